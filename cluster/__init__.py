@@ -1,0 +1,1 @@
+"""Ray: plan a build, start or join a cluster, schedule shards, survive losses, put the store together."""

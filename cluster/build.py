@@ -1,0 +1,321 @@
+"""The build: encode what is missing, merge, index; every step picks up what an earlier run left whole."""
+
+import contextlib
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kotovec.cluster import resources
+from kotovec.cluster.events import Notice, Phase, Progress, Report, ignore
+from kotovec.cluster.plan import Plan, ShardPlan
+from kotovec.cluster.pool import IN_FLIGHT, Pool
+from kotovec.cluster.provenance import check_begun, check_finished, provenance
+from kotovec.cluster.session import session
+from kotovec.errors import (
+    DamagedError,
+    DiskFullError,
+    InputError,
+    NonFiniteError,
+    WorkerError,
+)
+from kotovec.store import index as indexes
+from kotovec.store.files import disk_full, is_disk_full, sync
+from kotovec.store.layout import Layout
+from kotovec.store.lock import locked
+from kotovec.store.merge import merge
+from kotovec.store.nearest import Metric
+from kotovec.store.shard import Shard, open_shard, write_shard
+from kotovec.store.vectors import Vectors
+from kotovec.workers.encoder import Encoded
+from kotovec.workers.tokenizer import save_tokenizer
+
+NAMED = 5  # tokens that an error about NaN names
+
+
+@dataclass
+class Summary:
+    """What a build did.
+
+    Attributes:
+        store: path of the folder.
+        tokens: in the store.
+        encoded: of them in this run (the rest was there).
+        seconds: of each phase.
+        bytes: of the store.
+        finished_before: nothing was to be done.
+    """
+
+    store: Path
+    tokens: int
+    encoded: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+    bytes: int = 0
+    finished_before: bool = False
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Where a build runs.
+
+    Attributes:
+        workers: how many actors, or None for one a core (a GPU with `cuda`), as far as memory reaches.
+        gpus_per_worker: share of a GPU that a worker takes; None is 1 with `cuda` and 0 without.
+        address: of a Ray cluster, or None for a private local Ray.
+    """
+
+    workers: int | None = None
+    gpus_per_worker: float | None = None
+    address: str | None = None
+
+
+def build(
+    plan: Plan,
+    store: Path,
+    where: Resources = Resources(),  # noqa: B008 — frozen
+    *,
+    overwrite: bool = False,
+    report: Report = ignore,
+) -> Summary:
+    """Build a store, or go on with one that an earlier run began.
+
+    Args:
+        plan: from `make_plan`.
+        store: path of the store's folder.
+        where: workers and cluster.
+        overwrite: build anew beside a finished store and swap when whole.
+        report: called with what happens.
+
+    Raises:
+        SettingsDifferError: the store was begun or finished with other settings.
+        StoreBusyError: another process builds this store.
+        StoreError, DiskFullError: the path cannot be used, or the disk is full.
+        NonFiniteError: the model gave NaN or Inf.
+        WorkerError: workers died or failed.
+    """
+    layout = Layout(store)
+    layout.check_usable()
+    with locked(layout):
+        finished = layout.vectors.is_file()
+        if finished and not overwrite:
+            check_finished(layout.folder, Vectors(layout.vectors).settings(), plan)
+        target = Layout(layout.rebuild) if finished and overwrite else layout
+        try:
+            with _naming_full_disks(target):
+                summary = _Build(plan, target, where, report, discard=overwrite).run()
+        except BaseException:
+            target.tidy()
+            raise
+        if target is not layout:
+            layout.swap(target)
+            summary.store = layout.folder
+        summary.bytes = layout.size()
+        return summary
+
+
+class _Build:
+    """One run of a build in one folder."""
+
+    def __init__(self, plan: Plan, layout: Layout, where: Resources, report: Report, *, discard: bool) -> None:
+        self.plan, self.layout, self.where, self.report = plan, layout, where, report
+        self.discard = discard
+        self.summary = Summary(store=layout.folder, tokens=len(plan.tokens))
+        self.started = datetime.now(UTC)
+
+    def run(self) -> Summary:
+        had_vectors = self.layout.vectors.is_file()
+        if not had_vectors:
+            missing = self._open()
+            self._check_disk(missing)
+            self._encode(missing)
+            with self._phase("merge"):
+                self._merge()
+        if self.layout.shards.is_dir():
+            shutil.rmtree(self.layout.shards)
+        built = self._index()
+        self.summary.finished_before = had_vectors and not built
+        return self.summary
+
+    @contextlib.contextmanager
+    def _phase(self, name: str) -> Iterator[None]:
+        self.report(Phase(name))
+        begin = time.monotonic()
+        yield
+        self.summary.seconds[name] = self.summary.seconds.get(name, 0.0) + time.monotonic() - begin
+
+    def _open(self) -> list[ShardPlan]:
+        """Begin the folder or take up what is in it; return the shards that are still to be encoded."""
+        begun = self.layout.read_plan()
+        if begun is not None and begun != self.plan.settings:
+            if not self.discard:
+                check_begun(self.layout.folder, begun, self.plan)
+            self.layout.clear()
+        self.layout.begin(self.plan.settings)
+        missing = []
+        damaged = 0
+        for shard in self.plan.shards:
+            try:
+                with open_shard(self.layout.shards, shard.number, self.plan.fingerprint) as reader:
+                    reader.check(self.plan.tokens.ids[shard.start : shard.stop], len(self.plan.spec.layers))
+            except DamagedError:
+                damaged += (self.layout.shards / f"{shard.number:06d}.h5").exists()
+                missing.append(shard)
+        whole = len(self.plan.shards) - len(missing)
+        if damaged:
+            self.report(Notice(f"{damaged} damaged shard(s) are encoded again"))
+        if whole:
+            self.report(Notice(f"going on with {whole} of {len(self.plan.shards)} shards from an earlier run"))
+        return missing
+
+    def _check_disk(self, missing: list[ShardPlan]) -> None:
+        """Refuse to begin what cannot end: shards beside the merged file, then the indexes in the shards' place."""
+        rows = sum(shard.stop - shard.start for shard in missing)
+        to_encode = self.plan.vector_bytes * rows // len(self.plan.tokens)
+        most = max(to_encode + self.plan.vector_bytes, to_encode + self.plan.index_bytes)
+        free = shutil.disk_usage(self.layout.folder).free
+        if free < most:
+            raise DiskFullError(
+                f"{self.layout.folder} needs {most / 1e6:,.0f} MB more for a while, and the disk has "
+                f"{free / 1e6:,.0f} MB free: free some, or name another place with --store"
+            )
+
+    def _encode(self, missing: list[ShardPlan]) -> None:
+        total = len(self.plan.tokens)
+        done = total - sum(shard.stop - shard.start for shard in missing)
+        if not missing:
+            return
+        workers = min(count_workers(self.plan, self.where, self.report), len(missing))
+        shard_bytes = self.plan.vector_bytes * max(s.stop - s.start for s in self.plan.shards) // total
+        store_bytes = max(128 << 20, 2 * workers * IN_FLIGHT * shard_bytes)
+        gpus = self.where.gpus_per_worker
+        if gpus is None:
+            gpus = 1.0 if self.plan.spec.device == "cuda" else 0.0
+        with contextlib.ExitStack() as stack:
+            with self._phase("start"):
+                stack.enter_context(session(self.where.address, workers, store_bytes))
+                pool = stack.enter_context(
+                    contextlib.closing(Pool(self.plan.spec, workers, gpus, self.report))
+                )
+            with self._phase("encode"):
+                self.report(Progress(done, total))
+
+                def take(shard: ShardPlan, encoded: Encoded) -> None:
+                    nonlocal done
+                    self._write(shard, encoded)
+                    done += shard.stop - shard.start
+                    self.summary.encoded += shard.stop - shard.start
+                    self.report(Progress(done, total))
+
+                pool.run(missing, self.plan.tokens.ids, take)
+
+    def _write(self, shard: ShardPlan, encoded: Encoded) -> None:
+        """Check what a worker gave, and write it.
+
+        Raises:
+            WorkerError: it is not the shard that was asked for.
+            NonFiniteError: it holds NaN or Inf.
+        """
+        rows = shard.stop - shard.start
+        layers = len(self.plan.spec.layers)
+        if (
+            encoded.number != shard.number
+            or encoded.static.shape[:1] != (rows,)
+            or encoded.isolated.shape[:2] != (layers, rows)
+        ):
+            raise WorkerError(
+                f"a worker on {encoded.host} gave shard {encoded.number} {encoded.isolated.shape} for shard "
+                f"{shard.number} ({layers}, {rows}, D): is another version of kotovec installed there?"
+            )
+        finite = np.isfinite(encoded.static).all(axis=1) & np.isfinite(encoded.isolated).all(axis=(0, 2))
+        if not finite.all():
+            raise NonFiniteError(self._non_finite(shard.start + np.flatnonzero(~finite)))
+        ids = self.plan.tokens.ids[shard.start : shard.stop]
+        write_shard(
+            self.layout.shards,
+            Shard(shard.number, ids, encoded.static, encoded.isolated, encoded.host, encoded.cpu),
+            self.plan.fingerprint,
+        )
+
+    def _non_finite(self, rows: Any) -> str:
+        names = ", ".join(
+            f"{self.plan.tokens.surfaces[row]!r} (id {self.plan.tokens.ids[row]})" for row in rows[:NAMED].tolist()
+        )
+        more = f" and {len(rows) - NAMED} more" if len(rows) > NAMED else ""
+        narrow = "float16" in (self.plan.spec.dtype, self.plan.spec.store_dtype)
+        cure = "float16 ends at 65,504: take float32" if narrow else "its weights are damaged or do not fit its config"
+        return f"{self.plan.source.name} gave NaN or Inf for {names}{more}: {cure}"
+
+    def _merge(self) -> None:
+        if not self.layout.tokenizer.is_dir():
+            part = self.layout.folder / ".tokenizer.part"
+            shutil.rmtree(part, ignore_errors=True)
+            save_tokenizer(self.plan.tokenizer, part)
+            for path in (*part.iterdir(), part):
+                sync(path)
+            part.rename(self.layout.tokenizer)
+        try:
+            merge(
+                self.layout.vectors,
+                self.layout.shards,
+                self.plan.shape,
+                self.plan.tokens,
+                self.plan.fingerprint,
+                provenance(self.plan, self.started),
+            )
+        except DamagedError as error:
+            raise DamagedError(f"{error}: give the same command again, it is then encoded anew") from error
+
+    def _index(self) -> bool:
+        """Build the default indexes that are missing; tell whether any was."""
+        vectors = Vectors(self.layout.vectors)
+        wanted = [("static", -1), ("isolated", vectors.layers[-1])]
+        missing = [
+            (space, layer)
+            for space, layer in wanted
+            if indexes.load(vectors, self.layout.indexes, space, layer, Metric.L2) is None
+        ]
+        if not missing:
+            return False
+        # torch is in this process, and shares OpenMP with faiss: one thread, which a Flat index is copied with.
+        indexes.import_faiss().omp_set_num_threads(1)
+        with self._phase("index"):
+            for space, layer in missing:
+                indexes.build(vectors, self.layout.indexes, space, layer, Metric.L2)
+        return True
+
+
+def count_workers(plan: Plan, where: Resources, report: Report = ignore) -> int:
+    """Return how many workers to start: as asked for, or one a core (a GPU), as far as memory reaches.
+
+    Raises:
+        InputError: fewer than one is asked for.
+    """
+    if where.workers is not None:
+        if where.workers < 1:
+            raise InputError(f"--workers {where.workers}: take 1 or more")
+        return where.workers
+    if plan.spec.device == "cuda":
+        import torch
+
+        return max(1, torch.cuda.device_count())
+    cores = resources.cores()
+    memory = max(1, resources.available_memory() // plan.worker_bytes)
+    if memory < cores:
+        report(Notice(f"{memory} worker(s) instead of {cores}: each needs some {plan.worker_bytes / 1e9:.1f} GB"))
+    return min(cores, memory)
+
+
+@contextlib.contextmanager
+def _naming_full_disks(layout: Layout) -> Iterator[None]:
+    """Turn every form in which a full disk shows into one error."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        if is_disk_full(error) and not isinstance(error, DiskFullError):
+            raise disk_full(layout.folder) from error
+        raise

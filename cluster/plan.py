@@ -1,0 +1,316 @@
+"""The plan of a build: everything that decides its bytes, before any weight is loaded.
+
+Shards and batches depend on the model and the settings alone, never on the number of workers: that, and one
+thread a worker, is why any number of them gives the same bytes.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kotovec.errors import InputError, ModelError
+from kotovec.store.merge import FORMAT_VERSION, Shape
+from kotovec.store.tokens import KINDS, Marking, Tokens, describe
+from kotovec.workers import source as sources
+from kotovec.workers import tokenizer as tokenizers
+from kotovec.workers.encoder import ReplicaSpec
+from kotovec.workers.source import Source
+
+DEFAULT_MODEL = "tohoku-nlp/bert-base-japanese-whole-word-masking"
+SHARD_TOKENS = 1024  # some 4 s of BERT-base on one core: little is lost with a worker, and 32 shards balance well
+SHARD_BYTES = 32 << 20  # fewer tokens where many layers are kept: a shard passes through Ray's object store
+BATCH_TOKENS = 256  # MiniLM and BERT-base on one core peak here: 64 and 1024 are 10-15 % slower
+DTYPES = ("float32", "bfloat16", "float16")
+STORE_DTYPES = ("float32", "float16")
+DEVICES = ("auto", "cpu", "cuda")
+# Settings that only say where it ran: a finished store is not called different because of them.
+ENVIRONMENT = ("device", "torch", "forward")
+BASE_BYTES = 700 << 20  # of a worker besides weights: interpreter, torch, transformers, Ray, one batch (measured)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asks of a build; every field has the name of its option."""
+
+    model: str = DEFAULT_MODEL
+    revision: str | None = None
+    layers: str = "last"
+    dtype: str = "float32"
+    store_dtype: str = "float32"
+    device: str = "auto"
+    token_filter: tuple[str, ...] = KINDS
+    mecab_dic: str | None = None
+    shard_tokens: int = SHARD_TOKENS
+
+
+@dataclass(frozen=True)
+class ShardPlan:
+    """A shard: rows [start, stop) of the token table, and the batches within it."""
+
+    number: int
+    start: int
+    stop: int
+    batches: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A build, decided.
+
+    Attributes:
+        source: the model.
+        tokenizer: transformers' tokenizer, to be saved with the store.
+        tokens: the V tokens to encode.
+        spec: what every worker loads.
+        shards: what they encode.
+        static_size, size: dimensions of the static and the isolated vectors, from the model's config.
+        parameters: of the model.
+        settings: all that decides the bytes, by the names that an error about them uses.
+        counts: tokens of each kind, before the filter.
+        rows_without_token, tokens_without_row: left out.
+        mecab_dic: MeCab dictionary, or None; `mecab_assumed` if the model's config names none.
+        notices: what the user should know.
+    """
+
+    source: Source
+    tokenizer: Any
+    tokens: Tokens
+    spec: ReplicaSpec
+    shards: tuple[ShardPlan, ...]
+    static_size: int
+    size: int
+    parameters: int
+    settings: dict[str, Any]
+    counts: dict[str, int]
+    rows_without_token: int
+    tokens_without_row: int
+    mecab_dic: str | None
+    mecab_assumed: bool
+    notices: tuple[str, ...]
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the settings: a shard file that carries it is of this plan."""
+        return hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def shape(self) -> Shape:
+        """What the shard files hold."""
+        bounds = [(shard.start, shard.stop) for shard in self.shards]
+        return Shape(bounds, self.spec.layers, self.spec.store_dtype)
+
+    @property
+    def vector_bytes(self) -> int:
+        """Bytes of the vectors in `vectors.h5`."""
+        stored = np.dtype(self.spec.store_dtype).itemsize
+        return len(self.tokens) * (self.static_size * 4 + len(self.spec.layers) * self.size * stored)
+
+    @property
+    def index_bytes(self) -> int:
+        """Bytes of the two default indexes (static, last layer; Flat keeps float32)."""
+        return len(self.tokens) * (self.static_size + self.size) * 4
+
+    @property
+    def worker_bytes(self) -> int:
+        """Memory that a worker needs, about; half-precision weights lie beside the float32 ones for a moment."""
+        extra = 0 if self.spec.dtype == "float32" else 2
+        return BASE_BYTES + self.parameters * (4 + extra)
+
+
+def make_plan(request: Request) -> Plan:
+    """Decide a build: find the model, list its tokens, cut them into shards. Loads no weights.
+
+    Raises:
+        InputError and its kinds: anything of the request that cannot be had; the message names the fix.
+    """
+    from kotovec.store.index import import_faiss
+
+    # First: a missing or doubled wheel is found before any work, and faiss comes before torch, which shares
+    # OpenMP with it.
+    import_faiss()
+    _check(request)
+    source = sources.resolve(request.model, request.revision)
+    config = _load_config(source)
+    depth = int(config.num_hidden_layers)
+    layers = parse_layers(request.layers, depth)
+    parameters = sources.count_parameters(source)
+    tokenizer, mecab_dic = tokenizers.load_tokenizer(source, request.mecab_dic)
+    vocabulary = tokenizers.list_vocabulary(tokenizer)
+    template = tokenizers.find_template(tokenizer)
+    rows = int(config.vocab_size)
+    with_row = [place for place, token_id in enumerate(vocabulary.ids) if 0 <= token_id < rows]
+    everything = describe(
+        [vocabulary.ids[place] for place in with_row],
+        [vocabulary.texts[place] for place in with_row],
+        vocabulary.special,
+        Marking(vocabulary.marking),
+        vocabulary.unk_id,
+    )
+    tokens = everything.keep(request.token_filter)
+    if len(tokens) == 0:
+        raise InputError(f"no token of {request.model} is of the kinds {', '.join(request.token_filter)}")
+    spec = ReplicaSpec(
+        source=source,
+        template=template,
+        layers=layers,
+        depth=depth,
+        rows=rows,
+        dtype=request.dtype,
+        store_dtype=request.store_dtype,
+        device=_pick_device(request.device),
+    )
+    size = int(config.hidden_size)
+    static_size = int(getattr(config, "embedding_size", None) or size)
+    token_bytes = static_size * 4 + len(layers) * size * np.dtype(request.store_dtype).itemsize
+    shard_tokens = max(2, min(request.shard_tokens, SHARD_BYTES // token_bytes))
+    return Plan(
+        source=source,
+        tokenizer=tokenizer,
+        tokens=tokens,
+        spec=spec,
+        shards=cut(len(tokens), shard_tokens),
+        static_size=static_size,
+        size=size,
+        parameters=parameters,
+        settings=_settings(spec, tokens, request, mecab_dic, shard_tokens),
+        counts=everything.count(),
+        rows_without_token=rows - len(everything),
+        tokens_without_row=len(vocabulary.ids) - len(with_row),
+        mecab_dic=mecab_dic,
+        mecab_assumed=mecab_dic is not None and request.mecab_dic is None and not _names_mecab(source),
+        notices=_notices(vocabulary),
+    )
+
+
+def parse_layers(text: str, depth: int) -> tuple[int, ...]:
+    """Return the layers that `last`, `all` or a list such as `0,1,12` means, ascending; −1 is the last.
+
+    Raises:
+        InputError: the model has no such layer, or the list cannot be read.
+    """
+    if text == "last":
+        return (depth,)
+    if text == "all":
+        return tuple(range(depth + 1))
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise InputError(f"--layers {text!r}: give last, all, or numbers such as 0,1,{depth}") from error
+    for number in numbers:
+        if not -depth - 1 <= number <= depth:
+            raise InputError(f"--layers {text!r}: the model has the layers 0 to {depth}, not {number}")
+    return tuple(sorted({number % (depth + 1) for number in numbers}))
+
+
+def cut(total: int, shard_tokens: int) -> tuple[ShardPlan, ...]:
+    """Cut `total` rows into even shards of at most `shard_tokens`, each into even batches.
+
+    Even, so that no remainder of one is left: a batch of one takes another kernel, and other last bits.
+    """
+    shards = []
+    for number, (start, stop) in enumerate(_even(total, shard_tokens)):
+        shards.append(ShardPlan(number, start, stop, tuple(_even(stop - start, BATCH_TOKENS))))
+    return tuple(shards)
+
+
+def _even(total: int, most: int) -> Sequence[tuple[int, int]]:
+    pieces = math.ceil(total / most)
+    bounds = [total * piece // pieces for piece in range(pieces + 1)]
+    return list(zip(bounds[:-1], bounds[1:], strict=True))
+
+
+def _check(request: Request) -> None:
+    for option, value, values in (
+        ("--dtype", request.dtype, DTYPES),
+        ("--store-dtype", request.store_dtype, STORE_DTYPES),
+        ("--device", request.device, DEVICES),
+        *(("--token-filter", kind, KINDS) for kind in request.token_filter),
+    ):
+        if value not in values:
+            raise InputError(f"{option} {value!r}: take one of {', '.join(values)}")
+    if request.shard_tokens < 2:  # noqa: PLR2004 — a batch of one takes another kernel
+        raise InputError("--shard-tokens: take 2 or more")
+
+
+def _load_config(source: Source) -> Any:
+    """Return the text part of the model's config.
+
+    Raises:
+        ModelError: it does not load, or is of a model without token-wise hidden states.
+    """
+    import transformers
+
+    transformers.utils.logging.set_verbosity_error()
+    try:
+        config = transformers.AutoConfig.from_pretrained(source.folder)
+    except Exception as error:  # transformers raises anything from OSError to KeyError here
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ModelError(f"the config.json of {source.name} does not load: {reason}") from error
+    kind = config.model_type
+    if config.is_encoder_decoder:
+        raise ModelError(f"{source.name} is an encoder-decoder ({kind}): kotovec needs an encoder such as BERT")
+    if hasattr(config, "vision_config") or hasattr(config, "audio_config"):
+        raise ModelError(f"{source.name} ({kind}) is a model of several modalities: kotovec needs a text encoder")
+    for name in ("vocab_size", "hidden_size", "num_hidden_layers"):
+        if getattr(config, name, None) is None:
+            raise ModelError(
+                f"{source.name} ({kind}) has no {name}, so no token-wise hidden states: kotovec needs a text encoder"
+            )
+    return config
+
+
+def _names_mecab(source: Source) -> bool:
+    path = source.folder / "tokenizer_config.json"
+    config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return "mecab_dic" in (config.get("mecab_kwargs") or {})
+
+
+def _pick_device(device: str) -> str:
+    import torch
+
+    available = torch.cuda.is_available()
+    if device == "cuda" and not available:
+        raise InputError("--device cuda: torch sees no GPU here; take --device cpu, or --address of a cluster with GPUs")
+    return ("cuda" if available else "cpu") if device == "auto" else device
+
+
+def _settings(
+    spec: ReplicaSpec, tokens: Tokens, request: Request, mecab_dic: str | None, shard_tokens: int
+) -> dict[str, Any]:
+    import torch
+    import transformers
+
+    listing = hashlib.sha256(tokens.ids.tobytes())
+    for text in tokens.texts.array.tolist():
+        listing.update(text + b"\n")
+    return {
+        "format": FORMAT_VERSION,
+        "weights": sources.hash_weights(spec.source),
+        "token-filter": ",".join(sorted(set(request.token_filter), key=KINDS.index)),
+        "tokens": listing.hexdigest(),
+        "template": [list(spec.template.prefix), list(spec.template.suffix)],
+        "layers": ",".join(map(str, spec.layers)),
+        "dtype": spec.dtype,
+        "store-dtype": spec.store_dtype,
+        "mecab-dic": mecab_dic,
+        "shard-tokens": shard_tokens,
+        "batch-tokens": BATCH_TOKENS,
+        "device": spec.device,
+        "torch": torch.__version__,
+        "forward": f"transformers {transformers.__version__}, AutoModel",
+    }
+
+
+def _notices(vocabulary: tokenizers.Vocabulary) -> tuple[str, ...]:
+    if not vocabulary.rewritten:
+        return ()
+    word, normal = vocabulary.rewritten[0]
+    return (
+        f"the tokenizer rewrites {len(vocabulary.rewritten):,} words of its own vocabulary ({word} → {normal}): "
+        "the folder may lack the tokenizer_config.json that names its class; words that are no token would be misread",
+    )

@@ -1,0 +1,82 @@
+"""Where a store came from, and whether a plan is the one that a store was built by."""
+
+import json
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kotovec import __version__
+from kotovec.cluster.plan import ENVIRONMENT, Plan
+from kotovec.errors import SettingsDifferError
+
+_SAID = {"weights": "the model's weights differ", "tokens": "the list of tokens differs"}
+
+
+def provenance(plan: Plan, started: datetime) -> dict[str, Any]:
+    """Return the attributes of `vectors.h5` that say where it came from."""
+    source = plan.source
+    return {
+        "model": source.name,
+        "model_folder": "" if source.repository else str(source.folder),
+        "revision": source.revision or "",
+        "weights_sha256": plan.settings["weights"],
+        "tokens_sha256": plan.settings["tokens"],
+        "template_prefix": np.asarray(plan.spec.template.prefix, dtype=np.int64),
+        "template_suffix": np.asarray(plan.spec.template.suffix, dtype=np.int64),
+        "dtype": plan.spec.dtype,
+        "device": plan.spec.device,
+        "mecab_dic": plan.mecab_dic or "",
+        "mecab_assumed": plan.mecab_assumed,
+        "rows_without_token": plan.rows_without_token,
+        "tokens_without_row": plan.tokens_without_row,
+        "token_filter": plan.settings["token-filter"],
+        "notices": "\n".join(plan.notices),
+        "settings": json.dumps(plan.settings, sort_keys=True),
+        "versions": json.dumps(
+            {
+                "kotovec": __version__,
+                "python": sys.version.split()[0],
+                **{name: version(name) for name in ("torch", "transformers", "tokenizers", "ray", "h5py", "numpy")},
+            }
+        ),
+        "command": " ".join(sys.argv),
+        "started": started.isoformat(timespec="seconds"),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def check_begun(folder: Path, begun: dict[str, Any], plan: Plan) -> None:
+    """Refuse to go on with shards that a build with other settings began.
+
+    Raises:
+        SettingsDifferError: names every setting that differs.
+    """
+    if begun != plan.settings:
+        raise SettingsDifferError(_difference(folder, "begun", begun, plan.settings))
+
+
+def check_finished(folder: Path, stored: dict[str, Any], plan: Plan) -> None:
+    """Refuse to take a finished store for the one that is asked for when it was built with other settings.
+
+    Where it ran (device, versions) is no difference: the store is there, and nothing would be mixed.
+
+    Raises:
+        SettingsDifferError: names every setting that differs.
+    """
+    theirs = {name: value for name, value in stored.items() if name not in ENVIRONMENT}
+    ours = {name: value for name, value in plan.settings.items() if name not in ENVIRONMENT}
+    if ours != theirs:
+        raise SettingsDifferError(_difference(folder, "built", theirs, ours))
+
+
+def _difference(folder: Path, done: str, old: dict[str, Any], new: dict[str, Any]) -> str:
+    names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    parts = [_SAID.get(name) or f"{name} was {old.get(name)}, now {new.get(name)}" for name in names]
+    return (
+        f"{folder} was {done} with other settings ({'; '.join(parts)}): "
+        "--overwrite builds anew, --store names another place"
+    )

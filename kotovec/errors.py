@@ -1,0 +1,92 @@
+"""Every error that kotovec raises on purpose: one line for a person, naming the fix, and an exit code.
+
+An error inherits the built-in that it refines, so that code which knows nothing of kotovec can catch it.
+"""
+
+from typing import ClassVar
+
+
+class KotovecError(Exception):
+    """Base of all of kotovec's errors; `exit_code` is what the command line exits with."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __str__(self) -> str:
+        """Return the message alone (KeyError would quote it, OSError would add its errno)."""
+        return " ".join(str(arg) for arg in self.args)
+
+
+class InputError(KotovecError, ValueError):
+    """The input cannot be worked with; the message names the fix."""
+
+    exit_code = 2
+
+
+class MissingDependencyError(InputError, ImportError):
+    """A package is missing, or two that exclude each other are installed."""
+
+
+class ModelNotFoundError(InputError, FileNotFoundError):
+    """No model of that name: not a folder, not on the hub, or the hub is out of reach."""
+
+
+class ModelError(InputError):
+    """The model was found, but it is damaged or of a kind that has no token-wise hidden states."""
+
+
+class NonFiniteError(InputError, ArithmeticError):
+    """The model gave NaN or Inf for a token."""
+
+
+class StoreError(InputError, OSError):
+    """The path is not a store that this version can use."""
+
+
+class StoreNotFoundError(StoreError, FileNotFoundError):
+    """There is no store at the path."""
+
+
+class StoreBusyError(StoreError, BlockingIOError):
+    """Another process is building this store."""
+
+
+class SettingsDifferError(InputError):
+    """A store exists that was begun with other settings; the message names them."""
+
+
+class DiskFullError(InputError, OSError):
+    """The disk has no room; what is whole stays, and the same command goes on with it."""
+
+
+class DamagedError(KotovecError, OSError):
+    """A file of the store does not match its checksum."""
+
+
+class WorkerError(KotovecError, RuntimeError):
+    """Workers died, or one failed with an error of its code."""
+
+
+class NotStoredError(InputError, LookupError):
+    """The store holds no such space, layer or token id."""
+
+
+class UnknownTokenError(InputError, KeyError):
+    """A term is neither a token nor made of tokens; the message names the nearest ones."""
+
+
+class ExpressionError(InputError):
+    """An expression cannot be read; `position` is the character at fault, counted from 0."""
+
+    def __init__(self, problem: str, expression: str, position: int) -> None:
+        super().__init__(problem, expression, position)
+        self.problem = problem
+        self.expression = expression
+        self.position = position
+
+    def __str__(self) -> str:
+        """Return the problem, the expression, and a caret under the place."""
+        from unicodedata import east_asian_width
+
+        before = self.expression[: self.position]
+        columns = sum(2 if east_asian_width(sign) in "WF" else 1 for sign in before)
+        return f"{self.problem}\n  {self.expression}\n  {' ' * columns}^"

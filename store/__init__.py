@@ -1,0 +1,7 @@
+"""The vector database: tokens, HDF5, faiss, expressions and search. Never imports torch, transformers or ray."""
+
+from kotovec.store.answer import Answer, Hit
+from kotovec.store.database import Store
+from kotovec.store.tokens import Kind, Tokens
+
+__all__ = ["Answer", "Hit", "Kind", "Store", "Tokens"]

@@ -1,0 +1,217 @@
+"""Read an expression such as `王 - 男 + 0.5*(女 - "new york")` into a weighted sum of terms.
+
+A term is looked up whole before it is split at its signs, so the reader asks the vocabulary as it goes:
+`e-mail` is one term where the vocabulary has it, and `e - mail` where it has not.
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from kotovec.errors import ExpressionError
+
+PLUS = "+＋"
+MINUS = "-－−‐‑–﹣"  # ASCII, full-width, minus sign, hyphens, en dash; never ー, which is a letter
+TIMES = "*＊×"
+OPEN, CLOSE = "(（", ")）"
+SIGNS = PLUS + MINUS + TIMES + OPEN + CLOSE
+QUOTES = {'"': '"', "'": "'", "“": "”", "＂": "＂"}
+_NUMBER = re.compile(r"\d+(\.\d*)?|\.\d+")
+_ID = re.compile(r"#\d+")
+
+
+@dataclass(frozen=True)
+class Term:
+    """A term with its weight in the sum.
+
+    Attributes:
+        text: as written, without quotes.
+        weight: what its vector is multiplied with.
+        position: of its first character in the expression.
+        literal: it stood in quotes, so `#12` is no token id.
+    """
+
+    text: str
+    weight: float
+    position: int
+    literal: bool = False
+
+    @property
+    def token_id(self) -> int | None:
+        """The number in `#12`, or None."""
+        if self.literal or not _ID.fullmatch(self.text):
+            return None
+        return int(self.text[1:])
+
+
+def parse(expression: str, known: Callable[[str], bool]) -> list[Term]:
+    """Return the terms whose weighted sum the expression is.
+
+    Args:
+        expression: what the user typed.
+        known: tells whether the vocabulary has a text as it stands.
+
+    Raises:
+        ExpressionError: it is empty or malformed; says where.
+    """
+    reader = _Reader(expression, known)
+    reader.skip_spaces()
+    if reader.at_end:
+        raise ExpressionError('the expression is empty: give one such as "王 - 男 + 女"', expression, 0)
+    terms = reader.sum()
+    if not reader.at_end:
+        raise reader.error("there is no ( for this )")
+    return terms
+
+
+def render(terms: list[Term]) -> str:
+    """Return the sum as kotovec understood it: `王 - 男 + 0.5*女`."""
+    parts: list[str] = []
+    for term in terms:
+        size = abs(term.weight)
+        text = f"{size:g}*{term.text}" if size != 1 else term.text
+        sign = "-" if term.weight < 0 else "+"
+        if parts:
+            parts.append(f"{sign} {text}")
+        else:
+            parts.append(f"-{text}" if sign == "-" else text)
+    return " ".join(parts)
+
+
+class _Reader:
+    """A recursive-descent reader: sum → product → term, each a list of weighted terms."""
+
+    def __init__(self, expression: str, known: Callable[[str], bool]) -> None:
+        self.text, self.known, self.at = expression, known, 0
+
+    @property
+    def at_end(self) -> bool:
+        return self.at >= len(self.text)
+
+    @property
+    def sign(self) -> str:
+        """The next character, or a space at the end (which no set of signs contains)."""
+        return " " if self.at_end else self.text[self.at]
+
+    def skip_spaces(self) -> None:
+        while not self.at_end and self.text[self.at].isspace():
+            self.at += 1
+
+    def error(self, problem: str, position: int | None = None) -> ExpressionError:
+        return ExpressionError(problem, self.text, self.at if position is None else position)
+
+    def sum(self) -> list[Term]:
+        """Read `[-] product (+|- product)*`, up to the end or a closing parenthesis."""
+        terms: list[Term] = []
+        weight = 1.0
+        if self.sign in PLUS + MINUS and not self.is_token(self.chunk()):
+            weight = self.read_sign()
+        while True:
+            terms += _scaled(self.product(), weight)
+            self.skip_spaces()
+            if self.at_end or self.sign in CLOSE:
+                return terms
+            if self.sign not in PLUS + MINUS:
+                raise self.error('put + or - before this, or quotes around words that belong together: "a b"')
+            weight = self.read_sign()
+
+    def read_sign(self) -> float:
+        weight = -1.0 if self.sign in MINUS else 1.0
+        self.at += 1
+        self.skip_spaces()
+        return weight
+
+    def product(self) -> list[Term]:
+        """Read a term with its weights: `0.5*王`, `王*0.5`, `2*(王 - 男)`."""
+        start = self.at
+        factor, weighted = self.number_before_times(), 1.0
+        while factor is not None:
+            weighted *= factor
+            factor = self.number_before_times()
+        terms = self.operand()
+        while True:
+            back = self.at
+            self.skip_spaces()
+            if self.sign not in TIMES:
+                self.at = back
+                return _scaled(terms, weighted)
+            self.at += 1
+            self.skip_spaces()
+            number = self.number()
+            if number is None:
+                raise self.error("a weight is a number: write 0.5*token", start)
+            weighted *= number
+
+    def number_before_times(self) -> float | None:
+        """Read `0.5 *`, or nothing: a number with no sign of multiplication behind it is a token."""
+        start = self.at
+        number = self.number()
+        if number is not None:
+            self.skip_spaces()
+            if self.sign in TIMES:
+                self.at += 1
+                self.skip_spaces()
+                return number
+        self.at = start
+        return None
+
+    def number(self) -> float | None:
+        end = self.at
+        while end < len(self.text) and (self.text[end].isdecimal() or self.text[end] in ".．"):
+            end += 1
+        digits = unicodedata.normalize("NFKC", self.text[self.at : end])
+        if not _NUMBER.fullmatch(digits):
+            return None
+        self.at = end
+        return float(digits)
+
+    def chunk(self) -> str:
+        """Return the characters from here to the next space."""
+        return self.text[self.at :].split(maxsplit=1)[0] if self.sign.strip() else ""
+
+    def is_token(self, chunk: str) -> bool:
+        """Tell whether the vocabulary has a chunk that is more than signs: a bare `-` is always a sign."""
+        return bool(chunk.strip(SIGNS)) and self.known(chunk)
+
+    def operand(self) -> list[Term]:
+        """Read a parenthesis, a quoted text or a token."""
+        start, chunk = self.at, self.chunk()
+        if not chunk:
+            raise self.error("a token is missing here")
+        # Closing parentheses may belong to the expression: of `C++)`, `C++` is looked up as well.
+        for end in range(len(chunk), len(chunk.rstrip(CLOSE)) - 1, -1):
+            if self.is_token(chunk[:end]):
+                self.at += end
+                return [Term(chunk[:end], 1.0, start)]
+        if chunk[0] in QUOTES:
+            return [self.quoted()]
+        if chunk[0] in OPEN:
+            return self.parenthesis()
+        size = next((place for place, sign in enumerate(chunk) if sign in SIGNS), len(chunk))
+        if size == 0:
+            raise self.error("a token is missing here; quotes make a sign a token: '\"+\"'")
+        self.at += size
+        return [Term(chunk[:size], 1.0, start)]
+
+    def quoted(self) -> Term:
+        start = self.at
+        end = self.text.find(QUOTES[self.sign], start + 1)
+        if end < 0:
+            raise self.error("this quote is not closed", start)
+        self.at = end + 1
+        return Term(self.text[start + 1 : end], 1.0, start, literal=True)
+
+    def parenthesis(self) -> list[Term]:
+        start = self.at
+        self.at += 1
+        self.skip_spaces()
+        terms = self.sum()
+        if self.sign not in CLOSE:
+            raise self.error("this parenthesis is not closed", start)
+        self.at += 1
+        return terms
+
+
+def _scaled(terms: list[Term], weight: float) -> list[Term]:
+    return [replace(term, weight=term.weight * weight) for term in terms]

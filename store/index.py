@@ -1,0 +1,268 @@
+"""faiss: the indexes of a store, built from the merged vectors, and exact search without one.
+
+An index is two files: `NAME.faiss`, and `NAME.json` beside it, written last, which names the checksum of the
+dataset that it was built from. An index of any other dataset is not used.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kotovec.errors import DamagedError, InputError, KotovecError, MissingDependencyError
+from kotovec.store import checksum
+from kotovec.store.files import disk_full, is_disk_full, replacing, write_text
+from kotovec.store.nearest import Candidates, Matrix, Metric, Rows
+from kotovec.store.vectors import Vectors
+
+FOLDER = "indexes"
+FLAT = "Flat"
+WHEELS = ("faiss-cpu", "faiss-gpu", "faiss-gpu-cuvs", "faiss-gpu-cu12", "faiss-gpu-cu11")
+BLOCK = 65536  # rows that are converted at a time: 200 MB at 768 dimensions
+GPU_MOST = 2048  # candidates that faiss finds on a GPU at most
+
+
+@dataclass(frozen=True)
+class IndexRecord:
+    """What an index file is.
+
+    Attributes:
+        space, layer, metric: what it searches; `layer` is −1 for static.
+        factory: faiss' index_factory string.
+        parameters: faiss' search-time parameters that were set, such as `nprobe=16`; may be empty.
+        dataset: SHA-256 of the dataset that it was built from.
+        sha256: of the .faiss file.
+        faiss: version that wrote it.
+    """
+
+    space: str
+    layer: int
+    metric: str
+    factory: str
+    parameters: str
+    dataset: str
+    sha256: str
+    faiss: str
+
+    @property
+    def name(self) -> str:
+        """File name without ending."""
+        return index_name(self.space, self.layer, Metric(self.metric))
+
+
+def index_name(space: str, layer: int, metric: Metric) -> str:
+    """Return an index's file name, without ending."""
+    return f"static.{metric}" if space == "static" else f"isolated-{layer}.{metric}"
+
+
+def import_faiss() -> Any:
+    """Return the module faiss.
+
+    Raises:
+        MissingDependencyError: none of its wheels is installed, two are, or the one does not load.
+    """
+    installed = [name for name in WHEELS if _is_installed(name)]
+    if len(installed) > 1:
+        raise MissingDependencyError(
+            f"{' and '.join(installed)} are both installed and overwrite each other: "
+            f"pip uninstall -y {' '.join(installed)}, then pip install --force-reinstall the one you want"
+        )
+    try:
+        import faiss
+    except (ImportError, RuntimeError, OSError) as error:
+        cure = "pip install 'kotovec[cpu]' (with a GPU: 'kotovec[gpu]' for CUDA 12, 'kotovec[gpu-cu13]' for CUDA 13)"
+        reason = f"does not load ({error})" if installed else "is not installed"
+        raise MissingDependencyError(f"faiss {reason}: {cure}") from error
+    return faiss
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        distribution(name)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def gpus() -> int:
+    """Return how many GPUs faiss can use; 0 with faiss-cpu."""
+    return int(import_faiss().get_num_gpus())
+
+
+def build(
+    vectors: Vectors,
+    folder: Path,
+    space: str,
+    layer: int,
+    metric: Metric,
+    *,
+    factory: str = FLAT,
+    parameters: str = "",
+    device: str = "cpu",
+) -> IndexRecord:
+    """Build an index and write it, whole or not at all; it takes the place of the last one of its name.
+
+    Raises:
+        InputError: faiss does not know the factory string, or it does not fit the vectors.
+        DiskFullError: no space is left.
+    """
+    faiss = import_faiss()
+    record_layer = -1 if space == "static" else vectors.layer_number(layer)
+    matrix = Matrix(vectors.array(space, layer), vectors.norms(space, layer))
+    index = _filled(faiss, matrix, metric, factory, device)
+    if parameters:
+        _set_parameters(faiss, index, parameters)
+    folder.mkdir(exist_ok=True)
+    stem = index_name(space, record_layer, metric)
+    target, note = folder / f"{stem}.faiss", folder / f"{stem}.json"
+    note.unlink(missing_ok=True)  # until the new record is written, no index of this name is used
+    with replacing(target) as part:
+        try:
+            faiss.write_index(index, str(part))
+        except RuntimeError as error:
+            raise (disk_full(target) if is_disk_full(error) else DamagedError(str(error))) from error
+    record = IndexRecord(
+        space=space,
+        layer=record_layer,
+        metric=metric.value,
+        factory=factory,
+        parameters=parameters,
+        dataset=vectors.checksums[space],
+        sha256=checksum.of_file(target),
+        faiss=faiss.__version__,
+    )
+    write_text(note, json.dumps(asdict(record), indent=1) + "\n")
+    return record
+
+
+def records(folder: Path) -> Iterator[IndexRecord]:
+    """Yield the records of a store's indexes, in the order of their names; unreadable ones are passed over."""
+    for path in sorted(folder.glob("*.json")):
+        try:
+            yield IndexRecord(**json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            continue
+
+
+def verify(folder: Path, vectors: Vectors) -> list[str]:
+    """Return the names of index files that do not match their record or the vectors."""
+    damaged = []
+    for path in sorted(folder.glob("*.faiss")):
+        record = next((record for record in records(folder) if record.name == path.stem), None)
+        if record is None or record.dataset != vectors.checksums[record.space]:
+            damaged.append(f"{FOLDER}/{path.name} (of other vectors; kotovec index builds it anew)")
+        elif checksum.of_file(path) != record.sha256:
+            damaged.append(f"{FOLDER}/{path.name} (kotovec index builds it anew)")
+    return damaged
+
+
+def load(vectors: Vectors, folder: Path, space: str, layer: int, metric: Metric) -> tuple[Any, IndexRecord] | None:
+    """Return the index for a space, layer and metric, memory-mapped, or None where there is none to use."""
+    number = -1 if space == "static" else vectors.layer_number(layer)
+    path = folder / f"{index_name(space, number, metric)}.faiss"
+    record = next((record for record in records(folder) if record.name == path.stem), None)
+    if record is None or record.dataset != vectors.checksums[space] or not path.is_file():
+        return None
+    faiss = import_faiss()
+    try:
+        index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+    except RuntimeError as error:
+        raise DamagedError(f"{path} is damaged: kotovec index builds it anew") from error
+    if (index.ntotal, index.d) != vectors.array(space, layer).shape:
+        raise DamagedError(f"{path} is damaged: kotovec index builds it anew")
+    return index, record
+
+
+def on_gpus(index: Any) -> Any:
+    """Return a copy of an index on all GPUs.
+
+    Raises:
+        InputError: faiss sees no GPU.
+    """
+    faiss = import_faiss()
+    if gpus() == 0:
+        raise InputError("faiss sees no GPU: take --device cpu, or install the extra 'gpu' or 'gpu-cu13'")
+    return faiss.index_cpu_to_all_gpus(index)
+
+
+def flat(matrix: Matrix, metric: Metric) -> Any:
+    """Return a Flat index of the vectors, in memory."""
+    return _filled(import_faiss(), matrix, metric, FLAT, "cpu")
+
+
+def search_index(index: Any) -> Candidates:
+    """Return the candidates that an index finds."""
+
+    def candidates(queries: npt.NDArray[np.float32], count: int) -> tuple[npt.NDArray[np.float32], Rows]:
+        scores, rows = index.search(queries, count)
+        return scores, rows
+
+    return candidates
+
+
+def search_gpu(index: Any, on_cpu: Candidates) -> Candidates:
+    """Return the candidates of an index on GPUs; those of `on_cpu` where faiss' GPU code finds too few."""
+    on_gpu = search_index(index)
+
+    def candidates(queries: npt.NDArray[np.float32], count: int) -> tuple[npt.NDArray[np.float32], Rows]:
+        return (on_gpu if count <= GPU_MOST else on_cpu)(queries, count)
+
+    return candidates
+
+
+def search_vectors(matrix: Matrix, metric: Metric) -> Candidates:
+    """Return the candidates that faiss finds in the vectors themselves, with no index, block by block."""
+    faiss = import_faiss()
+    kind = faiss.METRIC_L2 if metric is Metric.L2 else faiss.METRIC_INNER_PRODUCT
+
+    def candidates(queries: npt.NDArray[np.float32], count: int) -> tuple[npt.NDArray[np.float32], Rows]:
+        scores, rows = [], []
+        for start, block in _blocks(matrix, metric):
+            block_scores, block_rows = faiss.knn(queries, block, min(count, len(block)), metric=kind)
+            scores.append(block_scores)
+            rows.append(block_rows + start)
+        all_scores, all_rows = np.concatenate(scores, axis=1), np.concatenate(rows, axis=1)
+        order = np.argsort(all_scores if metric is Metric.L2 else -all_scores, axis=1, kind="stable")[:, :count]
+        return np.take_along_axis(all_scores, order, axis=1), np.take_along_axis(all_rows, order, axis=1)
+
+    return candidates
+
+
+def _blocks(matrix: Matrix, metric: Metric) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
+    """Yield float32 blocks of rows with the number of their first; of length 1 for cosine (zero rows stay zero)."""
+    for start in range(0, len(matrix.vectors), BLOCK):
+        block = np.ascontiguousarray(matrix.vectors[start : start + BLOCK], dtype=np.float32)
+        if metric is Metric.COSINE:
+            norms = matrix.norms[start : start + BLOCK]
+            scale = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
+            block = block * scale[:, np.newaxis].astype(np.float32)
+        yield start, block
+
+
+def _filled(faiss: Any, matrix: Matrix, metric: Metric, factory: str, device: str) -> Any:
+    kind = faiss.METRIC_L2 if metric is Metric.L2 else faiss.METRIC_INNER_PRODUCT
+    try:
+        index = faiss.index_factory(matrix.vectors.shape[1], factory, kind)
+        index = on_gpus(index) if device == "cuda" else index
+        if not index.is_trained:
+            index.train(np.concatenate([block for _, block in _blocks(matrix, metric)]))
+        for _, block in _blocks(matrix, metric):
+            index.add(block)
+    except KotovecError:
+        raise
+    except RuntimeError as error:
+        reason = str(error).rsplit(":", 1)[-1].strip() or "unknown"
+        raise InputError(f"faiss cannot build {factory!r} from these vectors ({reason})") from error
+    return faiss.index_gpu_to_cpu(index) if device == "cuda" else index
+
+
+def _set_parameters(faiss: Any, index: Any, parameters: str) -> None:
+    try:
+        faiss.ParameterSpace().set_index_parameters(index, parameters)
+    except RuntimeError as error:
+        raise InputError(f"faiss does not take the parameters {parameters!r} for this index") from error

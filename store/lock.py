@@ -1,0 +1,35 @@
+"""The lock of a build: one process a store, released however that process ends."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+import filelock
+
+from kotovec.errors import StoreBusyError, StoreError
+from kotovec.store.layout import Layout
+
+
+@contextlib.contextmanager
+def locked(layout: Layout) -> Iterator[None]:
+    """Hold the build lock of a store for the block.
+
+    Raises:
+        StoreBusyError: another process holds it.
+        StoreError: it cannot be made.
+    """
+    layout.folder.absolute().parent.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(layout.lock, blocking=False)
+    try:
+        lock.acquire()
+    except filelock.Timeout as error:
+        raise StoreBusyError(f"{layout.folder} is being built by another process: wait for it, or stop it") from error
+    except OSError as error:
+        raise StoreError(f"{layout.lock} cannot be locked: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        # Deleted while it is held: whoever opened it meanwhile finds that out, and makes a new one.
+        with contextlib.suppress(OSError):
+            os.unlink(layout.lock)  # noqa: PTH108 — the lock's own call
+        lock.release()

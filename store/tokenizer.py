@@ -1,0 +1,153 @@
+"""The store's own copy of the model's tokenizer: splits a word into tokens without transformers.
+
+For MeCab vocabularies it is fugashi with the recorded dictionary and `tokenizers`' WordPiece (importing
+transformers' BertJapaneseTokenizer would cost 5 s and pull in torch); for all others `tokenizer.json`.
+"""
+
+import json
+import re
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from kotovec.errors import MissingDependencyError, StoreError
+
+FOLDER = "tokenizer"
+Tokenize = Callable[[str], list[str]]
+
+
+def load_tokenizer(folder: Path) -> Tokenize:
+    """Return the function that splits a text into the texts of tokens.
+
+    Args:
+        folder: what the model's tokenizer saved of itself.
+
+    Raises:
+        StoreError: the files are missing, or of a tokenizer that only transformers can run.
+        MissingDependencyError: fugashi or the MeCab dictionary is not installed.
+    """
+    if (folder / "tokenizer.json").is_file():
+        return _from_json(folder / "tokenizer.json")
+    try:
+        config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{folder} holds no tokenizer: only whole tokens can be looked up") from error
+    word, subword = config.get("word_tokenizer_type"), config.get("subword_tokenizer_type", "wordpiece")
+    if word != "mecab" or subword not in ("wordpiece", "character"):
+        name = config.get("tokenizer_class", "this tokenizer")
+        raise StoreError(f"{name} runs only inside transformers: only whole tokens can be looked up here")
+    vocabulary = _vocabulary(folder)
+    unknown = _text_of(config.get("unk_token", "[UNK]"))
+    split: Tokenize
+    if subword == "wordpiece":
+        split = _wordpiece(vocabulary, unknown)
+    else:
+
+        def split(text: str) -> list[str]:
+            return [
+                sign if sign in vocabulary else unknown for sign in unicodedata.normalize("NFKC", text)
+            ]
+
+    return _mecab(config, split)
+
+
+def mecab_options(dictionary: str | None, options: str | None) -> str:
+    """Return MeCab's arguments for a dictionary by the name that transformers uses.
+
+    Raises:
+        MissingDependencyError: the dictionary's package is not installed.
+    """
+    if dictionary is None:
+        return options or ""
+    import importlib
+
+    if dictionary not in ("ipadic", "unidic_lite", "unidic"):
+        raise StoreError(f"there is no MeCab dictionary {dictionary!r}: take ipadic, unidic_lite or unidic")
+    try:
+        path = importlib.import_module(dictionary).DICDIR
+    except ImportError as error:
+        package = dictionary.replace("_", "-")
+        raise MissingDependencyError(
+            f"the MeCab dictionary {dictionary} is missing: pip install {package}"
+        ) from error
+    return f'-d "{path}" -r "{Path(path) / "mecabrc"}" {options or ""}'
+
+
+def _from_json(path: Path) -> Tokenize:
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+
+    def tokenize(text: str) -> list[str]:
+        return tokenizer.encode(text, add_special_tokens=False).tokens
+
+    return tokenize
+
+
+def _mecab(config: dict[str, Any], split: Tokenize) -> Tokenize:
+    """Return BertJapaneseTokenizer's way: specials apart, NFKC, MeCab's words, then subwords."""
+    try:
+        import fugashi
+    except ImportError as error:
+        raise MissingDependencyError("MeCab is missing: pip install fugashi") from error
+    mecab = config.get("mecab_kwargs") or {}
+    try:
+        tagger = fugashi.GenericTagger(
+            mecab_options(mecab.get("mecab_dic", "unidic_lite"), mecab.get("mecab_option"))
+        )
+    except RuntimeError as error:
+        raise MissingDependencyError(f"MeCab does not start: {error}") from error
+    specials = [
+        entry["content"]
+        for entry in config.get("added_tokens_decoder", {}).values()
+        if isinstance(entry, dict) and entry.get("content")
+    ]
+    specials += [_text_of(config[name]) for name in config if name.endswith("_token") and config[name]]
+    # The longest first: of two specials that begin at one place, transformers takes the longer.
+    longest_first = sorted(set(specials), key=len, reverse=True)
+    pattern = re.compile(f"({'|'.join(map(re.escape, longest_first))})")
+    lower = bool(config.get("do_lower_case"))
+    normal = mecab.get("normalize_text", True)
+
+    def words(text: str) -> list[str]:
+        text = unicodedata.normalize("NFKC", text) if normal else text
+        surfaces = [word.surface for word in tagger(text)]
+        return [surface.lower() for surface in surfaces] if lower else surfaces
+
+    def tokenize(text: str) -> list[str]:
+        tokens: list[str] = []
+        for piece in filter(None, pattern.split(text) if specials else [text]):
+            if piece in specials:
+                tokens.append(piece)
+            else:
+                tokens += [token for word in words(piece) for token in split(word)]
+        return tokens
+
+    return tokenize
+
+
+def _wordpiece(vocabulary: dict[str, int], unknown: str) -> Tokenize:
+    from tokenizers.models import WordPiece
+
+    model = WordPiece(vocabulary, unk_token=unknown, max_input_chars_per_word=100)
+
+    def split(text: str) -> list[str]:
+        return [token.value for part in text.split() for token in model.tokenize(part)]
+
+    return split
+
+
+def _vocabulary(folder: Path) -> dict[str, int]:
+    try:
+        with (folder / "vocab.txt").open(encoding="utf-8") as file:
+            return {line.rstrip("\n"): number for number, line in enumerate(file)}
+    except OSError as error:
+        raise StoreError(f"{folder} holds no vocab.txt: only whole tokens can be looked up") from error
+
+
+def _text_of(token: Any) -> str:
+    """Return the text of a token that a tokenizer's configuration spells as a string or an object."""
+    return str(token["content"]) if isinstance(token, dict) else str(token)

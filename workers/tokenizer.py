@@ -1,0 +1,187 @@
+"""The model's own tokenizer: loading it as it was made, its tokens by id, and the template around a token."""
+
+import importlib.util
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kotovec.errors import MissingDependencyError, ModelError
+from kotovec.workers.source import Source
+
+PROBE = "a"  # any text that becomes at least one token
+
+
+@dataclass(frozen=True)
+class Template:
+    """The ids before and after a token: `[CLS]` and `[SEP]` for BERT, none at all for GPT-2."""
+
+    prefix: tuple[int, ...]
+    suffix: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What a tokenizer lists.
+
+    Attributes:
+        ids: ascending.
+        texts: of each id, as the vocabulary spells it.
+        special: ids of special tokens.
+        unk_id: id of the unknown token, or −1.
+        marking: `wordpiece`, `metaspace`, `bytelevel`, `suffix` or `none`: how words begin.
+        rewritten: words that the tokenizer's own normalizer changes into something else, with what.
+    """
+
+    ids: Sequence[int]
+    texts: Sequence[str]
+    special: frozenset[int]
+    unk_id: int
+    marking: str
+    rewritten: Sequence[tuple[str, str]]
+
+
+def load_tokenizer(source: Source, mecab_dic: str | None = None) -> tuple[Any, str | None]:
+    """Load a model's tokenizer.
+
+    A BertJapaneseTokenizer whose config names no MeCab dictionary was made when ipadic was the default;
+    transformers 5 would take unidic_lite and split words otherwise than the model learnt them.
+
+    Args:
+        source: the model.
+        mecab_dic: MeCab dictionary to use whatever the config says, or None.
+
+    Returns:
+        The tokenizer, and the MeCab dictionary's name (None without MeCab).
+
+    Raises:
+        ModelError: there is none, or it does not load.
+        MissingDependencyError: MeCab or its dictionary is missing.
+    """
+    import transformers
+
+    transformers.utils.logging.set_verbosity_error()
+    folder = source.folder
+    options: dict[str, Any] = {}
+    mecab = _mecab_options(folder)
+    if mecab is None and mecab_dic is not None:
+        raise ModelError(f"{source.name} does not use MeCab: leave --mecab-dic away")
+    if mecab is not None:
+        mecab["mecab_dic"] = mecab_dic or mecab.get("mecab_dic", "ipadic")
+        options["mecab_kwargs"] = mecab
+        _check_mecab(mecab["mecab_dic"])
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **options)
+    except ImportError as error:
+        raise MissingDependencyError(f"the tokenizer of {source.name} needs a package: {error}") from error
+    except Exception as error:  # transformers raises anything from OSError to KeyError here
+        raise ModelError(f"{source.name} has no tokenizer that transformers can load: {_first_line(error)}") from error
+    return tokenizer, None if mecab is None else mecab["mecab_dic"]
+
+
+def list_vocabulary(tokenizer: Any) -> Vocabulary:
+    """List every token of a tokenizer by id, added ones included."""
+    by_id: dict[int, str] = {}
+    for text, token_id in tokenizer.get_vocab().items():
+        by_id[token_id] = text
+    ids = sorted(by_id)
+    special = set(tokenizer.all_special_ids)
+    special |= {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+    unknown = tokenizer.unk_token_id
+    marking = _marking(tokenizer)
+    texts = [by_id[token_id] for token_id in ids]
+    return Vocabulary(
+        ids=ids,
+        texts=texts,
+        special=frozenset(special),
+        unk_id=-1 if unknown is None else int(unknown),
+        marking=marking,
+        rewritten=_rewritten(tokenizer, texts, marking),
+    )
+
+
+def find_template(tokenizer: Any) -> Template:
+    """Find the ids that the tokenizer puts around a sequence, without assuming which.
+
+    Raises:
+        ModelError: the tokenizer gives no way to tell.
+    """
+    if hasattr(tokenizer, "build_inputs_with_special_tokens"):
+        probe = -7  # an id that no template contains
+        ids = list(tokenizer.build_inputs_with_special_tokens([probe]))
+        if ids.count(probe) == 1:
+            place = ids.index(probe)
+            return Template(tuple(ids[:place]), tuple(ids[place + 1 :]))
+    encoded = tokenizer(PROBE, return_special_tokens_mask=True)
+    ids, mask = list(encoded["input_ids"]), list(encoded["special_tokens_mask"])
+    if 0 not in mask:
+        raise ModelError(f"the tokenizer turns {PROBE!r} into special tokens only: its template cannot be told")
+    first, last = mask.index(0), len(mask) - 1 - mask[::-1].index(0)
+    return Template(tuple(ids[:first]), tuple(ids[last + 1 :]))
+
+
+def save_tokenizer(tokenizer: Any, folder: Path) -> None:
+    """Write the tokenizer's own files into a folder."""
+    tokenizer.save_pretrained(folder)
+
+
+def _mecab_options(folder: Path) -> dict[str, Any] | None:
+    """Return the `mecab_kwargs` of a Japanese tokenizer that uses MeCab, or None for any other."""
+    config: dict[str, Any] = {}
+    for name in ("config.json", "tokenizer_config.json"):
+        path = folder / name
+        if path.is_file():
+            try:
+                config.update(json.loads(path.read_text(encoding="utf-8")))
+            except ValueError as error:
+                raise ModelError(f"{path} is not JSON: {error}") from error
+    if config.get("tokenizer_class") != "BertJapaneseTokenizer" or config.get("word_tokenizer_type") != "mecab":
+        return None
+    return dict(config.get("mecab_kwargs") or {})
+
+
+def _check_mecab(dictionary: str | None) -> None:
+    if dictionary not in (None, "ipadic", "unidic_lite", "unidic"):
+        raise ModelError(f"there is no MeCab dictionary {dictionary!r}: take ipadic, unidic_lite or unidic")
+    for module in ("fugashi", dictionary):
+        if module is not None and importlib.util.find_spec(module) is None:
+            package = module.replace("_", "-")
+            raise MissingDependencyError(f"this model's tokenizer needs {module}: pip install {package}")
+
+
+def _marking(tokenizer: Any) -> str:
+    """Tell how a vocabulary marks words, from the parts of the tokenizer."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:  # a tokenizer in Python: BertJapaneseTokenizer is the one that matters
+        subword = getattr(tokenizer, "subword_tokenizer_type", None)
+        return {"wordpiece": "wordpiece", "sentencepiece": "metaspace"}.get(str(subword), "none")
+    model = backend.model
+    if type(model).__name__ == "WordPiece":
+        return "wordpiece"
+    if getattr(model, "end_of_word_suffix", None) == "</w>":
+        return "suffix"
+    parts = [] if backend.decoder is None else [backend.decoder.__getstate__().decode("utf-8", "replace")]
+    parts += [] if backend.pre_tokenizer is None else [backend.pre_tokenizer.__getstate__().decode("utf-8", "replace")]
+    if any('"ByteLevel"' in part for part in parts):
+        return "bytelevel"
+    return "metaspace" if any('"Metaspace"' in part or "▁" in part for part in parts) else "none"
+
+
+def _rewritten(tokenizer: Any, texts: Sequence[str], marking: str) -> list[tuple[str, str]]:
+    """Return the words of a WordPiece vocabulary that its own normalizer would change.
+
+    None are expected. Thousands mean that the folder does not say which tokenizer made the vocabulary: BERT's
+    default lower-cases and strips accents, and makes か of が.
+    """
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if marking != "wordpiece" or backend is None or backend.normalizer is None:
+        return []
+    specials = set(tokenizer.all_special_tokens)
+    words = [text for text in texts if text and not text.startswith("##") and text not in specials]
+    pairs = [(word, backend.normalizer.normalize_str(word).strip()) for word in words if "[unused" not in word]
+    return [(word, normal) for word, normal in pairs if normal != word and " " not in normal]
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
