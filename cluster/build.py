@@ -10,20 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 from kotovec.cluster import resources
 from kotovec.cluster.events import Notice, Phase, Progress, Report, ignore
 from kotovec.cluster.plan import Plan, ShardPlan
 from kotovec.cluster.pool import IN_FLIGHT, Pool
 from kotovec.cluster.provenance import check_begun, check_finished, provenance
 from kotovec.cluster.session import session
-from kotovec.errors import (
-    DamagedError,
-    DiskFullError,
-    InputError,
-    NonFiniteError,
-    WorkerError,
-)
 from kotovec.store import index as indexes
 from kotovec.store.files import disk_full, is_disk_full, sync
 from kotovec.store.layout import Layout
@@ -34,6 +26,14 @@ from kotovec.store.shard import Shard, open_shard, write_shard
 from kotovec.store.vectors import Vectors
 from kotovec.workers.encoder import Encoded
 from kotovec.workers.tokenizer import save_tokenizer
+
+from kotovec.errors import (
+    DamagedError,
+    DiskFullError,
+    InputError,
+    NonFiniteError,
+    WorkerError,
+)
 
 NAMED = 5  # tokens that an error about NaN names
 
@@ -77,7 +77,7 @@ class Resources:
 def build(
     plan: Plan,
     store: Path,
-    where: Resources = Resources(),  # noqa: B008 — frozen
+    where: Resources = Resources(),
     *,
     overwrite: bool = False,
     report: Report = ignore,
@@ -198,9 +198,7 @@ class _Build:
         with contextlib.ExitStack() as stack:
             with self._phase("start"):
                 stack.enter_context(session(self.where.address, workers, store_bytes))
-                pool = stack.enter_context(
-                    contextlib.closing(Pool(self.plan.spec, workers, gpus, self.report))
-                )
+                pool = stack.enter_context(contextlib.closing(Pool(self.plan.spec, workers, gpus, self.report)))
             with self._phase("encode"):
                 self.report(Progress(done, total))
 

@@ -9,17 +9,18 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
-
-from kotovec.errors import InputError, ModelError
 from kotovec.store.merge import FORMAT_VERSION, Shape
 from kotovec.store.tokens import KINDS, Marking, Tokens, describe
 from kotovec.workers import source as sources
 from kotovec.workers import tokenizer as tokenizers
 from kotovec.workers.encoder import ReplicaSpec
 from kotovec.workers.source import Source
+
+from kotovec.errors import InputError, ModelError
 
 DEFAULT_MODEL = "tohoku-nlp/bert-base-japanese-whole-word-masking"
 SHARD_TOKENS = 1024  # some 4 s of BERT-base on one core: little is lost with a worker, and 32 shards balance well
@@ -221,7 +222,7 @@ def cut(total: int, shard_tokens: int) -> tuple[ShardPlan, ...]:
 def _even(total: int, most: int) -> Sequence[tuple[int, int]]:
     pieces = math.ceil(total / most)
     bounds = [total * piece // pieces for piece in range(pieces + 1)]
-    return list(zip(bounds[:-1], bounds[1:], strict=True))
+    return list(pairwise(bounds))
 
 
 def _check(request: Request) -> None:
@@ -275,7 +276,9 @@ def _pick_device(device: str) -> str:
 
     available = torch.cuda.is_available()
     if device == "cuda" and not available:
-        raise InputError("--device cuda: torch sees no GPU here; take --device cpu, or --address of a cluster with GPUs")
+        raise InputError(
+            "--device cuda: torch sees no GPU here; take --device cpu, or --address of a cluster with GPUs"
+        )
     return ("cuda" if available else "cpu") if device == "auto" else device
 
 
@@ -310,7 +313,8 @@ def _notices(vocabulary: tokenizers.Vocabulary) -> tuple[str, ...]:
     if not vocabulary.rewritten:
         return ()
     word, normal = vocabulary.rewritten[0]
-    return (
+    text = (
         f"the tokenizer rewrites {len(vocabulary.rewritten):,} words of its own vocabulary ({word} → {normal}): "
-        "the folder may lack the tokenizer_config.json that names its class; words that are no token would be misread",
+        "the folder may lack the tokenizer_config.json that names its class; words that are no token would be misread"
     )
+    return (text,)

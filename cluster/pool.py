@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
 from kotovec.cluster.events import Notice, Report
 from kotovec.cluster.plan import ShardPlan
-from kotovec.errors import KotovecError, WorkerError
 from kotovec.workers.encoder import Encoded, Encoder, ReplicaSpec
+
+from kotovec.errors import KotovecError, WorkerError
 
 IN_FLIGHT = 2  # shards an actor holds: one it computes, one that waits, so that it never idles
 TRIES = 3  # deaths of workers over one shard before it is held to be the cause
@@ -30,8 +30,9 @@ class Pool:
     """Actors that each hold a replica."""
 
     def __init__(self, spec: ReplicaSpec, workers: int, gpus_per_worker: float, report: Report) -> None:
-        import ray
+        import ray as untyped_ray
 
+        ray: Any = untyped_ray
         options = {"num_cpus": 1, "num_gpus": gpus_per_worker, "max_restarts": 0, "max_task_retries": 0}
         self._ray = ray
         self._make = lambda: ray.remote(**options)(Encoder).remote(spec)

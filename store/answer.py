@@ -54,9 +54,7 @@ class Answer:
             "space": self.space,
             "layer": self.layer,
             "metric": self.metric,
-            "terms": [
-                {"text": term.text, "weight": term.weight, "tokens": list(term.tokens)} for term in self.terms
-            ],
+            "terms": [{"text": term.text, "weight": term.weight, "tokens": list(term.tokens)} for term in self.terms],
             "notes": list(self.notes),
             "results": [
                 {

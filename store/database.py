@@ -10,8 +10,6 @@ from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
-
-from kotovec.errors import InputError
 from kotovec.store import index as indexes
 from kotovec.store.answer import Answer, Hit
 from kotovec.store.expression import Term, parse, render
@@ -20,6 +18,8 @@ from kotovec.store.terms import Lookup, ResolvedTerm
 from kotovec.store.tokenizer import FOLDER as TOKENIZER_FOLDER
 from kotovec.store.tokens import Kind, Tokens
 from kotovec.store.vectors import FILE, SPACES, Block, Vectors
+
+from kotovec.errors import InputError
 
 VANISHING = 1e-12  # of the terms' summed lengths: what rounding leaves of 王 - 王 is below, real sums far above
 
@@ -203,6 +203,10 @@ class Store:
         ]
         return results[0] if single else results
 
+    def check(self, expression: str, space: str = "static", layer: int = -1, *, unit_terms: bool = False) -> None:
+        """Raise what `search` would raise for an expression, or return."""
+        self._read(expression, self.array(space, layer), unit_terms=unit_terms)
+
     def info(self) -> dict[str, Any]:
         """Return what is in the store and where it came from, as JSON-ready data."""
         attributes = dict(self.vectors.attributes)
@@ -247,9 +251,7 @@ class Store:
             raise InputError("unit terms mean nothing with l2: take the metric cosine (or ip) with them")
         return Metric(metric)
 
-    def _read(
-        self, expression: str, vectors: Block, *, unit_terms: bool, allow_zero: bool = False
-    ) -> _Question:
+    def _read(self, expression: str, vectors: Block, *, unit_terms: bool, allow_zero: bool = False) -> _Question:
         terms: list[Term] = parse(expression, self.lookup.known)
         resolved = tuple(self.lookup.resolve(term) for term in terms)
         total = np.zeros(vectors.shape[1], dtype=np.float64)
@@ -265,9 +267,7 @@ class Store:
             raise InputError(f"the sum of {render(terms)} is the zero vector: nothing is nearest to it")
         return _Question(resolved, render(terms), total)
 
-    def _find(
-        self, space: str, layer: int, metric: Metric, device: str, exact: bool
-    ) -> tuple[Candidates, str | None]:
+    def _find(self, space: str, layer: int, metric: Metric, device: str, exact: bool) -> tuple[Candidates, str | None]:
         """Return what finds candidates, and a warning where they are only approximately the nearest."""
         number = -1 if space == "static" else self.vectors.layer_number(layer)
         key = (space, number, metric, device, exact)

@@ -17,8 +17,15 @@ TIMES = "*＊×"
 OPEN, CLOSE = "(（", ")）"
 SIGNS = PLUS + MINUS + TIMES + OPEN + CLOSE
 QUOTES = {'"': '"', "'": "'", "“": "”", "＂": "＂"}
+DEEPEST = 50  # parentheses inside each other; Python itself gives up at some 200
+LONGEST = 1000  # characters that are looked up as one token: no vocabulary has one half as long
+LARGEST = 1e9  # weight: far above, sums of squares would overflow
 _NUMBER = re.compile(r"\d+(\.\d*)?|\.\d+")
 _ID = re.compile(r"#\d+")
+_CHUNK = re.compile(rf"\S{{0,{LONGEST + 1}}}")
+_PLAIN = re.compile(rf"[^\s{re.escape(SIGNS)}]*")
+_NOT_TEXT = re.compile("[\ud800-\udfff]")
+_NO_ID = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -42,7 +49,10 @@ class Term:
         """The number in `#12`, or None."""
         if self.literal or not _ID.fullmatch(self.text):
             return None
-        return int(self.text[1:])
+        try:
+            return min(int(self.text[1:]), _NO_ID)
+        except ValueError:  # thousands of digits
+            return _NO_ID
 
 
 def parse(expression: str, known: Callable[[str], bool]) -> list[Term]:
@@ -56,6 +66,8 @@ def parse(expression: str, known: Callable[[str], bool]) -> list[Term]:
         ExpressionError: it is empty or malformed; says where.
     """
     reader = _Reader(expression, known)
+    if broken := _NOT_TEXT.search(expression):
+        raise reader.error("this is not a character (the text is not valid UTF-8)", broken.start())
     reader.skip_spaces()
     if reader.at_end:
         raise ExpressionError('the expression is empty: give one such as "王 - 男 + 女"', expression, 0)
@@ -83,7 +95,7 @@ class _Reader:
     """A recursive-descent reader: sum → product → term, each a list of weighted terms."""
 
     def __init__(self, expression: str, known: Callable[[str], bool]) -> None:
-        self.text, self.known, self.at = expression, known, 0
+        self.text, self.known, self.at, self.depth = expression, known, 0, 0
 
     @property
     def at_end(self) -> bool:
@@ -125,29 +137,31 @@ class _Reader:
     def product(self) -> list[Term]:
         """Read a term with its weights: `0.5*王`, `王*0.5`, `2*(王 - 男)`."""
         start = self.at
-        factor, weighted = self.number_before_times(), 1.0
-        while factor is not None:
+        weighted = 1.0
+        while (factor := self.number_before_times()) is not None:
             weighted *= factor
-            factor = self.number_before_times()
         terms = self.operand()
         while True:
             back = self.at
             self.skip_spaces()
             if self.sign not in TIMES:
                 self.at = back
-                return _scaled(terms, weighted)
+                terms = _scaled(terms, weighted)
+                if not all(abs(term.weight) <= LARGEST for term in terms):
+                    raise self.error(f"a weight is at most {LARGEST:g}", start)
+                return terms
             self.at += 1
             self.skip_spaces()
             number = self.number()
             if number is None:
-                raise self.error("a weight is a number: write 0.5*token", start)
+                raise self.error("a weight is a number: write 0.5*token")
             weighted *= number
 
     def number_before_times(self) -> float | None:
         """Read `0.5 *`, or nothing: a number with no sign of multiplication behind it is a token."""
-        start = self.at
+        start, chunk = self.at, self.chunk()
         number = self.number()
-        if number is not None:
+        if number is not None and not (self.at < start + len(chunk) and self.is_token(chunk)):
             self.skip_spaces()
             if self.sign in TIMES:
                 self.at += 1
@@ -167,12 +181,12 @@ class _Reader:
         return float(digits)
 
     def chunk(self) -> str:
-        """Return the characters from here to the next space."""
-        return self.text[self.at :].split(maxsplit=1)[0] if self.sign.strip() else ""
+        """Return the characters from here to the next space; of a longer one, enough to see that it is no token."""
+        return _CHUNK.match(self.text, self.at)[0]  # type: ignore[index] — matches everywhere
 
     def is_token(self, chunk: str) -> bool:
         """Tell whether the vocabulary has a chunk that is more than signs: a bare `-` is always a sign."""
-        return bool(chunk.strip(SIGNS)) and self.known(chunk)
+        return len(chunk) <= LONGEST and bool(chunk.strip(SIGNS)) and self.known(chunk)
 
     def operand(self) -> list[Term]:
         """Read a parenthesis, a quoted text or a token."""
@@ -180,19 +194,20 @@ class _Reader:
         if not chunk:
             raise self.error("a token is missing here")
         # Closing parentheses may belong to the expression: of `C++)`, `C++` is looked up as well.
+        quotes = chunk in QUOTES and QUOTES[chunk] in self.text[start + 1 :]  # `" a"`, not the token `"`
         for end in range(len(chunk), len(chunk.rstrip(CLOSE)) - 1, -1):
-            if self.is_token(chunk[:end]):
+            if not quotes and self.is_token(chunk[:end]):
                 self.at += end
                 return [Term(chunk[:end], 1.0, start)]
         if chunk[0] in QUOTES:
             return [self.quoted()]
         if chunk[0] in OPEN:
             return self.parenthesis()
-        size = next((place for place, sign in enumerate(chunk) if sign in SIGNS), len(chunk))
-        if size == 0:
+        plain: str = _PLAIN.match(self.text, start)[0]  # type: ignore[index] — matches everywhere
+        if not plain:
             raise self.error("a token is missing here; quotes make a sign a token: '\"+\"'")
-        self.at += size
-        return [Term(chunk[:size], 1.0, start)]
+        self.at += len(plain)
+        return [Term(plain, 1.0, start)]
 
     def quoted(self) -> Term:
         start = self.at
@@ -204,12 +219,14 @@ class _Reader:
 
     def parenthesis(self) -> list[Term]:
         start = self.at
-        self.at += 1
+        if self.depth == DEEPEST:
+            raise self.error(f"more than {DEEPEST} parentheses inside each other")
+        self.at, self.depth = self.at + 1, self.depth + 1
         self.skip_spaces()
         terms = self.sum()
         if self.sign not in CLOSE:
             raise self.error("this parenthesis is not closed", start)
-        self.at += 1
+        self.at, self.depth = self.at + 1, self.depth - 1
         return terms
 
 

@@ -1,10 +1,11 @@
-"""Whole files or none: write beside the target, fsync, rename, fsync the folder."""
+"""Whole files or none: write beside the target, fsync, rename, fsync the folder; and what a full disk looks like."""
 
 import contextlib
 import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from kotovec.errors import DiskFullError
 
@@ -48,12 +49,89 @@ def write_text(target: Path, text: str) -> None:
         part.write_text(text, encoding="utf-8")
 
 
-def is_disk_full(error: BaseException) -> bool:
-    """Tell whether an error means that no space is left; HDF5 and faiss say so only in their text."""
+class Sink:
+    """A file for libraries that cannot live with a failing write: takes everything, and keeps the first error.
+
+    HDF5 cannot close a file whose metadata it cannot write: the descriptor, and with it the deleted file's
+    space, stays taken until the process ends, and that end is a segmentation fault. faiss ignores what fclose
+    reports, and leaves an index short of its last buffer. Both write through this instead.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb+", buffering=0)
+        self._error: BaseException | None = None
+
+    def check(self) -> None:
+        """Raise the error of the first write that failed, if one did."""
+        if self._error is not None:
+            raise self._error
+
+    def write(self, data: Any) -> int:
+        """Write all of the bytes, or nothing any more after an error."""
+        view = memoryview(data).cast("B")
+        done = 0
+        try:
+            while self._error is None and done < len(view):
+                done += self._file.write(view[done:])
+        except BaseException as error:  # noqa: BLE001 — Ctrl-C, too: `check` raises it when the library is done
+            self._error = error
+        return len(view)
+
+    def truncate(self, size: int) -> int:
+        """Set the length, as HDF5 does when it closes a file."""
+        try:
+            self._file.truncate(size)
+        except OSError as error:
+            self._error = self._error or error
+        return size
+
+    def read(self, size: int = -1) -> bytes:
+        """Read from the current position."""
+        return self._file.read(size)
+
+    def readinto(self, buffer: Any) -> int:
+        """Read into a buffer; return how many bytes."""
+        return self._file.readinto(buffer)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to a position."""
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """Return the current position."""
+        return self._file.tell()
+
+    def flush(self) -> None:
+        """Do nothing: there is no buffer."""
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+@contextlib.contextmanager
+def sinking(target: Path) -> Iterator[Sink]:
+    """Give a `Sink` that becomes `target`, as `replacing`; raises the sink's own error before any other."""
+    with replacing(target) as part, contextlib.closing(Sink(part)) as sink:
+        try:
+            yield sink
+        finally:
+            sink.check()
+
+
+def is_disk_full(error: BaseException | None) -> bool:
+    """Tell whether an error, or one that it came from, means that no space is left.
+
+    HDF5 and faiss say so only in their text, and h5py's error on closing hides the one that came first.
+    """
+    if error is None:
+        return False
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return True
     text = str(error)
-    return "No space left on device" in text or "Disk quota exceeded" in text
+    if "No space left on device" in text or "Disk quota exceeded" in text:
+        return True
+    return is_disk_full(error.__cause__ or error.__context__)
 
 
 def disk_full(target: Path) -> DiskFullError:

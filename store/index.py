@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from kotovec.store import checksum
+from kotovec.store.files import sinking, sync, write_text
+from kotovec.store.nearest import Candidates, Matrix, Metric, Rows
+from kotovec.store.vectors import SPACES, Vectors
 
 from kotovec.errors import DamagedError, InputError, KotovecError, MissingDependencyError
-from kotovec.store import checksum
-from kotovec.store.files import disk_full, is_disk_full, replacing, write_text
-from kotovec.store.nearest import Candidates, Matrix, Metric, Rows
-from kotovec.store.vectors import Vectors
 
 FOLDER = "indexes"
 FLAT = "Flat"
@@ -121,11 +121,9 @@ def build(
     stem = index_name(space, record_layer, metric)
     target, note = folder / f"{stem}.faiss", folder / f"{stem}.json"
     note.unlink(missing_ok=True)  # until the new record is written, no index of this name is used
-    with replacing(target) as part:
-        try:
-            faiss.write_index(index, str(part))
-        except RuntimeError as error:
-            raise (disk_full(target) if is_disk_full(error) else DamagedError(str(error))) from error
+    sync(folder)
+    with sinking(target) as sink:
+        faiss.write_index(index, faiss.PyCallbackIOWriter(sink.write))
     record = IndexRecord(
         space=space,
         layer=record_layer,
@@ -144,7 +142,9 @@ def records(folder: Path) -> Iterator[IndexRecord]:
     """Yield the records of a store's indexes, in the order of their names; unreadable ones are passed over."""
     for path in sorted(folder.glob("*.json")):
         try:
-            yield IndexRecord(**json.loads(path.read_text(encoding="utf-8")))
+            record = IndexRecord(**json.loads(path.read_text(encoding="utf-8")))
+            if record.space in SPACES and record.name == path.stem:
+                yield record
         except (OSError, ValueError, TypeError):
             continue
 
@@ -175,7 +175,8 @@ def load(vectors: Vectors, folder: Path, space: str, layer: int, metric: Metric)
         raise DamagedError(f"{path} is damaged: kotovec index builds it anew") from error
     if (index.ntotal, index.d) != vectors.array(space, layer).shape:
         raise DamagedError(f"{path} is damaged: kotovec index builds it anew")
-    return index, record
+    # A build that writes this index now has deleted the record first: the file may be the new one.
+    return (index, record) if record in records(folder) else None
 
 
 def on_gpus(index: Any) -> Any:
@@ -239,8 +240,9 @@ def _blocks(matrix: Matrix, metric: Metric) -> Iterator[tuple[int, npt.NDArray[n
         block = np.ascontiguousarray(matrix.vectors[start : start + BLOCK], dtype=np.float32)
         if metric is Metric.COSINE:
             norms = matrix.norms[start : start + BLOCK]
-            scale = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
-            block = block * scale[:, np.newaxis].astype(np.float32)
+            scale = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)[:, np.newaxis]
+            # In float64, without a copy in it: 1/norm of a tiny row is infinite in float32.
+            block = np.multiply(block, scale, out=np.empty_like(block), dtype=np.float64, casting="same_kind")
         yield start, block
 
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kotovec.errors import StoreError
 from kotovec.store import index, tokenizer, vectors
 from kotovec.store.files import sync, write_text
+
+from kotovec.errors import StoreError
 
 SUFFIX = ".kotovec"
 _RENAME_EXCHANGE = 2  # renameat2(2)

@@ -5,9 +5,9 @@ import os
 from collections.abc import Iterator
 
 import filelock
+from kotovec.store.layout import Layout
 
 from kotovec.errors import StoreBusyError, StoreError
-from kotovec.store.layout import Layout
 
 
 @contextlib.contextmanager

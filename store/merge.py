@@ -12,15 +12,14 @@ from typing import Any
 import h5py
 import numpy as np
 import numpy.typing as npt
-
 from kotovec.store import checksum
-from kotovec.store.files import replacing
+from kotovec.store.files import Sink, sinking
 from kotovec.store.shard import open_shard
 from kotovec.store.tokens import Kind, Tokens
 
 FORMAT_VERSION = 1
-# Contiguous data starts on a page: rows are read through a memmap, and float32 at an odd address is copied.
-PAGE = 4096
+# Every dataset starts on a cache line: it is read through a memmap, and float32 at an odd address is copied.
+ALIGNMENT = 64
 
 
 @dataclass(frozen=True)
@@ -50,8 +49,8 @@ def merge(
         DiskFullError: no space is left; `target` is untouched.
     """
     with (
-        replacing(target) as part,
-        h5py.File(part, "w", alignment_threshold=PAGE, alignment_interval=PAGE) as file,
+        sinking(target) as sink,
+        h5py.File(sink, "w", alignment_threshold=1, alignment_interval=ALIGNMENT) as file,
     ):
         mark(file, "kotovec-store")
         file.attrs.update({**provenance, "fingerprint": fingerprint})
@@ -65,10 +64,12 @@ def merge(
         isolated_shape = (len(shape.layers), rows, isolated_size)
         isolated = vectors.create_dataset("isolated", shape=isolated_shape, dtype=shape.dtype)
         isolated.attrs["layers"] = np.asarray(shape.layers, dtype=np.int64)
-        copy = _Copy(shards, shape, fingerprint)
+        copy = _Copy(shards, shape, fingerprint, sink)
         _finish(vectors, static, copy.layer("static", static, None))
         _finish(
-            vectors, isolated, *(copy.layer("isolated", isolated, place) for place in range(len(shape.layers)))
+            vectors,
+            isolated,
+            *(copy.layer("isolated", isolated, place) for place in range(len(shape.layers))),
         )
         file.attrs["hosts"] = len(copy.hosts)
         file.attrs["cpus"] = sorted(copy.cpus)
@@ -92,8 +93,8 @@ class _Layer:
 class _Copy:
     """Copies layers out of the shards, and remembers who computed them."""
 
-    def __init__(self, shards: Path, shape: Shape, fingerprint: str) -> None:
-        self.shards, self.shape, self.fingerprint = shards, shape, fingerprint
+    def __init__(self, shards: Path, shape: Shape, fingerprint: str, sink: Sink) -> None:
+        self.shards, self.shape, self.fingerprint, self.sink = shards, shape, fingerprint, sink
         self.hosts: set[str] = set()
         self.cpus: set[str] = set()
         self._digests: dict[str, hashlib._Hash] = {}
@@ -108,6 +109,7 @@ class _Copy:
                 self.hosts.add(shard.host)
                 self.cpus.add(shard.cpu)
             dataset[(slice(start, stop) if place is None else (place, slice(start, stop)))] = block
+            self.sink.check()  # a full disk ends the copy here, not after the last shard
             digest.update(np.ascontiguousarray(block).view(np.uint8).data)
             norms[start:stop] = np.linalg.norm(block.astype(np.float64), axis=1)
         return _Layer(digest, norms)

@@ -17,6 +17,8 @@ SLACK = 16  # candidates beyond k: with 8, one in ten queries had to ask again; 
 GROWTH = 4  # how many times more candidates the next round asks for
 SCAN_BLOCK = 4096  # rows that a full float64 scan converts at a time: 25 MB at 768 dimensions
 UNIT_ROUNDOFF = 2.0**-24  # of float32
+SMALLEST = 2.0**-126  # of the normal float32: what is below may count as zero
+LARGEST = 2.0**127  # half of what float32 can hold
 
 Rows = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float64]
@@ -69,20 +71,23 @@ def nearest(
     rescored in float64.
     """
     total = len(matrix.vectors)
+    longest_row = float(matrix.norms.max())
     longest = max((len(rows) for rows in choice.skip), default=0)
     share = 1.0 if choice.keep is None else max(1, int(choice.keep.sum())) / total
     count = min(total, int((k + longest + SLACK) / share) + 1)
     answers: dict[int, tuple[Rows, Scores]] = {}
     waiting = list(range(len(queries)))
     while waiting and (count <= total // GROWTH or not exact):
-        block = queries[waiting].astype(np.float32)
+        block = queries[waiting]
         if metric is Metric.COSINE:
-            block /= np.linalg.norm(block, axis=1, keepdims=True)
-        scores, rows = candidates(block, count)
+            block = block / np.linalg.norm(block, axis=1, keepdims=True)
+        with np.errstate(over="ignore"):  # such a query proves nothing, and is answered in float64
+            scores, rows = candidates(block.astype(np.float32), count)
         unsure = []
         for place, query in enumerate(waiting):
             answer = _rescored(matrix, queries[query], k, metric, choice.allowed(query, rows[place]))
-            if not exact or _is_proven(matrix, queries[query], k, metric, answer[1], float(scores[place, -1])):
+            error = _float32_error(metric, queries[query], longest_row)
+            if not exact or _is_proven(metric, k, answer[1], float(scores[place, -1]), error):
                 answers[query] = answer
             else:
                 unsure.append(query)
@@ -94,9 +99,7 @@ def nearest(
     return [answers[query] for query in range(len(queries))]
 
 
-def score(
-    matrix: Matrix, query: npt.NDArray[np.float64], metric: Metric, rows: Rows
-) -> npt.NDArray[np.float64]:
+def score(matrix: Matrix, query: npt.NDArray[np.float64], metric: Metric, rows: Rows) -> npt.NDArray[np.float64]:
     """Return the float64 scores of some rows, (len(rows),).
 
     Sums run along each row, so that equal rows get equal scores to the last bit (a matrix product's kernels
@@ -130,20 +133,32 @@ def _rescored(
     return rows[order], scores[order]
 
 
-def _is_proven(
-    matrix: Matrix, query: npt.NDArray[np.float64], k: int, metric: Metric, scores: Scores, last: float
-) -> bool:
+def _is_proven(metric: Metric, k: int, scores: Scores, last: float, error: float) -> bool:
     """Tell whether every row outside the candidates is worse than the k-th answer.
 
-    `last` is the worst float32 score among the candidates; no row outside has a better one. A float32 inner
-    product of D terms errs by at most γ‖x‖‖y‖, γ = D·u/(1 − D·u) (Higham, Accuracy and Stability of Numerical
-    Algorithms, section 3.1); a few more units cover the rounding of the query and the final sums.
+    `last` is the worst float32 score among the candidates: no row outside has a better one, nor a true score
+    that is better by more than `error`.
     """
     if len(scores) < k:
         return False
-    gamma = (matrix.vectors.shape[1] + 16) * UNIT_ROUNDOFF
-    length, longest = float(np.linalg.norm(query)), float(matrix.norms.max())
-    if metric is Metric.L2:
-        return float(scores[-1]) < last - 2 * gamma * (length + longest) ** 2
-    scale = 1.0 if metric is Metric.COSINE else length * longest
-    return float(scores[-1]) > last + 2 * gamma * scale
+    return float(scores[-1]) < last - error if metric is Metric.L2 else float(scores[-1]) > last + error
+
+
+def _float32_error(metric: Metric, query: npt.NDArray[np.float64], longest: float) -> float:
+    """Return the most that a score in float32 can be wrong by; infinite where it may overflow.
+
+    A float32 inner product of D terms errs by at most γ‖x‖‖y‖, γ = D·u/(1 − D·u), in whatever order it is summed
+    (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1); a few more units cover the rounding of
+    the query (and of rows scaled to length 1) and the final sums. For few queries faiss sums (x − y)², for many
+    ‖x‖² + ‖y‖² − 2xy: the bound of the latter, γ(‖x‖ + ‖y‖)², covers both. Beyond that every product, and every
+    component of the query, may lose what is below the normal numbers. Twice all that is returned.
+    """
+    dimensions = len(query)
+    gamma = (dimensions + 16) * UNIT_ROUNDOFF
+    length = float(np.linalg.norm(query))
+    if metric is Metric.COSINE:
+        length = longest = 1.0
+    size = (length + longest) ** 2 if metric is Metric.L2 else length * longest
+    if max(size, length, longest) > LARGEST:
+        return float("inf")
+    return 2 * (gamma * size + 4 * dimensions * SMALLEST * (1 + length + longest))

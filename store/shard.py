@@ -9,10 +9,10 @@ from typing import Any
 import h5py
 import numpy as np
 import numpy.typing as npt
+from kotovec.store import checksum
+from kotovec.store.files import sinking
 
 from kotovec.errors import DamagedError
-from kotovec.store import checksum
-from kotovec.store.files import replacing
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def write_shard(folder: Path, shard: Shard, fingerprint: str) -> int:
         DiskFullError: no space is left.
     """
     target = path_of(folder, shard.number)
-    with replacing(target) as part, h5py.File(part, "w") as file:
+    with sinking(target) as sink, h5py.File(sink, "w") as file:
         file.attrs["encoding-type"] = "kotovec-shard"
         file.attrs["encoding-version"] = "1"
         file.attrs["fingerprint"] = fingerprint

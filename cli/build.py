@@ -1,0 +1,303 @@
+"""`kotovec build`: from a model to a store."""
+
+import json
+import signal
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any, Self
+
+import typer
+from kotovec.cli.options import JsonOption, QuietOption
+
+from kotovec.errors import InputError
+
+if TYPE_CHECKING:
+    from kotovec.cluster.build import Summary
+    from kotovec.cluster.events import Event
+    from kotovec.cluster.plan import Plan
+
+DEFAULT_MODEL = "tohoku-nlp/bert-base-japanese-whole-word-masking"
+
+
+def command(
+    model: Annotated[
+        str,
+        typer.Argument(envvar="KOTOVEC_MODEL", help="Hub id, folder, or `demo` (a small English model)."),
+    ] = DEFAULT_MODEL,
+    store: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="KOTOVEC_STORE",
+            help="Folder of the store [./LAST-PART-OF-MODEL.kotovec].",
+            show_default=False,
+        ),
+    ] = None,
+    layers: Annotated[
+        str, typer.Option(envvar="KOTOVEC_LAYERS", help="Of isolated: `last`, `all`, or such as `0,1,12`.")
+    ] = "last",
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            envvar="KOTOVEC_WORKERS",
+            help="Ray actors [one a core, as far as memory reaches].",
+            show_default=False,
+        ),
+    ] = None,
+    gpus_per_worker: Annotated[
+        float | None,
+        typer.Option(
+            envvar="KOTOVEC_GPUS_PER_WORKER",
+            help="Share of a GPU that a worker takes [1].",
+            show_default=False,
+        ),
+    ] = None,
+    device: Annotated[str, typer.Option(envvar="KOTOVEC_DEVICE", help="`auto`, `cpu` or `cuda`.")] = "auto",
+    dtype: Annotated[
+        str, typer.Option(envvar="KOTOVEC_DTYPE", help="To compute in: `float32`, `bfloat16` or `float16`.")
+    ] = "float32",
+    store_dtype: Annotated[
+        str, typer.Option(envvar="KOTOVEC_STORE_DTYPE", help="To store isolated in: `float32` or `float16`.")
+    ] = "float32",
+    token_filter: Annotated[
+        str | None,
+        typer.Option(
+            envvar="KOTOVEC_TOKEN_FILTER",
+            help="Kinds to keep, of `word,subword,special,unused,byte,empty` [all].",
+            show_default=False,
+        ),
+    ] = None,
+    mecab_dic: Annotated[
+        str | None,
+        typer.Option(
+            envvar="KOTOVEC_MECAB_DIC",
+            help="`ipadic`, `unidic_lite` or `unidic` [the model's].",
+            show_default=False,
+        ),
+    ] = None,
+    revision: Annotated[
+        str | None,
+        typer.Option(envvar="KOTOVEC_REVISION", help="Branch, tag or commit on the hub.", show_default=False),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            envvar=["KOTOVEC_ADDRESS", "RAY_ADDRESS"],
+            help="Ray cluster to join [a private local one].",
+            show_default=False,
+        ),
+    ] = None,
+    shard_tokens: Annotated[
+        int | None,
+        typer.Option(envvar="KOTOVEC_SHARD_TOKENS", help="Tokens a shard, at most [1024].", show_default=False),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", envvar="KOTOVEC_OVERWRITE", help="Build anew, then swap.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", envvar="KOTOVEC_DRY_RUN", help="Print the plan and stop.")
+    ] = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Encode the whole vocabulary of a model, in parallel, into a store.
+
+    The same command goes on where an interrupted one stopped.
+
+    Example: `kotovec build tohoku-nlp/bert-base-japanese-v3 --layers all`
+    """
+    signal.signal(signal.SIGTERM, _interrupt)
+    from kotovec.cluster.build import Resources, build
+    from kotovec.cluster.plan import SHARD_TOKENS, Request, make_plan
+    from kotovec.store.tokens import KINDS
+
+    if store is None and "/" in model.rstrip("/") and not model.strip("/."):
+        raise InputError(f"{model!r} gives a store no name: add --store")
+    target = store or Path(f"{default_name(model)}.kotovec")
+    kinds = KINDS if token_filter is None else tuple(kind.strip() for kind in token_filter.split(","))
+    with _Display(quiet=quiet) as display:
+        display.say("planning")
+        plan = make_plan(
+            Request(
+                model=model,
+                revision=revision,
+                layers=layers,
+                dtype=dtype,
+                store_dtype=store_dtype,
+                device=device,
+                token_filter=kinds,
+                mecab_dic=mecab_dic,
+                shard_tokens=SHARD_TOKENS if shard_tokens is None else shard_tokens,
+            )
+        )
+        where = Resources(workers=workers, gpus_per_worker=gpus_per_worker, address=address)
+        for text in plan.notices:
+            display.note(text)
+        if dry_run:
+            display.close()
+            _print_plan(plan, target, where, as_json=as_json)
+            return
+        try:
+            summary = build(plan, target, where, overwrite=overwrite, report=display.show)
+        except KeyboardInterrupt:
+            display.close()
+            display.note("what is whole is kept: the same command goes on from there")
+            raise
+    _print_summary(summary, as_json=as_json, quiet=quiet)
+
+
+def default_name(model: str) -> str:
+    """Return the last part of a model's name: what its store is called by default."""
+    return Path(model).name or Path(model).resolve().name
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+class _Display:
+    """Phases and a bar for tokens on a terminal's stderr; notices always, unless quiet."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        from kotovec.cli.tables import console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._console, self._quiet = console(stderr=True), quiet
+        self._bar: Any = None
+        if self._console.is_terminal and not quiet:
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]}"),
+                TimeRemainingColumn(),
+                console=self._console,
+                transient=True,
+            )
+            self._task = self._bar.add_task("plan", total=None, rate="")
+
+    def __enter__(self) -> Self:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.stop()
+
+    def say(self, phase: str) -> None:
+        """Show a phase."""
+        if self._bar is not None:
+            self._bar.update(self._task, description=phase)
+
+    def note(self, text: str) -> None:
+        """Print a line for a person."""
+        from rich.text import Text
+
+        if not self._quiet:
+            self._console.print(Text(f"note: {text}"), soft_wrap=True)
+
+    def show(self, event: "Event") -> None:
+        """Draw an event of the build."""
+        from kotovec.cluster.events import Notice, Phase, Progress
+
+        match event:
+            case Phase(name):
+                self.say({"start": "starting workers", "encode": "encoding", "merge": "merging"}.get(name, name))
+            case Progress(done, total) if self._bar is not None:
+                task = self._bar.tasks[0]
+                speed = f"{task.speed:,.0f} tokens/s" if task.speed else ""
+                self._bar.update(self._task, completed=done, total=total, rate=speed)
+            case Notice(text):
+                self.note(text)
+
+
+def _print_plan(plan: "Plan", target: Path, where: Any, *, as_json: bool) -> None:
+    from kotovec.cli.tables import megabytes, print_pairs
+    from kotovec.cluster.build import count_workers
+
+    workers = min(count_workers(plan, where), len(plan.shards))
+    peak = plan.vector_bytes + max(plan.vector_bytes, plan.index_bytes)
+    data = {
+        "model": plan.source.name,
+        "store": str(target),
+        "tokens": len(plan.tokens),
+        "kinds": plan.counts,
+        "rows_without_token": plan.rows_without_token,
+        "tokens_without_row": plan.tokens_without_row,
+        "template": {"prefix": list(plan.spec.template.prefix), "suffix": list(plan.spec.template.suffix)},
+        "layers": list(plan.spec.layers),
+        "device": plan.spec.device,
+        "dtype": plan.spec.dtype,
+        "store_dtype": plan.spec.store_dtype,
+        "mecab_dic": plan.mecab_dic,
+        "shards": len(plan.shards),
+        "vector_bytes": plan.vector_bytes,
+        "index_bytes": plan.index_bytes,
+        "peak_bytes": peak,
+        "workers": workers,
+        "worker_bytes": plan.worker_bytes,
+    }
+    if as_json:
+        typer.echo(json.dumps(data, ensure_ascii=False))
+        return
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in plan.counts.items() if count)
+    pairs = [
+        ("model", f"{plan.source.name}  ({plan.parameters / 1e6:,.1f} M parameters)"),
+        ("store", target),
+        ("tokens", f"{len(plan.tokens):,} to encode; the vocabulary has {kinds}"),
+        (
+            "left out",
+            f"{plan.rows_without_token:,} rows without a token, {plan.tokens_without_row:,} tokens without a row",
+        ),
+        ("template", " ".join(map(str, [*plan.spec.template.prefix, "token", *plan.spec.template.suffix]))),
+        ("layers", ", ".join(map(str, plan.spec.layers))),
+        ("compute", f"{plan.spec.dtype} on {plan.spec.device}, stored as {plan.spec.store_dtype}"),
+        ("shards", f"{len(plan.shards):,} of up to {max(s.stop - s.start for s in plan.shards):,} tokens"),
+        (
+            "on disk",
+            f"{megabytes(plan.vector_bytes)} vectors, {megabytes(plan.index_bytes)} indexes, {megabytes(peak)} at most",
+        ),
+        ("workers", f"{workers}, about {megabytes(plan.worker_bytes)} of memory each"),
+    ]
+    if plan.mecab_dic:
+        said = " (the model names none: ipadic, as when it was made)" if plan.mecab_assumed else ""
+        pairs.append(("MeCab", f"{plan.mecab_dic}{said}"))
+    print_pairs(pairs)
+
+
+def _print_summary(summary: "Summary", *, as_json: bool, quiet: bool) -> None:
+    from kotovec.cli.tables import megabytes, print_pairs
+
+    if as_json:
+        data = {
+            "store": str(summary.store),
+            "tokens": summary.tokens,
+            "encoded": summary.encoded,
+            "seconds": {name: round(seconds, 3) for name, seconds in summary.seconds.items()},
+            "bytes": summary.bytes,
+            "finished_before": summary.finished_before,
+        }
+        typer.echo(json.dumps(data, ensure_ascii=False))
+        return
+    if quiet:
+        return
+    if summary.finished_before:
+        typer.echo(f"{summary.store} is finished: nothing to do (--overwrite builds it anew)")
+        return
+    seconds = ", ".join(f"{name} {value:.1f}" for name, value in summary.seconds.items())
+    rate = summary.encoded / summary.seconds["encode"] if summary.seconds.get("encode") else 0
+    speed = f"  ({rate:,.0f} tokens/s)" if rate else ""
+    earlier = summary.tokens - summary.encoded
+    rest = f", {earlier:,} of them by an earlier run" if earlier else ""
+    print_pairs(
+        [
+            ("tokens", f"{summary.tokens:,}{rest}{speed}"),
+            ("seconds", seconds),
+            ("store", f"{summary.store}  ({megabytes(summary.bytes)})"),
+            ("next", f'kotovec query --store {summary.store} "…"'),
+        ]
+    )

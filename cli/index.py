@@ -1,0 +1,59 @@
+"""`kotovec index`: build an index anew, or for another space, layer, metric or factory."""
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from kotovec.cli.options import (
+    DeviceOption,
+    JsonOption,
+    LayerOption,
+    MetricOption,
+    QuietOption,
+    SpaceOption,
+    StoreOption,
+    find_store,
+)
+
+
+def command(
+    store: StoreOption = None,
+    space: SpaceOption = "static",
+    layer: LayerOption = -1,
+    metric: MetricOption = "l2",
+    factory: Annotated[
+        str,
+        typer.Option(envvar="KOTOVEC_FACTORY", help="faiss' index_factory string, such as `IVF256,Flat`."),
+    ] = "Flat",
+    parameters: Annotated[
+        str, typer.Option(envvar="KOTOVEC_PARAMETERS", help="faiss' search parameters, such as `nprobe=16`.")
+    ] = "",
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Build an index; for anything but Flat, measure recall@10 and speed against Flat.
+
+    Example: `kotovec index --space isolated --metric cosine --factory HNSW32`
+    """
+    from kotovec.cli.tables import print_pairs
+    from kotovec.store import Store
+    from kotovec.store.measure import build_index
+
+    opened = Store.open(find_store(store))
+    record, measured = build_index(opened, space, layer, metric, factory=factory, parameters=parameters, device=device)
+    if as_json:
+        data = {**asdict(record), "name": record.name, "measured": asdict(measured) if measured else None}
+        typer.echo(json.dumps(data, ensure_ascii=False))
+    elif not quiet:
+        pairs = [("index", f"{record.name}  {record.factory} {record.parameters}".rstrip())]
+        if measured is not None:
+            pairs += [
+                ("recall@10", f"{measured.recall_at_10:.4f} against Flat, on {measured.queries:,} tokens"),
+                (
+                    "queries/s",
+                    f"{measured.queries_per_second:,.0f}, Flat {measured.flat_queries_per_second:,.0f}",
+                ),
+            ]
+        print_pairs(pairs)

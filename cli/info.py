@@ -1,0 +1,61 @@
+"""`kotovec info`: what is in a store, and where it came from."""
+
+import json
+
+import typer
+from kotovec.cli.options import JsonOption, QuietOption, StoreOption, find_store
+
+
+def command(store: StoreOption = None, as_json: JsonOption = False, quiet: QuietOption = False) -> None:
+    """Print what is in a store and where it came from.
+
+    Example: `kotovec info --json`
+    """
+    from kotovec.cli.tables import megabytes, notice, print_pairs
+    from kotovec.store import Store
+
+    info = Store.open(find_store(store)).info()
+    if as_json:
+        typer.echo(json.dumps(info, ensure_ascii=False))
+        return
+    origin, spaces = info["provenance"], info["spaces"]
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in info["kinds"].items() if count)
+    template = [*map(str, origin["template_prefix"]), "token", *map(str, origin["template_suffix"])]
+    pairs = [
+        ("store", f"{info['path']}  ({megabytes(info['bytes'])})"),
+        ("model", " ".join(filter(None, (origin["model"], origin["revision"], origin["model_folder"])))),
+        ("tokens", f"{info['tokens']:,}: {kinds}"),
+        (
+            "left out",
+            f"{origin['rows_without_token']:,} rows without token, {origin['tokens_without_row']:,} tokens without row",
+        ),
+        ("static", f"{_shape(spaces['static'])}"),
+        (
+            "isolated",
+            f"{_shape(spaces['isolated'])}, layers {', '.join(map(str, spaces['isolated']['layers']))}",
+        ),
+        ("template", " ".join(template)),
+        (
+            "computed",
+            f"in {origin['dtype']} on {origin['device']} ({', '.join(origin['cpus'])}), {origin['hosts']} host(s)",
+        ),
+        ("built", f"{origin['started']} to {origin['finished']}"),
+        ("command", origin["command"]),
+        ("versions", ", ".join(f"{name} {number}" for name, number in origin["versions"].items())),
+        ("weights", origin["weights_sha256"]),
+    ]
+    if origin["mecab_dic"]:
+        assumed = " (the model names none: ipadic, as when it was made)" if origin["mecab_assumed"] else ""
+        pairs.append(("MeCab", f"{origin['mecab_dic']}{assumed}"))
+    for index in info["indexes"]:
+        stale = "" if index["usable"] else "  (of other vectors: not used; kotovec index builds it anew)"
+        pairs.append(("index", f"{index['name']}  {index['factory']} {index['parameters']}{stale}".rstrip()))
+    print_pairs(pairs)
+    for note in filter(None, origin["notices"].splitlines()):
+        notice(f"note: {note}", quiet=quiet)
+
+
+def _shape(space: dict[str, object]) -> str:
+    shape = space["shape"]
+    assert isinstance(shape, list)  # noqa: S101 — for the type checker
+    return f"{shape[0]:,} × {shape[1]} {space['dtype']}"

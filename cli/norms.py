@@ -1,0 +1,51 @@
+"""`kotovec norms`: how long the vectors of some words are."""
+
+import json
+from typing import Annotated
+
+import typer
+from kotovec.cli.options import JsonOption, QuietOption, StoreOption, find_store
+
+from kotovec.errors import InputError
+
+
+def command(
+    terms: Annotated[list[str] | None, typer.Argument(help="Words, such as 王 子 女 男.", show_default=False)] = None,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Print the L2 norm of each word's vector, in every space and layer of the store.
+
+    Example: `kotovec norms 王 子 女 男`
+    """
+    if not terms:
+        raise InputError("give some words, such as: kotovec norms 王 子 女 男")
+    import numpy as np
+    from kotovec.cli.tables import notice, print_grid, shown
+    from kotovec.store import Store
+    from kotovec.store.expression import Term
+
+    opened = Store.open(find_store(store))
+    columns = [("static", -1), *(("isolated", layer) for layer in opened.layers)]
+    rows = []
+    for term in terms:
+        read = opened.lookup.resolve(Term(term.strip() or term, 1.0, 0))
+        parts = [opened.array(space, layer)[list(read.rows)].astype(np.float64) for space, layer in columns]
+        norms = [float(np.linalg.norm(part.mean(axis=0))) for part in parts]
+        rows.append((read, norms))
+    if as_json:
+        for read, norms in rows:
+            isolated = {str(layer): norm for (_, layer), norm in zip(columns[1:], norms[1:], strict=True)}
+            data = {"term": read.text, "tokens": list(read.tokens), "static": norms[0], "isolated": isolated}
+            typer.echo(json.dumps(data, ensure_ascii=False))
+        return
+    names = ["static", *(f"isolated, layer {layer}" for layer in opened.layers)]
+    print_grid(
+        ["term", "token", *names],
+        [[shown(read.text), shown(" ".join(read.tokens)), *(f"{norm:.4f}" for norm in norms)] for read, norms in rows],
+        left=2,
+    )
+    for read, _ in rows:
+        if read.note:
+            notice(f"note: {read.note}", quiet=quiet)

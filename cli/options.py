@@ -1,0 +1,75 @@
+"""Options that several commands share, each with its environment twin, and how a store is found."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+StoreOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--store",
+        envvar="KOTOVEC_STORE",
+        help="Folder of the store; default: the only *.kotovec here.",
+        show_default=False,
+    ),
+]
+SpaceOption = Annotated[
+    str,
+    typer.Option(envvar="KOTOVEC_SPACE", help="`static` (input embeddings) or `isolated` (hidden states)."),
+]
+SpacesOption = Annotated[
+    str, typer.Option(envvar="KOTOVEC_SPACE", help="`static`, `isolated`, or `both` side by side.")
+]
+LayerOption = Annotated[
+    int, typer.Option(envvar="KOTOVEC_LAYER", help="Layer of `isolated`; -1 is the last one stored.")
+]
+MetricOption = Annotated[
+    str,
+    typer.Option(envvar="KOTOVEC_METRIC", help="`l2` (squared distance), `cosine` or `ip` (inner product)."),
+]
+DeviceOption = Annotated[str, typer.Option(envvar="KOTOVEC_DEVICE", help="`auto`, `cpu` or `cuda`.")]
+JsonOption = Annotated[bool, typer.Option("--json", envvar="KOTOVEC_JSON", help="Print JSON.")]
+QuietOption = Annotated[
+    bool, typer.Option("--quiet", "-q", envvar="KOTOVEC_QUIET", help="Print results and errors only.")
+]
+CountOption = Annotated[int, typer.Option("-k", envvar="KOTOVEC_K", help="How many tokens to show.")]
+ExcludeOption = Annotated[
+    bool,
+    typer.Option("--exclude-inputs", envvar="KOTOVEC_EXCLUDE_INPUTS", help="Leave out the tokens that were put in."),
+]
+UnitOption = Annotated[
+    bool,
+    typer.Option(
+        "--unit-terms",
+        envvar="KOTOVEC_UNIT_TERMS",
+        help="Scale each term to length 1 first, as gensim does; with cosine or ip.",
+    ),
+]
+WordsOption = Annotated[
+    bool,
+    typer.Option("--words-only", envvar="KOTOVEC_WORDS_ONLY", help="No subwords, special or unused tokens."),
+]
+ExactOption = Annotated[
+    bool,
+    typer.Option("--exact", envvar="KOTOVEC_EXACT", help="Search every vector, whatever index there is."),
+]
+
+
+def find_store(store: Path | None) -> Path:
+    """Return the store to work with: the one named, or the only one in the working directory.
+
+    Raises:
+        StoreNotFoundError: there is none, or several.
+    """
+    from kotovec.errors import StoreNotFoundError
+
+    if store is not None:
+        return store
+    found = sorted(path for path in Path().glob("*.kotovec") if path.is_dir())
+    if not found:
+        raise StoreNotFoundError("there is no *.kotovec here: kotovec build makes one, --store names one elsewhere")
+    if len(found) > 1:
+        names = ", ".join(map(str, found))
+        raise StoreNotFoundError(f"there are several stores here ({names}): name one with --store or KOTOVEC_STORE")
+    return found[0]

@@ -1,0 +1,137 @@
+"""`kotovec query`: the nearest tokens of an expression, or of a file of them."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from kotovec.cli.options import (
+    CountOption,
+    DeviceOption,
+    ExactOption,
+    ExcludeOption,
+    JsonOption,
+    LayerOption,
+    MetricOption,
+    QuietOption,
+    SpacesOption,
+    StoreOption,
+    UnitOption,
+    WordsOption,
+    find_store,
+)
+
+from kotovec.errors import InputError, KotovecError
+
+if TYPE_CHECKING:
+    from kotovec.store import Answer, Store
+
+BOTH = ("static", "isolated")
+
+
+def command(
+    expression: Annotated[
+        str | None,
+        typer.Argument(help='Such as "王 - 男 + 女"; weights, parentheses, quotes and #id work.', show_default=False),
+    ] = None,
+    store: StoreOption = None,
+    space: SpacesOption = "static",
+    layer: LayerOption = -1,
+    metric: MetricOption = "l2",
+    k: CountOption = 10,
+    exclude_inputs: ExcludeOption = False,
+    unit_terms: UnitOption = False,
+    words_only: WordsOption = False,
+    exact: ExactOption = False,
+    file: Annotated[
+        str | None,
+        typer.Option(
+            envvar="KOTOVEC_FILE",
+            help="Expressions, one a line (`-` is stdin); JSON lines out.",
+            show_default=False,
+        ),
+    ] = None,
+    device: DeviceOption = "auto",
+    tsv: Annotated[bool, typer.Option("--tsv", envvar="KOTOVEC_TSV", help="Print tab-separated values.")] = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Find the tokens nearest to a sum of tokens.
+
+    Example: `kotovec query "王 - 男 + 女" --space both`
+    """
+    if (expression is None) == (file is None):
+        raise InputError('give one expression, such as "王 - 男 + 女", or --file with one a line')
+    options: dict[str, Any] = {
+        "layer": layer,
+        "metric": metric,
+        "k": k,
+        "exclude_inputs": exclude_inputs,
+        "unit_terms": unit_terms,
+        "words_only": words_only,
+        "device": device,
+        "exact": exact,
+    }
+    from kotovec.store import Store
+
+    opened = Store.open(find_store(store))
+    spaces = BOTH if space == "both" else (space,)
+    if file is not None:
+        _answer_file(opened, file, spaces, options, quiet=quiet)
+        return
+    answers = [opened.search((expression or "").strip(), space=name, **options) for name in spaces]
+    print_result(answers, as_json=as_json, tsv=tsv, quiet=quiet)
+
+
+def print_result(answers: "list[Answer]", *, as_json: bool = False, tsv: bool = False, quiet: bool = False) -> None:
+    """Print the answers to one expression, as asked for."""
+    if as_json:
+        for answer in answers:
+            typer.echo(json.dumps(answer.as_dict(), ensure_ascii=False))
+        return
+    from kotovec.cli.tables import notice, print_answers, tsv_lines
+
+    if tsv:
+        for line in tsv_lines(answers):
+            typer.echo(line)
+        for note in dict.fromkeys(note for answer in answers for note in answer.notes):
+            notice(f"note: {note}", quiet=quiet)
+    else:
+        print_answers(answers)
+
+
+def _answer_file(store: "Store", file: str, spaces: Sequence[str], options: dict[str, Any], *, quiet: bool) -> None:
+    """Answer every line of a file in one search a space; a line that cannot be read gets its error as JSON."""
+    from kotovec.cli.tables import notice
+
+    lines = [line.strip() for line in _read_lines(file) if line.strip()]
+    errors: dict[int, str] = {}
+    for number, line in enumerate(lines):
+        try:
+            for name in spaces:
+                store.check(line, name, options["layer"], unit_terms=options["unit_terms"])
+        except KotovecError as error:
+            errors[number] = str(error)
+    good = [line for number, line in enumerate(lines) if number not in errors]
+    answers = [iter(store.search(good, space=name, **options)) for name in spaces]
+    for number, line in enumerate(lines):
+        if number in errors:
+            typer.echo(json.dumps({"expression": line, "error": errors[number]}, ensure_ascii=False))
+        else:
+            for found in answers:
+                typer.echo(json.dumps(next(found).as_dict(), ensure_ascii=False))
+    if errors:
+        notice(f"error: {len(errors)} of {len(lines)} lines could not be answered; each says why", quiet=quiet)
+        raise typer.Exit(InputError.exit_code)
+
+
+def _read_lines(file: str) -> list[str]:
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{file} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file} is not UTF-8: {error}") from error
+    return text.splitlines()

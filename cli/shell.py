@@ -1,0 +1,170 @@
+"""`kotovec shell`: the store stays in memory, expressions are answered line by line."""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+from kotovec.cli.options import (
+    CountOption,
+    DeviceOption,
+    ExactOption,
+    ExcludeOption,
+    JsonOption,
+    LayerOption,
+    MetricOption,
+    QuietOption,
+    SpacesOption,
+    StoreOption,
+    UnitOption,
+    WordsOption,
+    find_store,
+)
+from kotovec.cli.query import BOTH, print_result
+
+from kotovec.errors import InputError, KotovecError
+
+if TYPE_CHECKING:
+    from kotovec.store import Store
+
+HELP = """Type an expression, such as  王 - 男 + 女  (Tab completes tokens), or
+  :space static|isolated|both   :layer N   :metric l2|cosine|ip   :k N
+  :exclude-inputs on|off   :unit-terms on|off   :words-only on|off   :exact on|off
+  :show   the settings     :help     :quit (or Ctrl-D)"""
+_SIGNS = " +-*()＋－−＊（）"
+
+
+def command(
+    store: StoreOption = None,
+    space: SpacesOption = "static",
+    layer: LayerOption = -1,
+    metric: MetricOption = "l2",
+    k: CountOption = 10,
+    exclude_inputs: ExcludeOption = False,
+    unit_terms: UnitOption = False,
+    words_only: WordsOption = False,
+    exact: ExactOption = False,
+    device: DeviceOption = "cpu",
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Answer expressions line by line, with history and completion of tokens.
+
+    Example: `kotovec shell --space both --exclude-inputs`
+    """
+    from kotovec.store import Store
+
+    opened = Store.open(find_store(store))
+    settings: dict[str, Any] = {
+        "space": space,
+        "layer": layer,
+        "metric": metric,
+        "k": k,
+        "exclude_inputs": exclude_inputs,
+        "unit_terms": unit_terms,
+        "words_only": words_only,
+        "exact": exact,
+        "device": device,
+    }
+    failed = False
+    interactive = sys.stdin.isatty()
+    if interactive and not quiet:
+        typer.echo(f"{opened.path}: {len(opened.tokens):,} tokens. :help says what can be typed.", err=True)
+    for line in _lines(opened, interactive):
+        try:
+            if line.startswith(":"):
+                if line in (":quit", ":q"):
+                    break
+                _change(settings, line)
+            else:
+                spaces = BOTH if settings["space"] == "both" else (settings["space"],)
+                options = {name: value for name, value in settings.items() if name != "space"}
+                answers = [opened.search(line, space=name, **options) for name in spaces]
+                print_result(answers, as_json=as_json, quiet=quiet)
+        except KotovecError as error:
+            typer.echo(f"error: {error}", err=True)
+            failed = True
+    if failed and not interactive:
+        raise typer.Exit(InputError.exit_code)
+
+
+def _change(settings: dict[str, Any], line: str) -> None:
+    """Carry out a line that begins with a colon.
+
+    Raises:
+        InputError: there is no such setting, or the value does not fit.
+    """
+    name, _, value = line[1:].partition(" ")
+    key, value = name.replace("-", "_"), value.strip()
+    if name == "help":
+        typer.echo(HELP)
+    elif name == "show":
+        typer.echo("\n".join(f"{key.replace('_', '-')} {value}" for key, value in settings.items()))
+    elif key not in settings:
+        raise InputError(f"there is no :{name}; :help says what there is")
+    elif isinstance(settings[key], bool):
+        if value not in ("on", "off"):
+            raise InputError(f":{name} takes on or off")
+        settings[key] = value == "on"
+    elif isinstance(settings[key], int):
+        try:
+            settings[key] = int(value)
+        except ValueError as error:
+            raise InputError(f":{name} takes a number, not {value!r}") from error
+    else:
+        settings[key] = value
+
+
+def _lines(store: "Store", interactive: bool) -> Iterator[str]:
+    """Yield what is typed, or what stdin holds, without empty lines."""
+    for line in _prompted(store) if interactive else sys.stdin:
+        if line.strip():
+            yield line.strip()
+
+
+def _prompted(store: "Store") -> Iterator[str]:
+    from prompt_toolkit import PromptSession
+    from prompt_toolkit.completion import Completer, Completion
+    from prompt_toolkit.history import FileHistory, InMemoryHistory
+
+    tokens = sorted(surface for surface in store.tokens.surfaces if surface)
+
+    class Tokens(Completer):
+        """Completes the term under the cursor with the tokens that begin as it does."""
+
+        def get_completions(self, document: Any, _event: Any) -> Iterator[Completion]:
+            from bisect import bisect_left
+
+            text = document.text_before_cursor
+            start = max(text.rfind(sign) for sign in _SIGNS) + 1
+            begun = text[start:]
+            place = bisect_left(tokens, begun) if begun else len(tokens)
+            while place < len(tokens) and tokens[place].startswith(begun):
+                yield Completion(tokens[place], start_position=-len(begun))
+                place += 1
+
+    path = _history()
+    history = FileHistory(str(path)) if path else InMemoryHistory()
+    session: PromptSession[str] = PromptSession(history=history, completer=Tokens(), complete_while_typing=False)
+    while True:
+        try:
+            yield session.prompt("kotovec> ")
+        except KeyboardInterrupt:
+            continue
+        except EOFError:
+            return
+
+
+def _history() -> Path | None:
+    """Return the file of the history (KOTOVEC_HISTORY, else the state folder), or None where none can be kept."""
+    named = os.environ.get("KOTOVEC_HISTORY")
+    state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    path = Path(named) if named else Path(state).expanduser() / "kotovec" / "history"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    except OSError:
+        return None
+    return path

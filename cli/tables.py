@@ -1,0 +1,107 @@
+"""Answers and key-value lists as tables; tokens as data, never as markup or control codes."""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from kotovec.store import Answer
+
+WIDE = 200  # columns where the output is no terminal: nothing is cut then
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return a console for stdout or stderr that neither wraps nor cuts what goes into a file."""
+    plain = Console(stderr=stderr, highlight=False)
+    return plain if plain.is_terminal else Console(stderr=stderr, highlight=False, width=WIDE)
+
+
+def shown(token: str) -> str:
+    """Return a token fit for a terminal and a TSV field: nothing invisible, no control codes."""
+    if not token:
+        return '""'
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in token)
+
+
+def print_answers(answers: Sequence["Answer"]) -> None:
+    """Print the answers to one expression side by side (one for each space), then the notes."""
+    out = console()
+    table = Table(box=SIMPLE_HEAD, title=Text(title(answers)), title_justify="left", title_style="bold")
+    table.add_column("rank", justify="right")
+    for answer in answers:
+        table.add_column(answer.space if len(answers) > 1 else "token")
+        table.add_column("id", justify="right")
+        table.add_column("score", justify="right")
+        table.add_column("input")
+    for place in range(max(len(answer.hits) for answer in answers)):
+        cells: list[Text] = [Text(str(place + 1))]
+        for answer in answers:
+            if place < len(answer.hits):
+                hit = answer.hits[place]
+                mark = "input" if hit.is_input else ""
+                cells += [Text(shown(hit.token)), Text(str(hit.id)), Text(f"{hit.score:.4f}"), Text(mark)]
+            else:
+                cells += [Text("")] * 4
+        table.add_row(*cells)
+    out.print(table)
+    for note in dict.fromkeys(note for answer in answers for note in answer.notes):
+        out.print(Text(f"note: {shown(note)}"))
+
+
+def title(answers: Sequence["Answer"]) -> str:
+    """Return what was asked, and of what: `王 - 男 + 女 (isolated, layer 12, l2)`."""
+    first = answers[0]
+    spaces = [answer.space if answer.layer is None else f"{answer.space}, layer {answer.layer}" for answer in answers]
+    return f"{shown(first.expression)}  ({' | '.join(spaces)}, {first.metric})"
+
+
+def tsv_lines(answers: Sequence["Answer"]) -> Iterable[str]:
+    """Yield a header and a line a row: space, rank, token, id, score, whether it is an input."""
+    yield "space\trank\ttoken\tid\tscore\tis_input"
+    for answer in answers:
+        for hit in answer.hits:
+            yield "\t".join(
+                (
+                    answer.space,
+                    str(hit.rank),
+                    shown(hit.token),
+                    str(hit.id),
+                    repr(hit.score),
+                    str(int(hit.is_input)),
+                )
+            )
+
+
+def print_pairs(pairs: Iterable[tuple[str, Any]], *, heading: str | None = None) -> None:
+    """Print names and values in two columns."""
+    table = Table(box=None, show_header=False, title=heading, title_justify="left", title_style="bold")
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in pairs:
+        table.add_row(Text(name), Text(str(value)))
+    console().print(table)
+
+
+def print_grid(columns: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> None:
+    """Print a table; the first `left` columns are text, the others numbers."""
+    table = Table(box=SIMPLE_HEAD)
+    for place, column in enumerate(columns):
+        table.add_column(column, justify="left" if place < left else "right")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    console().print(table)
+
+
+def notice(text: str, *, quiet: bool) -> None:
+    """Print a line on stderr, unless quiet."""
+    if not quiet:
+        console(stderr=True).print(Text(text), soft_wrap=True)
+
+
+def megabytes(size: float) -> str:
+    """Return bytes as megabytes for a person."""
+    return f"{size / 1e6:,.1f} MB"

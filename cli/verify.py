@@ -1,0 +1,25 @@
+"""`kotovec verify`: recompute every checksum of a store."""
+
+import json
+
+import typer
+from kotovec.cli.options import JsonOption, QuietOption, StoreOption, find_store
+
+from kotovec.errors import DamagedError
+
+
+def command(store: StoreOption = None, as_json: JsonOption = False, quiet: QuietOption = False) -> None:
+    """Recompute every checksum; exit 1 and name what is damaged.
+
+    Example: `kotovec verify --store demo.kotovec`
+    """
+    from kotovec.store import Store
+
+    opened = Store.open(find_store(store))
+    damaged = opened.verify()
+    if as_json:
+        typer.echo(json.dumps({"store": str(opened.path), "damaged": damaged}, ensure_ascii=False))
+    if damaged:
+        raise DamagedError(f"{opened.path} is damaged: {'; '.join(damaged)}")
+    if not as_json and not quiet:
+        typer.echo(f"{opened.path} is whole: every checksum matches")
