@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from kotovec.workers.source import Source
-from kotovec.workers.tokenizer import Template
 
 from kotovec.errors import ModelError
+from kotovec.workers.source import Source
+from kotovec.workers.tokenizer import Template
 
 # Parameters that no token-wise hidden state depends on: a checkpoint may lack them.
 _UNUSED_PARTS = ("pooler", "position_ids", "lm_head", "cls.")

@@ -5,6 +5,7 @@ import json
 import os
 import re
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 from kotovec.errors import MissingDependencyError, ModelError, ModelNotFoundError
@@ -15,6 +16,7 @@ HUB_SECONDS = 4.0  # to reach the hub: transformers' own retries take 46 s witho
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.\-]*(/[A-Za-z0-9][\w.\-]*)?")
 # What a build needs of a repository besides its weights.
 _SMALL_FILES = ("*.json", "*.txt", "*.model", "*.vocab", "*.bpe", "*.spm")
+_SAFE, _PICKLED = "model*.safetensors", "pytorch_model*.bin"
 # As transformers looks for them: safetensors first, whole or sharded, then the older pickled form.
 _WEIGHTS = (
     "model.safetensors",
@@ -149,16 +151,17 @@ def _download(repository: str, revision: str | None) -> tuple[Path, str | None]:
 
     The hub is asked once, with a short time limit, before anything that would retry.
     """
-    import logging
-
+    # With telemetry, the client's first call asks the hub for one more page, and waits 3 s for it in vain.
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     import huggingface_hub as hub
     from huggingface_hub import errors
+    from huggingface_hub.utils import logging
 
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    logging.set_verbosity_error()  # a level set on its logger by hand is lost when the client's parts are imported
     try:
         info = hub.HfApi().model_info(repository, revision=revision, timeout=HUB_SECONDS)
     except errors.GatedRepoError as error:
-        raise ModelNotFoundError(f"{repository} is gated: accept its terms on the hub, then hf auth login") from error
+        raise _gated(repository) from error
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
         at = "" if revision is None else f" at revision {revision}"
         raise ModelNotFoundError(
@@ -167,23 +170,51 @@ def _download(repository: str, revision: str | None) -> tuple[Path, str | None]:
     except Exception as error:  # noqa: BLE001 — connection, proxy, TLS, time-out, HTTP 5xx: whatever the client has
         return _cached(repository, revision, error)
     names = [sibling.rfilename for sibling in info.siblings or []]
-    safe = any(re.fullmatch(r"model[^/]*\.safetensors", name) for name in names)
-    weights = "model*.safetensors" if safe else "pytorch_model*.bin"
-    folder = hub.snapshot_download(
-        repository, revision=info.sha, allow_patterns=[*_SMALL_FILES, weights], ignore_patterns=["*/*"]
-    )
-    return Path(folder), info.sha
+    weights = _SAFE if any(fnmatch(name, _SAFE) for name in names) else _PICKLED
+    try:
+        # By the name of the revision, not its commit: only then does the cache know `main` without the hub.
+        folder = _snapshot(repository, revision, weights)
+    except errors.GatedRepoError as error:  # of a gated model the hub tells everything but its files
+        raise _gated(repository) from error
+    except Exception as error:  # connection lost, disk full: whatever the client has
+        raise ModelNotFoundError(
+            f"{repository} did not download whole ({_first_line(error)}): the same command goes on with it"
+        ) from error
+    return folder, folder.name  # a snapshot's folder is named after its commit
 
 
 def _cached(repository: str, revision: str | None, reason: Exception) -> tuple[Path, str | None]:
-    import huggingface_hub as hub
-
     try:
-        folder = Path(hub.snapshot_download(repository, revision=revision, local_files_only=True))
+        for weights in (_SAFE, _PICKLED):
+            # The same files as were asked for: the cache refuses a snapshot that lacks one of them.
+            folder = _snapshot(repository, revision, weights, local_files_only=True)
+            if any(folder.glob(weights)):
+                break
     except (OSError, ValueError) as error:
-        cause = (str(reason).strip() or type(reason).__name__).splitlines()[0]
         raise ModelNotFoundError(
-            f"{repository} is not in the cache, and the hub is out of reach ({cause}): "
+            f"{repository} is not in the cache, and the hub is out of reach ({_first_line(reason)}): "
             f"mend the network, or give `{DEMO}` or a local folder as MODEL"
         ) from error
-    return folder, folder.name  # a snapshot's folder is named after its commit
+    return folder, folder.name
+
+
+def _snapshot(repository: str, revision: str | None, weights: str, *, local_files_only: bool = False) -> Path:
+    """Return the cache's folder of a model, downloaded where it is not whole."""
+    import huggingface_hub as hub
+
+    folder = hub.snapshot_download(
+        repository,
+        revision=revision,
+        allow_patterns=[*_SMALL_FILES, weights],
+        ignore_patterns=["*/*"],  # sub-folders hold other forms of the weights: ONNX, OpenVINO
+        local_files_only=local_files_only,
+    )
+    return Path(folder)
+
+
+def _gated(repository: str) -> ModelNotFoundError:
+    return ModelNotFoundError(f"{repository} is gated: accept its terms on the hub, then hf auth login")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

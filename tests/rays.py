@@ -1,0 +1,192 @@
+"""What the tests of builds share: one capped Ray, workers that need no torch, and command lines in processes."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+
+import h5py
+import numpy as np
+import psutil
+import pytest
+
+import kotovec
+from kotovec.cluster import pool
+from kotovec.cluster.build import Resources, build
+from kotovec.cluster.events import Notice, Progress
+from kotovec.cluster.plan import Request, make_plan
+from kotovec.cluster.session import session
+from kotovec.workers.encoder import Encoded
+
+CHECKOUT = next((p for p in Path(kotovec.__file__).parents[:2] if (p / "pyproject.toml").is_file()), None)
+SIZE = 32  # dimensions of the tiny models
+COMMAND = "from kotovec.cli.app import main; main()"
+# A worker that takes its time, so that signals meet it at work; the vectors are the real ones.
+SLOW_COMMAND = """
+import time
+from kotovec.cluster import pool
+
+class Slow(pool.Encoder):
+    def encode(self, *arguments):
+        time.sleep(0.3)
+        return super().encode(*arguments)
+
+pool.Encoder = Slow
+from kotovec.cli.app import main
+main()
+"""
+
+
+@pytest.fixture(scope="session")
+def one_ray():
+    """One private Ray of three logical CPUs for all tests; in-process builds run on it."""
+    with session(None, 3, 200 << 20):
+        import ray
+
+        ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+        yield
+
+
+@pytest.fixture
+def employ(monkeypatch, one_ray):
+    """Return a function that makes builds use another class of workers; `Fake` from the start."""
+
+    def change(worker):
+        monkeypatch.setattr(pool, "Encoder", worker)
+
+    change(Fake)
+    return change
+
+
+class Fake:
+    """A worker that needs no torch: vectors that `expected` can tell from the ids."""
+
+    def __init__(self, spec):
+        self.spec = spec
+
+    def encode(self, number, ids, batches):
+        return Encoded(number, *expected(ids, self.spec), "host", "none")
+
+
+def expected(ids, spec):
+    """Return what `Fake` gives: (n, D) float32 and (L, n, D)."""
+    angles = (ids[:, np.newaxis] + 1) * np.arange(1, SIZE + 1)
+    static = np.sin(angles).astype(np.float32)
+    layers = np.stack([np.cos(angles + layer) for layer in spec.layers])
+    return static, layers.astype(spec.store_dtype)
+
+
+def plan_of(folder, **options):
+    """Plan a build of a tiny model in shards of at most 64 tokens."""
+    return make_plan(Request(**({"model": str(folder), "shard_tokens": 64, "device": "cpu"} | options)))
+
+
+class Listener(list):
+    """Keeps the events of a build."""
+
+    def __call__(self, event):
+        self.append(event)
+
+    @property
+    def notices(self):
+        return [event.text for event in self if isinstance(event, Notice)]
+
+    @property
+    def progress(self):
+        return [event.done for event in self if isinstance(event, Progress)]
+
+
+def run_build(plan, store, workers=2, **options):
+    """Build in this process; return the summary and what was told."""
+    listener = Listener()
+    summary = build(plan, store, Resources(workers=workers), report=listener, **options)
+    return summary, listener
+
+
+def datasets(store):
+    """Return each dataset of vectors.h5: its name, dtype, shape, and bytes."""
+    found = {}
+
+    def visit(name, node):
+        if isinstance(node, h5py.Dataset):
+            found[name] = (str(node.dtype), node.shape, node[()].tobytes())
+
+    with h5py.File(store / "vectors.h5") as file:
+        file.visititems(visit)
+    return found
+
+
+def left_behind(store):
+    """Return what a build should have deleted: locks, parts, shards, and a rebuild beside the store."""
+    beside = [path for path in store.parent.iterdir() if path.name.startswith(f".{store.name}")]
+    inside = [path for path in store.rglob("*") if path.name.startswith(".") or path.name == "shards"]
+    return [str(path.relative_to(store.parent)) for path in [*beside, *inside]]
+
+
+class Process:
+    """A `kotovec` command line in a process of its own, and every process that comes of it."""
+
+    def __init__(self, *arguments, cwd, code=COMMAND, home=None, **options):
+        self.mark = uuid.uuid4().hex
+        environment = os.environ | {"MARK": self.mark, "HF_HUB_OFFLINE": "1"}
+        environment.pop("RAY_ADDRESS", None)
+        for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):  # of the tests' own Ray
+            environment.pop(name, None)
+        if home is not None:
+            environment |= {"HOME": str(home), "HF_HOME": str(cwd / "hf")}
+        if CHECKOUT is not None:
+            environment["PYTHONPATH"] = str(CHECKOUT)
+        options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True} | options
+        command = [sys.executable, "-c", code, *map(str, arguments)]
+        self.popen = subprocess.Popen(command, cwd=cwd, env=environment, start_new_session=True, **options)
+
+    def all(self):
+        """Return the processes that carry this one's mark in their environment, itself among them."""
+        marked = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if process.environ().get("MARK") == self.mark and process.status() != psutil.STATUS_ZOMBIE:
+                    marked.append(process)
+        return marked
+
+    def finish(self, seconds=90):
+        """Wait; return the exit code, stdout and stderr."""
+        out, err = self.popen.communicate(timeout=seconds)
+        return self.popen.returncode, out, err
+
+    def left(self, seconds=10):
+        """Return the processes that are still there some seconds after the end."""
+        wait_for(lambda: not self.all(), seconds, fail=False)
+        return [" ".join(process.cmdline()) for process in self.all()]
+
+    def folders(self):
+        """Return the session folders of its Ray that are there."""
+        return sorted(Path("/tmp").glob(f"kotovec-ray-{self.popen.pid}-*"))  # noqa: S108
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for process in self.all():
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        self.popen.communicate()
+
+
+def wait_for(condition, seconds=60, *, fail=True):
+    """Return the condition's value as soon as it is true."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if value := condition():
+            return value
+        time.sleep(0.05)
+    if fail:
+        pytest.fail(f"nothing within {seconds} s")
+    return None
+
+
+def shard_files(store):
+    return sorted((store / "shards").glob("*.h5"))

@@ -1,0 +1,96 @@
+"""Makes small stores from given tokens and vectors, through kotovec's own shard, merge and index code."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from kotovec.store import index
+from kotovec.store.layout import Layout
+from kotovec.store.merge import Shape, merge
+from kotovec.store.nearest import Metric
+from kotovec.store.shard import Shard, write_shard
+from kotovec.store.tokens import Marking, Tokens, describe
+from kotovec.store.vectors import Vectors
+
+FINGERPRINT = "f" * 64
+
+
+def make_tokens(
+    texts: Sequence[str],
+    *,
+    ids: Sequence[int] | None = None,
+    special: Sequence[str] = (),
+    marking: Marking = Marking.WORDPIECE,
+    unknown: str = "[UNK]",
+) -> Tokens:
+    """Return the table of a vocabulary; ids count from 0 unless given."""
+    ids = range(len(texts)) if ids is None else ids
+    by_text = dict(zip(texts, ids, strict=True))
+    return describe(
+        list(ids),
+        texts,
+        frozenset(by_text[text] for text in special),
+        marking,
+        by_text.get(unknown, -1),
+    )
+
+
+def numbered(count: int) -> Tokens:
+    """Return the tokens t0, t1, …"""
+    return make_tokens([f"t{number}" for number in range(count)])
+
+
+def write_shards(folder: Path, tokens: Tokens, static, isolated, *, rows: int = 1000) -> list[tuple[int, int]]:
+    """Write shard files of some rows each; return their bounds."""
+    folder.mkdir(parents=True, exist_ok=True)
+    bounds = [(start, min(start + rows, len(tokens))) for start in range(0, len(tokens), rows)]
+    for number, (start, stop) in enumerate(bounds):
+        shard = Shard(number, tokens.ids[start:stop], static[start:stop], isolated[:, start:stop], "host", "AVX2")
+        write_shard(folder, shard, FINGERPRINT)
+    return bounds
+
+
+def write_store(
+    folder: Path,
+    tokens: Tokens,
+    static,
+    isolated=None,
+    *,
+    layers: Sequence[int] = (12,),
+    dtype: str = "float32",
+    metrics: Sequence[str] = (),
+    tokenizer=None,
+    provenance: dict | None = None,
+) -> Path:
+    """Write a store.
+
+    Args:
+        folder: its path.
+        tokens: V of them.
+        static: (V, D), stored as float32.
+        isolated: (L, V, D), stored as `dtype`; by default the static ones again, in each layer.
+        layers: their L numbers.
+        dtype: of `isolated`.
+        metrics: what Flat indexes are built for, in `static` and the last layer.
+        tokenizer: a `tokenizers.Tokenizer` for the store's own folder, or None.
+        provenance: further attributes of the file.
+    """
+    layout = Layout(folder)
+    static = np.asarray(static, dtype=np.float32)
+    isolated = np.stack([static] * len(layers)) if isolated is None else np.asarray(isolated)
+    bounds = write_shards(layout.shards, tokens, static, isolated.astype(dtype))
+    attributes = {"settings": json.dumps({"model": "none"}), "versions": "{}", **(provenance or {})}
+    merge(layout.vectors, layout.shards, Shape(bounds, layers, dtype), tokens, FINGERPRINT, attributes)
+    for path in layout.shards.iterdir():
+        path.unlink()
+    layout.shards.rmdir()
+    if tokenizer is not None:
+        layout.tokenizer.mkdir()
+        tokenizer.save(str(layout.tokenizer / "tokenizer.json"))
+    vectors = Vectors(layout.vectors)
+    for metric in metrics:
+        for space in ("static", "isolated"):
+            index.build(vectors, layout.indexes, space, -1, Metric(metric))
+    return folder

@@ -1,0 +1,285 @@
+"""Builds: the same bytes for any number of workers, the plan beforehand, places that cannot be used, overwriting."""
+
+import json
+import os
+import shutil
+import subprocess
+
+import faiss
+import numpy as np
+import pytest
+from rays import (  # noqa: F401 — fixtures
+    SIZE,
+    Fake,
+    Listener,
+    datasets,
+    employ,
+    expected,
+    left_behind,
+    one_ray,
+    plan_of,
+    run_build,
+)
+
+from kotovec.cli import app
+from kotovec.cluster import resources
+from kotovec.cluster.build import Resources, count_workers
+from kotovec.errors import InputError, StoreError, WorkerError
+from kotovec.store import Store
+from kotovec.workers.encoder import Encoder
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("bert", {"layers": "all"}),
+        ("roberta", {"layers": "0,-1", "store_dtype": "float16"}),
+        ("xlmr", {"dtype": "bfloat16"}),
+    ],
+)
+def test_one_two_and_three_workers_give_the_same_bytes(kind, options, employ, tiny_models, tmp_path):  # noqa: F811
+    employ(Encoder)
+    plan = plan_of(tiny_models[kind], shard_tokens=24, **options)
+    counts = (1, 2, 3) if kind == "bert" else (1, 3)
+    for workers in counts:
+        summary, listener = run_build(plan, tmp_path / f"{workers}.kotovec", workers)
+        assert summary.encoded == len(plan.tokens)
+        assert listener.notices == []
+    first = datasets(tmp_path / "1.kotovec")
+    assert set(first) >= {"tokens/id", "tokens/text", "vectors/static", "vectors/isolated", "vectors/isolated_norms"}
+    assert first["vectors/isolated"][:2] == (
+        plan.spec.store_dtype,
+        (len(plan.spec.layers), len(plan.tokens), SIZE),
+    )
+    for workers in counts[1:]:
+        assert datasets(tmp_path / f"{workers}.kotovec") == first
+
+
+def test_a_store_holds_what_the_workers_gave_each_row_at_its_token(employ, tiny_models, tmp_path):  # noqa: F811
+    plan, store = plan_of(tiny_models["bert"], layers="all"), tmp_path / "new" / "place" / "x.kotovec"
+    summary, listener = run_build(plan, store, 3)
+    static, isolated = expected(plan.tokens.ids, plan.spec)
+    opened = Store.open(store)
+    np.testing.assert_array_equal(opened.array("static"), static)
+    for layer in plan.spec.layers:
+        np.testing.assert_array_equal(opened.array("isolated", layer=layer), isolated[layer])
+    for space, array in (("static", static), ("isolated-2", isolated[2])):
+        (file,) = (store / "indexes").glob(f"{space}*.faiss")
+        index = faiss.read_index(str(file))
+        np.testing.assert_array_equal(index.reconstruct_n(0, index.ntotal), array)
+    assert listener.progress[0] == 0
+    assert listener.progress[-1] == len(plan.tokens)
+    assert sorted(listener.progress) == listener.progress
+    assert summary.bytes == sum(file.stat().st_size for file in store.rglob("*") if file.is_file())
+    assert list(summary.seconds) == ["start", "encode", "merge", "index"]
+    assert left_behind(store) == []
+
+
+class Newer(Fake):
+    """Gives other vectors."""
+
+    def encode(self, number, ids, batches):
+        return super().encode(number, ids + 7, batches)
+
+
+def test_overwriting_swaps_a_whole_store_under_the_feet_of_its_readers(employ, tiny_models, tmp_path):  # noqa: F811
+    plan, store = plan_of(tiny_models["bert"]), tmp_path / "x.kotovec"
+    run_build(plan, store)
+    reader, before = Store.open(store), datasets(store)
+    old, _ = expected(plan.tokens.ids, plan.spec)
+    new, _ = expected(plan.tokens.ids + 7, plan.spec)
+    employ(Newer)
+
+    class Looking(Listener):
+        def __call__(self, event):
+            super().__call__(event)
+            assert datasets(store) == before
+            assert sorted(path.name for path in store.iterdir()) == ["indexes", "tokenizer", "vectors.h5"]
+
+    looking = Looking()
+    from kotovec.cluster.build import build
+
+    summary = build(plan, store, Resources(workers=2), overwrite=True, report=looking)
+    assert len(looking) > len(plan.shards)
+    assert (summary.store, summary.encoded) == (store, len(plan.tokens))
+    np.testing.assert_array_equal(reader.array("static"), old)
+    np.testing.assert_array_equal(Store.open(store).array("static"), new)
+    assert reader.search("#7", k=1).hits[0].id == Store.open(store).search("#7", k=1).hits[0].id == 7
+    assert left_behind(store) == []
+
+
+def test_an_index_of_the_store_that_was_overwritten_is_not_used(employ, tiny_models, tmp_path):  # noqa: F811
+    """As when a person copies it back: it names another dataset, so the answer comes from the vectors."""
+    plan, store = plan_of(tiny_models["bert"]), tmp_path / "x.kotovec"
+    run_build(plan, store)
+    shutil.copytree(store / "indexes", tmp_path / "old")
+    employ(Newer)
+    run_build(plan, store, overwrite=True)
+    shutil.copytree(tmp_path / "old", store / "indexes", dirs_exist_ok=True)
+    vectors, _ = expected(plan.tokens.ids + 7, plan.spec)
+    distances = ((vectors.astype(np.float64) - vectors[60].astype(np.float64)) ** 2).sum(axis=1)
+    nearest = plan.tokens.ids[np.lexsort((plan.tokens.ids, distances))[:5]]
+    found = Store.open(store).search(f"#{plan.tokens.ids[60]}", space="static", k=5)
+    assert [hit.id for hit in found.hits] == nearest.tolist()
+    summary, _ = run_build(plan, store)
+    assert not summary.finished_before
+    (file,) = (store / "indexes").glob("static*.faiss")
+    np.testing.assert_array_equal(faiss.read_index(str(file)).reconstruct_n(0, len(vectors)), vectors)
+
+
+def test_an_interrupted_overwrite_leaves_the_old_store_and_is_taken_up(employ, tiny_models, tmp_path):  # noqa: F811
+    plan, store = plan_of(tiny_models["bert"]), tmp_path / "x.kotovec"
+    run_build(plan, store)
+    before = datasets(store)
+    employ(Newer)
+
+    def stop(event):
+        if getattr(event, "done", 0) >= plan.shards[2].stop:
+            raise KeyboardInterrupt
+
+    from kotovec.cluster.build import build
+
+    with pytest.raises(KeyboardInterrupt):
+        build(plan, store, Resources(workers=1), overwrite=True, report=stop)
+    assert datasets(store) == before
+    assert Store.open(store).search("#7", k=1).hits[0].id == 7
+    assert run_build(plan, store)[0].finished_before
+    summary, listener = run_build(plan, store, overwrite=True)
+    assert listener.notices == [f"going on with 3 of {len(plan.shards)} shards from an earlier run"]
+    assert summary.encoded == len(plan.tokens) - plan.shards[2].stop
+    assert datasets(store) != before
+    assert left_behind(store) == []
+
+
+def test_an_interrupted_overwrite_with_other_settings_is_dropped(employ, tiny_models, tmp_path):  # noqa: F811
+    plan, store = plan_of(tiny_models["bert"]), tmp_path / "x.kotovec"
+    run_build(plan, store)
+
+    def stop(event):
+        if getattr(event, "done", 0) >= plan.shards[1].stop:
+            raise KeyboardInterrupt
+
+    from kotovec.cluster.build import build
+
+    with pytest.raises(KeyboardInterrupt):
+        build(plan_of(tiny_models["bert"], layers="1"), store, Resources(workers=1), overwrite=True, report=stop)
+    other = plan_of(tiny_models["bert"], layers="0")
+    summary, listener = run_build(other, store, overwrite=True)
+    assert (summary.encoded, listener.notices) == (len(plan.tokens), [])
+    assert Store.open(store).info()["layers"] == [0]
+
+
+def test_a_dry_run_prints_the_plan_and_leaves_nothing(tiny_models, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    model = tiny_models["bert-more-rows"]
+    count = len((model / "vocab.txt").read_text().splitlines()) if (model / "vocab.txt").is_file() else None
+    arguments = ["build", str(model), "--dry-run", "--layers", "all", "--store-dtype", "float16", "--workers", "2"]
+    assert app.run([*arguments, "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    tokens = data["tokens"]
+    assert tokens == (count or tokens) == sum(data["kinds"].values())
+    assert data["kinds"]["special"] == 5
+    assert data["kinds"]["unused"] == 10
+    assert data["kinds"]["empty"] == 1
+    assert data["rows_without_token"] == 7
+    assert data["template"] == {"prefix": [3], "suffix": [4]}
+    assert data["layers"] == [0, 1, 2]
+    assert data["vector_bytes"] == tokens * SIZE * (4 + 3 * 2)
+    assert data["index_bytes"] == tokens * SIZE * 4 * 2
+    assert data["peak_bytes"] == tokens * SIZE * 10 * 2
+    assert (data["shards"], data["workers"]) == (1, 1)
+    assert data["store"] == "bert-more-rows.kotovec"
+    assert app.run(arguments) == 0
+    told = capsys.readouterr().out
+    for words in (f"{tokens:,} to encode", "7 rows without a token", "3 token 4", "0, 1, 2", "float16", "shards"):
+        assert words in told
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_workers_are_one_a_core_as_far_as_memory_reaches(tiny_models, monkeypatch):
+    plan = plan_of(tiny_models["bert"])
+    assert 700 << 20 < plan.worker_bytes < 720 << 20
+    monkeypatch.setattr(resources, "cores", lambda: 16)
+    for memory, workers in ((16, 16), (3.5, 3), (1, 1), (0.2, 1)):
+        monkeypatch.setattr(resources, "available_memory", lambda: int(memory * plan.worker_bytes))  # noqa: B023
+        listener = Listener()
+        assert count_workers(plan, Resources(), listener) == workers
+        said = [f"{workers} worker(s) instead of 16: each needs some 0.7 GB"] if workers < 16 else []
+        assert listener.notices == said
+    assert count_workers(plan, Resources(workers=5), listener) == 5
+    with pytest.raises(InputError, match="--workers 0: take 1 or more"):
+        count_workers(plan, Resources(workers=0))
+
+
+def test_a_container_with_less_than_the_machine_is_believed(tmp_path, monkeypatch):
+    monkeypatch.setattr(resources, "_CGROUP", tmp_path)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    assert resources.cores() == 8
+    (tmp_path / "cpu.max").write_text("250000 100000\n")
+    (tmp_path / "memory.max").write_text("3000000\n")
+    (tmp_path / "memory.current").write_text("1000000\n")
+    assert (resources.cores(), resources.available_memory()) == (2, 2_000_000)
+    (tmp_path / "cpu.max").write_text("50000 100000\n")
+    (tmp_path / "memory.current").write_text("4000000\n")
+    assert (resources.cores(), resources.available_memory()) == (1, 0)
+    (tmp_path / "cpu.max").write_text("max 100000\n")
+    assert resources.cores() == 8
+
+
+def occupy_file(root):
+    (root / "x.kotovec").write_text("notes")
+    return root / "x.kotovec", "is a file: name another place"
+
+
+def occupy_folder(root):
+    (root / "x.kotovec").mkdir()
+    (root / "x.kotovec" / "thesis.txt").write_text("notes")
+    return root / "x.kotovec", "is not a store: it holds thesis.txt"
+
+
+def below_a_file(root):
+    (root / "file").write_text("notes")
+    return root / "file" / "x.kotovec", "is a file: name another place"
+
+
+def in_proc(_root):
+    return "/proc/nowhere/x.kotovec", "proc"
+
+
+@pytest.mark.parametrize("occupy", [occupy_file, occupy_folder, below_a_file, in_proc])
+def test_a_place_that_cannot_be_a_store_is_refused_and_left_as_it_is(
+    occupy, tiny_models, tmp_path, monkeypatch, capsys, employ  # noqa: F811
+):
+    store, said = occupy(tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for extra in ([], ["--overwrite"]):
+        assert app.run(["build", str(tiny_models["bert"]), "--store", str(store), "--workers", "1", *extra]) == 2
+        told = capsys.readouterr().err
+        assert said in told
+        assert told.startswith("error: ")
+        assert told.count("\n") == 1
+        assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_a_place_that_cannot_be_written_is_refused(employ, tiny_models, tmp_path):  # noqa: F811
+    """A mount, as the permissions of a folder do not bind root."""
+    place = tmp_path / "place"
+    place.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(place)], capture_output=True).returncode:
+        pytest.skip("no file system can be mounted here (that takes root): a read-only place is not tried")
+    try:
+        with pytest.raises(StoreError, match=f"{place} is not writable: name another place with --store"):
+            run_build(plan_of(tiny_models["bert"]), place / "new" / "x.kotovec")
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_failed_build_leaves_no_folder_that_was_not_there(employ, tiny_models, tmp_path):  # noqa: F811
+    class Failing(Fake):
+        def encode(self, number, ids, batches):
+            raise ZeroDivisionError
+
+    employ(Failing)
+    with pytest.raises(WorkerError, match="a worker failed: ZeroDivisionError"):
+        run_build(plan_of(tiny_models["bert"]), tmp_path / "new" / "place" / "x.kotovec")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,276 @@
+"""`kotovec query`: what it prints for people, for programs and for files of expressions."""
+
+import json
+
+import numpy as np
+import pytest
+from commands import TEXTS, WORDS, call, isolated_vectors, make_metaspace_store, make_store, start, static_vectors
+
+ANSWER = ["expression", "space", "layer", "metric", "terms", "notes", "results"]
+TERM = ["text", "weight", "tokens"]
+RESULT = ["rank", "token", "text", "id", "score", "is_input"]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return make_store(tmp_path_factory.mktemp("query") / "words.kotovec")
+
+
+@pytest.fixture
+def ask(capsys, store):
+    """Ask the store; the answer has `code`, `out`, `err`."""
+    return lambda *arguments: call(capsys, "query", "--store", store, *arguments)
+
+
+@pytest.fixture
+def results(ask):
+    """Ask for JSON; return the rows of the first answer."""
+
+    def rows(*arguments):
+        answer = ask("--json", *arguments)
+        assert (answer.code, answer.err) == (0, "")
+        return json.loads(answer.out.splitlines()[0])["results"]
+
+    return rows
+
+
+def expected(query, vectors, metric="l2"):
+    """Ids and float64 scores of all tokens, best first, by plain numpy."""
+    vectors, query = vectors.astype(np.float64), np.asarray(query, dtype=np.float64)
+    if metric == "l2":
+        scores = ((vectors - query) ** 2).sum(axis=1)
+    else:
+        scores = vectors @ query
+    if metric == "cosine":
+        scores = scores / np.linalg.norm(vectors, axis=1) / np.linalg.norm(query)
+    order = np.lexsort((np.arange(len(scores)), scores if metric == "l2" else -scores))
+    return [(int(row), float(scores[row])) for row in order]
+
+
+def vector(word, vectors=None):
+    return (static_vectors() if vectors is None else vectors)[TEXTS.index(word)].astype(np.float64)
+
+
+def pairs(rows):
+    return [row["id"] for row in rows], [row["score"] for row in rows]
+
+
+def table_rows(out):
+    """The rows of a table as lists of cells."""
+    return [line.split() for line in out.splitlines() if line.strip()[:1].isdigit()]
+
+
+def test_the_table_shows_rank_token_id_score_and_which_results_are_inputs(ask):
+    answer = ask("king - man + woman", "-k", 3)
+    best = expected(vector("king") - vector("man") + vector("woman"), static_vectors())[:3]
+    inputs = {TEXTS.index(word) for word in ("king", "man", "woman")}
+    assert answer.code == 0
+    assert answer.err == ""
+    assert answer.out.splitlines()[0].split() == "king - man + woman (static, l2)".split()  # noqa: SIM905
+    header = next(line.split() for line in answer.out.splitlines() if "rank" in line)
+    assert header == ["rank", "token", "id", "score", "input"]
+    wanted = [
+        [str(rank), TEXTS[row], str(row), f"{score:.4f}", *(["input"] if row in inputs else [])]
+        for rank, (row, score) in enumerate(best, start=1)
+    ]
+    assert table_rows(answer.out) == wanted
+    assert wanted[0][1] == "queen"
+
+
+def test_json_has_exactly_the_documented_keys(ask):
+    answer = ask("kings - 0.5*man", "--json", "-k", 2, "--space", "isolated")
+    data = json.loads(answer.out)
+    assert list(data) == ANSWER
+    assert [list(term) for term in data["terms"]] == [TERM, TERM]
+    assert [list(row) for row in data["results"]] == [RESULT, RESULT]
+    assert (data["expression"], data["space"], data["layer"], data["metric"]) == (
+        "kings - 0.5*man",
+        "isolated",
+        2,
+        "l2",
+    )
+    assert data["terms"][0] == {"text": "kings", "weight": 1.0, "tokens": ["king", "##s"]}
+    assert data["terms"][1] == {"text": "man", "weight": -0.5, "tokens": ["man"]}
+    assert [row["rank"] for row in data["results"]] == [1, 2]
+
+
+def test_static_has_no_layer(ask):
+    assert json.loads(ask("king", "--json").out)["layer"] is None
+
+
+def test_tsv_is_a_header_and_full_precision_rows_with_notes_on_stderr(ask):
+    answer = ask("kings", "--tsv", "-k", 2)
+    header, *rows = [line.split("\t") for line in answer.out.splitlines()]
+    best = expected((vector("king") + vector("##s")) / 2, static_vectors())[:2]
+    assert header == ["space", "rank", "token", "id", "score", "is_input"]
+    names = [TEXTS[row].replace("\u200b", "\\u200b") for row, _ in best]
+    assert [row[:4] for row in rows] == [
+        ["static", str(rank), name, str(row)]
+        for rank, (name, (row, _)) in enumerate(zip(names, best, strict=True), start=1)
+    ]
+    assert [float(row[4]) for row in rows] == pytest.approx([score for _, score in best], rel=1e-12)
+    assert answer.err == "note: kings is not one token: the mean of king ##s\n"
+
+
+@pytest.mark.parametrize("metric", ["l2", "cosine", "ip"])
+@pytest.mark.parametrize("layer", [0, 2, -1])
+def test_the_metric_and_layer_asked_for_are_the_ones_searched(results, metric, layer):
+    vectors = isolated_vectors()[{0: 0, 2: 1, -1: 1}[layer]]
+    query = vector("王", vectors) - vector("男", vectors) + vector("女", vectors)
+    best = expected(query, vectors, metric)[:7]
+    rows = results("王 - 男 + 女", "--space", "isolated", "--layer", layer, "--metric", metric, "-k", 7)
+    ids, scores = pairs(rows)
+    assert ids == [row for row, _ in best]
+    assert scores == pytest.approx([score for _, score in best], rel=1e-9)
+
+
+def test_both_spaces_stand_side_by_side(ask):
+    answer = ask("king - man + woman", "--space", "both", "-k", 4)
+    rows = table_rows(answer.out)
+    sides = []
+    for vectors in (static_vectors(), isolated_vectors()[1]):
+        query = vector("king", vectors) - vector("man", vectors) + vector("woman", vectors)
+        sides.append([[TEXTS[row], str(row), f"{score:.4f}"] for row, score in expected(query, vectors)[:4]])
+    marks = [[cell for cell in row if cell != "input"] for row in rows]
+    assert marks == [[str(n + 1), *left, *right] for n, (left, right) in enumerate(zip(*sides, strict=True))]
+    assert "static | isolated, layer 2" in answer.out.splitlines()[0]
+
+
+def test_both_spaces_as_json_are_a_line_each(ask):
+    lines = ask("king", "--space", "both", "--json").out.splitlines()
+    assert [json.loads(line)["space"] for line in lines] == ["static", "isolated"]
+
+
+def test_exclude_inputs_leaves_out_the_inputs_and_the_subwords_of_a_term(results):
+    everything = {row["text"] for row in results("kings - man", "-k", len(TEXTS))}
+    left = {row["text"] for row in results("kings - man", "-k", len(TEXTS), "--exclude-inputs")}
+    assert everything - left == {"king", "##s", "man"}
+
+
+def test_words_only_leaves_out_subwords_specials_unused_and_empty_tokens(results):
+    texts = {row["text"] for row in results("king", "-k", len(TEXTS), "--words-only")}
+    assert texts == {*WORDS, "[bold]x[/bold]", "\x1b[31mred", "a\tb", "zero\u200bwidth"}
+
+
+def test_unit_terms_scale_each_term_to_length_one(results):
+    terms = [vector(word) / np.linalg.norm(vector(word)) for word in ("king", "man", "woman")]
+    best = expected(terms[0] - terms[1] + terms[2], static_vectors(), "cosine")[:5]
+    rows = results("king - man + woman", "--unit-terms", "--metric", "cosine", "-k", 5)
+    ids, scores = pairs(rows)
+    assert ids == [row for row, _ in best]
+    assert scores == pytest.approx([score for _, score in best], rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "rendered"),
+    [
+        (["-男 + 王"], "-男 + 王"),
+        (["-man + king"], "-man + king"),
+        (["-king+man"], "-king + man"),
+        (["-king"], "-king"),
+        (["--", "-king"], "-king"),
+        (["- king"], "-king"),
+        (["-k5", "king"], "king"),
+        (["-k", "5", "king"], "king"),
+        (["-q", "king"], "king"),
+        (["王－男＋女"], "王 - 男 + 女"),
+        (["（王 − 男）＊２ ＋ 女"], "2*王 - 2*男 + 女"),
+        (["#6 + 'man'"], "#6 + man"),
+    ],
+)
+def test_a_leading_minus_begins_an_expression_and_options_stay_options(ask, arguments, rendered):
+    answer = ask("--json", *arguments)
+    assert (answer.code, answer.err) == (0, "")
+    assert json.loads(answer.out)["expression"] == rendered
+
+
+def test_the_number_behind_k_is_how_many_are_shown(results):
+    assert [len(results("king", *given)) for given in (["-k5"], ["-k", "5"], ["-k", "1"], [])] == [5, 5, 1, 10]
+
+
+def test_a_mistyped_option_is_an_error_and_no_expression(ask):
+    answer = ask("--typo", "king")
+    assert (answer.code, answer.out) == (2, "")
+    assert "No such option: --typo" in answer.err
+
+
+def test_a_mean_of_subwords_is_said_and_doubly_so_in_the_isolated_space(ask):
+    static, isolated = ask("kings").out, ask("kings", "--space", "isolated").out
+    assert "note: kings is not one token: the mean of king ##s\n" in static
+    assert "only approximates" not in static
+    assert "note: a mean of isolated vectors only approximates the word" in isolated
+    assert "note:" not in ask("king").out
+
+
+def test_the_form_taken_is_said_where_a_word_has_two(capsys, tmp_path):
+    path = make_metaspace_store(tmp_path / "forms.kotovec")
+    bare = call(capsys, "query", "--store", path, "king", "-k", 1)
+    initial = call(capsys, "query", "--store", path, "▁king", "-k", 1)
+    only = call(capsys, "query", "--store", path, "queen", "-k", 1)
+    assert "note: king is the form inside a word; for the one that begins a word write ▁king" in bare.out
+    assert "note:" not in initial.out
+    assert "note: queen is ▁queen, which begins a word" in only.out
+    assert [table_rows(answer.out)[0][1] for answer in (bare, initial, only)] == ["king", "▁king", "▁queen"]
+
+
+def test_an_approximate_index_is_said_and_exact_goes_round_it(capsys, tmp_path):
+    path = make_store(tmp_path / "words.kotovec")
+    assert call(capsys, "index", "--store", path, "--factory", "HNSW4", "--quiet").code == 0
+    assert "found with the approximate index HNSW4" in call(capsys, "query", "--store", path, "king").out
+    assert "approximate" not in call(capsys, "query", "--store", path, "king", "--exact").out
+
+
+LINES = ["king - man + woman", "king - king", "nosuchword", "  王  ", "king -", "#9999", "kings"]
+
+
+@pytest.mark.parametrize("through", ["file", "stdin"])
+def test_a_file_gives_one_json_line_for_each_line_in_order(store, tmp_path, through):
+    path = tmp_path / "expressions.txt"
+    path.write_text("\n".join(LINES), encoding="utf-8")
+    with path.open(encoding="utf-8") as stdin:
+        name = path if through == "file" else "-"
+        done = start("query", "--store", store, "--file", name, "-k", 3, "--exclude-inputs", stdin=stdin)
+    assert done.returncode == 2
+    data = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["expression"] for line in data] == [line.strip() for line in LINES]
+    assert [list(line) for line in data if "error" not in line] == [ANSWER] * 3
+    errors = {line["expression"]: line["error"] for line in data if "error" in line}
+    assert list(errors) == ["king - king", "nosuchword", "king -", "#9999"]
+    assert "zero vector" in errors["king - king"]
+    assert "not in the vocabulary" in errors["nosuchword"]
+    assert data[0]["results"][0]["text"] == "queen"
+    assert done.stderr == "error: 4 of 7 lines could not be answered; each says why\n"
+
+
+def test_lines_of_a_file_are_answered_as_they_are_one_by_one(ask, tmp_path):
+    lines = ["king - man + woman", "王 + 女", "kings", "-boy + girl"]
+    path = tmp_path / "expressions.txt"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    for options in (["--metric", "cosine"], ["--space", "both"]):
+        together = ask("--file", path, *options)
+        alone = "".join(ask("--json", line, *options).out for line in lines)
+        assert (together.code, together.err) == (0, "")
+        assert together.out == alone
+
+
+def test_only_a_newline_ends_a_line_and_a_byte_order_mark_is_no_token(ask, tmp_path):
+    path = tmp_path / "expressions.txt"
+    path.write_bytes("\ufeffking\r\n\nman\u2028woman\n".encode())
+    data = [json.loads(line) for line in ask("--file", path).out.rstrip("\n").split("\n")]
+    assert [line["expression"] for line in data] == ["king", "man\u2028woman"]
+    assert ["error" in line for line in data] == [False, True]
+
+
+def test_an_option_that_fits_no_line_is_one_error_and_no_output(ask, tmp_path):
+    path = tmp_path / "expressions.txt"
+    path.write_text("king\nnosuchword\n", encoding="utf-8")
+    answer = ask("--file", path, "-k", 0)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith("error: k is 0")
+
+
+def test_an_empty_file_gives_nothing(ask, tmp_path):
+    path = tmp_path / "empty.txt"
+    path.touch()
+    answer = ask("--file", path)
+    assert (answer.code, answer.out, answer.err) == (0, "", "")

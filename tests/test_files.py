@@ -1,0 +1,226 @@
+"""Files are whole or absent, on disks that fill up as well."""
+
+import contextlib
+import os
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+import pytest
+
+from kotovec.errors import DiskFullError
+from kotovec.store import index
+from kotovec.store.files import Sink, is_disk_full, replacing, write_text
+from kotovec.store.merge import Shape, merge
+from kotovec.store.nearest import Metric
+from kotovec.store.shard import open_shard
+from kotovec.store.vectors import Vectors
+
+import stores
+
+MIB = 1 << 20
+TOKENS = stores.numbered(600)
+VECTORS = np.random.default_rng(0).standard_normal((600, 256)).astype(np.float32)  # 600 KiB
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A file system of its own with 4 MiB, of which nothing is taken."""
+    path = tmp_path / "disk"
+    path.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(path)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.decode().strip()}")
+    yield path
+    subprocess.run(["umount", "-l", str(path)], check=True)
+
+
+@contextlib.contextmanager
+def only_free(disk, size):
+    """Fill the disk up to some free bytes, for the block."""
+    ballast = disk / "ballast"
+    with ballast.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, free(disk) - size)
+    assert free(disk) <= size
+    yield
+    ballast.unlink()
+
+
+def free(disk):
+    status = os.statvfs(disk)
+    return status.f_bavail * status.f_frsize
+
+
+def open_on(disk):
+    """The files of a disk that this process holds open, deleted ones included."""
+    links = []
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            links.append(os.readlink(f"/proc/self/fd/{name}"))
+    return [link for link in links if link.startswith(str(disk))]
+
+
+def test_a_file_takes_its_final_name_only_when_it_is_whole(tmp_path):
+    target = tmp_path / "target"
+    with replacing(target) as part:
+        part.write_text("new")
+        assert not target.exists()
+        assert part.parent == tmp_path
+    assert target.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path, error):
+    target = tmp_path / "target"
+    target.write_text("old")
+    with pytest.raises(error), replacing(target) as part:
+        part.write_text("new")
+        raise error
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_what_a_killed_writer_left_is_in_nobodys_way(tmp_path):
+    with contextlib.suppress(KeyboardInterrupt), replacing(tmp_path / "target") as stale:
+        raise KeyboardInterrupt
+    stale.write_text("left by SIGKILL, and longer than the new one")
+    write_text(tmp_path / "target", "new")
+    assert (tmp_path / "target").read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["target"]
+
+
+def test_the_file_and_its_folder_are_synced_in_this_order(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.readlink(f"/proc/self/fd/{fd}")))
+    with replacing(tmp_path / "target") as part:
+        part.write_text("new")
+    assert synced == [str(part), str(tmp_path)]
+
+
+def test_a_full_disk_while_a_shard_is_written_leaves_no_shard(disk):
+    with only_free(disk, MIB // 2), pytest.raises(DiskFullError, match="no space left while writing"):
+        stores.write_shards(disk / "shards", TOKENS, VECTORS, VECTORS[np.newaxis])
+    assert list((disk / "shards").iterdir()) == []
+    assert open_on(disk) == []
+    stores.write_shards(disk / "shards", TOKENS, VECTORS, VECTORS[np.newaxis])
+    with open_shard(disk / "shards", 0, stores.FINGERPRINT) as reader:
+        assert np.array_equal(reader.read("static"), VECTORS)
+
+
+# From too little for the headers to all but the last page: another write of HDF5's fails each time.
+@pytest.mark.parametrize("pages", [0, 1, 2, 5, 10, 100, 160, 200, -4, -3, -2, -1])
+def test_a_full_disk_while_merging_leaves_no_store(tmp_path, disk, pages):
+    shards = tmp_path / "shards"
+    shape = Shape(stores.write_shards(shards, TOKENS, VECTORS, VECTORS[np.newaxis], rows=100), (12,), "float32")
+    target = tmp_path / "whole.h5"
+    merge(target, shards, shape, TOKENS, stores.FINGERPRINT, {})
+    needed = -(-target.stat().st_size // 4096)
+    with only_free(disk, (pages % needed) * 4096), pytest.raises(DiskFullError):
+        merge(disk / "vectors.h5", shards, shape, TOKENS, stores.FINGERPRINT, {})
+    assert list(disk.iterdir()) == []
+    assert open_on(disk) == []
+    assert free(disk) == 4 * MIB
+    merge(disk / "vectors.h5", shards, shape, TOKENS, stores.FINGERPRINT, {})
+    assert np.array_equal(Vectors(disk / "vectors.h5").array("static"), VECTORS)
+
+
+@pytest.mark.parametrize("pages", [0, 1, 50, -2, -1])
+def test_a_full_disk_while_an_index_is_written_leaves_no_index(tmp_path, disk, pages):
+    vectors = Vectors(stores.write_store(tmp_path / "a.kotovec", TOKENS, VECTORS) / "vectors.h5")
+    index.build(vectors, tmp_path / "whole", "static", -1, Metric.L2)
+    needed = -(-(tmp_path / "whole" / "static.l2.faiss").stat().st_size // 4096)
+    folder = disk / "indexes"
+    folder.mkdir()
+    with only_free(disk, (pages % needed) * 4096), pytest.raises(DiskFullError):
+        index.build(vectors, folder, "static", -1, Metric.L2)
+    assert list(folder.iterdir()) == []
+    assert open_on(disk) == []
+    index.build(vectors, folder, "static", -1, Metric.L2)
+    assert index.verify(folder, vectors) == []
+    assert index.load(vectors, folder, "static", -1, Metric.L2) is not None
+
+
+def test_a_full_disk_keeps_the_old_index_out_of_use_but_the_store_whole(disk):
+    store = stores.write_store(disk / "a.kotovec", TOKENS, VECTORS, metrics=["l2"])
+    vectors = Vectors(store / "vectors.h5")
+    with only_free(disk, 4096), pytest.raises(DiskFullError):
+        index.build(vectors, store / "indexes", "static", -1, Metric.L2, factory="SQ8")
+    assert index.load(vectors, store / "indexes", "static", -1, Metric.L2) is None
+    assert vectors.verify() == []
+
+
+def test_a_process_whose_disk_was_full_ends_without_a_crash(disk):
+    """HDF5 that could not write its metadata crashes the interpreter on its way out (exit status −11)."""
+    script = f"""
+import h5py, sys
+from kotovec.errors import DiskFullError
+from kotovec.store.files import sinking
+from pathlib import Path
+try:
+    with sinking(Path({str(disk / "x.h5")!r})) as sink, h5py.File(sink, "w") as file:
+        for number in range(2_000):
+            file.create_dataset(str(number), data=[0.0] * 9)
+except DiskFullError:
+    sys.exit(3)
+"""
+    with only_free(disk, MIB // 4):
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (3, b"")
+
+
+def raw_error(disk, write):
+    """What a library raises when it writes to a full disk by itself."""
+    with only_free(disk, MIB // 4), pytest.raises(Exception) as caught:  # noqa: PT011 — which one is the question
+        write()
+    return caught.value
+
+
+def test_the_forms_in_which_libraries_report_a_full_disk_are_known(disk):
+    import faiss
+
+    flat = faiss.IndexFlatL2(256)
+    flat.add(VECTORS)
+
+    def hdf5():
+        with h5py.File(disk / "x.h5", "w") as file:
+            file.create_dataset("x", data=VECTORS)
+
+    def python():
+        (disk / "x").write_bytes(VECTORS)
+
+    for write in (hdf5, python, lambda: faiss.write_index(flat, str(disk / "x.faiss"))):
+        error = raw_error(disk, write)
+        assert is_disk_full(error), error
+        for path in disk.iterdir():
+            path.unlink()
+
+
+def test_a_full_disk_is_found_behind_the_error_that_hides_it():
+    try:
+        try:
+            raise OSError(28, "No space left on device")
+        except OSError:
+            raise RuntimeError("Unable to close file")  # noqa: B904 — as h5py does
+    except RuntimeError as error:
+        assert is_disk_full(error)
+
+
+@pytest.mark.parametrize("error", [OSError(5, "I/O error"), RuntimeError("no"), ValueError(28)])
+def test_another_error_is_no_full_disk(error):
+    assert not is_disk_full(error)
+
+
+def test_a_sink_takes_everything_after_an_error_and_tells_the_first(disk):
+    sink = Sink(disk / "x")
+    with only_free(disk, 0):
+        assert sink.write(b"x" * 10) == 10
+    assert sink.write(b"y" * 10) == 10
+    with pytest.raises(OSError, match="No space left") as caught:
+        sink.check()
+    assert caught.value.errno == 28
+    sink.close()
+    assert (disk / "x").stat().st_size == 0

@@ -1,0 +1,196 @@
+"""The pool: every shard exactly once, whatever dies; and an error of the code at once."""
+
+import os
+import signal
+import time
+
+import numpy as np
+import psutil
+import pytest
+from rays import Fake, Listener, expected, one_ray, plan_of  # noqa: F401 — a fixture
+
+from kotovec.cluster import pool
+from kotovec.cluster.pool import Pool
+from kotovec.errors import ModelError, WorkerError
+
+
+@pytest.fixture(scope="module")
+def plan(tiny_models):
+    return plan_of(tiny_models["bert"], shard_tokens=24)
+
+
+@pytest.fixture
+def run(monkeypatch, one_ray, plan):  # noqa: F811
+    """Return a function that runs the plan's shards on a class of workers."""
+    pools = []
+
+    def go(worker, workers=2, take=None):
+        monkeypatch.setattr(pool, "Encoder", worker)
+        taken, listener = [], Listener()
+        pools.append(Pool(plan.spec, workers, 0.0, listener))
+
+        def keep(shard, encoded):
+            taken.append((shard.number, encoded))
+            if take is not None:
+                take(shard, encoded)
+
+        pools[-1].run(plan.shards, plan.tokens.ids, keep)
+        return taken, listener
+
+    yield go
+    for each in pools:
+        each.close()
+
+
+def assert_whole(taken, plan):
+    """Every shard came once, with the vectors of its own ids."""
+    assert sorted(number for number, _ in taken) == [shard.number for shard in plan.shards]
+    for number, encoded in taken:
+        ids = plan.tokens.ids[plan.shards[number].start : plan.shards[number].stop]
+        static, isolated = expected(ids, plan.spec)
+        np.testing.assert_array_equal(encoded.static, static)
+        np.testing.assert_array_equal(encoded.isolated, isolated)
+
+
+def dying(shard, marks, times):
+    """Return workers that are killed in the middle of one shard, the first `times` times."""
+
+    class Dying(Fake):
+        def encode(self, number, ids, batches):
+            if number == shard and len(list(marks.iterdir())) < times:
+                (marks / f"{os.getpid()}").touch()
+                time.sleep(0.2)
+                os.kill(os.getpid(), signal.SIGKILL)
+            return super().encode(number, ids, batches)
+
+    return Dying
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_every_shard_is_handed_over_once_with_its_own_vectors(workers, run, plan):
+    taken, listener = run(Fake, workers)
+    assert len(plan.shards) > 3 * pool.IN_FLIGHT
+    assert_whole(taken, plan)
+    assert not listener.notices
+
+
+@pytest.mark.parametrize(("workers", "times"), [(1, 2), (2, 1), (3, 2)])
+def test_the_shards_of_a_killed_worker_are_encoded_by_another(workers, times, run, plan, tmp_path):
+    taken, listener = run(dying(5, tmp_path, times), workers)
+    assert_whole(taken, plan)
+    assert len(listener.notices) == times
+    for notice in listener.notices:
+        assert "a worker was lost" in notice
+        assert "\n" not in notice
+
+
+def test_a_worker_that_is_killed_from_outside_is_replaced(run, plan):
+    """As by the kernel when memory runs out: the signal comes at no moment of the worker's choosing."""
+
+    class Slow(Fake):
+        def encode(self, number, ids, batches):
+            time.sleep(0.1)
+            return super().encode(number, ids, batches)
+
+    killed = []
+
+    def kill(_shard, _encoded):
+        if not killed:
+            children = psutil.Process().children(recursive=True)
+            killed.extend(process for process in children if "Slow" in "".join(process.cmdline()))
+            killed[0].kill()
+
+    taken, listener = run(Slow, 2, kill)
+    assert killed
+    assert_whole(taken, plan)
+    assert len(listener.notices) == 1
+
+
+def test_a_shard_that_kills_three_workers_ends_the_build_by_its_number(run, tmp_path):
+    with pytest.raises(WorkerError, match=r"shard 5 lost 3 workers") as caught:
+        run(dying(5, tmp_path, 99))
+    assert "\n" not in str(caught.value)
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_result_that_came_before_the_death_of_its_worker_is_kept(run, plan, tmp_path):
+    """Both wait for the driver, which is slow to write: the shard that is done gets no blame and no second try."""
+    seen = tmp_path / "seen"
+    seen.mkdir()
+    (tmp_path / "marks").mkdir()
+    deadly = dying(4, tmp_path / "marks", 2)
+
+    class Counting(deadly):
+        def encode(self, number, ids, batches):
+            (seen / f"{number}-{os.getpid()}-{time.monotonic_ns()}").touch()
+            return super().encode(number, ids, batches)
+
+    taken, _ = run(Counting, 1, lambda shard, _: time.sleep(0.3 if shard.number < 6 else 0.0))
+    assert_whole(taken, plan)
+    times = [sum(path.name.startswith(f"{number}-") for path in seen.iterdir()) for number in range(4)]
+    assert times == [1, 1, 1, 1]
+
+
+def test_workers_that_die_as_they_start_end_the_build(run, tmp_path):
+    class Stillborn(Fake):
+        def __init__(self, spec):
+            (tmp_path / str(os.getpid())).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    with pytest.raises(WorkerError, match="3 workers died as they started"):
+        run(Stillborn, 1)
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def raising(error):
+    class Raising(Fake):
+        def encode(self, number, ids, batches):
+            if number == 3:
+                raise error
+            return super().encode(number, ids, batches)
+
+    return Raising
+
+
+def test_an_error_of_a_workers_code_ends_the_build_in_one_line(run):
+    with pytest.raises(WorkerError) as caught:
+        run(raising(IndexError("first line\nindex 7 is out of range")))
+    assert str(caught.value) == "a worker failed: IndexError: index 7 is out of range"
+
+
+def test_an_error_that_a_worker_raises_on_purpose_comes_as_it_is(run):
+    with pytest.raises(ModelError, match="^the weights of x do not load$") as caught:
+        run(raising(ModelError("the weights of x do not load")))
+    assert type(caught.value) is ModelError
+    assert caught.value.exit_code == 2
+
+
+def test_more_workers_than_the_cluster_has_room_for_do_no_harm(run, plan, monkeypatch):
+    """Three CPUs, five workers: those that never start hold no shard, and a line says so."""
+    monkeypatch.setattr(pool, "PLACE_SECONDS", 0.0)
+    taken, listener = run(Fake, 5)
+    assert_whole(taken, plan)
+    assert len(listener.notices) == 1
+    assert "workers wait for room: each takes 1 CPU" in listener.notices[0]
+
+
+def test_closing_a_pool_ends_its_workers(monkeypatch, one_ray, plan):  # noqa: F811
+    class Named(Fake):
+        pass
+
+    def workers():
+        children = psutil.Process().children(recursive=True)
+        return [child for child in children if "Named" in "".join(child.cmdline())]
+
+    monkeypatch.setattr(pool, "Encoder", Named)
+    one = Pool(plan.spec, 2, 0.0, Listener())
+
+    def interrupt(_shard, _encoded):
+        assert workers()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        one.run(plan.shards, plan.tokens.ids, interrupt)
+    one.close()
+    _, alive = psutil.wait_procs(workers(), timeout=10)
+    assert not alive

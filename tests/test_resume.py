@@ -1,0 +1,287 @@
+"""The same command goes on: after SIGKILL, with whole shards as they are, never with other settings."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from models import make_bert
+from rays import (  # noqa: F401 — fixtures
+    CHECKOUT,
+    SLOW_COMMAND,
+    Fake,
+    Process,
+    datasets,
+    employ,
+    expected,
+    left_behind,
+    one_ray,
+    plan_of,
+    run_build,
+    shard_files,
+    wait_for,
+)
+
+from kotovec.cli import app
+from kotovec.cluster.build import Resources, build
+from kotovec.cluster.plan import Plan
+from kotovec.errors import SettingsDifferError
+from kotovec.store import Store
+from kotovec.workers.encoder import Encoder
+
+SEED = 20240518
+
+
+def test_a_build_killed_at_three_random_moments_ends_with_the_same_bytes(employ, tiny_models, tmp_path):  # noqa: F811
+    """SIGKILL to the driver, in a private Ray of its own; another number of workers each time."""
+    rng = np.random.default_rng(SEED)
+    model, store = tiny_models["bert"], tmp_path / "x.kotovec"
+    plan = plan_of(model, layers="all", shard_tokens=24)
+    arguments = ["build", model, "--store", store, "--layers", "all", "--shard-tokens", "24", "--device", "cpu"]
+    moments = np.sort(rng.choice(np.arange(1, len(plan.shards) - 2), 3, replace=False)).tolist()
+    for workers, moment in zip((2, 1, 2), moments, strict=True):
+        with Process(*arguments, "--workers", workers, cwd=tmp_path, code=SLOW_COMMAND) as process:
+            wait_for(lambda: len(shard_files(store)) >= moment or process.popen.poll() is not None)  # noqa: B023
+            assert process.popen.poll() is None
+            wait_for(lambda: False, rng.uniform(0, 0.3), fail=False)
+            process.popen.kill()
+            process.popen.wait()
+            assert process.left() == []
+        assert not (store / "vectors.h5").exists()
+    kept = len(shard_files(store))
+    with Process(*arguments, "--workers", 1, "--json", cwd=tmp_path) as process:
+        code, out, err = process.finish()
+    assert code == 0
+    assert f"going on with {kept} of {len(plan.shards)} shards from an earlier run" in err
+    assert json.loads(out)["encoded"] == len(plan.tokens) - plan.shards[kept - 1].stop
+    employ(Encoder)
+    run_build(plan, tmp_path / "whole.kotovec", 2)
+    assert datasets(store) == datasets(tmp_path / "whole.kotovec")
+    assert left_behind(store) == []
+
+
+class Interrupted(BaseException):
+    """Raised in the place of Ctrl-C, where a test wants it."""
+
+
+def begin(plan, store, shards, **options):
+    """Begin a build and interrupt it after so many shards."""
+
+    def stop(event):
+        if getattr(event, "done", 0) >= plan.shards[shards - 1].stop:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        build(plan, store, Resources(workers=1), report=stop, **options)
+
+
+def test_whole_shards_are_used_as_they_are_and_only_the_rest_is_encoded(employ, tiny_models, tmp_path):  # noqa: F811
+    plan, store = plan_of(tiny_models["bert"]), tmp_path / "x.kotovec"
+    begin(plan, store, 3)
+    before = {file: (file.stat().st_ino, file.stat().st_mtime_ns) for file in shard_files(store)}
+    assert len(before) == 3
+    seen = tmp_path / "seen"
+    seen.mkdir()
+
+    class Counting(Fake):
+        def encode(self, number, ids, batches):
+            (seen / str(number)).touch()
+            return super().encode(number, ids, batches)
+
+    employ(Counting)
+    after = {}
+
+    def look(event):
+        if getattr(event, "name", "") == "merge":
+            after.update({file: (file.stat().st_ino, file.stat().st_mtime_ns) for file in before})
+
+    summary = build(plan, store, Resources(workers=1), report=look)
+    assert after == before
+    assert sorted(int(path.name) for path in seen.iterdir()) == list(range(3, len(plan.shards)))
+    assert summary.encoded == len(plan.tokens) - plan.shards[2].stop
+    static, isolated = expected(plan.tokens.ids, plan.spec)
+    opened = Store.open(store)
+    np.testing.assert_array_equal(opened.array("static"), static)
+    np.testing.assert_array_equal(opened.array("isolated", layer=-1), isolated[-1])
+
+
+@pytest.mark.parametrize("damage", ["byte", "half", "empty"])
+def test_a_damaged_shard_is_encoded_again_with_a_word(damage, employ, tiny_models, tmp_path):  # noqa: F811
+    plan, store = plan_of(tiny_models["bert"]), tmp_path / "x.kotovec"
+    begin(plan, store, 3)
+    file = shard_files(store)[1]
+    data = bytearray(file.read_bytes())
+    data[-100] ^= 1
+    file.write_bytes({"byte": data, "half": data[: len(data) // 2], "empty": b""}[damage])
+    summary, listener = run_build(plan, store)
+    assert listener.notices == [
+        "1 damaged shard(s) are encoded again",
+        f"going on with 2 of {len(plan.shards)} shards from an earlier run",
+    ]
+    assert summary.encoded == len(plan.tokens) - plan.shards[0].stop - (plan.shards[2].stop - plan.shards[2].start)
+    run_build(plan, tmp_path / "whole.kotovec")
+    assert datasets(store) == datasets(tmp_path / "whole.kotovec")
+
+
+OTHERS = [
+    ({"layers": "0,2"}, "layers was 2, now 0,2"),
+    ({"dtype": "bfloat16"}, "dtype was float32, now bfloat16"),
+    ({"store_dtype": "float16"}, "store-dtype was float32, now float16"),
+    ({"token_filter": ("word",)}, "token-filter was word,.*, now word"),
+    ({"shard_tokens": 32}, "shard-tokens was 64, now 32"),
+]
+
+
+@pytest.mark.parametrize("finished", [False, True], ids=["begun", "built"])
+def test_other_settings_are_refused_by_their_name(finished, employ, tiny_models, tmp_path):  # noqa: F811
+    plan, store = plan_of(tiny_models["bert"]), tmp_path / "x.kotovec"
+    if finished:
+        run_build(plan, store)
+    else:
+        begin(plan, store, 2)
+    before = {path: path.stat().st_mtime_ns for path in store.rglob("*") if path.is_file() and path.suffix == ".h5"}
+    for options, said in OTHERS:
+        with pytest.raises(SettingsDifferError, match=f"{'built' if finished else 'begun'} with .*{said}") as caught:
+            run_build(plan_of(tiny_models["bert"], **options), store)
+        assert "--overwrite builds anew" in str(caught.value)
+        assert caught.value.exit_code == 2
+    other = make_bert(tmp_path / "other", seed=1)
+    with pytest.raises(SettingsDifferError, match="the model's weights differ"):
+        run_build(plan_of(other), store)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert run_build(plan, store)[0].finished_before == finished
+
+
+def elsewhere(plan, **settings) -> Plan:
+    """Return the plan as another machine or another version of torch would have made it."""
+    return replace(plan, settings=plan.settings | settings)
+
+
+def test_a_finished_store_is_left_alone_whatever_torch_it_was_built_with(employ, tiny_models, tmp_path, capsys):  # noqa: F811
+    model, store = tiny_models["bert"], tmp_path / "x.kotovec"
+    run_build(elsewhere(plan_of(model), torch="1.0", forward="old", device="cuda"), store)
+    before = {path: path.stat().st_mtime_ns for path in store.rglob("*")}
+    arguments = ["build", str(model), "--store", str(store), "--shard-tokens", "64", "--device", "cpu"]
+    assert app.run(arguments) == 0
+    told = capsys.readouterr()
+    assert told.out == f"{store} is finished: nothing to do (--overwrite builds it anew)\n"
+    assert {path: path.stat().st_mtime_ns for path in store.rglob("*")} == before
+
+
+def test_shards_of_another_torch_are_not_gone_on_with(employ, tiny_models, tmp_path):  # noqa: F811
+    plan = plan_of(tiny_models["bert"])
+    begin(elsewhere(plan, torch="1.0"), tmp_path / "x.kotovec", 2)
+    with pytest.raises(SettingsDifferError, match="torch was 1.0, now"):
+        run_build(plan, tmp_path / "x.kotovec")
+    summary, _ = run_build(plan, tmp_path / "x.kotovec", overwrite=True)
+    assert summary.encoded == len(plan.tokens)
+
+
+# Builds in processes that are killed at a point of the build; all shards are there, so that Ray is not needed.
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from kotovec.cluster import build
+from kotovec.cluster.plan import Request, make_plan
+from kotovec.store import layout, merge
+
+def die(*_, **__):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def die_after(owner, name):
+    real = getattr(owner, name)
+    setattr(owner, name, lambda *arguments, **options: (real(*arguments, **options), die()))
+
+points = {
+    "merging": lambda: die_after(merge, "_write_tokens"),
+    "merged": lambda: setattr(layout.Layout, "delete_shards", die),
+    "indexing": lambda: die_after(build.indexes, "build"),
+    "indexed": lambda: setattr(layout.Layout, "swap", die),
+    "swapped": lambda: die_after(layout, "_exchange"),
+}
+plan = make_plan(Request(model=sys.argv[1], shard_tokens=64, device="cpu"))
+for point in sys.argv[3:]:
+    child = os.fork()
+    if child == 0:
+        points[point]()
+        build.build(plan, Path(sys.argv[2]) / point / "x.kotovec", overwrite=sys.argv[2].endswith("overwrite"))
+        os._exit(0)
+    status = os.waitpid(child, 0)[1]
+    print(point, "killed" if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL else status)
+"""
+
+
+class Older(Fake):
+    """What made the store that is to be overwritten."""
+
+    def encode(self, number, ids, batches):
+        return super().encode(number, ids + 1, batches)
+
+
+@pytest.fixture
+def all_shards(employ, tiny_models, tmp_path):  # noqa: F811
+    """Return a plan and the folder of a build that has every shard, and was interrupted then."""
+    plan, store = plan_of(tiny_models["bert"]), tmp_path / "whole.kotovec"
+    begin(plan, store, len(plan.shards))
+    return plan, store
+
+
+def kill_at(points, root, plan):
+    """Kill a build in each of the folders `root/POINT`, at its point."""
+    environment = os.environ | ({"PYTHONPATH": str(CHECKOUT)} if CHECKOUT else {})
+    command = [sys.executable, "-c", KILLED, str(plan.source.folder), str(root), *points]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.split("\n")[:-1] == [f"{point} killed" for point in points]
+
+
+def test_a_build_killed_while_it_merges_or_indexes_loses_nothing(all_shards, tmp_path):
+    plan, shards = all_shards
+    points = ("merging", "merged", "indexing")
+    for point in points:
+        shutil.copytree(shards, tmp_path / point / "x.kotovec")
+    kill_at(points, tmp_path, plan)
+    run_build(plan, shards)
+    for point in points:
+        store = tmp_path / point / "x.kotovec"
+        assert left_behind(store) != []
+        summary, _ = run_build(plan, store)
+        assert summary.encoded == 0
+        assert datasets(store) == datasets(shards)
+        assert sorted(path.name for path in store.rglob("*")) == sorted(path.name for path in shards.rglob("*"))
+        assert left_behind(store) == []
+
+
+def test_an_overwriting_build_killed_at_any_point_leaves_a_whole_store(all_shards, employ, tmp_path):  # noqa: F811
+    """Until the swap it is the old one, then the new; the old one never comes back."""
+    plan, shards = all_shards
+    old, root = tmp_path / "old.kotovec", tmp_path / "overwrite"
+    employ(Older)
+    run_build(plan, old)
+    points = ("merging", "merged", "indexing", "indexed", "swapped")
+    for point in points:
+        shutil.copytree(old, root / point / "x.kotovec")
+        shutil.copytree(shards, root / point / ".x.kotovec.rebuild")
+    kill_at(points, root, plan)
+    employ(Fake)
+    run_build(plan, shards)
+    assert datasets(old) != datasets(shards)
+    for point in points:
+        store = root / point / "x.kotovec"
+        assert datasets(store) == datasets(shards if point == "swapped" else old)
+        assert store.with_name(".x.kotovec.rebuild").exists()
+        summary, _ = run_build(plan, store, overwrite=True)
+        assert summary.encoded == (0 if point in ("merging", "merged", "indexing") else len(plan.tokens))
+        assert datasets(store) == datasets(shards)
+        assert left_behind(store) == []
+
+
+def test_a_plain_build_deletes_a_store_that_was_swapped_out_and_left(all_shards, employ, tmp_path):  # noqa: F811
+    plan, shards = all_shards
+    run_build(plan, shards)
+    shutil.copytree(shards, tmp_path / ".whole.kotovec.rebuild")
+    assert run_build(plan, shards)[0].finished_before
+    assert left_behind(shards) == []

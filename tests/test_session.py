@@ -1,0 +1,231 @@
+"""Private Rays and their end: nothing in the home, no process, no folder, whoever ends the build and how."""
+
+import contextlib
+import os
+import pty
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+from rays import (
+    CHECKOUT,
+    COMMAND,
+    SLOW_COMMAND,
+    Process,
+    datasets,
+    left_behind,
+    shard_files,
+    wait_for,
+)
+
+from kotovec.cluster import session as sessions
+from kotovec.errors import StoreBusyError
+from kotovec.store.layout import Layout
+from kotovec.store.lock import locked
+
+# Opening the terminal makes it the session's own, so that Ctrl-C typed into it becomes SIGINT.
+TERMINAL = "import os; os.open(os.ttyname(0), os.O_RDWR)\n"
+
+
+class Terminal(Process):
+    """A command line on a pseudo-terminal."""
+
+    def __init__(self, *arguments, **options):
+        self.keyboard, screen = pty.openpty()
+        options["code"] = TERMINAL + options.get("code", COMMAND)
+        super().__init__(*arguments, stdin=screen, stdout=screen, stderr=screen, text=False, **options)
+        os.close(screen)
+        os.set_blocking(self.keyboard, False)
+        self.seen = ""
+
+    def read(self):
+        """Return all that was on the screen."""
+        with contextlib.suppress(OSError):
+            while data := os.read(self.keyboard, 65536):
+                self.seen += data.decode(errors="replace")
+        return self.seen
+
+    def type(self, keys):
+        os.write(self.keyboard, keys)
+
+    def end(self, seconds=60):
+        """Return the exit code, and the seconds until it came."""
+        begin = time.monotonic()
+        wait_for(lambda: (self.read(), self.popen.poll() is not None)[1], seconds)
+        return self.popen.returncode, time.monotonic() - begin
+
+
+@pytest.fixture
+def arguments(tiny_models, tmp_path):
+    store = tmp_path / "x.kotovec"
+    options = ["--shard-tokens", "32", "--workers", "1", "--device", "cpu"]
+    return ["build", tiny_models["bert"], "--store", store, *options], store
+
+
+def test_a_build_in_the_checkout_leaves_nothing_but_the_store(arguments, tmp_path):
+    """Ray puts the working directory in front of its workers' sys.path: there, `kotovec` is a folder of four."""
+    command, store = arguments
+    home = tmp_path / "home"
+    home.mkdir()
+    with Process(*command, cwd=CHECKOUT or tmp_path, home=home) as process:
+        sessions_seen = wait_for(process.folders)
+        code, out, err = process.finish()
+        assert process.left() == []
+    assert code == 0, err
+    assert "next" in out
+    assert list(home.iterdir()) == []
+    assert len(sessions_seen) == 1
+    assert process.folders() == []
+    assert sorted(path.name for path in store.iterdir()) == ["indexes", "tokenizer", "vectors.h5"]
+    assert left_behind(store) == []
+
+
+def test_ctrl_c_while_encoding_exits_130_and_the_same_command_goes_on(arguments, tmp_path):
+    """Then SIGTERM, as a batch system sends it, in the same manner; the third run ends the build."""
+    command, store = arguments
+    with Terminal(*command, cwd=tmp_path, code=SLOW_COMMAND) as process:
+        wait_for(lambda: process.read() and len(shard_files(store)) >= 2)
+        process.type(b"\x03")
+        code, seconds = process.end()
+        assert process.left() == []
+    assert code == 130
+    assert seconds < 15
+    assert "error: interrupted" in process.seen
+    assert "what is whole is kept: the same command goes on from there" in " ".join(process.seen.split())
+    assert "Traceback" not in process.seen
+    assert process.folders() == []
+    kept = len(shard_files(store))
+    assert kept >= 2
+    assert list(store.parent.glob(".*.lock")) == []
+
+    with Process(*command, cwd=tmp_path, code=SLOW_COMMAND) as process:
+        wait_for(lambda: len(shard_files(store)) >= kept + 2)
+        process.popen.terminate()
+        begin = time.monotonic()
+        code, _, err = process.finish()
+        assert time.monotonic() - begin < 15
+        assert process.left() == []
+    assert code == 130, err
+    assert err.endswith("error: interrupted\n")
+    assert f"going on with {kept} of" in err
+    assert process.folders() == []
+    assert len(shard_files(store)) >= kept + 2
+
+    with Process(*command, cwd=tmp_path) as process:
+        code, _, err = process.finish()
+    assert code == 0, err
+    assert left_behind(store) == []
+    assert datasets(store)["tokens/id"][1][0] > 300
+
+
+@pytest.mark.parametrize(
+    ("moment", "how"), [("planning", "Ctrl-C"), ("starting workers", "Ctrl-C"), ("starting workers", "SIGTERM")]
+)
+def test_a_build_interrupted_before_it_encodes_leaves_nothing(moment, how, arguments, tmp_path):
+    command, store = arguments
+    with Terminal(*command, cwd=tmp_path) as process:
+        wait_for(lambda: moment in process.read())
+        if moment == "starting workers":
+            wait_for(lambda: len(process.all()) > 2)  # Ray itself comes up
+        if how == "Ctrl-C":
+            process.type(b"\x03")
+        else:
+            process.popen.terminate()
+        code, seconds = process.end()
+        assert process.left() == []
+    assert code == 130, process.seen
+    assert seconds < 15
+    assert "error: interrupted" in process.seen
+    assert "Traceback" not in process.seen
+    assert not store.exists()
+    assert list(tmp_path.glob(".*.lock")) == []
+    assert process.folders() == []
+
+
+TWICE = """
+import os
+import ray  # before the session: Ray reads its authentication mode when it is imported
+from kotovec.cluster.session import session
+
+before = dict(os.environ)
+for _ in range(2):
+    with session(None, 1, 100 << 20):
+        print(ray.get(ray.remote(lambda: 6 * 7).remote()))
+    print(ray.is_initialized(), dict(os.environ) == before)
+"""
+
+
+def test_a_process_can_hold_one_private_ray_after_another(tmp_path):
+    """Each has its own token; Ray caches the first."""
+    with Process(cwd=tmp_path, code=TWICE) as process:
+        code, out, err = process.finish()
+        assert process.left() == []
+    assert code == 0, err
+    assert out.split() == ["42", "False", "True"] * 2
+
+
+@pytest.mark.parametrize(("length", "used"), [(12, True), (13, True), (14, False), (60, False)])
+def test_a_sessions_folder_is_short_enough_for_rays_sockets(length, used, monkeypatch):
+    """A Unix socket's path ends at 107 bytes, and Ray hangs up to 65 on the folder."""
+    root = Path("/tmp") / ("t" * (length - 5))  # noqa: S108 — the length is the point
+    root.mkdir(exist_ok=True)
+    try:
+        monkeypatch.setattr(tempfile, "tempdir", str(root))
+        monkeypatch.setattr(os, "getpid", lambda: 4194303)  # the largest there is
+        with sessions._temporary_folder() as folder:
+            assert folder.is_dir()
+            assert (folder.parent == root) is used
+            assert len(str(folder)) + 65 <= 107
+        assert not folder.exists()
+    finally:
+        root.rmdir()
+
+
+def test_folders_of_killed_builds_are_deleted_and_those_of_living_ones_kept(monkeypatch):
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="t") as root:  # noqa: S108
+        ended = subprocess.Popen([sys.executable, "-c", ""])
+        ended.wait()
+        dead, alive = Path(root, f"kotovec-ray-{ended.pid}-x"), Path(root, f"kotovec-ray-{os.getpid()}-x")
+        other = Path(root, "kotovec-ray-notes")
+        for folder in (dead, alive, other):
+            (folder / "session").mkdir(parents=True)
+        monkeypatch.setattr(tempfile, "tempdir", root)
+        monkeypatch.setattr(sessions, "_LONGEST", 99)
+        with sessions._temporary_folder():
+            assert (dead.exists(), alive.exists(), other.exists()) == (False, True, True)
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from kotovec.store.layout import Layout
+from kotovec.store.lock import locked
+
+with locked(Layout(Path(sys.argv[1]))):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_the_second_of_two_builds_is_refused_at_once_and_a_killed_one_is_no_hindrance(arguments, tmp_path):
+    command, store = arguments
+    with Process(store, cwd=tmp_path, code=HOLD) as holder:
+        assert holder.popen.stdout.readline() == "held\n"
+        with Process(*command, cwd=tmp_path) as second:
+            code, _, err = second.finish()
+        assert code == 2
+        assert err == f"error: {store} is being built by another process: wait for it, or stop it\n"
+        assert not store.exists()
+        begin = time.monotonic()
+        with pytest.raises(StoreBusyError), locked(Layout(store)):
+            pass
+        assert time.monotonic() - begin < 1
+        holder.popen.send_signal(signal.SIGKILL)
+        holder.popen.wait()
+    with locked(Layout(store)):
+        pass
+    assert list(tmp_path.glob(".*.lock")) == []

@@ -1,0 +1,241 @@
+"""Terms are found in the vocabulary as they stand, else through the tokenizer, and the answer says how."""
+
+import numpy as np
+import pytest
+import stores
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+
+from kotovec.errors import NotStoredError, UnknownTokenError
+from kotovec.store import Store
+from kotovec.store.expression import Term
+from kotovec.store.terms import Lookup
+from kotovec.store.tokens import Marking
+
+WORDPIECE = [
+    "[PAD]", "[UNK]", "[CLS]", "[SEP]", "王", "##王", "女", "##子", "王子", "king", "##dom", "##s", "queen", "man",
+    "woman", "é", "", "u", "##nk", "C++", "2000",
+]  # fmt: skip
+
+
+def wordpiece_tokenizer(texts=WORDPIECE):
+    vocabulary = {text: number for number, text in enumerate(texts)}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]", max_input_chars_per_word=100))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    return tokenizer
+
+
+def lookup(tmp_path, texts, marking, tokenizer=None, **more):
+    tokens = stores.make_tokens(texts, marking=marking, **more)
+    if tokenizer is not None:
+        tokenizer.save(str(tmp_path / "tokenizer.json"))
+    return Lookup(tokens, tmp_path)
+
+
+@pytest.fixture
+def wordpiece(tmp_path):
+    return lookup(tmp_path, WORDPIECE, Marking.WORDPIECE, wordpiece_tokenizer(), special=WORDPIECE[:4])
+
+
+def found(lookup, text, *, literal=False):
+    """The texts of the tokens that a term stands for, and the note."""
+    term = lookup.resolve(Term(text, 1.0, 0, literal))
+    return [lookup.tokens.texts[row] for row in term.rows], term.note
+
+
+@pytest.mark.parametrize("text", ["王", "##王", "王子", "[CLS]", "C++", "2000", "##s", "é"])
+def test_a_token_is_found_exactly_as_the_vocabulary_spells_it(wordpiece, text):
+    assert wordpiece.known(text)
+    assert found(wordpiece, text) == ([text], None)
+
+
+def test_the_tokenizer_alone_would_take_the_continuing_token_apart(wordpiece):
+    """Why the vocabulary is asked first."""
+    assert wordpiece.tokenize("##王") != ["##王"]
+    assert found(wordpiece, "##王") == (["##王"], None)
+
+
+def test_a_term_keeps_its_text_and_weight(wordpiece):
+    term = wordpiece.resolve(Term("王", -0.5, 3))
+    assert (term.text, term.weight, term.rows, term.tokens) == ("王", -0.5, (4,), ("王",))
+
+
+def test_empty_quotes_name_the_empty_token(wordpiece):
+    assert found(wordpiece, "", literal=True) == ([""], None)
+
+
+def test_without_an_empty_token_empty_quotes_are_unknown(tmp_path):
+    with pytest.raises(UnknownTokenError, match="no token ''"):
+        found(lookup(tmp_path, ["王", "女"], Marking.WORDPIECE), "", literal=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces"),
+    [("王王", ["王", "##王"]), ("kingdoms", ["king", "##dom", "##s"]), ("Kings", ["king", "##s"])],
+)
+def test_a_word_of_several_subwords_is_their_mean_and_says_so(wordpiece, text, pieces):
+    assert not wordpiece.known(text)
+    assert found(wordpiece, text) == (pieces, f"{text} is not one token: the mean of {' '.join(pieces)}")
+
+
+def test_a_word_that_the_tokenizer_reads_as_another_token_says_which(wordpiece):
+    assert found(wordpiece, "KING") == (["king"], "KING is read as king")
+
+
+@pytest.mark.parametrize(("text", "row"), [("#4", 4), ("#0", 0), ("#16", 16)])
+def test_a_token_is_found_by_its_number(wordpiece, text, row):
+    assert wordpiece.known(text)
+    assert wordpiece.resolve(Term(text, 1.0, 0)).rows == (row,)
+
+
+@pytest.mark.parametrize("text", ["#21", "#99999999999999999999", "#" + "9" * 5000])
+def test_a_number_of_no_token_names_the_last_one(wordpiece, text):
+    assert not wordpiece.known(text)
+    with pytest.raises(NotStoredError, match="ids go up to 20"):
+        found(wordpiece, text)
+
+
+def test_numbers_are_token_ids_not_rows(tmp_path):
+    gaps = lookup(tmp_path, ["王", "女", "男"], Marking.WORDPIECE, ids=[3, 10, 500])
+    assert found(gaps, "#10") == (["女"], None)
+    with pytest.raises(NotStoredError, match="no token #4: its ids go up to 500"):
+        found(gaps, "#4")
+
+
+def test_in_quotes_a_number_is_a_text(tmp_path):
+    assert found(lookup(tmp_path, ["a", "b", "#0"], Marking.WORDPIECE), "#0", literal=True) == (["#0"], None)
+
+
+@pytest.mark.parametrize(
+    ("text", "near"),
+    [("qveen", "queen"), ("wonan", "woman"), ("QVEEN", "queen")],
+)
+def test_an_unknown_term_names_the_nearest_tokens(wordpiece, text, near):
+    with pytest.raises(UnknownTokenError, match="not in the vocabulary, nor made of its tokens") as caught:
+        found(wordpiece, text)
+    assert str(caught.value).rsplit("nearest tokens are ", 1)[1].split()[0] == near
+
+
+def test_an_unknown_term_that_is_near_nothing_names_nothing(wordpiece):
+    with pytest.raises(UnknownTokenError, match=r"'☃☃☃☃' is not in the vocabulary, nor made of its tokens$"):
+        found(wordpiece, "☃☃☃☃")
+
+
+def test_a_term_that_is_known_only_in_part_is_unknown(wordpiece):
+    with pytest.raises(UnknownTokenError, match="王 ☃"):
+        found(wordpiece, "王 ☃")
+
+
+@pytest.mark.parametrize("text", [" ", "\t", "\u3000"])
+def test_blank_quotes_are_no_token(wordpiece, text):
+    with pytest.raises(UnknownTokenError, match="no token"):
+        found(wordpiece, text, literal=True)
+
+
+def test_a_subword_that_was_filtered_out_is_named(tmp_path):
+    """The store was built with --token-filter word: it has no ##dom."""
+    tokenizer = wordpiece_tokenizer()
+    tokens = stores.make_tokens(WORDPIECE, special=WORDPIECE[:4]).keep(["word"])
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    filtered = Lookup(tokens, tmp_path)
+    assert found(filtered, "king") == (["king"], None)
+    with pytest.raises(UnknownTokenError, match="needs the token '##dom', which this store leaves out"):
+        found(filtered, "kingdom")
+    with pytest.raises(UnknownTokenError, match="the nearest tokens are queen"):
+        found(filtered, "qveen")
+    with pytest.raises(NotStoredError, match="no token #5"):
+        found(filtered, "#5")
+
+
+def test_without_a_tokenizer_whole_tokens_are_found_and_others_say_why_not(tmp_path):
+    bare = lookup(tmp_path, WORDPIECE, Marking.WORDPIECE)
+    assert found(bare, "王") == (["王"], None)
+    with pytest.raises(UnknownTokenError, match=r"'王王' is not a token of this store; .* only whole tokens"):
+        found(bare, "王王")
+
+
+SENTENCEPIECE = ["<s>", "<unk>", "▁", "▁王", "王", "▁king", "dom", "▁queen", "s"]
+
+
+@pytest.mark.parametrize(
+    ("text", "token", "note"),
+    [
+        ("王", "王", "王 is the form inside a word; for the one that begins a word write ▁王"),
+        ("▁王", "▁王", None),
+        ("king", "▁king", "king is ▁king, which begins a word; it has no bare form"),
+        ("▁king", "▁king", None),
+        ("dom", "dom", None),
+        ("▁", "▁", None),
+    ],
+)
+def test_of_a_word_initial_and_a_bare_form_the_answer_says_which_was_taken(tmp_path, text, token, note):
+    sentencepiece = lookup(tmp_path, SENTENCEPIECE, Marking.METASPACE, unknown="<unk>")
+    assert sentencepiece.known(text)
+    assert found(sentencepiece, text) == ([token], note)
+
+
+# GPT-2's alphabet writes the bytes of 王 (e7 8e 8b) as çİĭ, those of é (c3 a9) as Ã©, and a space as Ġ.
+BYTELEVEL = ["<s>", "<unk>", "king", "Ġking", "Ġqueen", "çİĭ", "ĠçİĭåŃĲ", "Ã©", "é", "Ġ", "ing", "çİ"]
+
+
+@pytest.mark.parametrize(
+    ("text", "token", "note"),
+    [
+        ("king", "king", "king is the form inside a word; for the one that begins a word write ▁king"),
+        ("▁king", "Ġking", None),
+        ("Ġking", "Ġking", None),
+        ("queen", "Ġqueen", "queen is ▁queen, which begins a word; it has no bare form"),
+        ("王", "çİĭ", None),
+        ("çİĭ", "çİĭ", None),
+        ("▁王子", "ĠçİĭåŃĲ", None),
+        ("王子", "ĠçİĭåŃĲ", "王子 is ▁王子, which begins a word; it has no bare form"),
+        ("<s>", "<s>", None),
+        ("é", "Ã©", None),  # and not the lone byte e9, which is spelled é
+        ("Ã©", "Ã©", None),
+        ("▁", "Ġ", None),
+        ("Ġ", "Ġ", None),
+    ],
+)
+def test_byte_level_tokens_are_found_by_their_readable_form(tmp_path, text, token, note):
+    bytelevel = lookup(tmp_path, BYTELEVEL, Marking.BYTELEVEL, unknown="<unk>")
+    assert bytelevel.known(text)
+    assert found(bytelevel, text) == ([token], note)
+
+
+@pytest.mark.parametrize(
+    ("text", "token", "note"),
+    [
+        ("king", "king", "king is the form inside a word; for the one that ends a word write king</w>"),
+        ("king</w>", "king</w>", None),
+        ("queen", "queen</w>", "queen is queen</w>, which ends a word; it has no bare form"),
+    ],
+)
+def test_where_marks_end_words_the_notes_say_so(tmp_path, text, token, note):
+    assert found(lookup(tmp_path, ["king", "king</w>", "queen</w>"], Marking.SUFFIX), text) == ([token], note)
+
+
+def test_the_vector_of_a_word_is_the_mean_of_its_subwords_in_both_spaces(tmp_path):
+    random = np.random.default_rng(3)
+    static = random.standard_normal((len(WORDPIECE), 5)).astype(np.float32)
+    isolated = random.standard_normal((2, len(WORDPIECE), 7)).astype(np.float32)
+    store = Store.open(
+        stores.write_store(
+            tmp_path / "a.kotovec",
+            stores.make_tokens(WORDPIECE, special=WORDPIECE[:4]),
+            static,
+            isolated,
+            layers=(0, 2),
+            tokenizer=wordpiece_tokenizer(),
+        )
+    )
+    rows = [9, 10, 11]
+    assert store.vector("kingdoms").tolist() == static[rows].astype(np.float64).mean(axis=0).tolist()
+    for place, layer in enumerate((0, 2)):
+        expected = isolated[place, rows].astype(np.float64).mean(axis=0) - 2 * isolated[place, 4].astype(np.float64)
+        assert store.vector("kingdoms - 2*王", "isolated", layer) == pytest.approx(expected, rel=1e-14)
+    note = "kingdoms is not one token: the mean of king ##dom ##s"
+    approximate = "a mean of isolated vectors only approximates the word: the model never saw it whole"
+    assert store.search("kingdoms", k=1).notes == (note,)
+    assert store.search("kingdoms", space="isolated", k=1).notes == (note, approximate)
+    left_out = store.search("kingdoms", k=len(WORDPIECE), exclude_inputs=True)
+    assert {hit.id for hit in left_out.hits} == set(range(len(WORDPIECE))) - set(rows)
