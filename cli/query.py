@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
 from kotovec.cli.options import (
     CountOption,
     DeviceOption,
@@ -22,7 +23,6 @@ from kotovec.cli.options import (
     WordsOption,
     find_store,
 )
-
 from kotovec.errors import InputError, KotovecError
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def command(
     opened = Store.open(find_store(store))
     spaces = BOTH if space == "both" else (space,)
     if file is not None:
-        _answer_file(opened, file, spaces, options, quiet=quiet)
+        _answer_file(opened, file, spaces, options)
         return
     answers = [opened.search((expression or "").strip(), space=name, **options) for name in spaces]
     print_result(answers, as_json=as_json, tsv=tsv, quiet=quiet)
@@ -99,10 +99,10 @@ def print_result(answers: "list[Answer]", *, as_json: bool = False, tsv: bool = 
         for note in dict.fromkeys(note for answer in answers for note in answer.notes):
             notice(f"note: {note}", quiet=quiet)
     else:
-        print_answers(answers)
+        print_answers(answers, quiet=quiet)
 
 
-def _answer_file(store: "Store", file: str, spaces: Sequence[str], options: dict[str, Any], *, quiet: bool) -> None:
+def _answer_file(store: "Store", file: str, spaces: Sequence[str], options: dict[str, Any]) -> None:
     """Answer every line of a file in one search a space; a line that cannot be read gets its error as JSON."""
     from kotovec.cli.tables import notice
 
@@ -123,7 +123,7 @@ def _answer_file(store: "Store", file: str, spaces: Sequence[str], options: dict
             for found in answers:
                 typer.echo(json.dumps(next(found).as_dict(), ensure_ascii=False))
     if errors:
-        notice(f"error: {len(errors)} of {len(lines)} lines could not be answered; each says why", quiet=quiet)
+        notice(f"error: {len(errors)} of {len(lines)} lines could not be answered; each says why", quiet=False)
         raise typer.Exit(InputError.exit_code)
 
 
@@ -134,4 +134,5 @@ def _read_lines(file: str) -> list[str]:
         raise InputError(f"{file} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{file} is not UTF-8: {error}") from error
-    return text.splitlines()
+    # Not splitlines(), which also breaks at signs such as U+2028 that may be part of a token.
+    return text.removeprefix("\ufeff").split("\n")

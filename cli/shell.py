@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
+
 from kotovec.cli.options import (
     CountOption,
     DeviceOption,
@@ -23,7 +24,6 @@ from kotovec.cli.options import (
     find_store,
 )
 from kotovec.cli.query import BOTH, print_result
-
 from kotovec.errors import InputError, KotovecError
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     from kotovec.store import Answer
 
-WIDE = 200  # columns where the output is no terminal: nothing is cut then
+WIDE = 10_000  # columns where the output is no terminal: nothing is cut then, nor folded
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -22,13 +22,23 @@ def console(*, stderr: bool = False) -> Console:
 
 def shown(token: str) -> str:
     """Return a token fit for a terminal and a TSV field: nothing invisible, no control codes."""
-    if not token:
-        return '""'
-    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in token)
+    escaped = _escaped(token)
+    return escaped if token.strip() else f'"{escaped}"'
 
 
-def print_answers(answers: Sequence["Answer"]) -> None:
-    """Print the answers to one expression side by side (one for each space), then the notes."""
+def harmless(text: str) -> str:
+    """Return a message fit for a terminal, whatever tokens it cites; its lines and wide spaces stay."""
+    return _escaped(text, keep="\n\u3000")
+
+
+def _escaped(text: str, keep: str = "") -> str:
+    return "".join(
+        sign if sign.isprintable() or sign in keep else sign.encode("unicode_escape").decode() for sign in text
+    )
+
+
+def print_answers(answers: Sequence["Answer"], *, quiet: bool = False) -> None:
+    """Print the answers to one expression side by side (one for each space), then, unless quiet, the notes."""
     out = console()
     table = Table(box=SIMPLE_HEAD, title=Text(title(answers)), title_justify="left", title_style="bold")
     table.add_column("rank", justify="right")
@@ -48,7 +58,7 @@ def print_answers(answers: Sequence["Answer"]) -> None:
                 cells += [Text("")] * 4
         table.add_row(*cells)
     out.print(table)
-    for note in dict.fromkeys(note for answer in answers for note in answer.notes):
+    for note in () if quiet else dict.fromkeys(note for answer in answers for note in answer.notes):
         out.print(Text(f"note: {shown(note)}"))
 
 
@@ -82,7 +92,7 @@ def print_pairs(pairs: Iterable[tuple[str, Any]], *, heading: str | None = None)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, value in pairs:
-        table.add_row(Text(name), Text(str(value)))
+        table.add_row(Text(name), Text(harmless(str(value))))
     console().print(table)
 
 
@@ -99,7 +109,7 @@ def print_grid(columns: Sequence[str], rows: Iterable[Sequence[str]], *, left: i
 def notice(text: str, *, quiet: bool) -> None:
     """Print a line on stderr, unless quiet."""
     if not quiet:
-        console(stderr=True).print(Text(text), soft_wrap=True)
+        console(stderr=True).print(Text(harmless(text)), soft_wrap=True)
 
 
 def megabytes(size: float) -> str:

@@ -3,8 +3,8 @@
 import json
 
 import typer
-from kotovec.cli.options import JsonOption, QuietOption, StoreOption, find_store
 
+from kotovec.cli.options import JsonOption, QuietOption, StoreOption, find_store
 from kotovec.errors import DamagedError
 
 

@@ -85,6 +85,8 @@ class ExpressionError(InputError):
 
     def __str__(self) -> str:
         """Return the problem, the expression, and a caret under the place."""
+        if not self.expression.strip():
+            return self.problem
         from unicodedata import east_asian_width
 
         before = self.expression[: self.position]

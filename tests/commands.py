@@ -7,9 +7,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-import stores
+
+import kotovec
 from kotovec.cli.app import run
 from kotovec.store.tokens import Marking
+
+import stores
 
 ROOT = Path(__file__).parents[1]
 MAIN = "from kotovec.cli.app import main; main()"  # what the console script does
@@ -50,6 +53,7 @@ PROVENANCE = {
     "tokens_without_row": 2,
     "token_filter": "",
     "notices": "the notice of a build",
+    "versions": '{"kotovec": "0.1.0"}',
     "command": "kotovec build none/of-these",
     "started": "2026-01-01T00:00:00+00:00",
     "finished": "2026-01-01T00:00:09+00:00",
@@ -77,7 +81,7 @@ def make_store(folder: Path, **options: object) -> Path:
     from tokenizers import Tokenizer, models, pre_tokenizers
 
     vocabulary = {text: number for number, text in enumerate(TEXTS)}
-    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))  # noqa: S106 — no password
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     settings = {"layers": (0, 2), "metrics": ["l2"], "tokenizer": tokenizer, "provenance": PROVENANCE} | options
     tokens = stores.make_tokens(TEXTS, special=SPECIALS)
@@ -98,9 +102,15 @@ def call(capsys, *arguments: object) -> SimpleNamespace:
     return SimpleNamespace(code=code, out=out, err=err)
 
 
+def environment(**more: str) -> dict[str, str]:
+    """Return the environment of a process that finds the kotovec under test: installed, or this checkout's."""
+    checkout = {"PYTHONPATH": str(ROOT)} if Path(kotovec.__file__).is_relative_to(ROOT / "kotovec") else {}
+    return {**os.environ, **checkout, **more}
+
+
 def start(*arguments: object, python: tuple[str, ...] = (), prepare: str = "", **options: object):
     """Run a command in a process of its own, from its first import on; return the finished process."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)} | options.pop("environment", {})
+    variables = environment(**options.pop("environment", {}))
     command = [sys.executable, *python, "-c", prepare + MAIN, *map(str, arguments)]
     settings = {"capture_output": True, "text": True, "timeout": 120, "check": False} | options
-    return subprocess.run(command, env=environment, **settings)
+    return subprocess.run(command, env=variables, **settings)

@@ -7,13 +7,14 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
-import stores
 from commands import ROOT, call, make_store, start
-from kotovec.cli.app import COMMANDS, make_app, shield_minus
 from typer.main import get_command
+
+from kotovec.cli.app import COMMANDS, make_app, shield_minus
+
+import stores
 
 TREE = get_command(make_app()).commands
 OPTIONS = [(name, option) for name in COMMANDS for option in TREE[name].params if option.name != "help"]
@@ -193,14 +194,16 @@ def test_a_reader_that_leaves_early_is_no_error(store, tmp_path, lines):
 
 
 def test_ctrl_c_exits_130(store):
-    command = [sys.executable, "-c", "from kotovec.cli.app import main; main()"]
-    arguments = ["query", "--store", str(store), "--file", "-"]
-    with subprocess.Popen([*command, *arguments], cwd=ROOT, stdin=-1, stdout=-1, stderr=-1) as process:
-        time.sleep(1.5)
+    command = [sys.executable, "-c", "from kotovec.cli.app import main; main()", "shell", "--json"]
+    arguments = ["--store", str(store)]
+    with subprocess.Popen([*command, *arguments], cwd=ROOT, stdin=-1, stdout=-1, stderr=-1, text=True) as process:
+        process.stdin.write("king\n")
+        process.stdin.flush()
+        assert json.loads(process.stdout.readline())["expression"] == "king"
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert b"Traceback" not in err
+    assert "Traceback" not in err
 
 
 REPORT = "import atexit, sys; atexit.register(lambda: print(*sorted(sys.modules), file=sys.stderr)); "

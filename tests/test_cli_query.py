@@ -37,10 +37,7 @@ def results(ask):
 def expected(query, vectors, metric="l2"):
     """Ids and float64 scores of all tokens, best first, by plain numpy."""
     vectors, query = vectors.astype(np.float64), np.asarray(query, dtype=np.float64)
-    if metric == "l2":
-        scores = ((vectors - query) ** 2).sum(axis=1)
-    else:
-        scores = vectors @ query
+    scores = ((vectors - query) ** 2).sum(axis=1) if metric == "l2" else vectors @ query
     if metric == "cosine":
         scores = scores / np.linalg.norm(vectors, axis=1) / np.linalg.norm(query)
     order = np.lexsort((np.arange(len(scores)), scores if metric == "l2" else -scores))

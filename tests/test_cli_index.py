@@ -1,0 +1,98 @@
+"""`kotovec index`: indexes for any space, layer, metric and factory, with what an approximate one loses."""
+
+import json
+
+import faiss
+import numpy as np
+import pytest
+from commands import call
+
+import stores
+
+COUNT, SIZE = 3000, 16
+VECTORS = np.random.default_rng(2).standard_normal((COUNT, SIZE)).astype(np.float32)
+KEYS = ["space", "layer", "metric", "factory", "parameters", "dataset", "sha256", "faiss", "name", "measured"]
+MEASURED = ["recall_at_10", "queries_per_second", "flat_queries_per_second", "queries"]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("index") / "random.kotovec"
+    isolated = np.stack([VECTORS[::-1], VECTORS * 2])
+    return stores.write_store(folder, stores.numbered(COUNT), VECTORS, isolated, layers=(0, 2))
+
+
+@pytest.mark.parametrize("metric", ["l2", "cosine", "ip"])
+@pytest.mark.parametrize(
+    ("place", "name", "vectors"),
+    [
+        (["--space", "static"], "static", VECTORS),
+        (["--space", "isolated", "--layer", "0"], "isolated-0", VECTORS[::-1]),
+        (["--space", "isolated"], "isolated-2", VECTORS * 2),
+    ],
+)
+def test_a_flat_index_holds_the_vectors_in_their_order(capsys, store, metric, place, name, vectors):
+    answer = call(capsys, "index", "--store", store, "--metric", metric, *place)
+    index = faiss.read_index(str(store / "indexes" / f"{name}.{metric}.faiss"))
+    stored = index.reconstruct_n(0, index.ntotal)
+    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True) if metric == "cosine" else 1
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out.split() == ["index", f"{name}.{metric}", "Flat"]
+    assert index.metric_type == (faiss.METRIC_L2 if metric == "l2" else faiss.METRIC_INNER_PRODUCT)
+    assert np.allclose(stored, vectors / lengths, rtol=1e-6, atol=0)
+
+
+def test_an_approximate_index_prints_its_recall_and_both_speeds(capsys, store):
+    answer = call(capsys, "index", "--store", store, "--factory", "IVF16,Flat", "--parameters", "nprobe=2")
+    table = {line.split()[0]: line.split(maxsplit=1)[1].rstrip() for line in answer.out.splitlines()}
+    assert answer.code == 0
+    assert table["index"] == "static.l2  IVF16,Flat nprobe=2"
+    assert table["recall@10"].endswith("against Flat, on 1,000 tokens")
+    assert 0.2 < float(table["recall@10"].split()[0]) < 0.99
+    assert "Flat" in table["queries/s"]
+
+
+def test_the_recall_is_the_share_of_the_true_ten_nearest(capsys, store):
+    answer = call(capsys, "index", "--store", store, "--factory", "IVF16,Flat", "--parameters", "nprobe=3", "--json")
+    data = json.loads(answer.out)
+    assert list(data) == KEYS
+    assert list(data["measured"]) == MEASURED
+    rows = np.random.default_rng(0).choice(COUNT, size=1000, replace=False)
+    distances = ((VECTORS[rows, np.newaxis].astype(np.float64) - VECTORS) ** 2).sum(axis=2)
+    nearest = np.argsort(distances, axis=1)[:, :10]
+    found = faiss.read_index(str(store / "indexes" / "static.l2.faiss")).search(VECTORS[rows], 10)[1]
+    shares = [len(set(mine) & set(true)) / 10 for mine, true in zip(found.tolist(), nearest.tolist(), strict=True)]
+    assert data["measured"]["recall_at_10"] == pytest.approx(np.mean(shares), abs=1e-4)
+    assert data["measured"]["queries"] == 1000
+    assert data["measured"]["queries_per_second"] > 0
+
+
+def test_a_new_index_takes_the_place_of_the_last_one(capsys, store):
+    for factory in ("HNSW8", "Flat"):
+        assert call(capsys, "index", "--store", store, "--factory", factory, "--quiet").out == ""
+    info = json.loads(call(capsys, "index", "--store", store, "--json").out)
+    assert (info["factory"], info["measured"]) == ("Flat", None)
+    assert sum(path.name == "static.l2.faiss" for path in (store / "indexes").iterdir()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--factory", "Nonsense17"], "Nonsense17"),
+        (["--factory", "IVF999999,Flat"], "IVF999999,Flat"),
+        (["--factory", "PQ5"], "PQ5"),
+        (["--factory", "IVF4,Flat", "--parameters", "nonsense=1"], "nonsense=1"),
+        (["--metric", "manhattan"], "manhattan"),
+        (["--space", "contextual"], "contextual"),
+        (["--space", "isolated", "--layer", "1"], "layer 1 is not in this store: it holds 0, 2"),
+        (["--device", "tpu"], "tpu"),
+    ],
+)
+def test_nonsense_is_one_line_and_leaves_the_old_index(capsys, store, arguments, said):
+    assert call(capsys, "index", "--store", store, "--quiet").code == 0
+    before = {path.name: path.read_bytes() for path in (store / "indexes").iterdir()}
+    answer = call(capsys, "index", "--store", store, *arguments)
+    assert (answer.code, answer.out) == (2, "")
+    assert said in answer.err
+    assert answer.err.count("\n") == 1
+    assert {path.name: path.read_bytes() for path in (store / "indexes").iterdir()} == before

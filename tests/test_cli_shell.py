@@ -1,0 +1,181 @@
+"""`kotovec shell`: line by line from a pipe, and on a terminal with history and completion."""
+
+import json
+import os
+import pty
+import re
+import select
+import subprocess
+import sys
+import time
+
+import pytest
+from commands import ROOT, call, make_store, start
+
+SHELL = [sys.executable, "-c", "from kotovec.cli.app import main; main()", "shell"]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return make_store(tmp_path_factory.mktemp("shell") / "words.kotovec")
+
+
+@pytest.fixture
+def typed(store):
+    """Give lines to a shell through a pipe."""
+    return lambda lines, *arguments: start("shell", "--store", store, *arguments, input="\n".join(lines) + "\n")
+
+
+def test_each_line_is_answered_as_query_answers_it(typed, store, capsys):
+    lines = ["king - man + woman", "", "  王 + 子  ", "-man + king"]
+    done = typed(lines, "-k", 3, "--exclude-inputs")
+    single = [call(capsys, "query", "--store", store, line, "-k", 3, "--exclude-inputs").out for line in lines if line]
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "".join(single)
+
+
+def test_settings_change_what_follows(typed):
+    lines = ["king", ":space isolated", ":layer 0", ":metric cosine", ":k 2", ":exclude-inputs on", "king"]
+    done = typed([*lines, ":words-only on", ":unit-terms on", "[PAD]", ":space both", "king"], "--json")
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [(a["space"], a["layer"], a["metric"], len(a["results"])) for a in answers] == [
+        ("static", None, "l2", 10),
+        ("isolated", 0, "cosine", 2),
+        ("isolated", 0, "cosine", 2),
+        ("static", None, "cosine", 2),
+        ("isolated", 0, "cosine", 2),
+    ]
+    assert [any(row["is_input"] for row in answer["results"]) for answer in answers] == [True] + [False] * 4
+
+
+def test_an_error_is_said_and_the_next_line_is_answered(typed):
+    done = typed(["nosuchword", "king -", ":nonsense", ":k many", ":words-only maybe", "king"], "--json", "-k", 1)
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["expression"] == "king"
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 5
+    wanted = ("nosuchword", "a token is missing", "no :nonsense", ":k takes a number", ":words-only takes on or off")
+    assert all(part in error for part, error in zip(wanted, errors, strict=True))
+
+
+def test_quit_ends_and_help_and_show_tell_what_there_is(typed):
+    done = typed([":help", ":show", ":quit", "king"])
+    assert done.returncode == 0
+    assert ":exclude-inputs on|off" in done.stdout
+    assert "metric l2\n" in done.stdout
+    assert "rank" not in done.stdout
+
+
+def test_control_codes_in_a_line_do_not_come_back(typed):
+    done = typed(["\x1b[2Jking"])
+    assert done.returncode == 2
+    assert "\x1b" not in done.stderr + done.stdout
+
+
+class Terminal:
+    """A shell on a pseudo-terminal; leave its block, and it is gone."""
+
+    def __init__(self, store, **environment):
+        self.master, slave = pty.openpty()
+        settings = {**os.environ, "TERM": "xterm", "COLUMNS": "100", "LINES": "40"} | environment
+        command = [*SHELL, "--store", str(store), "-k", "3"]
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, env=settings, stdin=slave, stdout=slave, stderr=slave, start_new_session=True
+        )
+        os.close(slave)
+        self.seen = ""
+
+    def wait_for(self, pattern, seconds=30):
+        """Read until a pattern is shown; return everything up to its end, without escape sequences."""
+        end = time.monotonic() + seconds
+        while not (found := re.search(pattern, self.seen, re.DOTALL)):
+            ready, _, _ = select.select([self.master], [], [], max(0.0, end - time.monotonic()))
+            assert ready, f"{pattern!r} did not come: {self.seen!r}"
+            part = os.read(self.master, 65536).decode(errors="replace")
+            if "\x1b[6n" in part:  # where is the cursor?
+                self.type("\x1b[1;1R")
+            self.seen = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", self.seen + part)
+        shown, self.seen = self.seen[: found.end()], self.seen[found.end() :]
+        return shown
+
+    def type(self, text):
+        os.write(self.master, text.encode())
+
+    def end(self):
+        """Press Ctrl-D; return the exit code."""
+        self.type("\x04")
+        return self.process.wait(timeout=30)
+
+    def __enter__(self):
+        try:
+            self.wait_for("kotovec>")
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        os.close(self.master)
+
+
+def rows(shown):
+    """The tokens of a table, by rank."""
+    return re.findall(r"^ +\d+ +(\S+)", shown.replace("\r", ""), re.MULTILINE)
+
+
+@pytest.fixture
+def terminal(store, tmp_path):
+    opened = Terminal(store, KOTOVEC_HISTORY=str(tmp_path / "state" / "history"))
+    with opened:
+        yield opened
+
+
+def test_a_terminal_is_prompted_answers_completes_a_token_and_keeps_its_history(terminal, store, tmp_path):
+    terminal.type("king - man + woman\r")
+    assert rows(terminal.wait_for(r"\n +3 .*kotovec>")) == ["queen", "女王", "王"]
+    terminal.type("king + princ\t")  # prince, princess
+    terminal.wait_for("king .*princess")  # both are offered, what they share is written
+    terminal.type("ss\r")
+    shown = terminal.wait_for(r"\n +3 .*kotovec>")
+    assert "king + princess" in shown
+    terminal.type("nosuchword\r")
+    terminal.wait_for(r"error: 'nosuchword' is not.*kotovec>")
+    terminal.type("half a li\x03")  # Ctrl-C gives up a line, and no more
+    terminal.wait_for("half.*kotovec>")
+    time.sleep(0.5)  # the prompt reads its history in the background
+    terminal.type("\x1b[A")
+    terminal.wait_for("nosuchword")
+    terminal.type("\x1b[A\x1b[A\r")  # two further up: the first line
+    assert rows(terminal.wait_for(r"\n +3 .*kotovec>")) == ["queen", "女王", "王"]
+    assert terminal.end() == 0
+    history = (tmp_path / "state" / "history").read_text(encoding="utf-8")
+    kept = [line[1:] for line in history.splitlines() if line.startswith("+")]
+    assert kept[:3] == ["king - man + woman", "king + princess", "nosuchword"]
+
+
+def test_the_only_token_that_fits_is_completed_at_once(terminal):
+    terminal.type("wom\t")
+    terminal.wait_for("woman")
+    terminal.type("\r")
+    assert "woman  (static, l2)" in terminal.wait_for(r"\n +3 .*kotovec>")
+    terminal.type("男+女王\r")
+    assert "男 + 女王" in terminal.wait_for(r"\n +3 .*kotovec>")
+    assert terminal.end() == 0
+
+
+def test_a_history_that_cannot_be_kept_is_no_obstacle(store):
+    with Terminal(store, KOTOVEC_HISTORY="/proc/nowhere/history") as terminal:
+        terminal.type("king\r")
+        assert rows(terminal.wait_for(r"\n +3 .*kotovec>"))[0] == "king"
+        assert terminal.end() == 0
+
+
+def test_a_token_that_nobody_can_type_is_completed_as_it_is(terminal):
+    terminal.type("zero\t")
+    terminal.wait_for("width")
+    terminal.type("\r")
+    assert rows(terminal.wait_for(r"(error: |\n +3 ).*kotovec>"))[0] == r"zero\u200bwidth"
+    assert terminal.end() == 0
