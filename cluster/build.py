@@ -10,12 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from kotovec.cluster import resources
 from kotovec.cluster.events import Notice, Phase, Progress, Report, ignore
 from kotovec.cluster.plan import Plan, ShardPlan
 from kotovec.cluster.pool import IN_FLIGHT, Pool
 from kotovec.cluster.provenance import check_begun, check_finished, provenance
 from kotovec.cluster.session import session
+from kotovec.errors import (
+    DamagedError,
+    DiskFullError,
+    InputError,
+    NonFiniteError,
+    WorkerError,
+)
 from kotovec.store import index as indexes
 from kotovec.store.files import disk_full, is_disk_full, sync
 from kotovec.store.layout import Layout
@@ -26,14 +34,6 @@ from kotovec.store.shard import Shard, open_shard, write_shard
 from kotovec.store.vectors import Vectors
 from kotovec.workers.encoder import Encoded
 from kotovec.workers.tokenizer import save_tokenizer
-
-from kotovec.errors import (
-    DamagedError,
-    DiskFullError,
-    InputError,
-    NonFiniteError,
-    WorkerError,
-)
 
 NAMED = 5  # tokens that an error about NaN names
 
@@ -101,10 +101,11 @@ def build(
     layout = Layout(store)
     layout.check_usable()
     with locked(layout):
+        layout.delete_replaced()
         finished = layout.vectors.is_file()
         if finished and not overwrite:
             check_finished(layout.folder, Vectors(layout.vectors).settings(), plan)
-        target = Layout(layout.rebuild) if finished and overwrite else layout
+        target = _rebuild(layout, plan) if finished and overwrite else layout
         try:
             with _naming_full_disks(target):
                 summary = _Build(plan, target, where, report, discard=overwrite).run()
@@ -118,6 +119,15 @@ def build(
         return summary
 
 
+def _rebuild(layout: Layout, plan: Plan) -> Layout:
+    """Return where `--overwrite` builds: what an interrupted one with this plan left there, or nothing yet."""
+    layout.delete_plan()  # once swapped out, the old store must not look like one that is being built
+    target = Layout(layout.rebuild)
+    if target.folder.is_dir() and target.read_plan() != plan.settings:
+        shutil.rmtree(target.folder)
+    return target
+
+
 class _Build:
     """One run of a build in one folder."""
 
@@ -126,6 +136,7 @@ class _Build:
         self.discard = discard
         self.summary = Summary(store=layout.folder, tokens=len(plan.tokens))
         self.started = datetime.now(UTC)
+        self.widths: tuple[int, int] | None = None
 
     def run(self) -> Summary:
         had_vectors = self.layout.vectors.is_file()
@@ -135,9 +146,9 @@ class _Build:
             self._encode(missing)
             with self._phase("merge"):
                 self._merge()
-        if self.layout.shards.is_dir():
-            shutil.rmtree(self.layout.shards)
+        self.layout.delete_shards()  # the indexes take their place on the disk
         built = self._index()
+        self.layout.delete_plan()
         self.summary.finished_before = had_vectors and not built
         return self.summary
 
@@ -219,23 +230,29 @@ class _Build:
             NonFiniteError: it holds NaN or Inf.
         """
         rows = shard.stop - shard.start
-        layers = len(self.plan.spec.layers)
-        if (
-            encoded.number != shard.number
-            or encoded.static.shape[:1] != (rows,)
-            or encoded.isolated.shape[:2] != (layers, rows)
-        ):
+        static, isolated = encoded.static, encoded.isolated
+        # The widths are the model's own (its config may name another): those of the first shard hold for all.
+        self.widths = self.widths or (static.shape[-1], isolated.shape[-1])
+        given = (encoded.number, static.shape, static.dtype, isolated.shape, isolated.dtype)
+        wanted = (
+            shard.number,
+            (rows, self.widths[0]),
+            np.dtype("float32"),
+            (len(self.plan.spec.layers), rows, self.widths[1]),
+            np.dtype(self.plan.spec.store_dtype),
+        )
+        if given != wanted:
             raise WorkerError(
-                f"a worker on {encoded.host} gave shard {encoded.number} {encoded.isolated.shape} for shard "
-                f"{shard.number} ({layers}, {rows}, D): is another version of kotovec installed there?"
+                f"a worker on {encoded.host} gave shard {' '.join(map(str, given))} for shard "
+                f"{' '.join(map(str, wanted))}: is another version of kotovec installed there?"
             )
-        finite = np.isfinite(encoded.static).all(axis=1) & np.isfinite(encoded.isolated).all(axis=(0, 2))
+        finite = np.isfinite(static).all(axis=1) & np.isfinite(isolated).all(axis=(0, 2))
         if not finite.all():
             raise NonFiniteError(self._non_finite(shard.start + np.flatnonzero(~finite)))
         ids = self.plan.tokens.ids[shard.start : shard.stop]
         write_shard(
             self.layout.shards,
-            Shard(shard.number, ids, encoded.static, encoded.isolated, encoded.host, encoded.cpu),
+            Shard(shard.number, ids, static, isolated, encoded.host, encoded.cpu),
             self.plan.fingerprint,
         )
 

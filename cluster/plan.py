@@ -13,14 +13,14 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+
+from kotovec.errors import InputError, ModelError
 from kotovec.store.merge import FORMAT_VERSION, Shape
 from kotovec.store.tokens import KINDS, Marking, Tokens, describe
 from kotovec.workers import source as sources
 from kotovec.workers import tokenizer as tokenizers
 from kotovec.workers.encoder import ReplicaSpec
 from kotovec.workers.source import Source
-
-from kotovec.errors import InputError, ModelError
 
 DEFAULT_MODEL = "tohoku-nlp/bert-base-japanese-whole-word-masking"
 SHARD_TOKENS = 1024  # some 4 s of BERT-base on one core: little is lost with a worker, and 32 shards balance well
@@ -220,7 +220,7 @@ def cut(total: int, shard_tokens: int) -> tuple[ShardPlan, ...]:
 
 
 def _even(total: int, most: int) -> Sequence[tuple[int, int]]:
-    pieces = math.ceil(total / most)
+    pieces = min(math.ceil(total / most), max(1, total // 2))  # two rows a piece at least
     bounds = [total * piece // pieces for piece in range(pieces + 1)]
     return list(pairwise(bounds))
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from kotovec.cluster.plan import ENVIRONMENT, Plan
 
 from kotovec import __version__
+from kotovec.cluster.plan import ENVIRONMENT, Plan
 from kotovec.errors import SettingsDifferError
 
 _SAID = {"weights": "the model's weights differ", "tokens": "the list of tokens differs"}

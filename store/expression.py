@@ -117,7 +117,7 @@ class _Reader:
         """Read `[-] product (+|- product)*`, up to the end or a closing parenthesis."""
         terms: list[Term] = []
         weight = 1.0
-        if self.sign in PLUS + MINUS and not self.is_token(self.chunk()):
+        if self.sign in PLUS + MINUS and not self.whole():
             weight = self.read_sign()
         while True:
             terms += _scaled(self.product(), weight)
@@ -159,9 +159,9 @@ class _Reader:
 
     def number_before_times(self) -> float | None:
         """Read `0.5 *`, or nothing: a number with no sign of multiplication behind it is a token."""
-        start, chunk = self.at, self.chunk()
+        start = self.at
         number = self.number()
-        if number is not None and not (self.at < start + len(chunk) and self.is_token(chunk)):
+        if number is not None and not self.in_token(start):
             self.skip_spaces()
             if self.sign in TIMES:
                 self.at += 1
@@ -169,6 +169,13 @@ class _Reader:
                 return number
         self.at = start
         return None
+
+    def in_token(self, start: int) -> bool:
+        """Tell whether what was read from `start` on is the beginning of a longer token, such as `2*3`."""
+        end, self.at = self.at, start
+        token = self.whole()
+        self.at = end
+        return len(token) > end - start
 
     def number(self) -> float | None:
         end = self.at
@@ -182,28 +189,40 @@ class _Reader:
 
     def chunk(self) -> str:
         """Return the characters from here to the next space; of a longer one, enough to see that it is no token."""
-        return _CHUNK.match(self.text, self.at)[0]  # type: ignore[index] — matches everywhere
+        return _CHUNK.match(self.text, self.at)[0]  # type: ignore[index]  # matches everywhere
 
     def is_token(self, chunk: str) -> bool:
         """Tell whether the vocabulary has a chunk that is more than signs: a bare `-` is always a sign."""
         return len(chunk) <= LONGEST and bool(chunk.strip(SIGNS)) and self.known(chunk)
+
+    def whole(self) -> str:
+        """Return the token that begins here and ends with the chunk, signs and all, or an empty text.
+
+        Closing parentheses at its end belong to the expression as far as it has opened any: of `C++)`, `C++`
+        is looked up.
+        """
+        chunk = self.chunk()
+        if chunk in QUOTES and QUOTES[chunk] in self.text[self.at + 1 :]:
+            return ""  # `" a"` is quoted, not the token `"`
+        closing = len(chunk) - len(chunk.rstrip(CLOSE))
+        for less in range(min(closing, self.depth), closing + 1):
+            if self.is_token(token := chunk[: len(chunk) - less]):
+                return token
+        return ""
 
     def operand(self) -> list[Term]:
         """Read a parenthesis, a quoted text or a token."""
         start, chunk = self.at, self.chunk()
         if not chunk:
             raise self.error("a token is missing here")
-        # Closing parentheses may belong to the expression: of `C++)`, `C++` is looked up as well.
-        quotes = chunk in QUOTES and QUOTES[chunk] in self.text[start + 1 :]  # `" a"`, not the token `"`
-        for end in range(len(chunk), len(chunk.rstrip(CLOSE)) - 1, -1):
-            if not quotes and self.is_token(chunk[:end]):
-                self.at += end
-                return [Term(chunk[:end], 1.0, start)]
+        if token := self.whole():
+            self.at += len(token)
+            return [Term(token, 1.0, start)]
         if chunk[0] in QUOTES:
             return [self.quoted()]
         if chunk[0] in OPEN:
             return self.parenthesis()
-        plain: str = _PLAIN.match(self.text, start)[0]  # type: ignore[index] — matches everywhere
+        plain: str = _PLAIN.match(self.text, start)[0]  # type: ignore[index]  # matches everywhere
         if not plain:
             raise self.error("a token is missing here; quotes make a sign a token: '\"+\"'")
         self.at += len(plain)

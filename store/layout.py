@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kotovec.errors import StoreError
 from kotovec.store import index, tokenizer, vectors
 from kotovec.store.files import sync, write_text
-
-from kotovec.errors import StoreError
 
 SUFFIX = ".kotovec"
 _RENAME_EXCHANGE = 2  # renameat2(2)
@@ -80,6 +79,22 @@ class Layout:
         for folder in (self.shards, self.tokenizer):
             if folder.is_dir():
                 shutil.rmtree(folder)
+
+    def delete_shards(self) -> None:
+        """Delete the shard files: the merged file has what was in them."""
+        for file in self.shards.glob("*.h5"):
+            file.unlink()
+
+    def delete_plan(self) -> None:
+        """Delete the last trace of an unfinished build."""
+        if self.shards.is_dir():
+            shutil.rmtree(self.shards)
+
+    def delete_replaced(self) -> None:
+        """Delete a store that was swapped out by a process that was killed then: it has no plan beside it."""
+        old = Layout(self.rebuild)
+        if self.vectors.is_file() and old.folder.is_dir() and not old.plan.is_file():
+            shutil.rmtree(old.folder)
 
     def tidy(self) -> None:
         """After a build that failed: delete what is of no use to the next one, the folder itself if empty."""

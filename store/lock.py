@@ -5,9 +5,9 @@ import os
 from collections.abc import Iterator
 
 import filelock
-from kotovec.store.layout import Layout
 
 from kotovec.errors import StoreBusyError, StoreError
+from kotovec.store.layout import Layout
 
 
 @contextlib.contextmanager
@@ -18,9 +18,11 @@ def locked(layout: Layout) -> Iterator[None]:
         StoreBusyError: another process holds it.
         StoreError: it cannot be made.
     """
-    layout.folder.absolute().parent.mkdir(parents=True, exist_ok=True)
+    parent = layout.folder.absolute().parent
+    made = [folder for folder in (parent, *parent.parents) if not folder.exists()]
     lock = filelock.FileLock(layout.lock, blocking=False)
     try:
+        parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except filelock.Timeout as error:
         raise StoreBusyError(f"{layout.folder} is being built by another process: wait for it, or stop it") from error
@@ -33,3 +35,6 @@ def locked(layout: Layout) -> Iterator[None]:
         with contextlib.suppress(OSError):
             os.unlink(layout.lock)  # noqa: PTH108 — the lock's own call
         lock.release()
+        for folder in made:  # those that a failed build leaves empty
+            with contextlib.suppress(OSError):
+                folder.rmdir()

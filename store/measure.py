@@ -5,12 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
+from kotovec.errors import InputError
 from kotovec.store import index as indexes
 from kotovec.store.database import Store
 from kotovec.store.index import FLAT, IndexRecord
+from kotovec.store.layout import Layout
+from kotovec.store.lock import locked
 from kotovec.store.nearest import Candidates, Matrix, Metric
-
-from kotovec.errors import InputError
 
 QUERIES = 1000  # sampled tokens
 NEIGHBOURS = 10
@@ -51,6 +53,7 @@ def build_index(
     Raises:
         NotStoredError: no such space or layer.
         InputError: no such metric or device, or faiss cannot build it.
+        StoreBusyError: another process is building this store, or an index of it.
     """
     if metric not in list(Metric):
         raise InputError(f"there is no metric {metric!r}: take one of {', '.join(Metric)}")
@@ -59,9 +62,10 @@ def build_index(
         raise InputError(f"there is no device {device!r}: take auto, cpu or cuda")
     place = ("cuda" if indexes.gpus() else "cpu") if device == "auto" else device
     folder = store.path / indexes.FOLDER
-    record = indexes.build(
-        store.vectors, folder, space, layer, measure, factory=factory, parameters=parameters, device=place
-    )
+    with locked(Layout(store.path)):  # two at once would write the same temporary file
+        record = indexes.build(
+            store.vectors, folder, space, layer, measure, factory=factory, parameters=parameters, device=place
+        )
     if factory == FLAT:
         return record, None
     return record, _measure(store, space, layer, measure)

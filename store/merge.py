@@ -12,6 +12,7 @@ from typing import Any
 import h5py
 import numpy as np
 import numpy.typing as npt
+
 from kotovec.store import checksum
 from kotovec.store.files import Sink, sinking
 from kotovec.store.shard import open_shard
@@ -20,6 +21,8 @@ from kotovec.store.tokens import Kind, Tokens
 FORMAT_VERSION = 1
 # Every dataset starts on a cache line: it is read through a memmap, and float32 at an odd address is copied.
 ALIGNMENT = 64
+# The oldest with checksums in its headers: with HDF5's default a flipped bit there can crash whoever opens it.
+LIBRARY_VERSION = "v110"
 
 
 @dataclass(frozen=True)
@@ -50,10 +53,11 @@ def merge(
     """
     with (
         sinking(target) as sink,
-        h5py.File(sink, "w", alignment_threshold=1, alignment_interval=ALIGNMENT) as file,
+        h5py.File(sink, "w", libver=LIBRARY_VERSION, alignment_threshold=1, alignment_interval=ALIGNMENT) as file,
     ):
         mark(file, "kotovec-store")
-        file.attrs.update({**provenance, "fingerprint": fingerprint})
+        file.attrs.update({name: _storable(value) for name, value in provenance.items()})
+        file.attrs["fingerprint"] = fingerprint
         _write_tokens(file.create_group("tokens"), tokens)
         vectors = mark(file.create_group("vectors"), "kotovec-vectors")
         rows = len(tokens)
@@ -113,6 +117,11 @@ class _Copy:
             digest.update(np.ascontiguousarray(block).view(np.uint8).data)
             norms[start:stop] = np.linalg.norm(block.astype(np.float64), axis=1)
         return _Layer(digest, norms)
+
+
+def _storable(value: Any) -> Any:
+    """Return a text without what HDF5 cannot hold (a path may be any bytes, as surrogates); others as they are."""
+    return value.encode("utf-8", "replace").decode().replace("\0", "␀") if isinstance(value, str) else value
 
 
 def _finish(group: h5py.Group, dataset: h5py.Dataset, *layers: _Layer) -> None:

@@ -1,5 +1,7 @@
-"""The exact nearest rows: faiss proposes candidates in float32, float64 decides, and a bound on the float32
-error proves that no row outside the candidates belongs to the answer (else more candidates are fetched).
+"""The exact nearest rows: faiss proposes candidates in float32, float64 decides.
+
+A bound on the float32 error proves that no row outside the candidates belongs to the answer; where it does not,
+more candidates are fetched.
 
 Scores: `l2` is the squared distance, as faiss reports it, smaller is nearer; for `cosine` and `ip` (inner
 product) larger is nearer. A zero row has cosine 0. Equal scores are ordered by token id.

@@ -9,10 +9,10 @@ from typing import Any
 import h5py
 import numpy as np
 import numpy.typing as npt
-from kotovec.store import checksum
-from kotovec.store.files import sinking
 
 from kotovec.errors import DamagedError
+from kotovec.store import checksum
+from kotovec.store.files import sinking
 
 
 @dataclass(frozen=True)

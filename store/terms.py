@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from kotovec.errors import NotStoredError, StoreError, UnknownTokenError
 from kotovec.store.expression import Term
 from kotovec.store.tokenizer import Tokenize, load_tokenizer
 from kotovec.store.tokens import Marking, Tokens, spelled, word_initial
 
-from kotovec.errors import NotStoredError, StoreError, UnknownTokenError
-
+UNKNOWN = ("[UNK]", "<unk>", "<|endoftext|>")  # what a tokenizer gives for what it cannot spell
 NEAREST = 5  # tokens that an error about an unknown one suggests
 
 
@@ -68,7 +68,9 @@ class Lookup:
             return self._found(term, bare, self._note_on_forms(term.text, initial))
         if initial is not None:
             surface = self.tokens.surfaces[initial]
-            return self._found(term, initial, f"{term.text} is {surface}, which begins a word; it has no bare form")
+            return self._found(
+                term, initial, f"{term.text} is {surface}, which {self._place} a word; it has no bare form"
+            )
         return self._tokenized(term)
 
     def _bare(self, text: str) -> int | None:
@@ -91,7 +93,11 @@ class Lookup:
         if initial is None:
             return None
         other = self.tokens.surfaces[initial]
-        return f"{text} is the form inside a word; for the one that begins a word write {other}"
+        return f"{text} is the form inside a word; for the one that {self._place} a word write {other}"
+
+    @property
+    def _place(self) -> str:
+        return "ends" if self.tokens.marking is Marking.SUFFIX else "begins"
 
     def _found(self, term: Term, row: int, note: str | None = None) -> ResolvedTerm:
         return ResolvedTerm(term.text, term.weight, (row,), (self.tokens.surfaces[row],), note)
@@ -117,7 +123,7 @@ class Lookup:
 
     def _unknown(self, text: str, pieces: list[str]) -> str:
         missing = [piece for piece in pieces if self.tokens.texts.find(piece) is None]
-        if missing:
+        if missing and missing[0] not in UNKNOWN:
             return f"{text!r} needs the token {missing[0]!r}, which this store leaves out (--token-filter)"
         nearest = self._nearest(text)
         hint = f"; the nearest tokens are {' '.join(nearest)}" if nearest else ""

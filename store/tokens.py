@@ -153,10 +153,10 @@ def describe(
 
 
 def surface_of(text: str, marking: Marking) -> str:
-    """Return a token as a person reads it.
+    r"""Return a token as a person reads it.
 
     Only byte-level vocabularies need it: their bytes are decoded, the word-initial Ġ becomes ▁, and bytes that
-    are no whole character become escapes (`\\xe7`). Others already spell tokens readably.
+    are no whole character become escapes (`\xe7`). Others already spell tokens readably.
     """
     if marking is not Marking.BYTELEVEL:
         return text
@@ -192,18 +192,22 @@ def _kind(text: str, surface: str, marking: Marking) -> Kind:
         return Kind.UNUSED
     if _BYTE.fullmatch(text) or (marking is Marking.BYTELEVEL and "\\x" in surface and "\\" not in text):
         return Kind.BYTE
-    if marking is Marking.WORDPIECE:
-        if not text.strip():
-            return Kind.EMPTY
-        return Kind.SUBWORD if text.startswith("##") and len(text) > len("##") else Kind.WORD
-    body = surface.removesuffix("</w>") if marking is Marking.SUFFIX else surface.replace("▁", "")
+    body, begins = _body(text, surface, marking)
     if not body.strip():
         return Kind.EMPTY
+    return Kind.WORD if begins else Kind.SUBWORD
+
+
+def _body(text: str, surface: str, marking: Marking) -> tuple[str, bool]:
+    """Return a token without its mark, and whether it is a word or begins one."""
+    if marking is Marking.WORDPIECE:
+        continues = text.startswith("##") and len(text) > len("##")
+        return text, not continues
     if marking is Marking.SUFFIX:
-        return Kind.WORD if text.endswith("</w>") else Kind.SUBWORD
-    if marking is Marking.NONE or surface.startswith("▁") or _is_unspaced(body[0]):
-        return Kind.WORD
-    return Kind.SUBWORD
+        return surface.removesuffix("</w>"), text.endswith("</w>")
+    body = surface.replace("▁", "")
+    unmarked = marking is Marking.NONE or (body != "" and _is_unspaced(body[0]))
+    return body, unmarked or surface.startswith("▁")
 
 
 def _is_unspaced(sign: str) -> bool:

@@ -71,6 +71,13 @@ class Fake:
         return Encoded(number, *expected(ids, self.spec), "host", "none")
 
 
+class Newer(Fake):
+    """Gives other vectors for the same plan: those of the ids 7 further."""
+
+    def encode(self, number, ids, batches):
+        return super().encode(number, ids + 7, batches)
+
+
 def expected(ids, spec):
     """Return what `Fake` gives: (n, D) float32 and (L, n, D)."""
     angles = (ids[:, np.newaxis] + 1) * np.arange(1, SIZE + 1)
@@ -126,15 +133,24 @@ def left_behind(store):
     return [str(path.relative_to(store.parent)) for path in [*beside, *inside]]
 
 
+def workers_named(title):
+    """Return this process' workers whose title holds `title`: Ray writes there what an actor is and does."""
+    found = []
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if title in "".join(child.cmdline()):
+                found.append(child)
+    return found
+
+
 class Process:
     """A `kotovec` command line in a process of its own, and every process that comes of it."""
 
     def __init__(self, *arguments, cwd, code=COMMAND, home=None, **options):
         self.mark = uuid.uuid4().hex
-        environment = os.environ | {"MARK": self.mark, "HF_HUB_OFFLINE": "1"}
-        environment.pop("RAY_ADDRESS", None)
-        for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):  # of the tests' own Ray
-            environment.pop(name, None)
+        # Without the settings of the tests' own Ray.
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+        environment |= {"MARK": self.mark, "HF_HUB_OFFLINE": "1"}
         if home is not None:
             environment |= {"HOME": str(home), "HF_HOME": str(cwd / "hf")}
         if CHECKOUT is not None:

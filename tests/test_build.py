@@ -8,10 +8,19 @@ import subprocess
 import faiss
 import numpy as np
 import pytest
+
+from kotovec.cli import app
+from kotovec.cluster import resources
+from kotovec.cluster.build import Resources, build, count_workers
+from kotovec.errors import InputError, StoreError, WorkerError
+from kotovec.store import Store
+from kotovec.workers.encoder import Encoder
+
 from rays import (  # noqa: F401 — fixtures
     SIZE,
     Fake,
     Listener,
+    Newer,
     datasets,
     employ,
     expected,
@@ -21,26 +30,18 @@ from rays import (  # noqa: F401 — fixtures
     run_build,
 )
 
-from kotovec.cli import app
-from kotovec.cluster import resources
-from kotovec.cluster.build import Resources, count_workers
-from kotovec.errors import InputError, StoreError, WorkerError
-from kotovec.store import Store
-from kotovec.workers.encoder import Encoder
-
 
 @pytest.mark.parametrize(
     ("kind", "options"),
     [
         ("bert", {"layers": "all"}),
         ("roberta", {"layers": "0,-1", "store_dtype": "float16"}),
-        ("xlmr", {"dtype": "bfloat16"}),
     ],
 )
 def test_one_two_and_three_workers_give_the_same_bytes(kind, options, employ, tiny_models, tmp_path):  # noqa: F811
     employ(Encoder)
     plan = plan_of(tiny_models[kind], shard_tokens=24, **options)
-    counts = (1, 2, 3) if kind == "bert" else (1, 3)
+    counts = (1, 2, 3) if kind == "bert" else (1, 2)
     for workers in counts:
         summary, listener = run_build(plan, tmp_path / f"{workers}.kotovec", workers)
         assert summary.encoded == len(plan.tokens)
@@ -75,13 +76,6 @@ def test_a_store_holds_what_the_workers_gave_each_row_at_its_token(employ, tiny_
     assert left_behind(store) == []
 
 
-class Newer(Fake):
-    """Gives other vectors."""
-
-    def encode(self, number, ids, batches):
-        return super().encode(number, ids + 7, batches)
-
-
 def test_overwriting_swaps_a_whole_store_under_the_feet_of_its_readers(employ, tiny_models, tmp_path):  # noqa: F811
     plan, store = plan_of(tiny_models["bert"]), tmp_path / "x.kotovec"
     run_build(plan, store)
@@ -97,8 +91,6 @@ def test_overwriting_swaps_a_whole_store_under_the_feet_of_its_readers(employ, t
             assert sorted(path.name for path in store.iterdir()) == ["indexes", "tokenizer", "vectors.h5"]
 
     looking = Looking()
-    from kotovec.cluster.build import build
-
     summary = build(plan, store, Resources(workers=2), overwrite=True, report=looking)
     assert len(looking) > len(plan.shards)
     assert (summary.store, summary.encoded) == (store, len(plan.tokens))
@@ -137,8 +129,6 @@ def test_an_interrupted_overwrite_leaves_the_old_store_and_is_taken_up(employ, t
         if getattr(event, "done", 0) >= plan.shards[2].stop:
             raise KeyboardInterrupt
 
-    from kotovec.cluster.build import build
-
     with pytest.raises(KeyboardInterrupt):
         build(plan, store, Resources(workers=1), overwrite=True, report=stop)
     assert datasets(store) == before
@@ -159,14 +149,12 @@ def test_an_interrupted_overwrite_with_other_settings_is_dropped(employ, tiny_mo
         if getattr(event, "done", 0) >= plan.shards[1].stop:
             raise KeyboardInterrupt
 
-    from kotovec.cluster.build import build
-
     with pytest.raises(KeyboardInterrupt):
         build(plan_of(tiny_models["bert"], layers="1"), store, Resources(workers=1), overwrite=True, report=stop)
     other = plan_of(tiny_models["bert"], layers="0")
     summary, listener = run_build(other, store, overwrite=True)
     assert (summary.encoded, listener.notices) == (len(plan.tokens), [])
-    assert Store.open(store).info()["layers"] == [0]
+    assert Store.open(store).vectors.layers == (0,)
 
 
 def test_a_dry_run_prints_the_plan_and_leaves_nothing(tiny_models, tmp_path, monkeypatch, capsys):
@@ -248,7 +236,12 @@ def in_proc(_root):
 
 @pytest.mark.parametrize("occupy", [occupy_file, occupy_folder, below_a_file, in_proc])
 def test_a_place_that_cannot_be_a_store_is_refused_and_left_as_it_is(
-    occupy, tiny_models, tmp_path, monkeypatch, capsys, employ  # noqa: F811
+    occupy,
+    tiny_models,
+    tmp_path,
+    monkeypatch,
+    capsys,
+    employ,  # noqa: F811
 ):
     store, said = occupy(tmp_path)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}

@@ -1,5 +1,6 @@
 """Expressions: sums of weighted terms, as a person types them."""
 
+import contextlib
 import time
 from unicodedata import east_asian_width
 
@@ -293,7 +294,7 @@ def test_any_text_is_read_or_refused_with_a_place_in_it(text):
             found = parse(text, vocabulary)
         except ExpressionError as error:
             assert 0 <= error.position <= len(text)
-            assert str(error).endswith("^")
+            assert str(error).endswith("^") or not text.strip()
         else:
             assert found
             render(found)
@@ -312,12 +313,10 @@ def test_any_text_is_read_or_refused_with_a_place_in_it(text):
     ],
     ids=["signs", "spaces", "open", "closed", "token", "weights"],
 )
-def test_a_very_long_expression_is_read_or_refused_within_a_second(text):
+def test_a_very_long_expression_is_read_or_refused_without_copying_the_rest_at_every_step(text):
     begin = time.perf_counter()
-    try:
+    with contextlib.suppress(ExpressionError):
         parse(text, known)
-    except ExpressionError:
-        pass
     assert time.perf_counter() - begin < 5  # some 0.1 s; minutes where every step copies the rest
 
 

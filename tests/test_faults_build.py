@@ -1,17 +1,25 @@
 """Faults in a build: killed workers, numbers that are none, results of another shape, and a full disk."""
 
+import json
 import shutil
 import subprocess
 import time
-from collections import namedtuple
+from types import SimpleNamespace
 
 import numpy as np
-import psutil
 import pytest
+
+from kotovec.cli import app
+from kotovec.cluster.build import Resources, build
+from kotovec.errors import DiskFullError, ModelError, NonFiniteError, WorkerError
+from kotovec.workers.encoder import Encoded, Encoder
+
 from models import bert_vocabulary, make_bert
 from rays import (  # noqa: F401 — fixtures
+    SLOW_COMMAND,
     Fake,
     Listener,
+    Process,
     datasets,
     employ,
     expected,
@@ -21,18 +29,8 @@ from rays import (  # noqa: F401 — fixtures
     run_build,
     shard_files,
     wait_for,
+    workers_named,
 )
-
-from kotovec.cli import app
-from kotovec.cluster.build import Resources, build
-from kotovec.errors import DiskFullError, ModelError, NonFiniteError, WorkerError
-from kotovec.workers.encoder import Encoded, Encoder
-
-
-def workers_at_work():
-    """Return the processes of workers that are in `encode`: Ray writes what an actor does into its title."""
-    children = psutil.Process().children(recursive=True)
-    return [child for child in children if child.cmdline()[:1] and ".encode" in child.cmdline()[0]]
 
 
 def test_a_worker_killed_in_mid_shard_costs_one_line_and_no_byte(employ, tiny_models, tmp_path):  # noqa: F811
@@ -52,7 +50,7 @@ def test_a_worker_killed_in_mid_shard_costs_one_line_and_no_byte(employ, tiny_mo
         def __call__(self, event):
             self.append(event)
             if getattr(event, "done", 0) > 0 and not killed:
-                killed.extend(wait_for(workers_at_work)[:1])
+                killed.extend(wait_for(lambda: workers_named("Slow.encode"))[:1])
                 killed[0].kill()
 
     events = Killer()
@@ -64,6 +62,21 @@ def test_a_worker_killed_in_mid_shard_costs_one_line_and_no_byte(employ, tiny_mo
     assert summary.encoded == whole.encoded == len(plan.tokens)
     assert datasets(tmp_path / "killed.kotovec") == datasets(tmp_path / "whole.kotovec")
     assert left_behind(tmp_path / "killed.kotovec") == []
+
+
+def test_on_the_command_line_a_killed_worker_is_one_line_of_stderr(tiny_models, tmp_path):
+    """Ray itself would print a paragraph about it on stdout, amid the JSON."""
+    store = tmp_path / "x.kotovec"
+    arguments = ["build", tiny_models["bert"], "--store", store, "--shard-tokens", "32", "--workers", "1", "--json"]
+    with Process(*arguments, cwd=tmp_path, code=SLOW_COMMAND) as process:
+        wait_for(lambda: shard_files(store))
+        workers = [each for each in process.all() if "ray::Slow" in "".join(each.cmdline())]
+        workers[0].kill()
+        code, out, err = process.finish()
+    assert code == 0, err
+    assert json.loads(out)["encoded"] == json.loads(out)["tokens"]
+    assert err.startswith("note: a worker was lost (")
+    assert err.count("\n") == 1
 
 
 def spoil(folder, row, value):
@@ -86,8 +99,7 @@ def test_nan_out_of_a_model_stops_the_build_and_names_the_token(employ, tmp_path
     told = capsys.readouterr()
     assert code == 2
     assert told.err == (
-        f"error: {folder} gave NaN or Inf for 'queen' (id {row}): "
-        "its weights are damaged or do not fit its config\n"
+        f"error: {folder} gave NaN or Inf for 'queen' (id {row}): its weights are damaged or do not fit its config\n"
     )
     assert told.out == ""
     assert not store.parent.exists()
@@ -200,8 +212,7 @@ def small_disk(tmp_path):
 
 def believe_in_space(monkeypatch):
     """Let the check before a build see more space than there is: others may fill a disk meanwhile."""
-    usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(1 << 40, 0, 1 << 40))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1 << 40))
 
 
 def test_a_build_that_cannot_end_for_want_of_space_does_not_begin(employ, small_disk, tiny_models):  # noqa: F811
@@ -227,7 +238,9 @@ def test_a_disk_that_fills_up_is_named_and_the_same_command_ends_the_build_later
     store = disk / "x.kotovec"
     with monkeypatch.context() as patched:
         believe_in_space(patched)
-        with pytest.raises(DiskFullError, match="no space left while writing .*free some, then give the same") as caught:
+        with pytest.raises(
+            DiskFullError, match="no space left while writing .*free some, then give the same"
+        ) as caught:
             run_build(plan, store, 1)
     assert caught.value.exit_code == 2
     assert [path for path in disk.rglob("*") if path.name.endswith((".part", ".lock"))] == []

@@ -200,13 +200,10 @@ def test_the_forms_in_which_libraries_report_a_full_disk_are_known(disk):
 
 
 def test_a_full_disk_is_found_behind_the_error_that_hides_it():
-    try:
-        try:
-            raise OSError(28, "No space left on device")
-        except OSError:
-            raise RuntimeError("Unable to close file")  # noqa: B904 — as h5py does
-    except RuntimeError as error:
-        assert is_disk_full(error)
+    """As h5py's `RuntimeError: Unable to close file`, raised while the real one is handled."""
+    hiding = RuntimeError("Unable to close file")
+    hiding.__context__ = OSError(28, "No space left on device")
+    assert is_disk_full(hiding)
 
 
 @pytest.mark.parametrize("error", [OSError(5, "I/O error"), RuntimeError("no"), ValueError(28)])

@@ -7,11 +7,12 @@ import time
 import numpy as np
 import psutil
 import pytest
-from rays import Fake, Listener, expected, one_ray, plan_of  # noqa: F401 — a fixture
 
 from kotovec.cluster import pool
 from kotovec.cluster.pool import Pool
 from kotovec.errors import ModelError, WorkerError
+
+from rays import Fake, Listener, expected, one_ray, plan_of, workers_named  # noqa: F401 — a fixture
 
 
 @pytest.fixture(scope="module")
@@ -96,8 +97,7 @@ def test_a_worker_that_is_killed_from_outside_is_replaced(run, plan):
 
     def kill(_shard, _encoded):
         if not killed:
-            children = psutil.Process().children(recursive=True)
-            killed.extend(process for process in children if "Slow" in "".join(process.cmdline()))
+            killed.extend(workers_named("Slow"))
             killed[0].kill()
 
     taken, listener = run(Slow, 2, kill)
@@ -142,6 +142,17 @@ def test_workers_that_die_as_they_start_end_the_build(run, tmp_path):
     assert len(list(tmp_path.iterdir())) == 3
 
 
+def test_an_error_in_a_workers_start_ends_the_build_at_once(run, plan):
+    class Unimportable(Fake):
+        def __init__(self, spec):
+            import nowhere_installed  # noqa: F401
+
+    with pytest.raises(WorkerError) as caught:
+        run(Unimportable)
+    said = "a worker does not start: ModuleNotFoundError: No module named 'nowhere_installed'"
+    assert str(caught.value) == said
+
+
 def raising(error):
     class Raising(Fake):
         def encode(self, number, ids, batches):
@@ -178,19 +189,15 @@ def test_closing_a_pool_ends_its_workers(monkeypatch, one_ray, plan):  # noqa: F
     class Named(Fake):
         pass
 
-    def workers():
-        children = psutil.Process().children(recursive=True)
-        return [child for child in children if "Named" in "".join(child.cmdline())]
-
     monkeypatch.setattr(pool, "Encoder", Named)
     one = Pool(plan.spec, 2, 0.0, Listener())
 
     def interrupt(_shard, _encoded):
-        assert workers()
+        assert workers_named("Named")
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         one.run(plan.shards, plan.tokens.ids, interrupt)
     one.close()
-    _, alive = psutil.wait_procs(workers(), timeout=10)
+    _, alive = psutil.wait_procs(workers_named("Named"), timeout=10)
     assert not alive

@@ -9,11 +9,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
+from kotovec.cli import app
+from kotovec.cluster.build import Resources, build
+from kotovec.cluster.plan import Plan
+from kotovec.errors import SettingsDifferError
+from kotovec.store import Store
+from kotovec.workers.encoder import Encoder
+
 from models import make_bert
 from rays import (  # noqa: F401 — fixtures
     CHECKOUT,
     SLOW_COMMAND,
     Fake,
+    Newer,
     Process,
     datasets,
     employ,
@@ -25,13 +34,6 @@ from rays import (  # noqa: F401 — fixtures
     shard_files,
     wait_for,
 )
-
-from kotovec.cli import app
-from kotovec.cluster.build import Resources, build
-from kotovec.cluster.plan import Plan
-from kotovec.errors import SettingsDifferError
-from kotovec.store import Store
-from kotovec.workers.encoder import Encoder
 
 SEED = 20240518
 
@@ -215,13 +217,6 @@ for point in sys.argv[3:]:
 """
 
 
-class Older(Fake):
-    """What made the store that is to be overwritten."""
-
-    def encode(self, number, ids, batches):
-        return super().encode(number, ids + 1, batches)
-
-
 @pytest.fixture
 def all_shards(employ, tiny_models, tmp_path):  # noqa: F811
     """Return a plan and the folder of a build that has every shard, and was interrupted then."""
@@ -259,7 +254,7 @@ def test_an_overwriting_build_killed_at_any_point_leaves_a_whole_store(all_shard
     """Until the swap it is the old one, then the new; the old one never comes back."""
     plan, shards = all_shards
     old, root = tmp_path / "old.kotovec", tmp_path / "overwrite"
-    employ(Older)
+    employ(Newer)
     run_build(plan, old)
     points = ("merging", "merged", "indexing", "indexed", "swapped")
     for point in points:

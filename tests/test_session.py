@@ -11,6 +11,12 @@ import time
 from pathlib import Path
 
 import pytest
+
+from kotovec.cluster import session as sessions
+from kotovec.errors import InputError, StoreBusyError
+from kotovec.store.layout import Layout
+from kotovec.store.lock import locked
+
 from rays import (
     CHECKOUT,
     COMMAND,
@@ -21,11 +27,6 @@ from rays import (
     shard_files,
     wait_for,
 )
-
-from kotovec.cluster import session as sessions
-from kotovec.errors import StoreBusyError
-from kotovec.store.layout import Layout
-from kotovec.store.lock import locked
 
 # Opening the terminal makes it the session's own, so that Ctrl-C typed into it becomes SIGINT.
 TERMINAL = "import os; os.open(os.ttyname(0), os.O_RDWR)\n"
@@ -56,6 +57,7 @@ class Terminal(Process):
         """Return the exit code, and the seconds until it came."""
         begin = time.monotonic()
         wait_for(lambda: (self.read(), self.popen.poll() is not None)[1], seconds)
+        self.read()
         return self.popen.returncode, time.monotonic() - begin
 
 
@@ -94,7 +96,6 @@ def test_ctrl_c_while_encoding_exits_130_and_the_same_command_goes_on(arguments,
         assert process.left() == []
     assert code == 130
     assert seconds < 15
-    assert "error: interrupted" in process.seen
     assert "what is whole is kept: the same command goes on from there" in " ".join(process.seen.split())
     assert "Traceback" not in process.seen
     assert process.folders() == []
@@ -110,7 +111,7 @@ def test_ctrl_c_while_encoding_exits_130_and_the_same_command_goes_on(arguments,
         assert time.monotonic() - begin < 15
         assert process.left() == []
     assert code == 130, err
-    assert err.endswith("error: interrupted\n")
+    assert "Traceback" not in err
     assert f"going on with {kept} of" in err
     assert process.folders() == []
     assert len(shard_files(store)) >= kept + 2
@@ -130,7 +131,7 @@ def test_a_build_interrupted_before_it_encodes_leaves_nothing(moment, how, argum
     with Terminal(*command, cwd=tmp_path) as process:
         wait_for(lambda: moment in process.read())
         if moment == "starting workers":
-            wait_for(lambda: len(process.all()) > 2)  # Ray itself comes up
+            wait_for(lambda: any("raylet" in each.name() for each in process.all()))
         if how == "Ctrl-C":
             process.type(b"\x03")
         else:
@@ -139,7 +140,6 @@ def test_a_build_interrupted_before_it_encodes_leaves_nothing(moment, how, argum
         assert process.left() == []
     assert code == 130, process.seen
     assert seconds < 15
-    assert "error: interrupted" in process.seen
     assert "Traceback" not in process.seen
     assert not store.exists()
     assert list(tmp_path.glob(".*.lock")) == []
@@ -151,11 +151,10 @@ import os
 import ray  # before the session: Ray reads its authentication mode when it is imported
 from kotovec.cluster.session import session
 
-before = dict(os.environ)
 for _ in range(2):
     with session(None, 1, 100 << 20):
         print(ray.get(ray.remote(lambda: 6 * 7).remote()))
-    print(ray.is_initialized(), dict(os.environ) == before)
+    print(ray.is_initialized(), [name for name in os.environ if name.startswith('RAY_A')])
 """
 
 
@@ -165,7 +164,18 @@ def test_a_process_can_hold_one_private_ray_after_another(tmp_path):
         code, out, err = process.finish()
         assert process.left() == []
     assert code == 0, err
-    assert out.split() == ["42", "False", "True"] * 2
+    assert out.split() == ["42", "False", "[]"] * 2
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://localhost:1", "[::1]:1", "nowhere.invalid:6379"])
+def test_an_address_where_no_cluster_answers_is_told_at_once(address, monkeypatch):
+    monkeypatch.setattr(sessions, "_running", lambda: False)
+    begin = time.monotonic()
+    with pytest.raises(InputError, match="no Ray cluster answers at") as caught, sessions.session(address, 1, 0):
+        pass
+    assert time.monotonic() - begin < 20
+    assert address in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(("length", "used"), [(12, True), (13, True), (14, False), (60, False)])
@@ -176,6 +186,7 @@ def test_a_sessions_folder_is_short_enough_for_rays_sockets(length, used, monkey
     try:
         monkeypatch.setattr(tempfile, "tempdir", str(root))
         monkeypatch.setattr(os, "getpid", lambda: 4194303)  # the largest there is
+        monkeypatch.setattr(sessions, "_end_processes", lambda _: None)
         with sessions._temporary_folder() as folder:
             assert folder.is_dir()
             assert (folder.parent == root) is used
@@ -186,7 +197,7 @@ def test_a_sessions_folder_is_short_enough_for_rays_sockets(length, used, monkey
 
 
 def test_folders_of_killed_builds_are_deleted_and_those_of_living_ones_kept(monkeypatch):
-    with tempfile.TemporaryDirectory(dir="/tmp", prefix="t") as root:  # noqa: S108
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="t") as root:
         ended = subprocess.Popen([sys.executable, "-c", ""])
         ended.wait()
         dead, alive = Path(root, f"kotovec-ray-{ended.pid}-x"), Path(root, f"kotovec-ray-{os.getpid()}-x")

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import stores
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from kotovec.errors import NotStoredError, UnknownTokenError
@@ -10,6 +9,8 @@ from kotovec.store import Store
 from kotovec.store.expression import Term
 from kotovec.store.terms import Lookup
 from kotovec.store.tokens import Marking
+
+import stores
 
 WORDPIECE = [
     "[PAD]", "[UNK]", "[CLS]", "[SEP]", "王", "##王", "女", "##子", "王子", "king", "##dom", "##s", "queen", "man",

@@ -12,7 +12,6 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-import stores
 
 from kotovec.errors import DamagedError, KotovecError, NotStoredError, StoreError, StoreNotFoundError
 from kotovec.store import Store
@@ -20,6 +19,8 @@ from kotovec.store.layout import Layout
 from kotovec.store.merge import Shape, merge
 from kotovec.store.tokens import Kind
 from kotovec.store.vectors import Vectors
+
+import stores
 
 RANDOM = np.random.default_rng(5)
 TEXTS = ["[PAD]", "[unused0]", "[UNK]", "王", "##王", "", "king", "man", "woman", "queen", "a\0b"]
@@ -66,9 +67,11 @@ def test_every_group_says_what_it_is(file):
 def test_the_file_holds_these_datasets_and_no_other(file, dtype):
     found = {}
     file.visititems(
-        lambda name, node: found.update({name: (node.dtype.kind, node.dtype.itemsize, node.shape)})
-        if isinstance(node, h5py.Dataset)
-        else None
+        lambda name, node: (
+            found.update({name: (node.dtype.kind, node.dtype.itemsize, node.shape)})
+            if isinstance(node, h5py.Dataset)
+            else None
+        )
     )
     assert found == {
         "tokens/id": ("i", 8, (11,)),
@@ -272,7 +275,10 @@ def test_a_flipped_bit_is_found_in_every_dataset_and_named(store, name):
 
 
 def test_whatever_byte_of_the_headers_is_damaged_the_error_is_kotovecs_own(tmp_path):
-    """In a process of its own, as HDF5 is C: it must not crash, either."""
+    """In a process of its own, as HDF5 is C: it must not crash, either.
+
+    Left out is the heap that holds the texts of attributes, which HDF5 gives no checksum.
+    """
     path = make(tmp_path / "a.kotovec") / "vectors.h5"
     script = f"""
 import random, sys
@@ -280,20 +286,22 @@ from pathlib import Path
 from kotovec.errors import KotovecError
 from kotovec.store.vectors import Vectors
 whole, path, random = Path({str(path)!r}).read_bytes(), Path({str(tmp_path / "b.h5")!r}), random.Random(1)
+heaps = [place for place in range(len(whole)) if whole.startswith(b"GCOL", place)]
+places = [place for place in range(len(whole)) if not any(heap <= place < heap + 4096 for heap in heaps)]
 refused = 0
-for place in random.sample(range(len(whole)), 400):
+for place in random.sample(places, 300):
     raw = bytearray(whole)
     raw[place] ^= 1 << random.randrange(8)
     path.write_bytes(raw)
     try:
-        Vectors(path).verify()
+        refused += bool(Vectors(path).verify())
     except KotovecError:
         refused += 1
 print(refused)
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
-    assert int(done.stdout) > 20
+    assert int(done.stdout) > 150  # of 300; the rest lies in padding
 
 
 def test_an_open_store_goes_on_reading_the_old_one_after_a_swap(tmp_path):

@@ -178,7 +178,7 @@ def _from_pretrained(source: Source) -> Any:
     missing = [name for name in report["missing_keys"] if not any(part in name for part in _UNUSED_PARTS)]
     if missing:
         raise ModelError(
-            f"the weights of {source.name} lack {len(missing)} of the model's parameters ({sorted(missing)[0]}, …): "
+            f"the weights of {source.name} lack {len(missing)} of the model's parameters ({min(missing)}, …): "
             "they would be random; is config.json of another model?"
         )
     return model.eval()

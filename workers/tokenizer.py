@@ -86,9 +86,7 @@ def load_tokenizer(source: Source, mecab_dic: str | None = None) -> tuple[Any, s
 
 def list_vocabulary(tokenizer: Any) -> Vocabulary:
     """List every token of a tokenizer by id, added ones included."""
-    by_id: dict[int, str] = {}
-    for text, token_id in tokenizer.get_vocab().items():
-        by_id[token_id] = text
+    by_id = {token_id: text for text, token_id in tokenizer.get_vocab().items()}
     ids = sorted(by_id)
     special = set(tokenizer.all_special_ids)
     special |= {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}

@@ -1,0 +1,105 @@
+"""What is imported with what: a query must not wait for torch, a worker not for faiss."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("kotovec", "cluster", "workers", "store", "cli")
+HEAVY = {"torch", "transformers", "ray", "faiss", "h5py", "numpy", "tokenizers", "fugashi", "typer", "rich"}
+KEPT_OUT = {
+    "kotovec": HEAVY,
+    "store": {"torch", "transformers", "ray", "faiss", "tokenizers", "fugashi", "typer", "rich"},
+    "workers": {"ray", "h5py", "faiss", "typer", "rich"},
+}
+# cli → cluster → workers, cli → store ← cluster, all of them → kotovec.errors and the version.
+ALLOWED = {
+    "kotovec": {"store"},  # lazily: `from kotovec import Store`
+    "workers": set(),
+    "store": set(),
+    "cluster": {"workers", "store"},
+    "cli": {"cluster", "workers", "store"},
+}
+FORBIDDEN = {
+    "store": {"torch", "transformers", "ray"},
+    "workers": {"ray", "h5py", "faiss"},
+    "kotovec": HEAVY,
+}
+
+
+def modules(package):
+    """The names of a package's modules, as they are imported."""
+    prefix = "kotovec" if package == "kotovec" else f"kotovec.{package}"
+    return [
+        prefix if path.stem == "__init__" else f"{prefix}.{path.stem}"
+        for path in sorted((ROOT / package).glob("*.py"))
+        if path.stem != "__main__"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("package", "module"), [(package, module) for package in KEPT_OUT for module in modules(package)]
+)
+def test_importing_a_module_keeps_the_heavy_packages_out(package, module):
+    script = f"import sys, {module}\nprint(*(name.split('.')[0] for name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "kotovec" in loaded
+    assert loaded & KEPT_OUT[package] == set()
+
+
+def imported(path):
+    """Every module that a file imports, inside its functions too, with the line."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            for name in node.names:
+                yield name.name, node.lineno
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: a relative import"
+            yield node.module, node.lineno
+            for name in node.names:
+                yield f"{node.module}.{name.name}", node.lineno
+
+
+def files():
+    return [path for package in PACKAGES for path in sorted((ROOT / package).glob("*.py"))]
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_imports_point_one_way(path):
+    package = path.parent.name
+    for name, line in imported(path):
+        parts = name.split(".")
+        if parts[0] == "kotovec" and len(parts) > 1 and parts[1] in PACKAGES:
+            assert parts[1] == package or parts[1] in ALLOWED[package], f"{path}:{line} imports {name}"
+        assert parts[0] not in PACKAGES[1:], f"{path}:{line} imports {name}: kotovec.{name} is its name"
+        assert parts[0] not in FORBIDDEN.get(package, ()), f"{path}:{line} imports {name}"
+        assert parts[0] not in ("click", "pickle"), f"{path}:{line} imports {name}"
+
+
+def test_every_package_was_looked_at():
+    assert {path.parent.name for path in files()} == set(PACKAGES)
+    assert {"store/nearest.py", "workers/encoder.py", "cluster/pool.py", "cli/query.py", "kotovec/errors.py"} <= {
+        f"{path.parent.name}/{path.name}" for path in files()
+    }
+
+
+def test_the_store_is_imported_when_it_is_first_asked_for():
+    script = (
+        "import sys, kotovec\n"
+        "assert 'h5py' not in sys.modules\n"
+        "from kotovec import Store\n"
+        "from kotovec.store import Store as Same\n"
+        "assert Store is Same and 'h5py' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
+
+
+def test_a_name_that_is_not_there_is_said_as_python_says_it():
+    import kotovec
+
+    with pytest.raises(AttributeError, match="module 'kotovec' has no attribute 'Shop'"):
+        _ = kotovec.Shop

@@ -1,0 +1,255 @@
+"""Indexes are used for the vectors that they were built from, and for no others."""
+
+import json
+
+import faiss
+import numpy as np
+import pytest
+
+from kotovec.errors import DamagedError, InputError, MissingDependencyError, StoreBusyError
+from kotovec.store import Store, index
+from kotovec.store.layout import Layout
+from kotovec.store.lock import locked
+from kotovec.store.measure import build_index
+from kotovec.store.nearest import Metric
+from kotovec.store.vectors import Vectors
+
+import stores
+
+RANDOM = np.random.default_rng(11)
+ROWS = 2000
+TOKENS = stores.numbered(ROWS)
+STATIC = RANDOM.standard_normal((ROWS, 16)).astype(np.float32)
+OTHERS = RANDOM.standard_normal((ROWS, 16)).astype(np.float32)
+QUESTIONS = [f"t{a} - t{b} + t{c}" for a, b, c in RANDOM.integers(0, ROWS, (50, 3))]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return stores.write_store(tmp_path / "a.kotovec", TOKENS, STATIC, np.stack([OTHERS, STATIC]), layers=(1, 2))
+
+
+def build(folder, space="static", layer=-1, metric="l2", **more):
+    return index.build(Vectors(folder / "vectors.h5"), folder / "indexes", space, layer, Metric(metric), **more)
+
+
+def load(folder, space="static", layer=-1, metric="l2"):
+    return index.load(Vectors(folder / "vectors.h5"), folder / "indexes", space, layer, Metric(metric))
+
+
+def ids(answers):
+    return [[hit.id for hit in answer.hits] for answer in answers]
+
+
+def expected(vectors, metric="l2"):
+    vectors = vectors.astype(np.float64)
+    found = []
+    for question in QUESTIONS:
+        a, b, c = (int(part[1:]) for part in question.split()[::2])
+        query = vectors[a] - vectors[b] + vectors[c]
+        if metric == "l2":
+            scores = np.square(vectors - query).sum(axis=1)
+        else:
+            scores = -(vectors @ query) / (np.linalg.norm(vectors, axis=1) if metric == "cosine" else 1)
+        found.append(np.argsort(scores, kind="stable")[:10].tolist())
+    return found
+
+
+@pytest.mark.parametrize("metric", ["l2", "cosine", "ip"])
+@pytest.mark.parametrize(("space", "layer", "name"), [("static", -1, "static"), ("isolated", 1, "isolated-1")])
+def test_an_index_is_two_files_and_gives_what_a_search_without_it_gives(folder, space, layer, name, metric):
+    without = Store.open(folder).search(QUESTIONS, space=space, layer=layer, metric=metric)
+    record = build(folder, space, layer, metric)
+    assert {path.name for path in (folder / "indexes").iterdir()} == {f"{name}.{metric}.faiss", f"{name}.{metric}.json"}
+    assert load(folder, space, layer, metric)[1] == record
+    store = Store.open(folder)
+    assert store.search(QUESTIONS, space=space, layer=layer, metric=metric) == without
+    assert ids(without) == expected(STATIC if space == "static" else OTHERS, metric)
+    assert store.verify() == []
+
+
+def test_a_flat_index_holds_the_vectors_as_they_are(folder):
+    build(folder)
+    flat = faiss.read_index(str(folder / "indexes" / "static.l2.faiss"))
+    assert np.array_equal(flat.reconstruct_n(0, ROWS), STATIC)
+
+
+def test_an_index_serves_its_own_space_layer_and_metric_only(folder):
+    build(folder, "isolated", 1, "cosine")
+    assert load(folder, "isolated", 1, "cosine") is not None
+    for other in (("isolated", 2, "cosine"), ("isolated", 1, "l2"), ("static", -1, "cosine")):
+        assert load(folder, *other) is None
+
+
+def test_an_index_of_other_vectors_is_not_used_and_is_named(folder, tmp_path):
+    """As after --overwrite, or when a folder is copied into another store."""
+    other = stores.write_store(tmp_path / "b.kotovec", TOKENS, OTHERS, metrics=["l2"])
+    (other / "indexes").rename(folder / "indexes")
+    store = Store.open(folder)
+    assert load(folder) is None
+    assert ids(store.search(QUESTIONS)) == expected(STATIC)
+    assert [(record["name"], record["usable"]) for record in store.info()["indexes"]] == [
+        ("isolated-12.l2", False),
+        ("static.l2", False),
+    ]
+    assert store.verify() == [
+        f"indexes/{name}.l2.faiss (of other vectors; kotovec index builds it anew)"
+        for name in ("isolated-12", "static")
+    ]
+
+
+def test_an_index_whose_rewrite_was_interrupted_is_not_used_and_is_named(folder, monkeypatch):
+    """Killed after the new vectors were written, before the record that says what they are."""
+    build(folder)
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(index, "write_text", killed)
+    with pytest.raises(KeyboardInterrupt):
+        build(folder, factory="IVF16,Flat")
+    monkeypatch.undo()
+    assert [path.name for path in (folder / "indexes").iterdir()] == ["static.l2.faiss"]
+    assert load(folder) is None
+    store = Store.open(folder)
+    answers = store.search(QUESTIONS)
+    assert ids(answers) == expected(STATIC)
+    assert all(answer.notes == () for answer in answers)
+    assert store.verify() == ["indexes/static.l2.faiss (of other vectors; kotovec index builds it anew)"]
+
+
+def test_an_index_that_is_replaced_while_it_is_opened_is_not_taken_for_the_old_one(folder, monkeypatch):
+    """A reader that has seen the record of a Flat index must not open an approximate one as exact."""
+    build(folder)
+    read = faiss.read_index
+
+    def replaced_meanwhile(*arguments):
+        build(folder, factory="IVF16,Flat")
+        return read(*arguments)
+
+    monkeypatch.setattr(faiss, "read_index", replaced_meanwhile)
+    assert load(folder) is None
+
+
+@pytest.mark.parametrize("damage", ["flipped", "cut", "empty"])
+def test_a_damaged_index_is_named(folder, damage):
+    build(folder)
+    path = folder / "indexes" / "static.l2.faiss"
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    path.write_bytes({"flipped": raw, "cut": raw[:-1000], "empty": b""}[damage])
+    assert Store.open(folder).verify() == ["indexes/static.l2.faiss (kotovec index builds it anew)"]
+    if damage != "flipped":
+        with pytest.raises(DamagedError, match="static.l2.faiss is damaged: kotovec index builds it anew"):
+            Store.open(folder).search("t1")
+
+
+@pytest.mark.parametrize("record", ["", "[]", "{}", '{"space": 1}', "null", "\0"])
+def test_a_record_that_cannot_be_read_is_as_good_as_none(folder, record):
+    build(folder)
+    (folder / "indexes" / "static.l2.json").write_text(record)
+    assert load(folder) is None
+    assert ids(Store.open(folder).search(QUESTIONS[:1])) == expected(STATIC)[:1]
+    assert len(Store.open(folder).verify()) == 1
+    assert Store.open(folder).info()["indexes"] == []
+
+
+@pytest.mark.parametrize("change", [{"space": "dynamic"}, {"metric": "l3"}, {"layer": 9, "space": "isolated"}])
+def test_a_record_of_something_else_is_passed_over(folder, change):
+    build(folder)
+    path = folder / "indexes" / "static.l2.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    assert load(folder) is None
+    assert Store.open(folder).info()["indexes"] == []
+
+
+@pytest.mark.parametrize("factory", ["IVF16,Flat", "HNSW8", "SQ4", "IVF16,SQ8"])
+@pytest.mark.parametrize("metric", ["l2", "cosine"])
+def test_an_approximate_index_is_said_to_be_one_and_can_be_passed_over(folder, factory, metric):
+    build(folder, metric=metric, factory=factory)
+    store = Store.open(folder)
+    answers = store.search(QUESTIONS, metric=metric)
+    note = f"found with the approximate index {factory}: --exact searches every vector"
+    assert all(answer.notes == (note,) for answer in answers)
+    exact = store.search(QUESTIONS, metric=metric, exact=True)
+    assert all(answer.notes == () for answer in exact)
+    assert ids(exact) == expected(STATIC, metric)
+    true = {(number, hit.id): hit.score for number, answer in enumerate(exact) for hit in answer.hits}
+    shared = 0
+    for number, answer in enumerate(answers):
+        scores = [hit.score for hit in answer.hits]
+        assert scores == sorted(scores, reverse=metric == "cosine")
+        for hit in answer.hits:
+            if (number, hit.id) in true:
+                shared += 1
+                assert hit.score == true[number, hit.id]
+    assert 0.2 < shared / len(true) <= 1
+
+
+def test_the_exact_answer_is_given_after_the_approximate_one_too(folder):
+    """One open store keeps both ways apart."""
+    build(folder, factory="IVF64,Flat")
+    store = Store.open(folder)
+    first, exact, again = (store.search(QUESTIONS, exact=flag) for flag in (False, True, False))
+    assert first == again
+    assert ids(exact) == expected(STATIC) != ids(first)
+
+
+def test_search_parameters_are_kept_in_the_index(folder):
+    """With every list probed, an IVF index misses nothing."""
+    assert build(folder, factory="IVF16,Flat", parameters="nprobe=16").parameters == "nprobe=16"
+    assert load(folder)[0].nprobe == 16
+    assert ids(Store.open(folder).search(QUESTIONS)) == expected(STATIC)
+    build(folder, factory="HNSW8", parameters="efSearch=77")
+    assert load(folder)[0].hnsw.efSearch == 77
+
+
+@pytest.mark.parametrize("factory", ["Nonsense", "", "IVF,Flat", "IVF99999,Flat", "PQ5", "OPQ7", "IVF16,PQ5"])
+def test_a_factory_that_faiss_cannot_build_is_refused_and_nothing_is_left(folder, factory):
+    with pytest.raises(InputError, match=f"faiss cannot build '{factory}' from these vectors"):
+        build(folder, factory=factory)
+    assert not (folder / "indexes").exists()
+
+
+@pytest.mark.parametrize("parameters", ["nonsense=1", "nprobe", "nprobe=x"])
+def test_parameters_that_faiss_does_not_take_are_refused_and_the_old_index_stays(folder, parameters):
+    record = build(folder)
+    with pytest.raises(InputError, match=f"faiss does not take the parameters '{parameters}'"):
+        build(folder, factory="IVF16,Flat", parameters=parameters)
+    assert load(folder)[1] == record
+
+
+def test_two_builds_of_an_index_at_the_same_time_are_refused(folder):
+    """They would write into one temporary file, and leave under the final name what is neither's."""
+    with locked(Layout(folder)), pytest.raises(StoreBusyError, match="is being built by another process"):
+        build_index(Store.open(folder))
+    assert not (folder / "indexes").exists()
+    build_index(Store.open(folder))
+    assert load(folder) is not None
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_a_gpu_that_is_not_there_is_refused(folder, monkeypatch):
+    monkeypatch.setattr(index, "gpus", lambda: 0)
+    for call in (lambda: build(folder, device="cuda"), lambda: Store.open(folder).search("t1", device="cuda")):
+        with pytest.raises(InputError, match="faiss sees no GPU: take --device cpu"):
+            call()
+
+
+def test_two_wheels_of_faiss_are_refused_with_the_cure(monkeypatch):
+    monkeypatch.setattr(index, "_is_installed", lambda name: name in ("faiss-cpu", "faiss-gpu"))
+    with pytest.raises(MissingDependencyError, match="faiss-cpu and faiss-gpu are both installed") as caught:
+        index.import_faiss()
+    assert "pip uninstall -y faiss-cpu faiss-gpu, then pip install --force-reinstall" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("installed", "reason"), [([], "faiss is not installed"), (["faiss-gpu"], "faiss does not load")]
+)
+def test_a_faiss_that_is_missing_or_does_not_load_is_refused_with_the_cure(folder, monkeypatch, installed, reason):
+    monkeypatch.setattr(index, "_is_installed", lambda name: name in installed)
+    monkeypatch.setitem(__import__("sys").modules, "faiss", None)
+    for call in (index.import_faiss, lambda: Store.open(folder).search("t1")):
+        with pytest.raises(MissingDependencyError, match=rf"{reason}.*pip install 'kotovec\[cpu\]'"):
+            call()
+    assert Store.open(folder).vector("t1").tolist() == STATIC[1].tolist()
