@@ -42,7 +42,7 @@ class Pool:
         ray: Any = untyped_ray
         options = {"num_cpus": 1, "num_gpus": gpus_per_worker, "max_restarts": 0, "max_task_retries": 0}
         self._ray = ray
-        self._make = lambda: ray.remote(**options)(Encoder).remote(spec)
+        self._make: Callable[[], Any] = lambda: ray.remote(**options)(Encoder).remote(spec)
         self._report = report
         self._gpus = gpus_per_worker
         self._workers = [_Worker(self._make()) for _ in range(workers)]

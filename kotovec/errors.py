@@ -87,8 +87,10 @@ class ExpressionError(InputError):
         """Return the problem, the expression, and a caret under the place."""
         if not self.expression.strip():
             return self.problem
-        from unicodedata import east_asian_width
+        from unicodedata import combining, east_asian_width
 
-        before = self.expression[: self.position]
-        columns = sum(2 if east_asian_width(sign) in "WF" else 1 for sign in before)
-        return f"{self.problem}\n  {self.expression}\n  {' ' * columns}^"
+        # A line break or a tab would move what follows from over the caret.
+        line = "".join(sign if sign.isprintable() else " " for sign in self.expression)
+        before = line[: self.position]
+        columns = sum(0 if combining(sign) else 2 if east_asian_width(sign) in "WF" else 1 for sign in before)
+        return f"{self.problem}\n  {line}\n  {' ' * columns}^"

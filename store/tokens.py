@@ -80,7 +80,10 @@ class Strings(Sequence[str]):
 
     def find(self, string: str) -> int | None:
         """Return the row of a string, or None."""
-        return self._rows.get(string.encode("utf-8", errors="replace"))
+        try:
+            return self._rows.get(string.encode())
+        except UnicodeEncodeError:  # a lone surrogate, which no vocabulary can hold
+            return None
 
 
 @dataclass(frozen=True)

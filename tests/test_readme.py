@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import environment
 
 from kotovec.cli.app import COMMANDS
 
-from commands import environment
 from stores import make_tokens, write_store
 
 ROOT = Path(__file__).parents[1]
@@ -56,9 +56,7 @@ def test_the_python_of_the_readme_runs(tmp_path):
     vectors[4] = vectors[1] - vectors[2] + vectors[3]
     write_store(tmp_path / "demo.kotovec", make_tokens(words, special=["[UNK]"]), vectors, layers=(6,))
     code = re.search(r"```python\n(.*?)```", README, re.DOTALL)[1]
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=environment(), capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment(), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     name, score = done.stdout.split()
     assert name == "queen"

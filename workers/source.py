@@ -157,7 +157,8 @@ def _download(repository: str, revision: str | None) -> tuple[Path, str | None]:
     from huggingface_hub import errors
     from huggingface_hub.utils import logging
 
-    logging.set_verbosity_error()  # a level set on its logger by hand is lost when the client's parts are imported
+    # A level set on its logger by hand is lost when the client's parts are imported.
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     try:
         info = hub.HfApi().model_info(repository, revision=revision, timeout=HUB_SECONDS)
     except errors.GatedRepoError as error:
