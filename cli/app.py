@@ -58,7 +58,7 @@ def main(arguments: list[str] | None = None) -> None:
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
-def run(arguments: list[str]) -> int:
+def run(arguments: list[str]) -> int:  # noqa: PLR0911 — one for each way to end
     """Run the command line; return the exit code. `KOTOVEC_DEBUG=1` shows tracebacks."""
     debug = os.environ.get("KOTOVEC_DEBUG", "") not in ("", "0")
     arguments = shield_minus(arguments or ["--help"])
@@ -82,6 +82,8 @@ def run(arguments: list[str]) -> int:
             return _fail(f"{error.format_message()} (see kotovec --help)", int(error.exit_code), debug=False)
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         return _fail(f"{type(error).__name__}: {reason} (KOTOVEC_DEBUG=1 shows where)", UNEXPECTED, debug)
+    if code == INTERRUPTED:  # what Typer makes of Ctrl-C
+        return _fail("interrupted", INTERRUPTED, debug=False)
     return code if isinstance(code, int) else 0
 
 

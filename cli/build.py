@@ -1,11 +1,9 @@
 """`kotovec build`: from a model to a store."""
 
 import json
-import signal
 import time
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -106,7 +104,7 @@ def command(
 
     Example: `kotovec build tohoku-nlp/bert-base-japanese-v3 --layers all`
     """
-    signal.signal(signal.SIGTERM, _interrupt)
+    from kotovec.cli.progress import Display, Interrupts
     from kotovec.cluster.build import Resources, build
     from kotovec.cluster.plan import SHARD_TOKENS, Request, make_plan
     from kotovec.store.tokens import KINDS
@@ -115,7 +113,7 @@ def command(
         raise InputError(f"{model!r} gives a store no name: add --store")
     target = store or Path(f"{default_name(model)}.kotovec")
     kinds = KINDS if token_filter is None else tuple(kind.strip() for kind in token_filter.split(","))
-    with _Display(quiet=quiet) as display:
+    with Interrupts() as interrupts, Display(quiet=quiet) as display:
         display.say("planning")
         begin = time.monotonic()
         plan = make_plan(
@@ -139,8 +137,13 @@ def command(
             display.close()
             _print_plan(plan, target, where, as_json=as_json)
             return
+
+        def report(event: "Event") -> None:
+            interrupts.check()
+            display.show(event)
+
         try:
-            summary = build(plan, target, where, overwrite=overwrite, report=display.show)
+            summary = build(plan, target, where, overwrite=overwrite, report=report)
         except KeyboardInterrupt:
             display.close()
             display.note("what is whole is kept: the same command goes on from there")
@@ -152,72 +155,6 @@ def command(
 def default_name(model: str) -> str:
     """Return the last part of a model's name: what its store is called by default."""
     return Path(model).name or Path(model).resolve().name
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
-class _Display:
-    """Phases and a bar for tokens on a terminal's stderr; notices always, unless quiet."""
-
-    def __init__(self, *, quiet: bool) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        from kotovec.cli.tables import console
-
-        self._console, self._quiet = console(stderr=True), quiet
-        self._bar: Any = None
-        if self._console.is_terminal and not quiet:
-            self._bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[rate]}"),
-                TimeRemainingColumn(),
-                console=self._console,
-                transient=True,
-            )
-            self._task = self._bar.add_task("plan", total=None, rate="")
-
-    def __enter__(self) -> Self:
-        if self._bar is not None:
-            self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Take the bar away."""
-        if self._bar is not None:
-            self._bar.stop()
-
-    def say(self, phase: str) -> None:
-        """Show a phase."""
-        if self._bar is not None:
-            self._bar.update(self._task, description=phase)
-
-    def note(self, text: str) -> None:
-        """Print a line for a person."""
-        from rich.text import Text
-
-        if not self._quiet:
-            self._console.print(Text(f"note: {text}"), soft_wrap=True)
-
-    def show(self, event: "Event") -> None:
-        """Draw an event of the build."""
-        from kotovec.cluster.events import Notice, Phase, Progress
-
-        match event:
-            case Phase(name):
-                self.say({"start": "starting workers", "encode": "encoding", "merge": "merging"}.get(name, name))
-            case Progress(done, total) if self._bar is not None:
-                task = self._bar.tasks[0]
-                speed = f"{task.speed:,.0f} tokens/s" if task.speed else ""
-                self._bar.update(self._task, completed=done, total=total, rate=speed)
-            case Notice(text):
-                self.note(text)
 
 
 def _print_plan(plan: "Plan", target: Path, where: Any, *, as_json: bool) -> None:

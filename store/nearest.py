@@ -1,10 +1,8 @@
-"""The exact nearest rows: faiss proposes candidates in float32, float64 decides.
+"""The exact nearest rows: candidates by faiss in float32, decided in float64, with a proof that none is missing.
 
-A bound on the float32 error proves that no row outside the candidates belongs to the answer; where it does not,
-more candidates are fetched.
-
-Scores: `l2` is the squared distance, as faiss reports it, smaller is nearer; for `cosine` and `ip` (inner
-product) larger is nearer. A zero row has cosine 0. Equal scores are ordered by token id.
+A bound on the float32 error proves that no row outside the candidates belongs to the answer; where it cannot, more
+candidates are fetched. Scores: `l2` is the squared distance, as faiss reports it, smaller is nearer; for `cosine` and
+`ip` (inner product) larger is nearer. A zero row has cosine 0. Equal scores are ordered by token id.
 """
 
 from collections.abc import Callable, Iterator, Sequence

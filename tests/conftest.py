@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from models import RECIPES
+from rays import employ, one_ray  # noqa: F401 — fixtures for all
 
 # Before any library reads them: no test reaches for a hub, and no setting of the user's reaches a test.
 os.environ["HF_HUB_OFFLINE"] = "1"

@@ -16,19 +16,7 @@ from kotovec.errors import InputError, StoreError, WorkerError
 from kotovec.store import Store
 from kotovec.workers.encoder import Encoder
 
-from rays import (  # noqa: F401 — fixtures
-    SIZE,
-    Fake,
-    Listener,
-    Newer,
-    datasets,
-    employ,
-    expected,
-    left_behind,
-    one_ray,
-    plan_of,
-    run_build,
-)
+from rays import SIZE, Fake, Listener, Newer, datasets, expected, left_behind, plan_of, run_build
 
 
 @pytest.mark.parametrize(
@@ -38,7 +26,7 @@ from rays import (  # noqa: F401 — fixtures
         ("roberta", {"layers": "0,-1", "store_dtype": "float16"}),
     ],
 )
-def test_one_two_and_three_workers_give_the_same_bytes(kind, options, employ, tiny_models, tmp_path):  # noqa: F811
+def test_one_two_and_three_workers_give_the_same_bytes(kind, options, employ, tiny_models, tmp_path):
     employ(Encoder)
     plan = plan_of(tiny_models[kind], shard_tokens=24, **options)
     counts = (1, 2, 3) if kind == "bert" else (1, 2)
@@ -56,7 +44,7 @@ def test_one_two_and_three_workers_give_the_same_bytes(kind, options, employ, ti
         assert datasets(tmp_path / f"{workers}.kotovec") == first
 
 
-def test_a_store_holds_what_the_workers_gave_each_row_at_its_token(employ, tiny_models, tmp_path):  # noqa: F811
+def test_a_store_holds_what_the_workers_gave_each_row_at_its_token(employ, tiny_models, tmp_path):
     plan, store = plan_of(tiny_models["bert"], layers="all"), tmp_path / "new" / "place" / "x.kotovec"
     summary, listener = run_build(plan, store, 3)
     static, isolated = expected(plan.tokens.ids, plan.spec)
@@ -76,7 +64,7 @@ def test_a_store_holds_what_the_workers_gave_each_row_at_its_token(employ, tiny_
     assert left_behind(store) == []
 
 
-def test_overwriting_swaps_a_whole_store_under_the_feet_of_its_readers(employ, tiny_models, tmp_path):  # noqa: F811
+def test_overwriting_swaps_a_whole_store_under_the_feet_of_its_readers(employ, tiny_models, tmp_path):
     plan, store = plan_of(tiny_models["bert"]), tmp_path / "x.kotovec"
     run_build(plan, store)
     reader, before = Store.open(store), datasets(store)
@@ -100,7 +88,7 @@ def test_overwriting_swaps_a_whole_store_under_the_feet_of_its_readers(employ, t
     assert left_behind(store) == []
 
 
-def test_an_index_of_the_store_that_was_overwritten_is_not_used(employ, tiny_models, tmp_path):  # noqa: F811
+def test_an_index_of_the_store_that_was_overwritten_is_not_used(employ, tiny_models, tmp_path):
     """As when a person copies it back: it names another dataset, so the answer comes from the vectors."""
     plan, store = plan_of(tiny_models["bert"]), tmp_path / "x.kotovec"
     run_build(plan, store)
@@ -119,7 +107,7 @@ def test_an_index_of_the_store_that_was_overwritten_is_not_used(employ, tiny_mod
     np.testing.assert_array_equal(faiss.read_index(str(file)).reconstruct_n(0, len(vectors)), vectors)
 
 
-def test_an_interrupted_overwrite_leaves_the_old_store_and_is_taken_up(employ, tiny_models, tmp_path):  # noqa: F811
+def test_an_interrupted_overwrite_leaves_the_old_store_and_is_taken_up(employ, tiny_models, tmp_path):
     plan, store = plan_of(tiny_models["bert"]), tmp_path / "x.kotovec"
     run_build(plan, store)
     before = datasets(store)
@@ -141,7 +129,7 @@ def test_an_interrupted_overwrite_leaves_the_old_store_and_is_taken_up(employ, t
     assert left_behind(store) == []
 
 
-def test_an_interrupted_overwrite_with_other_settings_is_dropped(employ, tiny_models, tmp_path):  # noqa: F811
+def test_an_interrupted_overwrite_with_other_settings_is_dropped(employ, tiny_models, tmp_path):
     plan, store = plan_of(tiny_models["bert"]), tmp_path / "x.kotovec"
     run_build(plan, store)
 
@@ -241,7 +229,7 @@ def test_a_place_that_cannot_be_a_store_is_refused_and_left_as_it_is(
     tmp_path,
     monkeypatch,
     capsys,
-    employ,  # noqa: F811
+    employ,
 ):
     store, said = occupy(tmp_path)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
@@ -254,7 +242,7 @@ def test_a_place_that_cannot_be_a_store_is_refused_and_left_as_it_is(
         assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
-def test_a_place_that_cannot_be_written_is_refused(employ, tiny_models, tmp_path):  # noqa: F811
+def test_a_place_that_cannot_be_written_is_refused(employ, tiny_models, tmp_path):
     """A mount, as the permissions of a folder do not bind root."""
     place = tmp_path / "place"
     place.mkdir()
@@ -267,7 +255,7 @@ def test_a_place_that_cannot_be_written_is_refused(employ, tiny_models, tmp_path
         subprocess.run(["umount", str(place)], check=True)
 
 
-def test_a_failed_build_leaves_no_folder_that_was_not_there(employ, tiny_models, tmp_path):  # noqa: F811
+def test_a_failed_build_leaves_no_folder_that_was_not_there(employ, tiny_models, tmp_path):
     class Failing(Fake):
         def encode(self, number, ids, batches):
             raise ZeroDivisionError

@@ -15,16 +15,14 @@ from kotovec.errors import DiskFullError, ModelError, NonFiniteError, WorkerErro
 from kotovec.workers.encoder import Encoded, Encoder
 
 from models import bert_vocabulary, make_bert
-from rays import (  # noqa: F401 — fixtures
+from rays import (
     SLOW_COMMAND,
     Fake,
     Listener,
     Process,
     datasets,
-    employ,
     expected,
     left_behind,
-    one_ray,
     plan_of,
     run_build,
     shard_files,
@@ -33,7 +31,7 @@ from rays import (  # noqa: F401 — fixtures
 )
 
 
-def test_a_worker_killed_in_mid_shard_costs_one_line_and_no_byte(employ, tiny_models, tmp_path):  # noqa: F811
+def test_a_worker_killed_in_mid_shard_costs_one_line_and_no_byte(employ, tiny_models, tmp_path):
     """SIGKILL from outside, to a worker with real weights, while it computes."""
     plan = plan_of(tiny_models["bert"], layers="all", shard_tokens=32)
 
@@ -90,7 +88,7 @@ def spoil(folder, row, value):
     return folder
 
 
-def test_nan_out_of_a_model_stops_the_build_and_names_the_token(employ, tmp_path, capsys):  # noqa: F811
+def test_nan_out_of_a_model_stops_the_build_and_names_the_token(employ, tmp_path, capsys):
     employ(Encoder)
     row = bert_vocabulary().index("queen")
     folder = spoil(make_bert(tmp_path / "model"), row, float("nan"))
@@ -119,7 +117,7 @@ def giving(change):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_tokens_with_nan_or_inf_are_counted_and_the_first_five_named(value, employ, tiny_models, tmp_path):  # noqa: F811
+def test_tokens_with_nan_or_inf_are_counted_and_the_first_five_named(value, employ, tiny_models, tmp_path):
     plan = plan_of(tiny_models["bert"])
 
     def change(number, static, isolated):
@@ -136,7 +134,7 @@ def test_tokens_with_nan_or_inf_are_counted_and_the_first_five_named(value, empl
     assert " and 2 more:" in str(caught.value)
 
 
-def test_an_overflow_of_float16_names_float32_as_the_cure(employ, tmp_path):  # noqa: F811
+def test_an_overflow_of_float16_names_float32_as_the_cure(employ, tmp_path):
     """The last layer's norm scales to 10^6: fine in float32, Inf in the float16 it is to be stored in."""
     from safetensors.torch import load_file, save_file
 
@@ -153,7 +151,7 @@ def test_an_overflow_of_float16_names_float32_as_the_cure(employ, tmp_path):  # 
     assert 65_504 < np.abs(result.isolated).max() < np.inf
 
 
-def test_weights_of_another_architecture_leave_no_store(employ, tmp_path, capsys):  # noqa: F811
+def test_weights_of_another_architecture_leave_no_store(employ, tmp_path, capsys):
     """The plan reads the config alone: it is the worker that finds out."""
     employ(Encoder)
     folder = make_bert(tmp_path / "model")
@@ -183,7 +181,7 @@ def test_weights_of_another_architecture_leave_no_store(employ, tmp_path, capsys
     ],
     ids=["number", "rows", "isolated rows", "layers", "static width", "width", "dtype", "static dtype"],
 )
-def test_a_result_that_is_not_what_was_asked_for_is_refused(change, employ, tiny_models, tmp_path):  # noqa: F811
+def test_a_result_that_is_not_what_was_asked_for_is_refused(change, employ, tiny_models, tmp_path):
     """A worker with another version of kotovec, say: its vectors must not end in other tokens' rows."""
     employ(giving(change))
     with pytest.raises(WorkerError, match=r"for shard 2 .*another version of kotovec"):
@@ -215,7 +213,7 @@ def believe_in_space(monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1 << 40))
 
 
-def test_a_build_that_cannot_end_for_want_of_space_does_not_begin(employ, small_disk, tiny_models):  # noqa: F811
+def test_a_build_that_cannot_end_for_want_of_space_does_not_begin(employ, small_disk, tiny_models):
     disk = small_disk(100)
     with pytest.raises(DiskFullError, match=r"needs 0 MB more for a while, and the disk has 0 MB free") as caught:
         run_build(plan_of(tiny_models["bert"]), disk / "x.kotovec", 1)
@@ -226,7 +224,7 @@ def test_a_build_that_cannot_end_for_want_of_space_does_not_begin(employ, small_
 @pytest.mark.parametrize("kilobytes", [60, 150, 220, 260, 300])
 def test_a_disk_that_fills_up_is_named_and_the_same_command_ends_the_build_later(
     kilobytes,
-    employ,  # noqa: F811
+    employ,
     small_disk,
     tiny_models,
     tmp_path,

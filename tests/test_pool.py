@@ -12,7 +12,7 @@ from kotovec.cluster import pool
 from kotovec.cluster.pool import Pool
 from kotovec.errors import ModelError, WorkerError
 
-from rays import Fake, Listener, expected, one_ray, plan_of, workers_named  # noqa: F401 — a fixture
+from rays import Fake, Listener, expected, plan_of, workers_named
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def plan(tiny_models):
 
 
 @pytest.fixture
-def run(monkeypatch, one_ray, plan):  # noqa: F811
+def run(monkeypatch, one_ray, plan):
     """Return a function that runs the plan's shards on a class of workers."""
     pools = []
 
@@ -185,7 +185,7 @@ def test_more_workers_than_the_cluster_has_room_for_do_no_harm(run, plan, monkey
     assert "workers wait for room: each takes 1 CPU" in listener.notices[0]
 
 
-def test_closing_a_pool_ends_its_workers(monkeypatch, one_ray, plan):  # noqa: F811
+def test_closing_a_pool_ends_its_workers(monkeypatch, one_ray, plan):
     class Named(Fake):
         pass
 

@@ -51,8 +51,8 @@ def test_the_table_has_every_command():
 
 
 def test_the_python_of_the_readme_runs(tmp_path):
-    words = ["[UNK]", "king", "man", "woman", "queen"]
-    vectors = np.random.default_rng(0).standard_normal((5, 384), dtype=np.float32)
+    words = ["[UNK]", "king", "man", "woman", "queen", *(f"word{number}" for number in range(10))]
+    vectors = np.random.default_rng(0).standard_normal((len(words), 384), dtype=np.float32)
     vectors[4] = vectors[1] - vectors[2] + vectors[3]
     write_store(tmp_path / "demo.kotovec", make_tokens(words, special=["[UNK]"]), vectors, layers=(6,))
     code = re.search(r"```python\n(.*?)```", README, re.DOTALL)[1]

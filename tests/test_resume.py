@@ -18,17 +18,15 @@ from kotovec.store import Store
 from kotovec.workers.encoder import Encoder
 
 from models import make_bert
-from rays import (  # noqa: F401 — fixtures
+from rays import (
     CHECKOUT,
     SLOW_COMMAND,
     Fake,
     Newer,
     Process,
     datasets,
-    employ,
     expected,
     left_behind,
-    one_ray,
     plan_of,
     run_build,
     shard_files,
@@ -38,7 +36,7 @@ from rays import (  # noqa: F401 — fixtures
 SEED = 20240518
 
 
-def test_a_build_killed_at_three_random_moments_ends_with_the_same_bytes(employ, tiny_models, tmp_path):  # noqa: F811
+def test_a_build_killed_at_three_random_moments_ends_with_the_same_bytes(employ, tiny_models, tmp_path):
     """SIGKILL to the driver, in a private Ray of its own; another number of workers each time."""
     rng = np.random.default_rng(SEED)
     model, store = tiny_models["bert"], tmp_path / "x.kotovec"
@@ -81,7 +79,7 @@ def begin(plan, store, shards, **options):
         build(plan, store, Resources(workers=1), report=stop, **options)
 
 
-def test_whole_shards_are_used_as_they_are_and_only_the_rest_is_encoded(employ, tiny_models, tmp_path):  # noqa: F811
+def test_whole_shards_are_used_as_they_are_and_only_the_rest_is_encoded(employ, tiny_models, tmp_path):
     plan, store = plan_of(tiny_models["bert"]), tmp_path / "x.kotovec"
     begin(plan, store, 3)
     before = {file: (file.stat().st_ino, file.stat().st_mtime_ns) for file in shard_files(store)}
@@ -112,7 +110,7 @@ def test_whole_shards_are_used_as_they_are_and_only_the_rest_is_encoded(employ, 
 
 
 @pytest.mark.parametrize("damage", ["byte", "half", "empty"])
-def test_a_damaged_shard_is_encoded_again_with_a_word(damage, employ, tiny_models, tmp_path):  # noqa: F811
+def test_a_damaged_shard_is_encoded_again_with_a_word(damage, employ, tiny_models, tmp_path):
     plan, store = plan_of(tiny_models["bert"]), tmp_path / "x.kotovec"
     begin(plan, store, 3)
     file = shard_files(store)[1]
@@ -139,7 +137,7 @@ OTHERS = [
 
 
 @pytest.mark.parametrize("finished", [False, True], ids=["begun", "built"])
-def test_other_settings_are_refused_by_their_name(finished, employ, tiny_models, tmp_path):  # noqa: F811
+def test_other_settings_are_refused_by_their_name(finished, employ, tiny_models, tmp_path):
     plan, store = plan_of(tiny_models["bert"]), tmp_path / "x.kotovec"
     if finished:
         run_build(plan, store)
@@ -163,7 +161,7 @@ def elsewhere(plan, **settings) -> Plan:
     return replace(plan, settings=plan.settings | settings)
 
 
-def test_a_finished_store_is_left_alone_whatever_torch_it_was_built_with(employ, tiny_models, tmp_path, capsys):  # noqa: F811
+def test_a_finished_store_is_left_alone_whatever_torch_it_was_built_with(employ, tiny_models, tmp_path, capsys):
     model, store = tiny_models["bert"], tmp_path / "x.kotovec"
     run_build(elsewhere(plan_of(model), torch="1.0", forward="old", device="cuda"), store)
     before = {path: path.stat().st_mtime_ns for path in store.rglob("*")}
@@ -174,7 +172,7 @@ def test_a_finished_store_is_left_alone_whatever_torch_it_was_built_with(employ,
     assert {path: path.stat().st_mtime_ns for path in store.rglob("*")} == before
 
 
-def test_shards_of_another_torch_are_not_gone_on_with(employ, tiny_models, tmp_path):  # noqa: F811
+def test_shards_of_another_torch_are_not_gone_on_with(employ, tiny_models, tmp_path):
     plan = plan_of(tiny_models["bert"])
     begin(elsewhere(plan, torch="1.0"), tmp_path / "x.kotovec", 2)
     with pytest.raises(SettingsDifferError, match="torch was 1.0, now"):
@@ -218,7 +216,7 @@ for point in sys.argv[3:]:
 
 
 @pytest.fixture
-def all_shards(employ, tiny_models, tmp_path):  # noqa: F811
+def all_shards(employ, tiny_models, tmp_path):
     """Return a plan and the folder of a build that has every shard, and was interrupted then."""
     plan, store = plan_of(tiny_models["bert"]), tmp_path / "whole.kotovec"
     begin(plan, store, len(plan.shards))
@@ -250,7 +248,7 @@ def test_a_build_killed_while_it_merges_or_indexes_loses_nothing(all_shards, tmp
         assert left_behind(store) == []
 
 
-def test_an_overwriting_build_killed_at_any_point_leaves_a_whole_store(all_shards, employ, tmp_path):  # noqa: F811
+def test_an_overwriting_build_killed_at_any_point_leaves_a_whole_store(all_shards, employ, tmp_path):
     """Until the swap it is the old one, then the new; the old one never comes back."""
     plan, shards = all_shards
     old, root = tmp_path / "old.kotovec", tmp_path / "overwrite"
@@ -274,7 +272,7 @@ def test_an_overwriting_build_killed_at_any_point_leaves_a_whole_store(all_shard
         assert left_behind(store) == []
 
 
-def test_a_plain_build_deletes_a_store_that_was_swapped_out_and_left(all_shards, employ, tmp_path):  # noqa: F811
+def test_a_plain_build_deletes_a_store_that_was_swapped_out_and_left(all_shards, employ, tmp_path):
     plan, shards = all_shards
     run_build(plan, shards)
     shutil.copytree(shards, tmp_path / ".whole.kotovec.rebuild")

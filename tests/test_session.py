@@ -17,16 +17,7 @@ from kotovec.errors import InputError, StoreBusyError
 from kotovec.store.layout import Layout
 from kotovec.store.lock import locked
 
-from rays import (
-    CHECKOUT,
-    COMMAND,
-    SLOW_COMMAND,
-    Process,
-    datasets,
-    left_behind,
-    shard_files,
-    wait_for,
-)
+from rays import CHECKOUT, COMMAND, SLOW_COMMAND, Process, datasets, left_behind, shard_files, wait_for
 
 # Opening the terminal makes it the session's own, so that Ctrl-C typed into it becomes SIGINT.
 TERMINAL = "import os; os.open(os.ttyname(0), os.O_RDWR)\n"

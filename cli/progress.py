@@ -1,0 +1,98 @@
+"""What a build shows while it runs, and how it is interrupted."""
+
+import signal
+from types import FrameType
+from typing import Any, Self
+
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as ProgressBar
+from rich.text import Text
+
+from kotovec.cli.tables import console
+from kotovec.cluster.events import Event, Notice, Phase, Progress
+
+
+class Interrupts:
+    """Lets Ctrl-C and SIGTERM end a build alike, even when they arrive while Ray forks.
+
+    Python drops an exception that a signal handler raises within a fork, so whoever listens to a build looks at
+    `check` as well.
+    """
+
+    def __init__(self) -> None:
+        self._arrived = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            # What a script starts in the background ignores SIGINT, and goes on doing so.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                self._before[number] = signal.signal(number, self._interrupt)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt if a signal has arrived."""
+        if self._arrived:
+            raise KeyboardInterrupt
+
+    def _interrupt(self, _signal: int, _frame: FrameType | None) -> None:
+        self._arrived = True
+        raise KeyboardInterrupt
+
+
+class Display:
+    """Phases and a bar for tokens on a terminal's stderr; notices always, unless quiet."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._console, self._quiet = console(stderr=True), quiet
+        self._bar: Any = None
+        if self._console.is_terminal and not quiet:
+            self._bar = ProgressBar(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]}"),
+                TimeRemainingColumn(),
+                console=self._console,
+                transient=True,
+            )
+            self._task = self._bar.add_task("plan", total=None, rate="")
+
+    def __enter__(self) -> Self:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.stop()
+
+    def say(self, phase: str) -> None:
+        """Show a phase."""
+        if self._bar is not None:
+            self._bar.update(self._task, description=phase)
+
+    def note(self, text: str) -> None:
+        """Print a line for a person."""
+        if not self._quiet:
+            self._console.print(Text(f"note: {text}"), soft_wrap=True)
+
+    def show(self, event: Event) -> None:
+        """Draw an event of the build."""
+        match event:
+            case Phase(name):
+                self.say({"start": "starting workers", "encode": "encoding", "merge": "merging"}.get(name, name))
+            case Progress(done, total) if self._bar is not None:
+                task = self._bar.tasks[0]
+                speed = f"{task.speed:,.0f} tokens/s" if task.speed else ""
+                self._bar.update(self._task, completed=done, total=total, rate=speed)
+            case Notice(text):
+                self.note(text)
