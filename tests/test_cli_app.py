@@ -9,12 +9,12 @@ import subprocess
 import sys
 
 import pytest
-from commands import ROOT, call, make_store, start
 from typer.main import get_command
 
 from kotovec.cli.app import COMMANDS, make_app, shield_minus
 
 import stores
+from commands import ROOT, call, make_store, start
 
 TREE = get_command(make_app()).commands
 OPTIONS = [(name, option) for name in COMMANDS for option in TREE[name].params if option.name != "help"]

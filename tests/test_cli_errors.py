@@ -7,11 +7,11 @@ import shutil
 import h5py
 import numpy as np
 import pytest
-from commands import ODD, PROVENANCE, TEXTS, call, make_store, start
 
 from kotovec.store.expression import QUOTES
 
 import stores
+from commands import ODD, PROVENANCE, TEXTS, call, make_store, start
 
 # A damaged file is an honest failure; everything else is bad input.
 CODES = {"cut": 1, "table": 1}

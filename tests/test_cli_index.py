@@ -5,9 +5,9 @@ import json
 import faiss
 import numpy as np
 import pytest
-from commands import call
 
 import stores
+from commands import call
 
 COUNT, SIZE = 3000, 16
 VECTORS = np.random.default_rng(2).standard_normal((COUNT, SIZE)).astype(np.float32)

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from commands import TEXTS, WORDS, call, make_store
 
 

@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 import pytest
-from commands import TEXTS, call, isolated_vectors, make_store, static_vectors
 
 import stores
+from commands import TEXTS, call, isolated_vectors, make_store, static_vectors
 
 
 @pytest.fixture(scope="module")

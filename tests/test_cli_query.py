@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+
 from commands import TEXTS, WORDS, call, isolated_vectors, make_metaspace_store, make_store, start, static_vectors
 
 ANSWER = ["expression", "space", "layer", "metric", "terms", "notes", "results"]

@@ -10,6 +10,7 @@ import sys
 import time
 
 import pytest
+
 from commands import ROOT, call, make_store, start
 
 SHELL = [sys.executable, "-c", "from kotovec.cli.app import main; main()", "shell"]

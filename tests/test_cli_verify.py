@@ -5,6 +5,7 @@ import re
 
 import h5py
 import pytest
+
 from commands import call, make_store
 
 DATASETS = [

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import environment
 
 from kotovec.cli.app import COMMANDS
 
+from commands import environment
 from stores import make_tokens, write_store
 
 ROOT = Path(__file__).parents[1]
