@@ -158,9 +158,12 @@ def default_name(model: str) -> str:
 
 
 def _print_plan(plan: "Plan", target: Path, where: Any, *, as_json: bool) -> None:
-    from kotovec.cli.tables import megabytes, print_pairs
+    from kotovec.cli.tables import left_out, megabytes, print_pairs
     from kotovec.cluster.build import count_workers
+    from kotovec.store.layout import Layout
 
+    Layout(target.resolve()).check_usable()
+    filtered = sum(plan.counts.values()) - len(plan.tokens)
     workers = min(count_workers(plan, where), len(plan.shards))
     peak = plan.vector_bytes + max(plan.vector_bytes, plan.index_bytes)
     data = {
@@ -170,6 +173,7 @@ def _print_plan(plan: "Plan", target: Path, where: Any, *, as_json: bool) -> Non
         "kinds": plan.counts,
         "rows_without_token": plan.rows_without_token,
         "tokens_without_row": plan.tokens_without_row,
+        "tokens_filtered_out": filtered,
         "template": {"prefix": list(plan.spec.template.prefix), "suffix": list(plan.spec.template.suffix)},
         "layers": list(plan.spec.layers),
         "device": plan.spec.device,
@@ -193,7 +197,7 @@ def _print_plan(plan: "Plan", target: Path, where: Any, *, as_json: bool) -> Non
         ("tokens", f"{len(plan.tokens):,} to encode; the vocabulary has {kinds}"),
         (
             "left out",
-            f"{plan.rows_without_token:,} rows without a token, {plan.tokens_without_row:,} tokens without a row",
+            left_out(plan.rows_without_token, plan.tokens_without_row, filtered, plan.settings["token-filter"]),
         ),
         ("template", " ".join(map(str, [*plan.spec.template.prefix, "token", *plan.spec.template.suffix]))),
         ("layers", ", ".join(map(str, plan.spec.layers))),

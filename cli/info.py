@@ -12,7 +12,7 @@ def command(store: StoreOption = None, as_json: JsonOption = False, quiet: Quiet
 
     Example: `kotovec info --json`
     """
-    from kotovec.cli.tables import megabytes, notice, print_pairs
+    from kotovec.cli.tables import left_out, megabytes, notice, print_pairs
     from kotovec.store import Store
 
     info = Store.open(find_store(store)).info()
@@ -28,7 +28,12 @@ def command(store: StoreOption = None, as_json: JsonOption = False, quiet: Quiet
         ("tokens", f"{info['tokens']:,}: {kinds}"),
         (
             "left out",
-            f"{origin['rows_without_token']:,} rows without token, {origin['tokens_without_row']:,} tokens without row",
+            left_out(
+                origin["rows_without_token"],
+                origin["tokens_without_row"],
+                origin.get("tokens_filtered_out", 0),
+                origin["token_filter"],
+            ),
         ),
         ("static", f"{_shape(spaces['static'])}"),
         (

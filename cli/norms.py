@@ -8,6 +8,8 @@ import typer
 from kotovec.cli.options import JsonOption, QuietOption, StoreOption, find_store
 from kotovec.errors import InputError
 
+MOST_COLUMNS = 4  # with more layers than this each is a line, and the words are columns: a terminal has 80 columns
+
 
 def command(
     terms: Annotated[list[str] | None, typer.Argument(help="Words, such as 王 子 女 男.", show_default=False)] = None,
@@ -42,11 +44,20 @@ def command(
             typer.echo(json.dumps(data, ensure_ascii=False))
         return
     names = ["static", *(f"isolated, layer {layer}" for layer in opened.layers)]
-    print_grid(
-        ["term", "token", *names],
-        [[shown(read.text), shown(" ".join(read.tokens)), *(f"{norm:.4f}" for norm in norms)] for read, norms in rows],
-        left=2,
-    )
+    if len(names) > MOST_COLUMNS:
+        print_grid(
+            ["norm of", *(shown(read.text) for read, _ in rows)],
+            [[name, *(f"{norms[place]:.4f}" for _, norms in rows)] for place, name in enumerate(names)],
+        )
+    else:
+        print_grid(
+            ["term", "token", *names],
+            [
+                [shown(read.text), shown(" | ".join(read.tokens)), *(f"{norm:.4f}" for norm in norms)]
+                for read, norms in rows
+            ],
+            left=2,
+        )
     for read, _ in rows:
         if read.note:
             notice(f"note: {read.note}", quiet=quiet)

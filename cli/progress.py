@@ -8,7 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as ProgressBar
 from rich.text import Text
 
-from kotovec.cli.tables import console
+from kotovec.cli.tables import console, harmless
 from kotovec.cluster.events import Event, Notice, Phase, Progress
 
 
@@ -83,7 +83,7 @@ class Display:
     def note(self, text: str) -> None:
         """Print a line for a person."""
         if not self._quiet:
-            self._console.print(Text(f"note: {text}"), soft_wrap=True)
+            self._console.print(Text(f"note: {harmless(text)}"), soft_wrap=True)
 
     def show(self, event: Event) -> None:
         """Draw an event of the build."""

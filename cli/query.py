@@ -65,6 +65,8 @@ def command(
     """
     if (expression is None) == (file is None):
         raise InputError('give one expression, such as "王 - 男 + 女", or --file with one a line')
+    if file is not None and tsv:
+        raise InputError("--file prints JSON lines: leave --tsv away")
     options: dict[str, Any] = {
         "layer": layer,
         "metric": metric,
@@ -82,8 +84,14 @@ def command(
     if file is not None:
         _answer_file(opened, file, spaces, options)
         return
-    answers = [opened.search((expression or "").strip(), space=name, **options) for name in spaces]
+    answers = [opened.search((expression or "").strip(), **of_space(name, spaces, options)) for name in spaces]
     print_result(answers, as_json=as_json, tsv=tsv, quiet=quiet)
+
+
+def of_space(space: str, spaces: Sequence[str], options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options for one of the spaces that are asked: beside isolated, static has no layer to refuse."""
+    layer = -1 if space == "static" and len(spaces) > 1 else options["layer"]
+    return {**options, "space": space, "layer": layer}
 
 
 def print_result(answers: "list[Answer]", *, as_json: bool = False, tsv: bool = False, quiet: bool = False) -> None:
@@ -126,11 +134,12 @@ def _answer_lines(
     for number, line in enumerate(lines):
         try:
             for name in spaces:
-                store.check(line, name, options["layer"], unit_terms=options["unit_terms"])
+                chosen = of_space(name, spaces, options)
+                store.check(line, name, chosen["layer"], unit_terms=chosen["unit_terms"])
         except KotovecError as error:
             errors[number] = str(error)
     good = [line for number, line in enumerate(lines) if number not in errors]
-    answers = [iter(store.search(good, space=name, **options)) for name in spaces]
+    answers = [iter(store.search(good, **of_space(name, spaces, options))) for name in spaces]
     for number, line in enumerate(lines):
         if number in errors:
             yield {"expression": line, "error": errors[number]}

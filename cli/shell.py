@@ -23,7 +23,8 @@ from kotovec.cli.options import (
     WordsOption,
     find_store,
 )
-from kotovec.cli.query import BOTH, print_result
+from kotovec.cli.query import BOTH, of_space, print_result
+from kotovec.cli.tables import harmless
 from kotovec.errors import InputError, KotovecError
 
 if TYPE_CHECKING:
@@ -81,10 +82,10 @@ def command(
             else:
                 spaces = BOTH if settings["space"] == "both" else (settings["space"],)
                 options = {name: value for name, value in settings.items() if name != "space"}
-                answers = [opened.search(line, space=name, **options) for name in spaces]
+                answers = [opened.search(line, **of_space(name, spaces, options)) for name in spaces]
                 print_result(answers, as_json=as_json, quiet=quiet)
         except KotovecError as error:
-            typer.echo(f"error: {error}", err=True)
+            typer.echo(f"error: {harmless(str(error))}", err=True)
             failed = True
     if failed and not interactive:
         raise typer.Exit(InputError.exit_code)
@@ -101,7 +102,9 @@ def _change(settings: dict[str, Any], line: str) -> None:
     if name == "help":
         typer.echo(HELP)
     elif name == "show":
-        typer.echo("\n".join(f"{key.replace('_', '-')} {value}" for key, value in settings.items()))
+        for key, value in settings.items():
+            said = ("off", "on")[value] if isinstance(value, bool) else value
+            typer.echo(f"{key.replace('_', '-')} {said}")
     elif key not in settings:
         raise InputError(f"there is no :{name}; :help says what there is")
     elif isinstance(settings[key], bool):
@@ -113,6 +116,8 @@ def _change(settings: dict[str, Any], line: str) -> None:
             settings[key] = int(value)
         except ValueError as error:
             raise InputError(f":{name} takes a number, not {value!r}") from error
+    elif key == "space" and value not in (*BOTH, "both"):
+        raise InputError(f":space takes {', '.join(BOTH)} or both")
     else:
         settings[key] = value
 

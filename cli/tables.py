@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -38,15 +39,30 @@ def _escaped(text: str, keep: str = "") -> str:
 
 
 def print_answers(answers: Sequence["Answer"], *, quiet: bool = False) -> None:
-    """Print the answers to one expression side by side (one for each space), then, unless quiet, the notes."""
+    """Print the answers to one expression, then, unless quiet, the notes.
+
+    Two spaces stand side by side, or one below the other where the terminal is too narrow for that.
+    """
     out = console()
-    table = Table(box=SIMPLE_HEAD, title=Text(title(answers)), title_justify="left", title_style="bold")
-    table.add_column("rank", justify="right")
+    table = _answer_table(answers)
+    if len(answers) > 1 and Measurement.get(out, out.options.update(max_width=WIDE), table).maximum > out.width:
+        for answer in answers:
+            out.print(_answer_table([answer]))
+    else:
+        out.print(table)
+    for note in () if quiet else dict.fromkeys(note for answer in answers for note in answer.notes):
+        out.print(Text(f"note: {shown(note)}"))
+
+
+def _answer_table(answers: Sequence["Answer"]) -> Table:
+    """Return a table of answers side by side; tokens may be folded, numbers are always whole."""
+    table = _table(title=Text(title(answers)))
+    table.add_column("rank", justify="right", no_wrap=True)
     for answer in answers:
-        table.add_column(answer.space if len(answers) > 1 else "token")
-        table.add_column("id", justify="right")
-        table.add_column("score", justify="right")
-        table.add_column("input")
+        table.add_column(answer.space if len(answers) > 1 else "token", overflow="fold")
+        table.add_column("id", justify="right", no_wrap=True)
+        table.add_column("score", justify="right", no_wrap=True)
+        table.add_column("input", no_wrap=True)
     for place in range(max(len(answer.hits) for answer in answers)):
         cells: list[Text] = [Text(str(place + 1))]
         for answer in answers:
@@ -57,9 +73,12 @@ def print_answers(answers: Sequence["Answer"], *, quiet: bool = False) -> None:
             else:
                 cells += [Text("")] * 4
         table.add_row(*cells)
-    out.print(table)
-    for note in () if quiet else dict.fromkeys(note for answer in answers for note in answer.notes):
-        out.print(Text(f"note: {shown(note)}"))
+    return table
+
+
+def _table(**options: Any) -> Table:
+    """Return an empty table in the one style that all have: a line under the header, nothing around."""
+    return Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, title_justify="left", title_style="bold", **options)
 
 
 def title(answers: Sequence["Answer"]) -> str:
@@ -86,10 +105,10 @@ def tsv_lines(answers: Sequence["Answer"]) -> Iterable[str]:
             )
 
 
-def print_pairs(pairs: Iterable[tuple[str, Any]], *, heading: str | None = None) -> None:
+def print_pairs(pairs: Iterable[tuple[str, Any]]) -> None:
     """Print names and values in two columns."""
-    table = Table(box=None, show_header=False, title=heading, title_justify="left", title_style="bold")
-    table.add_column(style="bold")
+    table = Table(box=None, show_header=False)
+    table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in pairs:
         table.add_row(Text(name), Text(harmless(str(value))))
@@ -97,10 +116,13 @@ def print_pairs(pairs: Iterable[tuple[str, Any]], *, heading: str | None = None)
 
 
 def print_grid(columns: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> None:
-    """Print a table; the first `left` columns are text, the others numbers."""
-    table = Table(box=SIMPLE_HEAD)
+    """Print a table; the first `left` columns are text, which may be folded, the others numbers."""
+    table = _table()
     for place, column in enumerate(columns):
-        table.add_column(column, justify="left" if place < left else "right")
+        if place < left:
+            table.add_column(column, overflow="fold")
+        else:
+            table.add_column(column, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     console().print(table)
@@ -110,6 +132,12 @@ def notice(text: str, *, quiet: bool) -> None:
     """Print a line on stderr, unless quiet."""
     if not quiet:
         console(stderr=True).print(Text(harmless(text)), soft_wrap=True)
+
+
+def left_out(rows_without_token: int, tokens_without_row: int, filtered: int, token_filter: str) -> str:
+    """Return what a store does not hold of a model, for a person."""
+    text = f"{rows_without_token:,} rows without a token, {tokens_without_row:,} tokens without a row"
+    return f"{text}, {filtered:,} tokens not of the kinds {token_filter}" if filtered else text
 
 
 def megabytes(size: float) -> str:

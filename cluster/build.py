@@ -31,6 +31,7 @@ from kotovec.store.lock import locked
 from kotovec.store.merge import merge
 from kotovec.store.nearest import Metric
 from kotovec.store.shard import Shard, open_shard, write_shard
+from kotovec.store.tokenizer import checksums
 from kotovec.store.vectors import Vectors
 from kotovec.workers.encoder import Encoded
 from kotovec.workers.tokenizer import save_tokenizer
@@ -98,10 +99,10 @@ def build(
         NonFiniteError: the model gave NaN or Inf.
         WorkerError: workers died or failed.
     """
-    layout = Layout(store)
+    layout = Layout(store.resolve())  # a link stays a link: what it points to is built, and swapped
     layout.check_usable()
     with locked(layout):
-        layout.delete_replaced()
+        layout.recover()
         finished = layout.vectors.is_file()
         if finished and not overwrite:
             check_finished(layout.folder, Vectors(layout.vectors).settings(), plan)
@@ -114,7 +115,9 @@ def build(
             raise
         if target is not layout:
             layout.swap(target)
-            summary.store = layout.folder
+            summary.finished_before = False
+        layout.delete_plan()
+        summary.store = store
         summary.bytes = layout.size()
         return summary
 
@@ -148,7 +151,6 @@ class _Build:
                 self._merge()
         self.layout.delete_shards()  # the indexes take their place on the disk
         built = self._index()
-        self.layout.delete_plan()
         self.summary.finished_before = had_vectors and not built
         return self.summary
 
@@ -206,6 +208,8 @@ class _Build:
         gpus = self.where.gpus_per_worker
         if gpus is None:
             gpus = 1.0 if self.plan.spec.device == "cuda" else 0.0
+        if gpus < 0:
+            raise InputError(f"--gpus-per-worker {gpus:g}: take 0 or more")
         with contextlib.ExitStack() as stack:
             with self._phase("start"):
                 stack.enter_context(session(self.where.address, workers, store_bytes))
@@ -270,9 +274,10 @@ class _Build:
             part = self.layout.folder / ".tokenizer.part"
             shutil.rmtree(part, ignore_errors=True)
             save_tokenizer(self.plan.tokenizer, part)
-            for path in (*part.iterdir(), part):
+            for path in (*part.rglob("*"), part):
                 sync(path)
             part.rename(self.layout.tokenizer)
+            sync(self.layout.folder)
         try:
             merge(
                 self.layout.vectors,
@@ -280,7 +285,7 @@ class _Build:
                 self.plan.shape,
                 self.plan.tokens,
                 self.plan.fingerprint,
-                provenance(self.plan, self.started),
+                provenance(self.plan, self.started, checksums(self.layout.tokenizer)),
             )
         except DamagedError as error:
             raise DamagedError(f"{error}: give the same command again, it is then encoded anew") from error
@@ -297,8 +302,7 @@ class _Build:
         if not missing:
             return False
         # torch is in this process, and shares OpenMP with faiss: one thread, which a Flat index is copied with.
-        indexes.import_faiss().omp_set_num_threads(1)
-        with self._phase("index"):
+        with self._phase("index"), indexes.single_thread():
             for space, layer in missing:
                 indexes.build(vectors, self.layout.indexes, space, layer, Metric.L2)
         return True

@@ -36,7 +36,10 @@ BASE_BYTES = 700 << 20  # of a worker besides weights: interpreter, torch, trans
 
 @dataclass(frozen=True)
 class Request:
-    """What a user asks of a build; every field has the name of its option."""
+    """What a user asks of a build; every field has the name of its option.
+
+    `on_cluster` has none, and decides no byte: the workers may find a GPU where they run, if not here.
+    """
 
     model: str = DEFAULT_MODEL
     revision: str | None = None
@@ -47,6 +50,7 @@ class Request:
     token_filter: tuple[str, ...] = KINDS
     mecab_dic: str | None = None
     shard_tokens: int = SHARD_TOKENS
+    on_cluster: bool = False
 
 
 @dataclass(frozen=True)
@@ -163,7 +167,7 @@ def make_plan(request: Request) -> Plan:
         rows=rows,
         dtype=request.dtype,
         store_dtype=request.store_dtype,
-        device=_pick_device(request.device),
+        device=_pick_device(request),
     )
     size = int(config.hidden_size)
     static_size = int(getattr(config, "embedding_size", None) or size)
@@ -271,15 +275,16 @@ def _names_mecab(source: Source) -> bool:
     return "mecab_dic" in (config.get("mecab_kwargs") or {})
 
 
-def _pick_device(device: str) -> str:
+def _pick_device(request: Request) -> str:
+    """Return the device of the workers; `auto` goes by this machine, even where they run on others."""
     import torch
 
     available = torch.cuda.is_available()
-    if device == "cuda" and not available:
+    if request.device == "cuda" and not available and not request.on_cluster:
         raise InputError(
             "--device cuda: torch sees no GPU here; take --device cpu, or --address of a cluster with GPUs"
         )
-    return ("cuda" if available else "cpu") if device == "auto" else device
+    return ("cuda" if available else "cpu") if request.device == "auto" else request.device
 
 
 def _settings(
@@ -294,6 +299,8 @@ def _settings(
     return {
         "format": FORMAT_VERSION,
         "weights": sources.hash_weights(spec.source),
+        "config": sources.hash_config(spec.source),
+        "tokenizer": sources.hash_tokenizer(spec.source),
         "token-filter": ",".join(sorted(set(request.token_filter), key=KINDS.index)),
         "tokens": listing.hexdigest(),
         "template": [list(spec.template.prefix), list(spec.template.suffix)],

@@ -1,8 +1,8 @@
 """Schedule shards over Ray actors: two in flight each, lost ones again, errors of the code at once."""
 
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,14 +11,16 @@ import numpy.typing as npt
 
 from kotovec.cluster.events import Notice, Report
 from kotovec.cluster.plan import ShardPlan
-from kotovec.errors import KotovecError, WorkerError
+from kotovec.errors import InputError, KotovecError, WorkerError
 from kotovec.workers.encoder import Encoded, Encoder, ReplicaSpec
 
 IN_FLIGHT = 2  # shards an actor holds: one it computes, one that waits, so that it never idles
 TRIES = 3  # deaths of workers over one shard before it is held to be the cause
 WAIT_SECONDS = 1.0  # Ctrl-C is noticed this often at the latest
 PLACE_SECONDS = 30.0  # a worker starts within some 5 s where there is room for it
-_STARTING = -1  # counts the deaths of workers before they had a shard
+GROW_SECONDS = 600.0  # a cloud takes minutes to add a node with a GPU
+NODE_SECONDS = 20.0  # Ray tells of a node that lost its power some 12 s after the workers on it
+_STARTING = -1  # stands for the shard of workers that died before they had one
 
 
 @dataclass(eq=False)
@@ -26,27 +28,48 @@ class _Worker:
     """An actor and the shards that it holds, the one under work first.
 
     It gets shards once it runs: one that the cluster has no room for keeps none from the others.
+    `nodes` are those where it may be: all that were alive when it was made, then the one it runs on.
     """
 
     actor: Any
+    nodes: frozenset[str]
     runs: bool = False
     holds: list[ShardPlan] = field(default_factory=list)
 
 
 class Pool:
-    """Actors that each hold a replica."""
+    """Actors that each hold a replica.
 
-    def __init__(self, spec: ReplicaSpec, workers: int, gpus_per_worker: float, report: Report) -> None:
+    Args:
+        spec: what each loads.
+        workers: how many.
+        gpus_per_worker: share of a GPU that each takes.
+        report: called with what happens.
+        may_grow: the cluster may add nodes by itself: one that has no room for a worker is given time.
+
+    Raises:
+        InputError: no node of the cluster has what a worker takes.
+    """
+
+    def __init__(
+        self, spec: ReplicaSpec, workers: int, gpus_per_worker: float, report: Report, *, may_grow: bool = False
+    ) -> None:
         import ray as untyped_ray
 
         ray: Any = untyped_ray
         options = {"num_cpus": 1, "num_gpus": gpus_per_worker, "max_restarts": 0, "max_task_retries": 0}
         self._ray = ray
-        self._make: Callable[[], Any] = lambda: ray.remote(**options)(Encoder).remote(spec)
+        self._make: Callable[[], _Worker] = lambda: _Worker(ray.remote(**options)(Encoder).remote(spec), self._alive())
         self._report = report
-        self._gpus = gpus_per_worker
-        self._workers = [_Worker(self._make()) for _ in range(workers)]
-        self._tries: Counter[int] = Counter()
+        self._takes = {"CPU": 1.0, "GPU": gpus_per_worker}
+        self._patience = GROW_SECONDS if may_grow else PLACE_SECONDS
+        if lack := self._lack():
+            if not may_grow:
+                raise InputError(lack)
+            report(Notice(f"{lack}; waiting {GROW_SECONDS / 60:g} minutes for the cluster to grow"))
+        self._workers = [self._make() for _ in range(workers)]
+        self._deaths: defaultdict[int, list[frozenset[str]]] = defaultdict(list)  # by shard: where each was
+        self._placing, self._told = time.monotonic(), False
 
     def run(
         self,
@@ -62,12 +85,12 @@ class Pool:
             take: called with each shard and its vectors, in this process.
 
         Raises:
+            InputError: no worker runs, and no node of the cluster has what one takes.
             WorkerError: a shard killed several workers, or a worker failed with an error of its code.
             KotovecError: what a replica raised itself, as it is.
         """
         queue = deque(shards)
         running: dict[Any, tuple[_Worker, ShardPlan | None]] = {}
-        begin, patient = time.monotonic(), True
         while queue or any(worker.holds for worker in self._workers):
             self._fill(queue, running, ids)
             # One reference at a time, the oldest first: what a worker gave is taken before the error that says
@@ -81,13 +104,12 @@ class Pool:
                     running = {key: value for key, value in running.items() if value[0] is not worker}
                     queue.extendleft(reversed(lost))
                 elif shard is None:
-                    worker.runs = True
+                    worker.runs, worker.nodes = True, frozenset({result})
+                    self._deaths.pop(_STARTING, None)
                 else:
                     worker.holds.remove(shard)
                     take(shard, result)
-            if patient and time.monotonic() > begin + PLACE_SECONDS:
-                patient = False
-                self._notice_crowding()
+            self._watch_room()
 
     def close(self) -> None:
         """Kill the actors."""
@@ -95,11 +117,13 @@ class Pool:
             self._ray.kill(worker.actor)
 
     def _fill(self, queue: deque[ShardPlan], running: dict[Any, Any], ids: npt.NDArray[np.int64]) -> None:
-        """Give shards to the workers that hold fewest, up to `IN_FLIGHT` each; ask the new ones whether they run."""
+        """Give shards to the workers that hold fewest, up to `IN_FLIGHT` each; ask the new ones where they run."""
+        ray = self._ray
         asked = {id(worker) for worker, _ in running.values()}
         for worker in self._workers:
             if not worker.runs and id(worker) not in asked:
-                running[worker.actor.__ray_ready__.remote()] = (worker, None)
+                where = worker.actor.__ray_call__.remote(lambda _: ray.get_runtime_context().get_node_id())
+                running[where] = (worker, None)
         for held in range(IN_FLIGHT):
             for worker in self._workers:
                 if queue and worker.runs and len(worker.holds) == held:
@@ -131,21 +155,61 @@ class Pool:
         Only the shard under work counts a try: the one behind it cannot have been the cause.
         """
         number = worker.holds[0].number if worker.holds else _STARTING
-        self._tries[number] += 1
+        self._deaths[number].append(worker.nodes)
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        if self._tries[number] >= TRIES:
+        if self._tries(number) >= TRIES:
             what = f"shard {number} lost {TRIES} workers" if worker.holds else f"{TRIES} workers died as they started"
             raise WorkerError(f"{what}, the last one so: {reason}")
         self._report(Notice(f"a worker was lost ({reason}): another takes over its {len(worker.holds)} shard(s)"))
         self._ray.kill(worker.actor)  # where it is only out of reach, it must not go on beside its successor
-        self._workers[self._workers.index(worker)] = _Worker(self._make())
+        self._workers[self._workers.index(worker)] = self._make()
+        self._placing, self._told = time.monotonic(), False
         return worker.holds
 
-    def _notice_crowding(self) -> None:
-        """Tell of workers that do not start: the cluster may have no room for them."""
+    def _tries(self, number: int) -> int:
+        """Count the deaths of workers over a shard, less those that died with their node.
+
+        Ray tells of a node's death late: one that is not known yet counts until it is, and where the count would
+        end the build, it is waited for.
+        """
+        end = time.monotonic() + NODE_SECONDS
+        while True:
+            alive = self._alive()
+            tries = sum(nodes <= alive for nodes in self._deaths[number])
+            if tries < TRIES or len(alive) == 1 or time.monotonic() > end:  # the one node is where this runs
+                return tries
+            time.sleep(WAIT_SECONDS)
+
+    def _alive(self) -> frozenset[str]:
+        return frozenset(node["NodeID"] for node in self._ray.nodes() if node["Alive"])
+
+    def _watch_room(self) -> None:
+        """Tell once of workers that do not start: the cluster may have no room for them.
+
+        Raises:
+            InputError: none runs, and the cluster will never have room.
+        """
+        waited = time.monotonic() - self._placing
         waiting = sum(not worker.runs for worker in self._workers)
-        if waiting:
-            free = self._ray.available_resources()
-            room = f"{free.get('CPU', 0):g} CPU and {free.get('GPU', 0):g} GPU are free"
-            wish = f"1 CPU and {self._gpus:g} GPU"
-            self._report(Notice(f"{waiting} of {len(self._workers)} workers wait for room: each takes {wish}, {room}"))
+        if waiting == len(self._workers) and waited > self._patience and (lack := self._lack()):
+            raise InputError(lack)
+        if waiting and waited > PLACE_SECONDS and not self._told:
+            self._told = True
+            free = _amounts(self._ray.available_resources())
+            wait = f"{waiting} of {len(self._workers)} workers wait for room"
+            self._report(Notice(f"{wait}: each takes {_amounts(self._takes)}, {free} are free"))
+
+    def _lack(self) -> str | None:
+        """Return what is wrong where no node has what a worker takes, even when nothing else runs there."""
+        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        if any(all(node.get(name, 0) >= amount for name, amount in self._takes.items()) for node in nodes):
+            return None
+        most = max(nodes, key=lambda node: (node.get("GPU", 0), node.get("CPU", 0)), default={})
+        return (
+            f"no node has room for a worker, which takes {_amounts(self._takes)}: the largest has {_amounts(most)}; "
+            "lower --gpus-per-worker, or name another cluster with --address"
+        )
+
+
+def _amounts(resources: Mapping[str, float]) -> str:
+    return f"{resources.get('CPU', 0):g} CPU and {resources.get('GPU', 0):g} GPU"

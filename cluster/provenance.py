@@ -1,6 +1,7 @@
 """Where a store came from, and whether a plan is the one that a store was built by."""
 
 import json
+import shlex
 import sys
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -13,11 +14,22 @@ from kotovec import __version__
 from kotovec.cluster.plan import ENVIRONMENT, Plan
 from kotovec.errors import SettingsDifferError
 
-_SAID = {"weights": "the model's weights differ", "tokens": "the list of tokens differs"}
+_SAID = {
+    "weights": "the model's weights differ",
+    "config": "the model's config.json differs",
+    "tokenizer": "the model's tokenizer files differ",
+    "tokens": "the list of tokens differs",
+}
 
 
-def provenance(plan: Plan, started: datetime) -> dict[str, Any]:
-    """Return the attributes of `vectors.h5` that say where it came from."""
+def provenance(plan: Plan, started: datetime, tokenizer_files: dict[str, str]) -> dict[str, Any]:
+    """Return the attributes of `vectors.h5` that say where it came from.
+
+    Args:
+        plan: of the build.
+        started: when its last run began.
+        tokenizer_files: SHA-256 of each file of the store's tokenizer, by its path.
+    """
     source = plan.source
     return {
         "model": source.name,
@@ -25,6 +37,8 @@ def provenance(plan: Plan, started: datetime) -> dict[str, Any]:
         "revision": source.revision or "",
         "weights_sha256": plan.settings["weights"],
         "tokens_sha256": plan.settings["tokens"],
+        "tokenizer_sha256": plan.settings["tokenizer"],
+        "tokenizer_files": json.dumps(tokenizer_files, sort_keys=True),
         "template_prefix": np.asarray(plan.spec.template.prefix, dtype=np.int64),
         "template_suffix": np.asarray(plan.spec.template.suffix, dtype=np.int64),
         "dtype": plan.spec.dtype,
@@ -34,6 +48,7 @@ def provenance(plan: Plan, started: datetime) -> dict[str, Any]:
         "rows_without_token": plan.rows_without_token,
         "tokens_without_row": plan.tokens_without_row,
         "token_filter": plan.settings["token-filter"],
+        "tokens_filtered_out": sum(plan.counts.values()) - len(plan.tokens),
         "notices": "\n".join(plan.notices),
         "settings": json.dumps(plan.settings, sort_keys=True),
         "versions": json.dumps(
@@ -43,7 +58,7 @@ def provenance(plan: Plan, started: datetime) -> dict[str, Any]:
                 **{name: version(name) for name in ("torch", "transformers", "tokenizers", "ray", "h5py", "numpy")},
             }
         ),
-        "command": " ".join(sys.argv),
+        "command": shlex.join(sys.argv),
         "started": started.isoformat(timespec="seconds"),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }

@@ -1,33 +1,82 @@
-"""What this machine may use: cores and memory, container limits included."""
+"""What this machine may use: cores and memory, container limits included.
+
+A container's limits are those of the process's control group and of every group above it, in version 2
+(https://docs.kernel.org/admin-guide/cgroup-v2.html) or version 1 (…/cgroup-v1/memory.html) of the interface.
+Where there is none, as on macOS, the machine's own numbers hold.
+"""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 
-_CGROUP = Path("/sys/fs/cgroup")
+_GROUPS = Path("/proc/self/cgroup")
+_ROOT = Path("/sys/fs/cgroup")
 
 
 def cores() -> int:
     """Return how many cores this process may use (affinity and cgroup quota, rounded down, at least 1)."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota, _, period = _read("cpu.max").partition(" ")
-    if quota.isdigit() and period.isdigit():
-        allowed = min(allowed, int(quota) // int(period))
+    for folder in _folders(""):
+        quota, _, period = _read(folder / "cpu.max").partition(" ")
+        allowed = _least_cores(allowed, quota, period)
+    for folder in _folders("cpu"):
+        quota, period = _read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us")
+        allowed = _least_cores(allowed, quota, period)
     return max(1, allowed)
 
 
 def available_memory() -> int:
-    """Return how many bytes this process may still use."""
+    """Return how many bytes this process may still use; the page cache, which gives way, counts as free."""
     available = int(psutil.virtual_memory().available)
-    limit, used = _read("memory.max"), _read("memory.current")
-    if limit.isdigit() and used.isdigit():
-        available = min(available, int(limit) - int(used))
+    for folder in _folders(""):
+        limit, used = _read(folder / "memory.max"), _read(folder / "memory.current")
+        available = _least_memory(available, limit, used, _cached(folder, "inactive_file"))
+    for folder in _folders("memory"):
+        limit, used = _read(folder / "memory.limit_in_bytes"), _read(folder / "memory.usage_in_bytes")
+        available = _least_memory(available, limit, used, _cached(folder, "total_inactive_file"))
     return max(0, available)
 
 
-def _read(name: str) -> str:
+def _folders(controller: str) -> Iterator[Path]:
+    """Give the folder of this process's group and those above it; version 1 has a tree for every controller.
+
+    Inside a container the path may be that of the host, and the container's own group the root of the tree:
+    what does not exist reads as no limit.
+    """
+    root = _ROOT / controller
+    yield root
+    for line in _read(_GROUPS).splitlines():
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if controller in controllers.split(","):
+            for part in path.split("/"):
+                if part not in ("", ".."):
+                    root /= part
+                    yield root
+
+
+def _least_cores(allowed: int, quota: str, period: str) -> int:
+    if quota.isdigit() and period.isdigit() and int(period):
+        return min(allowed, int(quota) // int(period))
+    return allowed  # "max", or -1 in version 1
+
+
+def _least_memory(available: int, limit: str, used: str, cached: int) -> int:
+    if limit.isdigit() and used.isdigit():
+        return min(available, int(limit) - max(0, int(used) - cached))
+    return available
+
+
+def _cached(folder: Path, name: str) -> int:
+    """Return the bytes of files that were read once and can be dropped, as `kubectl top` reckons."""
+    values = dict(line.split() for line in _read(folder / "memory.stat").splitlines())
+    return int(values.get(name, 0))
+
+
+def _read(path: Path) -> str:
     try:
-        return (_CGROUP / name).read_text(encoding="ascii").strip()
+        return path.read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
         return ""

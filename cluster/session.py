@@ -16,6 +16,7 @@ from typing import Any
 
 import psutil
 
+import kotovec
 from kotovec.errors import InputError, WorkerError
 
 KNOCK_SECONDS = 5.0
@@ -45,7 +46,7 @@ def session(address: str | None, cpus: int, object_store_bytes: int) -> Iterator
     if _running():
         yield
     elif address is None:
-        with _environment(_PRIVATE | _QUIET), _private_authentication(), _temporary_folder() as folder:
+        with _environment(_PRIVATE | _QUIET | _import_path()), _private_authentication(), _temporary_folder() as folder:
             import ray
 
             options = {
@@ -55,13 +56,21 @@ def session(address: str | None, cpus: int, object_store_bytes: int) -> Iterator
                 "include_dashboard": False,
                 "_temp_dir": str(folder),
             }
-            yield from _hold(ray, options, WorkerError("a local Ray does not start"))
+            yield from _hold(ray, options, WorkerError("a local Ray does not start"), folder)
     else:
         _check_reachable(address)
         with _environment(_QUIET):
             import ray
 
-            yield from _hold(ray, {"address": address}, InputError(f"no Ray cluster answers at {address!r}"))
+            yield from _hold(ray, {"address": address}, InputError(f"no Ray cluster answers at {address!r}"), Path())
+
+
+def _import_path() -> dict[str, str]:
+    """Return what lets workers find kotovec where it is not installed: the checkout, if it is one that runs."""
+    if len(kotovec.__path__) == 1:
+        return {}
+    checkout = str(Path(kotovec.__file__).resolve().parents[1])
+    return {"PYTHONPATH": os.pathsep.join(filter(None, (checkout, os.environ.get("PYTHONPATH"))))}
 
 
 def _check_reachable(address: str) -> None:
@@ -85,9 +94,14 @@ def _running() -> bool:
     return ray is not None and bool(ray.is_initialized())
 
 
-def _hold(ray: Any, options: dict[str, Any], failure: Exception) -> Iterator[None]:
+def _hold(ray: Any, options: dict[str, Any], failure: Exception, place: Path) -> Iterator[None]:
+    """Hold a session that starts in `place`.
+
+    Ray puts the working directory in front of its workers' sys.path: a `random.py` there, or in the folder of a
+    downloaded model, would be run by every worker. Nothing lies in the session's own folder.
+    """
     try:
-        with _own_sigterm():
+        with _own_sigterm(), contextlib.chdir(place):
             try:
                 ray.init(**options, log_to_driver=False, logging_level="ERROR")
             except (ConnectionError, RuntimeError, ValueError, TimeoutError, OSError) as error:

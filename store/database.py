@@ -18,6 +18,7 @@ from kotovec.store.expression import Term, parse, render
 from kotovec.store.nearest import Candidates, Choice, Matrix, Metric, nearest
 from kotovec.store.terms import Lookup, ResolvedTerm
 from kotovec.store.tokenizer import FOLDER as TOKENIZER_FOLDER
+from kotovec.store.tokenizer import checksums
 from kotovec.store.tokens import Kind, Tokens
 from kotovec.store.vectors import FILE, SPACES, Block, Vectors
 
@@ -71,6 +72,10 @@ class Store:
         return self.vectors.tokens
 
     @property
+    def _token_filter(self) -> str:
+        return str(self.vectors.attributes.get("token_filter", ""))
+
+    @property
     def layers(self) -> tuple[int, ...]:
         """The layers of `isolated` in the store; 0 is the embeddings' output."""
         return self.vectors.layers
@@ -78,7 +83,7 @@ class Store:
     @cached_property
     def lookup(self) -> Lookup:
         """Finds terms among the tokens."""
-        return Lookup(self.tokens, self.path / TOKENIZER_FOLDER)
+        return Lookup(self.tokens, self.path / TOKENIZER_FOLDER, self.vectors.tokenizer_files(), self._token_filter)
 
     def array(self, space: str, layer: int = -1) -> Block:
         """Return the vectors of a space: (V, D) float32 (`isolated` may be float16), a read-only memmap.
@@ -211,8 +216,8 @@ class Store:
     def info(self) -> dict[str, Any]:
         """Return what is in the store and where it came from, as JSON-ready data."""
         attributes = dict(self.vectors.attributes)
-        for name in ("settings", "versions"):
-            attributes[name] = json.loads(attributes[name])
+        for name in ("settings", "versions", "tokenizer_files"):
+            attributes[name] = json.loads(attributes.get(name, "{}"))
         return {
             "path": str(self.path),
             "tokens": len(self.tokens),
@@ -241,7 +246,11 @@ class Store:
 
     def verify(self) -> list[str]:
         """Recompute every checksum; return the names of what is damaged."""
-        return self.vectors.verify() + indexes.verify(self.path / indexes.FOLDER, self.vectors)
+        tokenizer = self.vectors.tokenizer_files()
+        there = checksums(self.path / TOKENIZER_FOLDER)
+        names = sorted(name for name in {*tokenizer, *there} if tokenizer and tokenizer.get(name) != there.get(name))
+        damaged = [f"{TOKENIZER_FOLDER}/{name} (build it again with --overwrite)" for name in names]
+        return self.vectors.verify() + damaged + indexes.verify(self.path / indexes.FOLDER, self.vectors)
 
     def _check(self, metric: str, k: int, unit_terms: bool) -> Metric:
         if metric not in list(Metric):

@@ -210,19 +210,23 @@ def search_index(index: Any) -> Candidates:
 
 
 @contextlib.contextmanager
-def _threads_for(queries: npt.NDArray[np.float32]) -> Iterator[None]:
-    """Search a lone query on one thread.
-
-    faiss deals out whole queries, so more threads do nothing but wake up and wait: 8 ms then become up to 40.
-    """
+def single_thread() -> Iterator[None]:
+    """Let faiss (and torch, where it is in this process: they share OpenMP) work on one thread for the block."""
     faiss = import_faiss()
     threads = faiss.omp_get_max_threads()
-    if len(queries) == 1:
-        faiss.omp_set_num_threads(1)
+    faiss.omp_set_num_threads(1)
     try:
         yield
     finally:
         faiss.omp_set_num_threads(threads)
+
+
+def _threads_for(queries: npt.NDArray[np.float32]) -> contextlib.AbstractContextManager[None]:
+    """Search a lone query on one thread.
+
+    faiss deals out whole queries, so more threads do nothing but wake up and wait: 8 ms then become up to 40.
+    """
+    return single_thread() if len(queries) == 1 else contextlib.nullcontext()
 
 
 def search_gpu(index: Any, on_cpu: Candidates) -> Candidates:
@@ -241,15 +245,19 @@ def search_vectors(matrix: Matrix, metric: Metric) -> Candidates:
     kind = faiss.METRIC_L2 if metric is Metric.L2 else faiss.METRIC_INNER_PRODUCT
 
     def candidates(queries: npt.NDArray[np.float32], count: int) -> tuple[npt.NDArray[np.float32], Rows]:
-        scores, rows = [], []
+        scores = np.empty((len(queries), 0), dtype=np.float32)
+        rows = np.empty((len(queries), 0), dtype=np.int64)
         for start, block in _blocks(matrix, metric):
             with _threads_for(queries):
                 block_scores, block_rows = faiss.knn(queries, block, min(count, len(block)), metric=kind)
-            scores.append(block_scores)
-            rows.append(block_rows + start)
-        all_scores, all_rows = np.concatenate(scores, axis=1), np.concatenate(rows, axis=1)
-        order = np.argsort(all_scores if metric is Metric.L2 else -all_scores, axis=1, kind="stable")[:, :count]
-        return np.take_along_axis(all_scores, order, axis=1), np.take_along_axis(all_rows, order, axis=1)
+            if start == 0:
+                scores, rows = block_scores, block_rows
+                continue
+            # Merged block by block: all blocks' candidates at once would be as many times more memory.
+            scores, rows = np.hstack([scores, block_scores]), np.hstack([rows, block_rows + start])
+            order = np.argsort(scores if metric is Metric.L2 else -scores, axis=1, kind="stable")[:, :count]
+            scores, rows = np.take_along_axis(scores, order, axis=1), np.take_along_axis(rows, order, axis=1)
+        return scores, rows
 
     return candidates
 

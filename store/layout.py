@@ -55,6 +55,11 @@ class Layout:
         return self.folder.with_name(f".{self.folder.name}.rebuild")
 
     @property
+    def _aside(self) -> Path:
+        """Where a swap in two steps puts the old store for a moment."""
+        return self.folder.with_name(f".{self.folder.name}.old")
+
+    @property
     def lock(self) -> Path:
         """The lock of a build: beside the store, as the store may be swapped under it."""
         return self.folder.with_name(f".{self.folder.name}.lock")
@@ -70,9 +75,11 @@ class Layout:
         return settings
 
     def begin(self, settings: dict[str, Any]) -> None:
-        """Make the folders and write the plan."""
+        """Make the folders and write the plan, so that a power cut leaves them or nothing."""
         self.shards.mkdir(parents=True, exist_ok=True)
         write_text(self.plan, json.dumps(settings, indent=1) + "\n")
+        sync(self.folder)
+        sync(self.folder.absolute().parent)
 
     def clear(self) -> None:
         """Delete what an unfinished build left."""
@@ -90,11 +97,15 @@ class Layout:
         if self.shards.is_dir():
             shutil.rmtree(self.shards)
 
-    def delete_replaced(self) -> None:
-        """Delete a store that was swapped out by a process that was killed then: it has no plan beside it."""
-        old = Layout(self.rebuild)
-        if self.vectors.is_file() and old.folder.is_dir() and not old.plan.is_file():
-            shutil.rmtree(old.folder)
+    def recover(self) -> None:
+        """End a swap in which a process was killed, and delete the store that was swapped out: it has no plan."""
+        new = Layout(self.rebuild)
+        if self._aside.is_dir():
+            if not self.folder.exists():
+                (new.folder if new.vectors.is_file() else self._aside).rename(self.folder)
+            shutil.rmtree(self._aside, ignore_errors=True)
+        if self.vectors.is_file() and new.folder.is_dir() and not new.plan.is_file():
+            shutil.rmtree(new.folder)
 
     def tidy(self) -> None:
         """After a build that failed: delete what is of no use to the next one, the folder itself if empty."""
@@ -112,12 +123,14 @@ class Layout:
         Raises:
             StoreError: a file, a folder of other things, or not writable.
         """
+        if not self.folder.name:
+            raise StoreError(f"{self.folder} cannot be a store: name another place with --store")
         if self.folder.exists() and not self.folder.is_dir():
             raise StoreError(f"{self.folder} is a file: name another place with --store")
         if self.folder.is_dir():
             ours = {self.vectors.name, self.tokenizer.name, self.indexes.name, self.shards.name, "maps"}
-            strange = sorted(path.name for path in self.folder.iterdir() if path.name.lstrip(".") not in ours)
-            strange = [name for name in strange if not name.endswith(".part")]
+            names = (path.name for path in self.folder.iterdir() if not path.name.startswith("."))  # .DS_Store, parts
+            strange = sorted(set(names) - ours)
             if strange:
                 raise StoreError(
                     f"{self.folder} is not a store: it holds {strange[0]}; name another place with --store"
@@ -132,15 +145,16 @@ class Layout:
     def swap(self, new: "Layout") -> None:
         """Put a finished new store in the place of this one, and delete the old one.
 
-        Where the kernel can exchange two names (Linux), there is no moment without a store.
+        Where the kernel can exchange two names (Linux), there is no moment without a store; elsewhere `recover`
+        ends what a kill between the two renames leaves.
         """
+        replaced = new.folder
         if not _exchange(self.folder, new.folder):
-            aside = self.folder.with_name(f".{self.folder.name}.old")
-            self.folder.rename(aside)
+            replaced = self._aside
+            self.folder.rename(replaced)
             new.folder.rename(self.folder)
-            aside.rename(new.folder)
         sync(self.folder.absolute().parent)
-        shutil.rmtree(new.folder, ignore_errors=True)
+        shutil.rmtree(replaced, ignore_errors=True)
 
     def size(self) -> int:
         """Return the bytes of all files."""

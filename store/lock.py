@@ -27,7 +27,7 @@ def locked(layout: Layout) -> Iterator[None]:
     except filelock.Timeout as error:
         raise StoreBusyError(f"{layout.folder} is being built by another process: wait for it, or stop it") from error
     except OSError as error:
-        raise StoreError(f"{layout.lock} cannot be locked: {error.strerror}") from error
+        raise StoreError(f"the store cannot be made in {parent}: {error.strerror}") from error
     try:
         yield
     finally:

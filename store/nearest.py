@@ -1,8 +1,11 @@
 """The exact nearest rows: candidates by faiss in float32, decided in float64, with a proof that none is missing.
 
-A bound on the float32 error proves that no row outside the candidates belongs to the answer; where it cannot, more
-candidates are fetched. Scores: `l2` is the squared distance, as faiss reports it, smaller is nearer; for `cosine` and
-`ip` (inner product) larger is nearer. A zero row has cosine 0. Equal scores are ordered by token id.
+A bound on the float32 error proves that no row outside the candidates belongs to the answer. Where it does not, more
+candidates are fetched if that can help; else all rows are scanned in float64, for all such queries together. (Vectors
+that share one huge component, as those of GPT-2's layers, are all as good as equal in float32.)
+
+Scores: `l2` is the squared distance, as faiss reports it, smaller is nearer; for `cosine` and `ip` (inner product)
+larger is nearer. A zero row has cosine 0. Equal scores are ordered by token id.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,10 +18,13 @@ import numpy.typing as npt
 
 SLACK = 16  # candidates beyond k: with 8, one in ten queries had to ask again; with 16, one in fifty
 GROWTH = 4  # how many times more candidates the next round asks for
-SCAN_BLOCK = 4096  # rows that a full float64 scan converts at a time: 25 MB at 768 dimensions
-UNIT_ROUNDOFF = 2.0**-24  # of float32
+MOST_CANDIDATES = 2**20  # in one call, over all its queries: 12 MB of scores and rows, and some 60 MB to merge them
+SCAN_BLOCK = 4096  # rows that a float64 scan converts at a time: 25 MB at 768 dimensions
+SCAN_QUERIES = 256  # that share a scan: their products with a block are 8 MB; with more, converting is no longer felt
+SINGLE, DOUBLE = 2.0**-24, 2.0**-53  # the unit roundoffs of float32 and float64
 SMALLEST = 2.0**-126  # of the normal float32: what is below may count as zero
 LARGEST = 2.0**127  # half of what float32 can hold
+TAME = 1e100  # longer queries, or shorter ones than its inverse, might leave the range of float64
 
 Rows = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float64]
@@ -36,7 +42,7 @@ class Metric(StrEnum):
 
 @dataclass(frozen=True)
 class Matrix:
-    """What is searched: vectors (V, D) as stored, and their norms (V,) float64."""
+    """What is searched: vectors (V, D) as stored, float32 or float16, and their norms (V,) float64."""
 
     vectors: npt.NDArray[np.floating[Any]]
     norms: npt.NDArray[np.float64]
@@ -49,10 +55,10 @@ class Choice:
     skip: Sequence[Rows]
     keep: npt.NDArray[np.bool_] | None = None
 
-    def allowed(self, query: int, rows: Rows) -> Rows:
-        """Return those of the rows that may answer a query."""
-        rows = rows[(rows >= 0) & ~np.isin(rows, self.skip[query])]
-        return rows if self.keep is None else rows[self.keep[rows]]
+    def allows(self, query: int, rows: Rows) -> npt.NDArray[np.bool_]:
+        """Tell of each of the rows whether it may answer a query."""
+        allowed = (rows >= 0) & ~np.isin(rows, self.skip[query])
+        return allowed if self.keep is None else allowed & self.keep[rows]
 
 
 def nearest(
@@ -77,71 +83,135 @@ def nearest(
     count = min(total, int((k + longest + SLACK) / share) + 1)
     answers: dict[int, tuple[Rows, Scores]] = {}
     waiting = list(range(len(queries)))
+    hopeless: list[int] = []
     while waiting and (count <= total // GROWTH or not exact):
-        block = queries[waiting]
-        if metric is Metric.COSINE:
-            block = block / np.linalg.norm(block, axis=1, keepdims=True)
-        with np.errstate(over="ignore"):  # such a query proves nothing, and is answered in float64
-            scores, rows = candidates(block.astype(np.float32), count)
         unsure = []
-        for place, query in enumerate(waiting):
-            answer = _rescored(matrix, queries[query], k, metric, choice.allowed(query, rows[place]))
-            error = _float32_error(metric, queries[query], longest_row)
-            if not exact or _is_proven(metric, k, answer[1], float(scores[place, -1]), error):
-                answers[query] = answer
-            else:
-                unsure.append(query)
+        for part in _parts(waiting, max(1, MOST_CANDIDATES // count)):
+            found, found_rows = candidates(_in_float32(queries[part], metric), count)
+            for query, last, rows in zip(part, found[:, -1].tolist(), found_rows, strict=True):
+                answer = _rescored(matrix, queries[query], k, metric, rows[choice.allows(query, rows)])
+                error = _float32_error(metric, queries[query], longest_row)
+                proven, promising = _outlook(metric, k, answer[1], last, error)
+                if proven or not exact:
+                    answers[query] = answer
+                else:
+                    (unsure if promising else hopeless).append(query)
         waiting, count = unsure, count * GROWTH
-    for query in waiting:
-        answers[query] = _rescored(
-            matrix, queries[query], k, metric, choice.allowed(query, np.arange(total, dtype=np.int64))
-        )
+    for part in _parts(waiting + hopeless, SCAN_QUERIES):
+        answers.update(zip(part, _scan(matrix, queries, k, metric, choice, part), strict=True))
     return [answers[query] for query in range(len(queries))]
 
 
-def score(matrix: Matrix, query: npt.NDArray[np.float64], metric: Metric, rows: Rows) -> npt.NDArray[np.float64]:
-    """Return the float64 scores of some rows, (len(rows),).
+def score(matrix: Matrix, query: npt.NDArray[np.float64], metric: Metric, rows: Rows) -> Scores:
+    """Return the float64 scores of some rows, (len(rows),)."""
+    parts = (rows[start : start + SCAN_BLOCK] for start in range(0, len(rows), SCAN_BLOCK))
+    scores = [_exact(matrix.vectors[part].astype(np.float64), matrix.norms[part], query, metric) for part in parts]
+    return np.concatenate([np.empty(0), *scores])
 
-    Sums run along each row, so that equal rows get equal scores to the last bit (a matrix product's kernels
-    do not promise that).
+
+def _exact(
+    vectors: npt.NDArray[np.float64], norms: npt.NDArray[np.float64], query: npt.NDArray[np.float64], metric: Metric
+) -> Scores:
+    """Return the scores of rows in float64.
+
+    Sums run along each row, so that equal rows get equal scores to the last bit, whatever rows are beside them
+    (a matrix product's kernels do not promise that).
     """
-    return np.concatenate([np.empty(0), *_block_scores(matrix, query, metric, rows)])
+    if metric is Metric.L2:
+        return np.asarray(((vectors - query) ** 2).sum(axis=1))
+    products = (vectors * query).sum(axis=1)
+    return _cosines(products, norms, query) if metric is Metric.COSINE else products
 
 
-def _block_scores(
-    matrix: Matrix, query: npt.NDArray[np.float64], metric: Metric, rows: Rows
-) -> Iterator[npt.NDArray[np.float64]]:
-    length = float(np.linalg.norm(query))
-    for start in range(0, len(rows), SCAN_BLOCK):
-        chosen = rows[start : start + SCAN_BLOCK]
-        vectors = matrix.vectors[chosen].astype(np.float64)
-        if metric is Metric.L2:
-            yield ((vectors - query) ** 2).sum(axis=1)
-            continue
-        products = (vectors * query).sum(axis=1)
-        if metric is Metric.COSINE:
-            lengths = matrix.norms[chosen] * length
-            products = np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
-        yield products
+def _cosines(products: Scores, norms: npt.NDArray[np.float64], query: npt.NDArray[np.float64]) -> Scores:
+    lengths = norms * float(np.linalg.norm(query))
+    return np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
 
 
 def _rescored(
     matrix: Matrix, query: npt.NDArray[np.float64], k: int, metric: Metric, rows: Rows
 ) -> tuple[Rows, Scores]:
-    scores = score(matrix, query, metric, rows)
+    return _best(rows, score(matrix, query, metric, rows), k, metric)
+
+
+def _best(rows: Rows, scores: Scores, k: int, metric: Metric) -> tuple[Rows, Scores]:
     order = np.lexsort((rows, scores if metric is Metric.L2 else -scores))[:k]
     return rows[order], scores[order]
 
 
-def _is_proven(metric: Metric, k: int, scores: Scores, last: float, error: float) -> bool:
-    """Tell whether every row outside the candidates is worse than the k-th answer.
+def _parts(queries: list[int], most: int) -> Iterator[list[int]]:
+    return (queries[start : start + most] for start in range(0, len(queries), most))
+
+
+def _in_float32(queries: npt.NDArray[np.float64], metric: Metric) -> npt.NDArray[np.float32]:
+    if metric is Metric.COSINE:
+        queries = queries / np.linalg.norm(queries, axis=1, keepdims=True)
+    with np.errstate(over="ignore"):  # such a query proves nothing, and is answered in float64
+        return queries.astype(np.float32)
+
+
+def _outlook(metric: Metric, k: int, scores: Scores, last: float, error: float) -> tuple[bool, bool]:
+    """Tell whether every row outside the candidates is worse than the k-th answer, and if not, if more may prove it.
 
     `last` is the worst float32 score among the candidates: no row outside has a better one, nor a true score
-    that is better by more than `error`.
+    that is better by more than `error`. More candidates will not do where their scores lie far closer together
+    than that.
     """
     if len(scores) < k:
-        return False
-    return float(scores[-1]) < last - error if metric is Metric.L2 else float(scores[-1]) > last + error
+        return False, np.isfinite(error)
+    margin = last - float(scores[-1]) if metric is Metric.L2 else float(scores[-1]) - last
+    return margin > error, margin * GROWTH > error
+
+
+def _scan(
+    matrix: Matrix, queries: npt.NDArray[np.float64], k: int, metric: Metric, choice: Choice, chosen: list[int]
+) -> list[tuple[Rows, Scores]]:
+    """Return the answers to the chosen queries out of all rows, a block at a time for all of them.
+
+    A float64 product tells which rows of a block may still be among the best k; only those are summed exactly.
+    """
+    best = [(np.empty(0, dtype=np.int64), np.empty(0)) for _ in chosen]
+    for start in range(0, len(matrix.vectors), SCAN_BLOCK):
+        rows = np.arange(start, min(start + SCAN_BLOCK, len(matrix.vectors)))
+        vectors, norms = matrix.vectors[start : start + SCAN_BLOCK], matrix.norms[start : start + SCAN_BLOCK]
+        if choice.keep is not None:
+            rows, vectors, norms = (every[choice.keep[rows]] for every in (rows, vectors, norms))
+        vectors = vectors.astype(np.float64)
+        products = queries[chosen] @ vectors.T
+        for place, query in enumerate(chosen):
+            low, high = _range(products[place], norms, queries[query], metric)
+            known_rows, known = best[place]
+            worst = np.inf if len(known) < k else (known[-1] if metric is Metric.L2 else -known[-1])
+            near = np.flatnonzero(~(low > worst))  # so written, NaN counts as near
+            near = near[choice.allows(query, rows[near])]
+            if len(near) > k:
+                near = near[~(low[near] > np.partition(high[near], k - 1)[k - 1])]
+            if len(near) > 0:
+                scores = _exact(vectors[near], norms[near], queries[query], metric)
+                both = np.concatenate([known_rows, rows[near]]), np.concatenate([known, scores])
+                best[place] = _best(*both, k, metric)
+    return best
+
+
+def _range(
+    products: Scores, norms: npt.NDArray[np.float64], query: npt.NDArray[np.float64], metric: Metric
+) -> tuple[Scores, Scores]:
+    """Return between what bounds the exact scores of rows lie, given their products with the query in float64.
+
+    Of `cosine` and `ip` the negative, so that smaller is nearer. Twice the bound of `_float32_error` in float64,
+    as both the product and the exact sums may err; a query that is no longer `TAME` bounds nothing.
+    """
+    gamma = 2 * (len(query) + 16) * DOUBLE
+    length = float(np.linalg.norm(query))
+    if not 1 / TAME < length < TAME:
+        return np.full_like(products, -np.inf), np.full_like(products, np.inf)
+    if metric is Metric.L2:
+        middle, error = norms**2 + length**2 - 2 * products, gamma * (norms + length) ** 2
+    elif metric is Metric.IP:
+        middle, error = -products, gamma * norms * length
+    else:
+        middle, error = -_cosines(products, norms, query), np.full_like(products, gamma)
+    return middle - error, middle + error
 
 
 def _float32_error(metric: Metric, query: npt.NDArray[np.float64], longest: float) -> float:
@@ -154,7 +224,7 @@ def _float32_error(metric: Metric, query: npt.NDArray[np.float64], longest: floa
     component of the query, may lose what is below the normal numbers. Twice all that is returned.
     """
     dimensions = len(query)
-    gamma = (dimensions + 16) * UNIT_ROUNDOFF
+    gamma = (dimensions + 16) * SINGLE
     length = float(np.linalg.norm(query))
     if metric is Metric.COSINE:
         length = longest = 1.0

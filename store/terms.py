@@ -4,12 +4,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from kotovec.errors import NotStoredError, StoreError, UnknownTokenError
+from kotovec.errors import DamagedError, NotStoredError, StoreError, UnknownTokenError
 from kotovec.store.expression import Term
-from kotovec.store.tokenizer import Tokenize, load_tokenizer
-from kotovec.store.tokens import Marking, Tokens, spelled, word_initial
+from kotovec.store.tokenizer import Tokenize, checksums, load_tokenizer
+from kotovec.store.tokens import KINDS, Marking, Tokens, spelled, word_initial
 
-UNKNOWN = ("[UNK]", "<unk>", "<|endoftext|>")  # what a tokenizer gives for what it cannot spell
 NEAREST = 5  # tokens that an error about an unknown one suggests
 
 
@@ -35,12 +34,21 @@ class ResolvedTerm:
 class Lookup:
     """Finds terms in a vocabulary; loads the tokenizer when a term is not in it."""
 
-    def __init__(self, tokens: Tokens, folder: Path) -> None:
-        self.tokens, self.folder = tokens, folder
+    def __init__(
+        self, tokens: Tokens, folder: Path, files: dict[str, str] | None = None, token_filter: str = ""
+    ) -> None:
+        self.tokens, self.folder, self.files = tokens, folder, files
+        self.token_filter = "" if set(token_filter.split(",")) == set(KINDS) else token_filter
 
     @cached_property
     def tokenize(self) -> Tokenize:
-        """The store's copy of the tokenizer."""
+        """The store's copy of the tokenizer.
+
+        Raises:
+            DamagedError: its files are not those that the build wrote: damaged, or swapped with the store.
+        """
+        if self.files and checksums(self.folder) != self.files:
+            raise DamagedError(f"{self.folder} does not match the vectors: open the store again, or build it anew")
         return load_tokenizer(self.folder)
 
     def known(self, text: str) -> bool:
@@ -65,7 +73,7 @@ class Lookup:
             return self._found(term, row)
         bare, initial = self._bare(term.text), self._initial(term.text)
         if bare is not None:
-            return self._found(term, bare, self._note_on_forms(term.text, initial))
+            return self._found(term, bare, self._note_on_forms(term.text, bare, initial))
         if initial is not None:
             surface = self.tokens.surfaces[initial]
             return self._found(
@@ -77,7 +85,7 @@ class Lookup:
         if self.tokens.marking is Marking.BYTELEVEL:
             # ▁king is how the table shows Ġking. The readable form comes first: é is spelled Ã©, and as a
             # spelling é is one byte of something else.
-            word = f" {text[1:]}" if text.startswith("▁") else text
+            word = f" {text[1:]}" if text.startswith(("▁", "Ġ")) else text
             row = self.tokens.texts.find(spelled(word, self.tokens.marking))
             if row is not None:
                 return row
@@ -89,7 +97,10 @@ class Lookup:
         form = word_initial(text, self.tokens.marking)
         return None if form is None else self.tokens.texts.find(form)
 
-    def _note_on_forms(self, text: str, initial: int | None) -> str | None:
+    def _note_on_forms(self, text: str, bare: int, initial: int | None) -> str | None:
+        surface = self.tokens.surfaces[bare]
+        if self.tokens.marking is Marking.BYTELEVEL and surface not in (text, f"▁{text[1:]}"):
+            return f"{text} is taken as the vocabulary's spelling of {surface}"
         if initial is None:
             return None
         other = self.tokens.surfaces[initial]
@@ -112,21 +123,21 @@ class Lookup:
         rows = [self.tokens.texts.find(piece) for piece in pieces]
         unknown = self.tokens.row_of_id(self.tokens.unk_id)
         if not rows or any(row is None or row == unknown for row in rows):
-            raise UnknownTokenError(self._unknown(term.text, pieces))
+            raise UnknownTokenError(self._unknown(term.text))
         found = tuple(row for row in rows if row is not None)
         surfaces = tuple(self.tokens.surfaces[row] for row in found)
         if len(found) == 1:
             note = f"{term.text} is read as {surfaces[0]}"
         else:
-            note = f"{term.text} is not one token: the mean of {' '.join(surfaces)}"
+            note = f"{term.text} is not one token: the mean of {' | '.join(surfaces)}"
         return ResolvedTerm(term.text, term.weight, found, surfaces, note)
 
-    def _unknown(self, text: str, pieces: list[str]) -> str:
-        missing = [piece for piece in pieces if self.tokens.texts.find(piece) is None]
-        if missing and missing[0] not in UNKNOWN:
-            return f"{text!r} needs the token {missing[0]!r}, which this store leaves out (--token-filter)"
+    def _unknown(self, text: str) -> str:
         nearest = self._nearest(text)
         hint = f"; the nearest tokens are {' '.join(nearest)}" if nearest else ""
+        if self.token_filter:
+            built = f"which was built with --token-filter {self.token_filter}"
+            return f"{text!r} is not in this store, {built}, nor made of its tokens{hint}"
         return f"{text!r} is not in the vocabulary, nor made of its tokens{hint}"
 
     def _nearest(self, text: str) -> list[str]:

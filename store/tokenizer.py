@@ -12,9 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from kotovec.errors import MissingDependencyError, StoreError
+from kotovec.store import checksum
 
 FOLDER = "tokenizer"
 Tokenize = Callable[[str], list[str]]
+
+
+def checksums(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of every file in a folder, by its path below it."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): checksum.of_file(path) for path in files}
 
 
 def load_tokenizer(folder: Path) -> Tokenize:

@@ -39,6 +39,10 @@ class Vectors:
         try:
             self._raw = path.open("rb")
         except (FileNotFoundError, NotADirectoryError) as error:
+            if (path.parent / "shards" / "plan.json").is_file():
+                raise StoreNotFoundError(
+                    f"{path.parent} is not finished: the same kotovec build that began it goes on"
+                ) from error
             raise StoreNotFoundError(f"{path.parent} holds no {FILE}: not a store, or not built yet") from error
         except OSError as error:
             raise StoreError(f"{path} cannot be opened: {error.strerror}") from error
@@ -110,6 +114,8 @@ class Vectors:
             raise NotStoredError(f"there is no space {space!r}: take one of {', '.join(SPACES)}")
         array = self._arrays[f"{space}{suffix}"]
         if space == "static":
+            if layer != -1:
+                raise NotStoredError(f"static has no layer {layer}: layers go with the space isolated")
             return array
         return array[self.layers.index(self.layer_number(layer))]  # type: ignore[no-any-return]
 
@@ -129,6 +135,11 @@ class Vectors:
             return bool(checksum.of_array(file[name][()] if array is None else array) == file[name].attrs["sha256"])
         except UNREADABLE:
             return False
+
+    def tokenizer_files(self) -> dict[str, str]:
+        """Return the SHA-256 of each file of the store's tokenizer, by its path; empty where none is recorded."""
+        files: dict[str, str] = json.loads(self.attributes.get("tokenizer_files", "{}"))
+        return files
 
     def settings(self) -> dict[str, Any]:
         """Return the settings of the build, as its plan wrote them."""

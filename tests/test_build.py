@@ -7,6 +7,7 @@ import subprocess
 
 import faiss
 import numpy as np
+import psutil
 import pytest
 
 from kotovec.cli import app
@@ -187,19 +188,84 @@ def test_workers_are_one_a_core_as_far_as_memory_reaches(tiny_models, monkeypatc
         count_workers(plan, Resources(workers=0))
 
 
-def test_a_container_with_less_than_the_machine_is_believed(tmp_path, monkeypatch):
-    monkeypatch.setattr(resources, "_CGROUP", tmp_path)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
-    assert resources.cores() == 8
-    (tmp_path / "cpu.max").write_text("250000 100000\n")
-    (tmp_path / "memory.max").write_text("3000000\n")
-    (tmp_path / "memory.current").write_text("1000000\n")
-    assert (resources.cores(), resources.available_memory()) == (2, 2_000_000)
-    (tmp_path / "cpu.max").write_text("50000 100000\n")
-    (tmp_path / "memory.current").write_text("4000000\n")
-    assert (resources.cores(), resources.available_memory()) == (1, 0)
-    (tmp_path / "cpu.max").write_text("max 100000\n")
-    assert resources.cores() == 8
+MACHINE = (8, 64_000_000)  # cores and bytes of the machine that the containers below are on
+NONE_V1 = 2**63 - 4096  # what version 1 of the interface says where there is no limit
+
+
+def group_v2(limit, used, cached=0):
+    files = {"memory.max": limit, "memory.current": used, "memory.stat": f"anon 5\ninactive_file {cached}\n"}
+    return {"": files}
+
+
+def group_v1(limit, used, cached=0):
+    files = {"limit_in_bytes": limit, "usage_in_bytes": used, "stat": f"inactive_file 7\ntotal_inactive_file {cached}"}
+    return {"memory": {f"memory.{name}": value for name, value in files.items()}}
+
+
+def quota_v2(quota):
+    return {"": {"cpu.max": f"{quota} 100000"}}
+
+
+def quota_v1(quota):
+    return {"cpu": {"cpu.cfs_quota_us": quota.replace("max", "-1"), "cpu.cfs_period_us": "100000"}}
+
+
+@pytest.fixture
+def container(tmp_path, monkeypatch):
+    """Return a function that puts this process in a control group: its path, and what is in which folder."""
+    monkeypatch.setattr(resources, "_ROOT", tmp_path / "tree")
+    monkeypatch.setattr(resources, "_GROUPS", tmp_path / "cgroup")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(MACHINE[0])), raising=False)
+    memory = psutil.virtual_memory()._replace(available=MACHINE[1])
+    monkeypatch.setattr(resources.psutil, "virtual_memory", lambda: memory)
+
+    def enter(path, *groups):
+        lines = f"4:memory:{path}\n3:cpu,cpuacct:{path}\n1:name=systemd:/\n0::{path}\n"
+        (tmp_path / "cgroup").write_text(lines, encoding="utf-8")
+        for folder, *limits in groups:
+            for controller, files in [item for limit in limits for item in limit.items()]:
+                place = tmp_path / "tree" / controller / folder
+                place.mkdir(parents=True, exist_ok=True)
+                for name, value in files.items():
+                    (place / name).write_text(f"{value}\n")
+
+    return enter
+
+
+@pytest.mark.parametrize(("group", "quota"), [(group_v2, quota_v2), (group_v1, quota_v1)], ids=["v2", "v1"])
+@pytest.mark.parametrize("folder", ["", "docker/é:1"], ids=["its own root", "below the root"])
+def test_a_container_with_less_than_the_machine_is_believed(folder, group, quota, container):
+    """Seen from inside, its group is the root of the tree or lies below it."""
+    for allowed, cores in (("250000", 2), ("50000", 1), ("max", 8)):
+        container("/docker/é:1", (folder, quota(allowed)))
+        assert resources.cores() == cores
+    for limit, used, left in ((3_000_000, 1_000_000, 2_000_000), (3_000_000, 4_000_000, 0)):
+        container("/docker/é:1", (folder, group(limit, used)))
+        assert resources.available_memory() == left
+    container("/docker/é:1", (folder, group(3_000_000, 2_900_000, cached=2_500_000)))
+    assert resources.available_memory() == 2_600_000  # files that were read once give way
+
+
+@pytest.mark.parametrize(("group", "quota"), [(group_v2, quota_v2), (group_v1, quota_v1)], ids=["v2", "v1"])
+def test_the_least_limit_of_all_groups_above_a_process_holds(group, quota, container):
+    container(
+        "/pod/box",
+        ("", group(NONE_V1, 9_000_000)),
+        ("pod", group(5_000_000, 4_000_000), quota("300000")),
+        ("pod/box", group(3_000_000, 1_000_000), quota("600000")),
+        ("pod/neighbour", group(1, 1), quota("100000")),
+    )
+    assert (resources.cores(), resources.available_memory()) == (3, 1_000_000)
+
+
+def test_without_limits_the_machines_own_numbers_hold(container, tmp_path, monkeypatch):
+    assert not (tmp_path / "cgroup").exists()  # as on macOS
+    assert (resources.cores(), resources.available_memory()) == MACHINE
+    container("/../outside", ("", group_v1(NONE_V1, 1_000_000), quota_v1("max"), group_v2("max", 5), quota_v2("max")))
+    assert (resources.cores(), resources.available_memory()) == MACHINE
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert resources.cores() == 1
 
 
 def occupy_file(root):

@@ -242,7 +242,7 @@ def test_a_japanese_term_of_several_subwords_needs_no_transformers(tiny_models, 
     done = start("query", term, "-k", 1, "--store", path, prepare=REPORT)
     assert done.returncode == 0
     assert len(texts) > 2
-    assert f"the mean of {' '.join(tokenizer.tokenize(term))}" in done.stdout
+    assert f"the mean of {' | '.join(tokenizer.tokenize(term))}" in done.stdout
     modules = set(done.stderr.splitlines()[-1].split())
     assert "fugashi" in modules
     assert modules.isdisjoint(HEAVY)

@@ -60,7 +60,7 @@ def test_json_is_a_line_for_each_word_with_these_keys(capsys, store):
 
 def test_a_mean_of_subwords_is_said_unless_quiet(capsys, store):
     loud, quiet = (call(capsys, "norms", "--store", store, "kings", *more) for more in ([], ["--quiet"]))
-    assert "kings is not one token: the mean of king ##s" in loud.err
+    assert "kings is not one token: the mean of king | ##s" in loud.err
     assert quiet.err == ""
     assert quiet.out == loud.out
 
@@ -68,12 +68,14 @@ def test_a_mean_of_subwords_is_said_unless_quiet(capsys, store):
 def test_many_layers_are_neither_cut_nor_folded_where_the_output_is_no_terminal(capsys, tmp_path):
     tokens = stores.make_tokens(["king", "queen"])
     path = stores.write_store(tmp_path / "deep.kotovec", tokens, np.eye(2) * 1000, layers=range(25))
-    row = call(capsys, "norms", "--store", path, "king").out.splitlines()[3]
-    assert row.split() == ["king", "king", *["1000.0000"] * 26]
+    header, _, *rows = call(capsys, "norms", "--store", path, "king", "queen").out.splitlines()
+    assert header.split() == ["norm", "of", "king", "queen"]
+    assert [row.split()[-3:] for row in rows[1:]] == [[str(layer), "1000.0000", "1000.0000"] for layer in range(25)]
+    assert rows[0].split() == ["static", "1000.0000", "1000.0000"]
 
 
 def test_the_empty_token_is_a_token(capsys, store):
-    row = call(capsys, "norms", "--store", store, "").out.splitlines()[3]
+    row = call(capsys, "norms", "--store", store, "").out.splitlines()[2]
     assert row.split() == ['""', '""', *(f"{value:.4f}" for value in columns(""))]
 
 

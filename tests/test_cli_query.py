@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from commands import TEXTS, WORDS, call, isolated_vectors, make_metaspace_store, make_store, start, static_vectors
 
@@ -107,7 +108,7 @@ def test_tsv_is_a_header_and_full_precision_rows_with_notes_on_stderr(ask):
         for rank, (name, (row, _)) in enumerate(zip(names, best, strict=True), start=1)
     ]
     assert [float(row[4]) for row in rows] == pytest.approx([score for _, score in best], rel=1e-12)
-    assert answer.err == "note: kings is not one token: the mean of king ##s\n"
+    assert answer.err == "note: kings is not one token: the mean of king | ##s\n"
 
 
 @pytest.mark.parametrize("metric", ["l2", "cosine", "ip"])
@@ -194,7 +195,7 @@ def test_a_mistyped_option_is_an_error_and_no_expression(ask):
 
 def test_a_mean_of_subwords_is_said_and_doubly_so_in_the_isolated_space(ask):
     static, isolated = ask("kings").out, ask("kings", "--space", "isolated").out
-    assert "note: kings is not one token: the mean of king ##s\n" in static
+    assert "note: kings is not one token: the mean of king | ##s\n" in static
     assert "only approximates" not in static
     assert "note: a mean of isolated vectors only approximates the word" in isolated
     assert "note:" not in ask("king").out
@@ -272,3 +273,30 @@ def test_an_empty_file_gives_nothing(ask, tmp_path):
     path.touch()
     answer = ask("--file", path)
     assert (answer.code, answer.out, answer.err) == (0, "", "")
+
+
+@pytest.mark.parametrize("width", [80, 60, 40])
+def test_a_narrow_terminal_cuts_no_number_and_no_token(monkeypatch, ask, results, width):
+    """Side by side where there is room, else one space below the other."""
+    monkeypatch.setattr("kotovec.cli.tables.console", lambda **_: Console(width=width, highlight=False))
+    answer = ask("king - man + woman", "--space", "both", "-k", 5)
+    assert "…" not in answer.out
+    assert answer.out.count("rank") == (1 if width == 80 else 2)
+    assert all(len(line) <= width for line in answer.out.splitlines())
+    for space in ("static", "isolated"):
+        for hit in results("king - man + woman", "--space", space, "-k", 5):
+            assert str(hit["id"]) in answer.out.split()
+            assert f"{hit['score']:.4f}" in answer.out.split()
+
+
+def test_static_has_no_layers(ask):
+    answer = ask("king", "--layer", 2)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err == "error: static has no layer 2: layers go with the space isolated\n"
+
+
+def test_a_file_is_answered_in_json_alone(ask, tmp_path):
+    (tmp_path / "asked").write_text("king\n")
+    answer = ask("--file", tmp_path / "asked", "--tsv")
+    assert (answer.code, answer.out) == (2, "")
+    assert "leave --tsv away" in answer.err

@@ -123,6 +123,19 @@ def test_cuda_is_refused_where_torch_sees_no_gpu(tiny_models, monkeypatch):
     assert plan_of(tiny_models["bert"], device="auto").spec.device == "cuda"
 
 
+def test_cuda_is_planned_without_a_gpu_here_where_the_workers_run_on_a_cluster(tiny_models, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    plan = plan_of(tiny_models["bert"], device="cuda", on_cluster=True)
+    assert plan.spec.device == plan.settings["device"] == "cuda"
+    assert plan_of(tiny_models["bert"], device="auto", on_cluster=True).spec.device == "cpu"
+
+
+def test_where_the_workers_run_is_no_setting(tiny_models):
+    """A build that was begun on a cluster can be ended at home."""
+    here, there = (plan_of(tiny_models["bert"], device="cpu", on_cluster=place) for place in (False, True))
+    assert here.settings == there.settings
+
+
 def test_a_missing_faiss_is_found_before_the_model_is_looked_for(monkeypatch):
     monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(MissingDependencyError, match="faiss"):

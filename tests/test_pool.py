@@ -10,9 +10,9 @@ import pytest
 
 from kotovec.cluster import pool
 from kotovec.cluster.pool import Pool
-from kotovec.errors import ModelError, WorkerError
+from kotovec.errors import InputError, ModelError, WorkerError
 
-from rays import Fake, Listener, expected, plan_of, workers_named
+from rays import Fake, Listener, Process, expected, plan_of, workers_named
 
 
 @pytest.fixture(scope="module")
@@ -25,10 +25,10 @@ def run(monkeypatch, one_ray, plan):
     """Return a function that runs the plan's shards on a class of workers."""
     pools = []
 
-    def go(worker, workers=2, take=None):
+    def go(worker, workers=2, take=None, gpus=0.0, **options):
         monkeypatch.setattr(pool, "Encoder", worker)
         taken, listener = [], Listener()
-        pools.append(Pool(plan.spec, workers, 0.0, listener))
+        pools.append(Pool(plan.spec, workers, gpus, options.pop("listener", listener), **options))
 
         def keep(shard, encoded):
             taken.append((shard.number, encoded))
@@ -142,6 +142,131 @@ def test_workers_that_die_as_they_start_end_the_build(run, tmp_path):
     assert len(list(tmp_path.iterdir())) == 3
 
 
+def test_deaths_at_the_start_are_forgotten_once_a_worker_runs(run, plan, tmp_path):
+    """Each worker dies as it starts, the next runs and dies over a shard of its own: three of each, in turn."""
+    for name in ("born", "deaths"):
+        (tmp_path / name).mkdir()
+
+    class Frail(Fake):
+        def __init__(self, spec):
+            super().__init__(spec)
+            (tmp_path / "born" / str(os.getpid())).touch()
+            if len(list((tmp_path / "born").iterdir())) in (1, 3, 5):
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        def encode(self, number, ids, batches):
+            mark = tmp_path / "deaths" / str(number)
+            if number in (1, 3, 5) and not mark.exists():
+                mark.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            return super().encode(number, ids, batches)
+
+    taken, listener = run(Frail, 1)
+    assert_whole(taken, plan)
+    assert len(listener.notices) == 6
+
+
+def report_dead(monkeypatch, after):
+    """Make Ray report the one node of the tests dead, beside one that lives, from its `after`-th answer on."""
+    import ray
+
+    true, asked = ray.nodes, []
+
+    def nodes():
+        (node,) = true()
+        asked.append(node)
+        return [node | {"Alive": len(asked) < after}, node | {"NodeID": "another"}]
+
+    monkeypatch.setattr(ray, "nodes", nodes)
+
+
+def test_deaths_of_workers_with_their_node_are_no_tries_of_their_shard(run, plan, tmp_path, monkeypatch):
+    report_dead(monkeypatch, after=4)
+    taken, listener = run(dying(5, tmp_path, 5), 1)
+    assert_whole(taken, plan)
+    assert len(listener.notices) == 5
+
+
+def test_the_death_of_a_node_is_waited_for_before_a_build_is_given_up(run, plan, tmp_path, monkeypatch):
+    """Ray tells of it some 12 s late; the answers before the 25th are that it lives."""
+    monkeypatch.setattr(pool, "WAIT_SECONDS", 0.05)
+    report_dead(monkeypatch, after=25)
+
+    class Stillborn(Fake):
+        def __init__(self, spec):
+            super().__init__(spec)
+            (tmp_path / str(os.getpid())).touch()
+            if len(list(tmp_path.iterdir())) <= 4:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    taken, listener = run(Stillborn, 1)
+    assert_whole(taken, plan)
+    assert len(listener.notices) == 4
+
+
+# A cluster in a process of its own; three of its four nodes die under the same shard.
+LOSING_NODES = """
+import os, pathlib, sys, threading, time
+os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64, "RAY_USAGE_STATS_ENABLED": "0"}
+import numpy as np
+import ray
+from ray.cluster_utils import Cluster
+from kotovec.cluster import pool
+from kotovec.cluster.plan import cut
+
+marks = pathlib.Path(sys.argv[1])
+
+class Slow:
+    def __init__(self, spec):
+        pass
+
+    def encode(self, number, ids, batches):
+        if number == 0:
+            (marks / ray.get_runtime_context().get_node_id()).touch()
+            time.sleep(600 if len(list(marks.iterdir())) <= 3 else 0)
+        return ids
+
+def lose_nodes():
+    while len(nodes) > 1:
+        for node in [node for node in nodes if (marks / node.node_id).exists()]:
+            cluster.remove_node(node, allow_graceful=False)
+            nodes.remove(node)
+        time.sleep(0.1)
+
+cluster = Cluster(True, head_node_args={"num_cpus": 0, "include_dashboard": False, "object_store_memory": 100 << 20})
+nodes = [cluster.add_node(num_cpus=1, object_store_memory=100 << 20) for _ in range(4)]
+ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
+threading.Thread(target=lose_nodes, daemon=True).start()
+pool.Encoder, taken = Slow, []
+try:
+    take = lambda shard, ids: taken.append((shard.number, ids.tolist()))
+    pool.Pool(None, 1, 0.0, lambda event: print(event)).run(cut(8, 2), np.arange(8) * 3, take)
+    print("TAKEN", sorted(taken))
+finally:
+    ray.shutdown()
+    cluster.shutdown()
+"""
+
+
+@pytest.mark.slow
+def test_three_nodes_that_die_under_one_shard_do_not_end_the_build(tmp_path):
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    with Process(marks, cwd=tmp_path, code=LOSING_NODES) as process:
+        code, out, err = process.finish(300)
+    assert code == 0, err
+    assert out.count("a worker was lost") == 3
+    assert "TAKEN [(0, [0, 3]), (1, [6, 9]), (2, [12, 15]), (3, [18, 21])]" in out
+
+
+def test_three_deaths_on_a_node_that_lives_end_the_build_however_many_nodes_there_are(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(pool, "NODE_SECONDS", 0.5)
+    report_dead(monkeypatch, after=10**6)
+    with pytest.raises(WorkerError, match=r"shard 5 lost 3 workers"):
+        run(dying(5, tmp_path, 99))
+    assert len(list(tmp_path.iterdir())) == 3
+
+
 def test_an_error_in_a_workers_start_ends_the_build_at_once(run, plan):
     class Unimportable(Fake):
         def __init__(self, spec):
@@ -183,6 +308,43 @@ def test_more_workers_than_the_cluster_has_room_for_do_no_harm(run, plan, monkey
     assert_whole(taken, plan)
     assert len(listener.notices) == 1
     assert "workers wait for room: each takes 1 CPU" in listener.notices[0]
+
+
+LACK = r"^no node has room for a worker, which takes 1 CPU and 1e\+06 GPU: the largest has 3 CPU and \d+ GPU; lower"
+
+
+def test_a_worker_that_fits_on_no_node_is_refused_at_once(run, monkeypatch):
+    began = time.monotonic()
+    with pytest.raises(InputError, match=LACK) as caught:
+        run(Fake, gpus=10**6)
+    assert "\n" not in str(caught.value)
+    assert time.monotonic() < began + 5
+
+
+def test_a_cluster_that_may_grow_is_given_time_to(run, monkeypatch):
+    monkeypatch.setattr(pool, "PLACE_SECONDS", 0.0)
+    monkeypatch.setattr(pool, "GROW_SECONDS", 3.0)
+    listener, began = Listener(), time.monotonic()
+    with pytest.raises(InputError, match=LACK):
+        run(Fake, gpus=10**6, may_grow=True, listener=listener)
+    assert time.monotonic() > began + 3
+    assert len(listener.notices) == 2
+    assert listener.notices[0].endswith("waiting 0.05 minutes for the cluster to grow")
+    assert listener.notices[1].startswith("2 of 2 workers wait for room")
+
+
+def test_a_cluster_whose_large_nodes_went_away_is_not_waited_for_without_end(run, monkeypatch, tmp_path):
+    """What fitted at the start fits no more, and none of the workers runs."""
+    import ray
+
+    monkeypatch.setattr(pool, "PLACE_SECONDS", 0.5)
+    (node,) = ray.nodes()
+    large = node | {"NodeID": "large", "Resources": {"CPU": 64.0, "GPU": 10.0**6}}
+    end = time.monotonic() + 2
+    monkeypatch.setattr(ray, "nodes", lambda: [node, large | {"Alive": time.monotonic() < end}])
+    with pytest.raises(InputError, match=LACK):
+        run(Fake, gpus=10**6)
+    assert time.monotonic() > end
 
 
 def test_closing_a_pool_ends_its_workers(monkeypatch, one_ray, plan):

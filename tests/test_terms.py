@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
-from kotovec.errors import NotStoredError, UnknownTokenError
+from kotovec.errors import DamagedError, NotStoredError, UnknownTokenError
 from kotovec.store import Store
 from kotovec.store.expression import Term
 from kotovec.store.terms import Lookup
+from kotovec.store.tokenizer import checksums
 from kotovec.store.tokens import Marking
 
 import stores
@@ -76,7 +77,7 @@ def test_without_an_empty_token_empty_quotes_are_unknown(tmp_path):
 )
 def test_a_word_of_several_subwords_is_their_mean_and_says_so(wordpiece, text, pieces):
     assert not wordpiece.known(text)
-    assert found(wordpiece, text) == (pieces, f"{text} is not one token: the mean of {' '.join(pieces)}")
+    assert found(wordpiece, text) == (pieces, f"{text} is not one token: the mean of {' | '.join(pieces)}")
 
 
 def test_a_word_that_the_tokenizer_reads_as_another_token_says_which(wordpiece):
@@ -133,14 +134,14 @@ def test_blank_quotes_are_no_token(wordpiece, text):
         found(wordpiece, text, literal=True)
 
 
-def test_a_subword_that_was_filtered_out_is_named(tmp_path):
+def test_a_store_built_with_a_filter_says_so_of_what_it_lacks(tmp_path):
     """The store was built with --token-filter word: it has no ##dom."""
     tokenizer = wordpiece_tokenizer()
     tokens = stores.make_tokens(WORDPIECE, special=WORDPIECE[:4]).keep(["word"])
     tokenizer.save(str(tmp_path / "tokenizer.json"))
-    filtered = Lookup(tokens, tmp_path)
+    filtered = Lookup(tokens, tmp_path, token_filter="word")
     assert found(filtered, "king") == (["king"], None)
-    with pytest.raises(UnknownTokenError, match="needs the token '##dom', which this store leaves out"):
+    with pytest.raises(UnknownTokenError, match="'kingdom' is not in this store, .* --token-filter word,"):
         found(filtered, "kingdom")
     with pytest.raises(UnknownTokenError, match="the nearest tokens are queen"):
         found(filtered, "qveen")
@@ -187,12 +188,13 @@ BYTELEVEL = ["<s>", "<unk>", "king", "Ġking", "Ġqueen", "çİĭ", "Ġçİĭå�
         ("Ġking", "Ġking", None),
         ("queen", "Ġqueen", "queen is ▁queen, which begins a word; it has no bare form"),
         ("王", "çİĭ", None),
-        ("çİĭ", "çİĭ", None),
+        ("çİĭ", "çİĭ", "çİĭ is taken as the vocabulary's spelling of 王"),
         ("▁王子", "ĠçİĭåŃĲ", None),
         ("王子", "ĠçİĭåŃĲ", "王子 is ▁王子, which begins a word; it has no bare form"),
         ("<s>", "<s>", None),
         ("é", "Ã©", None),  # and not the lone byte e9, which is spelled é
-        ("Ã©", "Ã©", None),
+        ("Ã©", "Ã©", "Ã© is taken as the vocabulary's spelling of é"),
+        ("Ġ王子", "ĠçİĭåŃĲ", None),
         ("▁", "Ġ", None),
         ("Ġ", "Ġ", None),
     ],
@@ -234,9 +236,23 @@ def test_the_vector_of_a_word_is_the_mean_of_its_subwords_in_both_spaces(tmp_pat
     for place, layer in enumerate((0, 2)):
         expected = isolated[place, rows].astype(np.float64).mean(axis=0) - 2 * isolated[place, 4].astype(np.float64)
         assert store.vector("kingdoms - 2*王", "isolated", layer) == pytest.approx(expected, rel=1e-14)
-    note = "kingdoms is not one token: the mean of king ##dom ##s"
+    note = "kingdoms is not one token: the mean of king | ##dom | ##s"
     approximate = "a mean of isolated vectors only approximates the word: the model never saw it whole"
     assert store.search("kingdoms", k=1).notes == (note,)
     assert store.search("kingdoms", space="isolated", k=1).notes == (note, approximate)
     left_out = store.search("kingdoms", k=len(WORDPIECE), exclude_inputs=True)
     assert {hit.id for hit in left_out.hits} == set(range(len(WORDPIECE))) - set(rows)
+
+
+def test_a_tokenizer_that_is_not_the_stores_own_is_not_asked(tmp_path):
+    """Damaged, or swapped in with another store while this one is open."""
+    tokenizer = wordpiece_tokenizer()
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    tokens = stores.make_tokens(WORDPIECE, special=WORDPIECE[:4])
+    files = checksums(tmp_path)
+    assert found(Lookup(tokens, tmp_path, files), "kings")[0] == ["king", "##s"]
+    text = (tmp_path / "tokenizer.json").read_text(encoding="utf-8")
+    (tmp_path / "tokenizer.json").write_text(text.replace("Lowercase", "Lowercose"), encoding="utf-8")
+    assert found(Lookup(tokens, tmp_path, files), "king") == (["king"], None)
+    with pytest.raises(DamagedError, match="does not match the vectors"):
+        found(Lookup(tokens, tmp_path, files), "kings")

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -103,8 +104,29 @@ def resolve(name: str, revision: str | None = None) -> Source:
 
 def hash_weights(source: Source) -> str:
     """Return the SHA-256 over the weight files in order, as lower-case hexadecimal."""
+    return _hash_files(source.weights(), named=False)
+
+
+def hash_config(source: Source) -> str:
+    """Return the SHA-256 of `config.json`: the same weights compute other vectors under another one."""
+    return _hash_files([source.folder / "config.json"], named=False)
+
+
+def hash_tokenizer(source: Source) -> str:
+    """Return the SHA-256 over the files beside the weights that a tokenizer may be made of, in order."""
+    files = {path for pattern in _SMALL_FILES for path in source.folder.glob(pattern)}
+    return _hash_files(sorted(path for path in files if _is_of_tokenizer(path)), named=True)
+
+
+def _is_of_tokenizer(path: Path) -> bool:
+    return any(part in path.name for part in ("token", "vocab", "merges", "spiece", "sentencepiece", "spm", "bpe"))
+
+
+def _hash_files(paths: Sequence[Path], *, named: bool) -> str:
     digest = hashlib.sha256()
-    for path in source.weights():
+    for path in paths:
+        if named:
+            digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
         with path.open("rb") as file:
             while block := file.read(1 << 24):
                 digest.update(block)
@@ -193,8 +215,8 @@ def _cached(repository: str, revision: str | None, reason: Exception) -> tuple[P
                 break
     except (OSError, ValueError) as error:
         raise ModelNotFoundError(
-            f"{repository} is not in the cache, and the hub is out of reach ({_first_line(reason)}): "
-            f"mend the network, or give `{DEMO}` or a local folder as MODEL"
+            f"there is no folder {repository}, it is not in the cache, and the hub is out of reach "
+            f"({_first_line(reason)}): mend the network, or give `{DEMO}` or a local folder as MODEL"
         ) from error
     return folder, folder.name
 

@@ -74,7 +74,9 @@ def load_tokenizer(source: Source, mecab_dic: str | None = None) -> tuple[Any, s
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **options)
     except ImportError as error:
-        raise MissingDependencyError(f"the tokenizer of {source.name} needs a package: {error}") from error
+        package = next((name for name in ("fugashi", "ipadic", "unidic_lite") if name in str(error)), None)
+        cure = f"pip install {package.replace('_', '-')}" if package else _first_line(error)
+        raise MissingDependencyError(f"the tokenizer of {source.name} needs a package: {cure}") from error
     except Exception as error:  # transformers raises anything from OSError to KeyError here
         raise ModelError(f"{source.name} has no tokenizer that transformers can load: {_first_line(error)}") from error
     special = set(tokenizer.all_special_tokens)
