@@ -330,3 +330,62 @@ def test_a_failed_build_leaves_no_folder_that_was_not_there(employ, tiny_models,
     with pytest.raises(WorkerError, match="a worker failed: ZeroDivisionError"):
         run_build(plan_of(tiny_models["bert"]), tmp_path / "new" / "place" / "x.kotovec")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_link_to_a_store_stays_a_link(employ, tiny_models, tmp_path):
+    """What it points to, on a larger disk perhaps, is built and swapped."""
+    plan, disk = plan_of(tiny_models["bert"]), tmp_path / "disk"
+    disk.mkdir()
+    store = tmp_path / "x.kotovec"
+    store.symlink_to(disk / "real.kotovec", target_is_directory=True)
+    (disk / "real.kotovec").mkdir()
+    run_build(plan, store)
+    before = (disk / "real.kotovec" / "vectors.h5").stat().st_ino
+    summary, _ = run_build(plan, store, overwrite=True)
+    assert (summary.store, summary.finished_before) == (store, False)
+    assert store.is_symlink()
+    assert (disk / "real.kotovec" / "vectors.h5").stat().st_ino != before
+    assert [path.name for path in disk.iterdir()] == ["real.kotovec"]
+
+
+def test_files_that_a_file_manager_leaves_do_not_make_a_store_strange(employ, tiny_models, tmp_path):
+    plan, store = plan_of(tiny_models["bert"]), tmp_path / "x.kotovec"
+    store.mkdir()
+    (store / ".DS_Store").write_text("")
+    summary, _ = run_build(plan, store)
+    assert summary.encoded == len(plan.tokens)
+
+
+@pytest.mark.parametrize("moment", ["old aside", "new in place"])
+def test_a_swap_in_two_steps_that_was_cut_short_is_ended(moment, employ, tiny_models, tmp_path):
+    """Where names cannot be exchanged (macOS), a kill between two renames must not lose both stores."""
+    plan, store = plan_of(tiny_models["bert"]), tmp_path / "x.kotovec"
+    rebuild, aside = tmp_path / ".x.kotovec.rebuild", tmp_path / ".x.kotovec.old"
+    run_build(plan, store)
+    run_build(plan, tmp_path / "new.kotovec")
+    new = (tmp_path / "new.kotovec" / "vectors.h5").stat().st_ino
+    store.rename(aside)
+    (tmp_path / "new.kotovec").rename(rebuild if moment == "old aside" else store)
+    summary, _ = run_build(plan, store)
+    assert summary.finished_before
+    assert (store / "vectors.h5").stat().st_ino == new
+    assert [path.name for path in tmp_path.iterdir()] == ["x.kotovec"]
+
+
+def test_a_swap_that_only_put_the_old_store_aside_is_taken_back(employ, tiny_models, tmp_path):
+    plan, store = plan_of(tiny_models["bert"]), tmp_path / "x.kotovec"
+    run_build(plan, store)
+    store.rename(tmp_path / ".x.kotovec.old")
+    summary, _ = run_build(plan, store)
+    assert summary.finished_before
+    assert [path.name for path in tmp_path.iterdir()] == ["x.kotovec"]
+
+
+def test_verify_names_a_file_of_the_tokenizer_that_was_changed(employ, tiny_models, tmp_path):
+    plan, store = plan_of(tiny_models["bert"]), tmp_path / "x.kotovec"
+    run_build(plan, store)
+    assert Store.open(store).verify() == []
+    path = store / "tokenizer" / "tokenizer.json"
+    text = path.read_text(encoding="utf-8").replace('"truncation": null', '"truncation":  null')
+    path.write_text(text, encoding="utf-8")
+    assert Store.open(store).verify() == ["tokenizer/tokenizer.json (build it again with --overwrite)"]

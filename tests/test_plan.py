@@ -287,3 +287,22 @@ def test_the_sizes_it_promises_follow_from_the_model(tiny_models):
     assert plan.index_bytes == tokens * 64 * 4
     assert plan.worker_bytes > dataclasses.replace(plan, parameters=0).worker_bytes
     assert plan.shape.bounds == [(shard.start, shard.stop) for shard in plan.shards]
+
+
+def test_other_files_beside_the_same_weights_make_another_fingerprint(tiny_models, tmp_path):
+    """The config decides what the weights compute, the tokenizer how queries are read."""
+    plans = {"none": make_plan(Request(model=str(tiny_models["bert"])))}
+    for name, old, new in (
+        ("config.json", '"gelu"', '"relu"'),
+        ("tokenizer.json", '"truncation": null', '"truncation":  null'),
+    ):
+        folder = tmp_path / name
+        shutil.copytree(tiny_models["bert"], folder)
+        text = (folder / name).read_text(encoding="utf-8")
+        assert old in text
+        (folder / name).write_text(text.replace(old, new), encoding="utf-8")
+        plans[name] = make_plan(Request(model=str(folder)))
+    assert len({plan.fingerprint for plan in plans.values()}) == 3
+    same = plans["none"].settings
+    differs = {name: [key for key in same if plan.settings[key] != same[key]] for name, plan in plans.items()}
+    assert differs == {"none": [], "config.json": ["config"], "tokenizer.json": ["tokenizer"]}

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from kotovec.errors import InputError, StoreBusyError
 from kotovec.store.layout import Layout
 from kotovec.store.lock import locked
 
+from commands import environment
 from rays import CHECKOUT, COMMAND, SLOW_COMMAND, Process, datasets, left_behind, shard_files, wait_for
 
 # Opening the terminal makes it the session's own, so that Ctrl-C typed into it becomes SIGINT.
@@ -231,3 +233,20 @@ def test_the_second_of_two_builds_is_refused_at_once_and_a_killed_one_is_no_hind
     with locked(Layout(store)):
         pass
     assert list(tmp_path.glob(".*.lock")) == []
+
+
+def test_workers_run_no_python_file_of_the_working_directory(tiny_models, tmp_path):
+    """A `safetensors.py` beside the weights of a downloaded model would be code run by loading them."""
+    model = tmp_path / "model"
+    shutil.copytree(tiny_models["bert"], model)
+    (model / "safetensors.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    script = tmp_path / "bin" / "kotovec"
+    script.parent.mkdir()
+    script.write_text("from kotovec.cli.app import main\nmain()\n")
+    # Started as a console script is, so that the working directory is not on this process' own path.
+    variables = {name: value for name, value in environment().items() if not name.startswith("RAY_")}
+    command = [sys.executable, script, "build", ".", "--workers", "1"]
+    done = subprocess.run(command, cwd=model, env=variables, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert (model / "model.kotovec" / "vectors.h5").is_file()
+    assert not (tmp_path / "ran").exists()
