@@ -124,6 +124,7 @@ def command(
                 dtype=dtype,
                 store_dtype=store_dtype,
                 device=device,
+                on_cluster=address is not None,
                 token_filter=kinds,
                 mecab_dic=mecab_dic,
                 shard_tokens=SHARD_TOKENS if shard_tokens is None else shard_tokens,

@@ -208,12 +208,16 @@ class _Build:
         gpus = self.where.gpus_per_worker
         if gpus is None:
             gpus = 1.0 if self.plan.spec.device == "cuda" else 0.0
-        if gpus < 0:
-            raise InputError(f"--gpus-per-worker {gpus:g}: take 0 or more")
+        if gpus < 0 or (gpus > 1 and gpus % 1):
+            raise InputError(f"--gpus-per-worker {gpus:g}: take a share from 0 to 1, or a whole number")
         with contextlib.ExitStack() as stack:
             with self._phase("start"):
                 stack.enter_context(session(self.where.address, workers, store_bytes))
-                pool = stack.enter_context(contextlib.closing(Pool(self.plan.spec, workers, gpus, self.report)))
+                pool = stack.enter_context(
+                    contextlib.closing(
+                        Pool(self.plan.spec, workers, gpus, self.report, may_grow=self.where.address is not None)
+                    )
+                )
             with self._phase("encode"):
                 self.report(Progress(done, total))
 

@@ -201,7 +201,7 @@ class Pool:
 
     def _lack(self) -> str | None:
         """Return what is wrong where no node has what a worker takes, even when nothing else runs there."""
-        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        nodes: list[dict[str, float]] = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         if any(all(node.get(name, 0) >= amount for name, amount in self._takes.items()) for node in nodes):
             return None
         most = max(nodes, key=lambda node: (node.get("GPU", 0), node.get("CPU", 0)), default={})

@@ -85,7 +85,7 @@ def nearest(
     waiting = list(range(len(queries)))
     hopeless: list[int] = []
     while waiting and (count <= total // GROWTH or not exact):
-        unsure = []
+        unsure: list[int] = []
         for part in _parts(waiting, max(1, MOST_CANDIDATES // count)):
             found, found_rows = candidates(_in_float32(queries[part], metric), count)
             for query, last, rows in zip(part, found[:, -1].tolist(), found_rows, strict=True):
@@ -158,7 +158,7 @@ def _outlook(metric: Metric, k: int, scores: Scores, last: float, error: float) 
     than that.
     """
     if len(scores) < k:
-        return False, np.isfinite(error)
+        return False, error < np.inf
     margin = last - float(scores[-1]) if metric is Metric.L2 else float(scores[-1]) - last
     return margin > error, margin * GROWTH > error
 
@@ -172,11 +172,10 @@ def _scan(
     """
     best = [(np.empty(0, dtype=np.int64), np.empty(0)) for _ in chosen]
     for start in range(0, len(matrix.vectors), SCAN_BLOCK):
-        rows = np.arange(start, min(start + SCAN_BLOCK, len(matrix.vectors)))
-        vectors, norms = matrix.vectors[start : start + SCAN_BLOCK], matrix.norms[start : start + SCAN_BLOCK]
-        if choice.keep is not None:
-            rows, vectors, norms = (every[choice.keep[rows]] for every in (rows, vectors, norms))
-        vectors = vectors.astype(np.float64)
+        part = slice(start, start + SCAN_BLOCK)
+        keep = slice(None) if choice.keep is None else choice.keep[part]
+        rows = np.arange(len(matrix.vectors), dtype=np.int64)[part][keep]
+        vectors, norms = matrix.vectors[part][keep].astype(np.float64), matrix.norms[part][keep]
         products = queries[chosen] @ vectors.T
         for place, query in enumerate(chosen):
             low, high = _range(products[place], norms, queries[query], metric)
