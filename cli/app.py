@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from kotovec.errors import KotovecError
+from kotovec.errors import KotovecError, first_line
 from kotovec.version import __version__
 
 INTERRUPTED = 130  # as a shell reports a process that Ctrl-C ended
@@ -80,7 +80,7 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911 — one for each way to e
         # Typer's usage errors, without importing the Click that it vendors.
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
             return _fail(f"{error.format_message()} (see kotovec --help)", int(error.exit_code), debug=False)
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         return _fail(f"{type(error).__name__}: {reason} (KOTOVEC_DEBUG=1 shows where)", UNEXPECTED, debug)
     if code == INTERRUPTED:  # what Typer makes of Ctrl-C
         return _fail("interrupted", INTERRUPTED, debug=False)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from kotovec.errors import InputError, ModelError
+from kotovec.errors import InputError, ModelError, first_line
 from kotovec.store.merge import FORMAT_VERSION, Shape
 from kotovec.store.tokens import KINDS, Marking, Tokens, describe
 from kotovec.workers import source as sources
@@ -254,7 +254,7 @@ def _load_config(source: Source) -> Any:
     try:
         config = transformers.AutoConfig.from_pretrained(source.folder)
     except Exception as error:  # transformers raises anything from OSError to KeyError here
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         raise ModelError(f"the config.json of {source.name} does not load: {reason}") from error
     kind = config.model_type
     if config.is_encoder_decoder:

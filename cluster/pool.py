@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from kotovec.cluster.events import Notice, Report
 from kotovec.cluster.plan import ShardPlan
-from kotovec.errors import InputError, KotovecError, WorkerError
+from kotovec.errors import InputError, KotovecError, WorkerError, first_line
 from kotovec.workers.encoder import Encoded, Encoder, ReplicaSpec
 
 IN_FLIGHT = 2  # shards an actor holds: one it computes, one that waits, so that it never idles
@@ -156,7 +156,7 @@ class Pool:
         """
         number = worker.holds[0].number if worker.holds else _STARTING
         self._deaths[number].append(worker.nodes)
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         if self._tries(number) >= TRIES:
             what = f"shard {number} lost {TRIES} workers" if worker.holds else f"{TRIES} workers died as they started"
             raise WorkerError(f"{what}, the last one so: {reason}")

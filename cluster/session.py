@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 
 import kotovec
-from kotovec.errors import InputError, WorkerError
+from kotovec.errors import InputError, WorkerError, first_line
 
 KNOCK_SECONDS = 5.0
 _PREFIX = "kotovec-ray-"
@@ -105,7 +105,7 @@ def _hold(ray: Any, options: dict[str, Any], failure: Exception, place: Path) ->
             try:
                 ray.init(**options, log_to_driver=False, logging_level="ERROR")
             except (ConnectionError, RuntimeError, ValueError, TimeoutError, OSError) as error:
-                reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+                reason = first_line(error)
                 raise type(failure)(f"{failure}: {reason}") from error
         yield
     finally:

@@ -94,3 +94,8 @@ class ExpressionError(InputError):
         before = line[: self.position]
         columns = sum(0 if combining(sign) else 2 if east_asian_width(sign) in "WF" else 1 for sign in before)
         return f"{self.problem}\n  {line}\n  {' ' * columns}^"
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or its type where it has none."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -389,3 +389,11 @@ def test_verify_names_a_file_of_the_tokenizer_that_was_changed(employ, tiny_mode
     text = path.read_text(encoding="utf-8").replace('"truncation": null', '"truncation":  null')
     path.write_text(text, encoding="utf-8")
     assert Store.open(store).verify() == ["tokenizer/tokenizer.json (build it again with --overwrite)"]
+
+
+@pytest.mark.parametrize("share", [-1.0, 1.5])
+def test_a_share_of_a_gpu_that_ray_does_not_know_is_refused(share, employ, tiny_models, tmp_path):
+    plan, store = plan_of(tiny_models["bert"]), tmp_path / "x.kotovec"
+    with pytest.raises(InputError, match="--gpus-per-worker"):
+        build(plan, store, Resources(workers=1, gpus_per_worker=share))
+    assert list(tmp_path.iterdir()) == []

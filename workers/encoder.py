@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kotovec.errors import ModelError
+from kotovec.errors import ModelError, first_line
 from kotovec.workers.source import Source
 from kotovec.workers.tokenizer import Template
 
@@ -171,7 +171,7 @@ def _from_pretrained(source: Source) -> Any:
                 folder, dtype=torch.float32, weights_only=True, output_loading_info=True
             )
     except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         raise ModelError(f"the weights of {source.name} do not load: {reason}") from error
     if model.main_input_name != "input_ids":
         raise ModelError(f"{source.name} takes {model.main_input_name}, not tokens: kotovec needs a text encoder")

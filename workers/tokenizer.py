@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kotovec.errors import MissingDependencyError, ModelError
+from kotovec.errors import MissingDependencyError, ModelError, first_line
 from kotovec.workers.source import Source
 
 PROBE = "a"  # any text that becomes at least one token
@@ -75,10 +75,10 @@ def load_tokenizer(source: Source, mecab_dic: str | None = None) -> tuple[Any, s
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **options)
     except ImportError as error:
         package = next((name for name in ("fugashi", "ipadic", "unidic_lite") if name in str(error)), None)
-        cure = f"pip install {package.replace('_', '-')}" if package else _first_line(error)
+        cure = f"pip install {package.replace('_', '-')}" if package else first_line(error)
         raise MissingDependencyError(f"the tokenizer of {source.name} needs a package: {cure}") from error
     except Exception as error:  # transformers raises anything from OSError to KeyError here
-        raise ModelError(f"{source.name} has no tokenizer that transformers can load: {_first_line(error)}") from error
+        raise ModelError(f"{source.name} has no tokenizer that transformers can load: {first_line(error)}") from error
     special = set(tokenizer.all_special_tokens)
     if not any(text.strip("▁") and text not in special for text in tokenizer.get_vocab()):
         # transformers 5 makes a tokenizer of [PAD], [UNK], … where the folder has none
@@ -185,7 +185,3 @@ def _rewritten(tokenizer: Any, texts: Sequence[str], marking: str) -> list[tuple
     words = [text for text in texts if text and not text.startswith("##") and text not in specials]
     pairs = [(word, backend.normalizer.normalize_str(word).strip()) for word in words if "[unused" not in word]
     return [(word, normal) for word, normal in pairs if normal != word and " " not in normal]
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
