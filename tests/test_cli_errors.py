@@ -47,7 +47,7 @@ def refused(capsys, store):
         (["king", "-k", "0"], r"k is 0: take a number from 1 to 25"),
         (["king", "-k", "-3"], r"k is -3"),
         (["king", "-k", "26"], r"k is 26"),
-        (["king", "-k", "2.5"], r"-k.*valid integer"),
+        (["king", "-k", "2.5"], r"-k.*valid int"),
         (["king", "--space", "isolated", "--layer", "1"], r"layer 1 is not in this store: it holds 0, 2"),
         (["king", "--space", "isolated", "--layer", "-3"], r"layer -3 is not in this store"),
         (["king", "--space", "contextual"], r"no space 'contextual': take one of static, isolated"),
