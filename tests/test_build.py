@@ -175,7 +175,7 @@ def test_a_dry_run_prints_the_plan_and_leaves_nothing(tiny_models, tmp_path, mon
 
 def test_workers_are_one_a_core_as_far_as_memory_reaches(tiny_models, monkeypatch):
     plan = plan_of(tiny_models["bert"])
-    assert 700 << 20 < plan.worker_bytes < 720 << 20
+    assert 400 << 20 < plan.worker_bytes < 420 << 20
     monkeypatch.setattr(resources, "cores", lambda: 16)
     for memory, workers in ((16, 16), (3.5, 3), (1, 1), (0.2, 1)):
         monkeypatch.setattr(resources, "available_memory", lambda: int(memory * plan.worker_bytes))  # noqa: B023
