@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kotovec.cli.options import JsonOption, QuietOption
+from kotovec.cluster import DEFAULT_MODEL
 from kotovec.errors import InputError
 
 if TYPE_CHECKING:
     from kotovec.cluster.build import Summary
     from kotovec.cluster.events import Event
     from kotovec.cluster.plan import Plan
-
-DEFAULT_MODEL = "tohoku-nlp/bert-base-japanese-whole-word-masking"
 
 
 def command(
@@ -159,7 +158,7 @@ def default_name(model: str) -> str:
 
 
 def _print_plan(plan: "Plan", target: Path, where: Any, *, as_json: bool) -> None:
-    from kotovec.cli.tables import left_out, megabytes, print_pairs
+    from kotovec.cli.tables import left_out, mecab, megabytes, print_pairs
     from kotovec.cluster.build import count_workers
     from kotovec.store.layout import Layout
 
@@ -211,8 +210,7 @@ def _print_plan(plan: "Plan", target: Path, where: Any, *, as_json: bool) -> Non
         ("workers", f"{workers}, about {megabytes(plan.worker_bytes)} of memory each"),
     ]
     if plan.mecab_dic:
-        said = " (the model names none: ipadic, as when it was made)" if plan.mecab_assumed else ""
-        pairs.append(("MeCab", f"{plan.mecab_dic}{said}"))
+        pairs.append(("MeCab", mecab(plan.mecab_dic, assumed=plan.mecab_assumed)))
     print_pairs(pairs)
 
 

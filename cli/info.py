@@ -12,7 +12,7 @@ def command(store: StoreOption = None, as_json: JsonOption = False, quiet: Quiet
 
     Example: `kotovec info --json`
     """
-    from kotovec.cli.tables import left_out, megabytes, notice, print_pairs
+    from kotovec.cli.tables import left_out, mecab, megabytes, notice, print_pairs
     from kotovec.store import Store
 
     info = Store.open(find_store(store)).info()
@@ -51,8 +51,7 @@ def command(store: StoreOption = None, as_json: JsonOption = False, quiet: Quiet
         ("weights", origin["weights_sha256"]),
     ]
     if origin["mecab_dic"]:
-        assumed = " (the model names none: ipadic, as when it was made)" if origin["mecab_assumed"] else ""
-        pairs.append(("MeCab", f"{origin['mecab_dic']}{assumed}"))
+        pairs.append(("MeCab", mecab(origin["mecab_dic"], assumed=origin["mecab_assumed"])))
     for index in info["indexes"]:
         stale = "" if index["usable"] else "  (of other vectors: not used; kotovec index builds it anew)"
         pairs.append(("index", f"{index['name']}  {index['factory']} {index['parameters']}{stale}".rstrip()))

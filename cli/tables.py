@@ -140,6 +140,11 @@ def left_out(rows_without_token: int, tokens_without_row: int, filtered: int, to
     return f"{text}, {filtered:,} tokens not of the kinds {token_filter}" if filtered else text
 
 
+def mecab(dictionary: str, *, assumed: bool) -> str:
+    """Return the MeCab dictionary of a model, and whether kotovec had to choose it."""
+    return f"{dictionary} (the model names none: ipadic, as when it was made)" if assumed else dictionary
+
+
 def megabytes(size: float) -> str:
     """Return bytes as megabytes for a person."""
     return f"{size / 1e6:,.1f} MB"

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from kotovec.cluster import DEFAULT_MODEL
 from kotovec.errors import InputError, ModelError, first_line
 from kotovec.store.merge import FORMAT_VERSION, Shape
 from kotovec.store.tokens import KINDS, Marking, Tokens, describe
@@ -22,7 +23,6 @@ from kotovec.workers import tokenizer as tokenizers
 from kotovec.workers.encoder import ReplicaSpec
 from kotovec.workers.source import Source
 
-DEFAULT_MODEL = "tohoku-nlp/bert-base-japanese-whole-word-masking"
 SHARD_TOKENS = 1024  # some 4 s of BERT-base on one core: little is lost with a worker, and 32 shards balance well
 SHARD_BYTES = 32 << 20  # fewer tokens where many layers are kept: a shard passes through Ray's object store
 BATCH_TOKENS = 256  # MiniLM and BERT-base on one core peak here: 64 and 1024 are 10-15 % slower

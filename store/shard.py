@@ -41,14 +41,13 @@ def path_of(folder: Path, number: int) -> Path:
     return folder / f"{number:06d}.h5"
 
 
-def write_shard(folder: Path, shard: Shard, fingerprint: str) -> int:
-    """Write a shard under its final name, whole or not at all; return its bytes on disk.
+def write_shard(folder: Path, shard: Shard, fingerprint: str) -> None:
+    """Write a shard under its final name, whole or not at all.
 
     Raises:
         DiskFullError: no space is left.
     """
-    target = path_of(folder, shard.number)
-    with sinking(target) as sink, h5py.File(sink, "w") as file:
+    with sinking(path_of(folder, shard.number)) as sink, h5py.File(sink, "w") as file:
         file.attrs["encoding-type"] = "kotovec-shard"
         file.attrs["encoding-version"] = "1"
         file.attrs["fingerprint"] = fingerprint
@@ -60,7 +59,6 @@ def write_shard(folder: Path, shard: Shard, fingerprint: str) -> int:
             dataset = file.create_dataset(name, data=array)
             layers = array if name == "isolated" else array[np.newaxis]
             dataset.attrs["sha256"] = [checksum.of_array(layer) for layer in layers]
-    return target.stat().st_size
 
 
 class ShardReader:
