@@ -37,6 +37,7 @@ from kotovec.workers.encoder import Encoded
 from kotovec.workers.tokenizer import save_tokenizer
 
 NAMED = 5  # tokens that an error about NaN names
+STALL_SECONDS = 900.0  # the first shard of a 30 B model on a slow disk takes minutes to load
 
 
 @dataclass
@@ -68,11 +69,13 @@ class Resources:
         workers: how many actors, or None for one a core (a GPU with `cuda`), as far as memory reaches.
         gpus_per_worker: share of a GPU that a worker takes; None is 1 with `cuda` and 0 without.
         address: of a Ray cluster, or None for a private local Ray.
+        stall_seconds: after which a worker that gives no result for its shard is replaced.
     """
 
     workers: int | None = None
     gpus_per_worker: float | None = None
     address: str | None = None
+    stall_seconds: float = STALL_SECONDS
 
 
 def build(
