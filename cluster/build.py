@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from kotovec.cluster import resources
+from kotovec.cluster.crew import Order
 from kotovec.cluster.events import Notice, Phase, Progress, Report, ignore
 from kotovec.cluster.plan import Plan, ShardPlan
 from kotovec.cluster.pool import IN_FLIGHT, Pool
@@ -66,7 +67,8 @@ class Resources:
     """Where a build runs.
 
     Attributes:
-        workers: how many actors, or None for one a core (a GPU with `cuda`), as far as memory reaches.
+        workers: how many actors, or None for one a core (a GPU with `cuda`), as far as memory reaches; on a cluster
+            as many as it has room for, as its nodes come and go.
         gpus_per_worker: share of a GPU that a worker takes; None is 1 with `cuda` and 0 without.
         address: of a Ray cluster, or None for a private local Ray.
         stall_seconds: after which a worker that gives no result for its shard is replaced.
@@ -205,22 +207,15 @@ class _Build:
         done = total - sum(shard.stop - shard.start for shard in missing)
         if not missing:
             return
-        workers = min(count_workers(self.plan, self.where, self.report), len(missing))
+        order = self._order(len(missing))
         shard_bytes = self.plan.vector_bytes * max(s.stop - s.start for s in self.plan.shards) // total
-        store_bytes = max(128 << 20, 2 * workers * IN_FLIGHT * shard_bytes)
-        gpus = self.where.gpus_per_worker
-        if gpus is None:
-            gpus = 1.0 if self.plan.spec.device == "cuda" else 0.0
-        if gpus < 0 or (gpus > 1 and gpus % 1):
-            raise InputError(f"--gpus-per-worker {gpus:g}: take a share from 0 to 1, or a whole number")
         with contextlib.ExitStack() as stack:
             with self._phase("start"):
-                stack.enter_context(session(self.where.address, workers, store_bytes))
-                pool = stack.enter_context(
-                    contextlib.closing(
-                        Pool(self.plan.spec, workers, gpus, self.report, may_grow=self.where.address is not None)
-                    )
-                )
+                workers = order.wanted or 1  # None only on a cluster, which has its own object store
+                store_bytes = max(128 << 20, 2 * workers * IN_FLIGHT * shard_bytes)
+                cpus = workers * self.plan.spec.threads
+                stack.enter_context(session(self.where.address, cpus, store_bytes))
+                pool = stack.enter_context(contextlib.closing(Pool(order, self.plan.checkpoint, self.report)))
             with self._phase("encode"):
                 self.report(Progress(done, total))
 
@@ -232,6 +227,27 @@ class _Build:
                     self.report(Progress(done, total))
 
                 pool.run(missing, self.plan.tokens.ids, take)
+
+    def _order(self, most: int) -> Order:
+        """Return what kind of workers are wanted, and how many: `most` at most."""
+        spec, where = self.plan.spec, self.where
+        wanted = count_workers(self.plan, where, self.report)
+        gpus = where.gpus_per_worker
+        if gpus is None:
+            gpus = 1.0 if spec.device == "cuda" else 0.0
+        if gpus < 0 or (gpus > 1 and gpus % 1):
+            raise InputError(f"--gpus-per-worker {gpus:g}: take a share from 0 to 1, or a whole number")
+        takes = {"CPU": float(spec.threads), "GPU": gpus}
+        if wanted is None and spec.device == "cpu":
+            takes["memory"] = float(self.plan.worker_bytes)  # a node's cores may be more than its memory has room for
+        return Order(
+            spec=spec,
+            takes=takes,
+            wanted=None if wanted is None else min(wanted, most),
+            most=most,
+            may_grow=where.address is not None,
+            stall_seconds=where.stall_seconds,
+        )
 
     def _write(self, shard: ShardPlan, encoded: Encoded) -> None:
         """Check what a worker gave, and write it.
@@ -315,8 +331,10 @@ class _Build:
         return True
 
 
-def count_workers(plan: Plan, where: Resources, report: Report = ignore) -> int:
+def count_workers(plan: Plan, where: Resources, report: Report = ignore) -> int | None:
     """Return how many workers to start: as asked for, or one a core (a GPU), as far as memory reaches.
+
+    None on a cluster where none are asked for: as many as it has room for, as its nodes come and go.
 
     Raises:
         InputError: fewer than one is asked for.
@@ -325,11 +343,13 @@ def count_workers(plan: Plan, where: Resources, report: Report = ignore) -> int:
         if where.workers < 1:
             raise InputError(f"--workers {where.workers}: take 1 or more")
         return where.workers
+    if where.address is not None:
+        return None
     if plan.spec.device == "cuda":
         import torch
 
         return max(1, torch.cuda.device_count())
-    cores = resources.cores()
+    cores = max(1, resources.cores() // plan.spec.threads)
     memory = max(1, resources.available_memory() // plan.worker_bytes)
     if memory < cores:
         report(Notice(f"{memory} worker(s) instead of {cores}: each needs some {plan.worker_bytes / 1e9:.1f} GB"))

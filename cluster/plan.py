@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from kotovec.cluster import DEFAULT_MODEL
+from kotovec.cluster import DEFAULT_MODEL, resources
 from kotovec.errors import InputError, ModelError, first_line
 from kotovec.store.merge import FORMAT_VERSION, Shape
 from kotovec.store.tokens import KINDS, Marking, Tokens, describe
 from kotovec.workers import source as sources
 from kotovec.workers import tokenizer as tokenizers
+from kotovec.workers.checkpoint import Checkpoint
 from kotovec.workers.encoder import ReplicaSpec
 from kotovec.workers.source import Source
 
@@ -30,7 +31,7 @@ DTYPES = ("float32", "bfloat16", "float16")
 STORE_DTYPES = ("float32", "float16")
 DEVICES = ("auto", "cpu", "cuda")
 # Settings that only say where it ran: a finished store is not called different because of them.
-ENVIRONMENT = ("device", "torch", "forward")
+ENVIRONMENT = ("device", "cpus-per-worker", "torch", "forward")
 BASE_BYTES = 400 << 20  # of a worker besides weights: with BERT-base's 440 MB one was seen at 673 MB in all
 
 
@@ -38,7 +39,8 @@ BASE_BYTES = 400 << 20  # of a worker besides weights: with BERT-base's 440 MB o
 class Request:
     """What a user asks of a build; every field has the name of its option.
 
-    `on_cluster` has none, and decides no byte: the workers may find a GPU where they run, if not here.
+    `on_cluster` has none: the workers run on the cluster that was joined, which may have GPUs where this machine
+    has none.
     """
 
     model: str = DEFAULT_MODEL
@@ -50,6 +52,7 @@ class Request:
     token_filter: tuple[str, ...] = KINDS
     mecab_dic: str | None = None
     shard_tokens: int = SHARD_TOKENS
+    cpus_per_worker: int = 1
     on_cluster: bool = False
 
 
@@ -97,6 +100,11 @@ class Plan:
     mecab_dic: str | None
     mecab_assumed: bool
     notices: tuple[str, ...]
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The model's files as a worker on another machine must have them."""
+        return Checkpoint(self.source, self.settings["weights"], self.settings["config"])
 
     @property
     def fingerprint(self) -> str:
@@ -168,6 +176,7 @@ def make_plan(request: Request) -> Plan:
         dtype=request.dtype,
         store_dtype=request.store_dtype,
         device=_pick_device(request),
+        threads=request.cpus_per_worker,
     )
     size = int(config.hidden_size)
     static_size = int(getattr(config, "embedding_size", None) or size)
@@ -240,6 +249,8 @@ def _check(request: Request) -> None:
             raise InputError(f"{option} {value!r}: take one of {', '.join(values)}")
     if request.shard_tokens < 2:  # noqa: PLR2004 — a batch of one takes another kernel
         raise InputError("--shard-tokens: take 2 or more")
+    if request.cpus_per_worker < 1:
+        raise InputError(f"--cpus-per-worker {request.cpus_per_worker}: take 1 or more")
 
 
 def _load_config(source: Source) -> Any:
@@ -276,10 +287,10 @@ def _names_mecab(source: Source) -> bool:
 
 
 def _pick_device(request: Request) -> str:
-    """Return the device of the workers; `auto` goes by this machine, even where they run on others."""
+    """Return the device of the workers; `auto` goes by the cluster that was joined, else by this machine."""
     import torch
 
-    available = torch.cuda.is_available()
+    available = resources.cluster_gpus() > 0 if request.on_cluster else torch.cuda.is_available()
     if request.device == "cuda" and not available and not request.on_cluster:
         raise InputError(
             "--device cuda: torch sees no GPU here; take --device cpu, or --address of a cluster with GPUs"
@@ -311,6 +322,7 @@ def _settings(
         "shard-tokens": shard_tokens,
         "batch-tokens": BATCH_TOKENS,
         "device": spec.device,
+        "cpus-per-worker": spec.threads,  # more threads cut a sum elsewhere: other last bits
         "torch": torch.__version__,
         "forward": f"transformers {transformers.__version__}, AutoModel",
     }

@@ -6,8 +6,10 @@ Where there is none, as on macOS, the machine's own numbers hold.
 """
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -37,6 +39,12 @@ def available_memory() -> int:
         limit, used = _read(folder / "memory.limit_in_bytes"), _read(folder / "memory.usage_in_bytes")
         available = _least_memory(available, limit, used, _cached(folder, "total_inactive_file"))
     return max(0, available)
+
+
+def cluster_gpus() -> float:
+    """Return how many GPUs the joined cluster has; 0 where this process has joined none."""
+    ray: Any = sys.modules.get("ray")
+    return float(ray.cluster_resources().get("GPU", 0)) if ray is not None and ray.is_initialized() else 0.0
 
 
 def _folders(controller: str) -> Iterator[Path]:

@@ -67,6 +67,9 @@ class Fake:
     def __init__(self, spec):
         self.spec = spec
 
+    def load(self, folder=None):
+        pass
+
     def encode(self, number, ids, batches):
         return Encoded(number, *expected(ids, self.spec), "host", "none")
 

@@ -8,7 +8,8 @@ import numpy as np
 import psutil
 import pytest
 
-from kotovec.cluster import pool
+from kotovec.cluster import crew, pool
+from kotovec.cluster.crew import Order
 from kotovec.cluster.pool import Pool
 from kotovec.errors import InputError, ModelError, WorkerError
 
@@ -20,6 +21,11 @@ def plan(tiny_models):
     return plan_of(tiny_models["bert"], shard_tokens=24)
 
 
+def order_of(plan, workers=2, gpus=0.0, **options):
+    """Order workers that take a CPU each."""
+    return Order(plan.spec, {"CPU": 1.0, "GPU": gpus}, workers, len(plan.shards), **options)
+
+
 @pytest.fixture
 def run(monkeypatch, one_ray, plan):
     """Return a function that runs the plan's shards on a class of workers."""
@@ -28,7 +34,8 @@ def run(monkeypatch, one_ray, plan):
     def go(worker, workers=2, take=None, gpus=0.0, **options):
         monkeypatch.setattr(pool, "Encoder", worker)
         taken, listener = [], Listener()
-        pools.append(Pool(plan.spec, workers, gpus, options.pop("listener", listener), **options))
+        telling = options.pop("listener", listener)
+        pools.append(Pool(order_of(plan, workers, gpus, **options), plan.checkpoint, telling))
 
         def keep(shard, encoded):
             taken.append((shard.number, encoded))
@@ -189,7 +196,7 @@ def test_deaths_of_workers_with_their_node_are_no_tries_of_their_shard(run, plan
 
 def test_the_death_of_a_node_is_waited_for_before_a_build_is_given_up(run, plan, tmp_path, monkeypatch):
     """Ray tells of it some 12 s late; the answers before the 25th are that it lives."""
-    monkeypatch.setattr(pool, "WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(crew, "NODE_SECONDS", 1.0)
     report_dead(monkeypatch, after=25)
 
     class Stillborn(Fake):
@@ -211,13 +218,16 @@ os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64, "RAY_USAGE_
 import numpy as np
 import ray
 from ray.cluster_utils import Cluster
-from kotovec.cluster import pool
+from kotovec.cluster import crew, pool
 from kotovec.cluster.plan import cut
 
 marks = pathlib.Path(sys.argv[1])
 
 class Slow:
     def __init__(self, spec):
+        pass
+
+    def load(self, folder):
         pass
 
     def encode(self, number, ids, batches):
@@ -240,7 +250,9 @@ threading.Thread(target=lose_nodes, daemon=True).start()
 pool.Encoder, taken = Slow, []
 try:
     take = lambda shard, ids: taken.append((shard.number, ids.tolist()))
-    pool.Pool(None, 1, 0.0, lambda event: print(event)).run(cut(8, 2), np.arange(8) * 3, take)
+    order = Order(None, {"CPU": 1.0, "GPU": 0.0}, 1, 4)
+    checkpoint = Checkpoint(Source("model", pathlib.Path(sys.argv[2])), sys.argv[3], sys.argv[4])
+    pool.Pool(order, checkpoint, lambda event: print(event)).run(cut(8, 2), np.arange(8) * 3, take)
     print("TAKEN", sorted(taken))
 finally:
     ray.shutdown()
@@ -249,10 +261,11 @@ finally:
 
 
 @pytest.mark.slow
-def test_three_nodes_that_die_under_one_shard_do_not_end_the_build(tmp_path):
+def test_three_nodes_that_die_under_one_shard_do_not_end_the_build(plan, tmp_path):
     marks = tmp_path / "marks"
     marks.mkdir()
-    with Process(marks, cwd=tmp_path, code=LOSING_NODES) as process:
+    model = plan.checkpoint
+    with Process(marks, model.source.folder, model.weights, model.config, cwd=tmp_path, code=LOSING_NODES) as process:
         code, out, err = process.finish(300)
     assert code == 0, err
     assert out.count("a worker was lost") == 3
@@ -260,7 +273,7 @@ def test_three_nodes_that_die_under_one_shard_do_not_end_the_build(tmp_path):
 
 
 def test_three_deaths_on_a_node_that_lives_end_the_build_however_many_nodes_there_are(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(pool, "NODE_SECONDS", 0.5)
+    monkeypatch.setattr(crew, "NODE_SECONDS", 0.5)
     report_dead(monkeypatch, after=10**6)
     with pytest.raises(WorkerError, match=r"shard 5 lost 3 workers"):
         run(dying(5, tmp_path, 99))
@@ -303,7 +316,7 @@ def test_an_error_that_a_worker_raises_on_purpose_comes_as_it_is(run):
 
 def test_more_workers_than_the_cluster_has_room_for_do_no_harm(run, plan, monkeypatch):
     """Three CPUs, five workers: those that never start hold no shard, and a line says so."""
-    monkeypatch.setattr(pool, "PLACE_SECONDS", 0.0)
+    monkeypatch.setattr(crew, "PLACE_SECONDS", 0.0)
     taken, listener = run(Fake, 5)
     assert_whole(taken, plan)
     assert len(listener.notices) == 1
@@ -322,8 +335,8 @@ def test_a_worker_that_fits_on_no_node_is_refused_at_once(run, monkeypatch):
 
 
 def test_a_cluster_that_may_grow_is_given_time_to(run, monkeypatch):
-    monkeypatch.setattr(pool, "PLACE_SECONDS", 0.0)
-    monkeypatch.setattr(pool, "GROW_SECONDS", 3.0)
+    monkeypatch.setattr(crew, "PLACE_SECONDS", 0.0)
+    monkeypatch.setattr(crew, "GROW_SECONDS", 3.0)
     listener, began = Listener(), time.monotonic()
     with pytest.raises(InputError, match=LACK):
         run(Fake, gpus=10**6, may_grow=True, listener=listener)
@@ -337,7 +350,7 @@ def test_a_cluster_whose_large_nodes_went_away_is_not_waited_for_without_end(run
     """What fitted at the start fits no more, and none of the workers runs."""
     import ray
 
-    monkeypatch.setattr(pool, "PLACE_SECONDS", 0.5)
+    monkeypatch.setattr(crew, "PLACE_SECONDS", 0.5)
     (node,) = ray.nodes()
     large = node | {"NodeID": "large", "Resources": {"CPU": 64.0, "GPU": 10.0**6}}
     end = time.monotonic() + 2
@@ -352,7 +365,7 @@ def test_closing_a_pool_ends_its_workers(monkeypatch, one_ray, plan):
         pass
 
     monkeypatch.setattr(pool, "Encoder", Named)
-    one = Pool(plan.spec, 2, 0.0, Listener())
+    one = Pool(order_of(plan), plan.checkpoint, Listener())
 
     def interrupt(_shard, _encoded):
         assert workers_named("Named")

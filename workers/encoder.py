@@ -9,6 +9,7 @@ import platform
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -69,13 +70,42 @@ class Encoded:
 
 
 class Encoder:
-    """Loads the model when the first shard comes: an error of loading then reaches the driver as itself."""
+    """A replica: makes nothing but itself until `load`, so that an error of loading reaches the driver as itself."""
 
     def __init__(self, spec: ReplicaSpec) -> None:
         self.spec = spec
         self._model: Any = None
         self._static: Any = None
         self._cpu = ""
+
+    def load(self, folder: Path | None = None) -> None:
+        """Load the model.
+
+        Args:
+            folder: where its files are on this machine; None is where the plan found them.
+
+        Raises:
+            ModelError: the weights are damaged or of another model.
+        """
+        import torch
+        import transformers
+
+        transformers.utils.logging.set_verbosity_error()
+        transformers.utils.logging.disable_progress_bar()
+        if self.spec.device == "cpu":
+            # Ray and `ray up` set OMP_NUM_THREADS as they like; the plan counts on this number.
+            torch.set_num_threads(self.spec.threads)
+        model = _from_pretrained(self.spec.source, folder or self.spec.source.folder)
+        static = model.get_input_embeddings().weight.detach()
+        if len(static) != self.spec.rows:
+            raise ModelError(
+                f"{self.spec.source.name} has {len(static)} embedding rows, its config.json says {self.spec.rows}"
+            )
+        # Kept apart in float32: with --dtype bfloat16 the matrix would be rounded, and static is exact.
+        self._static = static.float().cpu()
+        self._model = model.to(dtype=getattr(torch, self.spec.dtype), device=self.spec.device)
+        on_gpu = self.spec.device == "cuda"
+        self._cpu = torch.cuda.get_device_name() if on_gpu else torch.backends.cpu.get_cpu_capability()
 
     def encode(self, number: int, ids: npt.NDArray[np.int64], batches: Sequence[tuple[int, int]]) -> Encoded:
         """Encode a shard.
@@ -91,7 +121,7 @@ class Encoder:
         import torch
 
         if self._model is None:
-            self._load()
+            self.load()
         layers = [
             torch.cat(parts) for parts in zip(*(self._batch(ids[start:stop]) for start, stop in batches), strict=True)
         ]
@@ -131,29 +161,8 @@ class Encoder:
         states = [last if layer == depth else output.hidden_states[layer] for layer in self.spec.layers]
         return [state[:, place].float().cpu() for state in states]
 
-    def _load(self) -> None:
-        import torch
-        import transformers
 
-        transformers.utils.logging.set_verbosity_error()
-        transformers.utils.logging.disable_progress_bar()
-        if self.spec.device == "cpu":
-            # Ray and `ray up` set OMP_NUM_THREADS as they like; the plan counts on this number.
-            torch.set_num_threads(self.spec.threads)
-        model = _from_pretrained(self.spec.source)
-        static = model.get_input_embeddings().weight.detach()
-        if len(static) != self.spec.rows:
-            raise ModelError(
-                f"{self.spec.source.name} has {len(static)} embedding rows, its config.json says {self.spec.rows}"
-            )
-        # Kept apart in float32: with --dtype bfloat16 the matrix would be rounded, and static is exact.
-        self._static = static.float().cpu()
-        self._model = model.to(dtype=getattr(torch, self.spec.dtype), device=self.spec.device)
-        on_gpu = self.spec.device == "cuda"
-        self._cpu = torch.cuda.get_device_name() if on_gpu else torch.backends.cpu.get_cpu_capability()
-
-
-def _from_pretrained(source: Source) -> Any:
+def _from_pretrained(source: Source, folder: Path) -> Any:
     """Load a model in float32, in evaluation mode.
 
     Raises:
@@ -162,7 +171,6 @@ def _from_pretrained(source: Source) -> Any:
     import torch
     import transformers
 
-    folder = source.local_folder()
     try:
         # Old checkpoints warn about a missing pooler, which is not used.
         with warnings.catch_warnings(), open(os.devnull, "w") as null, contextlib.redirect_stderr(null):  # noqa: PTH123

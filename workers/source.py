@@ -43,17 +43,14 @@ class Source:
     repository: str | None = None
     revision: str | None = None
 
-    def local_folder(self) -> Path:
-        """Return a folder with the model's files on this machine, which may be another than the driver's.
+    def files(self) -> list[Path]:
+        """Return the files that a replica loads: config.json, the weights, and their index where they are cut.
 
         Raises:
-            ModelNotFoundError: the folder is not here, and no hub has it.
+            ModelError: as `weights`.
         """
-        if self.folder.is_dir():
-            return self.folder
-        if self.repository is None:
-            raise ModelNotFoundError(f"the folder {self.folder} does not exist on {os.uname().nodename}")
-        return _download(self.repository, self.revision)[0]
+        indexes = [self.folder / name for name in _WEIGHTS if name.endswith(".index.json")]
+        return [self.folder / "config.json", *filter(Path.is_file, indexes), *self.weights()]
 
     def weights(self) -> list[Path]:
         """Return the files that hold the weights, in order.

@@ -1,0 +1,101 @@
+"""A model's files on another machine than the one that planned: found there, downloaded, or received in pieces."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from kotovec.errors import InputError
+from kotovec.workers import source as sources
+from kotovec.workers.source import Source
+
+PIECE_BYTES = 32 << 20  # what travels at once: small beside a worker, and some 15 pieces for BERT-base
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The files that a replica loads, known by their content: the same path may hold another model elsewhere.
+
+    Attributes:
+        source: the model, as the machine that planned sees it.
+        weights, config: SHA-256 of its weight files and of its `config.json`.
+    """
+
+    source: Source
+    weights: str
+    config: str
+
+    def find(self) -> Path | None:
+        """Return a folder of this machine that holds these very files; None where there is none.
+
+        The plan's own path is looked at first, then what an earlier build was sent, then the hub.
+        """
+        for folder in (self.source.folder, *self._cached()):
+            if self._is_in(folder):
+                return folder
+        if self.source.repository is None:
+            return None
+        try:
+            folder = sources.resolve(self.source.repository, self.source.revision).folder
+        except InputError:  # no hub from here: the files can still be sent
+            return None
+        return folder if self._is_in(folder) else None
+
+    def pieces(self) -> Iterator[tuple[str, int, bytes]]:
+        """Give the files piece by piece: name, offset, bytes."""
+        for path in self.source.files():
+            with path.open("rb") as file:
+                offset = 0
+                while piece := file.read(PIECE_BYTES):
+                    yield path.name, offset, piece
+                    offset += len(piece)
+
+    def receive(self, sender: str, name: str, offset: int, piece: bytes) -> None:
+        """Write a piece into a folder of the sender's own, beside the one that the whole will have."""
+        path = self._part(sender) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("r+b" if offset else "wb") as file:
+            file.seek(offset)
+            file.write(piece)
+
+    def complete(self, sender: str) -> Path | None:
+        """Give the folder its final name; None where what arrived is not what was sent."""
+        part, folder = self._part(sender), self._home()
+        if not self._is_in(part):
+            shutil.rmtree(part, ignore_errors=True)
+            return None
+        shutil.rmtree(folder, ignore_errors=True)  # it was looked at: it holds something else
+        try:
+            part.rename(folder)
+        except OSError:  # another build's came first
+            shutil.rmtree(part, ignore_errors=True)
+        return folder if self._is_in(folder) else None
+
+    def _is_in(self, folder: Path) -> bool:
+        here = replace(self.source, folder=folder)
+        try:
+            return sources.hash_config(here) == self.config and sources.hash_weights(here) == self.weights
+        except (InputError, OSError):
+            return False
+
+    def _part(self, sender: str) -> Path:
+        return self._home().with_name(f".{self.weights[:16]}.{sender}")
+
+    def _home(self) -> Path:
+        """Return where received files go: the user's cache, or the temporary folder where there is no home."""
+        for folder in self._cached():
+            try:
+                folder.parent.mkdir(parents=True, exist_ok=True)
+            except OSError:
+                continue
+            if os.access(folder.parent, os.W_OK):
+                return folder
+        raise InputError(f"neither {' nor '.join(str(folder.parent) for folder in self._cached())} can be written to")
+
+    def _cached(self) -> tuple[Path, ...]:
+        name = self.weights[:16]
+        home = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))  # noqa: PTH111 — never raises
+        shared = Path(tempfile.gettempdir(), f"kotovec-{os.getuid()}", name)
+        return (home / "kotovec" / name, shared) if home.is_absolute() else (shared,)
