@@ -158,11 +158,11 @@ class Crew:
         self._bad[node["NodeID"]] = known
         if self._lack():
             self._give_up(worker, known)
-        else:
-            self.replace(worker)
+            return
+        self.replace(worker)
         if first:
-            where = f"{node.get('NodeManagerHostname')} (node {node['NodeID'][:8]})"
-            self._report(Notice(f"no worker starts on {where}: {known}; the build goes on without it"))
+            where = f"{node['NodeManagerHostname']} (node {node['NodeID'][:8]})"
+            self._report(Notice(f"{where} is left out: {known}"))
 
     def look_after(self) -> list[Worker]:
         """Follow the cluster as it grows and shrinks; return the workers that stalled.

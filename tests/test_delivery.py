@@ -1,0 +1,196 @@
+"""The model on nodes that lack it: known by its content, sent once a node, and never half there."""
+
+import contextlib
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from kotovec.errors import InputError
+from kotovec.workers import checkpoint as checkpoints
+from kotovec.workers.source import Source
+
+from models import make_bert
+from rays import COMMAND, Process, datasets, plan_of, run_build, wait_for
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "kotovec"
+
+
+@pytest.fixture
+def checkpoint(tiny_models):
+    return plan_of(tiny_models["bert"]).checkpoint
+
+
+def elsewhere(checkpoint, folder):
+    """Return a checkpoint as another machine sees it, where the plan's path is another folder, or nothing."""
+    return replace(checkpoint, source=Source("model", folder))
+
+
+def test_a_model_is_found_where_the_plan_found_it(checkpoint, tiny_models, cache):
+    assert checkpoint.find() == tiny_models["bert"]
+    assert not cache.exists()
+
+
+def test_another_model_under_the_same_path_is_not_taken_for_it(checkpoint, tmp_path, cache):
+    """Same architecture, same file names: the weights or the config differ, and so would every vector."""
+    other = make_bert(tmp_path / "other", seed=9)
+    assert elsewhere(checkpoint, other).find() is None
+    same = shutil.copytree(checkpoint.source.folder, tmp_path / "same")
+    assert elsewhere(checkpoint, same).find() == same
+    config = (same / "config.json").read_text(encoding="utf-8")
+    (same / "config.json").write_text(config.replace('"gelu"', '"relu"'), encoding="utf-8")
+    assert elsewhere(checkpoint, same).find() is None
+
+
+@pytest.mark.parametrize("size", [1000, 1 << 30])
+def test_what_is_sent_in_pieces_arrives_whole_and_is_found_again(size, checkpoint, tmp_path, cache, monkeypatch):
+    monkeypatch.setattr(checkpoints, "PIECE_BYTES", size)
+    there = elsewhere(checkpoint, tmp_path / "nowhere")
+    assert there.find() is None
+    pieces = list(checkpoint.pieces())
+    assert (len(pieces) > 2) == (size == 1000)
+    for piece in pieces:
+        there.receive("me", *piece)
+    assert there.find() is None
+    folder = there.complete("me")
+    for path in checkpoint.source.files():
+        assert (folder / path.name).read_bytes() == path.read_bytes()
+    assert there.find() == folder
+    assert list(cache.iterdir()) == [folder]
+
+
+def test_what_arrives_damaged_is_thrown_away(checkpoint, tmp_path, cache):
+    there = elsewhere(checkpoint, tmp_path / "nowhere")
+    for name, offset, piece in checkpoint.pieces():
+        there.receive("me", name, offset, piece[:-1] + b"x")
+    assert there.complete("me") is None
+    assert list(cache.iterdir()) == []
+    assert there.find() is None
+
+
+def test_two_builds_that_send_the_same_model_do_not_disturb_each_other(checkpoint, tmp_path, cache):
+    there = elsewhere(checkpoint, tmp_path / "nowhere")
+    for piece in checkpoint.pieces():
+        there.receive("one", *piece)
+        there.receive("two", *piece)
+    assert there.complete("one") == there.complete("two") == there.find()
+    assert len(list(cache.iterdir())) == 1
+
+
+def test_without_a_home_that_can_be_written_to_the_temporary_folder_serves(checkpoint, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    monkeypatch.setattr(checkpoints.tempfile, "gettempdir", lambda: str(tmp_path / "temporary"))
+    there = elsewhere(checkpoint, tmp_path / "nowhere")
+    for piece in checkpoint.pieces():
+        there.receive("me", *piece)
+    assert there.complete("me").parent == tmp_path / "temporary" / f"kotovec-{os.getuid()}"
+    monkeypatch.setattr(checkpoints.tempfile, "gettempdir", lambda: str(tmp_path / "file"))
+    with pytest.raises(InputError, match="can be written to"):
+        there.receive("me", "config.json", 0, b"")
+
+
+def test_cut_weights_travel_with_their_index(tiny_models, tmp_path, cache):
+    """As large models are: model-00001-of-00002.safetensors, and a file that says which parameter is where."""
+    from transformers import AutoModel
+
+    folder = make_bert(tmp_path / "cut", shard_size="30KB")
+    checkpoint = plan_of(folder).checkpoint
+    there = elsewhere(checkpoint, tmp_path / "nowhere")
+    for piece in checkpoint.pieces():
+        there.receive("me", *piece)
+    received = AutoModel.from_pretrained(there.complete("me")).state_dict()
+    sent = AutoModel.from_pretrained(folder).state_dict()
+    assert len(list(folder.glob("model-*.safetensors"))) > 1
+    assert all((received[name] == sent[name]).all() for name in sent)
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+class Node:
+    """A Ray node in a process of its own, perhaps with folders hidden from it, as on another machine."""
+
+    def __init__(self, root, environment, *arguments, hide=()):
+        command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
+        command += ["--object-store-memory=100000000", *arguments]
+        if hide:
+            hiding = " && ".join(f"mount --bind '{empty}' '{folder}'" for folder, empty in hide)
+            command = ["unshare", "--mount", "sh", "-c", f'{hiding} && exec "$@"', "sh", *command]
+        log = root / f"{secrets.token_hex(4)}.log"
+        with log.open("w") as file:
+            self.popen = subprocess.Popen(command, env=environment, stdout=file, stderr=file, cwd=root)
+        wait_for(lambda: "Ray runtime started" in log.read_text())  # two that start at once may wait without end
+
+
+@pytest.fixture
+def machines(tmp_path, monkeypatch):
+    """Return a function that starts a head without CPUs, and nodes from which folders are hidden; its address."""
+    if subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode != 0:
+        pytest.skip("no folder can be hidden from a process here (that takes root)")
+    root = Path(tempfile.mkdtemp(prefix="kd", dir="/tmp"))
+    variables = {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+    }
+    nodes = []
+
+    def begin(*hidden):
+        head = free_port()
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")} | variables
+        common = ["--include-dashboard=false", f"--temp-dir={root}/ray"]
+        ports = [f"--{name}={free_port()}" for name in ("dashboard-agent-listen-port", "ray-client-server-port")]
+        nodes.append(Node(root, environment, "--head", f"--port={head}", "--num-cpus=0", *ports, *common))
+        for number, hide in enumerate(hidden):
+            own = environment | {"XDG_CACHE_HOME": str(root / f"cache{number}")}
+            port = f"--dashboard-agent-listen-port={free_port()}"
+            nodes.append(Node(root, own, f"--address=127.0.0.1:{head}", "--num-cpus=1", port, hide=hide))
+        return f"127.0.0.1:{head}", variables, root
+
+    yield begin
+    left = [child for node in nodes for child in (node.popen, *psutil.Process(node.popen.pid).children(recursive=True))]
+    for process in left:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    for node in nodes:
+        node.popen.wait(30)
+    shutil.rmtree(root, ignore_errors=True)
+
+
+def test_nodes_that_lack_the_model_or_have_another_there_get_it_once(machines, tmp_path):
+    """Two nodes: to the one the plan's path is empty, to the other it holds a model with other weights."""
+    folder, empty = make_bert(tmp_path / "model"), tmp_path / "empty"
+    empty.mkdir()
+    other = make_bert(tmp_path / "other", seed=9)
+    address, variables, root = machines([(folder, empty)], [(folder, other)])
+    code = f"import os; os.environ |= {variables!r}\n{COMMAND}"
+    arguments = ["build", folder, "--store", tmp_path / "x.kotovec", "--shard-tokens", "64", "--workers", "2"]
+    sent = []
+    for times in range(2):
+        with Process(*arguments, "--overwrite", "--address", address, cwd=tmp_path, code=code) as process:
+            status, _, err = process.finish(240)
+        assert status == 0, err
+        sent += [line for line in err.splitlines() if "is sent from here" in line]
+        assert len(sent) == 2, f"after build {times + 1}: {err}"
+    assert len({line.split()[2] for line in sent}) == 2
+    for number in range(2):
+        (received,) = (root / f"cache{number}" / "kotovec").iterdir()
+        assert sorted(path.name for path in received.iterdir()) == ["config.json", "model.safetensors"]
+    run_build(plan_of(folder), tmp_path / "here.kotovec", 1)
+    assert datasets(tmp_path / "x.kotovec") == datasets(tmp_path / "here.kotovec")
