@@ -19,7 +19,8 @@ from kotovec.workers import checkpoint as checkpoints
 from kotovec.workers.source import Source
 
 from models import make_bert
-from rays import COMMAND, Process, datasets, plan_of, run_build, wait_for
+from rays import CHECKOUT, COMMAND, Process, datasets, plan_of, run_build, wait_for
+from test_source import COMMIT, hub_of
 
 
 @pytest.fixture
@@ -69,6 +70,32 @@ def test_what_is_sent_in_pieces_arrives_whole_and_is_found_again(size, checkpoin
         assert (folder / path.name).read_bytes() == path.read_bytes()
     assert there.find() == folder
     assert list(cache.iterdir()) == [folder]
+
+
+FIND = """
+import sys
+from pathlib import Path
+from kotovec.workers.checkpoint import Checkpoint
+from kotovec.workers.source import Source
+print(Checkpoint(Source("tester/tiny", Path("/nowhere"), "tester/tiny", sys.argv[1]), *sys.argv[2:]).find())
+"""
+
+
+@pytest.mark.parametrize("served", ["bert", "roberta"])
+def test_a_node_without_the_model_takes_it_from_the_hub_where_that_has_the_same(
+    served, checkpoint, tmp_path, tiny_models
+):
+    with hub_of(tiny_models[served]) as hub:
+        environment = {**os.environ, "HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "0"}
+        command = [sys.executable, "-c", FIND, COMMIT, checkpoint.weights, checkpoint.config]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, cwd=CHECKOUT)
+    assert done.returncode == 0, done.stderr
+    if served == "roberta":
+        assert done.stdout == "None\n"
+    else:
+        found = Path(done.stdout.strip())
+        assert found.name == COMMIT
+        assert (found / "model.safetensors").read_bytes() == (tiny_models["bert"] / "model.safetensors").read_bytes()
 
 
 def test_what_arrives_damaged_is_thrown_away(checkpoint, tmp_path, cache):

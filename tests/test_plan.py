@@ -130,6 +130,21 @@ def test_cuda_is_planned_without_a_gpu_here_where_the_workers_run_on_a_cluster(t
     assert plan_of(tiny_models["bert"], device="auto", on_cluster=True).spec.device == "cpu"
 
 
+@pytest.mark.parametrize(("gpus", "device"), [({}, "cpu"), ({"GPU": 0.0}, "cpu"), ({"GPU": 8.0}, "cuda")])
+def test_auto_is_what_the_cluster_that_was_joined_has(gpus, device, tiny_models, monkeypatch, one_ray):
+    monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 4.0} | gpus)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: device == "cpu")
+    assert plan_of(tiny_models["bert"], device="auto", on_cluster=True).spec.device == device
+
+
+def test_threads_decide_bytes_and_so_are_a_setting(tiny_models):
+    one, two = (plan_of(tiny_models["bert"], cpus_per_worker=threads) for threads in (1, 2))
+    assert (one.spec.threads, two.spec.threads) == (1, 2)
+    assert one.fingerprint != two.fingerprint
+    with pytest.raises(InputError, match="--cpus-per-worker 0: take 1 or more"):
+        plan_of(tiny_models["bert"], cpus_per_worker=0)
+
+
 def test_where_the_workers_run_is_no_setting(tiny_models):
     """A build that was begun on a cluster can be ended at home."""
     here, there = (plan_of(tiny_models["bert"], device="cpu", on_cluster=place) for place in (False, True))

@@ -217,7 +217,6 @@ def test_a_folder_is_taken_as_it_is(tmp_path, tiny_models, monkeypatch):
     monkeypatch.chdir(tmp_path)
     source = resolve("model")
     assert source == Source("model", (tmp_path / "model").resolve())
-    assert source.local_folder() == source.folder
     monkeypatch.setenv("HOME", str(tmp_path))
     assert resolve("~/model").folder == source.folder
 
@@ -240,11 +239,6 @@ def test_a_name_that_is_no_model_is_refused_without_asking_the_hub(name, message
     (tmp_path / "file").write_text("")
     with pytest.raises(ModelNotFoundError, match=message):
         resolve(name)
-
-
-def test_a_folder_that_is_not_on_another_machine_is_named(tmp_path):
-    with pytest.raises(ModelNotFoundError, match=f"{tmp_path / 'gone'} does not exist on {os.uname().nodename}"):
-        Source("gone", tmp_path / "gone").local_folder()
 
 
 def test_the_hash_is_of_the_weights_alone_and_changes_with_one_bit(tmp_path, tiny_models):
