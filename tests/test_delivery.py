@@ -1,17 +1,12 @@
-"""The model on nodes that lack it: known by its content, sent once a node, and never half there."""
+"""The model's files on another machine: known by their content, found, downloaded, or received; never half there."""
 
-import contextlib
 import os
-import secrets
 import shutil
-import socket
 import subprocess
 import sys
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-import psutil
 import pytest
 
 from kotovec.errors import InputError
@@ -19,7 +14,7 @@ from kotovec.workers import checkpoint as checkpoints
 from kotovec.workers.source import Source
 
 from models import make_bert
-from rays import CHECKOUT, COMMAND, Process, datasets, plan_of, run_build, wait_for
+from rays import CHECKOUT, plan_of
 from test_source import COMMIT, hub_of
 
 
@@ -142,82 +137,3 @@ def test_cut_weights_travel_with_their_index(tiny_models, tmp_path, cache):
     sent = AutoModel.from_pretrained(folder).state_dict()
     assert len(list(folder.glob("model-*.safetensors"))) > 1
     assert all((received[name] == sent[name]).all() for name in sent)
-
-
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
-
-
-class Node:
-    """A Ray node in a process of its own, perhaps with folders hidden from it, as on another machine."""
-
-    def __init__(self, root, environment, *arguments, hide=()):
-        command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
-        command += ["--object-store-memory=100000000", *arguments]
-        if hide:
-            hiding = " && ".join(f"mount --bind '{empty}' '{folder}'" for folder, empty in hide)
-            command = ["unshare", "--mount", "sh", "-c", f'{hiding} && exec "$@"', "sh", *command]
-        log = root / f"{secrets.token_hex(4)}.log"
-        with log.open("w") as file:
-            self.popen = subprocess.Popen(command, env=environment, stdout=file, stderr=file, cwd=root)
-        wait_for(lambda: "Ray runtime started" in log.read_text())  # two that start at once may wait without end
-
-
-@pytest.fixture
-def machines(tmp_path, monkeypatch):
-    """Return a function that starts a head without CPUs, and nodes from which folders are hidden; its address."""
-    if subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode != 0:
-        pytest.skip("no folder can be hidden from a process here (that takes root)")
-    root = Path(tempfile.mkdtemp(prefix="kd", dir="/tmp"))
-    variables = {
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN": secrets.token_hex(32),
-        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-    }
-    nodes = []
-
-    def begin(*hidden):
-        head = free_port()
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")} | variables
-        common = ["--include-dashboard=false", f"--temp-dir={root}/ray"]
-        ports = [f"--{name}={free_port()}" for name in ("dashboard-agent-listen-port", "ray-client-server-port")]
-        nodes.append(Node(root, environment, "--head", f"--port={head}", "--num-cpus=0", *ports, *common))
-        for number, hide in enumerate(hidden):
-            own = environment | {"XDG_CACHE_HOME": str(root / f"cache{number}")}
-            port = f"--dashboard-agent-listen-port={free_port()}"
-            nodes.append(Node(root, own, f"--address=127.0.0.1:{head}", "--num-cpus=1", port, hide=hide))
-        return f"127.0.0.1:{head}", variables, root
-
-    yield begin
-    left = [child for node in nodes for child in (node.popen, *psutil.Process(node.popen.pid).children(recursive=True))]
-    for process in left:
-        with contextlib.suppress(psutil.Error):
-            process.kill()
-    for node in nodes:
-        node.popen.wait(30)
-    shutil.rmtree(root, ignore_errors=True)
-
-
-def test_nodes_that_lack_the_model_or_have_another_there_get_it_once(machines, tmp_path):
-    """Two nodes: to the one the plan's path is empty, to the other it holds a model with other weights."""
-    folder, empty = make_bert(tmp_path / "model"), tmp_path / "empty"
-    empty.mkdir()
-    other = make_bert(tmp_path / "other", seed=9)
-    address, variables, root = machines([(folder, empty)], [(folder, other)])
-    code = f"import os; os.environ |= {variables!r}\n{COMMAND}"
-    arguments = ["build", folder, "--store", tmp_path / "x.kotovec", "--shard-tokens", "64", "--workers", "2"]
-    sent = []
-    for times in range(2):
-        with Process(*arguments, "--overwrite", "--address", address, cwd=tmp_path, code=code) as process:
-            status, _, err = process.finish(240)
-        assert status == 0, err
-        sent += [line for line in err.splitlines() if "is sent from here" in line]
-        assert len(sent) == 2, f"after build {times + 1}: {err}"
-    assert len({line.split()[2] for line in sent}) == 2
-    for number in range(2):
-        (received,) = (root / f"cache{number}" / "kotovec").iterdir()
-        assert sorted(path.name for path in received.iterdir()) == ["config.json", "model.safetensors"]
-    run_build(plan_of(folder), tmp_path / "here.kotovec", 1)
-    assert datasets(tmp_path / "x.kotovec") == datasets(tmp_path / "here.kotovec")
