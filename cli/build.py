@@ -2,12 +2,13 @@
 
 import json
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kotovec.cli.options import JsonOption, QuietOption
+from kotovec.cli.options import ConfigOption, JsonOption, QuietOption
 from kotovec.cluster import DEFAULT_MODEL
 from kotovec.errors import InputError
 
@@ -49,6 +50,9 @@ def command(
             show_default=False,
         ),
     ] = None,
+    cpus_per_worker: Annotated[
+        int, typer.Option(envvar="KOTOVEC_CPUS_PER_WORKER", help="Cores, and so threads, that a worker takes.")
+    ] = 1,
     device: Annotated[str, typer.Option(envvar="KOTOVEC_DEVICE", help="`auto`, `cpu` or `cuda`.")] = "auto",
     dtype: Annotated[
         str, typer.Option(envvar="KOTOVEC_DTYPE", help="To compute in: `float32`, `bfloat16` or `float16`.")
@@ -88,12 +92,21 @@ def command(
         int | None,
         typer.Option(envvar="KOTOVEC_SHARD_TOKENS", help="Tokens a shard, at most [1024].", show_default=False),
     ] = None,
+    stall_seconds: Annotated[
+        float | None,
+        typer.Option(
+            envvar="KOTOVEC_STALL_SECONDS",
+            help="Replace a worker that gives no result for so long [900].",
+            show_default=False,
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", envvar="KOTOVEC_OVERWRITE", help="Build anew, then swap.")
     ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", envvar="KOTOVEC_DRY_RUN", help="Print the plan and stop.")
     ] = False,
+    config: ConfigOption = None,  # noqa: ARG001 — its callback has read it
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -104,15 +117,22 @@ def command(
     Example: `kotovec build tohoku-nlp/bert-base-japanese-v3 --layers all`
     """
     from kotovec.cli.progress import Display, Interrupts
-    from kotovec.cluster.build import Resources, build
+    from kotovec.cluster.build import STALL_SECONDS, Resources, build
     from kotovec.cluster.plan import SHARD_TOKENS, Request, make_plan
+    from kotovec.cluster.session import join
     from kotovec.store.tokens import KINDS
 
     if store is None and "/" in model.rstrip("/") and not model.strip("/."):
         raise InputError(f"{model!r} gives a store no name: add --store")
+    stalled = STALL_SECONDS if stall_seconds is None else stall_seconds
+    if not stalled > 0:
+        raise InputError(f"--stall-seconds {stalled:g}: take more than 0")
     target = store or Path(f"{default_name(model)}.kotovec")
     kinds = KINDS if token_filter is None else tuple(kind.strip() for kind in token_filter.split(","))
-    with Interrupts() as interrupts, Display(quiet=quiet) as display:
+    with Interrupts() as interrupts, Display(quiet=quiet) as display, ExitStack() as stack:
+        if address is not None:  # first: what the workers run on is part of the plan
+            display.say("joining the cluster")
+            stack.enter_context(join(address))
         display.say("planning")
         begin = time.monotonic()
         plan = make_plan(
@@ -126,11 +146,12 @@ def command(
                 on_cluster=address is not None,
                 token_filter=kinds,
                 mecab_dic=mecab_dic,
+                cpus_per_worker=cpus_per_worker,
                 shard_tokens=SHARD_TOKENS if shard_tokens is None else shard_tokens,
             )
         )
         planning = time.monotonic() - begin
-        where = Resources(workers=workers, gpus_per_worker=gpus_per_worker, address=address)
+        where = Resources(workers=workers, gpus_per_worker=gpus_per_worker, address=address, stall_seconds=stalled)
         for text in plan.notices:
             display.note(text)
         if dry_run:
@@ -164,7 +185,9 @@ def _print_plan(plan: "Plan", target: Path, where: Any, *, as_json: bool) -> Non
 
     Layout(target.resolve()).check_usable()
     filtered = sum(plan.counts.values()) - len(plan.tokens)
-    workers = min(count_workers(plan, where), len(plan.shards))
+    wanted = count_workers(plan, where)
+    workers = None if wanted is None else min(wanted, len(plan.shards))
+    many = "as many as the cluster has room for" if workers is None else workers
     peak = plan.vector_bytes + max(plan.vector_bytes, plan.index_bytes)
     data = {
         "model": plan.source.name,
@@ -207,7 +230,7 @@ def _print_plan(plan: "Plan", target: Path, where: Any, *, as_json: bool) -> Non
             "on disk",
             f"{megabytes(plan.vector_bytes)} vectors, {megabytes(plan.index_bytes)} indexes, {megabytes(peak)} at most",
         ),
-        ("workers", f"{workers}, about {megabytes(plan.worker_bytes)} of memory each"),
+        ("workers", f"{many}, about {megabytes(plan.worker_bytes)} of memory each"),
     ]
     if plan.mecab_dic:
         pairs.append(("MeCab", mecab(plan.mecab_dic, assumed=plan.mecab_assumed)))

@@ -5,6 +5,42 @@ from typing import Annotated
 
 import typer
 
+
+def _use_config(context: typer.Context, path: Path | None) -> Path | None:
+    """Let a launch file give the defaults of the options: flags beat environment beats file.
+
+    Raises:
+        InputError: the file cannot be used; the message names it and the key.
+    """
+    if path is None:
+        return None
+    from kotovec.cluster.config import read_config
+    from kotovec.errors import InputError, first_line
+
+    parameters = {max(parameter.opts, key=len).lstrip("-"): parameter for parameter in context.command.params}
+    for name in ("config", "help"):
+        parameters.pop(name, None)
+    context.default_map = {}
+    for name, text in read_config(path, parameters).items():
+        parameter = parameters[name]
+        try:
+            context.default_map[str(parameter.name)] = parameter.type_cast_value(context, text)
+        except typer.BadParameter as error:
+            raise InputError(f"--config {path}: {name}: {first_line(error)}") from error
+    return path
+
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        envvar="KOTOVEC_CONFIG",
+        callback=_use_config,
+        is_eager=True,
+        help="Launch file whose `metadata: kotovec:` holds options; flags and environment beat it.",
+        show_default=False,
+    ),
+]
 StoreOption = Annotated[
     Path | None,
     typer.Option(

@@ -84,6 +84,7 @@ class Crew:
         self._patience = GROW_SECONDS if order.may_grow else PLACE_SECONDS
         self._bad: dict[str, Exception] = {}  # nodes on which a worker failed to start
         self._given_up = 0
+        self._placing, self._told = time.monotonic(), False
         self.workers: list[Worker] = []
         if lack := self._lack():
             if not order.may_grow:
@@ -264,7 +265,7 @@ class Crew:
         if self._room():
             return None
         nodes = [node["Resources"] for node in self._nodes() if node["NodeID"] not in self._bad]
-        most = max(nodes, key=lambda node: (node.get("GPU", 0), node.get("CPU", 0)), default={})
+        most: dict[str, float] = max(nodes, key=lambda node: (node.get("GPU", 0), node.get("CPU", 0)), default={})
         return (
             f"no node has room for a worker, which takes {_amounts(self._order.takes)}: the largest has "
             f"{_amounts(most, self._order.takes)}; lower --gpus-per-worker, or name another cluster with --address"

@@ -1,0 +1,56 @@
+"""What a launch file says to kotovec itself, under `metadata: kotovec:`: the one place that Ray's schema leaves."""
+
+import difflib
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from kotovec.errors import InputError, first_line
+
+SECTION = ("metadata", "kotovec")
+
+
+def read_config(path: Path, names: Collection[str]) -> dict[str, str]:
+    """Return the options in a launch file by their names, each as it would be typed on the command line.
+
+    As typed, so that `workers: 2.5` is no more a whole number here than there. A key without a value counts as not
+    there.
+
+    Args:
+        path: of a YAML file, such as `ray_config.yaml`.
+        names: of the options that there are, without their dashes.
+
+    Raises:
+        InputError: the file cannot be read, says nothing to kotovec, or names an option that there is not.
+    """
+    section = _load(path)
+    for name in SECTION:
+        section = section.get(name) if isinstance(section, dict) else None
+    if not isinstance(section, dict):
+        where = ": ".join(SECTION)
+        raise InputError(f"--config {path} has no options for kotovec: write them under `{where}:`")
+    options = {}
+    for key, value in section.items():
+        if key not in names:
+            near = difflib.get_close_matches(str(key), names, n=1)
+            cure = f"{near[0]} is one" if near else f"take one of {', '.join(sorted(names))}"
+            raise InputError(f"--config {path}: kotovec build has no option {key!r}: {cure}")
+        if isinstance(value, list | dict):
+            raise InputError(f"--config {path}: {key}: give one value, as on the command line, such as '0,1,12'")
+        if value is not None:
+            options[key] = str(value).lower() if isinstance(value, bool) else str(value)
+    return options
+
+
+def _load(path: Path) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"--config {path} cannot be read: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        reason = getattr(error, "problem", None) or first_line(error)
+        raise InputError(f"--config {path}{line} is not YAML: {reason}") from error
