@@ -5,7 +5,9 @@ dataset that it was built from. An index of any other dataset is not used.
 """
 
 import contextlib
+import hashlib
 import json
+import struct
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, distribution
@@ -24,7 +26,8 @@ from kotovec.store.vectors import SPACES, Vectors
 FOLDER = "indexes"
 FLAT = "Flat"
 WHEELS = ("faiss-cpu", "faiss-gpu", "faiss-gpu-cuvs", "faiss-gpu-cu12", "faiss-gpu-cu11")
-BLOCK = 65536  # rows that are converted at a time: 200 MB at 768 dimensions
+BLOCK = 65536  # rows that are searched or added at a time: 200 MB at 768 dimensions
+WRITTEN = 4096  # rows of a Flat index that are written at a time: 12 MiB at 768 dimensions
 LARGEST_SCALE = 1e30
 GPU_MOST = 2048  # candidates that faiss finds on a GPU at most
 
@@ -116,16 +119,29 @@ def build(
     faiss = import_faiss()
     record_layer = -1 if space == "static" else vectors.layer_number(layer)
     matrix = Matrix(vectors.array(space, layer), vectors.norms(space, layer))
-    index = _filled(faiss, matrix, metric, factory, device)
-    if parameters:
+    header = _flat_header(faiss, matrix, metric, parameters) if (factory, device) == (FLAT, "cpu") else None
+    if header is None:
+        index = _filled(faiss, matrix, metric, factory, device)
         _set_parameters(faiss, index, parameters)
     folder.mkdir(exist_ok=True)
     stem = index_name(space, record_layer, metric)
     target, note = folder / f"{stem}.faiss", folder / f"{stem}.json"
     note.unlink(missing_ok=True)  # until the new record is written, no index of this name is used
     sync(folder)
+    digest = hashlib.sha256()
     with sinking(target) as sink:
-        faiss.write_index(index, faiss.PyCallbackIOWriter(sink.write))
+
+        def write(data: Any) -> int:
+            digest.update(data)
+            return sink.write(data)
+
+        if header is None:
+            faiss.write_index(index, faiss.PyCallbackIOWriter(write))
+        else:
+            write(header)
+            for _, block in _blocks(matrix, metric, WRITTEN):
+                write(block)
+                sink.check()  # a full disk ends it here, not after the last block
     record = IndexRecord(
         space=space,
         layer=record_layer,
@@ -133,7 +149,7 @@ def build(
         factory=factory,
         parameters=parameters,
         dataset=vectors.checksums[space],
-        sha256=checksum.of_file(target),
+        sha256=digest.hexdigest(),
         faiss=faiss.__version__,
     )
     write_text(note, json.dumps(asdict(record), indent=1) + "\n")
@@ -242,7 +258,7 @@ def search_gpu(index: Any, on_cpu: Candidates) -> Candidates:
 def search_vectors(matrix: Matrix, metric: Metric) -> Candidates:
     """Return the candidates that faiss finds in the vectors themselves, with no index, block by block."""
     faiss = import_faiss()
-    kind = faiss.METRIC_L2 if metric is Metric.L2 else faiss.METRIC_INNER_PRODUCT
+    kind = _kind(faiss, metric)
 
     def candidates(queries: npt.NDArray[np.float32], count: int) -> tuple[npt.NDArray[np.float32], Rows]:
         scores = np.empty((len(queries), 0), dtype=np.float32)
@@ -262,12 +278,12 @@ def search_vectors(matrix: Matrix, metric: Metric) -> Candidates:
     return candidates
 
 
-def _blocks(matrix: Matrix, metric: Metric) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
+def _blocks(matrix: Matrix, metric: Metric, most: int = BLOCK) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
     """Yield float32 blocks of rows with the number of their first; of length 1 for cosine (zero rows stay zero)."""
-    for start in range(0, len(matrix.vectors), BLOCK):
-        block = np.ascontiguousarray(matrix.vectors[start : start + BLOCK], dtype=np.float32)
+    for start in range(0, len(matrix.vectors), most):
+        block = np.ascontiguousarray(matrix.vectors[start : start + most], dtype=np.float32)
         if metric is Metric.COSINE:
-            norms = matrix.norms[start : start + BLOCK]
+            norms = matrix.norms[start : start + most]
             scale = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)[:, np.newaxis]
             # 1/norm of a tiny row is infinite in float32; in float64 the product takes five times as long.
             exact = np.float32 if scale.max() < LARGEST_SCALE else np.float64
@@ -275,10 +291,37 @@ def _blocks(matrix: Matrix, metric: Metric) -> Iterator[tuple[int, npt.NDArray[n
         yield start, block
 
 
+def _flat_header(faiss: Any, matrix: Matrix, metric: Metric, parameters: str) -> bytes | None:
+    """Return what faiss writes before the vectors of a Flat index, or None where that cannot be told.
+
+    With it the vectors go from file to file in blocks; faiss' own way needs all of them in memory. The header is
+    taken from small indexes of faiss' own: the number of vectors stands where the first of them makes a
+    difference, the number of floats at the end.
+    """
+    index = faiss.IndexFlat(matrix.vectors.shape[1], _kind(faiss, metric))
+    _set_parameters(faiss, index, parameters)
+    zeros = np.zeros((1, index.d), dtype=np.float32)
+    samples: list[bytes] = [faiss.serialize_index(index).tobytes()]
+    for _ in range(2):
+        index.add(zeros)
+        samples.append(faiss.serialize_index(index).tobytes())
+    head = samples[0]
+    place = next((place for place, (a, b) in enumerate(zip(head, samples[1], strict=False)) if a != b), 0)
+
+    def header(rows: int) -> bytes:
+        return head[:place] + struct.pack("=q", rows) + head[place + 8 : -8] + struct.pack("=q", rows * index.d)
+
+    known = all(header(rows) + rows * zeros.tobytes() == sample for rows, sample in enumerate(samples))
+    return header(len(matrix.vectors)) if known else None
+
+
+def _kind(faiss: Any, metric: Metric) -> Any:
+    return faiss.METRIC_L2 if metric is Metric.L2 else faiss.METRIC_INNER_PRODUCT
+
+
 def _filled(faiss: Any, matrix: Matrix, metric: Metric, factory: str, device: str) -> Any:
-    kind = faiss.METRIC_L2 if metric is Metric.L2 else faiss.METRIC_INNER_PRODUCT
     try:
-        index = faiss.index_factory(matrix.vectors.shape[1], factory, kind)
+        index = faiss.index_factory(matrix.vectors.shape[1], factory, _kind(faiss, metric))
         index = on_gpus(index) if device == "cuda" else index
         if not index.is_trained:
             index.train(np.concatenate([block for _, block in _blocks(matrix, metric)]))
@@ -293,6 +336,8 @@ def _filled(faiss: Any, matrix: Matrix, metric: Metric, factory: str, device: st
 
 
 def _set_parameters(faiss: Any, index: Any, parameters: str) -> None:
+    if not parameters:
+        return
     try:
         faiss.ParameterSpace().set_index_parameters(index, parameters)
     except RuntimeError as error:

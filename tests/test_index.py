@@ -1,5 +1,6 @@
 """Indexes are used for the vectors that they were built from, and for no others."""
 
+import hashlib
 import json
 
 import faiss
@@ -72,6 +73,52 @@ def test_a_flat_index_holds_the_vectors_as_they_are(folder):
     build(folder)
     flat = faiss.read_index(str(folder / "indexes" / "static.l2.faiss"))
     assert np.array_equal(flat.reconstruct_n(0, ROWS), STATIC)
+
+
+def own_way(vectors, metric):
+    """Return the bytes that faiss writes of a Flat index filled in memory."""
+    if metric == "cosine":
+        norms = np.linalg.norm(vectors.astype(np.float64), axis=1)
+        vectors = vectors * np.divide(1, norms, out=np.zeros(len(norms)), where=norms > 0)[:, None].astype(np.float32)
+    flat = faiss.IndexFlatL2(vectors.shape[1]) if metric == "l2" else faiss.IndexFlatIP(vectors.shape[1])
+    flat.add(vectors.astype(np.float32))
+    return faiss.serialize_index(flat).tobytes()
+
+
+@pytest.mark.parametrize("metric", ["l2", "cosine", "ip"])
+@pytest.mark.parametrize("rows", [1, 699, 700, 701, 1400, 1401])
+@pytest.mark.parametrize("size", [3, 256])
+def test_a_flat_index_is_written_in_blocks_as_faiss_writes_it_in_one(tmp_path, monkeypatch, rows, size, metric):
+    """Blocks of 700 rows; faiss reads the file, memory-mapped too, and finds what a search of all rows finds."""
+    monkeypatch.setattr(index, "WRITTEN", 700)
+    monkeypatch.setattr(index, "_filled", None)  # what needs all vectors in memory
+    vectors = RANDOM.standard_normal((rows, size)).astype(np.float32)
+    vectors[rows // 2] = 0
+    half = vectors.astype(np.float16)[np.newaxis]
+    store = stores.write_store(tmp_path / "b.kotovec", stores.numbered(rows), vectors, half, dtype="float16")
+    for space, stored in (("static", vectors), ("isolated", half[0].astype(np.float32))):
+        record = build(store, space, -1, metric)
+        path = store / "indexes" / f"{record.name}.faiss"
+        assert path.read_bytes() == own_way(stored, metric)
+        assert record.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+        scores = faiss.deserialize_index(np.frombuffer(own_way(stored, metric), np.uint8)).search(stored[:5], 1)[0]
+        for flags in (0, faiss.IO_FLAG_MMAP_IFC):
+            flat = faiss.read_index(str(path), flags)
+            assert (flat.ntotal, flat.d) == (rows, size)
+            assert np.array_equal(flat.search(stored[:5], 1)[0], scores)
+
+
+@pytest.mark.parametrize("change", ["longer", "other"])
+def test_a_faiss_that_writes_flat_indexes_otherwise_writes_them_itself(folder, monkeypatch, change):
+    """Its format is its own: what is not as expected is not guessed."""
+    own = faiss.serialize_index
+    added = np.zeros(1, dtype=np.uint8)
+    wrong = {"longer": lambda flat: np.append(own(flat), added), "other": lambda flat: added + flat.ntotal}[change]
+    monkeypatch.setattr(faiss, "serialize_index", wrong)
+    record = build(folder)
+    monkeypatch.undo()
+    assert (folder / "indexes" / "static.l2.faiss").read_bytes() == own_way(STATIC, "l2")
+    assert record.sha256 == hashlib.sha256(own_way(STATIC, "l2")).hexdigest()
 
 
 def test_an_index_serves_its_own_space_layer_and_metric_only(folder):
