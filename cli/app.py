@@ -18,7 +18,7 @@ from kotovec.version import __version__
 INTERRUPTED = 130  # as a shell reports a process that Ctrl-C ended
 UNEXPECTED = 1
 
-COMMANDS = ("build", "query", "shell", "norms", "index", "info", "verify")
+COMMANDS = ("build", "submit", "query", "shell", "norms", "index", "info", "verify")
 
 
 def _version(asked: bool) -> None:

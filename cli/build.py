@@ -116,7 +116,8 @@ def command(
 
     Example: `kotovec build tohoku-nlp/bert-base-japanese-v3 --layers all`
     """
-    from kotovec.cli.progress import Display, Interrupts
+    from kotovec.cli.events import open_display
+    from kotovec.cli.progress import Interrupts
     from kotovec.cluster.build import STALL_SECONDS, Resources, build
     from kotovec.cluster.plan import SHARD_TOKENS, Request, make_plan
     from kotovec.cluster.session import join
@@ -129,7 +130,7 @@ def command(
         raise InputError(f"--stall-seconds {stalled:g}: take more than 0")
     target = store or Path(f"{default_name(model)}.kotovec")
     kinds = KINDS if token_filter is None else tuple(kind.strip() for kind in token_filter.split(","))
-    with Interrupts() as interrupts, Display(quiet=quiet) as display, ExitStack() as stack:
+    with Interrupts() as interrupts, open_display(quiet=quiet) as display, ExitStack() as stack:
         if address is not None:  # first: what the workers run on is part of the plan
             display.say("joining the cluster")
             stack.enter_context(join(address))

@@ -1,0 +1,252 @@
+"""`kotovec submit`: a build on a cluster that is there, seen from here, and its store fetched."""
+
+import inspect
+import json
+import re
+import secrets
+import shlex
+import time
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kotovec.cli import build
+from kotovec.cli.options import JsonOption, QuietOption
+from kotovec.errors import InputError, WorkerError
+
+if TYPE_CHECKING:
+    from kotovec.cli.progress import Display
+    from kotovec.cluster.fetch import Fetched
+    from kotovec.cluster.submit import Jobs
+
+
+def command(
+    context: typer.Context,
+    store: Annotated[
+        str | None,
+        typer.Option(envvar="KOTOVEC_STORE", help="Folder of the store on the cluster, from `/`.", show_default=False),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            envvar=["KOTOVEC_ADDRESS", "RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"],
+            help="The cluster's dashboard: `http://HOST:8265`.",
+            show_default=False,
+        ),
+    ] = None,
+    fetch: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="KOTOVEC_FETCH",
+            help="Folder here for the finished store [./LAST-PART-OF-STORE].",
+            show_default=False,
+        ),
+    ] = None,
+    no_fetch: Annotated[
+        bool, typer.Option("--no-fetch", envvar="KOTOVEC_NO_FETCH", help="Leave the store on the cluster.")
+    ] = False,
+    job: Annotated[
+        str | None, typer.Option(envvar="KOTOVEC_JOB", help="Name for the job [made up].", show_default=False)
+    ] = None,
+    attach: Annotated[
+        str | None,
+        typer.Option(envvar="KOTOVEC_ATTACH", help="Go on showing this job, and fetch its store.", show_default=False),
+    ] = None,
+    stop: Annotated[str | None, typer.Option(envvar="KOTOVEC_STOP", help="Stop this job.", show_default=False)] = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    **options: Any,
+) -> None:
+    """Build on an existing Ray cluster through its Jobs API, and fetch the store.
+
+    All options of `kotovec build` go to the cluster. Ctrl-C or a lost terminal does not stop the job; the same
+    command goes on with an unfinished store.
+
+    Example: `kotovec submit demo --address http://head:8265 --store /data/demo.kotovec --workers 8`
+    """
+    from kotovec.cli.progress import Display
+    from kotovec.cluster.submit import connect
+
+    if stop is not None:
+        _stop(connect(address), stop, quiet=quiet)
+        return
+    if attach is None:
+        store = _check_places(options["model"], store)
+    jobs = connect(address)
+    store = store if attach is None else jobs.store_of(attach)
+    name = attach or job or f"kotovec-{secrets.token_hex(4)}"
+    local = _local_target(str(store), fetch, no_fetch=no_fetch)
+    place = ["--no-fetch"] if no_fetch else [] if fetch is None else ["--fetch", str(fetch)]
+    again = shlex.join(["kotovec", "submit", "--attach", name, "--address", jobs.address, *place])
+    with Display(quiet=quiet) as display:
+        try:
+            display.say("waiting for the cluster")
+            if attach is None:
+                jobs.build(_build_words(context), name, str(store))
+                display.note(f"job {name}; Ctrl-C leaves it running, {again} returns to it")
+            summary = _watch(jobs, name, display, quiet=quiet)
+        except KeyboardInterrupt:
+            display.close()
+            stopping = shlex.join(["kotovec", "submit", "--stop", name, "--address", jobs.address])
+            display.note(f"job {name} goes on on the cluster: {again} returns to it, {stopping} stops it")
+            raise
+    fetched = None
+    if local is not None:
+        try:
+            fetched = _fetch(jobs, str(store), local, quiet=quiet)
+        except KeyboardInterrupt:
+            display.note(f"what is fetched is kept: {again} goes on from there")
+            raise
+    _print(summary, name, fetched, as_json=as_json, quiet=quiet)
+
+
+_OWN = inspect.signature(command).parameters
+_PASSED = {
+    name: parameter
+    for name, parameter in inspect.signature(build.command).parameters.items()
+    if name not in _OWN and name != "dry_run"
+}
+# Typer reads the signature: build's options are here without being said again, checked before anything is sent.
+_FIRST = {"context": _OWN["context"], "model": _PASSED["model"]}
+_REST = {name: parameter for name, parameter in _OWN.items() if name != "options"}
+command.__signature__ = inspect.Signature([*(_FIRST | _REST | _PASSED).values()])  # type: ignore[attr-defined]
+
+
+# What Ray itself writes into every job's log.
+_RAYS_OWN = re.compile(r"^Running entrypoint for job |Runtime env is setting up\.$")
+
+
+def _build_words(context: typer.Context) -> list[str]:
+    """Return the command line of the build: the model, and every option that is not its default."""
+    words = [str(context.params["model"])]
+    for option in context.command.params:
+        value = context.params.get(str(option.name))
+        if option.name in _PASSED and option.name not in ("model", "config") and value != option.default:
+            flag = max(option.opts, key=len)
+            words.append(flag if value is True else f"{flag}={value}")
+    return words
+
+
+def _check_places(model: str, store: str | None) -> str:
+    """Return the path of the store on the cluster.
+
+    Raises:
+        InputError: it would not last, or the cluster sees no such model.
+    """
+    if store is None:
+        raise InputError("name the store's folder on the cluster: --store /PATH")
+    if "://" in store:
+        raise InputError(f"--store {store} is a URL: name a folder on the cluster, such as /data/NAME.kotovec")
+    path = PurePosixPath(store)
+    if not path.is_absolute():
+        raise InputError(
+            f"--store {store} is relative, and a job's working directory is deleted with it: "
+            "name a folder on the cluster from /, such as /data/NAME.kotovec"
+        )
+    if not path.name or ".." in path.parts:
+        raise InputError(f"--store {store} cannot be a store: name a folder such as /data/NAME.kotovec")
+    here = Path(model)
+    if not here.is_absolute() and model != "demo" and (here.is_dir() or model.startswith((".", "~"))):
+        raise InputError(
+            f"{model} is a folder of this machine, which the cluster does not see: give a hub id, or the path "
+            "that it has on the cluster, from /"
+        )
+    return str(path)
+
+
+def _local_target(store: str, fetch: Path | None, *, no_fetch: bool) -> Path | None:
+    """Return where the store is fetched to, or None where it is not."""
+    from kotovec.cluster.fetch import check_target
+
+    if no_fetch:
+        return None
+    target = Path(PurePosixPath(store).name) if fetch is None else fetch
+    check_target(target)
+    return target
+
+
+def _watch(jobs: "Jobs", job: str, display: "Display", *, quiet: bool) -> dict[str, Any]:
+    """Show a job until it has ended; return what its build printed.
+
+    Raises:
+        InputError, WorkerError: as the build's own exit code says; or it was stopped.
+    """
+    from kotovec.cli.events import read_event
+    from kotovec.cli.tables import notice
+
+    summary: dict[str, Any] = {}
+    problem = ""
+    for line in jobs.lines(job):
+        if event := read_event(line):
+            display.show(event)
+        elif line.startswith("error: "):
+            problem = line.removeprefix("error: ")
+        elif line.startswith('{"store": '):
+            summary = json.loads(line)
+        elif line.strip() and not _RAYS_OWN.search(line):
+            notice(line, quiet=quiet)
+    end = jobs.end(job)
+    if end is not None and end.status == "STOPPED":
+        raise WorkerError(f"job {job} was stopped: what is whole is kept, and the same command goes on from there")
+    if end is None or end.status != "SUCCEEDED":
+        why = [] if end is None else end.message.strip().splitlines()
+        reason = (
+            problem or f"job {job} failed: {why[0].split(', last available')[0] if why else 'Ray does not say why'}"
+        )
+        ours = end is not None and end.code == InputError.exit_code
+        raise InputError(reason) if ours else WorkerError(reason)
+    return summary
+
+
+def _stop(jobs: "Jobs", job: str, *, quiet: bool) -> None:
+    from kotovec.cli.tables import notice
+
+    running = jobs.stop(job)
+    end = jobs.end(job)
+    while running and end is None:
+        time.sleep(0.5)
+        end = jobs.end(job)
+    how = "is stopped" if running else f"had ended before ({end.status if end else 'unknown'})"
+    notice(f"job {job} {how}: what is whole is kept on the cluster", quiet=quiet)
+
+
+def _fetch(jobs: "Jobs", store: str, local: Path, *, quiet: bool) -> "Fetched":
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    from kotovec.cli.tables import console
+    from kotovec.cluster.fetch import fetch
+
+    screen = console(stderr=True)
+    columns = (TextColumn("fetching"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=screen, transient=True, disable=quiet or not screen.is_terminal) as bar:
+        task = bar.add_task("", total=None)
+        return fetch(jobs, store, local, lambda done, total: bar.update(task, completed=done, total=total))
+
+
+def _print(summary: dict[str, Any], job: str, fetched: "Fetched | None", *, as_json: bool, quiet: bool) -> None:
+    from kotovec.cli.tables import megabytes, print_pairs
+
+    seconds = dict(summary["seconds"])
+    if fetched is not None:
+        seconds["fetch"] = round(fetched.seconds, 3)
+    if as_json:
+        data = summary | {
+            "job": job,
+            "seconds": seconds,
+            "fetched": None if fetched is None else str(fetched.store),
+            "fetched_bytes": 0 if fetched is None else fetched.received,
+        }
+        typer.echo(json.dumps(data, ensure_ascii=False))
+    elif not quiet:
+        pairs = [
+            ("tokens", f"{summary['tokens']:,}"),
+            ("seconds", ", ".join(f"{name} {value:.1f}" for name, value in seconds.items())),
+            ("on the cluster", f"{summary['store']}  ({megabytes(summary['bytes'])})"),
+        ]
+        if fetched is not None:
+            pairs += [
+                ("here", f"{fetched.store}  ({megabytes(fetched.received)} fetched)"),
+                ("next", f'kotovec query --store {fetched.store} "…"'),
+            ]
+        print_pairs(pairs)

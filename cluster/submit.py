@@ -1,0 +1,300 @@
+"""Jobs on a cluster that is there, through Ray's Jobs API: start one, read its log as it grows, stop it."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import re
+import shlex
+import tempfile
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kotovec.cluster.session import KNOCK_SECONDS
+from kotovec.cluster.stage import stage
+from kotovec.errors import InputError, KotovecError, MissingDependencyError, WorkerError, first_line
+
+PATIENCE_SECONDS = 60.0  # for a cluster that no longer answers: a port forward or a head node that starts again
+QUIET_SECONDS = 60.0  # without a line of a log: the connection may be dead, as after a laptop's sleep
+_TELLS = "kotovec_store"  # in a job's metadata
+_ADDRESS = "RAY_API_SERVER_ADDRESS"  # overrules the address that Ray's client is given
+_CHATTY = (
+    "ray.dashboard.modules.dashboard_sdk",
+    "ray.dashboard.modules.job.sdk",
+    "ray._private.runtime_env.packaging",
+)
+
+
+@dataclass(frozen=True)
+class JobEnd:
+    """How a job ended: Ray's word (SUCCEEDED, FAILED, STOPPED), its exit code where it had one, and why."""
+
+    status: str
+    code: int | None
+    message: str
+
+
+class Jobs:
+    """The Jobs API of one cluster."""
+
+    def __init__(self, client: Any, address: str) -> None:
+        self.address = address
+        self._client = client
+        self.streams = True  # until a WebSocket cannot be had: some proxies pass none
+
+    def start(self, module: str, arguments: list[str], job: str, metadata: dict[str, str] | None = None) -> None:
+        """Start a job that runs a module of this kotovec with the cluster's own Python.
+
+        Raises:
+            InputError: the cluster refuses it, as where a job of that name is there already.
+        """
+        command = shlex.join(["python", "-m", module, *arguments])
+        with tempfile.TemporaryDirectory(prefix="kotovec-stage-") as folder, _answering(self.address):
+            self._client.submit_job(
+                entrypoint=f"KOTOVEC_EVENTS=1 {command}",
+                submission_id=job,
+                runtime_env={"working_dir": str(stage(Path(folder)))},
+                metadata=metadata,
+            )
+
+    def store_of(self, job: str) -> str:
+        """Return the path of the store that a job builds.
+
+        Raises:
+            InputError: there is no such job, or it is none of ours.
+        """
+        metadata = self._info(job).metadata or {}
+        if _TELLS not in metadata:
+            raise InputError(f"job {job} was not started by kotovec submit")
+        return str(metadata[_TELLS])
+
+    def build(self, arguments: list[str], job: str, store: str) -> None:
+        """Start a job that builds a store; as `start`."""
+        command = ["build", *arguments, "--store", store, "--address", "auto", "--json"]
+        self.start("kotovec.cli", command, job, {_TELLS: store})
+
+    def end(self, job: str) -> JobEnd | None:
+        """Return how a job ended, or None while it has not.
+
+        Raises:
+            InputError: there is no such job.
+            WorkerError: the cluster does not answer.
+        """
+        info = self._info(job)
+        if not info.status.is_terminal():
+            return None
+        return JobEnd(str(info.status.value), info.driver_exit_code, info.message or "")
+
+    def stop(self, job: str) -> bool:
+        """Stop a job; tell whether it was running. Ray gives it 3 s to end by itself.
+
+        Raises:
+            InputError: there is no such job.
+        """
+        self._info(job)
+        with _answering(self.address):
+            return bool(self._client.stop_job(job))
+
+    def lines(self, job: str) -> Iterator[str]:
+        """Yield each line of a job's log, from its beginning until the job has ended.
+
+        Connections that break are taken up again.
+
+        Raises:
+            InputError: there is no such job.
+            WorkerError: the cluster does not answer for a minute.
+        """
+        seen, rest, answered = 0, "", time.monotonic()
+        while True:
+            with contextlib.suppress(WorkerError), contextlib.closing(self.chunks(job)) as chunks:
+                position = 0
+                for chunk in chunks:
+                    *lines, rest = (rest + chunk[max(0, seen - position) :]).split("\n")
+                    position += len(chunk)
+                    seen = max(seen, position)
+                    answered = time.monotonic()
+                    yield from lines
+                if self.end(job) is not None:
+                    break
+                answered = time.monotonic()
+            if time.monotonic() - answered > PATIENCE_SECONDS:
+                raise WorkerError(f"the cluster at {self.address} no longer answers")
+            time.sleep(1)
+        if rest:
+            yield rest
+
+    def chunks(self, job: str) -> Generator[str, None, None]:
+        """Yield a job's log from its beginning, as it grows; may end before the job does.
+
+        Raises:
+            InputError: there is no such job.
+            WorkerError: the connection broke.
+        """
+        self._info(job)
+        if self.streams:
+            try:
+                with _answering(self.address):
+                    yield from self._streamed(job)
+            except _NoStreamError:
+                self._info(job)  # or the cluster is gone
+                self.streams = False
+        if not self.streams:
+            yield from self._polled(job)
+
+    def _streamed(self, job: str) -> Iterator[str]:
+        import aiohttp
+
+        tail = self._client.tail_job_logs(job)
+
+        async def following() -> str | None:
+            return await asyncio.wait_for(anext(tail, None), QUIET_SECONDS)
+
+        with asyncio.Runner() as runner:
+            try:
+                while (chunk := runner.run(following())) is not None:
+                    yield chunk
+            except TimeoutError:
+                return
+            except (aiohttp.WSServerHandshakeError, aiohttp.ClientConnectorError) as error:
+                raise _NoStreamError from error
+            except (aiohttp.ClientError, RuntimeError) as error:
+                raise ConnectionError(first_line(error)) from error
+
+    def _polled(self, job: str) -> Iterator[str]:
+        seen = 0
+        while True:
+            ended = self.end(job) is not None
+            with _answering(self.address):
+                log = self._client.get_job_logs(job)
+            if len(log) > seen:
+                yield log[seen:]
+                seen = len(log)
+            if ended:
+                return
+            time.sleep(1)
+
+    def _info(self, job: str) -> Any:
+        with _answering(self.address):
+            try:
+                return self._client.get_job_info(job)
+            except RuntimeError as error:
+                if "does not exist" in str(error):
+                    raise InputError(f"the cluster at {self.address} has no job {job}") from error
+                raise
+
+
+class _NoStreamError(Exception):
+    """No WebSocket can be had where the rest of the API answers."""
+
+
+def connect(address: str | None) -> Jobs:
+    """Return the Jobs API at an address, once it has answered.
+
+    Args:
+        address: `http://HOST:PORT` of the cluster's dashboard, `https://…`, `HOST:PORT`; `auto` for a cluster that
+            runs on this machine.
+
+    Raises:
+        MissingDependencyError: ray[default] is not installed.
+        InputError: nobody answers there, something else does, or the token is not the cluster's.
+    """
+    if not address:
+        raise InputError("no cluster: name its dashboard with --address http://HOST:8265, or set RAY_ADDRESS")
+    try:
+        import aiohttp  # noqa: F401 — of ray[default]
+        import requests  # noqa: F401
+        from ray.job_submission import JobSubmissionClient
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"{error.name or 'ray[default]'} is missing: pip install 'kotovec[cluster]'"
+        ) from error
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    if re.fullmatch(r"[^/]+:\d+/?", address):
+        address = f"http://{address}"
+    if address != "auto":
+        _knock(address)
+    with _answering(address), _overruled(address):
+        try:
+            client = JobSubmissionClient(address)
+        except ConnectionError as error:
+            raise InputError(f"no Ray cluster answers at {address}: {first_line(error)}") from error
+    return Jobs(client, address)
+
+
+def _knock(address: str) -> None:
+    """Ask a dashboard who it is: Ray's own client waits without a limit, and takes no hint that it is none.
+
+    Raises:
+        InputError: it is none.
+    """
+    import requests
+
+    dashboard = "take the address of its dashboard, such as http://HOST:8265"
+    if not address.startswith(("http://", "https://")):
+        raise InputError(f"--address {address} takes no jobs: {dashboard}")
+    try:
+        answer = requests.get(f"{address.rstrip('/')}/api/version", timeout=KNOCK_SECONDS)
+    except requests.exceptions.Timeout as error:
+        raise InputError(f"no Ray cluster answers at {address} within {KNOCK_SECONDS:g} s") from error
+    except requests.exceptions.ConnectionError as error:
+        if "BadStatusLine" in str(error) or "Connection aborted" in str(error):
+            raise InputError(f"{address} speaks no HTTP; is it the cluster's own port (6379)? {dashboard}") from error
+        reason = re.search(r"\[Errno -?\d+\] [\w ]+|certificate verify failed|Unable to connect to proxy", str(error))
+        raise InputError(f"no Ray cluster answers at {address}{f': {reason[0]}' if reason else ''}") from error
+    except (requests.RequestException, ValueError) as error:
+        raise InputError(f"--address {address}: {first_line(error)}") from error
+    told = answer.status_code in (401, 403) or "ray_version" in answer.text  # 401, 403: it wants a token
+    if not told:
+        raise InputError(f"{address} is no Ray cluster (HTTP {answer.status_code}): {dashboard}")
+
+
+@contextlib.contextmanager
+def _overruled(address: str) -> Iterator[None]:
+    """Let an address count that the environment names another one beside: Ray would take that."""
+    before = os.environ.get(_ADDRESS)
+    os.environ[_ADDRESS] = address
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_ADDRESS]
+        else:
+            os.environ[_ADDRESS] = before
+
+
+@contextlib.contextmanager
+def _answering(address: str) -> Iterator[None]:
+    """Turn what Ray's client raises into one line.
+
+    Raises:
+        InputError: the token is not the cluster's, or the request is refused.
+        WorkerError: the connection broke.
+    """
+    from ray.exceptions import AuthenticationError
+
+    try:
+        yield
+    except KotovecError:
+        raise
+    except AuthenticationError as error:
+        reason = first_line(error).split(". ")[0]
+        raise InputError(
+            f"{address}: {reason}: give Ray the cluster's token with RAY_AUTH_MODE=token and RAY_AUTH_TOKEN "
+            "(or RAY_AUTH_TOKEN_PATH)"
+        ) from error
+    except OSError as error:  # requests' errors are some
+        raise WorkerError(f"the cluster at {address} does not answer: {first_line(error)}") from error
+    except (RuntimeError, ValueError) as error:
+        if re.search("status code 50[234]", str(error)):  # a proxy whose cluster is not there
+            raise WorkerError(f"the cluster at {address} does not answer: {_reason(error)}") from error
+        raise InputError(f"the cluster at {address}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """Return what matters of a refused request: Ray sends a traceback, whose last line tells."""
+    lines = [line.strip(" .") for line in str(error).splitlines()]
+    return next(filter(None, reversed(lines)), type(error).__name__)

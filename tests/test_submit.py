@@ -1,0 +1,319 @@
+"""`kotovec submit` without a cluster: what is shipped, what is refused, what is shown, and how connections are kept."""
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+import tomllib
+from types import SimpleNamespace
+
+import pytest
+
+from kotovec.cli.events import Lines, read_event
+from kotovec.cluster import submit
+from kotovec.cluster.events import Notice, Phase, Progress
+from kotovec.cluster.stage import stage
+from kotovec.cluster.submit import JobEnd, Jobs, connect
+from kotovec.errors import InputError, MissingDependencyError, WorkerError
+
+from commands import ROOT, call
+
+HERE = "http://127.0.0.1:1"
+
+
+def test_the_staged_tree_alone_is_enough_to_import_every_module_and_run_the_command(tmp_path):
+    tree = stage(tmp_path / "tree")
+    names = [
+        ".".join(file.relative_to(tree).with_suffix("").parts) for file in tree.rglob("*.py") if file.stem[0] != "_"
+    ]
+    assert {"kotovec.store.shard", "kotovec.cli.app", "kotovec.workers.encoder", "kotovec.cluster.pool"} <= set(names)
+    script = (
+        f"import importlib, kotovec\nfor name in {names!r}: importlib.import_module(name)\n"
+        "assert 'checkout' not in kotovec.__path__\nprint(kotovec.__file__)"
+    )
+    bare = {"PATH": os.environ["PATH"], "PYTHONPATH": str(tree), "HOME": str(tmp_path)}
+    run = {"cwd": tmp_path, "env": bare, "capture_output": True, "text": True}
+    done = subprocess.run([sys.executable, "-c", script], **run)
+    assert (done.stdout, done.stderr) == (f"{tree}/kotovec/__init__.py\n", "")
+    done = subprocess.run([sys.executable, "-m", "kotovec.cli", "build", "--help"], **run)
+    assert done.stdout.startswith("Usage: kotovec build "), done.stderr
+
+
+def test_nothing_but_modules_is_shipped(tmp_path):
+    files = [file for file in stage(tmp_path / "tree").rglob("*") if file.is_file()]
+    assert {file.suffix for file in files} == {".py"}
+    assert {file.relative_to(tmp_path / "tree").parts[0] for file in files} == {"kotovec"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["demo"], "name the store's folder on the cluster: --store /PATH"),
+        (["demo", "--store", "x.kotovec"], "--store x.kotovec is relative, and a job's working directory is deleted"),
+        (["demo", "--store", "~/x.kotovec"], "--store ~/x.kotovec is relative"),
+        (["demo", "--store", "s3://bucket/x"], "--store s3://bucket/x is a URL: name a folder on the cluster"),
+        (["demo", "--store", "/"], "--store / cannot be a store"),
+        (["demo", "--store", "/data/../x"], "--store /data/../x cannot be a store"),
+        (["./model", "--store", "/x"], "./model is a folder of this machine, which the cluster does not see"),
+        (["model", "--store", "/x"], "model is a folder of this machine"),
+        (["demo", "--store", "/x", "--layrs", "all"], "No such option: --layrs"),
+        (["demo", "--store", "/x", "--workers", "two"], "Invalid value for '--workers'"),
+        (["demo", "--store", "/x"], "no cluster: name its dashboard with --address http://HOST:8265"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_is_sent(capsys, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model").mkdir()
+    for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"):
+        monkeypatch.delenv(name, raising=False)
+    answer = call(capsys, "submit", *arguments)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith(f"error: {message}")
+    assert answer.err.count("\n") == 1
+
+
+class FakeJobs:
+    """Stands for a cluster whose jobs say what a test wants."""
+
+    address = HERE
+
+    def __init__(self, *lines, status="SUCCEEDED", code=0, message=""):
+        self.said, self.how, self.built = lines, JobEnd(status, code, message), []
+
+    def build(self, *arguments):
+        self.built.append(arguments)
+
+    def lines(self, job):
+        yield from self.said
+
+    def end(self, job):
+        return self.how
+
+    def store_of(self, job):
+        return "/data/words.kotovec"
+
+
+@pytest.fixture
+def jobs(monkeypatch):
+    def use(*lines, **end):
+        fake = FakeJobs(*lines, **end)
+        monkeypatch.setattr(submit, "connect", lambda _address: fake)
+        return fake
+
+    return use
+
+
+SUMMARY = json.dumps({"store": "/data/words.kotovec", "tokens": 7, "seconds": {"plan": 1.0}, "bytes": 10})
+SUBMIT = ["submit", "demo", "--store", "/data/words.kotovec/", "--address", HERE, "--no-fetch"]
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ([], ["demo"]),
+        (["--layers", "all", "--workers", 8], ["demo", "--layers=all", "--workers=8"]),
+        (["--layers=-1,0", "--overwrite"], ["demo", "--layers=-1,0", "--overwrite"]),
+        (["--device", "auto", "--gpus-per-worker", "0.5", "--quiet"], ["demo", "--gpus-per-worker=0.5"]),
+    ],
+)
+def test_the_options_of_build_go_to_the_cluster_as_they_were_given(capsys, jobs, given, sent):
+    fake = jobs(SUMMARY)
+    assert call(capsys, *SUBMIT, *given, "--job", "mine").code == 0
+    assert fake.built == [(sent, "mine", "/data/words.kotovec")]
+
+
+def test_the_environment_twins_of_build_s_options_go_to_the_cluster(capsys, jobs, monkeypatch):
+    fake = jobs(SUMMARY)
+    monkeypatch.setenv("KOTOVEC_DTYPE", "bfloat16")
+    call(capsys, *SUBMIT)
+    assert fake.built[0][0] == ["demo", "--dtype=bfloat16"]
+
+
+def test_notices_and_foreign_lines_of_a_job_are_shown_and_its_records_are_not(capsys, jobs):
+    lines = ["Running entrypoint for job x: …", '\x1e{"phase": "encode"}', '\x1e{"notice": "王 is here"}', "a warning"]
+    jobs(*lines, SUMMARY)
+    answer = call(capsys, *SUBMIT, "--job", "x", "--json")
+    again = f"kotovec submit --attach x --address {HERE} --no-fetch"
+    assert answer.err == f"note: job x; Ctrl-C leaves it running, {again} returns to it\nnote: 王 is here\na warning\n"
+    assert json.loads(answer.out) == json.loads(SUMMARY) | {"job": "x", "fetched": None, "fetched_bytes": 0}
+    assert call(capsys, *SUBMIT, "--quiet").err == ""
+
+
+@pytest.mark.parametrize(
+    ("end", "said", "code", "message"),
+    [
+        ({"status": "FAILED", "code": 2}, "error: no such model", 2, "no such model"),
+        ({"status": "FAILED", "code": 1}, "error: workers died", 1, "workers died"),
+        (
+            {"status": "FAILED", "code": -9, "message": "ended with exit code -9, last available logs (…):\nx"},
+            "x",
+            1,
+            "job x failed: ended with exit code -9",
+        ),
+        ({"status": "FAILED", "code": None, "message": ""}, "", 1, "job x failed: Ray does not say why"),
+        ({"status": "STOPPED", "code": None}, "error: interrupted", 1, "job x was stopped: what is whole is kept"),
+    ],
+)
+def test_a_job_that_does_not_succeed_gives_its_own_line_and_exit_code(capsys, jobs, end, said, code, message):
+    jobs(said, **end)
+    answer = call(capsys, *SUBMIT, "--job", "x")
+    assert (answer.code, answer.out) == (code, "")
+    assert answer.err.splitlines()[-1].startswith(f"error: {message}")
+
+
+def test_events_are_read_as_a_build_wrote_them(capsys):
+    events = [Phase("encode"), Progress(3, 7), Notice("a worker on 王 died\n\x1e{")]
+    with Lines() as lines:
+        for event in events:
+            lines.show(event)
+    written = capsys.readouterr().err.split("\n")
+    assert [read_event(line) for line in written] == [*events, None]
+    assert [read_event(line) for line in ("", "x", '\x1e{"phase": 3}', "\x1e{", '\x1e["phase"]')] == [None] * 5
+
+
+class Client:
+    """Stands for Ray's client: a log that breaks off where a test wants, and a job that ends when it is read."""
+
+    def __init__(self, log, *breaks, error=None):
+        self.log, self.breaks, self.error, self.tails = log, [*breaks], error or RuntimeError("broken"), 0
+        self.ended = not breaks
+
+    async def tail_job_logs(self, _job):
+        self.tails += 1
+        stop = self.breaks.pop(0) if self.breaks else None
+        for start in range(0, len(self.log[:stop]), 5):
+            yield self.log[:stop][start : start + 5]
+            await asyncio.sleep(0)
+        if stop is not None:
+            raise self.error
+        self.ended = True
+
+    def get_job_info(self, _job):
+        status = SimpleNamespace(is_terminal=lambda: self.ended, value="SUCCEEDED")
+        return SimpleNamespace(status=status, driver_exit_code=0, message="", metadata={})
+
+    def get_job_logs(self, _job):
+        self.ended = True
+        return self.log
+
+
+LOG = "one\ntwo\n\n王 three\nfour"
+
+
+@pytest.fixture
+def no_waiting(monkeypatch):
+    monkeypatch.setattr(submit.time, "sleep", lambda _seconds: None)
+
+
+@pytest.mark.parametrize("breaks", [[], [0], [6], [9, 2, 13], [len(LOG)]])
+def test_every_line_of_a_log_comes_once_however_often_the_connection_breaks(no_waiting, breaks):
+    client = Client(LOG, *breaks)
+    assert list(Jobs(client, HERE).lines("x")) == LOG.split("\n")
+    assert client.tails == len(breaks) + 1
+
+
+def test_where_no_websocket_passes_the_log_is_asked_for_again_and_again(no_waiting):
+    import aiohttp
+
+    client = Client(LOG, 0, error=aiohttp.WSServerHandshakeError(None, (), status=400))
+    jobs = Jobs(client, HERE)
+    assert list(jobs.lines("x")) == LOG.split("\n")
+    assert (jobs.streams, client.tails) == (False, 1)
+
+
+def test_a_cluster_that_stays_away_is_an_error_after_a_while(no_waiting, monkeypatch):
+    monkeypatch.setattr(submit, "PATIENCE_SECONDS", 0.2)
+    client = Client(LOG, *[3] * 100_000)
+    client.get_job_info = lambda _job: (_ for _ in ()).throw(ConnectionError("refused"))
+    with pytest.raises(WorkerError, match=f"the cluster at {HERE} no longer answers"):
+        list(Jobs(client, HERE).lines("x"))
+
+
+def test_a_job_of_somebody_else_is_not_taken_for_ours():
+    with pytest.raises(InputError, match="job x was not started by kotovec submit"):
+        Jobs(Client(LOG), HERE).store_of("x")
+
+
+@contextlib.contextmanager
+def listening(answer):
+    """A server on a free port that answers every connection with these bytes, or, without any, never."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve():
+            with contextlib.suppress(OSError):
+                while answer:
+                    connection, _ = server.accept()
+                    with connection:
+                        connection.recv(4096)
+                        connection.sendall(answer)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+        server.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        # What the port of the cluster's own protocol (gRPC) answers to HTTP/1.
+        (b"\x00\x00\x18\x04\x00\x00\x00\x00\x00\x00\x04\x00@\x00\x00", r"speaks no HTTP; is it .* \(6379\)\?"),
+        (
+            b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+            r"is no Ray cluster \(HTTP 404\)",
+        ),
+        (b"", r"no Ray cluster answers at \S+ within 0\.5 s"),
+    ],
+)
+def test_an_address_of_something_else_is_said_at_once(monkeypatch, answer, message):
+    monkeypatch.setattr(submit, "KNOCK_SECONDS", 0.5)
+    with listening(answer) as address, pytest.raises(InputError, match=message):
+        connect(address)
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("http://127.0.0.1:1", r"no Ray cluster answers at http://127.0.0.1:1: \[Errno 111\] Connection refused"),
+        ("ray://127.0.0.1:1", "--address ray://127.0.0.1:1 takes no jobs: take the address of its dashboard"),
+        ("http://127.0.0.1:x", "--address http://127.0.0.1:x: "),
+        ("head", "--address head takes no jobs"),
+        ("", "no cluster: name its dashboard"),
+    ],
+)
+def test_an_address_where_nobody_is_is_said(address, message):
+    with pytest.raises(InputError, match=message):
+        connect(address)
+
+
+def test_a_proxy_that_is_not_there_is_named_unless_the_address_needs_none(monkeypatch):
+    for name in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with listening(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n") as address:
+        with pytest.raises(InputError, match="Unable to connect to proxy"):
+            connect(address)
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        with pytest.raises(InputError, match="is no Ray cluster"):
+            connect(address)
+
+
+@pytest.mark.parametrize("module", ["aiohttp", "ray.job_submission"])
+def test_a_missing_extra_is_named_with_its_cure(monkeypatch, module):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingDependencyError, match=r"is missing: pip install 'kotovec\[cluster\]'"):
+        connect(HERE)
+
+
+def test_the_docs_name_what_the_cluster_s_image_needs():
+    page = (ROOT / "docs" / "submit.md").read_text(encoding="utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    needed = {*project["dependencies"], *project["optional-dependencies"]["cpu"], "ray[default]>=2.50"}
+    needed -= {"ray>=2.50"}
+    [block] = re.findall(r"```text\n(.*?)```", page.split("## What the cluster needs")[1], re.DOTALL)
+    assert set(block.split()) == needed
