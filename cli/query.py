@@ -23,7 +23,7 @@ from kotovec.cli.options import (
     WordsOption,
     find_store,
 )
-from kotovec.errors import InputError, KotovecError
+from kotovec.errors import DamagedError, InputError, KotovecError
 
 if TYPE_CHECKING:
     from kotovec.store import Answer, Store
@@ -55,6 +55,12 @@ def command(
         ),
     ] = None,
     device: DeviceOption = "auto",
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify", envvar="KOTOVEC_VERIFY", help="Recompute every checksum first; exit 1 if one does not match."
+        ),
+    ] = False,
     tsv: Annotated[bool, typer.Option("--tsv", envvar="KOTOVEC_TSV", help="Print tab-separated values.")] = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -79,12 +85,19 @@ def command(
     }
     from kotovec.store import Store
 
-    opened = Store.open(find_store(store))
     spaces = BOTH if space == "both" else (space,)
+    path = find_store(store)
     if file is not None:
-        _answer_file(opened, file, spaces, options)
+        _answer_file(Store.open(path, verify=verify), file, spaces, options)
         return
-    answers = [opened.search((expression or "").strip(), **of_space(name, spaces, options)) for name in spaces]
+    answers = None
+    while answers is None:
+        opened = Store.open(path, verify=verify)
+        try:
+            answers = [opened.search((expression or "").strip(), **of_space(name, spaces, options)) for name in spaces]
+        except DamagedError:
+            if not opened.replaced:  # else a build has just put another store there, with its own tokenizer
+                raise
     print_result(answers, as_json=as_json, tsv=tsv, quiet=quiet)
 
 

@@ -5,7 +5,6 @@ import json
 import typer
 
 from kotovec.cli.options import JsonOption, QuietOption, StoreOption, find_store
-from kotovec.errors import DamagedError
 
 
 def command(store: StoreOption = None, as_json: JsonOption = False, quiet: QuietOption = False) -> None:
@@ -13,6 +12,7 @@ def command(store: StoreOption = None, as_json: JsonOption = False, quiet: Quiet
 
     Example: `kotovec verify --store demo.kotovec`
     """
+    from kotovec.cli.tables import harmless
     from kotovec.store import Store
 
     opened = Store.open(find_store(store))
@@ -20,6 +20,6 @@ def command(store: StoreOption = None, as_json: JsonOption = False, quiet: Quiet
     if as_json:
         typer.echo(json.dumps({"store": str(opened.path), "damaged": damaged}, ensure_ascii=False))
     if damaged:
-        raise DamagedError(f"{opened.path} is damaged: {'; '.join(damaged)}")
+        raise opened.damage(damaged)
     if not as_json and not quiet:
-        typer.echo(f"{opened.path} is whole: every checksum matches")
+        typer.echo(f"{harmless(str(opened.path))} is whole: every checksum matches")

@@ -214,8 +214,9 @@ class _Build:
                 workers = order.wanted or 1  # None only on a cluster, which has its own object store
                 store_bytes = max(128 << 20, 2 * workers * IN_FLIGHT * shard_bytes)
                 cpus = workers * self.plan.spec.threads
-                stack.enter_context(session(self.where.address, cpus, store_bytes))
-                pool = stack.enter_context(contextlib.closing(Pool(order, self.plan.checkpoint, self.report)))
+                check = stack.enter_context(session(self.where.address, cpus, store_bytes))
+                pool = Pool(order, self.plan.checkpoint, self.report, check)
+                stack.enter_context(contextlib.closing(pool))
             with self._phase("encode"):
                 self.report(Progress(done, total))
 
@@ -361,7 +362,7 @@ def _naming_full_disks(layout: Layout) -> Iterator[None]:
     """Turn every form in which a full disk shows into one error."""
     try:
         yield
-    except (OSError, RuntimeError) as error:
+    except Exception as error:  # tokenizers says it in a plain Exception
         if is_disk_full(error) and not isinstance(error, DiskFullError):
             raise disk_full(layout.folder) from error
         raise

@@ -27,17 +27,20 @@ class Pool:
         order: what kind of workers, and how many.
         checkpoint: the model's files, for nodes that lack them.
         report: called with what happens.
+        check: called once a round; raises where Ray itself has died, in which its own calls would hang.
 
     Raises:
         InputError: no node of the cluster has what a worker takes.
     """
 
-    def __init__(self, order: Order, checkpoint: Checkpoint, report: Report) -> None:
+    def __init__(
+        self, order: Order, checkpoint: Checkpoint, report: Report, check: Callable[[], None] = lambda: None
+    ) -> None:
         import ray as untyped_ray
 
         self._ray: Any = untyped_ray
         self._crew = Crew(Encoder, order, Delivery(checkpoint, self._home(), report), report)
-        self._report, self._stall_seconds = report, order.stall_seconds
+        self._report, self._check, self._stall_seconds = report, check, order.stall_seconds
         self._running: dict[Any, tuple[Worker, ShardPlan | None]] = {}  # by reference; None: a step of its start
         self._deaths: defaultdict[int, list[Nodes]] = defaultdict(list)  # by shard: where each was
 
@@ -65,6 +68,7 @@ class Pool:
             # One reference at a time, the oldest first: what a worker gave is taken before the error that says
             # that it died afterwards, so the shard under work is the one that gets the blame.
             ready = self._wait()
+            self._check()
             for reference in ready:
                 worker, shard = self._running.pop(reference)
                 try:

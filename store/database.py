@@ -11,7 +11,7 @@ from typing import Any, overload
 import numpy as np
 import numpy.typing as npt
 
-from kotovec.errors import InputError
+from kotovec.errors import DamagedError, InputError
 from kotovec.store import index as indexes
 from kotovec.store.answer import Answer, Hit
 from kotovec.store.expression import Term, parse, render
@@ -20,7 +20,7 @@ from kotovec.store.terms import Lookup, ResolvedTerm
 from kotovec.store.tokenizer import FOLDER as TOKENIZER_FOLDER
 from kotovec.store.tokenizer import checksums
 from kotovec.store.tokens import Kind, Tokens
-from kotovec.store.vectors import FILE, SPACES, Block, Vectors
+from kotovec.store.vectors import CURE, FILE, SPACES, Block, Vectors
 
 VANISHING = 1e-12  # of the terms' summed lengths: what rounding leaves of 王 - 王 is below, real sums far above
 
@@ -55,16 +55,24 @@ class Store:
         self._candidates: dict[tuple[str, int, Metric, str, bool], tuple[Candidates, str | None]] = {}
 
     @classmethod
-    def open(cls, path: str | PathLike[str]) -> "Store":
+    def open(cls, path: str | PathLike[str], *, verify: bool = False) -> "Store":
         """Open a store for reading.
+
+        Args:
+            path: of its folder.
+            verify: recompute every checksum first: as long as reading the whole store takes.
 
         Raises:
             StoreNotFoundError: there is none at the path.
             StoreError: it is not a store, or of a newer format.
-            DamagedError: its token table is damaged or its file cut short.
+            DamagedError: its headers or its token table are damaged, or its file is cut short; with `verify`,
+                anything is damaged.
         """
         folder = Path(path)
-        return cls(folder, Vectors(folder / FILE))
+        store = cls(folder, Vectors(folder / FILE))
+        if verify and (damaged := store.verify()):
+            raise store.damage(damaged)
+        return store
 
     @property
     def tokens(self) -> Tokens:
@@ -245,12 +253,25 @@ class Store:
         }
 
     def verify(self) -> list[str]:
-        """Recompute every checksum; return the names of what is damaged."""
+        """Recompute every checksum; return what is damaged, by file, and how it is mended."""
+        datasets = self.vectors.verify()
+        damaged = [f"{FILE}: {', '.join(datasets)} ({CURE})"] if datasets else []
         tokenizer = self.vectors.tokenizer_files()
         there = checksums(self.path / TOKENIZER_FOLDER)
         names = sorted(name for name in {*tokenizer, *there} if tokenizer and tokenizer.get(name) != there.get(name))
-        damaged = [f"{TOKENIZER_FOLDER}/{name} (build it again with --overwrite)" for name in names]
-        return self.vectors.verify() + damaged + indexes.verify(self.path / indexes.FOLDER, self.vectors)
+        damaged += [f"{TOKENIZER_FOLDER}/{name} ({CURE})" for name in names]
+        return damaged + indexes.verify(self.path / indexes.FOLDER, self.vectors)
+
+    @property
+    def replaced(self) -> bool:
+        """Another store, or none, lies at the path since this one was opened."""
+        return self.vectors.replaced
+
+    def damage(self, damaged: Sequence[str]) -> DamagedError:
+        """Return the error that names what `verify` found and, where it takes a build, the command of the last one."""
+        command = self.vectors.attributes.get("command")
+        by = f"; it was built by: {command}" if command and any(CURE in what for what in damaged) else ""
+        return DamagedError(f"{self.path} is damaged: {'; '.join(damaged)}{by}")
 
     def _check(self, metric: str, k: int, unit_terms: bool) -> Metric:
         if metric not in list(Metric):

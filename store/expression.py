@@ -81,9 +81,11 @@ def render(terms: list[Term]) -> str:
     """Return the sum as kotovec understood it: `王 - 男 + 0.5*女`."""
     parts: list[str] = []
     for term in terms:
-        size = abs(term.weight)
-        text = f"{size:g}*{term.text}" if size != 1 else term.text
-        sign = "-" if term.weight < 0 else "+"
+        size = f"{abs(term.weight):g}"
+        if "e" in size:  # 1e+06 would be read as a sum
+            size = f"{abs(term.weight):.15f}".rstrip("0").rstrip(".")
+        text = f"{size}*{term.text}" if size != "1" else term.text
+        sign = "-" if term.weight < 0 and size != "0" else "+"
         if parts:
             parts.append(f"{sign} {text}")
         else:

@@ -67,11 +67,13 @@ class Layout:
     def read_plan(self) -> dict[str, Any] | None:
         """Return the settings of an unfinished build, or None where there is none."""
         try:
-            settings: dict[str, Any] = json.loads(self.plan.read_text(encoding="utf-8"))
+            settings = json.loads(self.plan.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise StoreError(f"{self.plan} is damaged: delete {self.shards} to start anew") from error
+        if not isinstance(settings, dict):
+            raise StoreError(f"{self.plan} is damaged: delete {self.shards} to start anew")
         return settings
 
     def begin(self, settings: dict[str, Any]) -> None:
@@ -127,6 +129,8 @@ class Layout:
             raise StoreError(f"{self.folder} cannot be a store: name another place with --store")
         if self.folder.exists() and not self.folder.is_dir():
             raise StoreError(f"{self.folder} is a file: name another place with --store")
+        if self.vectors.is_dir():  # the merged file could not take its place, after hours
+            raise StoreError(f"{self.vectors} is a folder: delete it, or name another place with --store")
         if self.folder.is_dir():
             ours = {self.vectors.name, self.tokenizer.name, self.indexes.name, self.shards.name, "maps"}
             names = (path.name for path in self.folder.iterdir() if not path.name.startswith("."))  # .DS_Store, parts

@@ -13,16 +13,12 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from kotovec.store import checksum
+from kotovec.store import checksum, hdf5
 from kotovec.store.files import Sink, sinking
 from kotovec.store.shard import open_shard
 from kotovec.store.tokens import Kind, Tokens
 
 FORMAT_VERSION = 1
-# Every dataset starts on a cache line: it is read through a memmap, and float32 at an odd address is copied.
-ALIGNMENT = 64
-# The oldest with checksums in its headers: with HDF5's default a flipped bit there can crash whoever opens it.
-LIBRARY_VERSION = "v110"
 
 
 @dataclass(frozen=True)
@@ -51,13 +47,9 @@ def merge(
         DamagedError: a shard is not what was planned; `target` is untouched.
         DiskFullError: no space is left; `target` is untouched.
     """
-    with (
-        sinking(target) as sink,
-        h5py.File(sink, "w", libver=LIBRARY_VERSION, alignment_threshold=1, alignment_interval=ALIGNMENT) as file,
-    ):
+    with sinking(target) as sink, hdf5.create(sink) as file:
         mark(file, "kotovec-store")
-        file.attrs.update({name: _storable(value) for name, value in provenance.items()})
-        file.attrs["fingerprint"] = fingerprint
+        hdf5.write_attributes(file, {**provenance, "fingerprint": fingerprint})
         _write_tokens(file.create_group("tokens"), tokens)
         vectors = mark(file.create_group("vectors"), "kotovec-vectors")
         rows = len(tokens)
@@ -67,7 +59,7 @@ def merge(
         static = vectors.create_dataset("static", shape=(rows, static_size), dtype="float32")
         isolated_shape = (len(shape.layers), rows, isolated_size)
         isolated = vectors.create_dataset("isolated", shape=isolated_shape, dtype=shape.dtype)
-        isolated.attrs["layers"] = np.asarray(shape.layers, dtype=np.int64)
+        hdf5.write_attributes(isolated, {"layers": np.asarray(shape.layers, dtype=np.int64)})
         copy = _Copy(shards, shape, fingerprint, sink)
         _finish(vectors, static, copy.layer("static", static, None))
         _finish(
@@ -75,14 +67,12 @@ def merge(
             isolated,
             *(copy.layer("isolated", isolated, place) for place in range(len(shape.layers))),
         )
-        file.attrs["hosts"] = len(copy.hosts)
-        file.attrs["cpus"] = sorted(copy.cpus)
+        hdf5.write_attributes(file, {"hosts": len(copy.hosts), "cpus": sorted(copy.cpus)})
 
 
 def mark(node: h5py.Group, kind: str) -> h5py.Group:
     """Write what a group is, and in which version, as AnnData does."""
-    node.attrs["encoding-type"] = kind
-    node.attrs["encoding-version"] = str(FORMAT_VERSION)
+    hdf5.write_attributes(node, {"encoding-type": kind, "encoding-version": str(FORMAT_VERSION)})
     return node
 
 
@@ -119,14 +109,9 @@ class _Copy:
         return _Layer(digest, norms)
 
 
-def _storable(value: Any) -> Any:
-    """Return a text without what HDF5 cannot hold (a path may be any bytes, as surrogates); others as they are."""
-    return value.encode("utf-8", "replace").decode().replace("\0", "␀") if isinstance(value, str) else value
-
-
 def _finish(group: h5py.Group, dataset: h5py.Dataset, *layers: _Layer) -> None:
     """Write a dataset's checksum and, beside it, its norms: (V,) for `static`, (L, V) for `isolated`."""
-    dataset.attrs["sha256"] = layers[-1].digest.hexdigest()
+    hdf5.write_attributes(dataset, {"sha256": layers[-1].digest.hexdigest()})
     name = dataset.name.rsplit("/", 1)[-1]
     norms = layers[0].norms if name == "static" else np.stack([layer.norms for layer in layers])
     _write(group, f"{name}_norms", norms)
@@ -134,8 +119,7 @@ def _finish(group: h5py.Group, dataset: h5py.Dataset, *layers: _Layer) -> None:
 
 def _write_tokens(group: h5py.Group, tokens: Tokens) -> None:
     mark(group, "kotovec-tokens")
-    group.attrs["marking"] = tokens.marking.value
-    group.attrs["unk_id"] = tokens.unk_id
+    hdf5.write_attributes(group, {"marking": tokens.marking.value, "unk_id": tokens.unk_id})
     _write(group, "id", tokens.ids)
     for name, strings in (("text", tokens.texts), ("surface", tokens.surfaces)):
         width = strings.array.dtype.itemsize
@@ -146,4 +130,4 @@ def _write_tokens(group: h5py.Group, tokens: Tokens) -> None:
 
 def _write(group: h5py.Group, name: str, array: npt.NDArray[Any], dtype: Any = None) -> None:
     dataset = group.create_dataset(name, data=array, dtype=dtype)
-    dataset.attrs["sha256"] = checksum.of_array(array)
+    hdf5.write_attributes(dataset, {"sha256": checksum.of_array(array)})

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kotovec.errors import DamagedError
-from kotovec.store import checksum
+from kotovec.store import checksum, hdf5
 from kotovec.store.files import sinking
 
 
@@ -47,18 +47,23 @@ def write_shard(folder: Path, shard: Shard, fingerprint: str) -> None:
     Raises:
         DiskFullError: no space is left.
     """
-    with sinking(path_of(folder, shard.number)) as sink, h5py.File(sink, "w") as file:
-        file.attrs["encoding-type"] = "kotovec-shard"
-        file.attrs["encoding-version"] = "1"
-        file.attrs["fingerprint"] = fingerprint
-        file.attrs["number"] = shard.number
-        file.attrs["host"] = shard.host
-        file.attrs["cpu"] = shard.cpu
+    with sinking(path_of(folder, shard.number)) as sink, hdf5.create(sink) as file:
+        hdf5.write_attributes(
+            file,
+            {
+                "encoding-type": "kotovec-shard",
+                "encoding-version": "1",
+                "fingerprint": fingerprint,
+                "number": shard.number,
+                "host": shard.host,
+                "cpu": shard.cpu,
+            },
+        )
         for name in ("ids", "static", "isolated"):
             array = getattr(shard, name)
             dataset = file.create_dataset(name, data=array)
             layers = array if name == "isolated" else array[np.newaxis]
-            dataset.attrs["sha256"] = [checksum.of_array(layer) for layer in layers]
+            hdf5.write_attributes(dataset, {"sha256": [checksum.of_array(layer) for layer in layers]})
 
 
 class ShardReader:
@@ -72,9 +77,14 @@ class ShardReader:
         self.path = path
         try:
             self._file = h5py.File(path, "r")
-            stored = (self._file.attrs["fingerprint"], int(self._file.attrs["number"]))
-            self.host, self.cpu = str(self._file.attrs["host"]), str(self._file.attrs["cpu"])
-        except (OSError, KeyError, ValueError, RuntimeError) as error:
+        except hdf5.UNREADABLE as error:
+            raise DamagedError(f"{path} cannot be read: {error}") from error
+        try:
+            attributes = hdf5.read_attributes(self._file)
+            stored = (attributes["fingerprint"], attributes["number"])
+            self.host, self.cpu = str(attributes["host"]), str(attributes["cpu"])
+        except hdf5.UNREADABLE as error:
+            self.close()
             raise DamagedError(f"{path} cannot be read: {error}") from error
         if stored != (fingerprint, number):
             self.close()
@@ -85,8 +95,8 @@ class ShardReader:
         try:
             dataset = self._file[name]
             array: npt.NDArray[Any] = dataset[()] if layer is None else dataset[layer]
-            expected = dataset.attrs["sha256"][layer or 0]
-        except (OSError, KeyError, ValueError, RuntimeError) as error:
+            expected = hdf5.read_attributes(dataset)["sha256"][layer or 0]
+        except hdf5.UNREADABLE as error:
             raise DamagedError(f"{self.path} cannot be read: {error}") from error
         if checksum.of_array(array) != expected:
             raise DamagedError(f"{self.path}: {name} does not match its checksum")

@@ -47,9 +47,19 @@ class Lookup:
         Raises:
             DamagedError: its files are not those that the build wrote: damaged, or swapped with the store.
         """
-        if self.files and checksums(self.folder) != self.files:
-            raise DamagedError(f"{self.folder} does not match the vectors: open the store again, or build it anew")
-        return load_tokenizer(self.folder)
+        if not self.files:
+            return load_tokenizer(self.folder)
+        other = DamagedError(f"{self.folder} does not match the vectors: open the store again, or build it anew")
+        try:
+            place = self.folder.stat().st_ino
+            whole = checksums(self.folder) == self.files
+            tokenize = load_tokenizer(self.folder) if whole else None
+            swapped = self.folder.stat().st_ino != place  # between being checked and being read
+        except OSError as error:
+            raise other from error
+        if tokenize is None or swapped:
+            raise other
+        return tokenize
 
     def known(self, text: str) -> bool:
         """Tell whether a text is a token as it stands, bare or word-initial, or `#id`."""

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kotovec.errors import MissingDependencyError, StoreError
+from kotovec.errors import MissingDependencyError, StoreError, first_line
 from kotovec.store import checksum
 
 FOLDER = "tokenizer"
@@ -86,7 +86,10 @@ def mecab_options(dictionary: str | None, options: str | None) -> str:
 def _from_json(path: Path) -> Tokenize:
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(str(path))
+    try:
+        tokenizer = Tokenizer.from_buffer(path.read_bytes())  # from_file takes no path that is not UTF-8
+    except Exception as error:  # tokenizers raises no kind of its own
+        raise StoreError(f"{path} cannot be read ({first_line(error)}): only whole tokens can be looked up") from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
 

@@ -1,6 +1,7 @@
 """Open `vectors.h5` for reading: headers and tokens at once, vectors through read-only memmaps."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +9,17 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from kotovec.errors import DamagedError, NotStoredError, StoreError, StoreNotFoundError
-from kotovec.store import checksum
+from kotovec.errors import DamagedError, KotovecError, NotStoredError, StoreError, StoreNotFoundError, first_line
+from kotovec.store import checksum, hdf5
 from kotovec.store.merge import FORMAT_VERSION
 from kotovec.store.tokens import Kind, Marking, Strings, Tokens
 
 FILE = "vectors.h5"
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+CURE = "build it again with --overwrite"
 SPACES = ("static", "isolated")
-UNREADABLE = (OSError, KeyError, ValueError, RuntimeError, TypeError, AttributeError)  # as h5py finds damaged headers
+TABLES = ("tokens/id", "tokens/text", "tokens/surface", "tokens/kind")
+ARRAYS = tuple(f"vectors/{space}{suffix}" for space in SPACES for suffix in ("", "_norms"))
 Block = npt.NDArray[np.floating[Any]]
 
 
@@ -30,8 +34,8 @@ class Vectors:
 
     Raises:
         StoreNotFoundError: no such file.
-        StoreError: the file is not a kotovec store, or of a newer format.
-        DamagedError: the token table does not match its checksum, or the file is shorter than its headers say.
+        StoreError: the file is none of kotovec's, or of a newer format.
+        DamagedError: headers or the token table do not match their checksums, or the file is cut short.
     """
 
     def __init__(self, path: Path) -> None:
@@ -50,43 +54,83 @@ class Vectors:
             # Through the open descriptor, so that headers and memmaps are of one file even if a build swaps the
             # store in between; HDF5's own file locking is then out of the way, too.
             with h5py.File(self._raw, "r") as file:
-                _check_format(file, path)
+                self.attributes: dict[str, Any] = _checked_attributes(file, path)
                 self._read(file)
-        except UNREADABLE as error:
+        except hdf5.UNREADABLE as error:
+            unreadable = self._unreadable(error)
             self._raw.close()
-            if isinstance(error, StoreError | DamagedError):
-                raise
-            if "truncated file" in str(error):
-                raise DamagedError(f"{path} is cut short: build it again") from error
-            raise StoreError(f"{path} is not a kotovec store, or is damaged: {error}") from error
+            raise unreadable from error
+        except BaseException:
+            self._raw.close()
+            raise
+
+    def _unreadable(self, error: BaseException) -> KotovecError:
+        """Return the error that says what an error of h5py's, or of ours, means for the file."""
+        if isinstance(error, StoreError | DamagedError):
+            return error
+        size = self._raw.seek(0, 2)
+        self._raw.seek(0)
+        if size == 0 or "truncated file" in str(error):
+            return DamagedError(f"{self.path} is {'cut short' if size else 'empty'}: {CURE}")
+        if self._raw.read(len(SIGNATURE)) != SIGNATURE:
+            return StoreError(f"{self.path} is not a kotovec store, or is damaged (it is not HDF5): {CURE}")
+        return DamagedError(f"{self.path} is damaged ({first_line(error)}): {CURE}")
 
     def _read(self, file: h5py.File) -> None:
-        self.attributes: dict[str, Any] = {name: _plain(value) for name, value in file.attrs.items()}
-        group = file["tokens"]
-        columns = {name: group[name][()] for name in ("id", "text", "surface", "kind")}
-        for name, column in columns.items():
-            if checksum.of_array(column) != group[name].attrs["sha256"]:
-                raise DamagedError(f"{self.path}: tokens/{name} does not match its checksum; build it again")
+        self._arrays = {name: self._map(file[name]) for name in (*TABLES, *ARRAYS)}
+        marks = {name: hdf5.read_attributes(file[name]) for name in self._arrays}
+        self._sha256 = {name: str(mark["sha256"]) for name, mark in marks.items()}
+        self.checksums = {space: self._sha256[f"vectors/{space}"] for space in SPACES}
+        self.layers: tuple[int, ...] = tuple(marks["vectors/isolated"]["layers"])
+        self._check_shapes()
+        for name in TABLES:
+            if not self._is_whole(name):
+                raise DamagedError(f"{self.path}: {name} does not match its checksum; {CURE}")
+        ids, texts, surfaces, kinds = (np.array(self._arrays[name]) for name in TABLES)
+        group = hdf5.read_attributes(file["tokens"])
         self.tokens = Tokens(
-            ids=columns["id"],
-            texts=Strings(columns["text"]),
-            surfaces=Strings(columns["surface"]),
-            kinds=columns["kind"],
-            marking=Marking(group.attrs["marking"]),
-            unk_id=int(group.attrs["unk_id"]),
+            ids=ids,
+            texts=Strings(texts),
+            surfaces=Strings(surfaces),
+            kinds=kinds,
+            marking=Marking(group["marking"]),
+            unk_id=int(group["unk_id"]),
         )
-        self.layers = tuple(int(layer) for layer in file["vectors/isolated"].attrs["layers"])
-        self.checksums = {name: str(file["vectors"][name].attrs["sha256"]) for name in SPACES}
-        self._arrays = {
-            name: self._map(file["vectors"][name]) for name in (*SPACES, *(f"{space}_norms" for space in SPACES))
+
+    def _check_shapes(self) -> None:
+        """Raise ValueError where the datasets do not fit together: a file that was mended by hand, or of two."""
+        found = {name: (array.dtype.kind, *array.shape) for name, array in self._arrays.items()}
+        rows = found["tokens/id"][-1]
+        sizes = {space: found[f"vectors/{space}"][-1] for space in SPACES}
+        layers = len(self.layers)
+        expected: dict[str, tuple[str | int, ...]] = {
+            "tokens/id": ("i", rows),
+            "tokens/text": ("S", rows),
+            "tokens/surface": ("S", rows),
+            "tokens/kind": ("u", rows),
+            "vectors/static": ("f", rows, sizes["static"]),
+            "vectors/static_norms": ("f", rows),
+            "vectors/isolated": ("f", layers, rows, sizes["isolated"]),
+            "vectors/isolated_norms": ("f", layers, rows),
         }
+        for name, shape in expected.items():
+            if found[name] != shape:
+                raise ValueError(f"{name} has another type or shape than the rest")
 
     def _map(self, dataset: h5py.Dataset) -> npt.NDArray[Any]:
         offset = dataset.id.get_offset()
         size = self._raw.seek(0, 2)
         if offset is None or offset + dataset.nbytes > size:
-            raise DamagedError(f"{self.path} is cut short: {dataset.name} reaches past its end; build it again")
+            raise DamagedError(f"{self.path} is cut short: {dataset.name} reaches past its end; {CURE}")
         return np.memmap(self._raw, mode="r", dtype=dataset.dtype, shape=dataset.shape, offset=offset)
+
+    @property
+    def replaced(self) -> bool:
+        """Another file, or none, lies at the path since this one was opened."""
+        try:
+            return not os.path.samestat(self.path.stat(), os.fstat(self._raw.fileno()))
+        except OSError:
+            return True
 
     def layer_number(self, layer: int) -> int:
         """Return the number of a stored layer; negative ones count from the last stored.
@@ -112,7 +156,7 @@ class Vectors:
     def _pick(self, space: str, suffix: str, layer: int) -> npt.NDArray[Any]:
         if space not in SPACES:
             raise NotStoredError(f"there is no space {space!r}: take one of {', '.join(SPACES)}")
-        array = self._arrays[f"{space}{suffix}"]
+        array = self._arrays[f"vectors/{space}{suffix}"]
         if space == "static":
             if layer != -1:
                 raise NotStoredError(f"static has no layer {layer}: layers go with the space isolated")
@@ -121,20 +165,10 @@ class Vectors:
 
     def verify(self) -> list[str]:
         """Recompute the checksum of every dataset; return the names of those that do not match."""
-        tables = ("tokens/id", "tokens/text", "tokens/surface", "tokens/kind")
-        try:
-            with h5py.File(self._raw, "r") as file:
-                names = (*tables, *(f"vectors/{name}" for name in self._arrays))
-                return [f"{FILE}: {name}" for name in names if not self._is_whole(file, name)]
-        except UNREADABLE:
-            return [f"{FILE}: its headers"]
+        return [name for name in self._arrays if not self._is_whole(name)]
 
-    def _is_whole(self, file: h5py.File, name: str) -> bool:
-        try:
-            array = self._arrays.get(name.removeprefix("vectors/"))
-            return bool(checksum.of_array(file[name][()] if array is None else array) == file[name].attrs["sha256"])
-        except UNREADABLE:
-            return False
+    def _is_whole(self, name: str) -> bool:
+        return checksum.of_array(self._arrays[name]) == self._sha256[name]
 
     def tokenizer_files(self) -> dict[str, str]:
         """Return the SHA-256 of each file of the store's tokenizer, by its path; empty where none is recorded."""
@@ -147,18 +181,16 @@ class Vectors:
         return settings
 
 
-def _check_format(file: h5py.File, path: Path) -> None:
-    if file.attrs.get("encoding-type") != "kotovec-store":
-        raise StoreError(f"{path} is an HDF5 file, but not a kotovec store")
-    version = int(file.attrs["encoding-version"])
+def _checked_attributes(file: h5py.File, path: Path) -> dict[str, Any]:
+    """Return the attributes of a store of a format that this kotovec reads."""
+    attributes = hdf5.read_attributes(file)
+    if attributes.get("encoding-type") != "kotovec-store":
+        raise StoreError(f"{path} is an HDF5 file, but not a kotovec store (or an early one: build it again)")
+    version = int(attributes["encoding-version"])
     if version > FORMAT_VERSION:
         raise StoreError(
             f"{path} has format {version}, this kotovec reads up to {FORMAT_VERSION}: pip install -U kotovec"
         )
     if len(Kind) != len(h5py.check_enum_dtype(file["tokens/kind"].dtype)):
         raise StoreError(f"{path} knows other kinds of tokens than this kotovec: pip install -U kotovec")
-
-
-def _plain(value: Any) -> Any:
-    """Return an attribute as a plain Python value."""
-    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+    return attributes

@@ -12,8 +12,9 @@ from kotovec.cluster.build import Resources, build
 from kotovec.cluster.crew import Order
 from kotovec.cluster.pool import Pool
 from kotovec.errors import ModelError, WorkerError
+from kotovec.workers.encoder import Encoder
 
-from rays import Fake, Listener, expected, plan_of, wait_for
+from rays import Fake, Listener, expected, plan_of, run_build, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -186,3 +187,26 @@ def test_on_a_cluster_with_a_shard_to_do_no_more_workers_are_made_than_shards(em
     summary = build(plan, tmp_path / "x.kotovec", Resources(address="auto"), report=listener)
     assert summary.encoded == len(plan.tokens)
     assert listener.notices == []
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_worker_takes_as_many_threads_as_cpus_whatever_the_environment_says(threads, employ, tiny_models, tmp_path):
+    """Ray sets OMP_NUM_THREADS in its workers as it likes: here it is 7 when torch is imported."""
+
+    class Threads(Encoder):
+        def __init__(self, spec):
+            os.environ["OMP_NUM_THREADS"] = "7"
+            super().__init__(spec)
+
+        def encode(self, number, ids, batches):
+            import ray
+            import torch
+
+            cpus = ray.get_runtime_context().get_assigned_resources()["CPU"]
+            (tmp_path / f"{number}").write_text(f"{torch.get_num_threads()} of {cpus:g}")
+            return super().encode(number, ids, batches)
+
+    employ(Threads)
+    plan = plan_of(tiny_models["bert"], cpus_per_worker=threads)
+    run_build(plan, tmp_path / "x.kotovec", 1)
+    assert {path.read_text() for path in tmp_path.iterdir() if path.is_file()} == {f"{threads} of {threads}"}

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kotovec.errors import ExpressionError
-from kotovec.store.expression import DEEPEST, LONGEST, parse, render
+from kotovec.store.expression import DEEPEST, LONGEST, Term, parse, render
 
 VOCABULARY = {
     "王", "女", "男", "king", "man", "woman", "e-mail", "C++", "2000", "2", "##王", "##-", "ラーメン",
@@ -297,8 +297,20 @@ def test_any_text_is_read_or_refused_with_a_place_in_it(text):
             assert str(error).endswith("^") or not text.strip()
         else:
             assert found
-            render(found)
             assert all(abs(term.weight) <= 1e9 for term in found)
+            render(found)
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(st.tuples(st.text("王女aCーé", min_size=1, max_size=3), st.floats(-1e9, 1e9)), min_size=1, max_size=5))
+@example([("王", 1234567.0), ("女", -1e-7), ("a", 0.30000000000000004), ("C", -1.0000001)])
+@example([("王", -0.0), ("女", 1e-20), ("a", 1e9)])
+def test_a_sum_of_words_that_is_shown_can_be_typed_again(terms):
+    shown = render([Term(text, weight, 0) for text, weight in terms])
+    again = parse(shown, lambda _: False)
+    assert [term.text for term in again] == [text for text, _ in terms]
+    assert [term.weight for term in again] == pytest.approx([weight for _, weight in terms], rel=1e-5, abs=1e-14)
+    assert render(again) == shown
 
 
 @pytest.mark.parametrize(

@@ -140,8 +140,8 @@ def test_an_index_of_other_vectors_is_not_used_and_is_named(folder, tmp_path):
         ("static.l2", False),
     ]
     assert store.verify() == [
-        f"indexes/{name}.l2.faiss (of other vectors; kotovec index builds it anew)"
-        for name in ("isolated-12", "static")
+        f"indexes/{name}.l2.faiss (of other vectors; kotovec index --space {options} builds it anew)"
+        for name, options in (("isolated-12", "isolated --metric l2 --layer 12"), ("static", "static --metric l2"))
     ]
 
 
@@ -162,7 +162,7 @@ def test_an_index_whose_rewrite_was_interrupted_is_not_used_and_is_named(folder,
     answers = store.search(QUESTIONS)
     assert ids(answers) == expected(STATIC)
     assert all(answer.notes == () for answer in answers)
-    assert store.verify() == ["indexes/static.l2.faiss (of other vectors; kotovec index builds it anew)"]
+    assert store.verify() == ["indexes/static.l2.faiss (without a record; kotovec index builds it anew)"]
 
 
 def test_an_index_that_is_replaced_while_it_is_opened_is_not_taken_for_the_old_one(folder, monkeypatch):
@@ -185,9 +185,11 @@ def test_a_damaged_index_is_named(folder, damage):
     raw = bytearray(path.read_bytes())
     raw[len(raw) // 2] ^= 1
     path.write_bytes({"flipped": raw, "cut": raw[:-1000], "empty": b""}[damage])
-    assert Store.open(folder).verify() == ["indexes/static.l2.faiss (kotovec index builds it anew)"]
+    assert Store.open(folder).verify() == [
+        "indexes/static.l2.faiss (kotovec index --space static --metric l2 builds it anew)"
+    ]
     if damage != "flipped":
-        with pytest.raises(DamagedError, match="static.l2.faiss is damaged: kotovec index builds it anew"):
+        with pytest.raises(DamagedError, match=r"static.l2.faiss is damaged: kotovec index --space static"):
             Store.open(folder).search("t1")
 
 

@@ -1,0 +1,72 @@
+"""HDF5 files in which everything that HDF5 parses has a checksum, which HDF5 verifies before it parses.
+
+HDF5's global heap, where texts of any length lie, and its old kind of headers have none: one flipped bit there lets
+the library read on for ever, or crash. So headers are those of HDF5 1.10, texts have a fixed length, and all attributes
+lie in the header of their node: more than eight, or one of 4 KiB, HDF5 would otherwise move elsewhere.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import h5py
+import numpy as np
+
+from kotovec.store.files import Sink
+
+# Every dataset starts on a cache line: it is read through a memmap, and float32 at an odd address is copied.
+ALIGNMENT = 64
+LONGEST_TEXT = 60_000  # bytes; an attribute in a header has room for 65,535
+MOST_ATTRIBUTES = 65_535
+# What h5py raises at damaged headers, and kotovec where they do not say what is expected.
+UNREADABLE = (OSError, KeyError, ValueError, RuntimeError, TypeError, AttributeError, IndexError, OverflowError)
+
+
+def create(sink: Sink) -> h5py.File:
+    """Open a new file for writing."""
+    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    access.set_libver_bounds(h5py.h5f.LIBVER_V110, h5py.h5f.LIBVER_LATEST)
+    access.set_alignment(1, ALIGNMENT)
+    access.set_fileobj_driver(h5py.h5fd.fileobj_driver, sink)
+    creation = h5py.h5p.create(h5py.h5p.FILE_CREATE)
+    creation.set_attr_phase_change(MOST_ATTRIBUTES, MOST_ATTRIBUTES)
+    creation.set_obj_track_times(False)  # the same input gives the same bytes
+    return h5py.File(h5py.h5f.create(b"sink", h5py.h5f.ACC_TRUNC, creation, access))
+
+
+def write_attributes(node: h5py.Group | h5py.Dataset, attributes: Mapping[str, Any]) -> None:
+    """Write texts, numbers, and sequences of either.
+
+    Of a text, what HDF5 cannot hold is replaced (a path may be any bytes, as surrogates), and what is longer than
+    60,000 bytes is cut.
+    """
+    for name, value in attributes.items():
+        texts = [value] if isinstance(value, str) else value
+        if isinstance(texts, list | tuple) and all(isinstance(text, str) for text in texts):
+            encoded = [_encoded(text) for text in texts]
+            width = max(map(len, encoded), default=0) or 1
+            array = np.array(encoded, dtype=h5py.string_dtype("utf-8", width))
+            node.attrs[name] = array[0] if isinstance(value, str) else array
+        else:
+            node.attrs[name] = value
+
+
+def read_attributes(node: h5py.Group | h5py.Dataset) -> dict[str, Any]:
+    """Return the attributes as plain Python values, without texts of variable length: those are not of our writing."""
+    strings = {name: h5py.check_string_dtype(node.attrs.get_id(name).dtype) for name in node.attrs}
+    return {
+        name: _plain(node.attrs[name], text=string is not None)
+        for name, string in strings.items()
+        if string is None or string.length is not None
+    }
+
+
+def _encoded(text: str) -> bytes:
+    whole = text.encode("utf-8", "replace").replace(b"\0", "␀".encode())
+    return whole if len(whole) <= LONGEST_TEXT else whole[:LONGEST_TEXT].decode("utf-8", "ignore").encode()
+
+
+def _plain(value: Any, *, text: bool) -> Any:
+    value = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+    if not text:
+        return value
+    return [each.decode() for each in value] if isinstance(value, list) else value.decode()
