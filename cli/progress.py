@@ -1,6 +1,11 @@
 """What a build shows while it runs, and how it is interrupted."""
 
+import math
+import os
 import signal
+import sys
+import threading
+import time
 from types import FrameType
 from typing import Any, Self
 
@@ -11,16 +16,19 @@ from rich.text import Text
 from kotovec.cli.tables import console, harmless
 from kotovec.cluster.events import Event, Notice, Phase, Progress
 
+TIDY_SECONDS = 5.0  # within which an interrupted build has ended
+
 
 class Interrupts:
-    """Lets Ctrl-C and SIGTERM end a build alike, even when they arrive while Ray forks.
+    """Lets Ctrl-C and SIGTERM end a build alike, even when they arrive while Ray forks or forgets an actor.
 
-    Python drops an exception that a signal handler raises within a fork, so whoever listens to a build looks at
-    `check` as well.
+    Python drops an exception that a signal handler raises within a fork or a `__del__`, with a traceback on stderr:
+    it is raised again in a moment, and whoever listens to a build looks at `check` as well. A second signal in a row
+    would only interrupt the tidying that the first one began.
     """
 
     def __init__(self) -> None:
-        self._arrived = False
+        self._arrived = -math.inf
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -28,20 +36,32 @@ class Interrupts:
             # What a script starts in the background ignores SIGINT, and goes on doing so.
             if signal.getsignal(number) is not signal.SIG_IGN:
                 self._before[number] = signal.signal(number, self._interrupt)
+        self._unraisable, sys.unraisablehook = sys.unraisablehook, self._again
         return self
 
     def __exit__(self, *_: object) -> None:
+        sys.unraisablehook = self._unraisable
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            # Once interrupted, this process only ends: some 1.5 s more, in which Python would put defaults in place.
+            signal.signal(number, signal.SIG_IGN if self._arrived > -math.inf else handler)
 
     def check(self) -> None:
         """Raise KeyboardInterrupt if a signal has arrived."""
-        if self._arrived:
+        if self._arrived > -math.inf:
             raise KeyboardInterrupt
 
-    def _interrupt(self, _signal: int, _frame: FrameType | None) -> None:
-        self._arrived = True
-        raise KeyboardInterrupt
+    def _interrupt(self, number: int, _frame: FrameType | None) -> None:
+        before, self._arrived = self._arrived, time.monotonic()
+        self._number = number
+        if self._arrived - before > TIDY_SECONDS:
+            raise KeyboardInterrupt
+
+    def _again(self, dropped: Any) -> None:
+        if dropped.exc_type is not KeyboardInterrupt:
+            self._unraisable(dropped)
+            return
+        self._arrived = -math.inf
+        threading.Timer(0.1, os.kill, (os.getpid(), self._number)).start()
 
 
 class Display:

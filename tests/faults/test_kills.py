@@ -1,0 +1,179 @@
+"""SIGKILL at random moments, to one worker, all workers, a node or the driver: the bytes are those of a calm build."""
+
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from kotovec.cluster.build import Resources, build
+from kotovec.store import Store
+from kotovec.workers.encoder import Encoder
+
+from processes import SHARD, meet
+from rays import (
+    CHECKOUT,
+    SLOW_COMMAND,
+    Listener,
+    Process,
+    datasets,
+    left_behind,
+    run_build,
+    shard_files,
+    wait_for,
+    workers_named,
+)
+
+log = logging.getLogger(__name__)  # --log-cli-level=INFO shows what was measured
+SEED = 20261122
+LONGEST = 120  # seconds after which nothing of a killed build may be running; Ray's own agents take over one
+
+
+class Assassin(Listener):
+    """Kills workers some time after so many tokens are done; a new one that starts is as good a victim."""
+
+    def __init__(self, tokens, delay, everyone):
+        self.tokens, self.everyone, self.killed = tokens, everyone, []
+        self.earlier = {worker.pid for worker in workers_named("ray::Slow")}  # of the last round, on their way out
+        self.timer = threading.Timer(delay, self.kill)
+
+    def __call__(self, event):
+        self.append(event)
+        if getattr(event, "done", -1) >= self.tokens and not self.timer.ident:
+            self.timer.start()
+
+    def kill(self):
+        found = wait_for(lambda: [each for each in workers_named("ray::Slow") if each.pid not in self.earlier])
+        for worker in found if self.everyone else found[:1]:
+            worker.kill()
+            self.killed.append(worker.pid)
+
+
+@pytest.mark.parametrize("kind", ["actor", "all actors"])
+def test_workers_killed_at_random_moments_cost_no_byte(kind, rounds, calm, employ, tmp_path):
+    plan, expected = calm
+    rng = np.random.default_rng(SEED)
+
+    class Slow(Encoder):
+        def encode(self, *arguments):
+            time.sleep(0.1)
+            return super().encode(*arguments)
+
+    employ(Slow)
+    for number in range(rounds(kind)):
+        moment = plan.shards[int(rng.integers(0, len(plan.shards) - 8))].start  # so that there is work left
+        assassin = Assassin(moment, rng.uniform(0, 0.3), kind == "all actors")
+        store = tmp_path / f"{number}.kotovec"
+        build(plan, store, Resources(workers=2), report=assassin)
+        assassin.timer.join()
+        assert len(assassin.killed) in ((1,) if kind == "actor" else (1, 2)), number
+        assert sum("a worker" in text for text in assassin.notices) == len(assassin.killed)
+        assert datasets(store) == expected
+        assert left_behind(store) == []
+
+
+def test_a_driver_killed_at_random_moments_goes_on_and_leaves_nothing_running(rounds, calm, command, tmp_path):
+    """From its first second on; whatever Ray had begun ends by itself."""
+    plan, expected = calm
+    rng = np.random.default_rng(SEED)
+    (arguments, store), slowest = command, 0.0
+    for number in range(rounds("driver")):
+        moment = int(rng.integers(0, len(plan.shards)))
+        with Process(*arguments, "--workers", 1 + number % 2, cwd=tmp_path, code=SLOW_COMMAND) as process:
+            # Each round goes on with what the last one left; every fourth is met before it encodes.
+            if number % 4:
+                meet(process, lambda: len(shard_files(store)) >= moment)  # noqa: B023
+            time.sleep(rng.uniform(0, 0.5 if number % 4 else 6.0))
+            process.popen.kill()
+            process.popen.communicate()
+            begin = time.monotonic()
+            assert process.left(LONGEST) == [], number
+            slowest = max(slowest, time.monotonic() - begin)
+        if (store / "vectors.h5").exists():
+            assert datasets(store) == expected
+            shutil.rmtree(store)
+    with Process(*arguments, "--workers", 1, cwd=tmp_path) as process:
+        code, _, err = process.finish()
+    assert code == 0, err
+    assert datasets(store) == expected
+    assert left_behind(store) == []
+    log.info("the last process ended %.1f s after its driver", slowest)
+
+
+# Builds that have every shard already, and are killed by their parent at a moment of the merge, or of index writing.
+# Every step on the disk takes 5 ms, so that a random moment meets any of them.
+KILLED = """
+import os, random, signal, sys, time
+from pathlib import Path
+from kotovec.cluster import build
+from kotovec.cluster.plan import Request, make_plan
+from kotovec.store import files, merge
+
+def slowly(owner, name):
+    real = getattr(owner, name)
+    setattr(owner, name, lambda *a, **k: (time.sleep(0.005), real(*a, **k), time.sleep(0.005))[1])
+
+slowly(files.Sink, "write")
+slowly(os, "fsync")
+slowly(os, "replace")
+plan = make_plan(Request(model=sys.argv[1], layers="all", shard_tokens=int(sys.argv[2]), device="cpu"))
+phase, random = sys.argv[3], random.Random(int(sys.argv[4]))
+longest = None
+for store in sys.argv[5:]:
+    here, there = os.pipe()
+    child = os.fork()
+    if child == 0:
+        tell = lambda event: os.write(there, b".") if getattr(event, "name", "") == phase else None
+        build.build(plan, Path(store), report=tell)
+        os._exit(0)
+    os.read(here, 1)
+    begin = time.monotonic()
+    if longest is None:  # the first one is let go, to see how long it takes
+        os.waitpid(child, 0)
+        longest = time.monotonic() - begin
+        continue
+    time.sleep(random.uniform(0, longest))
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+print(longest)
+"""
+
+
+@pytest.mark.parametrize("phase", ["merge", "index"])
+def test_a_driver_killed_as_it_merges_or_indexes_goes_on(phase, rounds, calm, tmp_path):
+    plan, expected = calm
+    whole = tmp_path / "whole.kotovec"
+
+    class Merging(BaseException):
+        pass
+
+    def stop(event):
+        if getattr(event, "name", "") == "merge":
+            raise Merging
+
+    with pytest.raises(Merging):
+        build(plan, whole, Resources(workers=1), report=stop)
+    count = rounds(f"driver in {phase}")
+    stores = [tmp_path / str(number) / "x.kotovec" for number in range(count + 1)]
+    for store in stores:
+        shutil.copytree(whole, store)
+    environment = os.environ | ({"PYTHONPATH": str(CHECKOUT)} if CHECKOUT else {})
+    arguments = [plan.source.folder, SHARD, phase, SEED, *stores]
+    command = [sys.executable, "-c", KILLED, *map(str, arguments)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60 + 10 * count)
+    assert done.returncode == 0, done.stderr
+    for store in stores:
+        if (store / "vectors.h5").exists():  # whole, if it is there at all
+            assert datasets(store) == expected
+        assert phase == "merge" or (store / "vectors.h5").exists()
+        log.info("%s of %s s left %s", phase, done.stdout.strip(), sorted(path.name for path in store.rglob("*")))
+        summary, _ = run_build(plan, store)
+        assert summary.encoded == 0
+        assert datasets(store) == expected
+        assert Store.open(store).verify() == []
+        assert left_behind(store) == []

@@ -1,0 +1,84 @@
+"""Nodes that join, are drained, are killed, again and again: a build uses those that are there."""
+
+import shutil
+import time
+
+import numpy as np
+import pytest
+
+from processes import HELD, JOINING, Cluster, Marks, meet
+from rays import SLOW_COMMAND, Process, datasets, left_behind, shard_files
+
+SEED = 20261122
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A cluster whose head has room for one worker."""
+    with Cluster(num_cpus=1) as cluster:
+        yield cluster
+    assert cluster.left() == []
+
+
+def join(cluster, command, code, *before):
+    """Begin a build on a cluster, in a process of its own, with as many workers as it has room for."""
+    arguments, store = command
+    return Process(*before, *arguments, "--address", cluster.address, cwd=store.parent, code=JOINING + code)
+
+
+def assert_whole(process, store, expected, seconds=180):
+    code, _, err = process.finish(seconds)
+    assert code == 0, err
+    assert "Traceback" not in err
+    assert datasets(store) == expected
+    assert left_behind(store) == []
+    return err
+
+
+def test_a_node_killed_at_random_moments_costs_no_byte(rounds, calm, cluster, command):
+    plan, expected = calm
+    rng, store = np.random.default_rng(SEED), command[1]
+    for _ in range(rounds("node")):
+        cluster.settle()
+        node = cluster.add()
+        with join(cluster, command, SLOW_COMMAND) as process:
+            moment = int(rng.integers(0, len(plan.shards) - 4))
+            meet(process, lambda: len(shard_files(store)) >= moment)  # noqa: B023
+            time.sleep(rng.uniform(0, 0.5))
+            cluster.kill(node)
+            err = assert_whole(process, store, expected)
+        assert err.count("shard(s)") <= 1  # one line, if a worker was there already
+        shutil.rmtree(store)
+
+
+def test_a_node_that_joins_is_given_work_and_one_that_is_drained_gives_it_back(calm, cluster, command, tmp_path):
+    plan, expected = calm
+    marks, store = Marks(tmp_path / "marks"), command[1]
+    marks.limit(4)
+    cluster.settle()
+    with join(cluster, command, HELD, marks.folder) as process:
+        meet(process, lambda: len(shard_files(store)) == 4)
+        node = cluster.add()
+        begun = meet(process, lambda: marks.of(node))
+        cluster.drain(node)
+        marks.limit(len(plan.shards))
+        err = assert_whole(process, store, expected)
+    assert min(begun) >= 4
+    assert "note: the cluster has room for 1 more worker(s)" in err
+
+
+def test_nodes_lost_again_and_again_under_one_shard_are_no_tries_of_it(calm, command, tmp_path):
+    """As spot instances are: four in a row, where three workers that die by themselves end a build."""
+    plan, expected = calm
+    marks, store = Marks(tmp_path / "marks"), command[1]
+    with Cluster(num_cpus=0) as cluster:
+        node = cluster.add()
+        with join(cluster, command, HELD, marks.folder) as process:
+            for _ in range(4):
+                assert meet(process, lambda: marks.of(node))[0] == 0  # noqa: B023
+                successor = cluster.add()
+                cluster.kill(node)
+                node = successor
+            marks.limit(len(plan.shards))
+            err = assert_whole(process, store, expected)
+    assert err.count("a worker was lost") == 4
