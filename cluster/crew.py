@@ -67,6 +67,10 @@ class Worker:
     since: float = field(default_factory=time.monotonic)
     holds: deque[ShardPlan] = field(default_factory=deque)
 
+    def runs_on(self, node: str) -> bool:
+        """Tell whether it runs, and on this node."""
+        return self.start is None and node in self.nodes
+
 
 class Crew:
     """The workers of a build.
@@ -119,10 +123,14 @@ class Crew:
             return worker.start.send(result)
         except StopIteration:
             worker.start, worker.deaths = None, []
+            for node in worker.nodes & self._bad.keys():  # it was not the node
+                self._report(Notice(f"a worker failed as it started: {self._bad.pop(node)}"))
             return None
 
     def replace(self, worker: Worker) -> None:
         """Put a new worker in the place of another."""
+        if worker.placed:  # one that only waited goes on waiting in its successor
+            self._placing, self._told = time.monotonic(), False
         self.dismiss(worker)
         self.workers.append(self._make(worker.deaths))
 
@@ -149,19 +157,20 @@ class Crew:
             KotovecError: there is no other node to try; the error itself where kotovec raised it.
         """
         node = self._place(worker, error)
-        known = (
-            error if isinstance(error, KotovecError) else WorkerError(f"a worker does not start: {last_line(error)}")
-        )
-        if node is None:
-            self.died_at_start(worker, str(known))
+        known: Exception = error
+        if not isinstance(error, KotovecError):
+            cure = " (install it there, or let kotovec submit bring it along)" if "'kotovec'" in str(error) else ""
+            known = WorkerError(f"a worker does not start: {last_line(error)}{cure}")
+        if node is None or any(other.runs_on(node["NodeID"]) for other in self.workers):
+            self.died_at_start(worker, str(known))  # it is not the node: memory was short for a moment, say
             return
-        first = node["NodeID"] not in self._bad
+        told = node["NodeID"] in self._bad
         self._bad[node["NodeID"]] = known
         if self._lack():
             self._give_up(worker, known)
             return
         self.replace(worker)
-        if first:
+        if not told:
             where = f"{node['NodeManagerHostname']} (node {node['NodeID'][:8]})"
             self._report(Notice(f"{where} is left out: {known}"))
 
@@ -204,6 +213,8 @@ class Crew:
             more = min(more, 0)
         if more > 0 and not first:
             self._report(Notice(f"the cluster has room for {more} more worker(s)"))
+        if more > 0:
+            self._placing, self._told = time.monotonic(), False
         for _ in range(more):
             self.workers.append(self._make([]))
         if wanted is None:
@@ -222,7 +233,6 @@ class Crew:
             options["label_selector"] = {"ray.io/node-id": f"!in({','.join(self._bad)})"}
         worker = Worker(self._actors.options(**options).remote(self._order.spec), self.alive(), deaths)
         worker.start = self._starting(worker)
-        self._placing, self._told = time.monotonic(), False
         return worker
 
     def _starting(self, worker: Worker) -> Steps:
@@ -242,7 +252,7 @@ class Crew:
     def _holding(self, node: Mapping[str, Any]) -> int:
         """Return how many workers a node holds when nothing else runs there."""
         if node["NodeID"] in self._bad:
-            return 0
+            return sum(worker.placed and node["NodeID"] in worker.nodes for worker in self.workers)
         has = node["Resources"]
         return int(min(has.get(name, 0) / amount for name, amount in self._order.takes.items() if amount))
 
@@ -262,7 +272,7 @@ class Crew:
 
     def _lack(self) -> str | None:
         """Return what is wrong where no node has what a worker takes, even when nothing else runs there."""
-        if self._room():
+        if any(self._holding(node) for node in self._nodes() if node["NodeID"] not in self._bad):
             return None
         nodes = [node["Resources"] for node in self._nodes() if node["NodeID"] not in self._bad]
         most: dict[str, float] = max(nodes, key=lambda node: (node.get("GPU", 0), node.get("CPU", 0)), default={})

@@ -47,9 +47,10 @@ class Delivery:
 
     def _send(self, actor: Any, node: str) -> Steps:
         self._report(Notice(f"node {node[:8]} has no {self._checkpoint.source.name}: it is sent from here"))
+        sender = f"{self._sender}-{node[:8]}"  # nodes may share a home
         for piece in self._checkpoint.pieces():
-            yield actor.receive.remote(self._checkpoint, self._sender, *piece)
-        folder = yield actor.complete.remote(self._checkpoint, self._sender)
+            yield actor.receive.remote(self._checkpoint, sender, *piece)
+        folder = yield actor.complete.remote(self._checkpoint, sender)
         if folder is None:
             raise WorkerError(f"{self._checkpoint.source.name} changed while it was sent to node {node[:8]}")
         return folder

@@ -1,5 +1,6 @@
 """Schedule shards over Ray actors: two in flight each, lost ones again, errors of the code at once."""
 
+import contextlib
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
@@ -79,14 +80,17 @@ class Pool:
                     queue.extendleft(self._lost(worker, error))
                 else:
                     self._took(worker, shard, result, take)
-            stalled = self._crew.look_after()
-            for worker in [] if ready else stalled:  # while results wait here, its own may be among them
+            for worker in self._crew.look_after():
+                own = [reference for reference, (holder, _) in self._running.items() if holder is worker]
+                if own and self._ray.wait(own, timeout=0)[0]:
+                    continue  # its result waits here for its turn
                 queue.extendleft(self._lost(worker, TimeoutError(f"it gave nothing for {self._stall_seconds:g} s")))
 
     def close(self) -> None:
         """Kill the actors."""
         for worker in list(self._crew.workers):
-            self._crew.dismiss(worker)
+            with contextlib.suppress(self._ray.exceptions.RayError, ConnectionError):  # there may be no Ray any more
+                self._crew.dismiss(worker)
 
     def _home(self) -> str | None:
         """Return the id of the node that this process is on; None behind `ray://`, where it is on none."""
@@ -105,11 +109,10 @@ class Pool:
 
     def _fill(self, queue: deque[ShardPlan], ids: npt.NDArray[np.int64]) -> None:
         """Let new workers take the next step of their start; give shards to those that run and hold fewest."""
-        self._running = {key: value for key, value in self._running.items() if value[0] in self._crew.workers}
-        at_it = [worker for worker, _ in self._running.values()]
-        for worker in self._crew.workers:
-            if worker not in at_it:
-                self._step(worker)
+        employed = set(self._crew.workers)
+        self._running = {key: value for key, value in self._running.items() if value[0] in employed}
+        for worker in employed - {worker for worker, _ in self._running.values()}:
+            self._step(worker)
         for held in range(IN_FLIGHT):
             for worker in self._crew.workers:
                 if queue and worker.start is None and len(worker.holds) == held:

@@ -16,24 +16,14 @@ for _name in [name for name in os.environ if name.startswith("KOTOVEC_")]:
     del os.environ[_name]
 
 
-def pytest_addoption(parser):
-    parser.addoption("--slow", action="store_true", help="run the tests marked slow too (minutes)")
-
-
-def pytest_collection_modifyitems(config, items):
-    if not config.getoption("--slow"):
-        _skip(items, "slow", "takes minutes: give --slow")
-    if any("gpu" in item.keywords for item in items):
+def pytest_collection_modifyitems(items):
+    on_gpu = [item for item in items if "gpu" in item.keywords]
+    if on_gpu:
         import torch
 
         if not torch.cuda.is_available():
-            _skip(items, "gpu", "needs a CUDA device: torch sees none here")
-
-
-def _skip(items, marker, reason):
-    for item in items:
-        if marker in item.keywords:
-            item.add_marker(pytest.mark.skip(reason=reason))
+            for item in on_gpu:
+                item.add_marker(pytest.mark.skip(reason="needs a CUDA device: torch sees none here"))
 
 
 class TinyModels(dict):

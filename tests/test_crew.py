@@ -11,7 +11,7 @@ from kotovec.cluster import crew, pool
 from kotovec.cluster.build import Resources, build
 from kotovec.cluster.crew import Order
 from kotovec.cluster.pool import Pool
-from kotovec.errors import ModelError, WorkerError
+from kotovec.errors import InputError, ModelError, WorkerError
 from kotovec.workers.encoder import Encoder
 
 from rays import Fake, Listener, expected, plan_of, run_build, wait_for
@@ -29,8 +29,9 @@ def run(monkeypatch, one_ray, plan):
 
     def go(worker, workers, **options):
         monkeypatch.setattr(pool, "Encoder", worker)
-        listener, taken = options.pop("listener", None) or Listener(), {}
-        order = Order(plan.spec, {"CPU": 1.0, "GPU": 0.0}, workers, len(plan.shards), **options)
+        listener, taken = options.pop("listener", Listener()), {}
+        takes = {"CPU": 1.0, "GPU": options.pop("gpus", 0.0)}
+        order = Order(plan.spec, takes, workers, len(plan.shards), **options)
         pools.append(Pool(order, plan.checkpoint, listener))
         pools[-1].run(plan.shards, plan.tokens.ids, lambda shard, encoded: taken.update({shard.number: encoded}))
         for shard in plan.shards:
@@ -131,6 +132,41 @@ def test_an_error_of_loading_comes_as_it_is_where_there_is_no_other_node(run):
 
     with pytest.raises(ModelError, match=r"^the weights of x do not load: cut short$"):
         run(Unloadable, 2)
+
+
+def test_a_worker_that_fails_once_beside_one_that_runs_does_not_condemn_their_node(run, tmp_path):
+    """Memory was short for a moment; later the other one is killed: there is still a place for its successor."""
+    (tmp_path / "loads").mkdir()
+
+    class Unlucky(Fake):
+        def load(self, folder=None):
+            (tmp_path / "loads" / str(os.getpid())).touch()
+            if len(list((tmp_path / "loads").iterdir())) == 2:
+                raise OSError("cannot allocate memory")
+            time.sleep(1)  # the unlucky one fails before the other runs
+
+        def encode(self, number, ids, batches):
+            time.sleep(0.5)
+            if number == 5 and not (tmp_path / "killed").exists():
+                (tmp_path / "killed").touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            return super().encode(number, ids, batches)
+
+    notices = run(Unlucky, 2)
+    assert "a worker failed as it started: a worker does not start: OSError: cannot allocate memory" in notices
+    assert "the cluster has room for 1 more worker(s)" in notices
+    assert sum(notice.startswith("a worker was lost") for notice in notices) == 1
+    assert len(notices) == 3
+
+
+def test_a_limit_for_stalls_below_the_patience_for_room_does_not_make_a_build_wait_for_ever(run, monkeypatch):
+    """A worker that waits for room is no stalled one, however often it is asked for anew."""
+    monkeypatch.setattr(crew, "PLACE_SECONDS", 1.0)
+    monkeypatch.setattr(crew, "GROW_SECONDS", 6.0)
+    listener = Listener()
+    with pytest.raises(InputError, match="no node has room for a worker"):
+        run(Fake, 1, gpus=10**6, stall_seconds=2, may_grow=True, listener=listener)
+    assert sum("workers wait for room" in notice for notice in listener.notices) == 1
 
 
 def test_a_library_that_is_missing_where_the_workers_run_is_named(run):

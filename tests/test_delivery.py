@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -102,13 +103,30 @@ def test_what_arrives_damaged_is_thrown_away(checkpoint, tmp_path, cache):
     assert there.find() is None
 
 
-def test_two_builds_that_send_the_same_model_do_not_disturb_each_other(checkpoint, tmp_path, cache):
+def test_two_that_send_the_same_model_to_one_home_do_not_disturb_each_other(checkpoint, tmp_path, cache):
+    """Two builds, or two nodes with a common home: what one of them completed may be in use already."""
     there = elsewhere(checkpoint, tmp_path / "nowhere")
     for piece in checkpoint.pieces():
-        there.receive("one", *piece)
-        there.receive("two", *piece)
-    assert there.complete("one") == there.complete("two") == there.find()
-    assert len(list(cache.iterdir())) == 1
+        there.receive("me-1", *piece)
+        there.receive("me-2", *piece)
+    first = there.complete("me-1")
+    before = (first / "model.safetensors").stat().st_ino
+    assert there.complete("me-2") == first == there.find()
+    assert (first / "model.safetensors").stat().st_ino == before
+    assert list(cache.iterdir()) == [first]
+
+
+def test_what_a_killed_build_left_half_sent_is_deleted_by_one_of_the_next_day(checkpoint, tmp_path, cache):
+    there = elsewhere(checkpoint, tmp_path / "nowhere")
+    piece = next(checkpoint.pieces())
+    there.receive("old-1", *piece)
+    (old,) = cache.iterdir()
+    there.receive("new-1", *piece)
+    assert old.exists()
+    os.utime(old, (time.time() - 90_000,) * 2)
+    there.receive("new-2", *piece)
+    assert not old.exists()
+    assert len(list(cache.iterdir())) == 2
 
 
 def test_without_a_home_that_can_be_written_to_the_temporary_folder_serves(checkpoint, tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ from kotovec.cluster.crew import Order
 from kotovec.cluster.pool import Pool
 from kotovec.errors import InputError, ModelError, WorkerError
 
-from rays import Fake, Listener, Process, expected, plan_of, workers_named
+from rays import Fake, Listener, expected, plan_of, workers_named
 
 
 @pytest.fixture(scope="module")
@@ -209,67 +209,6 @@ def test_the_death_of_a_node_is_waited_for_before_a_build_is_given_up(run, plan,
     taken, listener = run(Stillborn, 1)
     assert_whole(taken, plan)
     assert len(listener.notices) == 4
-
-
-# A cluster in a process of its own; three of its four nodes die under the same shard.
-LOSING_NODES = """
-import os, pathlib, sys, threading, time
-os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64, "RAY_USAGE_STATS_ENABLED": "0"}
-import numpy as np
-import ray
-from ray.cluster_utils import Cluster
-from kotovec.cluster import crew, pool
-from kotovec.cluster.plan import cut
-
-marks = pathlib.Path(sys.argv[1])
-
-class Slow:
-    def __init__(self, spec):
-        pass
-
-    def load(self, folder):
-        pass
-
-    def encode(self, number, ids, batches):
-        if number == 0:
-            (marks / ray.get_runtime_context().get_node_id()).touch()
-            time.sleep(600 if len(list(marks.iterdir())) <= 3 else 0)
-        return ids
-
-def lose_nodes():
-    while len(nodes) > 1:
-        for node in [node for node in nodes if (marks / node.node_id).exists()]:
-            cluster.remove_node(node, allow_graceful=False)
-            nodes.remove(node)
-        time.sleep(0.1)
-
-cluster = Cluster(True, head_node_args={"num_cpus": 0, "include_dashboard": False, "object_store_memory": 100 << 20})
-nodes = [cluster.add_node(num_cpus=1, object_store_memory=100 << 20) for _ in range(4)]
-ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
-threading.Thread(target=lose_nodes, daemon=True).start()
-pool.Encoder, taken = Slow, []
-try:
-    take = lambda shard, ids: taken.append((shard.number, ids.tolist()))
-    order = Order(None, {"CPU": 1.0, "GPU": 0.0}, 1, 4)
-    checkpoint = Checkpoint(Source("model", pathlib.Path(sys.argv[2])), sys.argv[3], sys.argv[4])
-    pool.Pool(order, checkpoint, lambda event: print(event)).run(cut(8, 2), np.arange(8) * 3, take)
-    print("TAKEN", sorted(taken))
-finally:
-    ray.shutdown()
-    cluster.shutdown()
-"""
-
-
-@pytest.mark.slow
-def test_three_nodes_that_die_under_one_shard_do_not_end_the_build(plan, tmp_path):
-    marks = tmp_path / "marks"
-    marks.mkdir()
-    model = plan.checkpoint
-    with Process(marks, model.source.folder, model.weights, model.config, cwd=tmp_path, code=LOSING_NODES) as process:
-        code, out, err = process.finish(300)
-    assert code == 0, err
-    assert out.count("a worker was lost") == 3
-    assert "TAKEN [(0, [0, 3]), (1, [6, 9]), (2, [12, 15]), (3, [18, 21])]" in out
 
 
 def test_three_deaths_on_a_node_that_lives_end_the_build_however_many_nodes_there_are(run, tmp_path, monkeypatch):

@@ -1,8 +1,10 @@
 """A model's files on another machine than the one that planned: found there, downloaded, or received in pieces."""
 
+import contextlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +13,7 @@ from kotovec.errors import InputError
 from kotovec.workers import source as sources
 from kotovec.workers.source import Source
 
+DAY_SECONDS = 86_400.0
 PIECE_BYTES = 32 << 20  # what travels at once: small beside a worker, and some 15 pieces for BERT-base
 
 
@@ -55,7 +58,9 @@ class Checkpoint:
     def receive(self, sender: str, name: str, offset: int, piece: bytes) -> None:
         """Write a piece into a folder of the sender's own, beside the one that the whole will have."""
         path = self._part(sender) / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.parent.exists():
+            self._delete_remains()
+            path.parent.mkdir(parents=True)
         with path.open("r+b" if offset else "wb") as file:
             file.seek(offset)
             file.write(piece)
@@ -63,15 +68,19 @@ class Checkpoint:
     def complete(self, sender: str) -> Path | None:
         """Give the folder its final name; None where what arrived is not what was sent."""
         part, folder = self._part(sender), self._home()
-        if not self._is_in(part):
-            shutil.rmtree(part, ignore_errors=True)
-            return None
-        shutil.rmtree(folder, ignore_errors=True)  # it was looked at: it holds something else
-        try:
-            part.rename(folder)
-        except OSError:  # another build's came first
-            shutil.rmtree(part, ignore_errors=True)
+        if self._is_in(part) and not self._is_in(folder):  # one that is there may be in use
+            shutil.rmtree(folder, ignore_errors=True)
+            with contextlib.suppress(OSError):  # another build's came first
+                part.rename(folder)
+        shutil.rmtree(part, ignore_errors=True)
         return folder if self._is_in(folder) else None
+
+    def _delete_remains(self) -> None:
+        """Delete what builds that were killed left behind: nothing is on its way for a day."""
+        for left in self._home().parent.glob(".*.*-*"):
+            with contextlib.suppress(OSError):
+                if time.time() - left.stat().st_mtime > DAY_SECONDS:
+                    shutil.rmtree(left, ignore_errors=True)
 
     def _is_in(self, folder: Path) -> bool:
         here = replace(self.source, folder=folder)
@@ -87,7 +96,7 @@ class Checkpoint:
         """Return where received files go: the user's cache, or the temporary folder where there is no home."""
         for folder in self._cached():
             try:
-                folder.parent.mkdir(parents=True, exist_ok=True)
+                folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             except OSError:
                 continue
             if os.access(folder.parent, os.W_OK):
