@@ -62,8 +62,9 @@ def main(arguments: list[str] | None = None) -> None:
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="surrogateescape")  # a path may hold bytes that are no UTF-8
     code = run(sys.argv[1:] if arguments is None else arguments)
-    # As it exits, Python looks for garbage in all that torch and transformers made: 1.3 s of the 5 that Ctrl-C has.
-    gc.freeze()
+    if code == INTERRUPTED:
+        # As it exits, Python looks for garbage in all that torch and transformers made: 1.3 s of the 5 that Ctrl-C has.
+        gc.freeze()
     sys.exit(code)
 
 

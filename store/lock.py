@@ -3,6 +3,7 @@
 import contextlib
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import filelock
 
@@ -25,9 +26,11 @@ def locked(layout: Layout) -> Iterator[None]:
         parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except filelock.Timeout as error:
+        if not layout.lock.exists():  # it gives up on some errors of opening, too, as under /proc
+            raise _no_place(parent, "no file can be made there") from error
         raise StoreBusyError(f"{layout.folder} is being built by another process: wait for it, or stop it") from error
     except OSError as error:
-        raise StoreError(f"the store cannot be made in {parent}: {error.strerror}") from error
+        raise _no_place(parent, str(error.strerror)) from error
     try:
         yield
     finally:
@@ -38,3 +41,7 @@ def locked(layout: Layout) -> Iterator[None]:
         for folder in made:  # those that a failed build leaves empty
             with contextlib.suppress(OSError):
                 folder.rmdir()
+
+
+def _no_place(parent: Path, reason: str) -> StoreError:
+    return StoreError(f"nothing can be written in {parent} ({reason}): name another place, or make this one writable")

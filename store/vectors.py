@@ -57,9 +57,12 @@ class Vectors:
                 self.attributes: dict[str, Any] = _checked_attributes(file, path)
                 self._read(file)
         except hdf5.UNREADABLE as error:
-            unreadable = self._unreadable(error)
-            self._raw.close()
-            raise unreadable from error
+            try:
+                # Not by a name of its own: in a frame of its own traceback it would keep h5py's objects until
+                # Python's end, when HDF5 is gone.
+                raise self._unreadable(error) from error
+            finally:
+                self._raw.close()
         except BaseException:
             self._raw.close()
             raise

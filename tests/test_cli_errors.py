@@ -234,3 +234,22 @@ def test_what_a_build_wrote_of_itself_sends_no_control_codes_either(capsys, tmp_
     assert r"kotovec build \x1b[2J" in answer.out
     assert answer.err == "note: a notice on \\x1b[31mred\n"
     assert "\x1b" not in answer.out
+
+
+@pytest.mark.parametrize("arguments", [["query", "king"], ["info"], ["verify"], ["norms", "king"], ["index"]])
+@pytest.mark.parametrize("size", [0, 3000])
+def test_a_process_that_met_a_damaged_store_ends_with_its_exit_code(arguments, size, tmp_path):
+    """In a process of its own: objects of h5py's that outlive HDF5 end one in a segmentation fault."""
+    store = make_store(tmp_path / "x.kotovec")
+    os.truncate(store / "vectors.h5", size)
+    done = start(*arguments, "--store", store)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"error: {store / 'vectors.h5'} is ")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="there is no /proc here")
+def test_a_place_where_no_file_can_be_made_is_not_called_busy(tiny_models, capsys):
+    answer = call(capsys, "build", tiny_models["bert"], "--store", "/proc/x.kotovec")
+    assert answer.code == 2
+    assert answer.err.startswith("error: nothing can be written in /proc (")
