@@ -1,5 +1,6 @@
 """`kotovec submit`: a build on a cluster that is there, seen from here, and its store fetched."""
 
+import contextlib
 import inspect
 import json
 import re
@@ -79,17 +80,20 @@ def command(
     local = _local_target(str(store), fetch, no_fetch=no_fetch)
     place = ["--no-fetch"] if no_fetch else [] if fetch is None else ["--fetch", str(fetch)]
     again = shlex.join(["kotovec", "submit", "--attach", name, "--address", jobs.address, *place])
+    sent = attach is not None
     with Display(quiet=quiet) as display:
         try:
             display.say("waiting for the cluster")
-            if attach is None:
+            if not sent:
                 jobs.build(_build_words(context), name, str(store))
+                sent = True
                 display.note(f"job {name}; Ctrl-C leaves it running, {again} returns to it")
             summary = _watch(jobs, name, display, quiet=quiet)
         except KeyboardInterrupt:
             display.close()
             stopping = shlex.join(["kotovec", "submit", "--stop", name, "--address", jobs.address])
-            display.note(f"job {name} goes on on the cluster: {again} returns to it, {stopping} stops it")
+            goes_on = f"job {name} goes on on the cluster:" if sent else f"if job {name} began all the same,"
+            display.note(f"{goes_on} {again} returns to it, {stopping} stops it")
             raise
     fetched = None
     if local is not None:
@@ -183,7 +187,8 @@ def _watch(jobs: "Jobs", job: str, display: "Display", *, quiet: bool) -> dict[s
         elif line.startswith("error: "):
             problem = line.removeprefix("error: ")
         elif line.startswith('{"store": '):
-            summary = json.loads(line)
+            with contextlib.suppress(ValueError):  # another process wrote into the line
+                summary = json.loads(line)
         elif line.strip() and not _RAYS_OWN.search(line):
             notice(line, quiet=quiet)
     end = jobs.end(job)
@@ -227,7 +232,7 @@ def _fetch(jobs: "Jobs", store: str, local: Path, *, quiet: bool) -> "Fetched":
 def _print(summary: dict[str, Any], job: str, fetched: "Fetched | None", *, as_json: bool, quiet: bool) -> None:
     from kotovec.cli.tables import megabytes, print_pairs
 
-    seconds = dict(summary["seconds"])
+    seconds = dict(summary.get("seconds", {}))
     if fetched is not None:
         seconds["fetch"] = round(fetched.seconds, 3)
     if as_json:
@@ -239,11 +244,10 @@ def _print(summary: dict[str, Any], job: str, fetched: "Fetched | None", *, as_j
         }
         typer.echo(json.dumps(data, ensure_ascii=False))
     elif not quiet:
-        pairs = [
-            ("tokens", f"{summary['tokens']:,}"),
-            ("seconds", ", ".join(f"{name} {value:.1f}" for name, value in seconds.items())),
-            ("on the cluster", f"{summary['store']}  ({megabytes(summary['bytes'])})"),
-        ]
+        pairs = [("seconds", ", ".join(f"{name} {value:.1f}" for name, value in seconds.items()))] if seconds else []
+        if "tokens" in summary:  # or the log has lost what the build printed
+            place = ("on the cluster", f"{summary['store']}  ({megabytes(summary['bytes'])})")
+            pairs = [("tokens", f"{summary['tokens']:,}"), *pairs, place]
         if fetched is not None:
             pairs += [
                 ("here", f"{fetched.store}  ({megabytes(fetched.received)} fetched)"),

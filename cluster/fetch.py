@@ -15,13 +15,14 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
+from itertools import compress, islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from kotovec.cluster.pieces import MARK, Piece, pieces_of, write_numbers
+from kotovec.cluster.pieces import MARK, Piece, pieces_of, read_piece, state_of, write_numbers
 from kotovec.cluster.submit import Jobs
 from kotovec.errors import DamagedError, DiskFullError, InputError, KotovecError, StoreError, WorkerError
-from kotovec.store import checksum
 from kotovec.store.files import disk_full, is_disk_full, sync, write_text
 from kotovec.store.layout import Layout
 from kotovec.store.lock import locked
@@ -46,63 +47,76 @@ class Partial:
 
     Attributes:
         pieces: of the store on the cluster, by their numbers; none before a manifest has told.
+        known: the `state_of` that manifest, or `-`.
+        done: bytes that are here as they should be.
     """
 
     def __init__(self, target: Path) -> None:
         self.folder = target.with_name(f".{target.name}.fetch")
         self.pieces: list[Piece] = []
+        self.known, self.done = "-", 0
         self._target = target
         self._store = self.folder / "store"
-        self._manifest: dict[str, Any] | None = None
+        self._files: list[dict[str, Any]] = []
+        self._here: set[int] = set()  # each piece is hashed once, when it is found here or laid in its place
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            manifest = json.loads((self.folder / "manifest.json").read_text(encoding="utf-8"))
-            self.pieces, self._manifest = pieces_of(manifest), manifest
+            files = json.loads((self.folder / "manifest.json").read_text(encoding="utf-8"))["files"]
+            self.pieces, self.known, self._files = pieces_of(files), state_of(files), files
+            self._lay_out()
+            self._check()
 
     @property
     def size(self) -> int:
         """Bytes of the whole store."""
-        return sum(piece.size for piece in self.pieces)
+        return sum(file["bytes"] for file in self._files)
 
-    def begin(self, manifest: dict[str, Any]) -> None:
+    def _lay_out(self) -> None:
+        """Give every file its size; what it lacks becomes a hole."""
+        for file in self._files:
+            path = self._store / file["path"]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+            os.truncate(path, file["bytes"])
+
+    def _check(self) -> None:
+        """Hash what is here."""
+        read = (read_piece(self._store, piece.path, piece.offset, piece.size) for piece in self.pieces)
+        self._keep(_is(piece, data) for piece, data in zip(self.pieces, read, strict=True))
+
+    def _keep(self, right: Iterable[bool]) -> None:
+        """Take those pieces as being here for which it says so."""
+        self._here = set(compress(range(len(self.pieces)), right))
+        self.done = sum(self.pieces[number].size for number in self._here)
+
+    def begin(self, files: list[dict[str, Any]]) -> None:
         """Take the manifest of the store as it is now; keep what is here if it is of the same.
 
         Raises:
             DamagedError: it names a file outside of the store.
             DiskFullError: the disk has no room for the store.
         """
-        if manifest == self._manifest:
-            return
-        for file in manifest["files"]:
+        for file in files:
             name = PurePosixPath(file["path"])
             if name.is_absolute() or ".." in name.parts or not name.parts:
                 raise DamagedError(f"the store on the cluster holds {file['path']!r}: no path inside of a store")
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self._store.mkdir(parents=True)
-        size, free = sum(file["bytes"] for file in manifest["files"]), shutil.disk_usage(self.folder).free
-        if free < size:
-            raise DiskFullError(
-                f"{self._target} needs {size / 1e6:,.0f} MB, and the disk has {free / 1e6:,.0f} MB free: "
-                "free some, or name another place with --fetch"
-            )
-        for file in manifest["files"]:
-            path = self._store / file["path"]
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
-            os.truncate(path, file["bytes"])
-        write_text(self.folder / "manifest.json", json.dumps(manifest))
-        self.pieces, self._manifest = pieces_of(manifest), manifest
+        if [file | {"changed": 0} for file in files] != [file | {"changed": 0} for file in self._files]:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self._store.mkdir(parents=True)
+            size, free = sum(file["bytes"] for file in files), shutil.disk_usage(self.folder).free
+            if free < size:
+                raise DiskFullError(
+                    f"{self._target} needs {size / 1e6:,.0f} MB, and the disk has {free / 1e6:,.0f} MB free: "
+                    "free some, or name another place with --fetch"
+                )
+            self.pieces, self._files = pieces_of(files), files
+            self._lay_out()
+            self._keep(piece.sha256 == _sha256_of_hole(piece.size) for piece in self.pieces)
+        write_text(self.folder / "manifest.json", json.dumps({"files": files}))
+        self.known, self._files = state_of(files), files
 
     def missing(self) -> list[int]:
         """Return the numbers of the pieces that are not here as they should be."""
-        return [number for number, piece in enumerate(self.pieces) if not _is(piece, self._read(piece))]
-
-    def _read(self, piece: Piece) -> bytes:
-        try:
-            with (self._store / piece.path).open("rb") as file:
-                file.seek(piece.offset)
-                return file.read(piece.size)
-        except OSError:
-            return b""
+        return [number for number in range(len(self.pieces)) if number not in self._here]
 
     def write(self, number: int, data: bytes) -> bool:
         """Lay a piece in its place if it is what the manifest says; tell whether it was."""
@@ -116,24 +130,36 @@ class Partial:
             os.pwrite(descriptor, data, piece.offset)
         finally:
             os.close(descriptor)
+        if number not in self._here:
+            self._here.add(number)
+            self.done += piece.size
         return True
 
     def finish(self) -> None:
-        """Check the whole files, and make the folder the target in one step.
+        """Read all of it back from the disk once more, and make the folder the target in one step.
 
         Raises:
-            DamagedError: a file is not what the manifest says, though its pieces are.
+            DamagedError: what is on the disk is not what was written.
         """
-        for file in (self._manifest or {})["files"]:
-            path = self._store / file["path"]
-            if path.stat().st_size != file["bytes"] or checksum.of_file(path) != file["sha256"]:
-                shutil.rmtree(self.folder)
-                raise DamagedError(f"{file['path']} does not match its checksum: give the same command again")
-        for path in (*self._store.rglob("*"), self._store):
-            sync(path)
-        self._store.rename(self._target)  # an empty folder may be there
+        try:
+            self._lay_out()
+            self._check()
+            if missing := self.missing():
+                raise DamagedError(
+                    f"{self.pieces[missing[0]].path} does not match its checksum: give the same command again"
+                )
+            for path in (*self._store.rglob("*"), self._store):
+                sync(path)
+            self._store.rename(self._target)  # an empty folder may be there
+        except FileNotFoundError as error:
+            raise DamagedError(f"{self.folder} was changed meanwhile: give the same command again") from error
         sync(self._target.parent)
         shutil.rmtree(self.folder)
+
+
+@cache
+def _sha256_of_hole(size: int) -> str:
+    return hashlib.sha256(bytes(size)).hexdigest()
 
 
 def _is(piece: Piece, data: bytes) -> bool:
@@ -173,12 +199,10 @@ def fetch(jobs: Jobs, store: str, target: Path, report: Report = lambda _done, _
     try:
         with locked(Layout(target)):
             partial = Partial(target)
-            missing = partial.missing()
-            while missing or not partial.pieces:
-                got = _round(jobs, store, partial, missing, report)
+            while partial.missing() or not partial.pieces:
+                got = _round(jobs, store, partial, report)
                 received += got
-                missing = partial.missing()
-                if not got and (missing or not partial.pieces):
+                if not got and (partial.missing() or not partial.pieces):
                     raise WorkerError(f"the pieces of {store} do not arrive: give the same command again")
             report(partial.size, partial.size)
             partial.finish()
@@ -189,64 +213,83 @@ def fetch(jobs: Jobs, store: str, target: Path, report: Report = lambda _done, _
     return Fetched(target, partial.size, received, time.monotonic() - begin)
 
 
-def _round(jobs: Jobs, store: str, partial: Partial, missing: list[int], report: Report) -> int:
+def _round(jobs: Jobs, store: str, partial: Partial, report: Report) -> int:
     """Let one job send the next of the missing pieces; return how many bytes of them came as they should."""
     limit = ROUND_PIECES if jobs.streams else POLLED_PIECES
-    wanted = missing[:limit] if partial.pieces else list(range(limit))
+    wanted = partial.missing()[:limit] if partial.pieces else list(range(limit))
     job = f"kotovec-fetch-{secrets.token_hex(4)}"
-    jobs.start("kotovec.cluster.pieces", [store, write_numbers(wanted)], job)
-    received = 0
+    jobs.start("kotovec.cluster.pieces", [store, write_numbers(wanted), partial.known], job)
+    received, end, problem = 0, None, None
     try:
-        for size in _take(jobs.chunks(job), partial, wanted, report):
-            received += size
-    except WorkerError:
-        if not received:
-            raise
+        with contextlib.closing(jobs.chunks(job)) as chunks:
+            for size in _take(_records(chunks), partial, wanted, report):
+                received += size
+    except WorkerError as error:
+        problem = error
     finally:
-        end = None
         with contextlib.suppress(KotovecError):
             end = jobs.end(job)
             jobs.stop(job)
     if not received and end is not None and end.status == "FAILED":
         raise WorkerError(f"the job that sends {store} failed: {end.message.strip()}")
+    if not received and problem is not None:
+        raise problem
     return received
 
 
-def _take(chunks: Iterable[str], partial: Partial, wanted: list[int], report: Report) -> Iterator[int]:
-    """Read a job's log until what is wanted has come; yield the bytes of each piece that is laid in its place.
+def _take(records: Iterator[str], partial: Partial, wanted: list[int], report: Report) -> Iterator[int]:
+    """Read what a job sends until what is wanted has come; yield the bytes of each piece that is laid in its place."""
+    _begin(records, partial)
+    expected = sum(number < len(partial.pieces) for number in wanted)
+    report(partial.done, partial.size)
+    for record in islice(records, expected):
+        digits, _, text = record.partition(" ")
+        with contextlib.suppress(ValueError, IndexError):  # changed on the way
+            data = base64.b64decode(text, validate=True)
+            if partial.write(int(digits), data):
+                yield len(data)
+        report(partial.done, partial.size)
+
+
+def _begin(records: Iterator[str], partial: Partial) -> None:
+    """Read the manifest, of which nothing comes where the one that is here still holds.
 
     Raises:
-        InputError: the job had nothing to send, and says why.
+        WorkerError: it was changed on the way, or cut off.
     """
-    absent: set[int] = set()
-    here = expected = 0
-    for line in _lines(chunks):
-        if line.startswith("error: "):
-            raise InputError(line.removeprefix("error: "))
-        if line.startswith(f"{MARK}{{"):
-            partial.begin(json.loads(line.removeprefix(MARK)))
-            absent = set(partial.missing())  # a hole is a piece that holds zeros
-            here = partial.size - sum(partial.pieces[number].size for number in absent)
-            expected = sum(number < len(partial.pieces) for number in wanted)
-        elif line.startswith(MARK):
-            digits, _, text = line.removeprefix(MARK).partition(" ")
-            with contextlib.suppress(ValueError, IndexError):  # changed on the way
-                number, data = int(digits), base64.b64decode(text, validate=True)
-                if partial.write(number, data):
-                    here += len(data) if number in absent else 0
-                    absent.discard(number)
-                    yield len(data)
-            expected -= 1
-            report(here, partial.size)
-        else:
-            continue
-        if expected == 0:
-            return
+    files: list[dict[str, Any]] = []
+    whole = hashlib.sha256()
+    for record in records:
+        try:
+            told = json.loads(record)
+        except ValueError:
+            break
+        match told:
+            case {"end": sha256}:
+                if sha256 != whole.hexdigest() or not (files or partial.pieces):
+                    break
+                if files:
+                    partial.begin(files)
+                return
+            case dict():
+                files.append(told | {"sums": []})
+            case list() if files:
+                files[-1]["sums"] += told
+        whole.update(record.encode())
+    raise WorkerError("the list of the store's files does not arrive whole: give the same command again")
 
 
-def _lines(chunks: Iterable[str]) -> Iterator[str]:
-    """Yield the whole lines of a text that comes in chunks."""
+def _records(chunks: Iterable[str]) -> Iterator[str]:
+    """Yield what a job sends, without the other lines of its log.
+
+    Raises:
+        InputError: it had nothing to send, and says why.
+    """
     rest = ""
     for chunk in chunks:
         *lines, rest = (rest + chunk).split("\n")
-        yield from lines
+        for line in lines:
+            if line.startswith("error: "):
+                raise InputError(line.removeprefix("error: "))
+            if line.startswith(MARK):
+                yield line.removeprefix(MARK)

@@ -1,7 +1,7 @@
 """The cluster's side of a fetch: a finished store, piece by piece, on the log of a job.
 
-`python -m kotovec.cluster.pieces STORE PIECES` writes a manifest of the store, then some of its pieces; see
-`kotovec.cluster.fetch` for the other side.
+`python -m kotovec.cluster.pieces STORE PIECES KNOWN` writes a manifest of the store unless the reader has it, then some
+of the pieces; see `kotovec.cluster.fetch` for the other side.
 """
 
 import base64
@@ -24,6 +24,7 @@ from kotovec.errors import InputError, StoreNotFoundError
 MARK = "\x1e"  # begins a record, as in RFC 7464: no other line of a log does
 # A line of a log goes through as one WebSocket message, at most 4 MiB. 64 KiB: 195 MB/s on one machine, 1 MiB: 247.
 PIECE_BYTES = 1 << 20
+SUMS = 16  # a line of the manifest: a disk of 1 MB/s lets the reader, who gives up after 60 s, hear something every 16
 KEEP_SECONDS = 600.0  # how long what is written waits for a reader
 
 
@@ -37,8 +38,8 @@ class Piece:
     sha256: str
 
 
-def make_manifest(store: Path) -> dict[str, Any]:
-    """Return what a finished store holds: each file's path, bytes, SHA-256, and that of each of its pieces.
+def list_files(store: Path) -> list[dict[str, Any]]:
+    """Return the files of a finished store: path, bytes, and when the file was last changed, in ns.
 
     Raises:
         StoreNotFoundError: there is no finished store at the path.
@@ -50,25 +51,49 @@ def make_manifest(store: Path) -> dict[str, Any]:
         name = path.relative_to(store).as_posix()
         if name.startswith((".", "shards/")) or "/." in name:
             continue  # an unfinished build's, or somebody's part of a file
-        whole = hashlib.sha256()
-        pieces = []
-        with path.open("rb") as file:
-            while block := file.read(PIECE_BYTES):
-                whole.update(block)
-                pieces.append(hashlib.sha256(block).hexdigest())
-        size = path.stat().st_size
-        files.append({"path": name, "bytes": size, "sha256": whole.hexdigest(), "pieces": pieces})
-    return {"piece_bytes": PIECE_BYTES, "files": files}
+        told = path.stat()
+        files.append({"path": name, "bytes": told.st_size, "changed": told.st_ctime_ns})
+    return files
 
 
-def pieces_of(manifest: dict[str, Any]) -> list[Piece]:
-    """Return the pieces of all files; a piece's number is its place."""
-    step = manifest["piece_bytes"]
-    return [
-        Piece(file["path"], place * step, min(step, file["bytes"] - place * step), sha256)
-        for file in manifest["files"]
-        for place, sha256 in enumerate(file["pieces"])
-    ]
+def state_of(files: list[dict[str, Any]]) -> str:
+    """Return a checksum of what `list_files` tells: while it stays, no file was changed."""
+    told = [PIECE_BYTES, *([file["path"], file["bytes"], file["changed"]] for file in files)]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+
+
+def places_of(files: list[dict[str, Any]]) -> Iterator[tuple[str, int, int]]:
+    """Yield each piece's path, offset and size; its number is its place here."""
+    for file in files:
+        for offset in range(0, file["bytes"], PIECE_BYTES):
+            yield file["path"], offset, min(PIECE_BYTES, file["bytes"] - offset)
+
+
+def pieces_of(files: list[dict[str, Any]]) -> list[Piece]:
+    """Return the pieces of files that have their checksums, `sums`.
+
+    Raises:
+        ValueError: there are more or fewer of those.
+    """
+    sums = [sha256 for file in files for sha256 in file["sums"]]
+    return [Piece(*place, sha256) for place, sha256 in zip(places_of(files), sums, strict=True)]
+
+
+def read_piece(store: Path, path: str, offset: int, size: int) -> bytes:
+    """Return a piece's bytes; fewer where the file has fewer."""
+    with (store / path).open("rb") as file:
+        file.seek(offset)
+        return file.read(size)
+
+
+def _manifest(store: Path, files: list[dict[str, Any]]) -> Iterator[bytes]:
+    """Yield each file as JSON, and after it the SHA-256 of its pieces, some in a line as soon as they are known."""
+    for file in files:
+        yield json.dumps(file).encode()
+        places = list(places_of([file]))
+        for start in range(0, len(places), SUMS):
+            blocks = (read_piece(store, *place) for place in places[start : start + SUMS])
+            yield json.dumps([hashlib.sha256(block).hexdigest() for block in blocks]).encode()
 
 
 def write_numbers(numbers: Iterable[int]) -> str:
@@ -87,33 +112,36 @@ def read_numbers(text: str) -> Iterator[int]:
         yield from range(int(first), int(last) + 1)
 
 
-def send(store: Path, wanted: str, out: BinaryIO) -> None:
+def send(store: Path, wanted: str, known: str, out: BinaryIO) -> None:
     """Write the manifest of a finished store, and those of the wanted pieces that it has.
 
     Args:
         store: path of the store.
         wanted: from `write_numbers`.
-        out: gets a line for the manifest, then one a piece: its number, and its bytes in Base64.
+        known: the `state_of` the manifest that the reader has: if it still holds, nothing is read to make it again.
+        out: gets the manifest in lines, then one with their SHA-256 (none: it is known), then one a piece: its
+            number, and its bytes in Base64.
     """
-    manifest = make_manifest(store)
-    pieces = pieces_of(manifest)
-    out.write(f"{MARK}{json.dumps(manifest)}\n".encode())
+    files = list_files(store)
+    whole = hashlib.sha256()
+    for line in _manifest(store, files) if state_of(files) != known else ():
+        whole.update(line)
+        out.write(b"%s%s\n" % (MARK.encode(), line))
+        out.flush()  # what hashes for minutes is heard in each of them
+    out.write(f'{MARK}{{"end": "{whole.hexdigest()}"}}\n'.encode())
+    places = list(places_of(files))
     for number in read_numbers(wanted):
-        if number < len(pieces):
-            piece = pieces[number]
-            with (store / piece.path).open("rb") as file:
-                file.seek(piece.offset)
-                data = base64.b64encode(file.read(piece.size))
-            out.write(b"%s%d %s\n" % (MARK.encode(), number, data))
+        if number < len(places):
+            out.write(b"%s%d %s\n" % (MARK.encode(), number, base64.b64encode(read_piece(store, *places[number]))))
     out.flush()
 
 
 def main(arguments: list[str]) -> int:
     """Send, wait until the reader has it all and stops this job, and empty the job's log; return the exit code."""
-    store, wanted = arguments
+    store, wanted, known = arguments
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
-        send(Path(store), wanted, sys.stdout.buffer)
+        send(Path(store), wanted, known, sys.stdout.buffer)
         time.sleep(KEEP_SECONDS)
     except (InputError, OSError) as error:
         sys.stderr.write(f"error: {error}\n")

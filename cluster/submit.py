@@ -16,6 +16,7 @@ from typing import Any
 from kotovec.cluster.session import KNOCK_SECONDS
 from kotovec.cluster.stage import stage
 from kotovec.errors import InputError, KotovecError, MissingDependencyError, WorkerError, first_line
+from kotovec.store.files import disk_full, is_disk_full
 
 PATIENCE_SECONDS = 60.0  # for a cluster that no longer answers: a port forward or a head node that starts again
 QUIET_SECONDS = 60.0  # without a line of a log: the connection may be dead, as after a laptop's sleep
@@ -50,15 +51,23 @@ class Jobs:
 
         Raises:
             InputError: the cluster refuses it, as where a job of that name is there already.
+            DiskFullError: this machine's disk has no room for what is shipped.
         """
         command = shlex.join(["python", "-m", module, *arguments])
-        with tempfile.TemporaryDirectory(prefix="kotovec-stage-") as folder, _answering(self.address):
-            self._client.submit_job(
-                entrypoint=f"KOTOVEC_EVENTS=1 {command}",
-                submission_id=job,
-                runtime_env={"working_dir": str(stage(Path(folder)))},
-                metadata=metadata,
-            )
+        try:
+            with tempfile.TemporaryDirectory(prefix="kotovec-stage-") as folder:
+                tree = stage(Path(folder))
+                with _answering(self.address):
+                    self._client.submit_job(
+                        entrypoint=f"KOTOVEC_EVENTS=1 {command}",
+                        submission_id=job,
+                        runtime_env={"working_dir": str(tree)},
+                        metadata=metadata,
+                    )
+        except OSError as error:
+            if is_disk_full(error):
+                raise disk_full(Path(tempfile.gettempdir())) from error
+            raise
 
     def store_of(self, job: str) -> str:
         """Return the path of the store that a job builds.
@@ -215,17 +224,18 @@ def connect(address: str | None) -> Jobs:
         logging.getLogger(name).setLevel(logging.WARNING)
     if re.fullmatch(r"[^/]+:\d+/?", address):
         address = f"http://{address}"
+    shown = _harmless(address)
     if address != "auto":
-        _knock(address)
-    with _answering(address), _overruled(address):
+        _knock(address, shown)
+    with _answering(shown), _overruled(address):
         try:
             client = JobSubmissionClient(address)
         except ConnectionError as error:
-            raise InputError(f"no Ray cluster answers at {address}: {first_line(error)}") from error
-    return Jobs(client, address)
+            raise InputError(f"no Ray cluster answers at {shown}: {_line(error)}") from error
+    return Jobs(client, shown)
 
 
-def _knock(address: str) -> None:
+def _knock(address: str, shown: str) -> None:
     """Ask a dashboard who it is: Ray's own client waits without a limit, and takes no hint that it is none.
 
     Raises:
@@ -235,21 +245,21 @@ def _knock(address: str) -> None:
 
     dashboard = "take the address of its dashboard, such as http://HOST:8265"
     if not address.startswith(("http://", "https://")):
-        raise InputError(f"--address {address} takes no jobs: {dashboard}")
+        raise InputError(f"--address {shown} takes no jobs: {dashboard}")
     try:
         answer = requests.get(f"{address.rstrip('/')}/api/version", timeout=KNOCK_SECONDS)
     except requests.exceptions.Timeout as error:
-        raise InputError(f"no Ray cluster answers at {address} within {KNOCK_SECONDS:g} s") from error
+        raise InputError(f"no Ray cluster answers at {shown} within {KNOCK_SECONDS:g} s") from error
     except requests.exceptions.ConnectionError as error:
         if "BadStatusLine" in str(error) or "Connection aborted" in str(error):
-            raise InputError(f"{address} speaks no HTTP; is it the cluster's own port (6379)? {dashboard}") from error
+            raise InputError(f"{shown} speaks no HTTP; is it the cluster's own port (6379)? {dashboard}") from error
         reason = re.search(r"\[Errno -?\d+\] [\w ]+|certificate verify failed|Unable to connect to proxy", str(error))
-        raise InputError(f"no Ray cluster answers at {address}{f': {reason[0]}' if reason else ''}") from error
+        raise InputError(f"no Ray cluster answers at {shown}{f': {reason[0]}' if reason else ''}") from error
     except (requests.RequestException, ValueError) as error:
-        raise InputError(f"--address {address}: {first_line(error)}") from error
+        raise InputError(f"--address {shown}: {_line(error)}") from error
     told = answer.status_code in (401, 403) or "ray_version" in answer.text  # 401, 403: it wants a token
     if not told:
-        raise InputError(f"{address} is no Ray cluster (HTTP {answer.status_code}): {dashboard}")
+        raise InputError(f"{shown} is no Ray cluster (HTTP {answer.status_code}): {dashboard}")
 
 
 @contextlib.contextmanager
@@ -287,7 +297,9 @@ def _answering(address: str) -> Iterator[None]:
             "(or RAY_AUTH_TOKEN_PATH)"
         ) from error
     except OSError as error:  # requests' errors are some
-        raise WorkerError(f"the cluster at {address} does not answer: {first_line(error)}") from error
+        if is_disk_full(error):  # this machine's
+            raise
+        raise WorkerError(f"the cluster at {address} does not answer: {_line(error)}") from error
     except (RuntimeError, ValueError) as error:
         if re.search("status code 50[234]", str(error)):  # a proxy whose cluster is not there
             raise WorkerError(f"the cluster at {address} does not answer: {_reason(error)}") from error
@@ -297,4 +309,13 @@ def _answering(address: str) -> Iterator[None]:
 def _reason(error: Exception) -> str:
     """Return what matters of a refused request: Ray sends a traceback, whose last line tells."""
     lines = [line.strip(" .") for line in str(error).splitlines()]
-    return next(filter(None, reversed(lines)), type(error).__name__)
+    return _harmless(next(filter(None, reversed(lines)), type(error).__name__))
+
+
+def _line(error: Exception) -> str:
+    return _harmless(first_line(error))
+
+
+def _harmless(text: str) -> str:
+    """Return a text, or an address, without the `USER:PASSWORD@` of addresses."""
+    return re.sub(r"[^/\s]+@", "", text)

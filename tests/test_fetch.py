@@ -1,17 +1,12 @@
 """A store is fetched in checksummed pieces: whole or not at all, and never a piece twice that is here."""
 
 import base64
-import contextlib
+import hashlib
 import json
 import os
 import shutil
-import signal
-import subprocess
-import sys
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from kotovec.cluster import fetch as fetching
 from kotovec.cluster import pieces
@@ -22,10 +17,28 @@ from kotovec.store import Store
 from kotovec.store.layout import Layout
 from kotovec.store.lock import locked
 
-from commands import environment, make_store
-from rays import wait_for
+from commands import make_store
 
 STEP = 1000  # bytes a piece, so that a small store has many
+
+
+def of_pieces(lines):
+    """The places of the lines that carry pieces."""
+    return [place for place, line in enumerate(lines) if line[:1] == pieces.MARK and line[1].isdigit()]
+
+
+def first_pieces(lines, count):
+    """What has come when so many pieces have."""
+    return lines[: of_pieces(lines)[count]]
+
+
+def forge(lines, change):
+    """The lines with another manifest, whose own checksum is right."""
+    *head, end = [json.loads(line[1:]) for line in lines[1 : of_pieces(lines)[0]]]
+    change(head)
+    head = [json.dumps(record) for record in head]
+    end = json.dumps({"end": hashlib.sha256("".join(head).encode()).hexdigest()})
+    return [lines[0], *(pieces.MARK + text for text in [*head, end]), *lines[of_pieces(lines)[0] :]]
 
 
 class Cluster:
@@ -41,11 +54,11 @@ class Cluster:
         self.asked.append(arguments)
 
     def chunks(self, job):
-        store, wanted = self.asked[-1]
+        store, wanted, known = self.asked[-1]
         log = self.folder / f"{job}.log"
         with log.open("wb") as out:
             try:
-                pieces.send(pieces.Path(store), wanted, out)
+                pieces.send(pieces.Path(store), wanted, known, out)
             except InputError as error:
                 out.write(f"error: {error}\n".encode())
         lines = [
@@ -65,7 +78,7 @@ class Cluster:
 
     @property
     def wanted(self):
-        return [list(pieces.read_numbers(numbers)) for _, numbers in self.asked]
+        return [list(pieces.read_numbers(numbers)) for _, numbers, _ in self.asked]
 
 
 @pytest.fixture
@@ -139,7 +152,7 @@ def test_without_a_stream_the_jobs_are_small(cluster, store, tmp_path, monkeypat
 
 def test_a_run_that_was_cut_off_is_resumed_and_a_spoiled_piece_comes_again(cluster, store, tmp_path):
     def cut(lines):
-        yield from lines[:7]  # Ray's own line, the manifest, five pieces
+        yield from first_pieces(lines, 5)
         raise KeyboardInterrupt
 
     cluster.spoil = cut
@@ -160,7 +173,7 @@ def test_a_run_that_was_cut_off_is_resumed_and_a_spoiled_piece_comes_again(clust
 
 def test_a_connection_that_breaks_is_taken_up_with_another_job(cluster, store, tmp_path):
     def cut(lines):
-        yield from lines[:4]
+        yield from first_pieces(lines, 2)
         cluster.spoil = lambda lines: lines
         raise WorkerError("the connection broke")
 
@@ -173,12 +186,13 @@ def test_a_connection_that_breaks_is_taken_up_with_another_job(cluster, store, t
 @pytest.mark.parametrize("how", ["another byte", "cut", "no Base64"])
 def test_a_piece_that_was_changed_on_the_way_comes_again(cluster, store, tmp_path, how):
     def spoil(lines):
-        number, text = lines[4].split(" ")
+        place = of_pieces(lines)[2]
+        number, text = lines[place].split(" ")
         data = bytearray(base64.b64decode(text))
         data[10] ^= 1
         cluster.spoil = lambda lines: lines
         changed = {"another byte": base64.b64encode(data).decode(), "cut": text[:400], "no Base64": "!" + text[1:]}
-        return [*lines[:4], f"{number} {changed[how]}", *lines[5:]]
+        return [*lines[:place], f"{number} {changed[how]}", *lines[place + 1 :]]
 
     cluster.spoil = spoil
     fetch(cluster, str(store), tmp_path / "here")
@@ -188,7 +202,7 @@ def test_a_piece_that_was_changed_on_the_way_comes_again(cluster, store, tmp_pat
 
 def test_what_was_begun_of_another_store_is_not_mixed_in(cluster, store, tmp_path):
     def cut(lines):
-        yield from lines[:9]
+        yield from first_pieces(lines, 7)
         raise KeyboardInterrupt
 
     cluster.spoil = cut
@@ -202,7 +216,7 @@ def test_what_was_begun_of_another_store_is_not_mixed_in(cluster, store, tmp_pat
 
 
 def test_pieces_that_never_come_right_are_an_error_and_not_a_loop(cluster, store, tmp_path):
-    cluster.spoil = lambda lines: lines[:2]
+    cluster.spoil = lambda lines: first_pieces(lines, 0)
     with pytest.raises(WorkerError, match="do not arrive: give the same command again"):
         fetch(cluster, str(store), tmp_path / "here")
     assert len(cluster.stopped) == len(cluster.asked) == 1
@@ -217,27 +231,90 @@ def test_a_job_that_fails_before_it_sends_is_named(cluster, store, tmp_path):
 
 @pytest.mark.parametrize("path", ["../evil.h5", "/etc/evil", "tokenizer/../../evil", ""])
 def test_a_file_outside_of_the_store_is_refused(cluster, store, tmp_path, path):
-    def spoil(lines):
-        manifest = json.loads(lines[1].removeprefix(pieces.MARK))
-        manifest["files"][0]["path"] = path
-        return [lines[0], pieces.MARK + json.dumps(manifest)]
-
-    cluster.spoil = spoil
+    cluster.spoil = lambda lines: forge(lines, lambda records: records[0].update(path=path))
     with pytest.raises(DamagedError, match="no path inside of a store"):
         fetch(cluster, str(store), tmp_path / "here")
     assert list(tmp_path.rglob("*evil*")) == []
 
 
-def test_a_file_that_is_not_the_manifest_s_though_its_pieces_are_is_damaged(cluster, store, tmp_path):
+def test_what_changes_here_after_it_was_laid_in_its_place_is_damaged_and_comes_again(cluster, store, tmp_path):
     def spoil(lines):
-        manifest = json.loads(lines[1].removeprefix(pieces.MARK))
-        manifest["files"][0]["sha256"] = "0" * 64
-        return [lines[0], pieces.MARK + json.dumps(manifest), *lines[2:]]
+        yield from lines[:-1]
+        part = tmp_path / ".here.fetch" / "store" / slices(store)[0][0]
+        part.write_bytes(b"?" + part.read_bytes()[1:])
+        yield lines[-1]
 
     cluster.spoil = spoil
     with pytest.raises(DamagedError, match="does not match its checksum: give the same command again"):
         fetch(cluster, str(store), tmp_path / "here")
     assert not (tmp_path / "here").exists()
+    fetch(cluster, str(store), tmp_path / "here")
+    assert (cluster.wanted[1], files(tmp_path / "here")) == ([0], files(store))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda lines: [*lines[:2], lines[2][:30], *lines[3:]],
+        lambda lines: [*lines[:2], lines[2].replace("a", "b"), *lines[3:]],
+        lambda lines: [*lines[:2], *lines[3:]],
+        lambda lines: lines[:4],
+        lambda lines: forge(lines, list.clear),
+    ],
+    ids=["no JSON", "another", "a line less", "cut off", "empty"],
+)
+def test_a_manifest_that_was_changed_on_the_way_is_an_error_and_is_not_kept(cluster, store, tmp_path, change):
+    cluster.spoil = change
+    with pytest.raises(WorkerError, match="the list of the store's files does not arrive whole: give the same"):
+        fetch(cluster, str(store), tmp_path / "here")
+    cluster.spoil = lambda lines: lines
+    fetch(cluster, str(store), tmp_path / "here")
+    assert files(tmp_path / "here") == files(store)
+
+
+@pytest.fixture
+def hashed(monkeypatch):
+    """The pieces of the store on the cluster that were read, by their file and offset."""
+    seen = []
+
+    def read(store, path, offset, size, read=pieces.read_piece):
+        seen.append((path, offset))
+        return read(store, path, offset, size)
+
+    monkeypatch.setattr(pieces, "read_piece", read)
+    return seen
+
+
+def test_the_cluster_reads_the_whole_store_in_the_first_round_alone(cluster, store, tmp_path, monkeypatch, hashed):
+    monkeypatch.setattr(fetching, "ROUND_PIECES", 7)
+    fetch(cluster, str(store), tmp_path / "here")
+    sent = sum(map(len, cluster.wanted))
+    assert len(cluster.asked) == 3
+    assert len(hashed) == len(slices(store)) + sent
+
+
+def test_a_store_that_was_only_touched_is_read_again_and_not_sent_again(cluster, store, tmp_path, hashed):
+    def cut(lines):
+        yield from first_pieces(lines, 5)
+        raise KeyboardInterrupt
+
+    cluster.spoil = cut
+    with pytest.raises(KeyboardInterrupt):
+        fetch(cluster, str(store), tmp_path / "here")
+    os.utime(store / "vectors.h5")
+    hashed.clear()
+    cluster.spoil = lambda lines: lines
+    fetch(cluster, str(store), tmp_path / "here")
+    assert cluster.wanted[1] == absent(store, 5)
+    assert len(hashed) == len(slices(store)) + len(cluster.wanted[1])
+
+
+def test_each_piece_is_hashed_here_when_it_comes_and_when_all_is_there(cluster, store, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(fetching, "ROUND_PIECES", 7)
+    monkeypatch.setattr(fetching, "_is", lambda piece, data, real=fetching._is: seen.append(piece) or real(piece, data))
+    fetch(cluster, str(store), tmp_path / "here")
+    assert len(seen) == sum(map(len, cluster.wanted)) + len(slices(store))
 
 
 def test_where_there_is_no_finished_store_the_cluster_s_own_words_are_the_error(cluster, store, tmp_path):
@@ -281,35 +358,3 @@ def test_a_disk_without_room_is_said_before_anything_is_written(cluster, store, 
     monkeypatch.setattr(fetching.shutil, "disk_usage", lambda _: usage._replace(free=1_000))
     with pytest.raises(DiskFullError, match=r"the disk has 0 MB free: free some, or name another place with --fetch"):
         fetch(cluster, str(store), tmp_path / "here")
-
-
-@given(st.sets(st.integers(0, 300)).map(sorted))
-def test_numbers_are_read_as_they_were_written(numbers):
-    text = pieces.write_numbers(numbers)
-    assert list(pieces.read_numbers(text)) == numbers
-    assert text.count(",") < max(1, len(numbers))
-
-
-def test_the_log_is_emptied_when_the_reader_stops_the_job(store, tmp_path):
-    """Ray keeps a job's log as long as the cluster lives, and this one is larger than the store."""
-    log = tmp_path / "job.log"
-    command = [sys.executable, "-m", "kotovec.cluster.pieces", store, "0-99"]
-    with log.open("ab") as out:
-        job = subprocess.Popen(command, stdout=out, stderr=out, env=environment(), cwd=tmp_path)
-    try:
-        wait_for(lambda: log.read_bytes().count(pieces.MARK.encode()) == 1 + len(files(store)))
-        assert job.poll() is None
-        job.send_signal(signal.SIGTERM)
-        assert job.wait(20) == 0
-        assert log.read_bytes() == b""
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            job.kill()
-        job.wait()
-
-
-def test_a_job_without_a_store_says_so_and_leaves_its_log(tmp_path):
-    command = [sys.executable, "-m", "kotovec.cluster.pieces", tmp_path / "none", "0-9"]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment(), cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(f"error: there is no finished store at {tmp_path / 'none'} on ")

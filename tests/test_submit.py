@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import re
@@ -19,7 +20,7 @@ from kotovec.cluster import submit
 from kotovec.cluster.events import Notice, Phase, Progress
 from kotovec.cluster.stage import stage
 from kotovec.cluster.submit import JobEnd, Jobs, connect
-from kotovec.errors import InputError, MissingDependencyError, WorkerError
+from kotovec.errors import DiskFullError, InputError, MissingDependencyError, WorkerError
 
 from commands import ROOT, call
 
@@ -144,6 +145,29 @@ def test_notices_and_foreign_lines_of_a_job_are_shown_and_its_records_are_not(ca
     assert call(capsys, *SUBMIT, "--quiet").err == ""
 
 
+@pytest.mark.parametrize("lost", [(), (SUMMARY[:20],)], ids=["absent", "cut"])
+def test_a_job_whose_log_has_lost_the_summary_has_still_built_its_store(capsys, jobs, lost):
+    jobs("a warning", *lost)
+    assert call(capsys, *SUBMIT, "--job", "x").code == 0
+    answer = call(capsys, *SUBMIT, "--job", "x", "--json")
+    assert json.loads(answer.out) == {"job": "x", "seconds": {}, "fetched": None, "fetched_bytes": 0}
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("build", "if job x began all the same, kotovec"), ("lines", "job x goes on on the cluster: kotovec")],
+)
+def test_ctrl_c_says_that_a_job_goes_on_only_where_one_was_sent(capsys, jobs, monkeypatch, name, told):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(jobs(SUMMARY), name, interrupt)
+    answer = call(capsys, *SUBMIT, "--job", "x")
+    assert answer.code == 130
+    assert answer.err.splitlines()[-2].startswith(f"note: {told} submit --attach x --address {HERE}")
+    assert answer.err.count("goes on on") == (name == "lines")
+
+
 @pytest.mark.parametrize(
     ("end", "said", "code", "message"),
     [
@@ -239,6 +263,19 @@ def test_a_job_of_somebody_else_is_not_taken_for_ours():
         Jobs(Client(LOG), HERE).store_of("x")
 
 
+@pytest.mark.parametrize("where", ["stage", "upload"])
+def test_a_full_disk_of_this_machine_is_not_a_cluster_that_does_not_answer(monkeypatch, where):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    client = Client(LOG)
+    client.submit_job = full
+    if where == "stage":
+        monkeypatch.setattr(submit, "stage", full)
+    with pytest.raises(DiskFullError, match="no space left while writing /"):
+        Jobs(client, HERE).start("kotovec.cluster.pieces", [], "x")
+
+
 @contextlib.contextmanager
 def listening(answer):
     """A server on a free port that answers every connection with these bytes, or, without any, never."""
@@ -282,6 +319,9 @@ def test_an_address_of_something_else_is_said_at_once(monkeypatch, answer, messa
         ("ray://127.0.0.1:1", "--address ray://127.0.0.1:1 takes no jobs: take the address of its dashboard"),
         ("http://127.0.0.1:x", "--address http://127.0.0.1:x: "),
         ("head", "--address head takes no jobs"),
+        ("me:secret@head", "--address head takes no jobs"),
+        ("http://me:s%40cret@127.0.0.1:x", r"--address http://127.0.0.1:x: (?!.*cret)"),
+        ("me:secret@127.0.0.1:1", r"no Ray cluster answers at http://127.0.0.1:1: (?!.*secret)"),
         ("", "no cluster: name its dashboard"),
     ],
 )

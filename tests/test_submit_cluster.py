@@ -285,6 +285,14 @@ def test_a_token_that_is_not_the_cluster_s_is_said_in_one_line(cluster, tmp_path
     assert done.stderr.count("\n") == 1
 
 
+def test_the_token_may_lie_in_a_file(cluster, tmp_path):
+    (tmp_path / "token").write_text(TOKEN)
+    done = cluster.submit(
+        "--stop", "nobody", cwd=tmp_path, RAY_AUTH_TOKEN="", RAY_AUTH_TOKEN_PATH=str(tmp_path / "token")
+    )
+    assert done.stderr == f"error: the cluster at {cluster.address} has no job nobody\n"
+
+
 def test_a_job_or_a_store_that_is_not_there_is_said_in_one_line(cluster, submitted, tmp_path):
     for option in ("--attach", "--stop"):
         done = cluster.submit(option, "nobody", cwd=tmp_path)
