@@ -126,10 +126,9 @@ def command(
     if store is None and "/" in model.rstrip("/") and not model.strip("/."):
         raise InputError(f"{model!r} gives a store no name: add --store")
     stalled = STALL_SECONDS if stall_seconds is None else stall_seconds
-    if not stalled > 0:
-        raise InputError(f"--stall-seconds {stalled:g}: take more than 0")
+    where = Resources(workers=workers, gpus_per_worker=gpus_per_worker, address=address, stall_seconds=stalled)
     target = store or Path(f"{default_name(model)}.kotovec")
-    kinds = KINDS if token_filter is None else tuple(kind.strip() for kind in token_filter.split(","))
+    kinds = KINDS if token_filter is None else kinds_of(token_filter)
     with Interrupts() as interrupts, open_display(quiet=quiet) as display, ExitStack() as stack:
         if address is not None:  # first: what the workers run on is part of the plan
             display.say("joining the cluster")
@@ -152,7 +151,6 @@ def command(
             )
         )
         planning = time.monotonic() - begin
-        where = Resources(workers=workers, gpus_per_worker=gpus_per_worker, address=address, stall_seconds=stalled)
         for text in plan.notices:
             display.note(text)
         if address is not None and device == "auto" and plan.spec.device == "cpu":
@@ -174,6 +172,11 @@ def command(
             raise
     summary.seconds = {"plan": planning, **summary.seconds}
     _print_summary(summary, as_json=as_json, quiet=quiet)
+
+
+def kinds_of(token_filter: str) -> tuple[str, ...]:
+    """Return the kinds that a list of them names."""
+    return tuple(kind.strip() for kind in token_filter.split(","))
 
 
 def default_name(model: str) -> str:

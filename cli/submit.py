@@ -7,6 +7,7 @@ import re
 import secrets
 import shlex
 import time
+from dataclasses import fields
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -69,11 +70,16 @@ def command(
     from kotovec.cli.progress import Display
     from kotovec.cluster.submit import connect
 
+    if stop is not None and attach is not None:
+        raise InputError("--stop ends a job, --attach shows one: give one of them")
+    if no_fetch and fetch is not None:
+        raise InputError("--fetch names a folder, --no-fetch wants none: give one of them")
     if stop is not None:
         _stop(connect(address), stop, quiet=quiet)
         return
     if attach is None:
         store = _check_places(options["model"], store)
+        _check_values(options)
     jobs = connect(address)
     store = store if attach is None else jobs.store_of(attach)
     name = attach or job or f"kotovec-{secrets.token_hex(4)}"
@@ -130,6 +136,26 @@ def _build_words(context: typer.Context) -> list[str]:
             flag = max(option.opts, key=len)
             words.append(flag if value is True else f"{flag}={value}")
     return words
+
+
+def _check_values(options: dict[str, Any]) -> None:
+    """Make sure of build's options here, in a second, as far as they need no model.
+
+    Raises:
+        InputError: a value that there is not.
+    """
+    from kotovec.cluster.build import Resources
+    from kotovec.cluster.plan import Request
+
+    given = {name: value for name, value in options.items() if value is not None}
+    if "token_filter" in given:
+        given["token_filter"] = build.kinds_of(given["token_filter"])
+
+    def made(kind: Any) -> Any:
+        return kind(**{field.name: given[field.name] for field in fields(kind) if field.name in given})
+
+    made(Resources)  # checks itself
+    made(Request).check()
 
 
 def _check_places(model: str, store: str | None) -> str:

@@ -72,12 +72,24 @@ class Resources:
         gpus_per_worker: share of a GPU that a worker takes; None is 1 with `cuda` and 0 without.
         address: of a Ray cluster, or None for a private local Ray.
         stall_seconds: after which a worker that gives no result for its shard is replaced.
+
+    Raises:
+        InputError: a number that means nothing.
     """
 
     workers: int | None = None
     gpus_per_worker: float | None = None
     address: str | None = None
     stall_seconds: float = STALL_SECONDS
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 1:
+            raise InputError(f"--workers {self.workers}: take 1 or more")
+        gpus = self.gpus_per_worker or 0.0
+        if gpus < 0 or (gpus > 1 and gpus % 1):
+            raise InputError(f"--gpus-per-worker {gpus:g}: take a share from 0 to 1, or a whole number")
+        if not self.stall_seconds > 0:
+            raise InputError(f"--stall-seconds {self.stall_seconds:g}: take more than 0")
 
 
 def build(
@@ -236,8 +248,6 @@ class _Build:
         gpus = where.gpus_per_worker
         if gpus is None:
             gpus = 1.0 if spec.device == "cuda" else 0.0
-        if gpus < 0 or (gpus > 1 and gpus % 1):
-            raise InputError(f"--gpus-per-worker {gpus:g}: take a share from 0 to 1, or a whole number")
         takes = {"CPU": float(spec.threads), "GPU": gpus}
         if wanted is None and spec.device == "cpu":
             takes["memory"] = float(self.plan.worker_bytes)  # a node's cores may be more than its memory has room for
@@ -336,13 +346,8 @@ def count_workers(plan: Plan, where: Resources, report: Report = ignore) -> int 
     """Return how many workers to start: as asked for, or one a core (a GPU), as far as memory reaches.
 
     None on a cluster where none are asked for: as many as it has room for, as its nodes come and go.
-
-    Raises:
-        InputError: fewer than one is asked for.
     """
     if where.workers is not None:
-        if where.workers < 1:
-            raise InputError(f"--workers {where.workers}: take 1 or more")
         return where.workers
     if where.address is not None:
         return None

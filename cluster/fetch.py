@@ -170,12 +170,15 @@ def check_target(target: Path) -> None:
     """Make sure that a store can be fetched to a path.
 
     Raises:
-        StoreError: something is there.
+        StoreError: something is there, or it cannot be made.
     """
     if not target.name:
         raise StoreError(f"{target} cannot be a store: name another place with --fetch")
     if target.is_symlink() or (target.exists() and not target.is_dir()) or (target.is_dir() and any(target.iterdir())):
         raise StoreError(f"{target} is there already: name another place with --fetch, or give --no-fetch")
+    parent = next(folder for folder in target.absolute().parents if folder.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        raise StoreError(f"nothing can be written in {parent}: name another place with --fetch, or give --no-fetch")
 
 
 def fetch(jobs: Jobs, store: str, target: Path, report: Report = lambda _done, _total: None) -> Fetched:

@@ -55,6 +55,25 @@ class Request:
     cpus_per_worker: int = 1
     on_cluster: bool = False
 
+    def check(self) -> None:
+        """Make sure of what needs no model to be checked.
+
+        Raises:
+            InputError: a value that there is not.
+        """
+        for option, value, values in (
+            ("--dtype", self.dtype, DTYPES),
+            ("--store-dtype", self.store_dtype, STORE_DTYPES),
+            ("--device", self.device, DEVICES),
+            *(("--token-filter", kind, KINDS) for kind in self.token_filter),
+        ):
+            if value not in values:
+                raise InputError(f"{option} {value!r}: take one of {', '.join(values)}")
+        if self.shard_tokens < 2:  # noqa: PLR2004 — a batch of one takes another kernel
+            raise InputError("--shard-tokens: take 2 or more")
+        if self.cpus_per_worker < 1:
+            raise InputError(f"--cpus-per-worker {self.cpus_per_worker}: take 1 or more")
+
 
 @dataclass(frozen=True)
 class ShardPlan:
@@ -146,7 +165,7 @@ def make_plan(request: Request) -> Plan:
     # First: a missing or doubled wheel is found before any work, and faiss comes before torch, which shares
     # OpenMP with it.
     import_faiss()
-    _check(request)
+    request.check()
     source = sources.resolve(request.model, request.revision)
     config = _load_config(source)
     depth = int(config.num_hidden_layers)
@@ -236,21 +255,6 @@ def _even(total: int, most: int) -> Sequence[tuple[int, int]]:
     pieces = min(math.ceil(total / most), max(1, total // 2))  # two rows a piece at least
     bounds = [total * piece // pieces for piece in range(pieces + 1)]
     return list(pairwise(bounds))
-
-
-def _check(request: Request) -> None:
-    for option, value, values in (
-        ("--dtype", request.dtype, DTYPES),
-        ("--store-dtype", request.store_dtype, STORE_DTYPES),
-        ("--device", request.device, DEVICES),
-        *(("--token-filter", kind, KINDS) for kind in request.token_filter),
-    ):
-        if value not in values:
-            raise InputError(f"{option} {value!r}: take one of {', '.join(values)}")
-    if request.shard_tokens < 2:  # noqa: PLR2004 — a batch of one takes another kernel
-        raise InputError("--shard-tokens: take 2 or more")
-    if request.cpus_per_worker < 1:
-        raise InputError(f"--cpus-per-worker {request.cpus_per_worker}: take 1 or more")
 
 
 def _load_config(source: Source) -> Any:

@@ -185,7 +185,7 @@ def test_workers_are_one_a_core_as_far_as_memory_reaches(tiny_models, monkeypatc
         assert listener.notices == said
     assert count_workers(plan, Resources(workers=5), listener) == 5
     with pytest.raises(InputError, match="--workers 0: take 1 or more"):
-        count_workers(plan, Resources(workers=0))
+        Resources(workers=0)
 
 
 MACHINE = (8, 64_000_000)  # cores and bytes of the machine that the containers below are on
@@ -392,8 +392,6 @@ def test_verify_names_a_file_of_the_tokenizer_that_was_changed(employ, tiny_mode
 
 
 @pytest.mark.parametrize("share", [-1.0, 1.5])
-def test_a_share_of_a_gpu_that_ray_does_not_know_is_refused(share, employ, tiny_models, tmp_path):
-    plan, store = plan_of(tiny_models["bert"]), tmp_path / "x.kotovec"
+def test_a_share_of_a_gpu_that_ray_does_not_know_is_refused(share):
     with pytest.raises(InputError, match="--gpus-per-worker"):
-        build(plan, store, Resources(workers=1, gpus_per_worker=share))
-    assert list(tmp_path.iterdir()) == []
+        Resources(workers=1, gpus_per_worker=share)

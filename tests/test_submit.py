@@ -64,6 +64,13 @@ def test_nothing_but_modules_is_shipped(tmp_path):
         (["model", "--store", "/x"], "model is a folder of this machine"),
         (["demo", "--store", "/x", "--layrs", "all"], "No such option: --layrs"),
         (["demo", "--store", "/x", "--workers", "two"], "Invalid value for '--workers'"),
+        (["demo", "--store", "/x", "--workers", "0"], "--workers 0: take 1 or more"),
+        (["demo", "--store", "/x", "--dtype", "float8"], "--dtype 'float8': take one of float32, bfloat16, float16"),
+        (["demo", "--store", "/x", "--token-filter", "word, wrd"], "--token-filter 'wrd': take one of word, subword"),
+        (["demo", "--store", "/x", "--gpus-per-worker", "1.5"], "--gpus-per-worker 1.5: take a share from 0 to 1"),
+        (["demo", "--store", "/x", "--stall-seconds", "0"], "--stall-seconds 0: take more than 0"),
+        (["demo", "--store", "/x", "--no-fetch", "--fetch", "y"], "--fetch names a folder, --no-fetch wants none"),
+        (["--stop", "a", "--attach", "b"], "--stop ends a job, --attach shows one: give one of them"),
         (["demo", "--store", "/x"], "no cluster: name its dashboard with --address http://HOST:8265"),
     ],
 )
