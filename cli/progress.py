@@ -30,6 +30,7 @@ class Interrupts:
     def __init__(self) -> None:
         self._arrived = -math.inf
         self._before: dict[int, Any] = {}
+        self._timer: threading.Timer | None = None
 
     def __enter__(self) -> Self:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -41,6 +42,8 @@ class Interrupts:
 
     def __exit__(self, *_: object) -> None:
         sys.unraisablehook = self._unraisable
+        if self._timer is not None:
+            self._timer.cancel()
         for number, handler in self._before.items():
             # Once interrupted, this process only ends: some 1.5 s more, in which Python would put defaults in place.
             signal.signal(number, signal.SIG_IGN if self._arrived > -math.inf else handler)
@@ -51,9 +54,9 @@ class Interrupts:
             raise KeyboardInterrupt
 
     def _interrupt(self, number: int, _frame: FrameType | None) -> None:
-        before, self._arrived = self._arrived, time.monotonic()
-        self._number = number
-        if self._arrived - before > TIDY_SECONDS:
+        self._number, now = number, time.monotonic()
+        if now - self._arrived > TIDY_SECONDS:
+            self._arrived = now
             raise KeyboardInterrupt
 
     def _again(self, dropped: Any) -> None:
@@ -61,7 +64,9 @@ class Interrupts:
             self._unraisable(dropped)
             return
         self._arrived = -math.inf
-        threading.Timer(0.1, os.kill, (os.getpid(), self._number)).start()
+        self._timer = threading.Timer(0.1, os.kill, (os.getpid(), self._number))
+        self._timer.daemon = True
+        self._timer.start()
 
 
 class Display:

@@ -3,7 +3,7 @@
 import re
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,12 +79,20 @@ class Crew:
         InputError: no node of the cluster has what a worker takes.
     """
 
-    def __init__(self, encoder: type[Encoder], order: Order, delivery: Delivery, report: Report) -> None:
+    def __init__(
+        self,
+        encoder: type[Encoder],
+        order: Order,
+        delivery: Delivery,
+        report: Report,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
         import ray as untyped_ray
 
         self._ray: Any = untyped_ray
         self._actors: Any = self._ray.remote(max_restarts=0, max_task_retries=0)(actor_class(encoder))
         self._order, self._delivery, self._report = order, delivery, report
+        self._check = check
         self._patience = GROW_SECONDS if order.may_grow else PLACE_SECONDS
         self._bad: dict[str, Exception] = {}  # nodes on which a worker failed to start
         self._given_up = 0
@@ -247,6 +255,7 @@ class Crew:
             raise error
 
     def _nodes(self) -> list[dict[str, Any]]:
+        self._check()  # `ray.nodes` hangs where the head is gone
         return [node for node in self._ray.nodes() if node["Alive"]]
 
     def _holding(self, node: Mapping[str, Any]) -> int:

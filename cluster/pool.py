@@ -40,7 +40,7 @@ class Pool:
         import ray as untyped_ray
 
         self._ray: Any = untyped_ray
-        self._crew = Crew(Encoder, order, Delivery(checkpoint, self._home(), report), report)
+        self._crew = Crew(Encoder, order, Delivery(checkpoint, self._home(), report), report, check)
         self._report, self._check, self._stall_seconds = report, check, order.stall_seconds
         self._running: dict[Any, tuple[Worker, ShardPlan | None]] = {}  # by reference; None: a step of its start
         self._deaths: defaultdict[int, list[Nodes]] = defaultdict(list)  # by shard: where each was
@@ -63,7 +63,16 @@ class Pool:
             WorkerError: a shard killed several workers, a worker failed with an error of its code, or none starts.
             KotovecError: what a replica raised itself, as it is.
         """
-        queue = deque(shards)
+        try:
+            self._run(deque(shards), ids, take)
+        except ConnectionError as error:  # of Ray's client
+            raise WorkerError(
+                f"Ray no longer answers ({first_line(error)}): the same command goes on with what is whole"
+            ) from error
+
+    def _run(
+        self, queue: deque[ShardPlan], ids: npt.NDArray[np.int64], take: Callable[[ShardPlan, Encoded], None]
+    ) -> None:
         while queue or any(worker.holds for worker in self._crew.workers):
             self._fill(queue, ids)
             # One reference at a time, the oldest first: what a worker gave is taken before the error that says
@@ -89,7 +98,7 @@ class Pool:
     def close(self) -> None:
         """Kill the actors."""
         for worker in list(self._crew.workers):
-            with contextlib.suppress(self._ray.exceptions.RayError, ConnectionError):  # there may be no Ray any more
+            with contextlib.suppress(Exception):  # there may be no Ray any more: its client raises bare ones
                 self._crew.dismiss(worker)
 
     def _home(self) -> str | None:

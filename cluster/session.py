@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import logging
 import os
 import re
 import secrets
@@ -11,8 +12,11 @@ import socket
 import sys
 import tempfile
 import threading
+import time
+import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -20,9 +24,12 @@ from typing import Any
 import psutil
 
 import kotovec
-from kotovec.errors import InputError, WorkerError, first_line
+from kotovec.errors import InputError, MissingDependencyError, WorkerError, first_line
 
 KNOCK_SECONDS = 5.0
+# How a client of gRPC, which Ray's processes speak, begins: HTTP/2's preface and an empty SETTINGS frame. The answer
+# begins with such a frame as well, of type 4 (RFC 9113, sections 3.4 and 6.5).
+_HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes.fromhex("000000 04 00 00000000")
 _PREFIX = "kotovec-ray-"
 _LONGEST = 13  # characters of its parent: it has up to 28 itself, Ray adds 65, a Unix socket's path ends at 107
 _PRIVATE = {
@@ -32,18 +39,22 @@ _PRIVATE = {
 # Ray prints paragraphs on stdout for what is lost, whatever its logging options: the pool tells it in a line.
 _LOSSES = ("worker died or was killed", "has been marked dead", "running low on memory", "Raylet is terminated")
 _QUIET = {"RAY_DEDUP_LOGS_SKIP_REGEX": "|".join(_LOSSES)}
+# A cluster that wants another token is asked again and again, with a line of a log each time: 20 s by default.
+# And where its client was disconnected, any call would connect to whatever else there is.
+_JOINED = {"RAY_NUM_REDIS_GET_RETRIES": "8", "RAY_ENABLE_AUTO_CONNECT": "0"}
 
 
 Check = Callable[[], None]
 _VITAL = ("gcs_server", "raylet")
+_LOOKS, _LOOK_SECONDS = 3, 5.0  # a minute after it lost the head, Ray's C++ ends this process
 
 
 @contextlib.contextmanager
 def session(address: str | None, cpus: int, object_store_bytes: int) -> Iterator[Check]:
     """Hold a Ray session for the block: the running one, the cluster at `address`, or a private local one.
 
-    Gives a function that raises a WorkerError once a private Ray has died: Ray's own calls then hang, or end this
-    process, after a minute.
+    Gives a function that raises a WorkerError once a private Ray has died, or the head of a cluster: Ray's own calls
+    then hang, or end this process, after a minute.
 
     Args:
         address: `auto`, `HOST:PORT`, `ray://…`; None for a private local Ray.
@@ -55,7 +66,7 @@ def session(address: str | None, cpus: int, object_store_bytes: int) -> Iterator
         WorkerError: Ray does not start.
     """
     if _running():
-        yield _nothing
+        yield _joined[-1] if _joined else _nothing
     elif address is None:
         with _environment(_PRIVATE | _QUIET | _import_path()), _private_authentication(), _temporary_folder() as folder:
             import ray
@@ -68,11 +79,10 @@ def session(address: str | None, cpus: int, object_store_bytes: int) -> Iterator
                 "_temp_dir": str(folder),
             }
             with _hold(ray, options, WorkerError("a local Ray does not start"), folder):
-                children = [child for child in psutil.Process().children() if str(folder) in " ".join(child.cmdline())]
-                yield partial(_check, {child.name(): child for child in children if child.name() in _VITAL})
+                yield partial(_check, {name: child for name, child in _children(folder) if name in _VITAL})
     else:
         with join(address):
-            yield _nothing
+            yield _joined[-1]
 
 
 @contextlib.contextmanager
@@ -85,21 +95,55 @@ def join(address: str) -> Iterator[None]:
     if _running():
         yield
         return
-    _check_reachable(address)
-    with _environment(_QUIET):
+    with _environment(_QUIET | _JOINED):
+        _check_reachable(address)
         import ray
 
-        with _hold(ray, {"address": address}, InputError(f"no Ray cluster answers at {address!r}"), Path()):
-            yield
+        failure = InputError(
+            f"no Ray cluster answers at {address!r} (one that wants a token gets it from RAY_AUTH_MODE=token and "
+            "RAY_AUTH_TOKEN)"
+        )
+        logging.getLogger("ray.util.client").setLevel(logging.CRITICAL)  # what is lost, an error says
+        with _hold(ray, {"address": address}, failure, Path()):
+            place = _place(address if address.startswith("ray://") else ray.get_runtime_context().gcs_address)
+            _joined.append(partial(_check_head, address, place) if place else _nothing)
+            try:
+                yield
+            finally:
+                _joined.pop()
 
 
 def _nothing() -> None:
-    """Check nothing: a cluster's processes are somebody else's."""
+    """Check nothing: whoever started this Ray looks after it."""
+
+
+def _check_head(address: str, place: tuple[str, int]) -> None:
+    """Look whether the head of a cluster opens its port; wait for it some seconds, as it may only be restarting."""
+    for look in range(_LOOKS):
+        time.sleep(_LOOK_SECONDS if look else 0)
+        with contextlib.suppress(OSError), socket.create_connection(place, timeout=_LOOK_SECONDS):
+            return
+    raise WorkerError(f"the cluster at {address} no longer answers: the same command goes on with what is whole")
+
+
+_joined: list[Check] = []  # the check of the cluster that this process is in
+
+
+def _children(folder: Path) -> Iterator[tuple[str, psutil.Process]]:
+    """Give this process' children that belong to the Ray of a folder, with their names."""
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            if str(folder) in " ".join(child.cmdline()):
+                yield child.name(), child
 
 
 def _check(vital: dict[str, psutil.Process]) -> None:
     for name, process in vital.items():
-        if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
+        try:
+            dead = not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            dead = True
+        if dead:
             raise WorkerError(f"Ray's {name} died (out of memory?): the same command goes on with what is whole")
 
 
@@ -115,15 +159,48 @@ def _check_reachable(address: str) -> None:
     """Knock at a cluster's door: Ray itself tries for more than two minutes, and complains all the while.
 
     Raises:
-        InputError: nobody opens.
+        InputError: nobody opens, or somebody who is no Ray.
+        MissingDependencyError: Ray's client is not installed.
     """
-    place = re.fullmatch(r"(?:ray://)?\[?([^/\[\]]+)\]?:(\d+)", address)
+    if address.startswith(("http://", "https://")):
+        raise InputError(
+            f"{address} is a dashboard, which takes jobs: kotovec submit --address {address}, "
+            "or kotovec build with --address auto, HOST:PORT or ray://HOST:PORT"
+        )
+    if address.startswith("ray://") and find_spec("grpc") is None:
+        raise MissingDependencyError(f"{address} needs Ray's client: pip install 'kotovec[cluster]'")
+    meant = _meant(address)
+    place = _place(meant)
     if place is None:
-        return  # `auto`, or a form that Ray judges
+        return  # a form that Ray judges
     try:
-        socket.create_connection((place[1], int(place[2])), timeout=KNOCK_SECONDS).close()
+        with socket.create_connection(place, timeout=KNOCK_SECONDS) as door:
+            door.sendall(_HTTP2)
+            answer = door.recv(9)
     except (OSError, OverflowError) as error:
-        raise InputError(f"no Ray cluster answers at {address!r}: {error}") from error
+        means = "" if meant == address else f", which means {meant} here (ray start makes one; HOST:PORT names another)"
+        raise InputError(f"no Ray cluster answers at {address!r}{means}: {error}") from error
+    if answer[3:4] != b"\4" and os.environ.get("RAY_USE_TLS") != "1":
+        raise InputError(f"{address!r} is no port of a Ray cluster: ray start printed it (6379, for ray:// 10001)")
+
+
+def _meant(address: str) -> str:
+    """Return the address that `auto` stands for: a killed Ray leaves its own behind. Others as they are."""
+    if address != "auto":
+        return address
+    from ray._private.services import canonicalize_bootstrap_address
+
+    logging.getLogger("ray._private.services").setLevel(logging.ERROR)  # else it counts the Rays of this machine
+    try:
+        return canonicalize_bootstrap_address(address) or address
+    except (ConnectionError, ValueError):  # there is none: Ray says so itself
+        return address
+
+
+def _place(address: str) -> tuple[str, int] | None:
+    """Return host and port of `HOST:PORT` or `ray://HOST:PORT`; None for any other form."""
+    found = re.fullmatch(r"(?:ray://)?\[?([^/\[\]]+)\]?:(\d+)", address)
+    return None if found is None else (found[1], int(found[2]))
 
 
 def _running() -> bool:
@@ -140,16 +217,29 @@ def _hold(ray: Any, options: dict[str, Any], failure: Exception, place: Path) ->
     downloaded model, would be run by every worker. Nothing lies in the session's own folder.
     """
     try:
-        with _own_signals(_connecting), contextlib.chdir(place):
+        with _own_signals(_connecting), contextlib.chdir(place), _readable_arguments():
             try:
-                ray.init(**options, log_to_driver=False, logging_level="ERROR")
-            except (ConnectionError, RuntimeError, ValueError, TimeoutError, OSError) as error:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # the error says it
+                    ray.init(**options, log_to_driver=False, logging_level="ERROR")
+            except (RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
                 reason = first_line(error)
                 raise type(failure)(f"{failure}: {reason}") from error
         yield
     finally:
         with _own_signals():
             ray.shutdown()
+
+
+@contextlib.contextmanager
+def _readable_arguments() -> Iterator[None]:
+    """Let Ray, which takes note of the command, see no bytes in it that are no UTF-8: it would not start."""
+    before = sys.argv
+    sys.argv = [argument.encode(errors="replace").decode() for argument in before]
+    try:
+        yield
+    finally:
+        sys.argv = before
 
 
 @contextlib.contextmanager
@@ -198,7 +288,8 @@ def _own_signals(wait: Callable[[FrameType | None], bool] = lambda _: True) -> I
 def _connecting(frame: FrameType | None) -> bool:
     """Tell whether Ray is connecting: some 0.3 of the 4 seconds that its start takes."""
     while frame is not None:
-        if frame.f_code.co_name == "connect" and frame.f_globals.get("__name__", "").startswith("ray."):
+        # Not the `connect` of Ray's client, which can take minutes.
+        if frame.f_code.co_name == "connect" and frame.f_globals.get("__name__") == "ray._private.worker":
             return True
         frame = frame.f_back
     return False
@@ -282,11 +373,10 @@ def _lock(folder: Path) -> int | None:
 def _end_processes(folder: Path) -> None:
     """Kill what is left of a Ray session: one that was interrupted in its start ends nothing itself."""
     children, others = [], []
-    for child in psutil.Process().children():
+    for _, child in _children(folder):
+        children.append(child)
         with contextlib.suppress(psutil.Error):
-            if str(folder) in " ".join(child.cmdline()):
-                children.append(child)
-                others += child.children(recursive=True)
+            others += child.children(recursive=True)
     for process in (*children, *others):
         with contextlib.suppress(psutil.Error):
             process.kill()

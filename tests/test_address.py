@@ -1,18 +1,33 @@
 """A cluster that is there, joined by each form of address: the same bytes, and nothing of the cluster's is ended."""
 
 import contextlib
+import re
 import socket
 import tempfile
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from kotovec.cluster.session import join
+from kotovec.errors import InputError, MissingDependencyError
 from kotovec.workers.encoder import Encoder
 
-from rays import Process, datasets, left_behind, plan_of, run_build, wait_for
+from rays import (
+    SLOW_COMMAND,
+    Process,
+    datasets,
+    left_behind,
+    plan_of,
+    run_build,
+    shard_files,
+    wait_for,
+)
 
-# Private to these tests: without RAY_TMPDIR, `auto` would find what others on this machine started last.
+# Private to these tests: `auto` finds what was started last in RAY_TMPDIR. With --temp-dir it would find nothing
+# there, and join any Ray of this machine.
 JOINING = """
 import os
 os.environ |= {{"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "1" * 64, "RAY_USAGE_STATS_ENABLED": "0",
@@ -30,14 +45,21 @@ def free_port():
 
 @pytest.fixture(scope="module")
 def head():
-    """What `ray start --head` starts, with a client server: its code for joining, its address, that of its server."""
+    """A cluster that all tests join."""
+    with start_head() as started:
+        yield started
+
+
+@contextlib.contextmanager
+def start_head():
+    """Give what `ray start --head` starts, with a client server: code for joining it, its process, its addresses."""
     with contextlib.ExitStack() as stack:
         # A Unix socket's path ends at 107 bytes, so pytest's folders are too long.
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="kf", dir="/tmp", ignore_cleanup_errors=True))
         port, client = free_port(), free_port()
         ports = {"port": port, "ray-client-server-port": client, "dashboard-agent-listen-port": free_port()}
         options = {"num-cpus": 2, "object-store-memory": 200 << 20, "include-dashboard": "false"} | ports
-        options |= {"min-worker-port": 0, "max-worker-port": 0, "temp-dir": folder}
+        options |= {"min-worker-port": 0, "max-worker-port": 0}
         arguments = [f"--{name}={value}" for name, value in options.items()]
         joining = JOINING.format(folder=folder)
         process = Process("start", "--head", "--block", *arguments, cwd=Path(folder), code=joining + START)
@@ -51,6 +73,7 @@ def head():
             {"auto": "auto", "HOST:PORT": f"127.0.0.1:{port}", "ray://": f"ray://127.0.0.1:{client}"},
         )
         process.popen.terminate()
+        process.left()
 
 
 def answers(port):
@@ -75,3 +98,106 @@ def test_a_build_through_any_form_of_address_ends_in_the_same_bytes(form, head, 
     employ(Encoder)
     run_build(plan_of(tiny_models["bert"]), tmp_path / "private.kotovec", 1)
     assert datasets(store) == datasets(tmp_path / "private.kotovec")
+
+
+def test_the_loss_of_the_head_ends_a_build_in_one_line_and_the_same_command_goes_on(employ, tiny_models, tmp_path):
+    """Ray's C++ would end the process after a minute, without a word."""
+    store = tmp_path / "x.kotovec"
+    command = ["build", tiny_models["bert"], "--store", store, "--shard-tokens", 24, "--device", "cpu"]
+    with start_head() as (joining, cluster, addresses):
+        address = addresses["HOST:PORT"]
+        with Process(*command, "--address", address, cwd=tmp_path, code=joining + SLOW_COMMAND) as process:
+            wait_for(lambda: len(shard_files(store)) >= 2)
+            for each in cluster.all():
+                each.kill()
+            began = time.monotonic()
+            code, out, err = process.finish()
+            seconds = time.monotonic() - began
+            assert process.left() == []
+    assert (code, out) == (1, "")
+    assert err == f"error: the cluster at {address} no longer answers: the same command goes on with what is whole\n"
+    assert seconds < 60
+    kept = len(shard_files(store))
+    assert kept >= 2
+    with Process(*command, cwd=tmp_path) as process:
+        code, _, err = process.finish()
+    assert code == 0, err
+    assert f"going on with {kept} of" in err
+    assert left_behind(store) == []
+    employ(Encoder)
+    run_build(plan_of(tiny_models["bert"], shard_tokens=24), tmp_path / "private.kotovec", 1)
+    assert datasets(store) == datasets(tmp_path / "private.kotovec")
+
+
+class Stranger(BaseHTTPRequestHandler):
+    """Answers as a web server does, and keeps no log."""
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def stranger():
+    """A server that is none of Ray's."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Stranger)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield f"127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("form", "message"),
+    [
+        ("{}", r"'127.0.0.1:\d+' is no port of a Ray cluster: ray start printed it"),
+        ("ray://{}", r"'ray://127.0.0.1:\d+' is no port of a Ray cluster"),
+        ("http://{}", r"is a dashboard, which takes jobs: kotovec submit --address http://127.0.0.1:\d+"),
+    ],
+)
+def test_a_port_of_something_else_is_told_within_5_seconds(form, message, stranger, capsys, monkeypatch):
+    """Ray itself tries for more than two minutes, and prints its tries."""
+    monkeypatch.setattr("kotovec.cluster.session._running", lambda: False)
+    began = time.monotonic()
+    with pytest.raises(InputError, match=message) as caught, join(form.format(stranger)):
+        pass
+    assert time.monotonic() < began + 5
+    assert "\n" not in str(caught.value)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_auto_that_means_a_cluster_that_is_gone_is_told_at_once(tiny_models, tmp_path):
+    """A killed Ray leaves its address behind, and Ray itself asks there for minutes."""
+    with tempfile.TemporaryDirectory(prefix="kf", dir="/tmp") as folder:
+        (Path(folder) / "ray").mkdir()
+        (Path(folder) / "ray" / "ray_current_cluster").write_text("127.0.0.1:1")
+        arguments = ["build", tiny_models["bert"], "--store", tmp_path / "x.kotovec", "--address", "auto"]
+        began = time.monotonic()
+        with Process(*arguments, cwd=tmp_path, code=JOINING.format(folder=folder) + BUILD) as process:
+            status, _, err = process.finish()
+    assert time.monotonic() < began + 30
+    assert status == 2
+    assert re.fullmatch(r"error: no Ray cluster answers at 'auto', which means \S+:1 here \(ray start .*\n", err)
+
+
+def test_rays_client_that_is_not_installed_is_named_with_its_cure(stranger, monkeypatch):
+    monkeypatch.setattr("kotovec.cluster.session._running", lambda: False)
+    monkeypatch.setattr("kotovec.cluster.session.find_spec", lambda _: None)
+    with pytest.raises(MissingDependencyError, match=r"pip install 'kotovec\[cluster\]'"), join(f"ray://{stranger}"):
+        pass
+
+
+def test_a_wrong_token_is_told_within_20_seconds(head, tiny_models, tmp_path):
+    joining, _, addresses = head
+    code = joining + 'os.environ["RAY_AUTH_TOKEN"] = "2" * 64\n' + BUILD
+    arguments = ["build", tiny_models["bert"], "--store", tmp_path / "x.kotovec", "--address", addresses["HOST:PORT"]]
+    began = time.monotonic()
+    with Process(*arguments, cwd=tmp_path, code=code) as process:
+        status, _, err = process.finish()
+    assert time.monotonic() < began + 20
+    assert status == 2
+    assert err.splitlines()[-1].startswith(
+        f"error: no Ray cluster answers at '{addresses['HOST:PORT']}' (one that wants"
+    )
+    assert not (tmp_path / "x.kotovec").exists()

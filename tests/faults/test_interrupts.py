@@ -1,11 +1,16 @@
 """Ctrl-C and SIGTERM in every phase: 130 at once, nothing left running or lying about, and the same command goes on."""
 
 import logging
+import os
 import re
+import signal
+import statistics
 import time
 from functools import partial
 
 import pytest
+
+from kotovec.cli.progress import TIDY_SECONDS, Interrupts
 
 from processes import SLOWLY, Terminal, meet
 from rays import Process, datasets, left_behind, shard_files
@@ -14,8 +19,9 @@ log = logging.getLogger(__name__)  # --log-cli-level=INFO shows what was measure
 KEPT = "note: what is whole is kept: the same command goes on from there"
 # What the terminal echoes; and the trace that Ray's C++ prints where SIGTERM meets it connecting.
 NOISE = r"\^C|PC: @ |@ |\[[-0-9: ,]+ E \d+ \d+\] logging\.cc"
-# Some 3 s on two idle cores, of which Ray's raylet takes one to end; a machine under load is given time.
-SECONDS = 15
+# What is promised is 5 s; it takes some 3 on two idle cores, one of them Ray's raylet's. On a machine that has twice
+# as much to do as it has cores, every process waits for its turn: the promise is kept on the median, and 15 s at most.
+SECONDS, UNDER_LOAD = 5, 15
 
 
 def running(process, name):
@@ -41,12 +47,17 @@ def is_at(begun, process, *arguments):
     return begun(process, *arguments)
 
 
-def assert_interrupted(process, store):
+def allowed():
+    """Return within how many seconds an interrupt that comes now has ended a build."""
+    return SECONDS if os.getloadavg()[0] < 2 * os.cpu_count() else UNDER_LOAD
+
+
+def assert_interrupted(process, store, limit):
     """It ended as it should, and left nothing but what the next one goes on with."""
     code, seconds = process.end()
     said = [line for line in process.lines() if not re.match(NOISE, line)]
     assert code == 130, said
-    assert seconds < SECONDS
+    assert seconds < limit
     assert said[-1] == "error: interrupted"
     assert [line for line in said if not line.startswith("note: going on with ")][:-1] in ([], [KEPT])
     assert process.left() == []
@@ -70,12 +81,15 @@ def terminate(process):
 @pytest.mark.parametrize("interrupt", [press_twice, terminate], ids=["Ctrl-C", "SIGTERM"])
 def test_an_interrupt_in_any_phase_ends_a_build_at_once_and_the_same_command_goes_on(interrupt, calm, command):
     plan, expected = calm
-    arguments, store = command
+    (arguments, store), taken = command, []
     for phase, begun in PHASES.items():
+        limit = allowed()
         with Terminal(*arguments, "--workers", 1, cwd=store.parent, code=SLOWLY) as process:
             meet(process, partial(is_at, begun, process, store, len(plan.shards)))
             interrupt(process)
-            log.info("%s: %.1f s", phase, assert_interrupted(process, store))
+            taken.append(assert_interrupted(process, store, limit))
+            log.info("%s: %.1f s", phase, taken[-1])
+    assert statistics.median(taken) < SECONDS
     assert datasets(store) == expected  # only an index was still to be written
     with Process(*arguments, cwd=store.parent) as process:
         code, _, err = process.finish()
@@ -94,7 +108,7 @@ def test_what_a_script_started_in_the_background_does_not_hear_ctrl_c(calm, comm
         kept = len(shard_files(store))
         meet(process, lambda: process.read() and len(shard_files(store)) > kept + 2)
         terminate(process)
-        assert_interrupted(process, store)
+        assert_interrupted(process, store, UNDER_LOAD)
 
 
 DROPPED = """
@@ -119,3 +133,16 @@ with Interrupts():
 def test_an_interrupt_that_python_drops_in_the_end_of_an_object_is_raised_again(tmp_path):
     with Process(cwd=tmp_path, code=DROPPED) as process:
         assert process.finish() == (0, "True\n", "")
+
+
+def test_presses_in_a_row_interrupt_once_and_those_that_go_on_once_more_in_a_while(monkeypatch):
+    """The second one of a row is ignored, as the first one's tidying is under way; it does not prolong the row."""
+    now, raised, interrupts = 100.0, [], Interrupts()
+    monkeypatch.setattr("kotovec.cli.progress.time.monotonic", lambda: now)
+    for step in range(8):
+        try:
+            interrupts._interrupt(signal.SIGINT, None)
+        except KeyboardInterrupt:
+            raised.append(step)
+        now += 0.4 * TIDY_SECONDS
+    assert raised == [0, 3, 6]
