@@ -93,7 +93,7 @@ class Machines:
     def build(self, store, *, prepare=""):
         """Build with two workers; return the exit code and what stderr says."""
         code = f"import os; os.environ |= {self.variables!r}\n{prepare}\n{COMMAND}"
-        options = ["--store", store, "--shard-tokens", "64", "--workers", "2", "--address", self.address]
+        options = ["--store", store, "--shard-tokens", 64, "--workers", 2, "--device", "cpu", "--address", self.address]
         with Process("build", self.model, *options, "--overwrite", cwd=store.parent, code=code) as process:
             status, _, err = process.finish(240)
         return status, err.splitlines()
