@@ -7,9 +7,9 @@ from typing import Any, Self
 
 from kotovec.cli.progress import Display
 from kotovec.cluster.events import Event, Notice, Phase, Progress
+from kotovec.cluster.pieces import MARK
 
 VARIABLE = "KOTOVEC_EVENTS"  # set in a job's environment
-_MARK = "\x1e"  # begins a record, as in RFC 7464: no other line of a log does
 
 
 class Lines:
@@ -43,7 +43,7 @@ class Lines:
                 self.note(text)
 
     def _write(self, kind: str, value: Any) -> None:
-        print(_MARK + json.dumps({kind: value}), file=sys.stderr, flush=True)
+        print(MARK + json.dumps({kind: value}), file=sys.stderr, flush=True)
 
 
 def open_display(*, quiet: bool) -> Display | Lines:
@@ -53,10 +53,10 @@ def open_display(*, quiet: bool) -> Display | Lines:
 
 def read_event(line: str) -> Event | None:
     """Return the event in a line of a job's log, or None where it holds none."""
-    if not line.startswith(_MARK):
+    if not line.startswith(MARK):
         return None
     try:
-        record = json.loads(line.removeprefix(_MARK))
+        record = json.loads(line.removeprefix(MARK))
     except ValueError:  # another process wrote into the line
         return None
     match record:

@@ -213,11 +213,10 @@ class Crew:
     def _look_around(self, *, first: bool = False) -> None:
         """Bring the number of workers to what it should be: more as nodes join, fewer waiting ones as they leave."""
         self._looked = time.monotonic()
-        wanted = self._order.wanted
-        room = max(1, self._room()) if wanted is None else wanted
-        target = min(self._order.most, room) - self._given_up
+        wanted, room = self._order.wanted, self._room()
+        target = min(self._order.most, max(1, room) if wanted is None else wanted) - self._given_up
         more = target - len(self.workers)
-        if not first and not self._room():
+        if not first and not room:
             more = min(more, 0)
         if more > 0 and not first:
             self._report(Notice(f"the cluster has room for {more} more worker(s)"))

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -205,6 +206,12 @@ def wait_for(condition, seconds=60, *, fail=True):
     if fail:
         pytest.fail(f"nothing within {seconds} s")
     return None
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def shard_files(store):

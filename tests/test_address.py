@@ -19,6 +19,7 @@ from rays import (
     SLOW_COMMAND,
     Process,
     datasets,
+    free_port,
     left_behind,
     plan_of,
     run_build,
@@ -35,12 +36,6 @@ os.environ |= {{"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "1" * 64, "RAY_USAGE
 """
 START = "from ray.scripts.scripts import main; main()"
 BUILD = "from kotovec.cli.app import main; main()"
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ import contextlib
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -14,7 +13,7 @@ import psutil
 import pytest
 
 from models import make_bert
-from rays import COMMAND, Process, datasets, plan_of, run_build, wait_for
+from rays import COMMAND, Process, datasets, free_port, plan_of, run_build, wait_for
 
 # A worker that needs a library of its machine, as torch needs those of the GPU's driver.
 NEEDS_A_LIBRARY = """
@@ -30,12 +29,6 @@ class Picky(pool.Encoder):
 
 pool.Encoder = Picky
 """
-
-
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 class Node:

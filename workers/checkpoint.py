@@ -68,12 +68,19 @@ class Checkpoint:
     def complete(self, sender: str) -> Path | None:
         """Give the folder its final name; None where what arrived is not what was sent."""
         part, folder = self._part(sender), self._home()
-        if self._is_in(part) and not self._is_in(folder):  # one that is there may be in use
+        try:
+            if self._is_in(folder):  # it may be in use: it stays as it is
+                return folder
+            if not self._is_in(part):
+                return None
             shutil.rmtree(folder, ignore_errors=True)
-            with contextlib.suppress(OSError):  # another build's came first
+            try:
                 part.rename(folder)
-        shutil.rmtree(part, ignore_errors=True)
-        return folder if self._is_in(folder) else None
+            except OSError:  # another build's came first
+                return folder if self._is_in(folder) else None
+            return folder
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
 
     def _delete_remains(self) -> None:
         """Delete what builds that were killed left behind: nothing is on its way for a day."""
