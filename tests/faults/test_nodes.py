@@ -47,7 +47,7 @@ def test_a_node_killed_at_random_moments_costs_no_byte(rounds, calm, cluster, co
             meet(process, lambda: marks.of(node))  # noqa: B023
             time.sleep(rng.uniform(0, 0.5))
             cluster.kill(node)
-            assert "a worker was lost" in process.popen.stderr.readline()
+            assert any("a worker was lost" in line for line in process.popen.stderr)
             marks.limit(len(plan.shards))
             err = assert_whole(process, store, expected)
         assert "a worker was lost" not in err
@@ -81,7 +81,9 @@ def test_nodes_lost_again_and_again_under_one_shard_are_no_tries_of_it(calm, com
                 assert meet(process, lambda: marks.of(node))[0] == 0  # noqa: B023
                 successor = cluster.add()
                 cluster.kill(node)
+                # A worker outlives its raylet by a moment: were it given its shards now, it could still hand them over.
+                assert any("a worker was lost" in line for line in process.popen.stderr)
                 node = successor
             marks.limit(len(plan.shards))
             err = assert_whole(process, store, expected)
-    assert err.count("a worker was lost") == 4
+    assert "a worker was lost" not in err
