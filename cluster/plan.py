@@ -18,6 +18,7 @@ from kotovec.cluster import DEFAULT_MODEL, resources
 from kotovec.errors import InputError, ModelError, first_line
 from kotovec.store.merge import FORMAT_VERSION, Shape
 from kotovec.store.tokens import KINDS, Marking, Tokens, describe
+from kotovec.workers import bert
 from kotovec.workers import source as sources
 from kotovec.workers import tokenizer as tokenizers
 from kotovec.workers.checkpoint import Checkpoint
@@ -196,6 +197,7 @@ def make_plan(request: Request) -> Plan:
         store_dtype=request.store_dtype,
         device=_pick_device(request),
         threads=request.cpus_per_worker,
+        shape=bert.shape_of(config),
     )
     size = int(config.hidden_size)
     static_size = int(getattr(config, "embedding_size", None) or size)
@@ -328,7 +330,7 @@ def _settings(
         "device": spec.device,
         "cpus-per-worker": spec.threads,  # more threads cut a sum elsewhere: other last bits
         "torch": torch.__version__,
-        "forward": f"transformers {transformers.__version__}, AutoModel",
+        "forward": bert.FORWARD if spec.shape else f"transformers {transformers.__version__}, AutoModel",
     }
 
 

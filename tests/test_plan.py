@@ -308,7 +308,7 @@ def test_other_files_beside_the_same_weights_make_another_fingerprint(tiny_model
     """The config decides what the weights compute, the tokenizer how queries are read."""
     plans = {"none": make_plan(Request(model=str(tiny_models["bert"])))}
     for name, old, new in (
-        ("config.json", '"gelu"', '"relu"'),
+        ("config.json", '"gelu"', '"gelu_new"'),
         ("tokenizer.json", '"truncation": null', '"truncation":  null'),
     ):
         folder = tmp_path / name

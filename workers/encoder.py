@@ -4,23 +4,23 @@ A plain class. The cluster makes Ray actors of it; tests, benchmarks and machine
 """
 
 import contextlib
-import os
+import ctypes
 import platform
-import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from kotovec.errors import ModelError, first_line
+from kotovec.errors import ModelError
+from kotovec.workers.auto import Auto
+from kotovec.workers.bert import Bert, Shape, read_tensors
 from kotovec.workers.source import Source
 from kotovec.workers.tokenizer import Template
 
-# Parameters that no token-wise hidden state depends on: a checkpoint may lack them.
-_UNUSED_PARTS = ("pooler", "position_ids", "lm_head", "cls.")
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class ReplicaSpec:
         store_dtype: of the hidden states handed back, `float32` or `float16`.
         device: `cpu` or `cuda`.
         threads: of a replica on a CPU; one, so that the same bytes come out on any number of cores.
+        shape: of a model of BERT's kind; None for what transformers computes.
     """
 
     source: Source
@@ -48,6 +49,7 @@ class ReplicaSpec:
     store_dtype: str = "float32"
     device: str = "cpu"
     threads: int = 1
+    shape: Shape | None = None
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,7 @@ class Encoder:
 
     def __init__(self, spec: ReplicaSpec) -> None:
         self.spec = spec
-        self._model: Any = None
-        self._static: Any = None
+        self._model: Any = None  # Bert or Auto
         self._cpu = ""
 
     def load(self, folder: Path | None = None) -> None:
@@ -88,22 +89,17 @@ class Encoder:
             ModelError: the weights are damaged or of another model.
         """
         import torch
-        import transformers
 
-        transformers.utils.logging.set_verbosity_error()
-        transformers.utils.logging.disable_progress_bar()
         if self.spec.device == "cpu":
             # Ray and `ray up` set OMP_NUM_THREADS as they like; the plan counts on this number.
             torch.set_num_threads(self.spec.threads)
-        model = _from_pretrained(self.spec.source, folder or self.spec.source.folder)
-        static = model.get_input_embeddings().weight.detach()
-        if len(static) != self.spec.rows:
+            _keep_memory()
+        self._model = _load_model(self.spec, folder or self.spec.source.folder)
+        if len(self._model.static) != self.spec.rows:
             raise ModelError(
-                f"{self.spec.source.name} has {len(static)} embedding rows, its config.json says {self.spec.rows}"
+                f"{self.spec.source.name} has {len(self._model.static)} embedding rows, its config.json says "
+                f"{self.spec.rows}"
             )
-        # Kept apart in float32: with --dtype bfloat16 the matrix would be rounded, and static is exact.
-        self._static = static.float().cpu()
-        self._model = model.to(dtype=getattr(torch, self.spec.dtype), device=self.spec.device)
         on_gpu = self.spec.device == "cuda"
         self._cpu = torch.cuda.get_device_name() if on_gpu else torch.backends.cpu.get_cpu_capability()
 
@@ -126,7 +122,7 @@ class Encoder:
             torch.cat(parts) for parts in zip(*(self._batch(ids[start:stop]) for start, stop in batches), strict=True)
         ]
         with torch.inference_mode():
-            static = self._static[torch.from_numpy(ids)].numpy()
+            static = self._model.static[torch.from_numpy(ids)].numpy()
         stored = np.dtype(self.spec.store_dtype)
         with np.errstate(over="ignore"):  # an overflow to Inf in float16 is found, and named, by the driver
             isolated = np.stack([layer.numpy().astype(stored, copy=False) for layer in layers])
@@ -143,50 +139,33 @@ class Encoder:
             np.tile(np.asarray(template.suffix, dtype=np.int64), (len(ids), 1)),
         ]
         inputs = torch.from_numpy(np.hstack(parts)).to(self.spec.device)
-        place, depth = len(template.prefix), self.spec.depth
-        inner = [layer for layer in self.spec.layers if layer != depth]
         with torch.inference_mode():
-            # All ones, whatever the id: with no mask given, some models would mask <pad> away.
-            output = self._model(
-                input_ids=inputs, attention_mask=torch.ones_like(inputs), output_hidden_states=bool(inner)
-            )
-        last = getattr(output, "last_hidden_state", None)
-        if last is None or last.ndim != 3 or last.shape[:2] != inputs.shape:  # noqa: PLR2004 — (batch, length, D)
-            raise ModelError(f"{self.spec.source.name} gives no token-wise hidden states: kotovec needs an encoder")
-        if inner and len(output.hidden_states) != depth + 1:
-            raise ModelError(
-                f"{self.spec.source.name} gives {len(output.hidden_states)} hidden states, not {depth + 1}: "
-                "only --layers last can be had of it"
-            )
-        states = [last if layer == depth else output.hidden_states[layer] for layer in self.spec.layers]
-        return [state[:, place].float().cpu() for state in states]
+            return [state.float().cpu() for state in self._model.states(inputs)]
 
 
-def _from_pretrained(source: Source, folder: Path) -> Any:
-    """Load a model in float32, in evaluation mode.
+def _load_model(spec: ReplicaSpec, folder: Path) -> Bert | Auto:
+    """Load the model, by kotovec's own forward pass where it is one of BERT's kind.
 
-    Raises:
-        ModelError: the weights are damaged, belong to another architecture, or the model takes no token ids.
+    What its checkpoint has of another kind is left to transformers, and so is to say what is wrong with it. The same
+    files go the same way on every machine.
     """
     import torch
-    import transformers
 
-    try:
-        # Old checkpoints warn about a missing pooler, which is not used.
-        with warnings.catch_warnings(), open(os.devnull, "w") as null, contextlib.redirect_stderr(null):  # noqa: PTH123
-            warnings.simplefilter("ignore")
-            model, report = transformers.AutoModel.from_pretrained(
-                folder, dtype=torch.float32, weights_only=True, output_loading_info=True
-            )
-    except Exception as error:
-        reason = first_line(error)
-        raise ModelError(f"the weights of {source.name} do not load: {reason}") from error
-    if model.main_input_name != "input_ids":
-        raise ModelError(f"{source.name} takes {model.main_input_name}, not tokens: kotovec needs a text encoder")
-    missing = [name for name in report["missing_keys"] if not any(part in name for part in _UNUSED_PARTS)]
-    if missing:
-        raise ModelError(
-            f"the weights of {source.name} lack {len(missing)} of the model's parameters ({min(missing)}, …): "
-            "they would be random; is config.json of another model?"
-        )
-    return model.eval()
+    source, place = replace(spec.source, folder=folder), len(spec.template.prefix)
+    dtype = getattr(torch, spec.dtype)
+    if spec.shape is not None:
+        with contextlib.suppress(Exception):
+            tensors = read_tensors(source.weights(), spec.shape.prefix)
+            return Bert(tensors, spec.shape, spec.layers, place, dtype, spec.device)
+    return Auto(source, spec.layers, spec.depth, place, dtype, spec.device)
+
+
+def _keep_memory() -> None:
+    """Let the C library keep what a batch gives back for the next one.
+
+    It hands it to the kernel otherwise, which clears every page again: of MiniLM's 540-620 us a token, 30-110.
+    """
+    with contextlib.suppress(AttributeError, OSError):  # of glibc only
+        library = ctypes.CDLL(None)
+        for parameter, size in ((_M_MMAP_THRESHOLD, 32 << 20), (_M_TRIM_THRESHOLD, 1 << 30)):
+            library.mallopt(parameter, size)

@@ -1,0 +1,134 @@
+"""kotovec's own forward pass of BERT: which models take it, what it loads, and that transformers stays away."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kotovec.cluster.plan import Request, make_plan
+from kotovec.errors import ModelError
+from kotovec.workers.auto import Auto
+from kotovec.workers.bert import Bert
+from kotovec.workers.encoder import Encoder
+
+from models import make_bert
+from test_encoder import TEMPLATES, encode, reference, relative_errors
+
+ROOT = Path(__file__).parents[1]
+
+
+def loaded(folder, **options):
+    """Return an encoder that has loaded a model as a build would."""
+    encoder = Encoder(make_plan(Request(model=str(folder), **options)).spec)
+    encoder.load()
+    return encoder
+
+
+def edit(folder, **changes):
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | changes), encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("bert", Bert),
+        ("bert-sharded", Bert),
+        ("bert-bin", Bert),
+        ("roberta", Bert),
+        ("xlmr", Bert),
+        ("japanese-v1", Bert),
+        ("japanese-v3", Bert),
+        ("gpt2", Auto),
+    ],
+)
+def test_models_of_berts_kind_take_it_and_others_go_by_transformers(name, kind, tiny_models):
+    encoder = loaded(tiny_models[name])
+    assert type(encoder._model) is kind
+    forward = make_plan(Request(model=str(tiny_models[name]))).settings["forward"]
+    assert forward.startswith("kotovec BERT" if kind is Bert else "transformers ")
+
+
+@pytest.mark.parametrize(
+    ("activation", "kind"), [("gelu_new", Bert), ("gelu_pytorch_tanh", Bert), ("relu", Auto), ("silu", Auto)]
+)
+def test_the_activation_is_the_configs(activation, kind, tmp_path):
+    folder = edit(make_bert(tmp_path / "model"), hidden_act=activation)
+    assert type(loaded(folder)._model) is kind
+    ids = np.arange(5, 60)
+    states, _ = reference(folder, ids, TEMPLATES["bert"])
+    assert relative_errors(encode(folder, ids, layers="all").isolated, states).max() <= 1e-5
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_an_old_checkpoint_with_tensorflows_names_is_read(zipped, tmp_path):
+    """As the article's model, of 2019: a pickle of before torch 1.6, gamma and beta, and a head on top."""
+    import torch
+    from safetensors.torch import load_file
+
+    folder = make_bert(tmp_path / "model")
+    expected = encode(folder, layers="all")
+    tensors = {
+        "bert."
+        + name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta"): tensor
+        for name, tensor in load_file(folder / "model.safetensors").items()
+    }
+    assert sum(name.endswith("gamma") for name in tensors) == 5
+    (folder / "model.safetensors").unlink()
+    torch.save(
+        tensors | {"cls.predictions.bias": torch.zeros(3)},
+        folder / "pytorch_model.bin",
+        _use_new_zipfile_serialization=zipped,
+    )
+    encoder = loaded(folder, layers="all")
+    assert type(encoder._model) is Bert
+    found = encode(folder, layers="all")
+    np.testing.assert_array_equal(found.isolated, expected.isolated)
+    np.testing.assert_array_equal(found.static, expected.static)
+
+
+def test_what_a_checkpoint_lacks_is_said_in_a_line(tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    folder = make_bert(tmp_path / "model")
+    tensors = load_file(folder / "model.safetensors")
+    odd = {("other." if "layer.1" in name else "") + name: tensor for name, tensor in tensors.items()}
+    save_file(odd, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"lack 16 of the model's parameters \(encoder\.layer\.1\."):
+        loaded(folder)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("name", ["bert", "bert-bin"])
+def test_weights_are_mapped_not_copied_so_that_workers_share_them(name, tiny_models):
+    encoder = loaded(tiny_models[name])
+    address = encoder._model._blocks[0].up[0].data_ptr()
+    for line in Path("/proc/self/maps").read_text(encoding="ascii").splitlines():
+        start, stop = (int(part, 16) for part in line.split()[0].split("-"))
+        if start <= address < stop:
+            assert line.endswith(("model.safetensors", "pytorch_model.bin"))
+            return
+    pytest.fail("the weights are nowhere")
+
+
+def test_a_worker_imports_torch_but_not_transformers(tiny_models):
+    code = f"""
+import pickle, sys
+encoder = pickle.loads({_pickled(tiny_models["bert"])!r})
+import numpy as np
+encoder.load()
+encoder.encode(0, np.array([5, 6]), [(0, 2)])
+assert "torch" in sys.modules
+assert not {{"transformers", "tokenizers", "h5py", "faiss"}} & sys.modules.keys(), sorted(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, timeout=120)
+
+
+def _pickled(folder):
+    import pickle
+
+    return pickle.dumps(Encoder(make_plan(Request(model=str(folder))).spec))

@@ -1,0 +1,101 @@
+"""Any encoder's forward pass, by transformers' AutoModel."""
+
+import contextlib
+import os
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+from kotovec.errors import ModelError, first_line
+from kotovec.workers.source import Source
+
+# Parameters that no token-wise hidden state depends on: a checkpoint may lack them.
+_UNUSED_PARTS = ("pooler", "position_ids", "lm_head", "cls.")
+
+
+class Auto:
+    """A model as transformers loads it.
+
+    Attributes:
+        static: (rows, D) float32, the input embeddings.
+
+    Raises:
+        ModelError: the weights are damaged, belong to another architecture, or the model takes no token ids.
+    """
+
+    def __init__(self, source: Source, layers: Sequence[int], depth: int, place: int, dtype: Any, device: str) -> None:
+        """Load the model.
+
+        Args:
+            source: the model.
+            layers: which hidden states are wanted, ascending; 0 is the embeddings' output.
+            depth: the model's last layer.
+            place: of the token in a sequence.
+            dtype: of torch, to compute in.
+            device: `cpu` or `cuda`.
+        """
+        self._name, self._layers, self._depth, self._place = source.name, tuple(layers), depth, place
+        model = _from_pretrained(source)
+        # Kept apart in float32: with --dtype bfloat16 the matrix would be rounded, and static is exact.
+        self.static = model.get_input_embeddings().weight.detach().float().cpu()
+        self._model = model.to(dtype=dtype, device=device)
+
+    def states(self, inputs: Any) -> list[Any]:
+        """Return the wanted layers' hidden states of the token at its place.
+
+        Args:
+            inputs: (b, T) int64 ids on the model's device.
+
+        Returns:
+            For each layer (b, D), in the dtype of the computation.
+
+        Raises:
+            ModelError: the model gives no token-wise hidden states.
+        """
+        import torch
+
+        inner = [layer for layer in self._layers if layer != self._depth]
+        # All ones, whatever the id: with no mask given, some models would mask <pad> away.
+        output = self._model(input_ids=inputs, attention_mask=torch.ones_like(inputs), output_hidden_states=bool(inner))
+        last = getattr(output, "last_hidden_state", None)
+        if last is None or last.ndim != 3 or last.shape[:2] != inputs.shape:  # noqa: PLR2004 — (batch, length, D)
+            raise ModelError(f"{self._name} gives no token-wise hidden states: kotovec needs an encoder")
+        if inner and len(output.hidden_states) != self._depth + 1:
+            raise ModelError(
+                f"{self._name} gives {len(output.hidden_states)} hidden states, not {self._depth + 1}: "
+                "only --layers last can be had of it"
+            )
+        states = [last if layer == self._depth else output.hidden_states[layer] for layer in self._layers]
+        return [state[:, self._place] for state in states]
+
+
+def _from_pretrained(source: Source) -> Any:
+    """Load a model in float32, in evaluation mode.
+
+    Raises:
+        ModelError: the weights are damaged, belong to another architecture, or the model takes no token ids.
+    """
+    import torch
+    import transformers
+
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    try:
+        # Old checkpoints warn about a missing pooler, which is not used.
+        with warnings.catch_warnings(), open(os.devnull, "w") as null, contextlib.redirect_stderr(null):  # noqa: PTH123
+            warnings.simplefilter("ignore")
+            model, report = transformers.AutoModel.from_pretrained(
+                source.folder, dtype=torch.float32, weights_only=True, output_loading_info=True
+            )
+    except Exception as error:
+        reason = first_line(error)
+        raise ModelError(f"the weights of {source.name} do not load: {reason}") from error
+    if model.main_input_name != "input_ids":
+        raise ModelError(f"{source.name} takes {model.main_input_name}, not tokens: kotovec needs a text encoder")
+    missing = [name for name in report["missing_keys"] if not any(part in name for part in _UNUSED_PARTS)]
+    if missing:
+        raise ModelError(
+            f"the weights of {source.name} lack {len(missing)} of the model's parameters ({min(missing)}, …): "
+            "they would be random; is config.json of another model?"
+        )
+    return model.eval()
