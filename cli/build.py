@@ -1,7 +1,6 @@
 """`kotovec build`: from a model to a store."""
 
 import json
-import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -118,9 +117,11 @@ def command(
     """
     from kotovec.cli.events import open_display
     from kotovec.cli.progress import Interrupts
+    from kotovec.cluster.ahead import planned
     from kotovec.cluster.build import STALL_SECONDS, Resources, build
-    from kotovec.cluster.plan import SHARD_TOKENS, Request, make_plan
+    from kotovec.cluster.plan import SHARD_TOKENS, Request
     from kotovec.cluster.session import join
+    from kotovec.store.layout import Layout
     from kotovec.store.tokens import KINDS
 
     if store is None and "/" in model.rstrip("/") and not model.strip("/."):
@@ -134,23 +135,23 @@ def command(
             display.say("joining the cluster")
             stack.enter_context(join(address))
         display.say("planning")
-        begin = time.monotonic()
-        plan = make_plan(
-            Request(
-                model=model,
-                revision=revision,
-                layers=layers,
-                dtype=dtype,
-                store_dtype=store_dtype,
-                device=device,
-                on_cluster=address is not None,
-                token_filter=kinds,
-                mecab_dic=mecab_dic,
-                cpus_per_worker=cpus_per_worker,
-                shard_tokens=SHARD_TOKENS if shard_tokens is None else shard_tokens,
-            )
+        request = Request(
+            model=model,
+            revision=revision,
+            layers=layers,
+            dtype=dtype,
+            store_dtype=store_dtype,
+            device=device,
+            on_cluster=address is not None,
+            token_filter=kinds,
+            mecab_dic=mecab_dic,
+            cpus_per_worker=cpus_per_worker,
+            shard_tokens=SHARD_TOKENS if shard_tokens is None else shard_tokens,
         )
-        planning = time.monotonic() - begin
+        whole = Layout(target.resolve()).vectors.is_file() and not overwrite
+        with_ray = address is None and not dry_run and not whole
+        ahead = stack.enter_context(planned(request, workers, with_ray=with_ray))
+        plan = ahead.plan
         for text in plan.notices:
             display.note(text)
         if address is not None and device == "auto" and plan.spec.device == "cpu":
@@ -165,12 +166,13 @@ def command(
             display.show(event)
 
         try:
-            summary = build(plan, target, where, overwrite=overwrite, report=report)
+            summary = build(plan, target, where, overwrite=overwrite, report=report, ray=ahead.ray)
         except KeyboardInterrupt:
             display.close()
             display.note("what is whole is kept: the same command goes on from there")
             raise
-    summary.seconds = {"plan": planning, **summary.seconds}
+    before = ahead.seconds
+    summary.seconds = before | {phase: seconds + before.get(phase, 0.0) for phase, seconds in summary.seconds.items()}
     _print_summary(summary, as_json=as_json, quiet=quiet)
 
 

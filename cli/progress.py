@@ -114,7 +114,11 @@ class Display:
         """Draw an event of the build."""
         match event:
             case Phase(name):
-                self.say({"start": "starting workers", "encode": "encoding", "merge": "merging"}.get(name, name))
+                self.say(
+                    {"start": "starting Ray", "load": "starting workers", "encode": "encoding", "merge": "merging"}.get(
+                        name, name
+                    )
+                )
             case Progress(done, total) if self._bar is not None:
                 task = self._bar.tasks[0]
                 speed = f"{task.speed:,.0f} tokens/s" if task.speed else ""

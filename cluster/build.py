@@ -99,6 +99,7 @@ def build(
     *,
     overwrite: bool = False,
     report: Report = ignore,
+    ray: contextlib.ExitStack | None = None,
 ) -> Summary:
     """Build a store, or go on with one that an earlier run began.
 
@@ -108,6 +109,7 @@ def build(
         where: workers and cluster.
         overwrite: build anew beside a finished store and swap when whole.
         report: called with what happens.
+        ray: ends the Ray that this process is in; closed when all is encoded.
 
     Raises:
         SettingsDifferError: the store was begun or finished with other settings.
@@ -126,7 +128,7 @@ def build(
         target = _rebuild(layout, plan) if finished and overwrite else layout
         try:
             with _naming_full_disks(target):
-                summary = _Build(plan, target, where, report, discard=overwrite).run()
+                summary = _Build(plan, target, where, report, ray or contextlib.ExitStack(), discard=overwrite).run()
         except BaseException:
             target.tidy()
             raise
@@ -151,9 +153,18 @@ def _rebuild(layout: Layout, plan: Plan) -> Layout:
 class _Build:
     """One run of a build in one folder."""
 
-    def __init__(self, plan: Plan, layout: Layout, where: Resources, report: Report, *, discard: bool) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        layout: Layout,
+        where: Resources,
+        report: Report,
+        ray: contextlib.ExitStack,
+        *,
+        discard: bool,
+    ) -> None:
         self.plan, self.layout, self.where, self.report = plan, layout, where, report
-        self.discard = discard
+        self.ray, self.discard = ray, discard
         self.summary = Summary(store=layout.folder, tokens=len(plan.tokens))
         self.started = datetime.now(UTC)
         self.widths: tuple[int, int] | None = None
@@ -222,6 +233,7 @@ class _Build:
         order = self._order(len(missing))
         shard_bytes = self.plan.vector_bytes * max(s.stop - s.start for s in self.plan.shards) // total
         with contextlib.ExitStack() as stack:
+            stack.enter_context(self.ray)
             with self._phase("start"):
                 workers = order.wanted or 1  # None only on a cluster, which has its own object store
                 store_bytes = max(128 << 20, 2 * workers * IN_FLIGHT * shard_bytes)
@@ -229,6 +241,8 @@ class _Build:
                 check = stack.enter_context(session(self.where.address, cpus, store_bytes))
                 pool = Pool(order, self.plan.checkpoint, self.report, check)
                 stack.enter_context(contextlib.closing(pool))
+            with self._phase("load"):
+                pool.open()
             with self._phase("encode"):
                 self.report(Progress(done, total))
 

@@ -155,8 +155,12 @@ class Plan:
         return BASE_BYTES + self.parameters * (4 + extra)
 
 
-def make_plan(request: Request) -> Plan:
+def make_plan(request: Request, source: Source | None = None) -> Plan:
     """Decide a build: find the model, list its tokens, cut them into shards. Loads no weights.
+
+    Args:
+        request: what is asked.
+        source: the model, where it has been found already.
 
     Raises:
         InputError and its kinds: anything of the request that cannot be had; the message names the fix.
@@ -167,7 +171,7 @@ def make_plan(request: Request) -> Plan:
     # OpenMP with it.
     import_faiss()
     request.check()
-    source = sources.resolve(request.model, request.revision)
+    source = source or sources.resolve(request.model, request.revision)
     config = _load_config(source)
     depth = int(config.num_hidden_layers)
     layers = parse_layers(request.layers, depth)

@@ -3,7 +3,7 @@
 import contextlib
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,16 @@ class Pool:
         self._running: dict[Any, tuple[Worker, ShardPlan | None]] = {}  # by reference; None: a step of its start
         self._deaths: defaultdict[int, list[Nodes]] = defaultdict(list)  # by shard: where each was
 
+    def open(self) -> None:
+        """Wait until a worker runs: it has imported torch and loaded the model.
+
+        Raises:
+            as `run`.
+        """
+        with _ray_lost():
+            while not any(worker.start is None for worker in self._crew.workers):
+                self._round(deque(), np.empty(0, dtype=np.int64), lambda *_: None)
+
     def run(
         self,
         shards: Sequence[ShardPlan],
@@ -63,37 +73,34 @@ class Pool:
             WorkerError: a shard killed several workers, a worker failed with an error of its code, or none starts.
             KotovecError: what a replica raised itself, as it is.
         """
-        try:
-            self._run(deque(shards), ids, take)
-        except ConnectionError as error:  # of Ray's client
-            raise WorkerError(
-                f"Ray no longer answers ({first_line(error)}): the same command goes on with what is whole"
-            ) from error
+        queue = deque(shards)
+        with _ray_lost():
+            while queue or any(worker.holds for worker in self._crew.workers):
+                self._round(queue, ids, take)
 
-    def _run(
+    def _round(
         self, queue: deque[ShardPlan], ids: npt.NDArray[np.int64], take: Callable[[ShardPlan, Encoded], None]
     ) -> None:
-        while queue or any(worker.holds for worker in self._crew.workers):
-            self._fill(queue, ids)
-            # One reference at a time, the oldest first: what a worker gave is taken before the error that says
-            # that it died afterwards, so the shard under work is the one that gets the blame.
-            ready = self._wait()
-            self._check()
-            for reference in ready:
-                worker, shard = self._running.pop(reference)
-                try:
-                    result = self._ray.get(reference)
-                except self._ray.exceptions.RayTaskError as error:
-                    self._failed(worker, error)
-                except self._ray.exceptions.RayError as error:
-                    queue.extendleft(self._lost(worker, error))
-                else:
-                    self._took(worker, shard, result, take)
-            for worker in self._crew.look_after():
-                own = [reference for reference, (holder, _) in self._running.items() if holder is worker]
-                if own and self._ray.wait(own, timeout=0)[0]:
-                    continue  # its result waits here for its turn
-                queue.extendleft(self._lost(worker, TimeoutError(f"it gave nothing for {self._stall_seconds:g} s")))
+        self._fill(queue, ids)
+        # One reference at a time, the oldest first: what a worker gave is taken before the error that says
+        # that it died afterwards, so the shard under work is the one that gets the blame.
+        ready = self._wait()
+        self._check()
+        for reference in ready:
+            worker, shard = self._running.pop(reference)
+            try:
+                result = self._ray.get(reference)
+            except self._ray.exceptions.RayTaskError as error:
+                self._failed(worker, error)
+            except self._ray.exceptions.RayError as error:
+                queue.extendleft(self._lost(worker, error))
+            else:
+                self._took(worker, shard, result, take)
+        for worker in self._crew.look_after():
+            own = [reference for reference, (holder, _) in self._running.items() if holder is worker]
+            if own and self._ray.wait(own, timeout=0)[0]:
+                continue  # its result waits here for its turn
+            queue.extendleft(self._lost(worker, TimeoutError(f"it gave nothing for {self._stall_seconds:g} s")))
 
     def close(self) -> None:
         """Kill the actors."""
@@ -182,3 +189,13 @@ class Pool:
         self._report(Notice(f"a worker was lost ({reason}): another takes over its {len(worker.holds)} shard(s)"))
         self._crew.replace(worker)
         return list(reversed(worker.holds))
+
+
+@contextlib.contextmanager
+def _ray_lost() -> Iterator[None]:
+    try:
+        yield
+    except ConnectionError as error:  # of Ray's client
+        raise WorkerError(
+            f"Ray no longer answers ({first_line(error)}): the same command goes on with what is whole"
+        ) from error

@@ -66,7 +66,7 @@ def session(address: str | None, cpus: int, object_store_bytes: int) -> Iterator
         WorkerError: Ray does not start.
     """
     if _running():
-        yield _joined[-1] if _joined else _nothing
+        yield _checks[-1] if _checks else _nothing
     elif address is None:
         with _environment(_PRIVATE | _QUIET | _import_path()), _private_authentication(), _temporary_folder() as folder:
             import ray
@@ -79,10 +79,18 @@ def session(address: str | None, cpus: int, object_store_bytes: int) -> Iterator
                 "_temp_dir": str(folder),
             }
             with _hold(ray, options, WorkerError("a local Ray does not start"), folder):
-                yield partial(_check, {name: child for name, child in _children(folder) if name in _VITAL})
+                vital = {name: child for name, child in _children(folder) if name in _VITAL}
+                with _checked(partial(_check, vital)):
+                    yield _checks[-1]
     else:
         with join(address):
-            yield _joined[-1]
+            yield _checks[-1]
+
+
+def import_ray() -> None:
+    """Import Ray for a private session: some of its environment it reads only now."""
+    with _environment(_PRIVATE | _QUIET):
+        import ray  # noqa: F401
 
 
 @contextlib.contextmanager
@@ -106,11 +114,8 @@ def join(address: str) -> Iterator[None]:
         logging.getLogger("ray.util.client").setLevel(logging.CRITICAL)  # what is lost, an error says
         with _hold(ray, {"address": address}, failure, Path()):
             place = _place(address if address.startswith("ray://") else ray.get_runtime_context().gcs_address)
-            _joined.append(partial(_check_head, address, place) if place else _nothing)
-            try:
+            with _checked(partial(_check_head, address, place) if place else _nothing):
                 yield
-            finally:
-                _joined.pop()
 
 
 def _nothing() -> None:
@@ -126,7 +131,16 @@ def _check_head(address: str, place: tuple[str, int]) -> None:
     raise WorkerError(f"the cluster at {address} no longer answers: the same command goes on with what is whole")
 
 
-_joined: list[Check] = []  # the check of the cluster that this process is in
+_checks: list[Check] = []  # of the Ray that this process is in
+
+
+@contextlib.contextmanager
+def _checked(check: Check) -> Iterator[None]:
+    _checks.append(check)
+    try:
+        yield
+    finally:
+        _checks.pop()
 
 
 def _children(folder: Path) -> Iterator[tuple[str, psutil.Process]]:
