@@ -53,9 +53,9 @@ def planned(request: Request, workers: int | None, *, with_ray: bool) -> Iterato
         return
     request.check()
     source = sources.resolve(request.model, request.revision)
+    found = time.monotonic()
     import_ray()  # before the thread: of packages that two import at once, one may see half
     thread = _Planning(request, source)
-    found = time.monotonic()
     thread.start()
     count = workers or resources.cores()
     with contextlib.ExitStack() as held:

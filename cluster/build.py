@@ -2,8 +2,9 @@
 
 import contextlib
 import shutil
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -174,9 +175,11 @@ class _Build:
         if not had_vectors:
             missing = self._open()
             self._check_disk(missing)
-            self._encode(missing)
-            with self._phase("merge"):
-                self._merge()
+            with contextlib.ExitStack() as stack:
+                stack.enter_context(self.ray)
+                self._encode(missing, stack)
+                with _meanwhile(stack.pop_all().close), self._phase("merge"):
+                    self._merge()
         self.layout.delete_shards()  # the indexes take their place on the disk
         built = self._index()
         self.summary.finished_before = had_vectors and not built
@@ -225,35 +228,34 @@ class _Build:
                 f"{free / 1e6:,.0f} MB free: free some, or name another place with --store"
             )
 
-    def _encode(self, missing: list[ShardPlan]) -> None:
+    def _encode(self, missing: list[ShardPlan], stack: contextlib.ExitStack) -> None:
+        """Encode shards; the stack ends what that needs."""
         total = len(self.plan.tokens)
         done = total - sum(shard.stop - shard.start for shard in missing)
         if not missing:
             return
         order = self._order(len(missing))
         shard_bytes = self.plan.vector_bytes * max(s.stop - s.start for s in self.plan.shards) // total
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(self.ray)
-            with self._phase("start"):
-                workers = order.wanted or 1  # None only on a cluster, which has its own object store
-                store_bytes = max(128 << 20, 2 * workers * IN_FLIGHT * shard_bytes)
-                cpus = workers * self.plan.spec.threads
-                check = stack.enter_context(session(self.where.address, cpus, store_bytes))
-                pool = Pool(order, self.plan.checkpoint, self.report, check)
-                stack.enter_context(contextlib.closing(pool))
-            with self._phase("load"):
-                pool.open()
-            with self._phase("encode"):
+        with self._phase("start"):
+            workers = order.wanted or 1  # None only on a cluster, which has its own object store
+            store_bytes = max(128 << 20, 2 * workers * IN_FLIGHT * shard_bytes)
+            cpus = workers * self.plan.spec.threads
+            check = stack.enter_context(session(self.where.address, cpus, store_bytes))
+            pool = Pool(order, self.plan.checkpoint, self.report, check)
+            stack.enter_context(contextlib.closing(pool))
+        with self._phase("load"):
+            pool.open()
+        with self._phase("encode"):
+            self.report(Progress(done, total))
+
+            def take(shard: ShardPlan, encoded: Encoded) -> None:
+                nonlocal done
+                self._write(shard, encoded)
+                done += shard.stop - shard.start
+                self.summary.encoded += shard.stop - shard.start
                 self.report(Progress(done, total))
 
-                def take(shard: ShardPlan, encoded: Encoded) -> None:
-                    nonlocal done
-                    self._write(shard, encoded)
-                    done += shard.stop - shard.start
-                    self.summary.encoded += shard.stop - shard.start
-                    self.report(Progress(done, total))
-
-                pool.run(missing, self.plan.tokens.ids, take)
+            pool.run(missing, self.plan.tokens.ids, take)
 
     def _order(self, most: int) -> Order:
         """Return what kind of workers are wanted, and how many: `most` at most."""
@@ -354,6 +356,17 @@ class _Build:
             for space, layer in missing:
                 indexes.build(vectors, self.layout.indexes, space, layer, Metric.L2)
         return True
+
+
+@contextlib.contextmanager
+def _meanwhile(work: Callable[[], None]) -> Iterator[None]:
+    """Let something be done while the block runs: Ray takes 1.2 s to end, and only waits."""
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
 
 
 def count_workers(plan: Plan, where: Resources, report: Report = ignore) -> int | None:
