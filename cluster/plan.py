@@ -16,7 +16,8 @@ import numpy as np
 
 from kotovec.cluster import DEFAULT_MODEL, resources
 from kotovec.errors import InputError, ModelError, first_line
-from kotovec.store.merge import FORMAT_VERSION, Shape
+from kotovec.store.hdf5 import FORMAT_VERSION
+from kotovec.store.merge import Shape
 from kotovec.store.tokens import KINDS, Marking, Tokens, describe
 from kotovec.workers import bert
 from kotovec.workers import source as sources

@@ -23,7 +23,6 @@ LARGEST = 1e9  # weight: far above, sums of squares would overflow
 _NUMBER = re.compile(r"\d+(\.\d*)?|\.\d+")
 _ID = re.compile(r"#\d+")
 _CHUNK = re.compile(rf"\S{{0,{LONGEST + 1}}}")
-_PLAIN = re.compile(rf"[^\s{re.escape(SIGNS)}]*")
 _NOT_TEXT = re.compile("[\ud800-\udfff]")
 _NO_ID = 2**63 - 1
 
@@ -224,11 +223,12 @@ class _Reader:
             return [self.quoted()]
         if chunk[0] in OPEN:
             return self.parenthesis()
-        plain: str = _PLAIN.match(self.text, start)[0]  # type: ignore[index]  # matches everywhere
-        if not plain:
+        # Not by a regular expression: to compile one with these signs takes 2 ms of a cold query's 250.
+        rest = range(start, len(self.text))
+        self.at = next((at for at in rest if self.text[at] in SIGNS or self.text[at].isspace()), len(self.text))
+        if self.at == start:
             raise self.error("a token is missing here; quotes make a sign a token: '\"+\"'")
-        self.at += len(plain)
-        return [Term(plain, 1.0, start)]
+        return [Term(self.text[start : self.at], 1.0, start)]
 
     def quoted(self) -> Term:
         start = self.at

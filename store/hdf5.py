@@ -13,6 +13,7 @@ import numpy as np
 
 from kotovec.store.files import Sink
 
+FORMAT_VERSION = 1  # of a store: counted up when an older kotovec could not read it
 # Every dataset starts on a cache line: it is read through a memmap, and float32 at an odd address is copied.
 ALIGNMENT = 64
 LONGEST_TEXT = 60_000  # bytes; an attribute in a header has room for 65,535

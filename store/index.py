@@ -7,11 +7,12 @@ dataset that it was built from. An index of any other dataset is not used.
 import contextlib
 import hashlib
 import json
-import shlex
+import os
 import struct
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, distribution
+from functools import cache
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from kotovec.errors import DamagedError, InputError, KotovecError, MissingDepend
 from kotovec.store import checksum
 from kotovec.store.files import sinking, sync, write_text
 from kotovec.store.nearest import Candidates, Matrix, Metric, Rows
+from kotovec.store.products import FEWEST, blocks, search_products
 from kotovec.store.vectors import SPACES, Vectors
 
 FOLDER = "indexes"
@@ -30,7 +32,6 @@ FLAT = "Flat"
 WHEELS = ("faiss-cpu", "faiss-gpu", "faiss-gpu-cuvs", "faiss-gpu-cu12", "faiss-gpu-cu11")
 BLOCK = 65536  # rows that are searched or added at a time: 200 MB at 768 dimensions
 WRITTEN = 4096  # rows of a Flat index that are written at a time: 12 MiB at 768 dimensions
-LARGEST_SCALE = 1e30
 GPU_MOST = 2048  # candidates that faiss finds on a GPU at most
 
 
@@ -64,6 +65,8 @@ class IndexRecord:
     @property
     def command(self) -> str:
         """The command that builds it anew."""
+        import shlex
+
         words = ["kotovec", "index", "--space", self.space, "--metric", self.metric]
         words += ["--layer", str(self.layer)] if self.space != "static" else []
         words += ["--factory", self.factory] if self.factory != FLAT else []
@@ -97,11 +100,24 @@ def import_faiss() -> Any:
 
 
 def _is_installed(name: str) -> bool:
-    try:
-        distribution(name)
-    except PackageNotFoundError:
-        return False
-    return True
+    return name in _distributions()
+
+
+@cache
+def _distributions() -> frozenset[str]:
+    """Return the names of faiss' wheels by what pip wrote beside them.
+
+    importlib.metadata knows more, but imports email, sockets and zip files: 14 ms of a query's 250.
+    """
+    found = set()
+    for folder in sys.path:
+        with contextlib.suppress(OSError), os.scandir(folder or ".") as entries:
+            found |= {
+                entry.name.partition("-")[0].replace("_", "-").lower()
+                for entry in entries
+                if entry.name.startswith("faiss") and entry.name.endswith((".dist-info", ".egg-info"))
+            }
+    return frozenset(found)
 
 
 def gpus() -> int:
@@ -149,7 +165,7 @@ def build(
             faiss.write_index(index, faiss.PyCallbackIOWriter(write))
         else:
             write(header)
-            for _, block in _blocks(matrix, metric, WRITTEN):
+            for _, block in blocks(matrix, metric, WRITTEN):
                 write(block)
                 sink.check()  # a full disk ends it here, not after the last block
     record = IndexRecord(
@@ -237,7 +253,7 @@ def _is_flat(faiss: Any, file: BufferedReader, matrix: Matrix, record: IndexReco
     header = _flat_header(faiss, matrix, metric, record.parameters) if record.factory == FLAT else None
     if header is None or file.seek(0, 2) != len(header) + matrix.vectors.size * 4:
         return False
-    _, row = next(_blocks(Matrix(matrix.vectors[:1], matrix.norms[:1]), metric))
+    _, row = next(blocks(Matrix(matrix.vectors[:1], matrix.norms[:1]), metric, 1))
     file.seek(0)
     return file.read(len(header) + row.nbytes) == header + row.tobytes()
 
@@ -268,6 +284,12 @@ def search_index(index: Any) -> Candidates:
         return scores, rows
 
     return candidates
+
+
+def search_flat(index: Any, matrix: Matrix, metric: Metric) -> Candidates:
+    """Return the candidates that a Flat index of the vectors finds for few queries, and their products for many."""
+    for_few, for_many = search_index(index), search_products(matrix, metric)
+    return lambda queries, count: (for_few if len(queries) < FEWEST else for_many)(queries, count)
 
 
 @contextlib.contextmanager
@@ -301,14 +323,17 @@ def search_gpu(index: Any, on_cpu: Candidates) -> Candidates:
 
 
 def search_vectors(matrix: Matrix, metric: Metric) -> Candidates:
-    """Return the candidates that faiss finds in the vectors themselves, with no index, block by block."""
+    """Return the candidates that are found in the vectors themselves, with no index, block by block."""
     faiss = import_faiss()
     kind = _kind(faiss, metric)
+    for_many = search_products(matrix, metric)
 
     def candidates(queries: npt.NDArray[np.float32], count: int) -> tuple[npt.NDArray[np.float32], Rows]:
+        if len(queries) >= FEWEST:
+            return for_many(queries, count)
         scores = np.empty((len(queries), 0), dtype=np.float32)
         rows = np.empty((len(queries), 0), dtype=np.int64)
-        for start, block in _blocks(matrix, metric):
+        for start, block in blocks(matrix, metric, BLOCK):
             with _threads_for(queries):
                 block_scores, block_rows = faiss.knn(queries, block, min(count, len(block)), metric=kind)
             if start == 0:
@@ -321,19 +346,6 @@ def search_vectors(matrix: Matrix, metric: Metric) -> Candidates:
         return scores, rows
 
     return candidates
-
-
-def _blocks(matrix: Matrix, metric: Metric, most: int = BLOCK) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
-    """Yield float32 blocks of rows with the number of their first; of length 1 for cosine (zero rows stay zero)."""
-    for start in range(0, len(matrix.vectors), most):
-        block = np.ascontiguousarray(matrix.vectors[start : start + most], dtype=np.float32)
-        if metric is Metric.COSINE:
-            norms = matrix.norms[start : start + most]
-            scale = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)[:, np.newaxis]
-            # 1/norm of a tiny row is infinite in float32; in float64 the product takes five times as long.
-            exact = np.float32 if scale.max() < LARGEST_SCALE else np.float64
-            block = (block * scale.astype(exact)).astype(np.float32, copy=False)
-        yield start, block
 
 
 def _flat_header(faiss: Any, matrix: Matrix, metric: Metric, parameters: str) -> bytes | None:
@@ -369,8 +381,8 @@ def _filled(faiss: Any, matrix: Matrix, metric: Metric, factory: str, device: st
         index = faiss.index_factory(matrix.vectors.shape[1], factory, _kind(faiss, metric))
         index = on_gpus(index) if device == "cuda" else index
         if not index.is_trained:
-            index.train(np.concatenate([block for _, block in _blocks(matrix, metric)]))
-        for _, block in _blocks(matrix, metric):
+            index.train(np.concatenate([block for _, block in blocks(matrix, metric, BLOCK)]))
+        for _, block in blocks(matrix, metric, BLOCK):
             index.add(block)
     except KotovecError:
         raise

@@ -84,7 +84,7 @@ def _measure(store: Store, space: str, layer: int, metric: Metric) -> Measured |
         queries /= np.where(lengths > 0, lengths, 1)
     count = min(NEIGHBOURS, total)
     found, speed = _timed(indexes.search_index(loaded[0]), queries, count)
-    true, flat_speed = _timed(indexes.search_index(indexes.flat(matrix, metric)), queries, count)
+    true, flat_speed = _timed(indexes.search_flat(indexes.flat(matrix, metric), matrix, metric), queries, count)
     hits = sum(np.isin(mine, theirs).sum() for mine, theirs in zip(found, true, strict=True))
     return Measured(float(hits) / true.size, speed, flat_speed, len(rows))
 

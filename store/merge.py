@@ -18,8 +18,6 @@ from kotovec.store.files import Sink, sinking
 from kotovec.store.shard import open_shard
 from kotovec.store.tokens import Kind, Tokens
 
-FORMAT_VERSION = 1
-
 
 @dataclass(frozen=True)
 class Shape:
@@ -72,7 +70,7 @@ def merge(
 
 def mark(node: h5py.Group, kind: str) -> h5py.Group:
     """Write what a group is, and in which version, as AnnData does."""
-    hdf5.write_attributes(node, {"encoding-type": kind, "encoding-version": str(FORMAT_VERSION)})
+    hdf5.write_attributes(node, {"encoding-type": kind, "encoding-version": str(hdf5.FORMAT_VERSION)})
     return node
 
 

@@ -1,4 +1,4 @@
-"""The exact nearest rows: candidates by faiss in float32, decided in float64, with a proof that none is missing.
+"""The exact nearest rows: candidates in float32, decided in float64, with a proof that none is missing.
 
 A bound on the float32 error proves that no row outside the candidates belongs to the answer. Where it does not, more
 candidates are fetched if that can help; else all rows are scanned in float64, for all such queries together. (Vectors
@@ -11,6 +11,7 @@ larger is nearer. A zero row has cosine 0. Equal scores are ordered by token id.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ GROWTH = 4  # how many times more candidates the next round asks for
 MOST_CANDIDATES = 2**20  # in one call, over all its queries: 12 MB of scores and rows, and some 60 MB to merge them
 SCAN_BLOCK = 4096  # rows that a float64 scan converts at a time: 25 MB at 768 dimensions
 SCAN_QUERIES = 256  # that share a scan: their products with a block are 8 MB; with more, converting is no longer felt
+RESCORED = 256  # candidates that are rescored at a time, of several queries: 1.5 MB at 768 dimensions
 SINGLE, DOUBLE = 2.0**-24, 2.0**-53  # the unit roundoffs of float32 and float64
 SMALLEST = 2.0**-126  # of the normal float32: what is below may count as zero
 LARGEST = 2.0**127  # half of what float32 can hold
@@ -47,6 +49,11 @@ class Matrix:
     vectors: npt.NDArray[np.floating[Any]]
     norms: npt.NDArray[np.float64]
 
+    @cached_property
+    def longest(self) -> float:
+        """The largest norm."""
+        return float(self.norms.max())
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -55,9 +62,12 @@ class Choice:
     skip: Sequence[Rows]
     keep: npt.NDArray[np.bool_] | None = None
 
-    def allows(self, query: int, rows: Rows) -> npt.NDArray[np.bool_]:
-        """Tell of each of the rows whether it may answer a query."""
-        allowed = (rows >= 0) & ~np.isin(rows, self.skip[query])
+    def allows(self, queries: Sequence[int], rows: Rows) -> npt.NDArray[np.bool_]:
+        """Tell of each of the rows (n, m) whether it may answer its query."""
+        allowed = rows >= 0
+        for place, query in enumerate(queries):
+            if len(self.skip[query]):
+                allowed[place] &= ~np.isin(rows[place], self.skip[query])
         return allowed if self.keep is None else allowed & self.keep[rows]
 
 
@@ -77,7 +87,6 @@ def nearest(
     rescored in float64.
     """
     total = len(matrix.vectors)
-    longest_row = float(matrix.norms.max())
     longest = max((len(rows) for rows in choice.skip), default=0)
     share = 1.0 if choice.keep is None else max(1, int(choice.keep.sum())) / total
     count = min(total, int((k + longest + SLACK) / share) + 1)
@@ -87,10 +96,11 @@ def nearest(
     while waiting and (count <= total // GROWTH or not exact):
         unsure: list[int] = []
         for part in _parts(waiting, max(1, MOST_CANDIDATES // count)):
-            found, found_rows = candidates(_in_float32(queries[part], metric), count)
-            for query, last, rows in zip(part, found[:, -1].tolist(), found_rows, strict=True):
-                answer = _rescored(matrix, queries[query], k, metric, rows[choice.allows(query, rows)])
-                error = _float32_error(metric, queries[query], longest_row)
+            found, rows = candidates(_in_float32(queries[part], metric), count)
+            allowed = choice.allows(part, rows)
+            rescored = _rescored(matrix, queries[part], k, metric, rows, allowed)
+            for query, last, answer in zip(part, found[:, -1].tolist(), rescored, strict=True):
+                error = _float32_error(metric, queries[query], matrix.longest)
                 proven, promising = _outlook(metric, k, answer[1], last, error)
                 if proven or not exact:
                     answers[query] = answer
@@ -104,34 +114,61 @@ def nearest(
 
 def score(matrix: Matrix, query: npt.NDArray[np.float64], metric: Metric, rows: Rows) -> Scores:
     """Return the float64 scores of some rows, (len(rows),)."""
-    parts = (rows[start : start + SCAN_BLOCK] for start in range(0, len(rows), SCAN_BLOCK))
-    scores = [_exact(matrix.vectors[part].astype(np.float64), matrix.norms[part], query, metric) for part in parts]
-    return np.concatenate([np.empty(0), *scores])
+    return np.asarray(_scores(matrix, query[np.newaxis], metric, rows[np.newaxis])[0])
+
+
+def _scores(matrix: Matrix, queries: npt.NDArray[np.float64], metric: Metric, rows: Rows) -> Scores:
+    """Return the float64 scores of the rows (n, m) of each query (n, D); of a row −1 any score."""
+    scores = np.empty(rows.shape)
+    vectors, norms = np.asarray(matrix.vectors), np.asarray(matrix.norms)  # indexing a memmap takes 10 µs more
+    together = max(1, RESCORED // max(1, rows.shape[1]))
+    for start in range(0, len(rows), together):
+        part = slice(start, start + together)
+        for left in range(0, rows.shape[1], SCAN_BLOCK):
+            some = rows[part, left : left + SCAN_BLOCK]
+            scores[part, left : left + SCAN_BLOCK] = _exact(
+                vectors[some].astype(np.float64), norms[some], queries[part, np.newaxis], metric
+            )
+    return scores
 
 
 def _exact(
     vectors: npt.NDArray[np.float64], norms: npt.NDArray[np.float64], query: npt.NDArray[np.float64], metric: Metric
 ) -> Scores:
-    """Return the scores of rows in float64.
+    """Return the scores of rows (…, m, D) for a query (D,), or for one each (…, 1, D), in float64; spoils the rows.
 
     Sums run along each row, so that equal rows get equal scores to the last bit, whatever rows are beside them
     (a matrix product's kernels do not promise that).
     """
     if metric is Metric.L2:
-        return np.asarray(((vectors - query) ** 2).sum(axis=1))
-    products = (vectors * query).sum(axis=1)
+        vectors -= query
+        return np.asarray(np.square(vectors, out=vectors).sum(axis=-1))
+    vectors *= query
+    products = np.asarray(vectors.sum(axis=-1))
     return _cosines(products, norms, query) if metric is Metric.COSINE else products
 
 
 def _cosines(products: Scores, norms: npt.NDArray[np.float64], query: npt.NDArray[np.float64]) -> Scores:
-    lengths = norms * float(np.linalg.norm(query))
-    return np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
+    # Each by itself: summed along an axis, a norm may differ in its last bit.
+    length = [float(np.linalg.norm(each)) for each in query.reshape(-1, query.shape[-1])]
+    lengths = norms * np.reshape(length, query.shape[:-1])
+    return np.asarray(np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0))
 
 
 def _rescored(
-    matrix: Matrix, query: npt.NDArray[np.float64], k: int, metric: Metric, rows: Rows
-) -> tuple[Rows, Scores]:
-    return _best(rows, score(matrix, query, metric, rows), k, metric)
+    matrix: Matrix,
+    queries: npt.NDArray[np.float64],
+    k: int,
+    metric: Metric,
+    rows: Rows,
+    allowed: npt.NDArray[np.bool_],
+) -> list[tuple[Rows, Scores]]:
+    """Return the best k of the allowed candidates of each query, rescored in float64."""
+    scores = _scores(matrix, queries, metric, rows)
+    order = np.lexsort((rows, scores if metric is Metric.L2 else -scores, ~allowed), axis=-1)[:, :k]
+    rows, scores = np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
+    counts = np.minimum(allowed.sum(axis=1), k).tolist()
+    return [(rows[place, :count], scores[place, :count]) for place, count in enumerate(counts)]
 
 
 def _best(rows: Rows, scores: Scores, k: int, metric: Metric) -> tuple[Rows, Scores]:
@@ -182,7 +219,7 @@ def _scan(
             known_rows, known = best[place]
             worst = np.inf if len(known) < k else (known[-1] if metric is Metric.L2 else -known[-1])
             near = np.flatnonzero(~(low > worst))  # so written, NaN counts as near
-            near = near[choice.allows(query, rows[near])]
+            near = near[choice.allows([query], rows[np.newaxis, near])[0]]
             if len(near) > k:
                 near = near[~(low[near] > np.partition(high[near], k - 1)[k - 1])]
             if len(near) > 0:

@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from kotovec.errors import DamagedError, KotovecError, NotStoredError, StoreError, StoreNotFoundError, first_line
 from kotovec.store import checksum, hdf5
-from kotovec.store.merge import FORMAT_VERSION
 from kotovec.store.tokens import Kind, Marking, Strings, Tokens
 
 FILE = "vectors.h5"
@@ -190,9 +189,9 @@ def _checked_attributes(file: h5py.File, path: Path) -> dict[str, Any]:
     if attributes.get("encoding-type") != "kotovec-store":
         raise StoreError(f"{path} is an HDF5 file, but not a kotovec store (or an early one: build it again)")
     version = int(attributes["encoding-version"])
-    if version > FORMAT_VERSION:
+    if version > hdf5.FORMAT_VERSION:
         raise StoreError(
-            f"{path} has format {version}, this kotovec reads up to {FORMAT_VERSION}: pip install -U kotovec"
+            f"{path} has format {version}, this kotovec reads up to {hdf5.FORMAT_VERSION}: pip install -U kotovec"
         )
     if len(Kind) != len(h5py.check_enum_dtype(file["tokens/kind"].dtype)):
         raise StoreError(f"{path} knows other kinds of tokens than this kotovec: pip install -U kotovec")

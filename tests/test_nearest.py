@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from kotovec.store.index import flat, search_index, search_vectors
 from kotovec.store.nearest import Choice, Matrix, Metric, _float32_error, nearest
+from kotovec.store.products import search_products
 
 RANDOM = np.random.default_rng(7)
 ROWS, SIZE = 3000, 64
@@ -139,12 +140,32 @@ def test_one_by_one_and_in_a_batch_the_answers_are_the_same_to_the_last_bit(kind
     vectors = KINDS[kind]
     queries = sums(vectors)
     matrix = matrix_of(vectors)
-    candidates = ways(vectors, metric)["index"]
-    batch = nearest(matrix, queries, 10, metric, anything(queries), candidates)
-    for query, (rows, scores) in zip(queries, batch, strict=True):
-        ((alone, its_scores),) = nearest(matrix, query[np.newaxis], 10, metric, anything([query]), candidates)
-        assert alone.tolist() == rows.tolist()
-        assert its_scores.tolist() == scores.tolist()
+    for candidates in ways(vectors, metric).values():  # in the vectors, one is found by faiss and many by products
+        batch = nearest(matrix, queries, 10, metric, anything(queries), candidates)
+        for query, (rows, scores) in zip(queries, batch, strict=True):
+            ((alone, its_scores),) = nearest(matrix, query[np.newaxis], 10, metric, anything([query]), candidates)
+            assert alone.tolist() == rows.tolist()
+            assert its_scores.tolist() == scores.tolist()
+
+
+@pytest.mark.parametrize("metric", Metric)
+@pytest.mark.parametrize("count", [1, 27, 700, ROWS])
+@pytest.mark.parametrize("kind", ["gaussian", "anisotropic", "with_zero_rows", "of_all_lengths"])
+def test_products_find_the_best_rows_within_the_error_that_the_proof_allows(kind, count, metric):
+    """No row that is left out may be better than the last one by more than that: else the proof proves nothing."""
+    vectors = KINDS[kind]
+    matrix, queries = matrix_of(vectors), sums(vectors)
+    if metric is Metric.COSINE:
+        queries /= np.linalg.norm(queries, axis=1, keepdims=True)
+    found, found_rows = search_products(matrix, metric)(queries.astype(np.float32), count)
+    sign = 1 if metric is Metric.L2 else -1
+    for query, scores, rows in zip(queries, found * sign, found_rows, strict=True):
+        true = reference(vectors, query, metric)[1] * sign
+        error = _float32_error(metric, query, matrix.longest)
+        assert len(set(rows.tolist())) == count
+        assert (np.diff(scores) >= 0).all()
+        assert np.abs(scores - true[rows]).max() <= error
+        assert np.delete(true, rows).min(initial=np.inf) >= scores[-1] - error
 
 
 @pytest.mark.parametrize("kind", ["anisotropic", "tiny", "huge"])

@@ -15,7 +15,18 @@ from stores import make_tokens, write_store
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-FOLDERS = ("kotovec", "cluster", "workers", "store", "cli", "tests", "tests/faults", "benchmarks", "docs")
+FOLDERS = (
+    "kotovec",
+    "cluster",
+    "workers",
+    "store",
+    "cli",
+    "tests",
+    "tests/faults",
+    "benchmarks",
+    "benchmarks/peers",
+    "docs",
+)
 
 
 def tree():

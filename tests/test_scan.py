@@ -1,5 +1,7 @@
 """Where float32 proves nothing: a scan of all rows, exact, in bounded memory, and no calls in vain."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -137,13 +139,15 @@ def test_more_candidates_are_not_fetched_where_they_cannot_prove_more(kind):
     assert asked == [(len(queries), 27)]
 
 
-def test_candidates_of_several_blocks_are_those_of_one(monkeypatch):
+@pytest.mark.parametrize("some", [3, 50], ids=["faiss", "products"])
+def test_candidates_of_several_blocks_are_those_of_one(some, monkeypatch):
     vectors = KINDS["duplicated"]
-    queries = sums(vectors).astype(np.float32)
+    queries = sums(vectors).astype(np.float32)[-some:]
     for metric in (Metric.L2, Metric.IP):
         whole = search_vectors(matrix_of(vectors), metric)(queries, 700)
         with monkeypatch.context() as patch:
             patch.setattr("kotovec.store.index.BLOCK", 500)  # fewer rows than candidates, and six blocks of them
+            patch.setattr("kotovec.store.products._growing", lambda total, _: pairwise(range(0, total + 1, 300)))
             parts = search_vectors(matrix_of(vectors), metric)(queries, 700)
         assert parts[0] == pytest.approx(whole[0], rel=1e-4, abs=1e-3)
         for query, scores, rows in zip(queries, *parts, strict=True):

@@ -9,7 +9,7 @@ from kotovec.store import Store
 from kotovec.store.expression import Term
 from kotovec.store.terms import Lookup
 from kotovec.store.tokenizer import checksums
-from kotovec.store.tokens import Marking
+from kotovec.store.tokens import FEW, Marking, Strings
 
 import stores
 
@@ -256,3 +256,13 @@ def test_a_tokenizer_that_is_not_the_stores_own_is_not_asked(tmp_path):
     assert found(Lookup(tokens, tmp_path, files), "king") == (["king"], None)
     with pytest.raises(DamagedError, match="does not match the vectors"):
         found(Lookup(tokens, tmp_path, files), "kings")
+
+
+@pytest.mark.parametrize("asked_before", [0, FEW], ids=["looked through", "in a dictionary"])
+def test_a_string_is_found_as_it_stands_however_many_were_looked_for(asked_before):
+    strings = Strings(["", "a", "ab", "王", "ab"])
+    for _ in range(asked_before):
+        strings.find("a")
+    wanted = {"": 0, "a": 1, "ab": 4, "王": 3, "b": None, "abc": None, "a\0": None, "\0": None, "\ud800": None}
+    assert {text: strings.find(text) for text in wanted} == wanted
+    assert strings.at(np.array([3, 1])) == ["王", "a"]

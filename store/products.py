@@ -1,0 +1,100 @@
+"""Candidates for many queries at once: products of float32 matrices by numpy, and the best of them block by block.
+
+faiss' wheels bring an OpenBLAS of 2021: 1,000 queries of 32,000 x 768 take them 1.6 s on one thread, this 0.5. For few
+queries faiss, which then needs no product, is the faster one.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from kotovec.store.nearest import Candidates, Matrix, Metric, Rows
+
+FEWEST = 8  # queries for which this pays: 44 ms against faiss' 77; for four it is 44 against 38
+ROWS = 2048  # in a product: with 1,024 queries 8 MB, which stay in the cache while the best are looked for
+FIRST = 512  # rows in the first product, all of which are sorted; of the next ones only those that beat the best
+QUERIES = 1024  # in a product
+LARGEST_SCALE = 1e30
+
+
+def blocks(matrix: Matrix, metric: Metric, most: int) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
+    """Yield float32 blocks of rows with the number of their first; of length 1 for cosine (zero rows stay zero)."""
+    yield from _pieces(matrix, metric, ((start, start + most) for start in range(0, len(matrix.vectors), most)))
+
+
+def _pieces(
+    matrix: Matrix, metric: Metric, bounds: Iterator[tuple[int, int]]
+) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
+    for start, stop in bounds:
+        block = np.ascontiguousarray(matrix.vectors[start:stop], dtype=np.float32)
+        if metric is Metric.COSINE:
+            norms = matrix.norms[start:stop]
+            scale = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)[:, np.newaxis]
+            # 1/norm of a tiny row is infinite in float32; in float64 the product takes five times as long.
+            exact = np.float32 if scale.max() < LARGEST_SCALE else np.float64
+            block = (block * scale.astype(exact)).astype(np.float32, copy=False)
+        yield start, block
+
+
+def search_products(matrix: Matrix, metric: Metric) -> Candidates:
+    """Return the candidates that matrix products find: for l2 by ‖x‖² + ‖y‖² − 2xy."""
+
+    def candidates(queries: npt.NDArray[np.float32], count: int) -> tuple[npt.NDArray[np.float32], Rows]:
+        parts = [
+            _search(matrix, metric, queries[start : start + QUERIES], count)
+            for start in range(0, len(queries), QUERIES)
+        ]
+        return np.concatenate([scores for scores, _ in parts]), np.concatenate([rows for _, rows in parts])
+
+    return candidates
+
+
+def _search(
+    matrix: Matrix, metric: Metric, queries: npt.NDArray[np.float32], count: int
+) -> tuple[npt.NDArray[np.float32], Rows]:
+    """Return the best of all rows for each query; smaller is better until the end."""
+    best = np.full((len(queries), count), np.inf, dtype=np.float32)
+    rows = np.full(best.shape, -1, dtype=np.int64)
+    factors = queries * np.float32(-2 if metric is Metric.L2 else -1)
+    with np.errstate(over="ignore", invalid="ignore"):  # what float32 cannot hold is never a candidate, nor proven
+        for start, block in _pieces(matrix, metric, _growing(len(matrix.vectors), count)):
+            scores: npt.NDArray[np.float32] = np.matmul(factors, block.T)
+            if metric is Metric.L2:
+                scores += np.einsum("ij,ij->i", block, block)
+            _take(best, rows, scores, start)
+        order = np.argsort(best, axis=1)
+        best, rows = np.take_along_axis(best, order, axis=1), np.take_along_axis(rows, order, axis=1)
+        if metric is Metric.L2:
+            return best + np.einsum("ij,ij->i", queries, queries)[:, np.newaxis], rows
+        return -best, rows
+
+
+def _growing(total: int, count: int) -> Iterator[tuple[int, int]]:
+    """Yield the bounds of blocks, each twice as large as the last until one is `ROWS`, and none below `count`."""
+    start, size = 0, max(FIRST, count)
+    while start < total:
+        yield start, start + size
+        start, size = start + size, max(count, min(2 * size, ROWS))
+
+
+def _take(best: npt.NDArray[np.float32], rows: Rows, scores: npt.NDArray[np.float32], start: int) -> None:
+    """Put what is better than the worst of the best so far, their last column, among them.
+
+    Looking for it takes a tenth of the time of sorting; among 32,000 rows in no order it is some hundred a query.
+    """
+    owners, places = np.nonzero(scores < best[:, -1:])
+    if len(owners) == 0:
+        return
+    each = np.bincount(owners, minlength=len(best))
+    columns = np.arange(len(owners)) - np.repeat(np.cumsum(each) - each, each)
+    wide = best.shape[1] + int(each.max())
+    all_scores = np.full((len(best), wide), np.inf, dtype=np.float32)
+    all_rows = np.full(all_scores.shape, -1, dtype=np.int64)
+    all_scores[:, : best.shape[1]], all_rows[:, : best.shape[1]] = best, rows
+    all_scores[owners, best.shape[1] + columns] = scores[owners, places]
+    all_rows[owners, best.shape[1] + columns] = start + places
+    # Partitioned, the worst of the best stands last.
+    order = np.argpartition(all_scores, best.shape[1] - 1, axis=1)[:, : best.shape[1]]
+    best[:] = np.take_along_axis(all_scores, order, axis=1)
+    rows[:] = np.take_along_axis(all_rows, order, axis=1)
