@@ -207,8 +207,10 @@ class Bert:
         rows = torch.cat([states[same, 0], states[others].flatten(0, 1)])
         found = self._multiply(rows, block.qkv, "qkv")
         projected = found.new_empty(length, size, found.shape[-1])
-        projected[same] = found[: len(same)].unsqueeze(1)
-        projected[others] = found[len(same) :].view(len(others), size, -1)
+        for place, row in zip(same, found, strict=False):
+            projected[place] = row
+        for place, part in zip(others, found[len(same) :].split(size), strict=True):
+            projected[place] = part
         return projected
 
     def _multiply(self, states: Any, layer: tuple[Any, Any], name: str) -> Any:
