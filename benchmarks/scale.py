@@ -245,7 +245,7 @@ def workers(folder: Path, rounds: int) -> dict[str, Any]:
         for count in (1, 2):
             marks, _ = watch(Path(MODEL_DIR), folder / "store", count)
             moments = {name: moment for moment, name, _ in marks}
-            phase[count].append(moments["end"] - moments["encode"])
+            phase[count].append(moments["merge"] - moments["encode"])
             (begin, _, first), *_, (end, _, last) = [mark for mark in marks if mark[1] == "progress" and mark[2]]
             rates[count].append((last - first) / (end - begin))
             shutil.rmtree(folder / "store")
@@ -296,7 +296,7 @@ def print_workers(found: dict[str, Any]) -> None:
     for count, rates in found["tokens_per_second"].items():
         seconds = "  ".join(f"{value:.1f}" for value in found["encode_seconds"][count])
         print(f"{count} worker(s): {'  '.join(f'{rate:,.0f}' for rate in rates)} tokens/s; encode phase {seconds} s")
-    print(f"speed-up {found['speed_up']:.2f}; of the phase, with the start of the workers, ", end="")
+    print(f"speed-up {found['speed_up']:.2f}; of the whole phase ", end="")
     print(f"{found['speed_up_of_phase']:.2f}\n")
 
 

@@ -68,7 +68,7 @@ def main(arguments: list[str] | None = None) -> None:
     gc.freeze()
     if any(thread.name.startswith("kotovec-") for thread in threading.enumerate()):
         # A plan is still being made, and Python cannot end a thread that imports.
-        for stream in (sys.stdout, sys.stderr):
+        for stream in filter(None, (sys.stdout, sys.stderr)):
             stream.flush()
         os._exit(code)
     sys.exit(code)

@@ -148,8 +148,9 @@ def command(
             cpus_per_worker=cpus_per_worker,
             shard_tokens=SHARD_TOKENS if shard_tokens is None else shard_tokens,
         )
-        whole = Layout(target.resolve()).vectors.is_file() and not overwrite
-        with_ray = address is None and not dry_run and not whole
+        layout = Layout(target.resolve())
+        layout.check_usable()
+        with_ray = address is None and not dry_run and (overwrite or not layout.vectors.is_file())
         ahead = stack.enter_context(planned(request, workers, with_ray=with_ray))
         plan = ahead.plan
         for text in plan.notices:
@@ -189,9 +190,7 @@ def default_name(model: str) -> str:
 def _print_plan(plan: "Plan", target: Path, where: Any, *, as_json: bool) -> None:
     from kotovec.cli.tables import left_out, mecab, megabytes, print_pairs
     from kotovec.cluster.build import count_workers
-    from kotovec.store.layout import Layout
 
-    Layout(target.resolve()).check_usable()
     filtered = sum(plan.counts.values()) - len(plan.tokens)
     wanted = count_workers(plan, where)
     workers = None if wanted is None else min(wanted, len(plan.shards))

@@ -1,16 +1,19 @@
 """A private Ray that starts while the build is planned: both take some three seconds, and Ray mostly waits."""
 
 import contextlib
+import json
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
 from kotovec.cluster import resources
-from kotovec.cluster.plan import SHARD_BYTES, Plan, Request, make_plan
+from kotovec.cluster.plan import SHARD_BYTES, Plan, Request, make_plan, parse_layers
 from kotovec.cluster.pool import IN_FLIGHT
-from kotovec.cluster.session import import_ray, session
+from kotovec.cluster.session import SMALLEST_STORE, import_ray, session
+from kotovec.errors import WorkerError
 from kotovec.workers import source as sources
 from kotovec.workers.source import Source
 
@@ -47,22 +50,46 @@ def planned(request: Request, workers: int | None, *, with_ray: bool) -> Iterato
     """
     begin = time.monotonic()
     # Where there is a GPU the plan decides how many workers there are.
-    if not with_ray or any(Path("/dev").glob("nvidia[0-9]*")):
+    if not with_ray or find_gpus():
         plan = make_plan(request)
         yield Planned(plan, {"plan": time.monotonic() - begin}, contextlib.ExitStack())
         return
     request.check()
     source = sources.resolve(request.model, request.revision)
+    _check_layers(request, source)
     found = time.monotonic()
     import_ray()  # before the thread: of packages that two import at once, one may see half
     thread = _Planning(request, source)
     thread.start()
     count = workers or resources.cores()
     with contextlib.ExitStack() as held:
-        held.enter_context(session(None, count * request.cpus_per_worker, 2 * count * IN_FLIGHT * SHARD_BYTES))
+        try:
+            held.enter_context(session(None, count * request.cpus_per_worker, _store_bytes(count)))
+        except WorkerError:
+            thread.result()  # what is wrong with the request is said first
+            raise
         up = time.monotonic()
         plan = thread.result()
         yield Planned(plan, {"plan": found - begin + time.monotonic() - up, "start": up - found}, held)
+
+
+def find_gpus() -> list[Path]:
+    """Return the devices of this machine's GPUs; torch would say so too, in two seconds."""
+    return list(Path("/dev").glob("nvidia[0-9]*"))
+
+
+def _store_bytes(workers: int) -> int:
+    """Return the size of the object store: room for the largest shards, as far as Ray starts with it."""
+    return max(SMALLEST_STORE, min(2 * workers * IN_FLIGHT * SHARD_BYTES, resources.available_memory() // 10, 8 << 30))
+
+
+def _check_layers(request: Request, source: Source) -> None:
+    """Refuse layers that the model has not before Ray starts; what else is wrong, the plan says."""
+    depth = None
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        depth = json.loads((source.folder / "config.json").read_text(encoding="utf-8")).get("num_hidden_layers")
+    if isinstance(depth, int):
+        parse_layers(request.layers, depth)
 
 
 class _Planning(threading.Thread):
@@ -71,18 +98,14 @@ class _Planning(threading.Thread):
     def __init__(self, request: Request, source: Source) -> None:
         super().__init__(name=THREAD, daemon=True)
         self._request, self._source = request, source
-        self._plan: Plan | None = None
-        self._error: BaseException | None = None
+        self._future: Future[Plan] = Future()
 
     def run(self) -> None:
         try:
-            self._plan = make_plan(self._request, self._source)
+            self._future.set_result(make_plan(self._request, self._source))
         except BaseException as error:  # noqa: BLE001 — raised where the result is asked for
-            self._error = error
+            self._future.set_exception(error)
 
     def result(self) -> Plan:
         """Wait for the plan."""
-        self.join()
-        if self._plan is None:
-            raise self._error or RuntimeError("no plan was made")
-        return self._plan
+        return self._future.result()

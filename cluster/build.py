@@ -2,9 +2,9 @@
 
 import contextlib
 import shutil
-import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ from kotovec.cluster.events import Notice, Phase, Progress, Report, ignore
 from kotovec.cluster.plan import Plan, ShardPlan
 from kotovec.cluster.pool import IN_FLIGHT, Pool
 from kotovec.cluster.provenance import check_begun, check_finished, provenance
-from kotovec.cluster.session import session
+from kotovec.cluster.session import SMALLEST_STORE, session
 from kotovec.errors import (
     DamagedError,
     DiskFullError,
@@ -238,7 +238,7 @@ class _Build:
         shard_bytes = self.plan.vector_bytes * max(s.stop - s.start for s in self.plan.shards) // total
         with self._phase("start"):
             workers = order.wanted or 1  # None only on a cluster, which has its own object store
-            store_bytes = max(128 << 20, 2 * workers * IN_FLIGHT * shard_bytes)
+            store_bytes = max(SMALLEST_STORE, 2 * workers * IN_FLIGHT * shard_bytes)
             cpus = workers * self.plan.spec.threads
             check = stack.enter_context(session(self.where.address, cpus, store_bytes))
             pool = Pool(order, self.plan.checkpoint, self.report, check)
@@ -361,12 +361,10 @@ class _Build:
 @contextlib.contextmanager
 def _meanwhile(work: Callable[[], None]) -> Iterator[None]:
     """Let something be done while the block runs: Ray takes 1.2 s to end, and only waits."""
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(work)
         yield
-    finally:
-        thread.join()
+        done.result()
 
 
 def count_workers(plan: Plan, where: Resources, report: Report = ignore) -> int | None:

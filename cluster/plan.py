@@ -202,7 +202,7 @@ def make_plan(request: Request, source: Source | None = None) -> Plan:
         store_dtype=request.store_dtype,
         device=_pick_device(request),
         threads=request.cpus_per_worker,
-        shape=bert.shape_of(config),
+        architecture=bert.architecture_of(config),
     )
     size = int(config.hidden_size)
     static_size = int(getattr(config, "embedding_size", None) or size)
@@ -335,7 +335,7 @@ def _settings(
         "device": spec.device,
         "cpus-per-worker": spec.threads,  # more threads cut a sum elsewhere: other last bits
         "torch": torch.__version__,
-        "forward": bert.FORWARD if spec.shape else f"transformers {transformers.__version__}, AutoModel",
+        "forward": bert.FORWARD if spec.architecture else f"transformers {transformers.__version__}, AutoModel",
     }
 
 

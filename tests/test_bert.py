@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,11 @@ import pytest
 
 from kotovec.cluster.plan import Request, make_plan
 from kotovec.errors import ModelError
+from kotovec.workers import encoder as encoders
 from kotovec.workers.auto import Auto
 from kotovec.workers.bert import Bert
 from kotovec.workers.encoder import Encoder
+from kotovec.workers.tokenizer import Template
 
 from models import make_bert
 from test_encoder import TEMPLATES, encode, reference, relative_errors
@@ -132,3 +135,68 @@ def _pickled(folder):
     import pickle
 
     return pickle.dumps(Encoder(make_plan(Request(model=str(folder))).spec))
+
+
+@pytest.mark.parametrize(("prefix", "suffix"), [((), ()), ((3,), ()), ((), (4,)), ((3, 3), (4, 4)), ((3, 0), (4,))])
+@pytest.mark.parametrize("name", ["bert", "roberta"])
+def test_any_template_in_batches_of_any_size(name, prefix, suffix, tiny_models):
+    """Against transformers' own loading, in the batches that its buffers grow and shrink with."""
+    import torch
+    from transformers import AutoModel
+
+    spec = replace(
+        make_plan(Request(model=str(tiny_models[name]), layers="all")).spec, template=Template(prefix, suffix)
+    )
+    encoder = Encoder(spec)
+    ids = np.random.default_rng(3).integers(0, 200, 60)
+    found = encoder.encode(0, ids, [(0, 2), (2, 40), (40, 43), (43, 60)]).isolated
+    assert type(encoder._model) is Bert
+    model = AutoModel.from_pretrained(tiny_models[name], dtype=torch.float32).eval()
+    with torch.inference_mode():
+        for row, token_id in enumerate(ids.tolist()):
+            sequence = torch.tensor([[*prefix, token_id, *suffix]])
+            output = model(sequence, attention_mask=torch.ones_like(sequence), output_hidden_states=True)
+            states = torch.stack([state[0, len(prefix)] for state in output.hidden_states]).numpy()
+            assert relative_errors(found[:, row], states).max() <= 1e-5
+
+
+def test_a_layer_no_wider_inside_than_outside(tmp_path):
+    """Its products have the same width: none may lie where another still is read."""
+    folder = make_bert(tmp_path / "model", intermediate_size=32)
+    ids = np.arange(5, 60)
+    states, _ = reference(folder, ids, TEMPLATES["bert"])
+    assert states.shape[-1] == 32
+    assert relative_errors(encode(folder, ids, layers="all").isolated, states).max() <= 1e-5
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_the_embeddings_are_in_memory_once(dtype, tmp_path):
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    folder = make_bert(tmp_path / "model")
+    tensors = load_file(folder / "model.safetensors")
+    half = {name: tensor.to(getattr(torch, dtype)) for name, tensor in tensors.items()}
+    save_file(half, folder / "model.safetensors", metadata={"format": "pt"})
+    model = loaded(folder)._model
+    assert model.static.data_ptr() == model._words.data_ptr()
+    np.testing.assert_array_equal(model.static.numpy(), half["embeddings.word_embeddings.weight"].float().numpy())
+
+
+def test_memory_that_is_short_for_a_moment_is_no_reason_to_compute_otherwise(monkeypatch, tiny_models):
+    def fail(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(encoders, "read_tensors", fail)
+    with pytest.raises(MemoryError):
+        loaded(tiny_models["bert"])
+
+
+def test_two_tensors_of_one_name_go_by_transformers(tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    folder = make_bert(tmp_path / "model")
+    tensors = load_file(folder / "model.safetensors")
+    twice = tensors | {f"bert.{name}": tensor.clone() for name, tensor in tensors.items()}
+    save_file(twice, folder / "model.safetensors", metadata={"format": "pt"})
+    assert type(loaded(folder)._model) is Auto

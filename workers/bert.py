@@ -18,12 +18,13 @@ FORWARD = "kotovec BERT 1"  # counted up with every change of its last bits: sha
 
 
 @dataclass(frozen=True)
-class Shape:
+class Architecture:
     """What the tensors do not tell.
 
     Attributes:
         prefix: of the tensors' names in a checkpoint with a head, such as `bert.`.
         size, inner: of the hidden states, and between a layer's last two products.
+        positions, types: rows of their embeddings.
         heads: of the attention.
         epsilon: of the layer norms.
         approximate: how gelu is computed, in torch's words.
@@ -33,14 +34,16 @@ class Shape:
     prefix: str
     size: int
     inner: int
+    positions: int
+    types: int
     heads: int
     epsilon: float
     approximate: str
     padding: int | None
 
 
-def shape_of(config: Any) -> Shape | None:
-    """Return the shape that a model's config (of transformers) tells; None where this is not its forward pass."""
+def architecture_of(config: Any) -> Architecture | None:
+    """Return the architecture that a config of transformers tells; None where this is not its forward pass."""
     kind = config.model_type
     plain = (
         kind in _KINDS
@@ -49,13 +52,16 @@ def shape_of(config: Any) -> Shape | None:
         and not getattr(config, "is_decoder", False)
         and getattr(config, "quantization_config", None) is None
         and config.hidden_size % config.num_attention_heads == 0
+        and (kind == "bert" or isinstance(config.pad_token_id, int))
     )
     if not plain:
         return None
-    return Shape(
+    return Architecture(
         prefix=_KINDS[kind],
         size=int(config.hidden_size),
         inner=int(config.intermediate_size),
+        positions=int(config.max_position_embeddings),
+        types=int(config.type_vocab_size),
         heads=int(config.num_attention_heads),
         epsilon=float(config.layer_norm_eps),
         approximate=_ACTIVATIONS[config.hidden_act],
@@ -67,6 +73,9 @@ def read_tensors(paths: Sequence[Path], prefix: str) -> dict[str, Any]:
     """Return the tensors of weight files by the names that they have without a head.
 
     They are mapped, not read: all workers of a machine share what they do not change.
+
+    Raises:
+        ValueError: two tensors have the same name without it.
     """
     import torch
     from safetensors import safe_open
@@ -82,16 +91,19 @@ def read_tensors(paths: Sequence[Path], prefix: str) -> dict[str, Any]:
             except RuntimeError:  # of before torch 1.6, which cannot be mapped
                 tensors |= torch.load(path, map_location="cpu", weights_only=True)
     # Checkpoints made from TensorFlow's call a norm's weight and bias gamma and beta.
-    return {
+    known = {
         name.removeprefix(prefix)
         .replace("LayerNorm.gamma", "LayerNorm.weight")
         .replace("LayerNorm.beta", "LayerNorm.bias"): tensor
         for name, tensor in tensors.items()
     }
+    if len(known) < len(tensors):
+        raise ValueError(f"names that differ only by {prefix}")
+    return known
 
 
 class Bert:
-    """A BERT-like model.
+    """A BERT-like model; for one thread, and in torch's inference mode.
 
     Attributes:
         static: (rows, D) float32, the input embeddings.
@@ -102,13 +114,19 @@ class Bert:
     """
 
     def __init__(
-        self, tensors: Mapping[str, Any], shape: Shape, layers: Sequence[int], place: int, dtype: Any, device: str
+        self,
+        tensors: Mapping[str, Any],
+        architecture: Architecture,
+        layers: Sequence[int],
+        place: int,
+        dtype: Any,
+        device: str,
     ) -> None:
         """Take what is needed of a checkpoint's tensors.
 
         Args:
             tensors: from `read_tensors`.
-            shape: of the model.
+            architecture: of the model.
             layers: which hidden states are wanted, ascending; 0 is the embeddings' output.
             place: of the token in a sequence.
             dtype: of torch, to compute in.
@@ -124,12 +142,13 @@ class Bert:
         def pair(name: str, *size: int) -> tuple[Any, Any]:
             return take(f"{name}.weight", *size), take(f"{name}.bias", size[0])
 
-        size, inner = shape.size, shape.inner
-        self._shape, self._layers, self._place = shape, tuple(layers), place
-        self.static = tensors["embeddings.word_embeddings.weight"].float()
+        size, inner = architecture.size, architecture.inner
+        self._architecture, self._layers, self._place = architecture, tuple(layers), place
         self._words = take("embeddings.word_embeddings.weight", size)
-        self._positions = take("embeddings.position_embeddings.weight", size)
-        self._types = take("embeddings.token_type_embeddings.weight", size)
+        exact = self._words.dtype == torch.float32 and self._words.device.type == "cpu"
+        self.static = self._words if exact else tensors["embeddings.word_embeddings.weight"].float()
+        self._positions = take("embeddings.position_embeddings.weight", architecture.positions, size)
+        self._types = take("embeddings.token_type_embeddings.weight", architecture.types, size)
         self._norm = pair("embeddings.LayerNorm", size)
         self._buffers: dict[str, Any] = {}  # of products, by name, for the largest batch yet
         self._blocks = []
@@ -167,11 +186,11 @@ class Bert:
     def _embed(self, ids: Any) -> Any:
 
         length = len(ids)
-        if self._shape.padding is None:
-            positions = self._positions[:length].unsqueeze(1)
+        if self._architecture.padding is None:
+            positions = self._positions[:length].view(length, 1, -1)
         else:
-            real = (ids != self._shape.padding).long()
-            positions = self._positions[real.cumsum(0) * real + self._shape.padding]
+            real = (ids != self._architecture.padding).long()
+            positions = self._positions[real.cumsum(0) * real + self._architecture.padding]
         return self._normalise(self._words[ids] + self._types[0] + positions, self._norm)
 
     def _run(self, block: "_Block", states: Any, *, first: bool, last: bool) -> Any:
@@ -179,7 +198,7 @@ class Bert:
         from torch.nn import functional
 
         length, size, width = states.shape
-        by_head = (length, size, 3, self._shape.heads, width // self._shape.heads)
+        by_head = (length, size, 3, self._architecture.heads, width // self._architecture.heads)
         projected = self._project_first(block, states) if first else self._multiply(states, block.qkv, "qkv")
         query, key, value = projected.view(by_head).permute(2, 1, 3, 0, 4)  # (b, H, T, d) each
         if last:
@@ -189,7 +208,7 @@ class Bert:
         states = self._normalise(self._multiply(seen, block.out, "out").add_(states), block.middle)
         inner = self._multiply(states, block.up, "up")
         gelu: Any = functional.gelu  # its type does not tell of `out`
-        gelu(inner, approximate=self._shape.approximate, out=inner)
+        gelu(inner, approximate=self._architecture.approximate, out=inner)
         return self._normalise(self._multiply(inner, block.down, "down").add_(states), block.end)
 
     def _project_first(self, block: "_Block", states: Any) -> Any:
@@ -207,7 +226,7 @@ class Bert:
         rows = torch.cat([states[same, 0], states[others].flatten(0, 1)])
         found = self._multiply(rows, block.qkv, "qkv")
         projected = found.new_empty(length, size, found.shape[-1])
-        for place, row in zip(same, found, strict=False):
+        for place, row in zip(same, found[: len(same)], strict=True):
             projected[place] = row
         for place, part in zip(others, found[len(same) :].split(size), strict=True):
             projected[place] = part
@@ -236,7 +255,7 @@ class Bert:
     def _normalise(self, states: Any, norm: tuple[Any, Any]) -> Any:
         from torch.nn import functional
 
-        return functional.layer_norm(states, states.shape[-1:], *norm, self._shape.epsilon)
+        return functional.layer_norm(states, states.shape[-1:], *norm, self._architecture.epsilon)
 
 
 @dataclass(frozen=True)

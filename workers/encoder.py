@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from kotovec.errors import ModelError
 from kotovec.workers.auto import Auto
-from kotovec.workers.bert import Bert, Shape, read_tensors
+from kotovec.workers.bert import Architecture, Bert, read_tensors
 from kotovec.workers.source import Source
 from kotovec.workers.tokenizer import Template
 
@@ -37,7 +37,7 @@ class ReplicaSpec:
         store_dtype: of the hidden states handed back, `float32` or `float16`.
         device: `cpu` or `cuda`.
         threads: of a replica on a CPU; one, so that the same bytes come out on any number of cores.
-        shape: of a model of BERT's kind; None for what transformers computes.
+        architecture: of a model of BERT's kind; None for what transformers computes.
     """
 
     source: Source
@@ -49,7 +49,7 @@ class ReplicaSpec:
     store_dtype: str = "float32"
     device: str = "cpu"
     threads: int = 1
-    shape: Shape | None = None
+    architecture: Architecture | None = None
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Encoder:
         self._cpu = ""
 
     def load(self, folder: Path | None = None) -> None:
-        """Load the model.
+        """Load the model; on a CPU, set torch's threads and the C library's memory for the whole process.
 
         Args:
             folder: where its files are on this machine; None is where the plan found them.
@@ -146,17 +146,22 @@ class Encoder:
 def _load_model(spec: ReplicaSpec, folder: Path) -> Bert | Auto:
     """Load the model, by kotovec's own forward pass where it is one of BERT's kind.
 
-    What its checkpoint has of another kind is left to transformers, and so is to say what is wrong with it. The same
-    files go the same way on every machine.
+    What its checkpoint has of another kind is left to transformers, and so is to say what is wrong with it. What the
+    machine lacks for a moment is an error: the same files go the same way everywhere.
     """
     import torch
 
     source, place = replace(spec.source, folder=folder), len(spec.template.prefix)
     dtype = getattr(torch, spec.dtype)
-    if spec.shape is not None:
-        with contextlib.suppress(Exception):
-            tensors = read_tensors(source.weights(), spec.shape.prefix)
-            return Bert(tensors, spec.shape, spec.layers, place, dtype, spec.device)
+    if spec.architecture is not None:
+        paths = source.weights()
+        try:
+            tensors = read_tensors(paths, spec.architecture.prefix)
+            return Bert(tensors, spec.architecture, spec.layers, place, dtype, spec.device)
+        except (MemoryError, OSError, torch.OutOfMemoryError):
+            raise
+        except Exception:  # noqa: BLE001, S110 — of safetensors, pickle or torch: whatever the file makes them raise
+            pass
     return Auto(source, spec.layers, spec.depth, place, dtype, spec.device)
 
 
