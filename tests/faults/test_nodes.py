@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from processes import HELD, JOINING, Cluster, Marks, meet
+from processes import HELD, JOINING, SHARD, Cluster, Marks, meet
 from rays import Process, datasets, left_behind, shard_files
 
 SEED = 20261122
@@ -87,3 +87,44 @@ def test_nodes_lost_again_and_again_under_one_shard_are_no_tries_of_it(calm, com
             marks.limit(len(plan.shards))
             err = assert_whole(process, store, expected)
     assert "a worker was lost" not in err
+
+
+# Ray counts GPUs as it is told; a worker that has one notes which, waits for two others, and computes on its CPU.
+ON_GPUS = """
+import pathlib, sys, time
+from dataclasses import replace
+from kotovec.cluster import pool
+
+marks = pathlib.Path(sys.argv.pop(1))
+
+class OnGpu(pool.Encoder):
+    def load(self, *arguments):
+        import ray
+        ids = ray.get_runtime_context().get_accelerator_ids()["GPU"]
+        (marks / f"{self.node()} {' '.join(ids)}").touch(exist_ok=False)
+        self.spec = replace(self.spec, device="cpu")
+        super().load(*arguments)
+
+    def encode(self, *arguments):
+        end = time.monotonic() + 120
+        while len(list(marks.iterdir())) < 3 and time.monotonic() < end:
+            time.sleep(0.1)
+        return super().encode(*arguments)
+
+pool.Encoder = OnGpu
+from kotovec.cli.app import main
+main()
+"""
+
+
+def test_each_gpu_of_each_node_has_one_worker(calm, command, tmp_path):
+    _, expected = calm
+    (_, model, *_), store = command
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    arguments = ["build", model, "--store", store, "--layers", "all", "--shard-tokens", SHARD, "--device", "cuda"]
+    with Cluster(num_cpus=2) as cluster:
+        two, one = cluster.add(num_cpus=4, num_gpus=2), cluster.add(num_cpus=4, num_gpus=1)
+        with join(cluster, (arguments, store), ON_GPUS, marks) as process:
+            assert_whole(process, store, expected)
+    assert sorted(path.name for path in marks.iterdir()) == sorted([f"{two} 0", f"{two} 1", f"{one} 0"])
