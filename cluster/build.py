@@ -3,8 +3,7 @@
 import contextlib
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -178,8 +177,8 @@ class _Build:
             with contextlib.ExitStack() as stack:
                 stack.enter_context(self.ray)
                 self._encode(missing, stack)
-                with _meanwhile(stack.pop_all().close), self._phase("merge"):
-                    self._merge()
+            with self._phase("merge"):
+                self._merge()
         self.layout.delete_shards()  # the indexes take their place on the disk
         built = self._index()
         self.summary.finished_before = had_vectors and not built
@@ -356,15 +355,6 @@ class _Build:
             for space, layer in missing:
                 indexes.build(vectors, self.layout.indexes, space, layer, Metric.L2)
         return True
-
-
-@contextlib.contextmanager
-def _meanwhile(work: Callable[[], None]) -> Iterator[None]:
-    """Let something be done while the block runs: Ray takes 1.2 s to end, and only waits."""
-    with ThreadPoolExecutor(1) as pool:
-        done = pool.submit(work)
-        yield
-        done.result()
 
 
 def count_workers(plan: Plan, where: Resources, report: Report = ignore) -> int | None:

@@ -2,11 +2,10 @@
 
 import contextlib
 import threading
-import time
 
 import pytest
 
-from kotovec.cluster import ahead, build
+from kotovec.cluster import ahead
 from kotovec.cluster.ahead import THREAD, planned
 from kotovec.cluster.plan import Request
 from kotovec.errors import InputError, WorkerError
@@ -103,18 +102,3 @@ def test_where_ray_does_not_start_either_the_requests_own_error_is_told(monkeypa
     bad = Request(model=str(tiny_models["bert"]), mecab_dic="ipadic")
     with pytest.raises(InputError, match="MeCab"), planned(bad, 1, with_ray=True):
         pass
-
-
-def test_what_is_done_meanwhile_is_waited_for_and_its_error_told_unless_there_is_another():
-    ended = []
-
-    def work():
-        time.sleep(0.2)
-        ended.append(True)
-        raise ValueError("of the work")
-
-    with pytest.raises(ValueError, match="of the work"), build._meanwhile(work):
-        assert not ended
-    with pytest.raises(KeyError), build._meanwhile(work):
-        raise KeyError
-    assert ended == [True, True]

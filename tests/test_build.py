@@ -61,7 +61,7 @@ def test_a_store_holds_what_the_workers_gave_each_row_at_its_token(employ, tiny_
     assert listener.progress[-1] == len(plan.tokens)
     assert sorted(listener.progress) == listener.progress
     assert summary.bytes == sum(file.stat().st_size for file in store.rglob("*") if file.is_file())
-    assert list(summary.seconds) == ["start", "encode", "merge", "index"]
+    assert list(summary.seconds) == ["start", "load", "encode", "merge", "index"]
     assert left_behind(store) == []
 
 

@@ -175,7 +175,7 @@ def test_phases_and_progress_are_shown_as_they_come(submitted, local):
     tokens = local["tokens/id"][1][0]
     shown = submitted[1].stderr
     assert "kotovec submit --attach first --address " in shown
-    assert shown.index("encoding") < shown.index(f"{tokens}/{tokens}")
+    assert shown.index("starting workers") < shown.index(f"{tokens}/{tokens}")
     assert "Running entrypoint" not in shown
 
 
