@@ -7,23 +7,21 @@ import os
 import re
 import secrets
 import shutil
-import signal
 import socket
 import sys
 import tempfile
-import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import psutil
 
 import kotovec
+from kotovec.cluster.signals import connecting, end_ray, own_signals
 from kotovec.errors import InputError, MissingDependencyError, WorkerError, first_line
 
 KNOCK_SECONDS = 5.0
@@ -232,7 +230,7 @@ def _hold(ray: Any, options: dict[str, Any], failure: Exception, place: Path) ->
     downloaded model, would be run by every worker. Nothing lies in the session's own folder.
     """
     try:
-        with _own_signals(_connecting), contextlib.chdir(place), _readable_arguments():
+        with own_signals(connecting), contextlib.chdir(place), _readable_arguments():
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # the error says it
@@ -242,8 +240,7 @@ def _hold(ray: Any, options: dict[str, Any], failure: Exception, place: Path) ->
                 raise type(failure)(f"{failure}: {reason}") from error
         yield
     finally:
-        with _own_signals():
-            ray.shutdown()
+        end_ray(ray.shutdown)
 
 
 @contextlib.contextmanager
@@ -255,59 +252,6 @@ def _readable_arguments() -> Iterator[None]:
         yield
     finally:
         sys.argv = before
-
-
-@contextlib.contextmanager
-def _own_signals(wait: Callable[[FrameType | None], bool] = lambda _: True) -> Iterator[None]:
-    """Keep this process' handlers of Ctrl-C and SIGTERM for the block; where `wait` says so, they wait for its end.
-
-    Ray sets a handler of SIGTERM, which exits with 1. And where a handler raises in the midst of Ray's `connect` or
-    of its shutdown, the process ends in a segmentation fault. While it connects, Ray's C++ has a handler of SIGTERM
-    that prints a trace, calls ours, and has the process aborted by an alarm three seconds later.
-
-    Args:
-        wait: told the frame that a signal interrupts.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield  # signals arrive in the main thread, and only it may set handlers
-        return
-    module: Any = signal
-    really_set = module.signal
-    current = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    handlers = {number: handler for number, handler in current.items() if callable(handler)}
-    arrived: list[int] = []
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        if wait(frame):
-            arrived.append(number)
-        else:
-            handlers[signal.Signals(number)](number, frame)
-
-    def pretend_to_set(number: Any, handler: Any) -> Any:
-        return handlers[number] if number in handlers else really_set(number, handler)
-
-    for number in handlers:
-        really_set(number, handle)
-    module.signal = pretend_to_set
-    try:
-        yield
-    finally:
-        module.signal = really_set
-        for number, handler in handlers.items():
-            really_set(number, handler)
-        if arrived:
-            signal.alarm(0)
-            signal.raise_signal(arrived[0])
-
-
-def _connecting(frame: FrameType | None) -> bool:
-    """Tell whether Ray is connecting: some 0.3 of the 4 seconds that its start takes."""
-    while frame is not None:
-        # Not the `connect` of Ray's client, which can take minutes.
-        if frame.f_code.co_name == "connect" and frame.f_globals.get("__name__") == "ray._private.worker":
-            return True
-        frame = frame.f_back
-    return False
 
 
 @contextlib.contextmanager
@@ -364,7 +308,7 @@ def _temporary_folder() -> Iterator[Path]:
     try:
         yield folder
     finally:
-        with _own_signals():
+        with own_signals():
             _end_processes(folder)
             shutil.rmtree(folder, ignore_errors=True)
             if lock is not None:

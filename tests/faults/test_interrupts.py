@@ -99,6 +99,36 @@ def test_an_interrupt_in_any_phase_ends_a_build_at_once_and_the_same_command_goe
     assert left_behind(store) == []
 
 
+# Tells when Ray's own handlers of signals are gone, and its processes are not.
+ENDING = """
+import pathlib, time
+from ray._private.node import Node
+
+def kill(self, *arguments, real=Node.kill_all_processes, **options):
+    pathlib.Path("ending").touch()
+    time.sleep(1)
+    return real(self, *arguments, **options)
+
+Node.kill_all_processes = kill
+from kotovec.cli.app import main
+main()
+"""
+
+
+@pytest.mark.parametrize("interrupt", [press_twice, terminate], ids=["Ctrl-C", "SIGTERM"])
+def test_an_interrupt_while_ray_ends_leaves_nothing_behind(interrupt, calm, command):
+    """Ray's C++ takes handlers of SIGTERM away as it ends, and a second passes until its processes have ended."""
+    (_, expected), (arguments, store) = calm, command
+    with Terminal(*arguments, "--workers", 1, cwd=store.parent, code=ENDING) as process:
+        meet(process, lambda: (process.read(), (store.parent / "ending").exists())[1])
+        interrupt(process)
+        assert_interrupted(process, store, allowed())
+    with Process(*arguments, cwd=store.parent) as process:
+        code, _, err = process.finish()
+    assert code == 0, err
+    assert datasets(store) == expected
+
+
 def test_what_a_script_started_in_the_background_does_not_hear_ctrl_c(calm, command):
     """A shell starts it so, as the keyboard is somebody else's; SIGTERM still ends it."""
     arguments, store = command
