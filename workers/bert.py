@@ -184,7 +184,6 @@ class Bert:
         return [found[layer] for layer in self._layers]
 
     def _embed(self, ids: Any) -> Any:
-
         length = len(ids)
         if self._architecture.padding is None:
             positions = self._positions[:length].view(length, 1, -1)
