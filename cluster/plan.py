@@ -28,7 +28,7 @@ from kotovec.workers.source import Source
 
 SHARD_TOKENS = 1024  # some 4 s of BERT-base on one core: little is lost with a worker, and 32 shards balance well
 SHARD_BYTES = 32 << 20  # fewer tokens where many layers are kept: a shard passes through Ray's object store
-BATCH_TOKENS = 256  # MiniLM and BERT-base on one core peak here: 64 and 1024 are 10-15 % slower
+BATCH_TOKENS = {"cpu": 128, "cuda": 1024}  # what a core's cache holds of MiniLM; what keeps a GPU busy
 DTYPES = ("float32", "bfloat16", "float16")
 STORE_DTYPES = ("float32", "float16")
 DEVICES = ("auto", "cpu", "cuda")
@@ -192,28 +192,31 @@ def make_plan(request: Request, source: Source | None = None) -> Plan:
     tokens = everything.keep(request.token_filter)
     if len(tokens) == 0:
         raise InputError(f"no token of {request.model} is of the kinds {', '.join(request.token_filter)}")
+    size = int(config.hidden_size)
+    static_size = int(getattr(config, "embedding_size", None) or size)
+    token_bytes = static_size * 4 + len(layers) * size * np.dtype(request.store_dtype).itemsize
+    shard_tokens = max(2, min(request.shard_tokens, SHARD_BYTES // token_bytes))
+    device = _pick_device(request)
+    shards = cut(len(tokens), shard_tokens, BATCH_TOKENS[device])
     spec = ReplicaSpec(
         source=source,
         template=template,
         layers=layers,
         depth=depth,
         rows=rows,
+        batch=max(stop - start for shard in shards for start, stop in shard.batches),
         dtype=request.dtype,
         store_dtype=request.store_dtype,
-        device=_pick_device(request),
+        device=device,
         threads=request.cpus_per_worker,
         architecture=bert.architecture_of(config),
     )
-    size = int(config.hidden_size)
-    static_size = int(getattr(config, "embedding_size", None) or size)
-    token_bytes = static_size * 4 + len(layers) * size * np.dtype(request.store_dtype).itemsize
-    shard_tokens = max(2, min(request.shard_tokens, SHARD_BYTES // token_bytes))
     return Plan(
         source=source,
         tokenizer=tokenizer,
         tokens=tokens,
         spec=spec,
-        shards=cut(len(tokens), shard_tokens),
+        shards=shards,
         static_size=static_size,
         size=size,
         parameters=parameters,
@@ -247,14 +250,14 @@ def parse_layers(text: str, depth: int) -> tuple[int, ...]:
     return tuple(sorted({number % (depth + 1) for number in numbers}))
 
 
-def cut(total: int, shard_tokens: int) -> tuple[ShardPlan, ...]:
-    """Cut `total` rows into even shards of at most `shard_tokens`, each into even batches.
+def cut(total: int, shard_tokens: int, batch_tokens: int) -> tuple[ShardPlan, ...]:
+    """Cut `total` rows into even shards of at most `shard_tokens`, each into even batches of at most `batch_tokens`.
 
     Even, so that no remainder of one is left: a batch of one takes another kernel, and other last bits.
     """
     shards = []
     for number, (start, stop) in enumerate(_even(total, shard_tokens)):
-        shards.append(ShardPlan(number, start, stop, tuple(_even(stop - start, BATCH_TOKENS))))
+        shards.append(ShardPlan(number, start, stop, tuple(_even(stop - start, batch_tokens))))
     return tuple(shards)
 
 
@@ -331,7 +334,7 @@ def _settings(
         "store-dtype": spec.store_dtype,
         "mecab-dic": mecab_dic,
         "shard-tokens": shard_tokens,
-        "batch-tokens": BATCH_TOKENS,
+        "batch-tokens": spec.batch,
         "device": spec.device,
         "cpus-per-worker": spec.threads,  # more threads cut a sum elsewhere: other last bits
         "torch": torch.__version__,

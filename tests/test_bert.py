@@ -109,7 +109,7 @@ def test_what_a_checkpoint_lacks_is_said_in_a_line(tmp_path):
 @pytest.mark.parametrize("name", ["bert", "bert-bin"])
 def test_weights_are_mapped_not_copied_so_that_workers_share_them(name, tiny_models):
     encoder = loaded(tiny_models[name])
-    address = encoder._model._blocks[0].up[0].data_ptr()
+    address = encoder._model._blocks[0].up._weights[0].data_ptr()
     for line in Path("/proc/self/maps").read_text(encoding="ascii").splitlines():
         start, stop = (int(part, 16) for part in line.split()[0].split("-"))
         if start <= address < stop:

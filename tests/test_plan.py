@@ -18,6 +18,8 @@ from kotovec.store.tokens import KINDS
 
 from models import bert_vocabulary, make_bert
 
+BATCH = BATCH_TOKENS["cpu"]
+
 
 def plan_of(folder, **options):
     return make_plan(Request(model=str(folder), **options))
@@ -55,7 +57,7 @@ def test_layers_that_cannot_be_read_are_refused_with_an_example(text):
 @settings(deadline=None)  # 20,000 shards of two take a moment
 @given(st.integers(1, 40_000), st.integers(2, 5_000))
 def test_shards_and_batches_cover_every_row_once_and_no_batch_is_of_one(total, shard_tokens):
-    shards = cut(total, shard_tokens)
+    shards = cut(total, shard_tokens, BATCH)
     assert [shard.number for shard in shards] == list(range(len(shards)))
     assert (shards[0].start, shards[-1].stop) == (0, total)
     for one, following in itertools.pairwise(shards):
@@ -67,12 +69,12 @@ def test_shards_and_batches_cover_every_row_once_and_no_batch_is_of_one(total, s
         assert (starts[0], stops[-1]) == (0, size)
         assert starts[1:] == stops[:-1]
         for start, stop in shard.batches:
-            assert min(2, total) <= stop - start <= BATCH_TOKENS
+            assert min(2, total) <= stop - start <= BATCH
 
 
 @pytest.mark.parametrize(("total", "shard_tokens"), [(3, 2), (5, 2), (257, 256), (1025, 1024), (513, 1024)])
 def test_no_remainder_of_one_is_left(total, shard_tokens):
-    batches = [batch for shard in cut(total, shard_tokens) for batch in shard.batches]
+    batches = [batch for shard in cut(total, shard_tokens, BATCH) for batch in shard.batches]
     assert min(stop - start for start, stop in batches) >= 2
     assert sum(stop - start for start, stop in batches) == total
 
@@ -81,7 +83,8 @@ def test_the_full_japanese_vocabulary_is_cut_evenly(tiny_models):
     plan = plan_of(tiny_models["japanese-v1"])
     assert len(plan.tokens) == 32_000
     assert [shard.stop - shard.start for shard in plan.shards] == [1000] * 32
-    assert {stop - start for shard in plan.shards for start, stop in shard.batches} == {250}
+    assert {stop - start for shard in plan.shards for start, stop in shard.batches} == {125}
+    assert plan.spec.batch == 125
 
 
 def test_many_layers_make_smaller_shards_so_that_each_passes_through_memory(tiny_models, tmp_path):

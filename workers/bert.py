@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kotovec.workers.products import Product, can_pack, pack
+
 _ACTIVATIONS = {"gelu": "none", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh"}
 _KINDS = {"bert": "bert.", "roberta": "roberta.", "xlm-roberta": "roberta.", "camembert": "roberta."}
 _BLOCK = "encoder.layer.{}."
-FORWARD = "kotovec BERT 1"  # counted up with every change of its last bits: shards of two are not mixed
+_PACKED = 0.45  # of the weights' bytes: a worker is promised to take no more than half of them for itself
+FORWARD = "kotovec BERT 2"  # counted up with every change of its last bits: shards of two are not mixed
 
 
 @dataclass(frozen=True)
@@ -117,8 +120,7 @@ class Bert:
         self,
         tensors: Mapping[str, Any],
         architecture: Architecture,
-        layers: Sequence[int],
-        place: int,
+        shape: "Sequences",
         dtype: Any,
         device: str,
     ) -> None:
@@ -127,8 +129,7 @@ class Bert:
         Args:
             tensors: from `read_tensors`.
             architecture: of the model.
-            layers: which hidden states are wanted, ascending; 0 is the embeddings' output.
-            place: of the token in a sequence.
+            shape: of what it will be asked.
             dtype: of torch, to compute in.
             device: `cpu` or `cuda`.
         """
@@ -143,29 +144,43 @@ class Bert:
             return take(f"{name}.weight", *size), take(f"{name}.bias", size[0])
 
         size, inner = architecture.size, architecture.inner
-        self._architecture, self._layers, self._place = architecture, tuple(layers), place
+        self._architecture, self._shape = architecture, shape
         self._words = take("embeddings.word_embeddings.weight", size)
+        self._on_cpu = device == "cpu" and dtype == torch.float32
         exact = self._words.dtype == torch.float32 and self._words.device.type == "cpu"
         self.static = self._words if exact else tensors["embeddings.word_embeddings.weight"].float()
         self._positions = take("embeddings.position_embeddings.weight", architecture.positions, size)
         self._types = take("embeddings.token_type_embeddings.weight", architecture.types, size)
         self._norm = pair("embeddings.LayerNorm", size)
-        self._buffers: dict[str, Any] = {}  # of products, by name, for the largest batch yet
+        buffers: dict[str, Any] = {}
         self._blocks = []
-        for number in range(max(layers)):
+        for number in range(max(shape.layers)):
             at = _BLOCK.format(number)
             parts = [pair(f"{at}attention.self.{name}", size, size) for name in ("query", "key", "value")]
             self._blocks.append(
                 _Block(
-                    # One product instead of three, at the price of a copy of a quarter of a layer's weights.
-                    qkv=(torch.cat([weight for weight, _ in parts]), torch.cat([bias for _, bias in parts])),
-                    out=pair(f"{at}attention.output.dense", size, size),
+                    inputs=Product(parts, buffers, "inputs"),
+                    out=Product([pair(f"{at}attention.output.dense", size, size)], buffers, "out"),
                     middle=pair(f"{at}attention.output.LayerNorm", size),
-                    up=pair(f"{at}intermediate.dense", inner, size),
-                    down=pair(f"{at}output.dense", size, inner),
+                    up=Product([pair(f"{at}intermediate.dense", inner, size)], buffers, "up"),
+                    down=Product([pair(f"{at}output.dense", size, inner)], buffers, "down"),
                     end=pair(f"{at}output.LayerNorm", size),
                 )
             )
+        if can_pack(dtype, device):
+            pack(self._products(), int(_PACKED * sum(tensor.nbytes for tensor in tensors.values())))
+
+    def _products(self) -> list[tuple[Product, int]]:
+        """Return all products and how many rows each has, those first that gain most by being packed."""
+        batch, length = self._shape.batch, self._shape.length
+        inputs, up, rest = [], [], []
+        for number, block in enumerate(self._blocks):
+            rows = batch + length - 1 if number == 0 else batch * length
+            inputs.append((block.inputs, rows))
+            rows = batch if block is self._blocks[-1] else batch * length
+            up.append((block.up, rows))
+            rest += [(block.down, rows), (block.out, rows)]
+        return inputs + up + rest
 
     def states(self, inputs: Any) -> list[Any]:
         """Return the wanted layers' hidden states of the token at its place.
@@ -176,12 +191,19 @@ class Bert:
         Returns:
             For each layer (b, D), in the dtype of the computation.
         """
+        import torch
+
+        count = len(inputs)
+        if self._on_cpu and count < self._shape.batch:
+            # All products have the rows that they are packed for: a token's bits do not depend on its batch's size.
+            inputs = torch.cat([inputs, inputs[:1].expand(self._shape.batch - count, -1)])
         states = self._embed(inputs.T)  # (T, b, D): the rows of a position lie together
-        found = {0: states[self._place]}
+        place = self._shape.place
+        found = {0: states[place]}
         for number, block in enumerate(self._blocks, start=1):
             states = self._run(block, states, first=number == 1, last=number == len(self._blocks))
-            found[number] = states[self._place if len(states) > 1 else 0]
-        return [found[layer] for layer in self._layers]
+            found[number] = states[place if len(states) > 1 else 0]
+        return [found[layer][:count] for layer in self._shape.layers]
 
     def _embed(self, ids: Any) -> Any:
         length = len(ids)
@@ -196,19 +218,17 @@ class Bert:
         """Return a layer's output: (T, b, D), of the last one only the token's position, (1, b, D)."""
         from torch.nn import functional
 
-        length, size, width = states.shape
-        by_head = (length, size, 3, self._architecture.heads, width // self._architecture.heads)
-        projected = self._project_first(block, states) if first else self._multiply(states, block.qkv, "qkv")
-        query, key, value = projected.view(by_head).permute(2, 1, 3, 0, 4)  # (b, H, T, d) each
+        place = slice(self._shape.place, self._shape.place + 1)
+        projected = self._project_first(block, states) if first else block.inputs(states)
+        query, key, value = projected.chunk(3, dim=-1)  # (T, b, D) each
         if last:
-            query, states = query[:, :, self._place : self._place + 1], states[self._place : self._place + 1]
-        seen = functional.scaled_dot_product_attention(query, key, value)
-        seen = seen.permute(2, 0, 1, 3).reshape(states.shape)
-        states = self._normalise(self._multiply(seen, block.out, "out").add_(states), block.middle)
-        inner = self._multiply(states, block.up, "up")
+            query, states = query[place], states[place]
+        seen = self._attend(query, key, value)
+        states = self._normalise(block.out(seen).add_(states), block.middle)
+        inner = block.up(states)
         gelu: Any = functional.gelu  # its type does not tell of `out`
         gelu(inner, approximate=self._architecture.approximate, out=inner)
-        return self._normalise(self._multiply(inner, block.down, "down").add_(states), block.end)
+        return self._normalise(block.down(inner).add_(states), block.end)
 
     def _project_first(self, block: "_Block", states: Any) -> Any:
         """Return queries, keys and values, (T, b, 3 D), of embeddings: those of the template are the same in all rows.
@@ -218,38 +238,39 @@ class Bert:
         import torch
 
         length, size, _ = states.shape
-        others = [
-            place for place in range(length) if place == self._place or bool((states[place] != states[place, 0]).any())
-        ]
-        same = [place for place in range(length) if place not in others]
-        rows = torch.cat([states[same, 0], states[others].flatten(0, 1)])
-        found = self._multiply(rows, block.qkv, "qkv")
+        place = self._shape.place
+        others = [at for at in range(length) if at == place or bool((states[at] != states[at, 0]).any())]
+        same = [at for at in range(length) if at not in others]
+        found = block.inputs(torch.cat([states[same, 0], states[others].flatten(0, 1)]))
         projected = found.new_empty(length, size, found.shape[-1])
-        for place, row in zip(same, found[: len(same)], strict=True):
-            projected[place] = row
-        for place, part in zip(others, found[len(same) :].split(size), strict=True):
-            projected[place] = part
+        for at, row in zip(same, found[: len(same)], strict=True):
+            projected[at] = row
+        for at, part in zip(others, found[len(same) :].split(size), strict=True):
+            projected[at] = part
         return projected
 
-    def _multiply(self, states: Any, layer: tuple[Any, Any], name: str) -> Any:
-        """Return states · weightᵀ + bias, which the next product of this name overwrites.
+    def _attend(self, query: Any, key: Any, value: Any) -> Any:
+        """Return what the heads saw, (t, b, D), of queries (t, b, D), keys and values (T, b, D).
 
-        In float32 on a CPU it lies where the one before lay, in the cache, and the bias is added there: products,
-        biases and gelu of MiniLM take 291 us a token so, 318 as `linear` does them, in new memory each time.
+        With keys so few, whole rows at once are faster on a CPU than torch's kernel, which goes from head to head.
         """
         import torch
         from torch.nn import functional
 
-        weight, bias = layer
-        if states.dtype != torch.float32 or states.device.type != "cpu":
-            return functional.linear(states, weight, bias)
-        flat = states.reshape(-1, states.shape[-1])
-        buffer = self._buffers.get(name)
-        if buffer is None or len(buffer) < len(flat):
-            buffer = self._buffers[name] = torch.empty(len(flat), len(weight))
-        product = buffer[: len(flat)]
-        torch.mm(flat, weight.T, out=product).add_(bias)
-        return product.view(*states.shape[:-1], -1)
+        count, size, width = query.shape
+        heads = self._architecture.heads
+        by_head = (-1, size, heads, width // heads)
+        if not self._on_cpu:
+            parts = (states.reshape(by_head).permute(1, 2, 0, 3) for states in (query, key, value))  # (b, H, T, d)
+            return functional.scaled_dot_product_attention(*parts).permute(2, 0, 1, 3).reshape(query.shape)
+        scale = query.new_full((width // heads,), (width // heads) ** -0.5)
+        scores = torch.mv((query[:, None] * key).view(-1, width // heads), scale)
+        weights = torch.softmax(scores.view(count, len(key), size, heads, 1), 1)
+        value = value.reshape(by_head)
+        seen = weights[:, 0] * value[0]
+        for place in range(1, len(value)):
+            seen.addcmul_(weights[:, place], value[place])
+        return seen.view(query.shape)
 
     def _normalise(self, states: Any, norm: tuple[Any, Any]) -> Any:
         from torch.nn import functional
@@ -258,12 +279,37 @@ class Bert:
 
 
 @dataclass(frozen=True)
-class _Block:
-    """A layer's weights and biases."""
+class Sequences:
+    """What a model will be asked.
 
-    qkv: tuple[Any, Any]
-    out: tuple[Any, Any]
+    Attributes:
+        layers: which hidden states are wanted, ascending; 0 is the embeddings' output.
+        place: of the token in a sequence.
+        length: of a sequence.
+        batch: sequences at once, at most.
+    """
+
+    layers: tuple[int, ...]
+    place: int
+    length: int
+    batch: int
+
+
+@dataclass(frozen=True)
+class _Block:
+    """A layer's products and norms.
+
+    Attributes:
+        inputs: to queries, keys and values.
+        out: of the attention.
+        middle: norm behind it.
+        up, down: of the feed-forward part.
+        end: norm behind it.
+    """
+
+    inputs: Product
+    out: Product
     middle: tuple[Any, Any]
-    up: tuple[Any, Any]
-    down: tuple[Any, Any]
+    up: Product
+    down: Product
     end: tuple[Any, Any]

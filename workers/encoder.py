@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from kotovec.errors import ModelError
 from kotovec.workers.auto import Auto
-from kotovec.workers.bert import Architecture, Bert, read_tensors
+from kotovec.workers.bert import Architecture, Bert, Sequences, read_tensors
 from kotovec.workers.source import Source
 from kotovec.workers.tokenizer import Template
 
@@ -33,6 +33,7 @@ class ReplicaSpec:
         layers: which hidden states to keep, ascending; 0 is the embeddings' output.
         depth: the model's last layer.
         rows: rows of the input embedding matrix that the plan expects.
+        batch: tokens at once, at most.
         dtype: of the computation, `float32`, `bfloat16` or `float16`.
         store_dtype: of the hidden states handed back, `float32` or `float16`.
         device: `cpu` or `cuda`.
@@ -45,6 +46,7 @@ class ReplicaSpec:
     layers: tuple[int, ...]
     depth: int
     rows: int
+    batch: int
     dtype: str = "float32"
     store_dtype: str = "float32"
     device: str = "cpu"
@@ -102,6 +104,7 @@ class Encoder:
             )
         on_gpu = self.spec.device == "cuda"
         self._cpu = torch.cuda.get_device_name() if on_gpu else torch.backends.cpu.get_cpu_capability()
+        self._batch(np.zeros(2, dtype=np.int64))  # the first one takes longer, and may fail: here, not in a shard
 
     def encode(self, number: int, ids: npt.NDArray[np.int64], batches: Sequence[tuple[int, int]]) -> Encoded:
         """Encode a shard.
@@ -157,7 +160,9 @@ def _load_model(spec: ReplicaSpec, folder: Path) -> Bert | Auto:
         paths = source.weights()
         try:
             tensors = read_tensors(paths, spec.architecture.prefix)
-            return Bert(tensors, spec.architecture, spec.layers, place, dtype, spec.device)
+            template = spec.template
+            shape = Sequences(spec.layers, place, place + 1 + len(template.suffix), spec.batch)
+            return Bert(tensors, spec.architecture, shape, dtype, spec.device)
         except (MemoryError, OSError, torch.OutOfMemoryError):
             raise
         except Exception:  # noqa: BLE001, S110 — of safetensors, pickle or torch: whatever the file makes them raise
