@@ -334,7 +334,7 @@ def _settings(
         "store-dtype": spec.store_dtype,
         "mecab-dic": mecab_dic,
         "shard-tokens": shard_tokens,
-        "batch-tokens": spec.batch,
+        "batch-tokens": BATCH_TOKENS[spec.device],
         "device": spec.device,
         "cpus-per-worker": spec.threads,  # more threads cut a sum elsewhere: other last bits
         "torch": torch.__version__,

@@ -45,6 +45,7 @@ _JOINED = {"RAY_NUM_REDIS_GET_RETRIES": "8", "RAY_ENABLE_AUTO_CONNECT": "0"}
 
 Check = Callable[[], None]
 _VITAL = ("gcs_server", "raylet")
+_NEEDLESS = ("monitor.py", "log_monitor.py")  # one for a cluster that grows, one for logs that are shown
 _LOOKS, _LOOK_SECONDS = 3, 5.0  # a minute after it lost the head, Ray's C++ ends this process
 
 
@@ -78,6 +79,7 @@ def session(address: str | None, cpus: int, object_store_bytes: int) -> Iterator
                 "_temp_dir": str(folder),
             }
             with _hold(ray, options, WorkerError("a local Ray does not start"), folder):
+                _end_needless(folder)
                 vital = {name: child for name, child in _children(folder) if name in _VITAL}
                 with _checked(partial(_check, vital)):
                     yield _checks[-1]
@@ -140,6 +142,15 @@ def _checked(check: Check) -> Iterator[None]:
         yield
     finally:
         _checks.pop()
+
+
+def _end_needless(folder: Path) -> None:
+    """End what a private Ray starts and does not need: 100 MB, a second of processor time, and one of its end."""
+    for _, child in _children(folder):
+        with contextlib.suppress(psutil.Error):
+            if any(Path(word).name in _NEEDLESS for word in child.cmdline()):
+                child.kill()
+                child.wait(KNOCK_SECONDS)
 
 
 def _children(folder: Path) -> Iterator[tuple[str, psutil.Process]]:

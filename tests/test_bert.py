@@ -8,13 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from kotovec.cluster.plan import Request, make_plan
 from kotovec.errors import ModelError
+from kotovec.workers import bert
 from kotovec.workers import encoder as encoders
 from kotovec.workers.auto import Auto
 from kotovec.workers.bert import Bert
 from kotovec.workers.encoder import Encoder
+from kotovec.workers.linear import can_pack
 from kotovec.workers.tokenizer import Template
 
 from models import make_bert
@@ -70,7 +73,6 @@ def test_the_activation_is_the_configs(activation, kind, tmp_path):
 @pytest.mark.parametrize("zipped", [True, False])
 def test_an_old_checkpoint_with_tensorflows_names_is_read(zipped, tmp_path):
     """As the article's model, of 2019: a pickle of before torch 1.6, gamma and beta, and a head on top."""
-    import torch
     from safetensors.torch import load_file
 
     folder = make_bert(tmp_path / "model")
@@ -141,7 +143,6 @@ def _pickled(folder):
 @pytest.mark.parametrize("name", ["bert", "roberta"])
 def test_any_template_in_batches_of_any_size(name, prefix, suffix, tiny_models):
     """Against transformers' own loading, in the batches that its buffers grow and shrink with."""
-    import torch
     from transformers import AutoModel
 
     spec = replace(
@@ -169,9 +170,39 @@ def test_a_layer_no_wider_inside_than_outside(tmp_path):
     assert relative_errors(encode(folder, ids, layers="all").isolated, states).max() <= 1e-5
 
 
+@pytest.mark.skipif(not can_pack(torch.float32, "cpu"), reason="this torch has no MKL")
+@pytest.mark.parametrize("name", ["bert", "xlmr"])
+def test_packed_and_unpacked_products_give_the_same_vectors(name, monkeypatch, tiny_models):
+    ids = np.arange(5, 200)
+    found = {}
+    for share in (0.0, 1.0):
+        monkeypatch.setattr(bert, "_PACKED", share)
+        products = loaded(tiny_models[name])._model._linears()
+        assert {product._packed is not None for product, _ in products} == {share == 1.0}
+        found[share] = encode(tiny_models[name], ids, layers="all").isolated
+    assert relative_errors(found[0.0], found[1.0]).max() <= 1e-6
+
+
+@pytest.mark.skipif(not can_pack(torch.float32, "cpu"), reason="this torch has no MKL")
+def test_packed_weights_stay_within_what_a_worker_may_take_for_itself(tiny_models):
+    from safetensors.torch import load_file
+
+    weights = sum(tensor.nbytes for tensor in load_file(tiny_models["bert"] / "model.safetensors").values())
+    packed = [product for product, _ in loaded(tiny_models["bert"])._model._linears() if product._packed is not None]
+    assert 0 < sum(product.bytes for product in packed) <= weights / 2
+
+
+def test_a_tokens_bits_do_not_depend_on_the_size_of_its_batch(tiny_models):
+    encoder = loaded(tiny_models["bert"], layers="all")
+    ids = np.arange(5, 5 + encoder.spec.batch)
+    whole = encoder.encode(0, ids, [(0, len(ids))]).isolated
+    for cut in (1, 2, 17, len(ids) - 1):
+        parts = encoder.encode(0, ids, [(0, cut), (cut, len(ids))]).isolated
+        np.testing.assert_array_equal(parts, whole)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_the_embeddings_are_in_memory_once(dtype, tmp_path):
-    import torch
     from safetensors.torch import load_file, save_file
 
     folder = make_bert(tmp_path / "model")

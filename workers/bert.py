@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kotovec.workers.products import Product, can_pack, pack
+from kotovec.workers.linear import Linear, can_pack, pack
 
 _ACTIVATIONS = {"gelu": "none", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh"}
 _KINDS = {"bert": "bert.", "roberta": "roberta.", "xlm-roberta": "roberta.", "camembert": "roberta."}
@@ -159,18 +159,18 @@ class Bert:
             parts = [pair(f"{at}attention.self.{name}", size, size) for name in ("query", "key", "value")]
             self._blocks.append(
                 _Block(
-                    inputs=Product(parts, buffers, "inputs"),
-                    out=Product([pair(f"{at}attention.output.dense", size, size)], buffers, "out"),
+                    inputs=Linear(parts, buffers, "inputs"),
+                    out=Linear([pair(f"{at}attention.output.dense", size, size)], buffers, "out"),
                     middle=pair(f"{at}attention.output.LayerNorm", size),
-                    up=Product([pair(f"{at}intermediate.dense", inner, size)], buffers, "up"),
-                    down=Product([pair(f"{at}output.dense", size, inner)], buffers, "down"),
+                    up=Linear([pair(f"{at}intermediate.dense", inner, size)], buffers, "up"),
+                    down=Linear([pair(f"{at}output.dense", size, inner)], buffers, "down"),
                     end=pair(f"{at}output.LayerNorm", size),
                 )
             )
         if can_pack(dtype, device):
-            pack(self._products(), int(_PACKED * sum(tensor.nbytes for tensor in tensors.values())))
+            pack(self._linears(), int(_PACKED * sum(tensor.nbytes for tensor in tensors.values())))
 
-    def _products(self) -> list[tuple[Product, int]]:
+    def _linears(self) -> list[tuple[Linear, int]]:
         """Return all products and how many rows each has, those first that gain most by being packed."""
         batch, length = self._shape.batch, self._shape.length
         inputs, up, rest = [], [], []
@@ -307,9 +307,9 @@ class _Block:
         end: norm behind it.
     """
 
-    inputs: Product
-    out: Product
+    inputs: Linear
+    out: Linear
     middle: tuple[Any, Any]
-    up: Product
-    down: Product
+    up: Linear
+    down: Linear
     end: tuple[Any, Any]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 
-class Product:
+class Linear:
     """states · weightᵀ + bias, of several weights side by side.
 
     In float32 on a CPU an unpacked one lies where the one before of its name lay, in the cache: products, biases and
@@ -40,7 +40,8 @@ class Product:
         """Pack the weights for products of so many rows; any other number goes unpacked."""
         import torch
 
-        self._packed = torch.ops.mkl._mkl_reorder_linear_weight(torch.cat(self._weights), rows)
+        # Not public: torch has no other product of a packed float32 weight.
+        self._packed = torch.ops.mkl._mkl_reorder_linear_weight(torch.cat(self._weights), rows)  # noqa: SLF001
         self._rows = rows
 
     def __call__(self, states: Any) -> Any:
@@ -54,7 +55,7 @@ class Product:
         if len(flat) == self._rows:
             # Of the weight itself, only the shape is looked at for these rows.
             shape = self._bias[:1].expand(len(self._bias), flat.shape[-1])
-            product = torch.ops.mkl._mkl_linear(flat, self._packed, shape, self._bias, self._rows)
+            product = torch.ops.mkl._mkl_linear(flat, self._packed, shape, self._bias, self._rows)  # noqa: SLF001
         else:
             product, start = self._buffer(len(flat)), 0
             for weight in self._weights:
@@ -76,16 +77,17 @@ def can_pack(dtype: Any, device: str) -> bool:
     """Tell whether torch has MKL's packed products here: on x86, in float32; they are not in its documentation."""
     import torch
 
+    mkl: Any = torch.backends.mkl  # it has no types
     operators = ("_mkl_reorder_linear_weight", "_mkl_linear")
     return (
         dtype == torch.float32
         and device == "cpu"
-        and torch.backends.mkl.is_available()
+        and mkl.is_available()
         and all(hasattr(torch.ops.mkl, name) for name in operators)
     )
 
 
-def pack(products: Sequence[tuple[Product, int]], most: int) -> None:
+def pack(products: Sequence[tuple[Linear, int]], most: int) -> None:
     """Pack products, the first ones first, as far as `most` bytes reach.
 
     Args:
