@@ -16,7 +16,7 @@ from kotovec.workers.linear import Linear, can_pack, pack
 _ACTIVATIONS = {"gelu": "none", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh"}
 _KINDS = {"bert": "bert.", "roberta": "roberta.", "xlm-roberta": "roberta.", "camembert": "roberta."}
 _BLOCK = "encoder.layer.{}."
-_PACKED = 0.45  # of the weights' bytes: a worker is promised to take no more than half of them for itself
+_PACKED = 0.5  # of the weights' bytes: a worker is promised to take no more than half of them for itself
 FORWARD = "kotovec BERT 2"  # counted up with every change of its last bits: shards of two are not mixed
 
 
@@ -157,9 +157,11 @@ class Bert:
         for number in range(max(shape.layers)):
             at = _BLOCK.format(number)
             parts = [pair(f"{at}attention.self.{name}", size, size) for name in ("query", "key", "value")]
+            apart = 0 < number == max(shape.layers) - 1
             self._blocks.append(
                 _Block(
-                    inputs=Linear(parts, buffers, "inputs"),
+                    query=Linear(parts[:1], buffers, "query") if apart else None,
+                    inputs=Linear(parts[1:], buffers, "keys") if apart else Linear(parts, buffers, "inputs"),
                     out=Linear([pair(f"{at}attention.output.dense", size, size)], buffers, "out"),
                     middle=pair(f"{at}attention.output.LayerNorm", size),
                     up=Linear([pair(f"{at}intermediate.dense", inner, size)], buffers, "up"),
@@ -177,6 +179,8 @@ class Bert:
         for number, block in enumerate(self._blocks):
             rows = batch + length - 1 if number == 0 else batch * length
             inputs.append((block.inputs, rows))
+            if block.query is not None:
+                inputs.append((block.query, batch))
             rows = batch if block is self._blocks[-1] else batch * length
             up.append((block.up, rows))
             rest += [(block.down, rows), (block.out, rows)]
@@ -220,9 +224,10 @@ class Bert:
 
         place = slice(self._shape.place, self._shape.place + 1)
         projected = self._project_first(block, states) if first else block.inputs(states)
-        query, key, value = projected.chunk(3, dim=-1)  # (T, b, D) each
+        *asking, key, value = projected.split(states.shape[-1], dim=-1)  # (T, b, D) each
         if last:
-            query, states = query[place], states[place]
+            asking, states = [part[place] for part in asking], states[place]
+        query = block.query(states) if block.query is not None else asking[0]
         seen = self._attend(query, key, value)
         states = self._normalise(block.out(seen).add_(states), block.middle)
         inner = block.up(states)
@@ -300,13 +305,15 @@ class _Block:
     """A layer's products and norms.
 
     Attributes:
-        inputs: to queries, keys and values.
+        query: of the last layer, where only the token's position asks; else None.
+        inputs: to queries, keys and values, or the latter two.
         out: of the attention.
         middle: norm behind it.
         up, down: of the feed-forward part.
         end: norm behind it.
     """
 
+    query: Linear | None
     inputs: Linear
     out: Linear
     middle: tuple[Any, Any]
