@@ -11,8 +11,8 @@ from pathlib import Path
 
 from kotovec.cluster import resources
 from kotovec.cluster.plan import SHARD_BYTES, Plan, Request, make_plan, parse_layers
-from kotovec.cluster.pool import IN_FLIGHT
-from kotovec.cluster.session import SMALLEST_STORE, import_ray, session
+from kotovec.cluster.pool import object_store_bytes
+from kotovec.cluster.session import import_ray, session
 from kotovec.errors import WorkerError
 from kotovec.workers import source as sources
 from kotovec.workers.source import Source
@@ -64,7 +64,7 @@ def planned(request: Request, workers: int | None, *, with_ray: bool) -> Iterato
     count = workers or resources.cores()
     with contextlib.ExitStack() as held:
         try:
-            held.enter_context(session(None, count * request.cpus_per_worker, _store_bytes(count)))
+            held.enter_context(session(None, count * request.cpus_per_worker, object_store_bytes(count, SHARD_BYTES)))
         except WorkerError:
             thread.result()  # what is wrong with the request is said first
             raise
@@ -76,11 +76,6 @@ def planned(request: Request, workers: int | None, *, with_ray: bool) -> Iterato
 def find_gpus() -> list[Path]:
     """Return the devices of this machine's GPUs; torch would say so too, in two seconds."""
     return list(Path("/dev").glob("nvidia[0-9]*"))
-
-
-def _store_bytes(workers: int) -> int:
-    """Return the size of the object store: room for the largest shards, as far as Ray starts with it."""
-    return max(SMALLEST_STORE, min(2 * workers * IN_FLIGHT * SHARD_BYTES, resources.available_memory() // 10, 8 << 30))
 
 
 def _check_layers(request: Request, source: Source) -> None:

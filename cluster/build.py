@@ -15,9 +15,9 @@ from kotovec.cluster import resources
 from kotovec.cluster.crew import Order
 from kotovec.cluster.events import Notice, Phase, Progress, Report, ignore
 from kotovec.cluster.plan import Plan, ShardPlan
-from kotovec.cluster.pool import IN_FLIGHT, Pool
+from kotovec.cluster.pool import Pool, object_store_bytes
 from kotovec.cluster.provenance import check_begun, check_finished, provenance
-from kotovec.cluster.session import SMALLEST_STORE, session
+from kotovec.cluster.session import session
 from kotovec.errors import (
     DamagedError,
     DiskFullError,
@@ -237,9 +237,8 @@ class _Build:
         shard_bytes = self.plan.vector_bytes * max(s.stop - s.start for s in self.plan.shards) // total
         with self._phase("start"):
             workers = order.wanted or 1  # None only on a cluster, which has its own object store
-            store_bytes = max(SMALLEST_STORE, 2 * workers * IN_FLIGHT * shard_bytes)
             cpus = workers * self.plan.spec.threads
-            check = stack.enter_context(session(self.where.address, cpus, store_bytes))
+            check = stack.enter_context(session(self.where.address, cpus, object_store_bytes(workers, shard_bytes)))
             pool = Pool(order, self.plan.checkpoint, self.report, check)
             stack.enter_context(contextlib.closing(pool))
         with self._phase("load"):

@@ -7,7 +7,6 @@ thread a worker, is why any number of them gives the same bytes.
 import hashlib
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -33,7 +32,7 @@ DTYPES = ("float32", "bfloat16", "float16")
 STORE_DTYPES = ("float32", "float16")
 DEVICES = ("auto", "cpu", "cuda")
 # Settings that only say where it ran: a finished store is not called different because of them.
-ENVIRONMENT = ("device", "cpus-per-worker", "torch", "forward")
+ENVIRONMENT = ("device", "batch-tokens", "cpus-per-worker", "torch", "forward")
 BASE_BYTES = 400 << 20  # of a worker besides weights: with BERT-base's 440 MB one was seen at 673 MB in all
 
 
@@ -251,20 +250,27 @@ def parse_layers(text: str, depth: int) -> tuple[int, ...]:
 
 
 def cut(total: int, shard_tokens: int, batch_tokens: int) -> tuple[ShardPlan, ...]:
-    """Cut `total` rows into even shards of at most `shard_tokens`, each into even batches of at most `batch_tokens`.
+    """Cut `total` rows into batches of one size, and those into even shards of at most `shard_tokens`.
 
-    Even, so that no remainder of one is left: a batch of one takes another kernel, and other last bits.
+    One size, as kotovec's own forward pass fills up any other. The last batch has the rest, but is none of one: by
+    transformers' it would take another kernel, and have other last bits.
     """
+    together = math.ceil(shard_tokens / batch_tokens)
+    size = shard_tokens // together
+    bounds = [*range(0, total, size), total]
+    if total > 1 and bounds[-1] - bounds[-2] == 1:
+        if size > 2:  # noqa: PLR2004 — two of two rows cannot give one away
+            bounds[-2] -= 1
+        else:
+            del bounds[-2]
+    batches = list(pairwise(bounds))
+    count = math.ceil(len(batches) / together)
     shards = []
-    for number, (start, stop) in enumerate(_even(total, shard_tokens)):
-        shards.append(ShardPlan(number, start, stop, tuple(_even(stop - start, batch_tokens))))
+    for number in range(count):
+        part = batches[len(batches) * number // count : len(batches) * (number + 1) // count]
+        start, stop = part[0][0], part[-1][1]
+        shards.append(ShardPlan(number, start, stop, tuple((first - start, last - start) for first, last in part)))
     return tuple(shards)
-
-
-def _even(total: int, most: int) -> Sequence[tuple[int, int]]:
-    pieces = min(math.ceil(total / most), max(1, total // 2))  # two rows a piece at least
-    bounds = [total * piece // pieces for piece in range(pieces + 1)]
-    return list(pairwise(bounds))
 
 
 def _load_config(source: Source) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from kotovec.cluster import resources
 from kotovec.cluster.crew import TRIES, Crew, Nodes, Order, Worker, last_line
 from kotovec.cluster.delivery import Delivery
 from kotovec.cluster.events import Notice, Report
@@ -18,7 +19,14 @@ from kotovec.workers.checkpoint import Checkpoint
 from kotovec.workers.encoder import Encoded, Encoder
 
 IN_FLIGHT = 2  # shards an actor holds: one it computes, one that waits, so that it never idles
+SMALLEST_STORE, LARGEST_STORE = 128 << 20, 8 << 30  # bytes, of a private Ray's object store
 WAIT_SECONDS = 1.0  # Ctrl-C is noticed this often at the latest
+
+
+def object_store_bytes(workers: int, shard_bytes: int) -> int:
+    """Return the size of a private Ray's object store: twice what is in flight, as far as Ray starts with it."""
+    wanted = 2 * workers * IN_FLIGHT * shard_bytes
+    return max(SMALLEST_STORE, min(wanted, resources.available_memory() // 10, LARGEST_STORE))
 
 
 class Pool:

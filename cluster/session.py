@@ -25,7 +25,6 @@ from kotovec.cluster.signals import connecting, end_ray, own_signals
 from kotovec.errors import InputError, MissingDependencyError, WorkerError, first_line
 
 KNOCK_SECONDS = 5.0
-SMALLEST_STORE = 128 << 20  # bytes, of the object store
 # How a client of gRPC, which Ray's processes speak, begins: HTTP/2's preface and an empty SETTINGS frame. The answer
 # begins with such a frame as well, of type 4 (RFC 9113, sections 3.4 and 6.5).
 _HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes.fromhex("000000 04 00 00000000")
@@ -145,7 +144,7 @@ def _checked(check: Check) -> Iterator[None]:
 
 
 def _end_needless(folder: Path) -> None:
-    """End what a private Ray starts and does not need: 100 MB, a second of processor time, and one of its end."""
+    """End what a private Ray starts and does not need: 100 MB, a second of processor time, a second when it ends."""
     for _, child in _children(folder):
         with contextlib.suppress(psutil.Error):
             if any(Path(word).name in _NEEDLESS for word in child.cmdline()):

@@ -107,17 +107,30 @@ def test_what_a_checkpoint_lacks_is_said_in_a_line(tmp_path):
         loaded(folder)
 
 
+def file_at(tensor):
+    """Return what lies in memory where a tensor does: the end of its line in /proc."""
+    for line in Path("/proc/self/maps").read_text(encoding="ascii").splitlines():
+        start, stop = (int(part, 16) for part in line.split()[0].split("-"))
+        if start <= tensor.data_ptr() < stop:
+            return line
+    pytest.fail("the weights are nowhere")
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("name", ["bert", "bert-bin"])
 def test_weights_are_mapped_not_copied_so_that_workers_share_them(name, tiny_models):
     encoder = loaded(tiny_models[name])
-    address = encoder._model._blocks[0].up._weights[0].data_ptr()
-    for line in Path("/proc/self/maps").read_text(encoding="ascii").splitlines():
-        start, stop = (int(part, 16) for part in line.split()[0].split("-"))
-        if start <= address < stop:
-            assert line.endswith(("model.safetensors", "pytorch_model.bin"))
-            return
-    pytest.fail("the weights are nowhere")
+    assert file_at(encoder._model._blocks[0].up._weights[0]).endswith(("model.safetensors", "pytorch_model.bin"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_so_are_half_precision_weights_that_are_computed_with_as_they_are(tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    folder = make_bert(tmp_path / "model")
+    half = {name: tensor.half() for name, tensor in load_file(folder / "model.safetensors").items()}
+    save_file(half, folder / "model.safetensors", metadata={"format": "pt"})
+    assert file_at(loaded(folder, dtype="float16")._model._blocks[0].up._weights[0]).endswith("model.safetensors")
 
 
 def test_a_worker_imports_torch_but_not_transformers(tiny_models):
@@ -192,12 +205,14 @@ def test_packed_weights_stay_within_what_a_worker_may_take_for_itself(tiny_model
     assert 0 < sum(product.bytes for product in packed) <= weights / 2
 
 
-def test_a_tokens_bits_do_not_depend_on_the_size_of_its_batch(tiny_models):
-    encoder = loaded(tiny_models["bert"], layers="all")
-    ids = np.arange(5, 5 + encoder.spec.batch)
-    whole = encoder.encode(0, ids, [(0, len(ids))]).isolated
-    for cut in (1, 2, 17, len(ids) - 1):
-        parts = encoder.encode(0, ids, [(0, cut), (cut, len(ids))]).isolated
+@pytest.mark.parametrize("size", [97, 98, 99, 100])
+def test_a_tokens_bits_do_not_depend_on_its_batch(size, tiny_models):
+    encoder = Encoder(replace(make_plan(Request(model=str(tiny_models["bert"]), layers="all")).spec, batch=size))
+    ids = np.arange(5, 5 + size)
+    whole = encoder.encode(0, ids, [(0, size)]).isolated
+    np.testing.assert_array_equal(encoder.encode(0, ids[::-1].copy(), [(0, size)]).isolated[:, ::-1], whole)
+    for cut in (1, 2, 17, size - 1):
+        parts = encoder.encode(0, ids, [(0, cut), (cut, size)]).isolated
         np.testing.assert_array_equal(parts, whole)
 
 
@@ -219,6 +234,13 @@ def test_memory_that_is_short_for_a_moment_is_no_reason_to_compute_otherwise(mon
         raise MemoryError
 
     monkeypatch.setattr(encoders, "read_tensors", fail)
+    with pytest.raises(MemoryError):
+        loaded(tiny_models["bert"])
+
+    def fail_as_torch_does(*_):
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(encoders, "read_tensors", fail_as_torch_does)
     with pytest.raises(MemoryError):
         loaded(tiny_models["bert"])
 

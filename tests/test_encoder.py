@@ -49,7 +49,13 @@ def encode(folder, ids=None, **options):
     """Encode some tokens (all of them when none are given) as a build would."""
     plan = make_plan(Request(model=str(folder), **options))
     ids = plan.tokens.ids if ids is None else ids
-    return Encoder(plan.spec).encode(0, ids, cut(len(ids), len(ids), plan.spec.batch)[0].batches)
+    return Encoder(plan.spec).encode(0, ids, batches(plan, len(ids)))
+
+
+def batches(plan, count):
+    """Return the bounds of a plan's batches in so many tokens, all in one shard."""
+    shards = cut(count, max(2, count), plan.spec.batch)
+    return [(shard.start + start, shard.start + stop) for shard in shards for start, stop in shard.batches]
 
 
 def sample(plan, count):
@@ -72,7 +78,7 @@ def test_every_layer_equals_transformers_forward_one_token_at_a_time(name, count
     ids = sample(plan, count)
     assert len(ids) >= min(count, len(plan.tokens))
     assert name == "gpt2" or plan.tokenizer.pad_token_id in ids
-    result = Encoder(plan.spec).encode(7, ids, cut(len(ids), len(ids), plan.spec.batch)[0].batches)
+    result = Encoder(plan.spec).encode(7, ids, batches(plan, len(ids)))
     states, matrix = reference(folder, ids, TEMPLATES[name])
     assert result.number == 7
     assert result.isolated.shape == states.shape == (plan.spec.depth + 1, len(ids), plan.size)

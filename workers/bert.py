@@ -16,6 +16,7 @@ from kotovec.workers.linear import Linear, can_pack, pack
 _ACTIVATIONS = {"gelu": "none", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh"}
 _KINDS = {"bert": "bert.", "roberta": "roberta.", "xlm-roberta": "roberta.", "camembert": "roberta."}
 _BLOCK = "encoder.layer.{}."
+_ROWS = 16  # a vector register's: those behind the last full one are computed otherwise
 _PACKED = 0.5  # of the weights' bytes: a worker is promised to take no more than half of them for itself
 FORWARD = "kotovec BERT 2"  # counted up with every change of its last bits: shards of two are not mixed
 
@@ -147,6 +148,7 @@ class Bert:
         self._architecture, self._shape = architecture, shape
         self._words = take("embeddings.word_embeddings.weight", size)
         self._on_cpu = device == "cpu" and dtype == torch.float32
+        self._rows = -(-shape.batch // _ROWS) * _ROWS
         exact = self._words.dtype == torch.float32 and self._words.device.type == "cpu"
         self.static = self._words if exact else tensors["embeddings.word_embeddings.weight"].float()
         self._positions = take("embeddings.position_embeddings.weight", architecture.positions, size)
@@ -170,11 +172,12 @@ class Bert:
                 )
             )
         if can_pack(dtype, device):
-            pack(self._linears(), int(_PACKED * sum(tensor.nbytes for tensor in tensors.values())))
+            weights = self._words.nbytes + sum(linear.bytes for linear, _ in self._linears())
+            pack(self._linears(), int(_PACKED * weights))
 
     def _linears(self) -> list[tuple[Linear, int]]:
         """Return all products and how many rows each has, those first that gain most by being packed."""
-        batch, length = self._shape.batch, self._shape.length
+        batch, length = self._rows, self._shape.length
         inputs, up, rest = [], [], []
         for number, block in enumerate(self._blocks):
             rows = batch + length - 1 if number == 0 else batch * length
@@ -198,16 +201,17 @@ class Bert:
         import torch
 
         count = len(inputs)
-        if self._on_cpu and count < self._shape.batch:
-            # All products have the rows that they are packed for: a token's bits do not depend on its batch's size.
-            inputs = torch.cat([inputs, inputs[:1].expand(self._shape.batch - count, -1)])
+        if self._on_cpu and count < self._rows:
+            # So products have the rows that they are packed for, and a token's bits do not depend on its batch.
+            inputs = torch.cat([inputs, inputs[:1].expand(self._rows - count, -1)])
         states = self._embed(inputs.T)  # (T, b, D): the rows of a position lie together
         place = self._shape.place
         found = {0: states[place]}
         for number, block in enumerate(self._blocks, start=1):
             states = self._run(block, states, first=number == 1, last=number == len(self._blocks))
             found[number] = states[place if len(states) > 1 else 0]
-        return [found[layer][:count] for layer in self._shape.layers]
+        # Copies: a part would keep all positions in memory until the shard is whole.
+        return [found[layer][:count].clone() for layer in self._shape.layers]
 
     def _embed(self, ids: Any) -> Any:
         length = len(ids)

@@ -165,8 +165,9 @@ def _load_model(spec: ReplicaSpec, folder: Path) -> Bert | Auto:
             return Bert(tensors, spec.architecture, shape, dtype, spec.device)
         except (MemoryError, OSError, torch.OutOfMemoryError):
             raise
-        except Exception:  # noqa: BLE001, S110 — of safetensors, pickle or torch: whatever the file makes them raise
-            pass
+        except Exception as error:
+            if "allocate memory" in str(error):  # what torch raises on a CPU is a bare RuntimeError
+                raise MemoryError(str(error)) from error
     return Auto(source, spec.layers, spec.depth, place, dtype, spec.device)
 
 

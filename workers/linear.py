@@ -26,7 +26,7 @@ class Linear:
         self._bias = torch.cat(biases) if len(biases) > 1 else biases[0]
         self._buffers, self._name = buffers, name
         self._plain = self._bias.dtype != torch.float32 or self._bias.device.type != "cpu"
-        if self._plain:
+        if self._plain and len(self._weights) > 1:
             self._weights = [torch.cat(self._weights)]
         self._packed: Any = None
         self._rows = 0
