@@ -23,7 +23,7 @@ INTERRUPTED = 130  # as a shell reports a process that Ctrl-C ended
 UNEXPECTED = 1
 
 _PATHS = ("--store", "--file", "--config", "--fetch")
-COMMANDS = ("build", "submit", "query", "shell", "norms", "index", "info", "verify")
+COMMANDS = ("build", "submit", "query", "shell", "norms", "index", "map", "info", "verify")
 
 
 def _version(asked: bool) -> None:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from kotovec.errors import DamagedError, InputError
 from kotovec.store import index as indexes
+from kotovec.store import maps
 from kotovec.store.answer import Answer, Hit
 from kotovec.store.expression import Term, parse, render
 from kotovec.store.nearest import Candidates, Choice, Matrix, Metric, nearest
@@ -260,7 +261,8 @@ class Store:
         there = checksums(self.path / TOKENIZER_FOLDER)
         names = sorted(name for name in {*tokenizer, *there} if tokenizer and tokenizer.get(name) != there.get(name))
         damaged += [f"{TOKENIZER_FOLDER}/{name} ({CURE})" for name in names]
-        return damaged + indexes.verify(self.path / indexes.FOLDER, self.vectors)
+        damaged += indexes.verify(self.path / indexes.FOLDER, self.vectors)
+        return damaged + maps.verify(self.path / maps.FOLDER, self.vectors.checksums)
 
     @property
     def replaced(self) -> bool:

@@ -1,0 +1,117 @@
+"""Make a map of a store's tokens: project, measure what the map keeps, write it into the store."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from kotovec.errors import InputError
+from kotovec.store import fidelity, maps, projection
+from kotovec.store.database import Store
+from kotovec.store.layout import Layout
+from kotovec.store.lock import locked
+from kotovec.store.maps import Map, MapRecord
+from kotovec.store.nearest import Matrix, Rows
+from kotovec.store.projection import Projected, Vectors
+
+PACKAGES = {"umap": ("umap-learn", "numba", "numpy"), "tsne": ("scikit-learn", "numpy"), "pca": ("numpy",)}
+
+
+@dataclass(frozen=True)
+class MapRequest:
+    """What map is wanted; every field has the name of its option.
+
+    Attributes:
+        sample: so many tokens, chosen by the seed; None for all.
+        neighbors: of UMAP: how many tokens around each it tries to keep together.
+        perplexity: of t-SNE: the same, about.
+    """
+
+    space: str = "static"
+    layer: int = -1
+    method: str = "umap"
+    sample: int | None = None
+    seed: int = 0
+    neighbors: int = 15
+    perplexity: float = 30.0
+
+    def check(self, tokens: int) -> None:
+        """Make sure that it can be had of so many tokens.
+
+        Raises:
+            InputError: a value that means nothing.
+        """
+        if self.method not in maps.METHODS:
+            raise InputError(f"there is no method {self.method!r}: take one of {', '.join(maps.METHODS)}")
+        if self.sample is not None and not self.sample >= projection.FEWEST:
+            raise InputError(f"--sample {self.sample}: take {projection.FEWEST} tokens or more")
+        if not 0 <= self.seed < 2**32:
+            raise InputError(f"--seed {self.seed}: take 0 or more, and less than 2^32")
+        count = min(tokens, self.sample or tokens)
+        if count < projection.FEWEST:
+            raise InputError(f"a map needs {projection.FEWEST} tokens or more, not {count}")
+        option, wanted = ("--perplexity", self.perplexity) if self.method == "tsne" else ("--neighbors", self.neighbors)
+        if self.method != "pca" and not 1 < wanted < count:
+            raise InputError(f"{option} {wanted:g}: take more than 1, and less than the {count:,} tokens")
+
+
+def make_map(store: Store, request: MapRequest, report: Callable[[str], None] = lambda _: None) -> Map:
+    """Make a map and write it into the store, in the place of the last one of its space, layer and method.
+
+    Args:
+        store: an open one.
+        request: what is wanted.
+        report: called with the name of each phase.
+
+    Raises:
+        InputError: a value that means nothing.
+        NotStoredError: no such space or layer.
+        MissingDependencyError: a library of the extra `map` is not installed.
+        StoreBusyError: another process is changing this store.
+        DiskFullError: no space is left.
+    """
+    total = len(store.tokens)
+    request.check(total)
+    matrix = Matrix(store.array(request.space, request.layer), store.norms(request.space, request.layer))
+    layer = -1 if request.space == "static" else store.vectors.layer_number(request.layer)
+    rows = _rows(total, request)
+    vectors = projection.unit(matrix, rows)
+    report("neighbours")
+    near = min(fidelity.NEAREST, len(rows) - 1)
+    known = projection.neighbours(vectors, max(near, request.neighbors if request.method == "umap" else 0) + 1)
+    report(request.method)
+    projected = _project(vectors, known, request)
+    report("quality")
+    coordinates = np.ascontiguousarray(projected.coordinates, dtype=np.float32)
+    drawn = fidelity.nearest_on_map(coordinates, near)
+    trusted, sampled = fidelity.trustworthiness(vectors, drawn, request.seed)
+    record = MapRecord(
+        space=request.space,
+        layer=layer,
+        method=request.method,
+        parameters=projected.parameters | ({} if request.sample is None else {"sample": len(rows)}),
+        seed=request.seed,
+        dataset=store.vectors.checksums[request.space],
+        versions=projection.versions(*PACKAGES[request.method]),
+        trustworthiness=trusted,
+        recall=fidelity.recall(known.rows[:, 1 : near + 1], drawn),
+        sampled=sampled,
+    )
+    made = Map(record, rows, coordinates)
+    with locked(Layout(store.path)):
+        maps.write_map(store.path / maps.FOLDER, made)
+    return made
+
+
+def _rows(total: int, request: MapRequest) -> Rows:
+    if request.sample is None or request.sample >= total:
+        return np.arange(total)
+    return np.sort(np.random.default_rng(request.seed).choice(total, request.sample, replace=False))
+
+
+def _project(vectors: Vectors, known: "projection.Known", request: MapRequest) -> Projected:
+    if request.method == "umap":
+        return projection.by_umap(vectors, known, request.seed, request.neighbors)
+    if request.method == "tsne":
+        return projection.by_tsne(vectors, request.seed, request.perplexity)
+    return projection.by_pca(vectors)

@@ -1,0 +1,143 @@
+"""Maps: 2-D coordinates of a store's tokens, a file each, with how they were made and how far they can be trusted."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from kotovec.errors import DamagedError, first_line
+from kotovec.store import checksum, hdf5
+from kotovec.store.files import sinking
+from kotovec.store.nearest import Rows
+
+FOLDER = "maps"
+ARRAYS = ("rows", "coordinates")
+CURE = "kotovec map makes it anew"
+METHODS = ("umap", "tsne", "pca")
+Coordinates = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class MapRecord:
+    """How a map was made, and what it is worth.
+
+    Attributes:
+        space, layer: of the vectors; `layer` is −1 for static.
+        method: `umap`, `tsne` or `pca`.
+        parameters: of the method, such as `n_neighbors`.
+        seed: of its random numbers.
+        dataset: SHA-256 of the vectors' dataset.
+        versions: of the libraries that made it.
+        trustworthiness: 1 where all that is near on the map is near in the space, 0.5 for chance; of `sampled` tokens.
+        recall: share of the ten nearest tokens of the space that are among the ten nearest on the map, of all tokens.
+        sampled: tokens that trustworthiness was taken of.
+    """
+
+    space: str
+    layer: int
+    method: str
+    parameters: dict[str, Any]
+    seed: int
+    dataset: str
+    versions: dict[str, str]
+    trustworthiness: float
+    recall: float
+    sampled: int
+
+    @property
+    def name(self) -> str:
+        """File name without ending."""
+        return map_name(self.space, self.layer, self.method)
+
+
+@dataclass(frozen=True)
+class Map:
+    """A map.
+
+    Attributes:
+        record: how it was made.
+        rows: (n,) int64, of the token table, ascending: all, or a sample.
+        coordinates: (n, 2) float32; only distances mean something, and of far ones little.
+    """
+
+    record: MapRecord
+    rows: Rows
+    coordinates: Coordinates
+
+
+def map_name(space: str, layer: int, method: str) -> str:
+    """Return a map's file name, without ending."""
+    return f"{'static' if space == 'static' else f'isolated-{layer}'}.{method}"
+
+
+def write_map(folder: Path, made: Map) -> Path:
+    """Write a map, whole or not at all, in the place of the last one of its name; return its path.
+
+    Raises:
+        DiskFullError: no space is left.
+    """
+    folder.mkdir(exist_ok=True)
+    target = folder / f"{made.record.name}.h5"
+    with sinking(target) as sink, hdf5.create(sink) as file:
+        values = asdict(made.record)
+        texts = {name: json.dumps(value, sort_keys=True) for name, value in values.items() if isinstance(value, dict)}
+        hdf5.write_attributes(file, {"encoding-type": "kotovec-map", "encoding-version": "1", **values, **texts})
+        for name in ARRAYS:
+            array = getattr(made, name)
+            dataset = file.create_dataset(name, data=array)
+            hdf5.write_attributes(dataset, {"sha256": checksum.of_array(array)})
+    return target
+
+
+def read_map(folder: Path, name: str, dataset: str) -> Map | None:
+    """Return a map of the vectors with this checksum; None where there is none of them.
+
+    Raises:
+        DamagedError: the file cannot be read, or does not match its checksums.
+    """
+    try:
+        made = _read(folder / f"{name}.h5")
+    except FileNotFoundError:
+        return None
+    return made if made.record.dataset == dataset else None
+
+
+def verify(folder: Path, checksums: Mapping[str, str]) -> list[str]:
+    """Return the names of map files that do not match their checksums or the vectors.
+
+    Args:
+        folder: of the maps.
+        checksums: of the vectors, by space.
+    """
+    damaged = []
+    for path in sorted(folder.glob("*.h5")):
+        try:
+            record = _read(path).record
+        except DamagedError:
+            damaged.append(f"{FOLDER}/{path.name} ({CURE})")
+            continue
+        if record.dataset != checksums.get(record.space):
+            damaged.append(f"{FOLDER}/{path.name} (of other vectors; {CURE})")
+    return damaged
+
+
+def _read(path: Path) -> Map:
+    try:
+        with h5py.File(path, "r") as file:
+            attributes = hdf5.read_attributes(file)
+            values = {field.name: attributes[field.name] for field in fields(MapRecord)}
+            record = MapRecord(**values | {name: json.loads(values[name]) for name in ("parameters", "versions")})
+            parts = {name: (file[name][()], hdf5.read_attributes(file[name])["sha256"]) for name in ARRAYS}
+    except FileNotFoundError:
+        raise
+    except hdf5.UNREADABLE as error:
+        raise DamagedError(f"{path} cannot be read ({first_line(error)}): {CURE}") from error
+    for name, (array, expected) in parts.items():
+        if checksum.of_array(array) != expected:
+            raise DamagedError(f"{path}: {name} does not match its checksum: {CURE}")
+    return Map(record, parts["rows"][0], parts["coordinates"][0])

@@ -1,0 +1,116 @@
+"""From D dimensions to two: UMAP on the neighbours that are known exactly, t-SNE as the article drew it, PCA."""
+
+import warnings
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kotovec.errors import MissingDependencyError
+from kotovec.store.maps import Coordinates
+from kotovec.store.nearest import Matrix, Metric, Rows
+from kotovec.store.products import search_products
+
+CURE = "pip install 'kotovec[map]'"
+FEWEST = 4  # tokens that can be mapped
+Vectors = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Known:
+    """The nearest rows of each row by cosine, itself first.
+
+    Attributes:
+        rows: (n, k) int64.
+        distances: (n, k) float32, 1 − cosine.
+    """
+
+    rows: Rows
+    distances: Vectors
+
+
+@dataclass(frozen=True)
+class Projected:
+    """Coordinates (n, 2), and what they were made with."""
+
+    coordinates: Coordinates
+    parameters: dict[str, Any]
+
+
+def unit(matrix: Matrix, rows: Rows) -> Vectors:
+    """Return some rows at length 1, (n, D) float32, so that Euclidean distance orders as cosine; zero rows stay zero."""
+    norms = matrix.norms[rows]
+    scale = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)[:, np.newaxis]
+    return (np.asarray(matrix.vectors[rows], dtype=np.float64) * scale).astype(np.float32)
+
+
+def neighbours(vectors: Vectors, count: int) -> Known:
+    """Return the nearest rows of each row.
+
+    Args:
+        vectors: (n, D) of length 1.
+        count: how many, with the row itself.
+    """
+    matrix = Matrix(vectors, np.linalg.norm(vectors.astype(np.float64), axis=1))
+    scores, rows = search_products(matrix, Metric.COSINE)(vectors, count)
+    # Of equal vectors another one may have come first; each row has itself there.
+    own = np.arange(len(vectors))[:, np.newaxis]
+    order = np.argsort(rows != own, axis=1, kind="stable")
+    rows, scores = np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
+    rows[:, 0], scores[:, 0] = own[:, 0], 1.0
+    return Known(rows, np.maximum(0.0, 1.0 - scores).astype(np.float32))
+
+
+def by_pca(vectors: Vectors) -> Projected:
+    """Return the first two principal components."""
+    centred = vectors - vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
+    values, axes = np.linalg.eigh((centred.T @ centred).astype(np.float64))
+    first = axes[:, ::-1][:, :2]
+    first = first * np.sign(first[np.abs(first).argmax(axis=0), [0, 1]])  # an axis' sign is chance: the largest is +
+    share = values[::-1][:2].sum() / values.sum()
+    return Projected(centred @ first.astype(np.float32), {"explained_variance": round(float(share), 4)})
+
+
+def by_umap(vectors: Vectors, known: Known, seed: int, n_neighbors: int) -> Projected:
+    """Return UMAP's coordinates, fed with the exact neighbours.
+
+    Raises:
+        MissingDependencyError: umap-learn is not installed.
+    """
+    try:
+        import umap
+    except ImportError as error:
+        raise MissingDependencyError(f"--method umap needs umap-learn: {CURE}, or take --method pca") from error
+    # It draws no new points later, which it warns that these neighbours do not serve.
+    warnings.filterwarnings("ignore", "precomputed_knn", UserWarning)
+    made = umap.UMAP(
+        n_neighbors=n_neighbors,
+        metric="cosine",
+        init="pca",
+        random_state=seed,
+        n_jobs=1,
+        precomputed_knn=(known.rows[:, :n_neighbors], known.distances[:, :n_neighbors], None),
+        force_approximation_algorithm=True,
+    )
+    return Projected(made.fit_transform(vectors), {"n_neighbors": n_neighbors, "metric": "cosine"})
+
+
+def by_tsne(vectors: Vectors, seed: int, perplexity: float) -> Projected:
+    """Return the coordinates of scikit-learn's t-SNE, which the article took.
+
+    Raises:
+        MissingDependencyError: scikit-learn is not installed.
+    """
+    try:
+        from sklearn.manifold import TSNE
+    except ImportError as error:
+        raise MissingDependencyError(f"--method tsne needs scikit-learn: {CURE}, or take --method pca") from error
+    made = TSNE(perplexity=perplexity, metric="cosine", init="pca", random_state=seed, n_jobs=-1)
+    return Projected(made.fit_transform(vectors), {"perplexity": perplexity, "metric": "cosine"})
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Return the versions of packages."""
+    return {package: version(package) for package in packages}

@@ -1,0 +1,142 @@
+"""`kotovec map`: coordinates that repeat, quality by independent measures, and files that are whole and of their store."""
+
+import json
+import sys
+
+import h5py
+import numpy as np
+import pytest
+from sklearn.manifold import trustworthiness
+from sklearn.neighbors import NearestNeighbors
+
+from kotovec.errors import DamagedError
+from kotovec.store import Store, maps
+from kotovec.store.cartography import MapRequest, make_map
+
+import stores
+from commands import call
+
+COUNT, SIZE = 400, 24
+# Ten clumps, so that there is something to keep together.
+RANDOM = np.random.default_rng(5)
+VECTORS = (
+    RANDOM.standard_normal((10, SIZE))[np.arange(COUNT) % 10] * 3 + RANDOM.standard_normal((COUNT, SIZE))
+).astype(np.float32)
+METHODS = ["umap", "tsne", "pca"]
+
+
+@pytest.fixture
+def store(tmp_path):
+    isolated = np.stack([VECTORS[::-1], VECTORS * 2])
+    return stores.write_store(tmp_path / "clumps.kotovec", stores.numbered(COUNT), VECTORS, isolated, layers=(0, 2))
+
+
+def mapped(store, method="pca", **options):
+    return make_map(Store.open(store), MapRequest(method=method, **options))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_same_seed_gives_the_same_coordinates(method, store):
+    one, other = mapped(store, method), mapped(store, method)
+    assert one.coordinates.shape == (COUNT, 2)
+    assert one.coordinates.dtype == np.float32
+    assert np.isfinite(one.coordinates).all()
+    np.testing.assert_array_equal(one.coordinates, other.coordinates)
+    np.testing.assert_array_equal(one.rows, np.arange(COUNT))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_clumps_lie_together(method, store):
+    """The nearest token on the map is of the same clump: for one in ten by chance."""
+    made = mapped(store, method, space="isolated")
+    _, near = NearestNeighbors(n_neighbors=2).fit(made.coordinates).kneighbors(made.coordinates)
+    same = (near[:, 1] % 10 == np.arange(COUNT) % 10).mean()
+    assert same > (0.25 if method == "pca" else 0.9)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_quality_is_that_of_scikit_learn_and_of_brute_force(method, store):
+    made = mapped(store, method)
+    record = made.record
+    expected = trustworthiness(VECTORS, made.coordinates, n_neighbors=10, metric="cosine")
+    assert record.sampled == COUNT
+    assert record.trustworthiness == pytest.approx(expected, abs=2e-3)  # cosine in float32 orders near ties elsewise
+    true = NearestNeighbors(n_neighbors=11, metric="cosine").fit(VECTORS).kneighbors(VECTORS)[1][:, 1:]
+    drawn = NearestNeighbors(n_neighbors=11).fit(made.coordinates).kneighbors(made.coordinates)[1][:, 1:]
+    shares = [len(set(one) & set(other)) / 10 for one, other in zip(true.tolist(), drawn.tolist(), strict=True)]
+    assert record.recall == pytest.approx(np.mean(shares), abs=2e-3)
+
+
+def test_principal_components_are_those_of_an_svd(store):
+    made = mapped(store)
+    unit = VECTORS / np.linalg.norm(VECTORS, axis=1, keepdims=True)
+    left, values, _ = np.linalg.svd(unit - unit.mean(axis=0), full_matrices=False)
+    expected = left[:, :2] * values[:2]
+    np.testing.assert_allclose(np.abs(made.coordinates), np.abs(expected), atol=1e-4)
+    assert made.record.parameters["explained_variance"] == pytest.approx(
+        (values[:2] ** 2).sum() / (values**2).sum(), abs=1e-4
+    )
+
+
+def test_a_map_is_kept_with_how_it_was_made(capsys, store):
+    answer = call(capsys, "map", "--store", store, "--method", "pca", "--space", "isolated", "--sample", 100, "--json")
+    assert answer.code == 0
+    told = json.loads(answer.out)
+    opened = Store.open(store)
+    read = maps.read_map(store / "maps", "isolated-2.pca", opened.vectors.checksums["isolated"])
+    assert read.record.name == told["name"] == "isolated-2.pca"
+    assert (told["tokens"], len(read.rows), read.record.parameters["sample"]) == (100, 100, 100)
+    assert read.record.versions == told["versions"]
+    assert (np.diff(read.rows) > 0).all()
+    assert opened.verify() == []
+    assert maps.read_map(store / "maps", "isolated-2.pca", "0" * 64) is None
+    assert maps.verify(store / "maps", {"isolated": "0" * 64}) == [
+        "maps/isolated-2.pca.h5 (of other vectors; kotovec map makes it anew)"
+    ]
+    assert maps.read_map(store / "maps", "static.pca", opened.vectors.checksums["static"]) is None
+
+
+def test_the_table_names_map_recall_and_trust(capsys, store):
+    answer = call(capsys, "map", "--store", store, "--method", "pca")
+    assert answer.code == 0
+    assert [line.split()[0] for line in answer.out.splitlines()] == ["map", "recall@10", "trust"]
+    assert "static.pca  (400 tokens;" in answer.out
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--method", "mds"], "there is no method 'mds': take one of umap, tsne, pca"),
+        (["--sample", "3"], "--sample 3: take 4 tokens or more"),
+        (["--neighbors", "400"], "--neighbors 400: take more than 1, and less than the 400 tokens"),
+        (["--method", "tsne", "--perplexity", "1"], "--perplexity 1: take more than 1, and less than the 400 tokens"),
+        (["--seed", "-1"], "--seed -1: take 0 or more"),
+        (["--space", "dynamic"], "dynamic"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_no_map(capsys, store, options, reason):
+    answer = call(capsys, "map", "--store", store, *options)
+    assert (answer.code, answer.out) == (2, "")
+    assert reason in answer.err
+    assert not (store / "maps").exists()
+
+
+@pytest.mark.parametrize(("method", "module"), [("umap", "umap"), ("tsne", "sklearn.manifold")])
+def test_a_missing_library_is_named_with_its_cure(capsys, monkeypatch, store, method, module):
+    monkeypatch.setitem(sys.modules, module, None)
+    answer = call(capsys, "map", "--store", store, "--method", method)
+    assert answer.code == 2
+    assert answer.err.splitlines()[-1].endswith("pip install 'kotovec[map]', or take --method pca")
+
+
+@pytest.mark.parametrize("part", ["rows", "coordinates"])
+def test_damage_is_found_and_says_what_mends_it(store, part):
+    made = mapped(store)
+    with h5py.File(store / "maps" / "static.pca.h5", "r+") as file:
+        file[part][7] = 1
+    with pytest.raises(DamagedError, match=f"{part} does not match its checksum: kotovec map makes it anew"):
+        maps.read_map(store / "maps", "static.pca", made.record.dataset)
+    assert Store.open(store).verify() == ["maps/static.pca.h5 (kotovec map makes it anew)"]
+    (store / "maps" / "static.pca.h5").write_bytes(b"")
+    with pytest.raises(DamagedError, match="cannot be read"):
+        maps.read_map(store / "maps", "static.pca", made.record.dataset)
