@@ -40,7 +40,7 @@ class Projected:
 
 
 def unit(matrix: Matrix, rows: Rows) -> Vectors:
-    """Return some rows at length 1, (n, D) float32, so that Euclidean distance orders as cosine; zero rows stay zero."""
+    """Return some rows at length 1, (n, D) float32, as cosine wants them; zero rows stay zero."""
     norms = matrix.norms[rows]
     scale = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)[:, np.newaxis]
     return (np.asarray(matrix.vectors[rows], dtype=np.float64) * scale).astype(np.float32)

@@ -1,4 +1,4 @@
-"""`kotovec map`: coordinates that repeat, quality by independent measures, and files that are whole and of their store."""
+"""`kotovec map`: coordinates that repeat, quality by independent measures, files that are whole and of their store."""
 
 import json
 import sys
