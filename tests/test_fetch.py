@@ -119,7 +119,7 @@ def test_what_arrives_is_the_store_byte_for_byte(cluster, store, tmp_path):
     shown = []
     (store / ".vectors.h5.part").write_bytes(b"of an unfinished build")
     (store / "maps").mkdir()
-    (store / "maps" / "empty.h5").touch()
+    (store / "maps" / "empty").touch()
     fetched = fetch(cluster, str(store), tmp_path / "here", lambda *state: shown.append(state))
     (store / ".vectors.h5.part").unlink()
     size = sum(map(len, files(store).values()))
