@@ -45,6 +45,7 @@ _JOINED = {"RAY_NUM_REDIS_GET_RETRIES": "8", "RAY_ENABLE_AUTO_CONNECT": "0"}
 Check = Callable[[], None]
 _VITAL = ("gcs_server", "raylet")
 _NEEDLESS = ("monitor.py", "log_monitor.py")  # one for a cluster that grows, one for logs that are shown
+_CLIENT_TRIES = 3  # of half a minute each
 _LOOKS, _LOOK_SECONDS = 3, 5.0  # a minute after it lost the head, Ray's C++ ends this process
 
 
@@ -244,13 +245,36 @@ def _hold(ray: Any, options: dict[str, Any], failure: Exception, place: Path) ->
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # the error says it
-                    ray.init(**options, log_to_driver=False, logging_level="ERROR")
+                    _start_or_join(ray, options)
+            except ConnectionAbortedError as error:  # by a server for clients: a line, and the server's traceback
+                raise type(failure)(f"{failure}: {str(error).strip().splitlines()[-1]}") from error
             except (RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
                 reason = first_line(error)
                 raise type(failure)(f"{failure}: {reason}") from error
         yield
     finally:
         end_ray(ray.shutdown)
+
+
+def _start_or_join(ray: Any, options: dict[str, Any]) -> None:
+    """Start or join Ray; ask again where a cluster could not start its server for this client.
+
+    The cluster forks that server beside gRPC's threads, and one in some fifteen dies of it (ray-project/ray
+    issue 63202; not where the head has GRPC_ENABLE_FORK_SUPPORT=0).
+    """
+    for tries_left in reversed(range(_CLIENT_TRIES)):
+        try:
+            ray.init(**options, log_to_driver=False, logging_level="ERROR")
+        except ConnectionAbortedError as error:
+            if not tries_left or not _died_as_it_started(error):
+                raise
+        else:
+            return
+
+
+def _died_as_it_started(error: ConnectionAbortedError) -> bool:
+    """Tell the death of a cluster's server for clients, with what Ray makes of it, from other refusals."""
+    return any(words in str(error) for words in ("Starting Ray client server failed", "ZombieProcess", "to backend!"))
 
 
 @contextlib.contextmanager

@@ -28,11 +28,12 @@ from rays import (
 )
 
 # Private to these tests: `auto` finds what was started last in RAY_TMPDIR. With --temp-dir it would find nothing
-# there, and join any Ray of this machine.
+# there, and join any Ray of this machine. The head's gRPC is told that it is no part of what the head forks: else one
+# in some fifteen of its servers for clients dies (ray-project/ray issue 63202), and joining again takes half a minute.
 JOINING = """
 import os
 os.environ |= {{"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "1" * 64, "RAY_USAGE_STATS_ENABLED": "0",
-               "RAY_TMPDIR": {folder!r}}}
+               "RAY_TMPDIR": {folder!r}, "GRPC_ENABLE_FORK_SUPPORT": "0"}}
 """
 START = "from ray.scripts.scripts import main; main()"
 BUILD = "from kotovec.cli.app import main; main()"
@@ -181,6 +182,62 @@ def test_rays_client_that_is_not_installed_is_named_with_its_cure(stranger, monk
     monkeypatch.setattr("kotovec.cluster.session.find_spec", lambda _: None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'kotovec\[cluster\]'"), join(f"ray://{stranger}"):
         pass
+
+
+# What Ray's client raises: a line, and what the cluster's end of it printed.
+DIED = """Initialization failure from server:
+Traceback (most recent call last):
+  File "proxier.py", line 772, in Datapath
+    raise RuntimeError(
+RuntimeError: Starting Ray client server failed. See ray_client_server_23000.err for detailed logs.
+
+"""
+REFUSED = """Initialization failure from server:
+Call to `ray.init()` on the server failed with: no room"""
+
+
+@pytest.fixture
+def refusing(monkeypatch):
+    """Return a function that lets Ray's client be refused some times; it gives the list of the tries."""
+    import ray
+
+    def refuse(times, message):
+        tries = []
+
+        def init(*_, **__):
+            tries.append(message)
+            if len(tries) <= times:
+                raise ConnectionAbortedError(message)
+
+        monkeypatch.setattr("ray.init", init)
+        return tries
+
+    monkeypatch.setattr("kotovec.cluster.session._running", lambda: False)
+    monkeypatch.setattr("kotovec.cluster.session._check_reachable", lambda _: None)
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    return refuse
+
+
+@pytest.mark.parametrize("times", [0, 1, 2])
+def test_a_cluster_whose_server_for_this_client_dies_as_it_starts_is_asked_again(times, refusing):
+    tries = refusing(times, DIED)
+    with join("ray://127.0.0.1:1"):
+        pass
+    assert len(tries) == times + 1
+
+
+@pytest.mark.parametrize(
+    ("message", "asked", "reason"),
+    [(DIED, 3, "RuntimeError: Starting Ray client server failed.*"), (REFUSED, 1, "Call.*no room")],
+)
+def test_a_cluster_that_refuses_a_client_is_quoted_with_its_reason(message, asked, reason, refusing):
+    tries = refusing(9, message)
+    with pytest.raises(InputError) as caught, join("ray://127.0.0.1:1"):
+        pass
+    assert len(tries) == asked
+    assert re.fullmatch(
+        rf"no Ray cluster answers at 'ray://127.0.0.1:1' \(one that .*TOKEN\): {reason}", str(caught.value)
+    )
 
 
 def test_a_wrong_token_is_told_within_20_seconds(head, tiny_models, tmp_path):
