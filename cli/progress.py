@@ -101,9 +101,9 @@ class Display:
             self._bar.stop()
 
     def say(self, phase: str) -> None:
-        """Show a phase."""
+        """Show a phase, at once: a job's log comes in pieces, and the next phase may stand in the same one."""
         if self._bar is not None:
-            self._bar.update(self._task, description=phase)
+            self._bar.update(self._task, description=phase, refresh=True)
 
     def note(self, text: str) -> None:
         """Print a line for a person."""

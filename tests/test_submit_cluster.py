@@ -175,12 +175,10 @@ def test_phases_and_progress_are_shown_as_they_come(submitted, local):
     tokens = local["tokens/id"][1][0]
     shown = submitted[1].stderr
     assert "kotovec submit --attach first --address " in shown
-    # Ray looks into the job's log once a second: a phase that is shorter is not drawn.
     phases = ("waiting for the cluster", "planning", "starting workers", "encoding", "merging", "index", "fetching")
-    places = [shown.index(phase) for phase in phases if phase in shown]
+    places = [shown.index(phase) for phase in phases]
     assert places == sorted(places)
-    assert len(places) > 3
-    assert f"{tokens}/{tokens}" in shown
+    assert shown.index("starting workers") < shown.index(f"{tokens}/{tokens}")
     assert "Running entrypoint" not in shown
 
 
