@@ -246,10 +246,10 @@ def _hold(ray: Any, options: dict[str, Any], failure: Exception, place: Path) ->
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # the error says it
                     _start_or_join(ray, options)
-            except ConnectionAbortedError as error:  # by a server for clients: a line, and the server's traceback
-                raise type(failure)(f"{failure}: {str(error).strip().splitlines()[-1]}") from error
             except (RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
                 reason = first_line(error)
+                if isinstance(error, ConnectionAbortedError):  # by a server for clients, whose traceback it quotes
+                    reason = str(error).strip().splitlines()[-1]
                 raise type(failure)(f"{failure}: {reason}") from error
         yield
     finally:

@@ -83,18 +83,19 @@ def by_umap(vectors: Vectors, known: Known, seed: int, n_neighbors: int) -> Proj
         import umap
     except ImportError as error:
         raise MissingDependencyError(f"--method umap needs umap-learn: {CURE}, or take --method pca") from error
-    # It draws no new points later, which it warns that these neighbours do not serve.
-    warnings.filterwarnings("ignore", "precomputed_knn", UserWarning)
-    made = umap.UMAP(
-        n_neighbors=n_neighbors,
-        metric="cosine",
-        init="pca",
-        random_state=seed,
-        n_jobs=1,
-        precomputed_knn=(known.rows[:, :n_neighbors], known.distances[:, :n_neighbors], None),
-        force_approximation_algorithm=True,
-    )
-    return Projected(made.fit_transform(vectors), {"n_neighbors": n_neighbors, "metric": "cosine"})
+    with warnings.catch_warnings():
+        # It draws no new points later, which it warns that these neighbours do not serve.
+        warnings.filterwarnings("ignore", "precomputed_knn", UserWarning)
+        made = umap.UMAP(
+            n_neighbors=n_neighbors,
+            metric="cosine",
+            init="pca",
+            random_state=seed,
+            n_jobs=1,
+            precomputed_knn=(known.rows[:, :n_neighbors], known.distances[:, :n_neighbors], None),
+            force_approximation_algorithm=True,
+        ).fit(vectors)
+    return Projected(made.embedding_, {"n_neighbors": n_neighbors, "metric": "cosine"})
 
 
 def by_tsne(vectors: Vectors, seed: int, perplexity: float) -> Projected:

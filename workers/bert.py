@@ -149,8 +149,7 @@ class Bert:
         self._words = take("embeddings.word_embeddings.weight", size)
         self._on_cpu = device == "cpu" and dtype == torch.float32
         self._rows = -(-shape.batch // _ROWS) * _ROWS
-        exact = self._words.dtype == torch.float32 and self._words.device.type == "cpu"
-        self.static = self._words if exact else tensors["embeddings.word_embeddings.weight"].float()
+        self.static = self._words if self._on_cpu else tensors["embeddings.word_embeddings.weight"].float()
         self._positions = take("embeddings.position_embeddings.weight", architecture.positions, size)
         self._types = take("embeddings.token_type_embeddings.weight", architecture.types, size)
         self._norm = pair("embeddings.LayerNorm", size)
