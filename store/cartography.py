@@ -55,6 +55,26 @@ class MapRequest:
             raise InputError(f"{option} {wanted:g}: take more than 1, and less than the {count:,} tokens")
 
 
+def find_map(store: Store, request: MapRequest) -> Map | None:
+    """Return the map that the store keeps, if it is of these vectors and what is wanted; else None.
+
+    Raises:
+        InputError: a value that means nothing.
+        DamagedError: the file cannot be read, or does not match its checksums.
+    """
+    total = len(store.tokens)
+    request.check(total)
+    layer = -1 if request.space == "static" else store.vectors.layer_number(request.layer)
+    name = maps.map_name(request.space, layer, request.method)
+    made = maps.read_map(store.path / maps.FOLDER, name, store.vectors.checksums[request.space])
+    if made is None or made.record.seed != request.seed or len(made.rows) != min(total, request.sample or total):
+        return None
+    wanted = {"umap": ("n_neighbors", request.neighbors), "tsne": ("perplexity", request.perplexity)}.get(
+        request.method
+    )
+    return made if wanted is None or made.record.parameters.get(wanted[0]) == wanted[1] else None
+
+
 def make_map(store: Store, request: MapRequest, report: Callable[[str], None] = lambda _: None) -> Map:
     """Make a map and write it into the store, in the place of the last one of its space, layer and method.
 

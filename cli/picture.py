@@ -1,0 +1,163 @@
+"""A map as a picture: every token a dot, its kind in colour, and labels where there is room for them."""
+
+import unicodedata
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kotovec.errors import InputError, MissingDependencyError
+from kotovec.store.files import replacing
+from kotovec.store.maps import Map
+from kotovec.store.tokens import Kind, Tokens
+
+# Okabe and Ito's colours, which people who see few colours can tell apart; grey for what is not language.
+COLOURS = {
+    Kind.WORD: "#0072B2",
+    Kind.SUBWORD: "#E69F00",
+    Kind.SPECIAL: "#D55E00",
+    Kind.UNUSED: "#BBBBBB",
+    Kind.BYTE: "#CC79A7",
+    Kind.EMPTY: "#888888",
+}
+INCHES, DOTS = 10.0, 200  # of the longer side, and dots an inch
+SMALL, LARGE = 7.0, 11.0  # points of a label: of a frequent token, and of one that was asked for
+GAP = 4.0  # pixels between a dot and its label, and between labels
+
+
+def draw(made: Map, tokens: Tokens, asked: Sequence[int], frequent: int, title: str, path: Path) -> None:
+    """Write a PNG; arguments and errors as `compose`, and a DiskFullError where no space is left."""
+    figure = compose(made, tokens, asked, frequent, title)
+    with replacing(path) as part:
+        figure.savefig(part, format="png")
+
+
+def compose(made: Map, tokens: Tokens, asked: Sequence[int], frequent: int, title: str) -> Any:
+    """Return a figure of matplotlib.
+
+    Args:
+        made: the map.
+        tokens: all of the store.
+        asked: rows that are labelled in any case, in large letters.
+        frequent: how many more are tried, in the order of the vocabulary, which is that of frequency.
+        title: above the picture.
+
+    Raises:
+        MissingDependencyError: matplotlib or the font is not installed.
+        InputError: a token to be labelled is not on the map.
+    """
+    font = import_font()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    where = {row: place for place, row in enumerate(made.rows.tolist())}
+    if missing := [str(tokens.surfaces[row]) for row in asked if row not in where]:
+        raise InputError(f"not on this map, which is of a sample: {', '.join(missing)}")
+    spread = np.ptp(made.coordinates, axis=0)
+    figure = Figure(figsize=INCHES * np.maximum(spread / spread.max(), 0.5), dpi=DOTS, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    axes: Any = figure.add_subplot()
+    kinds = tokens.kinds[made.rows]
+    for kind, colour in COLOURS.items():
+        part = made.coordinates[kinds == kind]
+        if len(part):
+            axes.scatter(*part.T, s=200 / np.sqrt(len(made.rows)), c=colour, lw=0, label=f"{kind.label} {len(part):,}")
+    axes.set(xticks=[], yticks=[], title=title)
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.legend(markerscale=4, loc="upper left", fontsize=8)
+    canvas.draw()  # so that places are known in pixels
+    placed: list[Any] = [axes.get_legend().get_window_extent()]
+    for row in asked:
+        text = font.shown(str(tokens.surfaces[row])) or f"#{tokens.ids[row]}"
+        _label(axes, text, made.coordinates[where[row]], font.of_size(LARGE), placed, force=True)
+    left = frequent
+    for row in [row for row in where if row not in set(asked)]:
+        text = font.shown(str(tokens.surfaces[row])) if _speaks(tokens, row) else ""
+        if text and left:
+            _label(axes, text, made.coordinates[where[row]], font.of_size(SMALL), placed, force=False)
+            left -= 1
+    return figure
+
+
+def _label(axes: Any, text: str, coordinates: Any, font: Any, placed: list[Any], *, force: bool) -> None:
+    """Write a label beside its dot where it meets no other; one that is forced goes to the first place otherwise."""
+    from matplotlib.patheffects import withStroke
+
+    point = axes.transData.transform(coordinates)
+    written = axes.annotate(
+        text,
+        point,
+        xycoords="figure pixels",
+        annotation_clip=False,
+        fontproperties=font,
+        color="black",
+        zorder=3,
+        path_effects=[withStroke(linewidth=2, foreground="white")],
+    )
+    renderer = axes.figure.canvas.get_renderer()
+    inside = axes.get_window_extent()
+    for horizontal, vertical, shift in _places(far=force):
+        written.set(ha=horizontal, va=vertical, position=tuple(np.asarray(point) + shift))
+        box = written.get_window_extent(renderer).padded(GAP / 2)
+        fits = inside.x0 <= box.x0 and box.x1 <= inside.x1 and inside.y0 <= box.y0 and box.y1 <= inside.y1
+        if fits and not any(box.overlaps(other) for other in placed):
+            placed.append(box)
+            return
+    if force:
+        placed.append(written.get_window_extent(renderer))
+    else:
+        written.remove()
+
+
+def _speaks(tokens: Tokens, row: int) -> bool:
+    """Tell whether a token says something by itself: a word, but no lone letter or sign of an alphabet."""
+    text = str(tokens.surfaces[row])
+    return tokens.kinds[row] == Kind.WORD and (len(text) > 1 or "CJK" in unicodedata.name(text, ""))
+
+
+def _places(*, far: bool) -> Iterator[tuple[str, str, Any]]:
+    for steps in (1, 4, 8) if far else (1,):
+        for horizontal, x in (("left", 1), ("right", -1), ("center", 0)):
+            for vertical, y in (("center", 0), ("bottom", 1), ("top", -1)):
+                if (x, y) != (0, 0):
+                    yield horizontal, vertical, np.array([x, y]) * GAP * steps
+
+
+class Font:
+    """A font with Japanese glyphs, from a package, and matplotlib's own behind it."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        from matplotlib import font_manager
+        from matplotlib.ft2font import FT2Font
+
+        for path in paths:
+            font_manager.fontManager.addfont(path)
+        self._names = [font_manager.FontProperties(fname=path).get_name() for path in paths]
+        self._glyphs: set[int] = set().union(*(FT2Font(str(path)).get_charmap() for path in paths))
+
+    def shown(self, text: str) -> str:
+        """Return a text as matplotlib draws it; nothing where a letter has no glyph, and would be a box."""
+        known = all(ord(letter) in self._glyphs for letter in text.strip())
+        return text.strip().replace("$", r"\$") if known else ""  # $ begins a formula
+
+    def of_size(self, points: float) -> Any:
+        """Return what matplotlib takes as a font."""
+        from matplotlib.font_manager import FontProperties
+
+        return FontProperties(family=self._names, size=points)
+
+
+def import_font() -> Font:
+    """Return the font of the extra `map`.
+
+    Raises:
+        MissingDependencyError: matplotlib or the font is not installed.
+    """
+    try:
+        import matplotlib as mpl
+        import matplotlib_fontja
+    except ImportError as error:
+        raise MissingDependencyError(f"--png needs {error.name}: pip install 'kotovec[map]'") from error
+    fonts = Path(mpl.get_data_path()) / "fonts" / "ttf"
+    return Font([Path(matplotlib_fontja.__file__).parent / "fonts" / "ipaexg.ttf", fonts / "DejaVuSans.ttf"])

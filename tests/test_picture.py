@@ -1,0 +1,74 @@
+"""`kotovec map --png`: labels that do not overlap, glyphs that are there, and a file that is whole."""
+
+import itertools
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kotovec.cli.picture import compose, import_font
+from kotovec.store import Store
+from kotovec.store.cartography import MapRequest, make_map
+
+import stores
+from commands import call
+
+COUNT, SIZE = 600, 8
+RANDOM = np.random.default_rng(7)
+VECTORS = RANDOM.standard_normal((COUNT, SIZE)).astype(np.float32)
+ODD = {4: "王", 5: "女", 6: "$x$", 7: "한국", 8: "👑", 9: "<b>"}
+
+
+@pytest.fixture
+def store(tmp_path):
+    tokens = stores.make_tokens([ODD.get(number, f"word{number}") for number in range(COUNT)])
+    return stores.write_store(tmp_path / "odd.kotovec", tokens, VECTORS, VECTORS[np.newaxis], layers=(1,))
+
+
+def test_labels_do_not_overlap_and_those_asked_for_are_there(store):
+    opened = Store.open(store)
+    made = make_map(opened, MapRequest(method="pca"))
+    figure = compose(made, opened.tokens, [4, 5], COUNT, "title")
+    axes = figure.axes[0]
+    texts = [text.get_text() for text in axes.texts]
+    assert {"王", "女"} <= set(texts)
+    assert 20 < len(texts) < COUNT
+    assert len(set(texts)) == len(texts)
+    boxes = [text.get_window_extent(figure.canvas.get_renderer()) for text in axes.texts]
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+    legend = axes.get_legend()
+    assert not any(box.overlaps(legend.get_window_extent()) for box in boxes)
+    assert [text.get_text() for text in legend.get_texts()] == ["word 600"]
+
+
+def test_no_letter_is_drawn_as_a_box(store):
+    font = import_font()
+    assert [font.shown(text) for text in ("王女", "king", "é")] == ["王女", "king", "é"]
+    assert font.shown("$x$") == r"\$x\$"
+    assert [font.shown(text) for text in ("한국", "👑")] == ["", ""]
+    opened = Store.open(store)
+    figure = compose(make_map(opened, MapRequest(method="pca")), opened.tokens, [7, 8], 0, "title")
+    assert [text.get_text() for text in figure.axes[0].texts] == ["#7", "#8"]
+
+
+def test_the_command_draws_from_the_map_that_the_store_keeps(capsys, store, tmp_path):
+    picture = tmp_path / "map.png"
+    options = ["map", "--store", store, "--method", "pca", "--png", picture, "--label", "王"]
+    assert call(capsys, *options).code == 0
+    written = (store / "maps" / "static.pca.h5").stat().st_mtime_ns
+    with Image.open(picture) as image:
+        pixels = np.asarray(image.convert("RGB"), dtype=np.int64)
+    assert min(pixels.shape[:2]) >= 1000
+    assert ((pixels - (0, 0x72, 0xB2)).__abs__().sum(axis=2) < 30).sum() > COUNT  # dots in the words' blue
+    assert call(capsys, *options).code == 0
+    assert (store / "maps" / "static.pca.h5").stat().st_mtime_ns == written
+    assert call(capsys, *options, "--again").code == 0
+    assert (store / "maps" / "static.pca.h5").stat().st_mtime_ns > written
+
+
+def test_a_word_that_the_sample_left_out_is_named(capsys, store, tmp_path):
+    options = ["--method", "pca", "--sample", "4", "--png", tmp_path / "map.png", "--label", "word300"]
+    answer = call(capsys, "map", "--store", store, *options)
+    assert answer.code == 2
+    assert "not on this map, which is of a sample: word300" in answer.err
+    assert not (tmp_path / "map.png").exists()
