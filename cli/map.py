@@ -1,13 +1,16 @@
 """`kotovec map`: the whole vocabulary in two dimensions, and how far that can be trusted."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kotovec.cli.options import JsonOption, LayerOption, QuietOption, SpaceOption, StoreOption, find_store
+
+if TYPE_CHECKING:
+    from kotovec.store.maps import Map, MapRecord
 
 
 def command(
@@ -37,45 +40,86 @@ def command(
             envvar="KOTOVEC_LABELS", help="Of the picture: how many frequent words to name where there is room."
         ),
     ] = 300,
+    html: Annotated[
+        Path | None,
+        typer.Option(envvar="KOTOVEC_HTML", help="Write a page to explore, of both spaces.", show_default=False),
+    ] = None,
+    expression: Annotated[
+        str | None,
+        typer.Option(
+            envvar="KOTOVEC_EXPRESSION", help="Of the page: draw the way of `王 - 男 + 女`.", show_default=False
+        ),
+    ] = None,
     again: Annotated[bool, typer.Option("--again", help="Make the map anew, even if the store has it.")] = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Lay the vocabulary out in two dimensions, keep the map in the store, and say what it keeps of the space.
 
-    Example: `kotovec map --space isolated --png map.png --label 王 --label 女`
+    Example: `kotovec map --html map.html --expression "王 - 男 + 女"`
     """
     from kotovec.cli.progress import Display
-    from kotovec.cli.tables import print_pairs
     from kotovec.store import Store
     from kotovec.store.cartography import MapRequest, find_map, make_map
     from kotovec.store.expression import Term
 
+    _check(png, label, html, expression)
     opened = Store.open(find_store(store))
     request = MapRequest(space, layer, method, sample, seed, neighbors, perplexity)
     asked = [row for text in label or () for row in opened.lookup.resolve(Term(text.strip(), 1.0, 0)).rows]
+    if expression is not None:
+        opened.check(expression, space, layer)
     with Display(quiet=quiet) as display:
-        made = None if again else find_map(opened, request)
-        made = made or make_map(opened, request, display.say)
-        record = made.record
+
+        def find_or_make(wanted: MapRequest) -> "Map":
+            made = None if again else find_map(opened, wanted)
+            return made or make_map(opened, wanted, lambda phase: display.say(f"{wanted.space}: {phase}"))
+
+        made = [find_or_make(request)]
         if png is not None:
             from kotovec.cli.picture import draw
 
             display.say("drawing")
-            quality = f"recall@10 {record.recall:.2f}, trustworthiness {record.trustworthiness:.2f}"
-            title = f"{opened.vectors.attributes.get('model', opened.path.name)}, {record.name}: {quality}"
-            draw(made, opened.tokens, asked, labels, title, png)
-    if as_json:
-        typer.echo(json.dumps({**asdict(record), "name": record.name, "tokens": len(made.rows)}, ensure_ascii=False))
-    elif not quiet:
-        parameters = ", ".join(f"{name} {value}" for name, value in record.parameters.items())
-        print_pairs(
-            [
-                ("map", f"{record.name}  ({len(made.rows):,} tokens; {parameters}, seed {record.seed})"),
-                ("recall@10", f"{record.recall:.4f} of the ten nearest tokens are the ten nearest on the map"),
-                (
-                    "trust",
-                    f"{record.trustworthiness:.4f} trustworthiness, of {record.sampled:,} tokens (0.5 is chance)",
-                ),
-            ]
-        )
+            draw(opened, made[0], asked, labels, png)
+        if html is not None:
+            from kotovec.cli.page import write_page
+
+            made.append(find_or_make(replace(request, space="isolated" if space == "static" else "static")))
+            display.say("writing the page")
+            write_page(opened, made, expression, html)
+    _print([each.record for each in made], len(made[0].rows), as_json=as_json, quiet=quiet)
+
+
+def _check(png: Path | None, label: list[str] | None, html: Path | None, expression: str | None) -> None:
+    """Refuse what is for a picture where none is wanted, and a file where none can be.
+
+    Raises:
+        InputError: what, and what to give.
+    """
+    from kotovec.errors import InputError
+
+    if label and png is None:
+        raise InputError("--label names words on a picture: give --png FILE")
+    if expression is not None and html is None:
+        raise InputError("--expression is drawn on a page: give --html FILE")
+    for path in (png, html):
+        if path is not None and not path.parent.is_dir():
+            raise InputError(f"{path}: there is no folder {path.parent}")
+
+
+def _print(records: "list[MapRecord]", tokens: int, *, as_json: bool, quiet: bool) -> None:
+    from kotovec.cli.tables import print_pairs
+
+    for record in records:
+        if as_json:
+            typer.echo(json.dumps({**asdict(record), "name": record.name, "tokens": tokens}, ensure_ascii=False))
+        elif not quiet:
+            parameters = ", ".join(f"{name} {value}" for name, value in sorted(record.parameters.items()))
+            trust = f"{record.trustworthiness:.4f} trustworthiness, of {record.sampled:,} tokens (0.5 is chance)"
+            print_pairs(
+                [
+                    ("map", f"{record.name}  ({tokens:,} tokens; {parameters}, seed {record.seed})"),
+                    ("recall@10", f"{record.recall:.4f} of the ten nearest tokens are the ten nearest on the map"),
+                    ("trust", trust),
+                ]
+            )

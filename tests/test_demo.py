@@ -7,22 +7,12 @@ import numpy as np
 import pytest
 from gensim.models import KeyedVectors
 
-from kotovec.cluster.plan import Request, make_plan
 from kotovec.store import Store
 
 from commands import call
-from rays import run_build
 from test_encoder import reference, relative_errors
 
 TOKENS = 30_522
-
-
-@pytest.fixture(scope="module")
-def demo(minilm, one_ray, tmp_path_factory):
-    """A store of the demo model, built by two workers."""
-    store = tmp_path_factory.mktemp("demo") / "demo.kotovec"
-    run_build(make_plan(Request(model="demo", device="cpu")), store, 2)
-    return store
 
 
 def test_the_file_holds_transformers_vectors_of_the_whole_vocabulary(demo, minilm):

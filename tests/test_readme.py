@@ -49,7 +49,7 @@ def test_the_tree_names_every_file_and_no_other_with_a_line_each():
         path.relative_to(ROOT).as_posix()
         for folder in FOLDERS
         for path in (ROOT / folder).iterdir()
-        if path.suffix in (".py", ".md", ".typed", ".yaml", ".sh")
+        if path.suffix in (".py", ".md", ".typed", ".yaml", ".sh", ".html", ".css", ".js")
     }
     assert {path for path in named if "/" in path and not path.endswith("/") and not path.startswith(".")} == there
     assert all((ROOT / path).exists() for path in named)

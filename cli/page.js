@@ -1,0 +1,407 @@
+"use strict";
+// What the page of `kotovec map --html` does. The drawing is Bokeh's. Token texts reach the document as text, never as
+// markup; the canvas draws them.
+
+const MOST_LABELS = 250;
+const NEAR_PIXELS = 12; // how far from a dot a click or the pointer may be
+const FLIGHT = 350; // milliseconds
+const CLOSE_UP = 0.04; // of the map's width, where a search flies to
+const FONT = "13px sans-serif";
+const GRID = 4; // pixels of a cell of the grid in which labels find room
+const BESIDE = 7; // pixels from a dot to its label
+
+const data = JSON.parse(document.getElementById("data").textContent);
+const $ = (id) => document.getElementById(id);
+
+function decode(text, Type) {
+  const signs = atob(text);
+  const bytes = new Uint8Array(signs.length);
+  for (let i = 0; i < signs.length; i++) bytes[i] = signs.charCodeAt(i);
+  return new Type(bytes.buffer);
+}
+
+// Points are tokens on the map, rows are tokens of the vocabulary: they differ where the map is of a sample.
+const rows = decode(data.rows, Int32Array);
+const ids = decode(data.ids, Int32Array);
+const pointOf = new Int32Array(data.tokens.length).fill(-1);
+rows.forEach((row, point) => (pointOf[row] = point));
+for (const space of data.spaces) {
+  for (const name of ["x", "y", "norms", "cosines"]) space[name] = decode(space[name], Float32Array);
+  space.near = decode(space.near, Int32Array);
+}
+for (const colouring of data.colourings) {
+  colouring.codes = colouring.codes.map((codes) => decode(codes, Uint8Array));
+}
+
+const state = { space: data.spaces[0], colouring: data.colourings[0], hidden: new Set(), shown: [], chosen: -1 };
+let figure, dots, points, labels, lit, way, wayDots;
+
+function codes() {
+  const all = state.colouring.codes; // one for all spaces, or one each
+  return all.length === 1 ? all[0] : all[data.spaces.indexOf(state.space)];
+}
+
+function classes() {
+  const all = state.colouring.classes;
+  return all.length === 1 ? all[0] : all[data.spaces.indexOf(state.space)];
+}
+
+// Words are named before what says little by itself: signs, subwords, unused tokens.
+const kinds = Array.from(rows, (_, point) => classNamed(point, "kind"));
+const speaks = (point) =>
+  kinds[point] === "word" && (data.tokens[rows[point]].length > 1 || /^k/.test(classNamed(point, "script")));
+const talkative = Array.from(rows.keys()).filter(speaks);
+const silent = Array.from(rows.keys()).filter((point) => !speaks(point));
+
+function classNamed(point, name) {
+  const colouring = data.colourings.find((each) => each.name === name);
+  return colouring.classes[0][colouring.codes[0][point]].name;
+}
+
+function element(tag, text, properties = {}) {
+  const made = Object.assign(document.createElement(tag), properties);
+  made.textContent = text;
+  return made;
+}
+
+// --- the map ---
+
+function paint() {
+  const all = codes();
+  const hidden = state.hidden;
+  const isShown = (point) => !hidden.has(all[point]);
+  state.shown = [...talkative.filter(isShown), ...silent.filter(isShown)];
+  const count = state.shown.length;
+  const [x, y, colour] = [new Float32Array(count), new Float32Array(count), new Array(count)];
+  const colours = classes().map((each) => each.colour);
+  state.shown.forEach((point, place) => {
+    x[place] = state.space.x[point];
+    y[place] = state.space.y[point];
+    colour[place] = colours[all[point]];
+  });
+  points.data = { x, y, colour };
+  const path = state.space.way;
+  const stops = path ? path.stops : [];
+  way.data = { x: stops.map((stop) => stop.x), y: stops.map((stop) => stop.y) };
+  const marks = path ? [...stops, ...path.terms] : [];
+  wayDots.data = { x: marks.map((mark) => mark.x), y: marks.map((mark) => mark.y) };
+  highlight();
+}
+
+function highlight() {
+  const near = state.chosen < 0 ? [] : neighbours(state.chosen).map(([row]) => pointOf[row]).filter((p) => p >= 0);
+  const marked = state.chosen < 0 ? [] : [state.chosen, ...near];
+  lit.data = {
+    x: marked.map((point) => state.space.x[point]),
+    y: marked.map((point) => state.space.y[point]),
+    size: marked.map((_, place) => (place ? 11 : 16)),
+  };
+  label();
+}
+
+function neighbours(point) {
+  const found = [];
+  for (let place = point * data.near; place < (point + 1) * data.near; place++) {
+    if (state.space.near[place] >= 0) found.push([state.space.near[place], state.space.cosines[place]]);
+  }
+  return found;
+}
+
+function nearestPoint(event) {
+  const { x, y } = event;
+  const scale = span() / figure.inner_width;
+  let [best, least] = [-1, (NEAR_PIXELS * scale) ** 2];
+  for (const point of state.shown) {
+    const far = (state.space.x[point] - x) ** 2 + (state.space.y[point] - y) ** 2;
+    if (far < least) [best, least] = [point, far];
+  }
+  return best;
+}
+
+// --- where one looks ---
+
+const span = () => figure.x_range.end - figure.x_range.start;
+
+function look(x, y, width) {
+  const height = (width * figure.inner_height) / figure.inner_width;
+  figure.x_range.setv({ start: x - width / 2, end: x + width / 2 });
+  figure.y_range.setv({ start: y - height / 2, end: y + height / 2 });
+}
+
+function middle() {
+  return [(figure.x_range.start + figure.x_range.end) / 2, (figure.y_range.start + figure.y_range.end) / 2];
+}
+
+function extent() {
+  const { x, y } = state.space;
+  let [left, right, bottom, top] = [Infinity, -Infinity, Infinity, -Infinity];
+  for (let point = 0; point < rows.length; point++) {
+    left = Math.min(left, x[point]);
+    right = Math.max(right, x[point]);
+    bottom = Math.min(bottom, y[point]);
+    top = Math.max(top, y[point]);
+  }
+  const width = 1.06 * Math.max(right - left, ((top - bottom) * figure.inner_width) / figure.inner_height, 1e-6);
+  return { x: (left + right) / 2, y: (bottom + top) / 2, width };
+}
+
+let flight = 0;
+
+function fly(x, y, width) {
+  const [fromX, fromY] = middle();
+  const fromWidth = span();
+  const began = performance.now();
+  cancelAnimationFrame(flight);
+  const step = (now) => {
+    const part = Math.min(1, (now - began) / FLIGHT);
+    const eased = part * part * (3 - 2 * part);
+    look(fromX + (x - fromX) * eased, fromY + (y - fromY) * eased, fromWidth * (width / fromWidth) ** eased);
+    if (part < 1) flight = requestAnimationFrame(step);
+  };
+  flight = requestAnimationFrame(step);
+}
+
+// --- labels: where there is room, the most frequent first ---
+
+const pen = document.createElement("canvas").getContext("2d");
+pen.font = FONT;
+
+function label() {
+  const { start: left } = figure.x_range;
+  const { end: top } = figure.y_range;
+  const [width, height] = [figure.inner_width, figure.inner_height];
+  const scale = width / span();
+  const [columns, lines] = [Math.ceil(width / GRID), Math.ceil(height / GRID)];
+  const taken = new Uint8Array(columns * lines);
+  const written = { x: [], y: [], text: [], weight: [], align: [], beside: [] };
+  const { x, y } = state.space;
+
+  const write = (text, atX, atY, { forced = false, bold = forced } = {}) => {
+    const pixelX = (atX - left) * scale;
+    const pixelY = (top - atY) * scale;
+    if (!(pixelX >= 0 && pixelY >= 0 && pixelX < width && pixelY < height)) return;
+    if (!forced && taken[Math.floor(pixelY / GRID) * columns + Math.floor(pixelX / GRID)]) return;
+    const wide = pen.measureText(text).width + 2 * BESIDE;
+    const turned = forced && pixelX + wide > width; // to the left of its dot
+    const x0 = Math.max(0, Math.floor((pixelX - (turned ? wide : 0)) / GRID));
+    const x1 = Math.floor((pixelX + (turned ? 0 : wide)) / GRID);
+    const [y0, y1] = [Math.floor((pixelY - 10) / GRID), Math.floor((pixelY + 10) / GRID)];
+    if (!forced && (x1 >= columns || y0 < 0 || y1 >= lines)) return;
+    if (!forced) {
+      for (let line = y0; line <= y1; line++) {
+        for (let column = x0; column <= x1; column++) if (taken[line * columns + column]) return;
+      }
+    }
+    for (let line = Math.max(0, y0); line <= Math.min(y1, lines - 1); line++) {
+      taken.fill(1, line * columns + x0, line * columns + Math.min(x1, columns - 1) + 1);
+    }
+    written.x.push(atX);
+    written.y.push(atY);
+    written.text.push(text);
+    written.weight.push(bold ? "bold" : "normal");
+    written.align.push(turned ? "right" : "left");
+    written.beside.push(turned ? -BESIDE : BESIDE);
+  };
+
+  const path = state.space.way; // where it lands comes first
+  const marks = path ? [...path.stops.toReversed(), ...path.terms] : [];
+  marks.forEach((mark, place) => write(mark.label, mark.x, mark.y, { forced: place === 0, bold: true }));
+  const first = state.chosen < 0 ? [] : [state.chosen, ...neighbours(state.chosen).map(([row]) => pointOf[row])];
+  first.forEach((point, place) => {
+    if (point >= 0) write(data.tokens[rows[point]], x[point], y[point], { forced: place === 0 });
+  });
+  for (const point of state.shown) {
+    if (written.text.length >= MOST_LABELS) break;
+    if (point !== state.chosen) write(data.tokens[rows[point]], x[point], y[point]);
+  }
+  labels.data = written;
+  // Small where all is seen, so that it is no blot, and larger the nearer one comes.
+  const size = 2.4 * (extent().width / span()) ** 0.25 * (30000 / rows.length) ** 0.25;
+  dots.glyph.size = { value: Math.max(1.5, Math.min(7, size)) };
+}
+
+let waiting = 0;
+
+function labelSoon() {
+  cancelAnimationFrame(waiting);
+  waiting = requestAnimationFrame(label);
+}
+
+// --- the panel ---
+
+function choose(point) {
+  state.chosen = point;
+  describe();
+  highlight();
+}
+
+function describe() {
+  const panel = $("token");
+  panel.replaceChildren();
+  if (state.chosen < 0) return;
+  panel.append(element("h2", data.tokens[rows[state.chosen]]), element("p", facts(state.chosen), { className: "facts" }));
+  const near = neighbours(state.chosen);
+  const all = data.tokens.length.toLocaleString("en");
+  const said = near.length ? `Nearest by cosine of all ${all} tokens, ${state.space.name}:` : "A vector of zeros: nothing is near.";
+  panel.append(element("p", said, { className: "facts" }));
+  const table = document.createElement("table");
+  for (const [row, cosine] of near) {
+    const line = table.insertRow();
+    const button = element("button", data.tokens[row], { disabled: pointOf[row] < 0, onclick: () => visit(pointOf[row]) });
+    line.insertCell().append(button);
+    line.insertCell().textContent = cosine.toFixed(4);
+  }
+  panel.append(table);
+}
+
+function facts(point) {
+  const row = rows[point];
+  const norm = state.space.norms[point].toPrecision(4);
+  return `id ${ids[row]}, ${classNamed(point, "kind")}, ${classNamed(point, "script")}, norm ${norm}`;
+}
+
+function visit(point) {
+  if (state.hidden.has(codes()[point])) {
+    state.hidden.delete(codes()[point]);
+    legend();
+    paint();
+  }
+  choose(point);
+  fly(state.space.x[point], state.space.y[point], Math.min(span(), extent().width * CLOSE_UP));
+}
+
+function legend() {
+  const counts = new Map();
+  for (const code of codes()) counts.set(code, (counts.get(code) || 0) + 1);
+  const lines = classes().map((each, code) => {
+    const box = Object.assign(document.createElement("input"), { type: "checkbox", checked: !state.hidden.has(code) });
+    box.onchange = () => {
+      if (box.checked) state.hidden.delete(code);
+      else state.hidden.add(code);
+      paint();
+    };
+    const dot = document.createElement("i");
+    dot.style.background = each.colour;
+    const line = document.createElement("label");
+    line.append(box, dot, element("span", each.name), element("span", (counts.get(code) || 0).toLocaleString("en")));
+    line.hidden = !counts.has(code);
+    line.style.display = line.hidden ? "none" : "";
+    return line;
+  });
+  $("classes").replaceChildren(...lines);
+}
+
+function switchSpace(space) {
+  const [x, y] = middle();
+  const zoom = span() / extent().width;
+  let kept = state.chosen;
+  if (kept < 0 && zoom < 0.9) kept = nearestTo(x, y);
+  state.space = space;
+  if (state.colouring.codes.length > 1) state.hidden.clear(); // classes of another space
+  const whole = extent();
+  if (kept < 0) look(whole.x, whole.y, whole.width);
+  else look(space.x[kept], space.y[kept], whole.width * zoom);
+  $("quality").textContent = space.quality;
+  legend();
+  paint();
+  describe();
+}
+
+function nearestTo(x, y) {
+  let [best, least] = [-1, Infinity];
+  for (const point of state.shown) {
+    const far = (state.space.x[point] - x) ** 2 + (state.space.y[point] - y) ** 2;
+    if (far < least) [best, least] = [point, far];
+  }
+  return best;
+}
+
+// --- search: by what one types, whatever its width and case ---
+
+const plain = (text) => text.normalize("NFKC").toLowerCase();
+let plainTokens = null;
+
+function search(text) {
+  const wanted = plain(text.trim());
+  const list = $("found");
+  list.replaceChildren();
+  if (!wanted) return [];
+  plainTokens = plainTokens || Array.from(rows, (row) => plain(data.tokens[row]));
+  const groups = [[], [], []];
+  plainTokens.forEach((token, point) => {
+    const place = token.indexOf(wanted);
+    if (place >= 0) groups[token === wanted ? 0 : place === 0 ? 1 : 2].push(point);
+  });
+  const found = groups.flat().slice(0, 8);
+  for (const point of found) {
+    const button = element("button", data.tokens[rows[point]], { onclick: () => pick(point) });
+    list.append(document.createElement("li"));
+    list.lastChild.append(button);
+  }
+  if (!found.length) list.append(element("li", "no token on this map", { className: "facts" }));
+  return found;
+}
+
+function pick(point) {
+  $("found").replaceChildren();
+  visit(point);
+}
+
+// --- begin ---
+
+function connect() {
+  for (const range of [figure.x_range, figure.y_range]) range.properties.start.change.connect(labelSoon);
+  figure.properties.inner_width.change.connect(() => look(...middle(), span()));
+  figure.properties.inner_height.change.connect(() => look(...middle(), span()));
+  figure.on_event("tap", (event) => choose(nearestPoint(event)));
+  figure.on_event("doubletap", () => {
+    const whole = extent();
+    fly(whole.x, whole.y, whole.width);
+  });
+  figure.on_event("mousemove", (event) => {
+    const point = nearestPoint(event);
+    const tip = $("tip");
+    tip.hidden = point < 0;
+    if (point < 0) return;
+    tip.textContent = `${data.tokens[rows[point]]}\n${facts(point)}`;
+    tip.style.left = `${Math.min(event.sx + 14, figure.inner_width - 180)}px`;
+    tip.style.top = `${event.sy + 14}px`;
+  });
+  figure.on_event("mouseleave", () => ($("tip").hidden = true));
+  $("search").oninput = (event) => search(event.target.value);
+  $("search").onkeydown = (event) => {
+    const found = event.key === "Enter" ? search(event.target.value) : [];
+    if (found.length) pick(found[0]);
+    if (event.key === "Escape") $("found").replaceChildren();
+  };
+}
+
+function fillPanel() {
+  data.spaces.forEach((space, place) => {
+    const radio = Object.assign(document.createElement("input"), { type: "radio", name: "space", checked: !place });
+    radio.onchange = () => switchSpace(space);
+    const line = document.createElement("label");
+    line.append(radio, element("span", space.name));
+    $("spaces").append(line);
+  });
+  for (const colouring of data.colourings) $("colouring").append(element("option", colouring.name));
+  $("colouring").onchange = (event) => {
+    state.colouring = data.colourings[event.target.selectedIndex];
+    state.hidden.clear();
+    legend();
+    paint();
+  };
+  $("quality").textContent = state.space.quality;
+  legend();
+}
+
+Bokeh.embed.embed_item(data.plot, "plot").then(() => {
+  const names = ["map", "dots", "points", "labels", "lit", "way", "way dots"];
+  [figure, dots, points, labels, lit, way, wayDots] = names.map((name) => Bokeh.documents[0].get_model_by_name(name));
+  fillPanel();
+  const whole = extent();
+  look(whole.x, whole.y, whole.width);
+  paint();
+  connect();
+  document.body.dataset.ready = "yes";
+});

@@ -1,0 +1,317 @@
+"""`kotovec map --html` in a real browser with the network cut off: what a person sees, types, clicks and gets."""
+
+import contextlib
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kotovec.cli.page import script_of
+from kotovec.store import Store, maps
+
+import stores
+from commands import call
+
+SWITCHES = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--disable-background-networking"]
+SWITCHES += ["--disable-component-update", "--disable-sync", "--no-first-run"]
+WIDE, HIGH = 1200, 800
+ODD = [
+    "<script>window.hit = 1</script>",
+    "</script><script>window.hit = 1</script>",
+    "<img src=x onerror='window.hit = 1'>",
+]
+ODD += ["${window.hit = 1}", "<!--", "王", "女", "ﾈｺ", "a\u2028b"]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium without a GPU: WebGL is drawn by software."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if found is None:
+        assert "CI" not in os.environ, "CI installs a browser"
+        pytest.skip("needs Chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=found, args=SWITCHES)
+        yield running
+        running.close()
+
+
+class Page:
+    """A page that is open, with what it asked the network for and what it complained of."""
+
+    def __init__(self, browser, path):
+        self.requests, self.complaints = [], []
+        context = browser.new_context(viewport={"width": WIDE, "height": HIGH}, offline=True)
+        self.tab = context.new_page()
+        self.tab.on("request", lambda request: self.requests.append(request.url))
+        self.tab.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.tab.on("console", self._listen)
+        self.tab.goto(path.as_uri())
+        self.tab.wait_for_selector("body[data-ready]", timeout=60_000)
+        self.rest()
+
+    def _listen(self, message):
+        if message.type in ("error", "warning"):
+            self.complaints.append(message.text)
+
+    def rest(self):
+        """Wait until the map stands still and is drawn."""
+        before = None
+        for _ in range(100):
+            self.tab.wait_for_timeout(150)
+            now = self.view(), self.labels()
+            if now == before:
+                return
+            before = now
+        raise AssertionError("the map moves on and on")
+
+    def view(self):
+        """Return the middle of what is seen, and its width."""
+        return self.tab.evaluate(
+            """() => { const {x_range: x, y_range: y} = Bokeh.documents[0].get_model_by_name("map");
+                       return [(x.start + x.end) / 2, (y.start + y.end) / 2, x.end - x.start]; }"""
+        )
+
+    def labels(self):
+        return self.tab.evaluate("() => Array.from(Bokeh.documents[0].get_model_by_name('labels').data.text)")
+
+    def find(self, text):
+        self.tab.fill("#search", text)
+        self.tab.press("#search", "Enter")
+        self.rest()
+
+    def click(self, x, y):
+        self.tab.mouse.click(x, y)
+        self.rest()
+
+    def chosen(self):
+        """Return the token that the panel tells of, and its neighbours with their cosines."""
+        lines = self.tab.locator("#token tr")
+        near = [line.split("\t") for line in lines.all_inner_texts()]
+        return self.tab.inner_text("#token h2"), [(token.strip(), float(cosine)) for token, cosine in near]
+
+    def pixels(self, tmp_path):
+        """Return what is painted of the map, (H, W, 3)."""
+        self.tab.locator("main").screenshot(path=tmp_path / "map.png")
+        with Image.open(tmp_path / "map.png") as image:
+            return np.asarray(image.convert("RGB"), dtype=np.int64)
+
+    def middle(self):
+        box = self.tab.locator("main").bounding_box()
+        return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+@contextlib.contextmanager
+def opened(browser, path):
+    """Give a page; at the end it has asked for nothing but itself, and complained of nothing."""
+    page = Page(browser, path)
+    try:
+        yield page
+        assert page.requests == [path.as_uri()]
+        assert page.complaints == []
+    finally:
+        page.tab.context.close()
+
+
+@pytest.fixture(scope="module")
+def demo_page(demo, tmp_path_factory):
+    """The page of the whole vocabulary of the demo model, by the method that is fast."""
+    path = tmp_path_factory.mktemp("page") / "demo map 地図.html"
+    from kotovec.cli.page import write_page
+    from kotovec.store.cartography import MapRequest, make_map
+
+    store = Store.open(demo)
+    made = [make_map(store, MapRequest(space=space, method="pca")) for space in ("static", "isolated")]
+    write_page(store, made, "king - man + woman", path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def odd_page(tmp_path_factory):
+    """The page of a small store whose tokens are what a vocabulary may hold."""
+    folder = tmp_path_factory.mktemp("odd")
+    tokens = stores.make_tokens([*ODD, *(f"word{number}" for number in range(100))])
+    vectors = np.random.default_rng(3).standard_normal((len(tokens), 8)).astype(np.float32)
+    vectors[20] = 0
+    store = stores.write_store(folder / "odd.kotovec", tokens, vectors, vectors[np.newaxis] * 2, layers=(1,))
+    from kotovec.cli.page import write_page
+    from kotovec.store.cartography import MapRequest, make_map
+
+    made = [make_map(Store.open(store), MapRequest(space=space, method="pca")) for space in ("static", "isolated")]
+    write_page(Store.open(store), made, None, folder / "<b>odd.html")
+    return folder / "<b>odd.html"
+
+
+def place_of(store, name, token):
+    """Return a token's coordinates, from the map's file."""
+    store = Store.open(store)
+    made = maps.read_map(store.path / "maps", name, store.vectors.checksums[name.split("-")[0].split(".")[0]])
+    return made.coordinates[list(store.tokens.surfaces).index(token)]
+
+
+def nearest(capsys, store, token, *options):
+    """Return what `kotovec query` gives."""
+    arguments = ["query", token, "--metric", "cosine", "--exclude-inputs", "--json", *options, "--store", store]
+    hits = json.loads(call(capsys, *arguments).out)["results"]
+    return [(hit["token"], round(hit["score"], 4)) for hit in hits]
+
+
+def test_the_whole_vocabulary_is_painted(browser, demo_page, tmp_path):
+    with opened(browser, demo_page) as page:
+        assert "30,522 tokens" in page.tab.inner_text("h1")
+        painted = page.pixels(tmp_path)
+        assert painted.std() > 20
+        blue = np.abs(painted - (0, 0x72, 0xB2)).sum(axis=2) < 120
+        orange = np.abs(painted - (0xE6, 0x9F, 0)).sum(axis=2) < 120
+        assert blue.sum() > 3000
+        assert orange.sum() > 1000
+        assert "king - man + woman ≈ queen" in page.labels()
+        assert 10 < len(page.labels()) <= 250
+
+
+def test_a_search_flies_to_the_token_and_names_it(browser, demo_page, demo):
+    with opened(browser, demo_page) as page:
+        whole = page.view()[2]
+        page.find("ＱＵＥＥＮ")
+        assert page.chosen()[0] == "queen"
+        x, y, width = page.view()
+        np.testing.assert_allclose([x, y], place_of(demo, "static.pca", "queen"), atol=width / 1000)
+        assert width < whole / 10
+        assert "queen" in page.labels()
+        facts = page.tab.inner_text("#token .facts >> nth=0")
+        assert facts.startswith("id 3035, word, Latin, norm ")
+        store = Store.open(demo)
+        assert float(facts.split()[-1]) == pytest.approx(store.norms("static")[3035], rel=1e-3)
+
+
+def test_a_click_lists_the_neighbours_that_a_query_gives(browser, demo_page, demo, capsys):
+    with opened(browser, demo_page) as page:
+        page.find("seven")
+        page.click(30, 30)
+        page.tab.wait_for_function("() => document.querySelector('#token h2')?.textContent !== 'seven'")
+        page.find("seven")
+        other = page.labels()
+        page.click(*page.middle())
+        assert other
+        for space in ("static", "isolated"):
+            page.tab.click(f"#spaces label:has-text('{space}')")
+            page.rest()
+            token, near = page.chosen()
+            assert len(near) == 10
+            expected = nearest(capsys, demo, "seven", "--space", space)
+            assert token == "seven"
+            assert [name for name, _ in near] == [name for name, _ in expected]
+            np.testing.assert_allclose([cosine for _, cosine in near], [score for _, score in expected], atol=1e-4)
+
+
+def test_a_switch_of_spaces_keeps_the_token_in_view(browser, demo_page, demo):
+    with opened(browser, demo_page) as page:
+        page.find("queen")
+        page.tab.click("#spaces label:has-text('isolated')")
+        page.rest()
+        x, y, width = page.view()
+        np.testing.assert_allclose([x, y], place_of(demo, "isolated-6.pca", "queen"), atol=width / 1000)
+        assert page.chosen()[0] == "queen"
+        page.tab.click("#spaces label:has-text('static')")
+        page.rest()
+        x, y, width = page.view()
+        np.testing.assert_allclose([x, y], place_of(demo, "static.pca", "queen"), atol=width / 1000)
+
+
+def test_the_legend_filters_and_every_colouring_adds_up(browser, demo_page, tmp_path):
+    with opened(browser, demo_page) as page:
+        before = page.pixels(tmp_path)
+        page.tab.uncheck("#classes label:has-text('subword') input")
+        page.rest()
+        after = page.pixels(tmp_path)
+        orange = [(np.abs(pixels - (0xE6, 0x9F, 0)).sum(axis=2) < 60).sum() for pixels in (before, after)]
+        assert orange[1] < orange[0] / 20
+        assert not any(label.startswith("##") for label in page.labels())
+        for colouring in ("script", "norm", "kind"):
+            page.tab.select_option("#colouring", colouring)
+            page.rest()
+            counts = page.tab.locator("#classes label:visible span:last-child").all_inner_texts()
+            assert sum(int(count.replace(",", "")) for count in counts) == 30_522
+            assert len(counts) > 3
+
+
+def test_the_pointer_names_the_token_under_it(browser, demo_page):
+    with opened(browser, demo_page) as page:
+        page.find("zurich")
+        page.tab.mouse.move(*page.middle())
+        page.tab.wait_for_selector("#tip:not([hidden])")
+        assert page.tab.inner_text("#tip").splitlines()[0] == "zurich"
+        assert "id 10204" in page.tab.inner_text("#tip")
+
+
+def test_labels_come_as_one_comes_nearer(browser, demo_page):
+    with opened(browser, demo_page) as page:
+        x, y = page.middle()
+        few = set(page.labels())
+        page.tab.mouse.move(x, y)
+        for _ in range(4):
+            page.tab.mouse.wheel(0, -400)
+            page.rest()
+        assert len(set(page.labels()) - few) > 20
+
+
+@pytest.mark.parametrize("text", ODD)
+def test_a_token_is_never_markup(browser, odd_page, text):
+    with opened(browser, odd_page) as page:
+        page.find(text)
+        assert page.tab.evaluate("() => document.querySelector('#token h2').textContent") == text
+        page.tab.mouse.move(*page.middle())
+        page.tab.wait_for_selector("#tip:not([hidden])")
+        assert page.tab.evaluate("() => document.querySelector('#tip').textContent").startswith(text)
+        assert page.tab.evaluate("() => window.hit") is None
+        assert page.tab.locator("img, script script, main script").count() == 0
+        assert text in page.labels()
+
+
+def test_japanese_labels_are_drawn_and_are_no_boxes(browser, odd_page, tmp_path):
+    glyphs = """() => ["王", "女"].map((text) => {
+        const canvas = Object.assign(document.createElement("canvas"), {width: 40, height: 40});
+        const pen = canvas.getContext("2d");
+        pen.font = "30px sans-serif";
+        pen.fillText(text, 4, 32);
+        return canvas.toDataURL(); })"""
+    with opened(browser, odd_page) as page:
+        one, other = page.tab.evaluate(glyphs)
+        assert one != other  # a box for what the fonts lack looks the same whatever it is for
+        page.find("王")
+        across, down = (int(size) for size in page.middle())
+        beside = page.pixels(tmp_path)[down - 10 : down + 10, across + 10 : across + 30]
+        assert (beside.sum(axis=2) < 200).sum() > 20
+
+
+def test_a_vector_of_zeros_has_no_neighbours(browser, odd_page):
+    with opened(browser, odd_page) as page:
+        page.find(f"word{20 - len(ODD)}")
+        assert page.chosen() == (f"word{20 - len(ODD)}", [])
+        assert "A vector of zeros" in page.tab.inner_text("#token")
+
+
+@pytest.mark.parametrize(
+    ("text", "script"),
+    [
+        ("王様", "kanji"),
+        ("##ねこ", "kana"),
+        ("ﾈｺ", "kana"),
+        ("東京タワー", "kana"),
+        ("king", "Latin"),
+        ("é", "Latin"),
+        ("2010", "digits"),
+        ("１", "digits"),
+        ("①", "digits"),
+        ("한국", "other"),
+        ("##", "other"),
+        ("", "other"),
+    ],
+)
+def test_the_script_of_a_token(text, script):
+    assert script_of(text) == script
