@@ -2,13 +2,9 @@
 // What the page of `kotovec map --html` does. The drawing is Bokeh's. Token texts reach the document as text, never as
 // markup; the canvas draws them.
 
-const MOST_LABELS = 250;
 const NEAR_PIXELS = 12; // how far from a dot a click or the pointer may be
 const FLIGHT = 350; // milliseconds
 const CLOSE_UP = 0.04; // of the map's width, where a search flies to
-const FONT = "13px sans-serif";
-const GRID = 4; // pixels of a cell of the grid in which labels find room
-const BESIDE = 7; // pixels from a dot to its label
 
 const data = JSON.parse(document.getElementById("data").textContent);
 const $ = (id) => document.getElementById(id);
@@ -107,16 +103,16 @@ function neighbours(point) {
   return found;
 }
 
-function nearestPoint(event) {
-  const { x, y } = event;
-  const scale = span() / figure.inner_width;
-  let [best, least] = [-1, (NEAR_PIXELS * scale) ** 2];
+function nearestTo(x, y, within = Infinity) {
+  let [best, least] = [-1, within ** 2];
   for (const point of state.shown) {
     const far = (state.space.x[point] - x) ** 2 + (state.space.y[point] - y) ** 2;
     if (far < least) [best, least] = [point, far];
   }
   return best;
 }
+
+const under = ({ x, y }) => nearestTo(x, y, (NEAR_PIXELS * span()) / figure.inner_width);
 
 // --- where one looks ---
 
@@ -132,8 +128,7 @@ function middle() {
   return [(figure.x_range.start + figure.x_range.end) / 2, (figure.y_range.start + figure.y_range.end) / 2];
 }
 
-function extent() {
-  const { x, y } = state.space;
+function bounds({ x, y }) {
   let [left, right, bottom, top] = [Infinity, -Infinity, Infinity, -Infinity];
   for (let point = 0; point < rows.length; point++) {
     left = Math.min(left, x[point]);
@@ -141,8 +136,14 @@ function extent() {
     bottom = Math.min(bottom, y[point]);
     top = Math.max(top, y[point]);
   }
-  const width = 1.06 * Math.max(right - left, ((top - bottom) * figure.inner_width) / figure.inner_height, 1e-6);
-  return { x: (left + right) / 2, y: (bottom + top) / 2, width };
+  return { x: (left + right) / 2, y: (bottom + top) / 2, wide: right - left, high: top - bottom };
+}
+
+for (const space of data.spaces) space.bounds = bounds(space);
+
+function extent() {
+  const { x, y, wide, high } = state.space.bounds;
+  return { x, y, width: 1.06 * Math.max(wide, (high * figure.inner_width) / figure.inner_height, 1e-6) };
 }
 
 let flight = 0;
@@ -157,67 +158,37 @@ function fly(x, y, width) {
     const eased = part * part * (3 - 2 * part);
     look(fromX + (x - fromX) * eased, fromY + (y - fromY) * eased, fromWidth * (width / fromWidth) ** eased);
     if (part < 1) flight = requestAnimationFrame(step);
+    else delete document.body.dataset.flying;
   };
+  document.body.dataset.flying = "yes";
   flight = requestAnimationFrame(step);
 }
 
-// --- labels: where there is room, the most frequent first ---
-
-const pen = document.createElement("canvas").getContext("2d");
-pen.font = FONT;
+// --- labels ---
 
 function label() {
-  const { start: left } = figure.x_range;
-  const { end: top } = figure.y_range;
-  const [width, height] = [figure.inner_width, figure.inner_height];
-  const scale = width / span();
-  const [columns, lines] = [Math.ceil(width / GRID), Math.ceil(height / GRID)];
-  const taken = new Uint8Array(columns * lines);
-  const written = { x: [], y: [], text: [], weight: [], align: [], beside: [] };
-  const { x, y } = state.space;
-
-  const write = (text, atX, atY, { forced = false, bold = forced } = {}) => {
-    const pixelX = (atX - left) * scale;
-    const pixelY = (top - atY) * scale;
-    if (!(pixelX >= 0 && pixelY >= 0 && pixelX < width && pixelY < height)) return;
-    if (!forced && taken[Math.floor(pixelY / GRID) * columns + Math.floor(pixelX / GRID)]) return;
-    const wide = pen.measureText(text).width + 2 * BESIDE;
-    const turned = forced && pixelX + wide > width; // to the left of its dot
-    const x0 = Math.max(0, Math.floor((pixelX - (turned ? wide : 0)) / GRID));
-    const x1 = Math.floor((pixelX + (turned ? 0 : wide)) / GRID);
-    const [y0, y1] = [Math.floor((pixelY - 10) / GRID), Math.floor((pixelY + 10) / GRID)];
-    if (!forced && (x1 >= columns || y0 < 0 || y1 >= lines)) return;
-    if (!forced) {
-      for (let line = y0; line <= y1; line++) {
-        for (let column = x0; column <= x1; column++) if (taken[line * columns + column]) return;
-      }
-    }
-    for (let line = Math.max(0, y0); line <= Math.min(y1, lines - 1); line++) {
-      taken.fill(1, line * columns + x0, line * columns + Math.min(x1, columns - 1) + 1);
-    }
-    written.x.push(atX);
-    written.y.push(atY);
-    written.text.push(text);
-    written.weight.push(bold ? "bold" : "normal");
-    written.align.push(turned ? "right" : "left");
-    written.beside.push(turned ? -BESIDE : BESIDE);
-  };
-
-  const path = state.space.way; // where it lands comes first
-  const marks = path ? [...path.stops.toReversed(), ...path.terms] : [];
-  marks.forEach((mark, place) => write(mark.label, mark.x, mark.y, { forced: place === 0, bold: true }));
-  const first = state.chosen < 0 ? [] : [state.chosen, ...neighbours(state.chosen).map(([row]) => pointOf[row])];
-  first.forEach((point, place) => {
-    if (point >= 0) write(data.tokens[rows[point]], x[point], y[point], { forced: place === 0 });
-  });
-  for (const point of state.shown) {
-    if (written.text.length >= MOST_LABELS) break;
-    if (point !== state.chosen) write(data.tokens[rows[point]], x[point], y[point]);
+  const found = new Labels(figure);
+  const { x, y, way: path } = state.space;
+  const marks = path ? [...path.stops.toReversed(), ...path.terms] : []; // where it lands comes first
+  marks.forEach((mark, place) => found.write(mark.label, mark.x, mark.y, { forced: place === 0, bold: true }));
+  const token = (point, options) => found.write(data.tokens[rows[point]], x[point], y[point], options);
+  if (state.chosen >= 0) {
+    token(state.chosen, { forced: true });
+    for (const [row] of neighbours(state.chosen)) if (pointOf[row] >= 0) token(pointOf[row]);
   }
-  labels.data = written;
-  // Small where all is seen, so that it is no blot, and larger the nearer one comes.
-  const size = 2.4 * (extent().width / span()) ** 0.25 * (30000 / rows.length) ** 0.25;
-  dots.glyph.size = { value: Math.max(1.5, Math.min(7, size)) };
+  for (const point of state.shown) {
+    if (found.isFull) break;
+    if (point !== state.chosen) token(point);
+  }
+  labels.data = found.written;
+  resize();
+}
+
+// Small where all is seen, so that they are no blot, and larger the nearer one comes; but not anew at every step.
+function resize() {
+  const size = 2.4 * (extent().width / span()) ** 0.25 * (30_000 / rows.length) ** 0.25;
+  const pixels = Math.max(1.5, Math.min(7, Math.round(2 * size) / 2));
+  if (dots.glyph.size.value !== pixels) dots.glyph.size = { value: pixels };
 }
 
 let waiting = 0;
@@ -307,15 +278,6 @@ function switchSpace(space) {
   describe();
 }
 
-function nearestTo(x, y) {
-  let [best, least] = [-1, Infinity];
-  for (const point of state.shown) {
-    const far = (state.space.x[point] - x) ** 2 + (state.space.y[point] - y) ** 2;
-    if (far < least) [best, least] = [point, far];
-  }
-  return best;
-}
-
 // --- search: by what one types, whatever its width and case ---
 
 const plain = (text) => text.normalize("NFKC").toLowerCase();
@@ -353,13 +315,13 @@ function connect() {
   for (const range of [figure.x_range, figure.y_range]) range.properties.start.change.connect(labelSoon);
   figure.properties.inner_width.change.connect(() => look(...middle(), span()));
   figure.properties.inner_height.change.connect(() => look(...middle(), span()));
-  figure.on_event("tap", (event) => choose(nearestPoint(event)));
+  figure.on_event("tap", (event) => choose(under(event)));
   figure.on_event("doubletap", () => {
     const whole = extent();
     fly(whole.x, whole.y, whole.width);
   });
   figure.on_event("mousemove", (event) => {
-    const point = nearestPoint(event);
+    const point = under(event);
     const tip = $("tip");
     tip.hidden = point < 0;
     if (point < 0) return;

@@ -83,7 +83,7 @@ def write_page(store: Store, made: Sequence[Map], expression: str | None, path: 
         nonce=nonce,
         data=text,
         scripts="\n".join(f'<script nonce="{nonce}">\n{script}\n</script>' for script in scripts),
-        code=_part("page.js"),
+        code=_part("labels.js") + _part("page.js"),
     )
     with replacing(path) as part:
         part.write_text(page, encoding="utf-8")

@@ -1,6 +1,7 @@
 """`kotovec map --html` in a real browser with the network cut off: what a person sees, types, clicks and gets."""
 
 import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -63,9 +64,10 @@ class Page:
         """Wait until the map stands still and is drawn."""
         before = None
         for _ in range(100):
-            self.tab.wait_for_timeout(150)
-            now = self.view(), self.labels()
-            if now == before:
+            self.tab.wait_for_timeout(50)
+            self.tab.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+            now = self.view(), self.labels(), self.tab.locator("body[data-flying]").count()
+            if now == before and not now[2]:
                 return
             before = now
         raise AssertionError("the map moves on and on")
@@ -164,6 +166,8 @@ def nearest(capsys, store, token, *options):
 def test_the_whole_vocabulary_is_painted(browser, demo_page, tmp_path):
     with opened(browser, demo_page) as page:
         assert "30,522 tokens" in page.tab.inner_text("h1")
+        # Bokeh goes on without WebGL, and without a word.
+        assert page.tab.evaluate("() => Bokeh.index.roots[0].canvas_view.webgl.regl_wrapper.has_webgl")
         painted = page.pixels(tmp_path)
         assert painted.std() > 20
         blue = np.abs(painted - (0, 0x72, 0xB2)).sum(axis=2) < 120
@@ -249,15 +253,29 @@ def test_the_pointer_names_the_token_under_it(browser, demo_page):
         assert "id 10204" in page.tab.inner_text("#tip")
 
 
-def test_labels_come_as_one_comes_nearer(browser, demo_page):
+def test_labels_come_as_one_comes_nearer_and_do_not_overlap(browser, demo_page):
+    boxes = """() => { const map = Bokeh.documents[0].get_model_by_name("map");
+        const {x, y, text, weight} = Bokeh.documents[0].get_model_by_name("labels").data;
+        const scale = map.inner_width / (map.x_range.end - map.x_range.start);
+        const pen = document.createElement("canvas").getContext("2d");
+        pen.font = "13px sans-serif";
+        return text.map((each, i) => [x[i] * scale, y[i] * scale, pen.measureText(each).width, weight[i]])
+            .filter(([,,, kind]) => kind === "normal"); }"""
     with opened(browser, demo_page) as page:
-        x, y = page.middle()
-        few = set(page.labels())
-        page.tab.mouse.move(x, y)
+        page.find("king")
+        near = set(page.labels())
+        page.tab.mouse.move(*page.middle())
         for _ in range(4):
-            page.tab.mouse.wheel(0, -400)
+            page.tab.mouse.wheel(0, 400)
             page.rest()
-        assert len(set(page.labels()) - few) > 20
+        far = set(page.labels())
+        assert len(near - far) > 20
+        assert len(far - near) > 20
+        drawn = page.tab.evaluate(boxes)
+        assert len(drawn) > 20
+        for (x, y, wide, _), (other_x, other_y, other_wide, _) in itertools.combinations(drawn, 2):
+            apart = x + wide < other_x or other_x + other_wide < x
+            assert apart or abs(y - other_y) >= 13
 
 
 @pytest.mark.parametrize("text", ODD)
