@@ -1,8 +1,8 @@
-"""The tables of docs/speed.md, made from benchmarks/results/*.json: no number there is typed.
+"""The tables of docs/speed.md and docs/map.md, made from benchmarks/results/*.json: no number there is typed.
 
     python benchmarks/table.py [--print]
 
-What stands in the page between `<!-- results: NAME -->` and `<!-- end -->` is replaced by what NAME.json says.
+What stands in a page between `<!-- results: NAME -->` and `<!-- end -->` is replaced by what NAME.json says.
 """
 
 import argparse
@@ -14,25 +14,27 @@ from typing import Any
 
 from turns import RESULTS, ROOT, digits, ratio
 
-PAGE = ROOT / "docs" / "speed.md"
+PAGES = (ROOT / "docs" / "speed.md", ROOT / "docs" / "map.md")
 PART = re.compile(r"(<!-- results: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 # Of some results only these numbers make the columns, under these heads; of all others every number does.
 COLUMNS = {
     "encode": {"whole": "whole process, s", "encode": "encoding, s", "rate": "tokens/s"},
+    "map": {"seconds": "whole process, s", "peak": "memory, MB"},
     "memory": {"peak": "all processes, MB", "workers": "workers alone, MB", "whole": "whole build, s"},
 }
 
 
 def main() -> int:
-    """Write the page, or print it."""
+    """Write the pages, or print them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--print", action="store_true", help="on stdout, and leave the page as it is")
+    parser.add_argument("--print", action="store_true", help="on stdout, and leave the pages as they are")
     options = parser.parse_args()
-    page = make_page(PAGE.read_text(encoding="utf-8"), RESULTS)
-    if options.print:
-        sys.stdout.write(page)
-    else:
-        PAGE.write_text(page, encoding="utf-8")
+    for path in PAGES:
+        page = make_page(path.read_text(encoding="utf-8"), RESULTS)
+        if options.print:
+            sys.stdout.write(page)
+        else:
+            path.write_text(page, encoding="utf-8")
     return 0
 
 

@@ -39,7 +39,7 @@ def command(
         typer.Option(
             envvar="KOTOVEC_LABELS", help="Of the picture: how many frequent words to name where there is room."
         ),
-    ] = 300,
+    ] = 3000,
     html: Annotated[
         Path | None,
         typer.Option(envvar="KOTOVEC_HTML", help="Write a page to explore, of both spaces.", show_default=False),
@@ -58,6 +58,8 @@ def command(
 
     Example: `kotovec map --html map.html --expression "王 - 男 + 女"`
     """
+    from kotovec.cli.page import write_page
+    from kotovec.cli.picture import draw
     from kotovec.cli.progress import Display
     from kotovec.store import Store
     from kotovec.store.cartography import MapRequest, find_map, make_map
@@ -77,13 +79,9 @@ def command(
 
         made = [find_or_make(request)]
         if png is not None:
-            from kotovec.cli.picture import draw
-
             display.say("drawing")
             draw(opened, made[0], asked, labels, png)
         if html is not None:
-            from kotovec.cli.page import write_page
-
             made.append(find_or_make(replace(request, space="isolated" if space == "static" else "static")))
             display.say("writing the page")
             write_page(opened, made, expression, html)
@@ -91,20 +89,25 @@ def command(
 
 
 def _check(png: Path | None, label: list[str] | None, html: Path | None, expression: str | None) -> None:
-    """Refuse what is for a picture where none is wanted, and a file where none can be.
+    """Refuse, before a map is made, what could not be drawn of it.
 
     Raises:
         InputError: what, and what to give.
+        MissingDependencyError: a library of the extra `map` is not installed.
     """
+    from kotovec.cli.page import import_bokeh
+    from kotovec.cli.picture import import_font
     from kotovec.errors import InputError
 
     if label and png is None:
         raise InputError("--label names words on a picture: give --png FILE")
     if expression is not None and html is None:
         raise InputError("--expression is drawn on a page: give --html FILE")
-    for path in (png, html):
-        if path is not None and not path.parent.is_dir():
-            raise InputError(f"{path}: there is no folder {path.parent}")
+    for path, import_it in ((png, import_font), (html, import_bokeh)):
+        if path is not None:
+            import_it()
+            if not path.parent.is_dir():
+                raise InputError(f"{path}: there is no folder {path.parent}")
 
 
 def _print(records: "list[MapRecord]", tokens: int, *, as_json: bool, quiet: bool) -> None:

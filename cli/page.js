@@ -32,20 +32,15 @@ for (const colouring of data.colourings) {
 const state = { space: data.spaces[0], colouring: data.colourings[0], hidden: new Set(), shown: [], chosen: -1 };
 let figure, dots, points, labels, lit, way, wayDots;
 
-function codes() {
-  const all = state.colouring.codes; // one for all spaces, or one each
-  return all.length === 1 ? all[0] : all[data.spaces.indexOf(state.space)];
-}
-
-function classes() {
-  const all = state.colouring.classes;
-  return all.length === 1 ? all[0] : all[data.spaces.indexOf(state.space)];
-}
+// What there is one of for all spaces, or one of for each.
+const ofSpace = (all) => all[Math.min(data.spaces.indexOf(state.space), all.length - 1)];
+const codes = () => ofSpace(state.colouring.codes);
+const classes = () => ofSpace(state.colouring.classes);
 
 // Words are named before what says little by itself: signs, subwords, unused tokens.
-const kinds = Array.from(rows, (_, point) => classNamed(point, "kind"));
 const speaks = (point) =>
-  kinds[point] === "word" && (data.tokens[rows[point]].length > 1 || /^k/.test(classNamed(point, "script")));
+  classNamed(point, "kind") === "word" &&
+  (data.tokens[rows[point]].length > 1 || ["kanji", "kana"].includes(classNamed(point, "script")));
 const talkative = Array.from(rows.keys()).filter(speaks);
 const silent = Array.from(rows.keys()).filter((point) => !speaks(point));
 
@@ -256,7 +251,6 @@ function legend() {
     const line = document.createElement("label");
     line.append(box, dot, element("span", each.name), element("span", (counts.get(code) || 0).toLocaleString("en")));
     line.hidden = !counts.has(code);
-    line.style.display = line.hidden ? "none" : "";
     return line;
   });
   $("classes").replaceChildren(...lines);

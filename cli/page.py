@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kotovec.cli.picture import COLOURS
+from kotovec.cli.picture import COLOURS, model_of
 from kotovec.errors import MissingDependencyError
 from kotovec.store.database import Store
 from kotovec.store.fidelity import NEAREST
@@ -58,7 +58,7 @@ def write_page(store: Store, made: Sequence[Map], expression: str | None, path: 
         InputError: the expression has no way on the maps.
         DiskFullError: no space is left.
     """
-    plot, scripts = _plot(), _scripts()
+    scripts = _scripts()
     ways = [None if expression is None else trace(store, each, expression) for each in made]
     sides = [
         _Side(each, neighbours(store, each, NEAREST), store.norms(each.record.space, each.record.layer)[each.rows], way)
@@ -72,13 +72,13 @@ def write_page(store: Store, made: Sequence[Map], expression: str | None, path: 
         "near": sides[0].near.rows.shape[1],
         "spaces": [_space(side) for side in sides],
         "colourings": _colourings(tokens, rows, [side.norms for side in sides]),
-        "plot": plot,
+        "plot": _plot(),
     }
     # In a script, `<` could end it.
     text = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
     nonce = hashlib.sha256(text.encode()).hexdigest()[:32]
     page = Template(_part("page.html")).substitute(
-        title=html.escape(f"{store.vectors.attributes.get('model', store.path.name)}: {len(rows):,} tokens"),
+        title=html.escape(f"{model_of(store)}: {len(rows):,} tokens"),
         style=_part("page.css"),
         nonce=nonce,
         data=text,
@@ -157,13 +157,11 @@ def _by_norm(norms: npt.NDArray[np.float64]) -> tuple[list[dict[str, str]], npt.
 
 def _plot() -> Any:
     """Return Bokeh's part of the page, without data: page.js fills it."""
-    try:
-        from bokeh.core.properties import value
-        from bokeh.embed import json_item
-        from bokeh.models import ColumnDataSource, PanTool, Range1d, WheelZoomTool
-        from bokeh.plotting import figure
-    except ImportError as error:
-        raise MissingDependencyError(f"--html needs {error.name}: pip install 'kotovec[map]'") from error
+    from bokeh.core.properties import value
+    from bokeh.embed import json_item
+    from bokeh.models import ColumnDataSource, PanTool, Range1d, WheelZoomTool
+    from bokeh.plotting import figure
+
     columns = {
         "points": ("x", "y", "colour"),
         "labels": ("x", "y", "text", "weight", "align", "beside"),
@@ -209,11 +207,22 @@ def _plot() -> Any:
     return json_item(plot, "plot")
 
 
+def import_bokeh() -> Any:
+    """Return the package that draws.
+
+    Raises:
+        MissingDependencyError: it is not installed.
+    """
+    try:
+        import bokeh
+    except ImportError as error:
+        raise MissingDependencyError("--html needs bokeh: pip install 'kotovec[map]'") from error
+    return bokeh
+
+
 def _scripts() -> list[str]:
     """Return BokehJS and its WebGL part, from Bokeh's own wheel."""
-    import bokeh
-
-    folder = Path(bokeh.__file__).parent / "server" / "static" / "js"
+    folder = Path(import_bokeh().__file__).parent / "server" / "static" / "js"
     return [(folder / name).read_text(encoding="utf-8") for name in ("bokeh.min.js", "bokeh-gl.min.js")]
 
 

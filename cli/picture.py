@@ -36,10 +36,15 @@ def draw(store: Store, made: Map, asked: Sequence[int], frequent: int, path: Pat
     """
     record = made.record
     quality = f"recall@10 {record.recall:.2f}, trustworthiness {record.trustworthiness:.2f}"
-    title = f"{store.vectors.attributes.get('model', store.path.name)}, {record.name}: {quality}"
-    figure = compose(made, store.tokens, asked, frequent, title)
+    figure = compose(made, store.tokens, asked, frequent, f"{model_of(store)}, {record.name}: {quality}")
     with replacing(path) as part:
         figure.savefig(part, format="png")
+
+
+def model_of(store: Store) -> str:
+    """Return the model that a store is of, as others may read it: of a folder its name, not where it lies."""
+    model = str(store.vectors.attributes.get("model") or store.path.name)
+    return Path(model).name if Path(model).is_absolute() else model
 
 
 def compose(made: Map, tokens: Tokens, asked: Sequence[int], frequent: int, title: str) -> Any:

@@ -1,11 +1,12 @@
 """Make a map of a store's tokens: project, measure what the map keeps, write it into the store."""
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from kotovec.errors import InputError
+from kotovec.errors import DamagedError, InputError
 from kotovec.store import fidelity, maps, projection
 from kotovec.store.database import Store
 from kotovec.store.layout import Layout
@@ -56,17 +57,19 @@ class MapRequest:
 
 
 def find_map(store: Store, request: MapRequest) -> Map | None:
-    """Return the map that the store keeps, if it is of these vectors and what is wanted; else None.
+    """Return the map that the store keeps, if it is whole, of these vectors and what is wanted; else None.
 
     Raises:
         InputError: a value that means nothing.
-        DamagedError: the file cannot be read, or does not match its checksums.
+        NotStoredError: no such space or layer.
     """
     total = len(store.tokens)
     request.check(total)
-    layer = -1 if request.space == "static" else store.vectors.layer_number(request.layer)
+    layer = _layer(store, request)
     name = maps.map_name(request.space, layer, request.method)
-    made = maps.read_map(store.path / maps.FOLDER, name, store.vectors.checksums[request.space])
+    made = None
+    with contextlib.suppress(DamagedError):  # another one is made
+        made = maps.read_map(store.path / maps.FOLDER, name, store.vectors.checksums[request.space])
     if made is None or made.record.seed != request.seed or len(made.rows) != min(total, request.sample or total):
         return None
     wanted = {"umap": ("n_neighbors", request.neighbors), "tsne": ("perplexity", request.perplexity)}.get(
@@ -93,7 +96,7 @@ def make_map(store: Store, request: MapRequest, report: Callable[[str], None] = 
     total = len(store.tokens)
     request.check(total)
     matrix = Matrix(store.array(request.space, request.layer), store.norms(request.space, request.layer))
-    layer = -1 if request.space == "static" else store.vectors.layer_number(request.layer)
+    layer = _layer(store, request)
     rows = _rows(total, request)
     vectors = projection.unit(matrix, rows)
     report("neighbours")
@@ -121,6 +124,11 @@ def make_map(store: Store, request: MapRequest, report: Callable[[str], None] = 
     with locked(Layout(store.path)):
         maps.write_map(store.path / maps.FOLDER, made)
     return made
+
+
+def _layer(store: Store, request: MapRequest) -> int:
+    store.array(request.space, request.layer)  # or NotStoredError
+    return -1 if request.space == "static" else store.vectors.layer_number(request.layer)
 
 
 def _rows(total: int, request: MapRequest) -> Rows:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -11,7 +12,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from kotovec.errors import DamagedError
 from kotovec.store import Store, maps
-from kotovec.store.cartography import MapRequest, make_map
+from kotovec.store.cartography import MapRequest, find_map, make_map
 
 import stores
 from commands import call
@@ -140,3 +141,30 @@ def test_damage_is_found_and_says_what_mends_it(store, part):
     (store / "maps" / "static.pca.h5").write_bytes(b"")
     with pytest.raises(DamagedError, match="cannot be read"):
         maps.read_map(store / "maps", "static.pca", made.record.dataset)
+
+
+@pytest.mark.parametrize(
+    "spoil", [lambda path: path.write_bytes(b""), lambda path: path.write_bytes(path.read_bytes()[:-9])]
+)
+def test_a_damaged_map_is_made_anew_as_its_error_says(capsys, store, spoil):
+    whole = mapped(store)
+    spoil(store / "maps" / "static.pca.h5")
+    assert Store.open(store).verify() == ["maps/static.pca.h5 (kotovec map makes it anew)"]
+    assert call(capsys, "map", "--store", store, "--method", "pca").code == 0
+    assert Store.open(store).verify() == []
+    np.testing.assert_array_equal(
+        maps.read_map(store / "maps", "static.pca", whole.record.dataset).coordinates, whole.coordinates
+    )
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"sample": 50}, {"method": "umap", "neighbors": 5}])
+def test_a_map_that_is_kept_is_taken_for_what_it_was_made_for_only(store, change):
+    opened = Store.open(store)
+    request = MapRequest(method=change.get("method", "pca"))
+    assert find_map(opened, request) is None
+    made = make_map(opened, request)
+    np.testing.assert_array_equal(find_map(opened, request).coordinates, made.coordinates)
+    other = replace(request, **change)
+    assert find_map(opened, other) is None
+    make_map(opened, other)
+    assert find_map(opened, request) is None

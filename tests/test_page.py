@@ -5,13 +5,16 @@ import itertools
 import json
 import os
 import shutil
+import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from kotovec.cli.page import script_of
+from kotovec.cli.page import script_of, write_page
 from kotovec.store import Store, maps
+from kotovec.store.cartography import MapRequest, make_map
+from kotovec.store.landmarks import trace
 
 import stores
 from commands import call
@@ -19,6 +22,7 @@ from commands import call
 SWITCHES = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--disable-background-networking"]
 SWITCHES += ["--disable-component-update", "--disable-sync", "--no-first-run"]
 WIDE, HIGH = 1200, 800
+SPACES = ("static", "isolated")
 ODD = [
     "<script>window.hit = 1</script>",
     "</script><script>window.hit = 1</script>",
@@ -124,29 +128,28 @@ def opened(browser, path):
 def demo_page(demo, tmp_path_factory):
     """The page of the whole vocabulary of the demo model, by the method that is fast."""
     path = tmp_path_factory.mktemp("page") / "demo map 地図.html"
-    from kotovec.cli.page import write_page
-    from kotovec.store.cartography import MapRequest, make_map
-
     store = Store.open(demo)
-    made = [make_map(store, MapRequest(space=space, method="pca")) for space in ("static", "isolated")]
+    made = [make_map(store, MapRequest(space=each, method="pca")) for each in SPACES]
     write_page(store, made, "king - man + woman", path)
     return path
 
 
 @pytest.fixture(scope="module")
-def odd_page(tmp_path_factory):
-    """The page of a small store whose tokens are what a vocabulary may hold."""
-    folder = tmp_path_factory.mktemp("odd")
+def odd_store(tmp_path_factory):
+    """A small store whose tokens are what a vocabulary may hold."""
     tokens = stores.make_tokens([*ODD, *(f"word{number}" for number in range(100))])
     vectors = np.random.default_rng(3).standard_normal((len(tokens), 8)).astype(np.float32)
     vectors[20] = 0
-    store = stores.write_store(folder / "odd.kotovec", tokens, vectors, vectors[np.newaxis] * 2, layers=(1,))
-    from kotovec.cli.page import write_page
-    from kotovec.store.cartography import MapRequest, make_map
+    folder = tmp_path_factory.mktemp("odd") / "odd.kotovec"
+    return stores.write_store(folder, tokens, vectors, vectors[np.newaxis] * 2, layers=(1,))
 
-    made = [make_map(Store.open(store), MapRequest(space=space, method="pca")) for space in ("static", "isolated")]
-    write_page(Store.open(store), made, None, folder / "<b>odd.html")
-    return folder / "<b>odd.html"
+
+@pytest.fixture(scope="module")
+def odd_page(odd_store):
+    store = Store.open(odd_store)
+    path = odd_store.with_name("<b>odd.html")
+    write_page(store, [make_map(store, MapRequest(space=each, method="pca")) for each in SPACES], None, path)
+    return path
 
 
 def place_of(store, name, token):
@@ -276,6 +279,64 @@ def test_labels_come_as_one_comes_nearer_and_do_not_overlap(browser, demo_page):
         for (x, y, wide, _), (other_x, other_y, other_wide, _) in itertools.combinations(drawn, 2):
             apart = x + wide < other_x or other_x + other_wide < x
             assert apart or abs(y - other_y) >= 13
+
+
+def test_the_command_writes_a_page_of_both_spaces_and_makes_their_maps_once(browser, odd_store, capsys, tmp_path):
+    options = ["map", "--store", odd_store, "--method", "pca", "--space", "isolated", "--html", tmp_path / "x.html"]
+    answer = call(capsys, *options, "--expression", "word1 - word2 + (word3 + word4) - word1", "--json")
+    assert answer.code == 0
+    assert [json.loads(line)["name"] for line in answer.out.splitlines()] == ["isolated-1.pca", "static.pca"]
+    times = [path.stat().st_mtime_ns for path in sorted((odd_store / "maps").iterdir())]
+    with opened(browser, tmp_path / "x.html") as page:
+        assert page.tab.locator("#spaces label").all_inner_texts() == ["isolated, layer 1", "static"]
+        assert any(label.startswith("word1 - word2 + word3 + word4 - word1 ≈ ") for label in page.labels())
+    assert call(capsys, *options).code == 0
+    assert [path.stat().st_mtime_ns for path in sorted((odd_store / "maps").iterdir())] == times
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--expression", "word1 + word2"], "--expression is drawn on a page: give --html FILE"),
+        (["--label", "word1"], "--label names words on a picture: give --png FILE"),
+        (["--html", "no/where/x.html"], "there is no folder no/where"),
+        (["--html", "x.html", "--expression", "word1 +"], "word1 +"),
+        (
+            ["--html", "x.html", "--sample", "5", "--expression", "word1 - word50"],
+            "not on this map, which is of a sample",
+        ),
+    ],
+)
+def test_what_cannot_be_drawn_is_one_line_and_leaves_no_page(odd_store, capsys, tmp_path, monkeypatch, options, reason):
+    monkeypatch.chdir(tmp_path)
+    answer = call(capsys, "map", "--store", odd_store, "--method", "pca", *options)
+    assert (answer.code, answer.out) == (2, "")
+    assert reason in answer.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_library_is_named_before_a_map_is_made(odd_store, capsys, tmp_path, monkeypatch):
+    shutil.rmtree(odd_store / "maps", ignore_errors=True)
+    monkeypatch.setitem(sys.modules, "bokeh", None)
+    answer = call(capsys, "map", "--store", odd_store, "--method", "pca", "--html", tmp_path / "x.html")
+    assert (answer.code, answer.err) == (2, "error: --html needs bokeh: pip install 'kotovec[map]'\n")
+    assert not (odd_store / "maps").exists()
+
+
+def test_a_way_goes_over_the_places_of_its_terms_and_where_their_sums_land(odd_store, capsys):
+    store = Store.open(odd_store)
+    made = make_map(store, MapRequest(method="pca"))
+    way = trace(store, made, '王 - "word7" + 2*女')
+    places = dict(zip(store.tokens.surfaces, made.coordinates, strict=True))
+    assert way.expression == "王 - word7 + 2*女"
+    assert [stop.label for stop in way.terms] == ["word7", "女"]
+    np.testing.assert_array_equal([stop.place for stop in way.terms], [places["word7"], places["女"]])
+    assert way.stops[0].label == "王"
+    np.testing.assert_array_equal(way.stops[0].place, places["王"])
+    for stop, expression in zip(way.stops[1:], ["王 - word7", "王 - word7 + 2*女"], strict=True):
+        ((token, _), *_) = nearest(capsys, odd_store, expression)
+        assert stop.label == f"{expression} ≈ {token}"
+        np.testing.assert_array_equal(stop.place, places[token])
 
 
 @pytest.mark.parametrize("text", ODD)
