@@ -171,12 +171,12 @@ def _plot() -> Any:
     }
     sources = {name: ColumnDataSource({key: [] for key in keys}, name=name) for name, keys in columns.items()}
     zoom = WheelZoomTool()
-    plot = figure(
+    plot: Any = figure(  # its types do not know all that glyphs take
         name="map",
         sizing_mode="stretch_both",
         output_backend="webgl",
-        x_range=Range1d(0, 1),
-        y_range=Range1d(0, 1),
+        x_range=Range1d(start=0, end=1),
+        y_range=Range1d(start=0, end=1),
         tools=[PanTool(), zoom],
         active_scroll=zoom,
         toolbar_location=None,
@@ -186,7 +186,7 @@ def _plot() -> Any:
     plot.axis.visible = False
     plot.grid.visible = False
     plot.scatter("x", "y", source=sources["points"], name="dots", color="colour", line_color=None, alpha=0.75)
-    plot.line("x", "y", source=sources["way"], color="#1a1a1a", width=2)
+    plot.line("x", "y", source=sources["way"], color="#1a1a1a", line_width=2)
     plot.scatter("x", "y", source=sources["way dots"], size=9, fill_color="white", line_color="#1a1a1a", line_width=2)
     plot.scatter("x", "y", source=sources["lit"], size="size", fill_color=None, line_color="#d40000", line_width=2)
     plot.text(
@@ -204,7 +204,7 @@ def _plot() -> Any:
         background_fill_color="#ffffff",
         background_fill_alpha=0.65,
     )
-    return json_item(plot, "plot")
+    return json_item(plot)
 
 
 def import_bokeh() -> Any:

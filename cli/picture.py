@@ -68,7 +68,7 @@ def compose(made: Map, tokens: Tokens, asked: Sequence[int], frequent: int, titl
     wanted = made.places(asked, tokens)
     spread = np.ptp(made.coordinates, axis=0)
     figure = Figure(figsize=INCHES * np.maximum(spread / spread.max(), 0.5), dpi=DOTS, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
+    canvas: Any = FigureCanvasAgg(figure)
     axes: Any = figure.add_subplot()
     kinds = tokens.kinds[made.rows]
     for kind, colour in COLOURS.items():
