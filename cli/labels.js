@@ -9,12 +9,15 @@ const HALF = 10; // pixels: half of a label's height
 const BESIDE = 7; // pixels from a dot to its label
 
 const pen = document.createElement("canvas").getContext("2d");
-pen.font = FONT;
 const widths = new Map();
 
-function widthOf(text) {
-  if (!widths.has(text)) widths.set(text, pen.measureText(text).width + 2 * BESIDE);
-  return widths.get(text);
+function widthOf(text, bold) {
+  const key = bold ? `bold ${text}` : `light ${text}`;
+  if (!widths.has(key)) {
+    pen.font = bold ? `bold ${FONT}` : FONT;
+    widths.set(key, pen.measureText(text).width + 2 * BESIDE);
+  }
+  return widths.get(key);
 }
 
 // Which cells of the picture are taken.
@@ -24,11 +27,13 @@ class Room {
     this.taken = new Uint8Array(this.columns * this.lines);
   }
 
-  // Of a label whose left end is at (x, y); null where it would leave the picture.
+  // Of a label whose left end is at (x, y).
   cells(x, y, wide) {
-    const [left, right] = [Math.floor(x / GRID), Math.floor((x + wide) / GRID)];
-    const [top, bottom] = [Math.floor((y - HALF) / GRID), Math.floor((y + HALF) / GRID)];
-    return left < 0 || right >= this.columns || top < 0 || bottom >= this.lines ? null : [left, right, top, bottom];
+    return [x, x + wide, y - HALF, y + HALF].map((pixels) => Math.floor(pixels / GRID));
+  }
+
+  isInside([left, right, top, bottom]) {
+    return left >= 0 && right < this.columns && top >= 0 && bottom < this.lines;
   }
 
   isFree([left, right, top, bottom]) {
@@ -39,8 +44,9 @@ class Room {
   }
 
   take([left, right, top, bottom]) {
-    for (let line = top; line <= bottom; line++) {
-      this.taken.fill(1, line * this.columns + left, line * this.columns + right + 1);
+    for (let line = Math.max(0, top); line <= Math.min(bottom, this.lines - 1); line++) {
+      const [first, last] = [Math.max(0, left), Math.min(right, this.columns - 1)];
+      this.taken.fill(1, line * this.columns + first, line * this.columns + last + 1);
     }
   }
 }
@@ -64,10 +70,11 @@ class Labels {
     const [across, down] = [(x - this.left) * this.scale, (this.top - y) * this.scale];
     if (!(across >= 0 && down >= 0 && across < this.width && down < this.height)) return;
     this.tried++;
-    const turned = forced && across + widthOf(text) > this.width; // to the left of its dot
-    const cells = this.room.cells(across - (turned ? widthOf(text) : 0), down, widthOf(text));
-    if (!forced && (!cells || !this.room.isFree(cells))) return;
-    if (cells) this.room.take(cells);
+    const wide = widthOf(text, bold);
+    const turned = forced && across + wide > this.width; // to the left of its dot
+    const cells = this.room.cells(across - (turned ? wide : 0), down, wide);
+    if (!forced && !(this.room.isInside(cells) && this.room.isFree(cells))) return;
+    this.room.take(cells);
     const { written } = this;
     written.x.push(x);
     written.y.push(y);

@@ -1,6 +1,7 @@
 """`kotovec map`: the whole vocabulary in two dimensions, and how far that can be trusted."""
 
 import json
+import os
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -32,7 +33,9 @@ def command(
     ] = None,
     label: Annotated[
         list[str] | None,
-        typer.Option(envvar="KOTOVEC_LABEL", help="Of the picture: a word to name, such as 王.", show_default=False),
+        typer.Option(
+            envvar="KOTOVEC_LABEL", help="Of the picture: words to name, such as `王 女`.", show_default=False
+        ),
     ] = None,
     labels: Annotated[
         int,
@@ -61,14 +64,18 @@ def command(
     from kotovec.cli.page import write_page
     from kotovec.cli.picture import draw
     from kotovec.cli.progress import Display
+    from kotovec.errors import InputError
     from kotovec.store import Store
     from kotovec.store.cartography import MapRequest, find_map, make_map
     from kotovec.store.expression import Term
 
+    if labels < 0:
+        raise InputError(f"--labels {labels}: take 0 or more")
     _check(png, label, html, expression)
     opened = Store.open(find_store(store))
     request = MapRequest(space, layer, method, sample, seed, neighbors, perplexity)
-    asked = [row for text in label or () for row in opened.lookup.resolve(Term(text.strip(), 1.0, 0)).rows]
+    words = [word for text in label or () for word in text.split()]
+    asked = list(dict.fromkeys(row for word in words for row in opened.lookup.resolve(Term(word, 1.0, 0)).rows))
     if expression is not None:
         opened.check(expression, space, layer)
     with Display(quiet=quiet) as display:
@@ -82,7 +89,7 @@ def command(
             display.say("drawing")
             draw(opened, made[0], asked, labels, png)
         if html is not None:
-            made.append(find_or_make(replace(request, space="isolated" if space == "static" else "static")))
+            made.append(find_or_make(replace(request, space="isolated" if space == "static" else "static", layer=-1)))
             display.say("writing the page")
             write_page(opened, made, expression, html)
     _print([each.record for each in made], len(made[0].rows), as_json=as_json, quiet=quiet)
@@ -108,6 +115,10 @@ def _check(png: Path | None, label: list[str] | None, html: Path | None, express
             import_it()
             if not path.parent.is_dir():
                 raise InputError(f"{path}: there is no folder {path.parent}")
+            if path.is_dir() or not os.access(path.parent, os.W_OK):
+                raise InputError(f"{path} cannot be written: give a file in a folder that is yours")
+    if png is not None and png == html:
+        raise InputError(f"{png}: the picture and the page need a file each")
 
 
 def _print(records: "list[MapRecord]", tokens: int, *, as_json: bool, quiet: bool) -> None:

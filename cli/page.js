@@ -18,7 +18,7 @@ function decode(text, Type) {
 
 // Points are tokens on the map, rows are tokens of the vocabulary: they differ where the map is of a sample.
 const rows = decode(data.rows, Int32Array);
-const ids = decode(data.ids, Int32Array);
+const ids = decode(data.ids, Float64Array);
 const pointOf = new Int32Array(data.tokens.length).fill(-1);
 rows.forEach((row, point) => (pointOf[row] = point));
 for (const space of data.spaces) {
@@ -40,7 +40,7 @@ const classes = () => ofSpace(state.colouring.classes);
 // Words are named before what says little by itself: signs, subwords, unused tokens.
 const speaks = (point) =>
   classNamed(point, "kind") === "word" &&
-  (data.tokens[rows[point]].length > 1 || ["kanji", "kana"].includes(classNamed(point, "script")));
+  (data.tokens[rows[point]].length > 1 || classNamed(point, "script") === "kanji");
 const talkative = Array.from(rows.keys()).filter(speaks);
 const silent = Array.from(rows.keys()).filter((point) => !speaks(point));
 
@@ -143,17 +143,22 @@ function extent() {
 
 let flight = 0;
 
+function land() {
+  cancelAnimationFrame(flight);
+  delete document.body.dataset.flying;
+}
+
 function fly(x, y, width) {
   const [fromX, fromY] = middle();
   const fromWidth = span();
   const began = performance.now();
-  cancelAnimationFrame(flight);
+  land();
   const step = (now) => {
     const part = Math.min(1, (now - began) / FLIGHT);
     const eased = part * part * (3 - 2 * part);
     look(fromX + (x - fromX) * eased, fromY + (y - fromY) * eased, fromWidth * (width / fromWidth) ** eased);
     if (part < 1) flight = requestAnimationFrame(step);
-    else delete document.body.dataset.flying;
+    else land();
   };
   document.body.dataset.flying = "yes";
   flight = requestAnimationFrame(step);
@@ -189,6 +194,7 @@ function resize() {
 let waiting = 0;
 
 function labelSoon() {
+  $("tip").hidden = true;
   cancelAnimationFrame(waiting);
   waiting = requestAnimationFrame(label);
 }
@@ -257,6 +263,7 @@ function legend() {
 }
 
 function switchSpace(space) {
+  land();
   const [x, y] = middle();
   const zoom = span() / extent().width;
   let kept = state.chosen;
@@ -274,7 +281,7 @@ function switchSpace(space) {
 
 // --- search: by what one types, whatever its width and case ---
 
-const plain = (text) => text.normalize("NFKC").toLowerCase();
+const plain = (text) => text.normalize("NFKC").toLowerCase().replace(/^▁(?=.)/, "");
 let plainTokens = null;
 
 function search(text) {
@@ -283,10 +290,12 @@ function search(text) {
   list.replaceChildren();
   if (!wanted) return [];
   plainTokens = plainTokens || Array.from(rows, (row) => plain(data.tokens[row]));
-  const groups = [[], [], []];
+  const groups = [[], [], [], []];
   plainTokens.forEach((token, point) => {
     const place = token.indexOf(wanted);
-    if (place >= 0) groups[token === wanted ? 0 : place === 0 ? 1 : 2].push(point);
+    if (place < 0) return;
+    const asWritten = data.tokens[rows[point]].replace(/^▁(?=.)/, "") === text.trim();
+    groups[asWritten ? 0 : token === wanted ? 1 : place === 0 ? 2 : 3].push(point);
   });
   const found = groups.flat().slice(0, 8);
   for (const point of found) {
@@ -309,8 +318,14 @@ function connect() {
   for (const range of [figure.x_range, figure.y_range]) range.properties.start.change.connect(labelSoon);
   figure.properties.inner_width.change.connect(() => look(...middle(), span()));
   figure.properties.inner_height.change.connect(() => look(...middle(), span()));
-  figure.on_event("tap", (event) => choose(under(event)));
+  for (const name of ["panstart", "wheel"]) figure.on_event(name, land);
+  let before = -1;
+  figure.on_event("tap", (event) => {
+    before = state.chosen;
+    choose(under(event));
+  });
   figure.on_event("doubletap", () => {
+    choose(before); // its first click was a tap
     const whole = extent();
     fly(whole.x, whole.y, whole.width);
   });
@@ -321,11 +336,12 @@ function connect() {
     if (point < 0) return;
     tip.textContent = `${data.tokens[rows[point]]}\n${facts(point)}`;
     tip.style.left = `${Math.min(event.sx + 14, figure.inner_width - 180)}px`;
-    tip.style.top = `${event.sy + 14}px`;
+    tip.style.top = `${Math.min(event.sy + 14, figure.inner_height - 60)}px`;
   });
   figure.on_event("mouseleave", () => ($("tip").hidden = true));
   $("search").oninput = (event) => search(event.target.value);
   $("search").onkeydown = (event) => {
+    if (event.isComposing) return; // Enter ends a conversion to kanji
     const found = event.key === "Enter" ? search(event.target.value) : [];
     if (found.length) pick(found[0]);
     if (event.key === "Escape") $("found").replaceChildren();

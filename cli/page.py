@@ -67,7 +67,7 @@ def write_page(store: Store, made: Sequence[Map], expression: str | None, path: 
     tokens, rows = store.tokens, made[0].rows
     data = {
         "tokens": list(tokens.surfaces),
-        "ids": _packed(tokens.ids, np.int32),
+        "ids": _packed(tokens.ids, np.float64),  # JavaScript's only numbers of more than 32 bits
         "rows": _packed(rows, np.int32),
         "near": sides[0].near.rows.shape[1],
         "spaces": [_space(side) for side in sides],

@@ -24,6 +24,7 @@ COLOURS = {
 }
 INCHES, DOTS = 10.0, 200  # of the longer side, and dots an inch
 SMALL, LARGE = 7.0, 11.0  # points of a label: of a frequent token, and of one that was asked for
+FARTHEST = 100  # gaps between a dot and a label that was asked for
 GAP = 4.0  # pixels between a dot and its label, and between labels
 
 
@@ -93,7 +94,7 @@ def compose(made: Map, tokens: Tokens, asked: Sequence[int], frequent: int, titl
 
 
 def _label(axes: Any, text: str, coordinates: Any, font: Any, placed: list[Any], *, force: bool) -> None:
-    """Write a label beside its dot where it meets no other; one that is forced goes to the first place otherwise."""
+    """Write a label beside its dot where it meets no other; one that is forced goes as far away as it takes."""
     from matplotlib.patheffects import withStroke
 
     point = axes.transData.transform(coordinates)
@@ -129,7 +130,7 @@ def _speaks(tokens: Tokens, row: int) -> bool:
 
 
 def _places(*, far: bool) -> Iterator[tuple[str, str, Any]]:
-    for steps in (1, 4, 8) if far else (1,):
+    for steps in range(1, FARTHEST, 3) if far else (1,):
         for horizontal, x in (("left", 1), ("right", -1), ("center", 0)):
             for vertical, y in (("center", 0), ("bottom", 1), ("top", -1)):
                 if (x, y) != (0, 0):

@@ -249,7 +249,7 @@ def _hold(ray: Any, options: dict[str, Any], failure: Exception, place: Path) ->
             except (RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
                 reason = first_line(error)
                 if isinstance(error, ConnectionAbortedError):  # by a server for clients, whose traceback it quotes
-                    reason = str(error).strip().splitlines()[-1]
+                    reason = next(reversed(str(error).strip().splitlines()), reason)
                 raise type(failure)(f"{failure}: {reason}") from error
         yield
     finally:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kotovec.errors import InputError
-from kotovec.store.answer import Answer, Hit
+from kotovec.store.answer import Answer
 from kotovec.store.database import Store
 from kotovec.store.expression import Term, render
 from kotovec.store.maps import Map
@@ -49,19 +49,17 @@ class Way:
     """An expression's way over a map.
 
     Attributes:
-        expression: as kotovec understood it.
         stops: the first term, and where the sum of the first two lands, of the first three, and so on: at the nearest
-            token that is none of the terms.
+            token that is none of the terms so far.
         terms: those that are added and subtracted on the way.
     """
 
-    expression: str
     stops: tuple[Stop, ...]
     terms: tuple[Stop, ...]
 
 
 def neighbours(store: Store, made: Map, count: int) -> Neighbours:
-    """Return what `kotovec query '#ID' --metric cosine --exclude-inputs` gives for each token of a map."""
+    """Return what `kotovec query '#ID' --metric cosine --exclude-inputs --exact` gives for each token of a map."""
     ids = store.tokens.ids
     count = min(count, len(ids) - 1)
     rows = np.full((len(made.rows), count), -1, dtype=np.int64)
@@ -80,7 +78,7 @@ def trace(store: Store, made: Map, expression: str) -> Way:
 
     Raises:
         ExpressionError, UnknownTokenError: as `Store.search`.
-        InputError: a token on the way is not on the map.
+        InputError: a term is not on the map.
     """
     (whole,) = _search(store, made, [expression], 1)
     named = [Term(_sum_of(store, term), term.weight / len(term.rows), 0) for term in whole.terms]
@@ -92,13 +90,13 @@ def trace(store: Store, made: Map, expression: str) -> Way:
             stops.append(own)
             continue
         others.append(own)
-        hits: tuple[Hit, ...] = ()
-        with contextlib.suppress(InputError):  # a sum that is zero is nowhere
-            hits = _search(store, made, [render(named[:count])], 1)[0].hits
-        for hit in hits:
+        # A sum that is zero is nowhere, and a sample may lack where one lands.
+        with contextlib.suppress(InputError):
+            last = count == len(named)
+            (hit,) = (whole if last else _search(store, made, [render(named[:count])], 1)[0]).hits
             row = int(np.searchsorted(store.tokens.ids, hit.id))
             stops.append(Stop(f"{render(shown[:count])} ≈ {hit.token}", _place(store, made, (row,))))
-    return Way(whole.expression, tuple(stops), tuple(others))
+    return Way(tuple(stops), tuple(others))
 
 
 def _search(store: Store, made: Map, expressions: list[str], count: int) -> list[Answer]:
@@ -110,6 +108,7 @@ def _search(store: Store, made: Map, expressions: list[str], count: int) -> list
         metric=Metric.COSINE,
         k=count,
         exclude_inputs=True,
+        exact=True,
         device="cpu",
     )
 

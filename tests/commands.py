@@ -1,5 +1,6 @@
 """The command line under test: a small store to ask, and its commands in this process or in one of their own."""
 
+import json
 import os
 import subprocess
 import sys
@@ -100,6 +101,13 @@ def call(capsys, *arguments: object) -> SimpleNamespace:
     code = run([str(argument) for argument in arguments])
     out, err = capsys.readouterr()
     return SimpleNamespace(code=code, out=out, err=err)
+
+
+def nearest(capsys, store: Path, expression: str, *options: object) -> list[tuple[str, float]]:
+    """Return the tokens that `kotovec query` gives, and their cosines to four digits."""
+    arguments = ["query", expression, "--metric", "cosine", "--exclude-inputs", "--json", *options, "--store", store]
+    hits = json.loads(call(capsys, *arguments).out)["results"]
+    return [(hit["token"], round(hit["score"], 4)) for hit in hits]
 
 
 def environment(**more: str) -> dict[str, str]:

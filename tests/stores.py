@@ -15,6 +15,13 @@ from kotovec.store.tokens import Marking, Tokens, describe
 from kotovec.store.vectors import Vectors
 
 FINGERPRINT = "f" * 64
+# What a vocabulary may hold.
+ODD = [
+    "<script>window.hit = 1</script>",
+    "</script><script>window.hit = 1</script>",
+    "<img src=x onerror='window.hit = 1'>",
+]
+ODD += ["${window.hit = 1}", "<!--", "王", "女", "ﾈｺ", "a\u2028b", "May", "may", "a▁queen", "▁queen"]
 
 
 def make_tokens(
@@ -94,3 +101,11 @@ def write_store(
         for space in ("static", "isolated"):
             index.build(vectors, layout.indexes, space, -1, Metric(metric))
     return folder
+
+
+def write_odd_store(folder: Path) -> Path:
+    """Write a store of the odd tokens and a hundred words, with one vector of zeros, and layers 0 and 1."""
+    tokens = make_tokens([*ODD, *(f"word{number}" for number in range(100))])
+    vectors = np.random.default_rng(3).standard_normal((len(tokens), 8)).astype(np.float32)
+    vectors[20] = 0
+    return write_store(folder, tokens, vectors, np.stack([vectors[::-1], vectors * 2]), layers=(0, 1))

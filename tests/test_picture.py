@@ -41,6 +41,17 @@ def test_labels_do_not_overlap_and_those_asked_for_are_there(store):
     assert [text.get_text() for text in legend.get_texts()] == ["word 600"]
 
 
+def test_labels_that_are_asked_for_find_room_in_a_clump(store):
+    opened = Store.open(store)
+    made = make_map(opened, MapRequest(method="pca"))
+    made.coordinates[10:40] = made.coordinates[10]
+    figure = compose(made, opened.tokens, range(10, 40), 0, "title")
+    texts = figure.axes[0].texts
+    assert {text.get_text() for text in texts} == {f"word{number}" for number in range(10, 40)}
+    boxes = [text.get_window_extent(figure.canvas.get_renderer()) for text in texts]
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+
+
 def test_no_letter_is_drawn_as_a_box(store):
     font = import_font()
     assert [font.shown(text) for text in ("王女", "king", "é")] == ["王女", "king", "é"]
@@ -53,7 +64,7 @@ def test_no_letter_is_drawn_as_a_box(store):
 
 def test_the_command_draws_from_the_map_that_the_store_keeps(capsys, store, tmp_path):
     picture = tmp_path / "map.png"
-    options = ["map", "--store", store, "--method", "pca", "--png", picture, "--label", "王"]
+    options = ["map", "--store", store, "--method", "pca", "--png", picture, "--label", "王 女", "--label", "王"]
     assert call(capsys, *options).code == 0
     written = (store / "maps" / "static.pca.h5").stat().st_mtime_ns
     with Image.open(picture) as image:
