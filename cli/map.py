@@ -53,7 +53,9 @@ def command(
             envvar="KOTOVEC_EXPRESSION", help="Of the page: draw the way of `王 - 男 + 女`.", show_default=False
         ),
     ] = None,
-    again: Annotated[bool, typer.Option("--again", help="Make the map anew, even if the store has it.")] = False,
+    again: Annotated[
+        bool, typer.Option("--again", envvar="KOTOVEC_AGAIN", help="Make the map anew, even if the store has it.")
+    ] = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:

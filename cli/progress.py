@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from types import FrameType
 from typing import Any, Self
 
@@ -57,6 +58,7 @@ class Interrupts:
         self._number, now = number, time.monotonic()
         if now - self._arrived > TIDY_SECONDS:
             self._arrived = now
+            warnings.simplefilter("ignore")  # Cython's modules warn when their import is interrupted
             raise KeyboardInterrupt
 
     def _again(self, dropped: Any) -> None:
