@@ -66,14 +66,11 @@ def command(
     from kotovec.cli.page import write_page
     from kotovec.cli.picture import draw
     from kotovec.cli.progress import Display
-    from kotovec.errors import InputError
     from kotovec.store import Store
     from kotovec.store.cartography import MapRequest, find_map, make_map
     from kotovec.store.expression import Term
 
-    if labels < 0:
-        raise InputError(f"--labels {labels}: take 0 or more")
-    _check(png, label, html, expression)
+    _check(png, label, labels, html, expression)
     opened = Store.open(find_store(store))
     request = MapRequest(space, layer, method, sample, seed, neighbors, perplexity)
     words = [word for text in label or () for word in text.split()]
@@ -97,7 +94,7 @@ def command(
     _print([each.record for each in made], len(made[0].rows), as_json=as_json, quiet=quiet)
 
 
-def _check(png: Path | None, label: list[str] | None, html: Path | None, expression: str | None) -> None:
+def _check(png: Path | None, label: list[str] | None, labels: int, html: Path | None, expression: str | None) -> None:
     """Refuse, before a map is made, what could not be drawn of it.
 
     Raises:
@@ -108,6 +105,8 @@ def _check(png: Path | None, label: list[str] | None, html: Path | None, express
     from kotovec.cli.picture import import_font
     from kotovec.errors import InputError
 
+    if labels < 0:
+        raise InputError(f"--labels {labels}: take 0 or more")
     if label and png is None:
         raise InputError("--label names words on a picture: give --png FILE")
     if expression is not None and html is None:

@@ -5,6 +5,7 @@
 const NEAR_PIXELS = 12; // how far from a dot a click or the pointer may be
 const FLIGHT = 350; // milliseconds
 const CLOSE_UP = 0.04; // of the map's width, where a search flies to
+const NO_WAY = { stops: [], terms: [] }; // where there is no expression
 
 const data = JSON.parse(document.getElementById("data").textContent);
 const $ = (id) => document.getElementById(id);
@@ -71,17 +72,15 @@ function paint() {
     colour[place] = colours[all[point]];
   });
   points.data = { x, y, colour };
-  const path = state.space.way;
-  const stops = path ? path.stops : [];
+  const { stops, terms } = state.space.way ?? NO_WAY;
   way.data = { x: stops.map((stop) => stop.x), y: stops.map((stop) => stop.y) };
-  const marks = path ? [...stops, ...path.terms] : [];
+  const marks = [...stops, ...terms];
   wayDots.data = { x: marks.map((mark) => mark.x), y: marks.map((mark) => mark.y) };
   highlight();
 }
 
 function highlight() {
-  const near = state.chosen < 0 ? [] : neighbours(state.chosen).map(([row]) => pointOf[row]).filter((p) => p >= 0);
-  const marked = state.chosen < 0 ? [] : [state.chosen, ...near];
+  const marked = chosenAndNear();
   lit.data = {
     x: marked.map((point) => state.space.x[point]),
     y: marked.map((point) => state.space.y[point]),
@@ -96,6 +95,12 @@ function neighbours(point) {
     if (state.space.near[place] >= 0) found.push([state.space.near[place], state.space.cosines[place]]);
   }
   return found;
+}
+
+// The chosen point and those of its neighbours that are on the map.
+function chosenAndNear() {
+  if (state.chosen < 0) return [];
+  return [state.chosen, ...neighbours(state.chosen).map(([row]) => pointOf[row])].filter((point) => point >= 0);
 }
 
 function nearestTo(x, y, within = Infinity) {
@@ -168,14 +173,12 @@ function fly(x, y, width) {
 
 function label() {
   const found = new Labels(figure);
-  const { x, y, way: path } = state.space;
-  const marks = path ? [...path.stops.toReversed(), ...path.terms] : []; // where it lands comes first
+  const { x, y } = state.space;
+  const { stops, terms } = state.space.way ?? NO_WAY;
+  const marks = [...stops.toReversed(), ...terms]; // where it lands comes first
   marks.forEach((mark, place) => found.write(mark.label, mark.x, mark.y, { forced: place === 0, bold: true }));
   const token = (point, options) => found.write(data.tokens[rows[point]], x[point], y[point], options);
-  if (state.chosen >= 0) {
-    token(state.chosen, { forced: true });
-    for (const [row] of neighbours(state.chosen)) if (pointOf[row] >= 0) token(pointOf[row]);
-  }
+  chosenAndNear().forEach((point, place) => token(point, { forced: place === 0 }));
   for (const point of state.shown) {
     if (found.isFull) break;
     if (point !== state.chosen) token(point);
@@ -281,7 +284,8 @@ function switchSpace(space) {
 
 // --- search: by what one types, whatever its width and case ---
 
-const plain = (text) => text.normalize("NFKC").toLowerCase().replace(/^▁(?=.)/, "");
+const bare = (text) => text.replace(/^▁(?=.)/, ""); // of the mark with which a word begins
+const plain = (text) => bare(text.normalize("NFKC").toLowerCase());
 let plainTokens = null;
 
 function search(text) {
@@ -294,7 +298,7 @@ function search(text) {
   plainTokens.forEach((token, point) => {
     const place = token.indexOf(wanted);
     if (place < 0) return;
-    const asWritten = data.tokens[rows[point]].replace(/^▁(?=.)/, "") === text.trim();
+    const asWritten = bare(data.tokens[rows[point]]) === text.trim();
     groups[asWritten ? 0 : token === wanted ? 1 : place === 0 ? 2 : 3].push(point);
   });
   const found = groups.flat().slice(0, 8);
