@@ -191,6 +191,8 @@ def test_a_click_lists_the_neighbours_that_a_query_gives(browser, demo_page, dem
             page.rest()
             token, near = page.chosen()
             assert len(near) == 10
+            lit = page.tab.evaluate("() => Bokeh.documents[0].get_model_by_name('lit').data.x.length")
+            assert lit == 11  # itself and its neighbours are ringed
             expected = commands.nearest(capsys, demo, "seven", "--space", space)
             assert token == "seven"
             assert [name for name, _ in near] == [name for name, _ in expected]
@@ -235,6 +237,7 @@ def test_the_pointer_names_the_token_under_it(browser, demo_page):
         page.tab.wait_for_selector("#tip:not([hidden])")
         assert page.tab.inner_text("#tip").splitlines()[0] == "zurich"
         assert "id 10204" in page.tab.inner_text("#tip")
+        assert ", word, Latin, norm " in page.tab.inner_text("#tip")
 
 
 def test_labels_come_as_one_comes_nearer_and_do_not_overlap(browser, demo_page):
