@@ -250,7 +250,7 @@ def parse_layers(text: str, depth: int) -> tuple[int, ...]:
 
 
 def cut(total: int, shard_tokens: int, batch_tokens: int) -> tuple[ShardPlan, ...]:
-    """Cut `total` rows into batches of one size, and those into even shards of at most `shard_tokens`.
+    """Cut `total` rows into batches of one size, and those into shards of at most `shard_tokens`, small ones last.
 
     One size, as kotovec's own forward pass fills up any other. The last batch has the rest, but is none of one: by
     transformers' it would take another kernel, and have other last bits.
@@ -264,13 +264,27 @@ def cut(total: int, shard_tokens: int, batch_tokens: int) -> tuple[ShardPlan, ..
         else:
             del bounds[-2]
     batches = list(pairwise(bounds))
-    count = math.ceil(len(batches) / together)
-    shards = []
-    for number in range(count):
-        part = batches[len(batches) * number // count : len(batches) * (number + 1) // count]
+    shards: list[ShardPlan] = []
+    first = 0
+    for count in _counts(len(batches), together):
+        part = batches[first : first + count]
         start, stop = part[0][0], part[-1][1]
-        shards.append(ShardPlan(number, start, stop, tuple((first - start, last - start) for first, last in part)))
+        shards.append(ShardPlan(len(shards), start, stop, tuple((one - start, other - start) for one, other in part)))
+        first += count
     return tuple(shards)
+
+
+def _counts(batches: int, together: int) -> list[int]:
+    """Return how many batches each shard has, at most `together`.
+
+    They are even, but for the last ones, two of each size down to a single batch: so that workers end at once.
+    """
+    last: list[int] = []
+    while batches > together > (step := 2 ** (len(last) // 2)) and batches >= 2 * (sum(last) + step):
+        last.append(step)
+    rest = batches - sum(last)
+    count = math.ceil(rest / together)
+    return [rest * (number + 1) // count - rest * number // count for number in range(count)] + last[::-1]
 
 
 def _load_config(source: Source) -> Any:

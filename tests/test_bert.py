@@ -191,7 +191,7 @@ def test_packed_and_unpacked_products_give_the_same_vectors(name, monkeypatch, t
     for share in (0.0, 1.0):
         monkeypatch.setattr(bert, "_PACKED", share)
         products = loaded(tiny_models[name])._model._linears()
-        assert {product._packed is not None for product, _ in products} == {share == 1.0}
+        assert {bool(product._packed) for product, _ in products} == {share == 1.0}
         found[share] = encode(tiny_models[name], ids, layers="all").isolated
     assert relative_errors(found[0.0], found[1.0]).max() <= 1e-6
 
@@ -201,7 +201,7 @@ def test_packed_weights_stay_within_what_a_worker_may_take_for_itself(tiny_model
     from safetensors.torch import load_file
 
     weights = sum(tensor.nbytes for tensor in load_file(tiny_models["bert"] / "model.safetensors").values())
-    packed = [product for product, _ in loaded(tiny_models["bert"])._model._linears() if product._packed is not None]
+    packed = [product for product, _ in loaded(tiny_models["bert"])._model._linears() if product._packed]
     assert 0 < sum(product.bytes for product in packed) <= weights / 2
 
 

@@ -81,13 +81,21 @@ def test_no_remainder_of_one_is_left(total, shard_tokens):
     assert sum(stop - start for start, stop in batches) == total
 
 
-def test_the_full_japanese_vocabulary_is_cut_evenly(tiny_models):
+def test_the_full_japanese_vocabulary_is_cut_into_even_shards_and_small_ones_at_the_end(tiny_models):
     plan = plan_of(tiny_models["japanese-v1"])
     assert len(plan.tokens) == 32_000
-    assert len(plan.shards) == 32
-    assert {shard.stop - shard.start for shard in plan.shards} == {7 * BATCH, 8 * BATCH}
+    batches = [len(shard.batches) for shard in plan.shards]
+    assert set(batches[:-6]) == {7, 8}
+    assert batches[-6:] == [4, 4, 2, 2, 1, 1]
     assert {stop - start for shard in plan.shards for start, stop in shard.batches} == {BATCH}
     assert plan.spec.batch == BATCH
+
+
+@pytest.mark.parametrize(
+    ("total", "batches"), [(1, [1]), (1024, [8]), (1025, [5, 2, 1, 1]), (3000, [7, 7, 4, 2, 2, 1, 1])]
+)
+def test_a_small_vocabulary_is_one_shard_or_ends_in_small_ones(total, batches):
+    assert [len(shard.batches) for shard in cut(total, 1024, BATCH)] == batches
 
 
 def test_many_layers_make_smaller_shards_so_that_each_passes_through_memory(tiny_models, tmp_path):

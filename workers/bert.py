@@ -148,6 +148,8 @@ class Bert:
         self._architecture, self._shape = architecture, shape
         self._words = take("embeddings.word_embeddings.weight", size)
         self._on_cpu = device == "cpu" and dtype == torch.float32
+        width = size // architecture.heads
+        self._scale = torch.full((width,), width**-0.5, dtype=dtype, device=device)
         self._rows = -(-shape.batch // _ROWS) * _ROWS
         self.static = self._words if self._on_cpu else tensors["embeddings.word_embeddings.weight"].float()
         self._positions = take("embeddings.position_embeddings.weight", architecture.positions, size)
@@ -203,87 +205,103 @@ class Bert:
         if self._on_cpu and count < self._rows:
             # So products have the rows that they are packed for, and a token's bits do not depend on its batch.
             inputs = torch.cat([inputs, inputs[:1].expand(self._rows - count, -1)])
-        states = self._embed(inputs.T)  # (T, b, D): the rows of a position lie together
+        ids = inputs.T
+        once, each = self._places(ids)
+        rows = self._embed(ids, once, each)
+        states = _spread(rows, once, each, len(inputs))  # (T, b, D): the rows of a position lie together
         place = self._shape.place
         found = {0: states[place]}
         for number, block in enumerate(self._blocks, start=1):
-            states = self._run(block, states, first=number == 1, last=number == len(self._blocks))
+            projected = _spread(block.inputs(rows), once, each, len(inputs)) if number == 1 else block.inputs(states)
+            states = self._run(block, states, projected, last=number == len(self._blocks))
             found[number] = states[place if len(states) > 1 else 0]
         # Copies: a part would keep all positions in memory until the shard is whole.
         return [found[layer][:count].clone() for layer in self._shape.layers]
 
-    def _embed(self, ids: Any) -> Any:
-        length = len(ids)
+    def _places(self, ids: Any) -> tuple[list[int], list[int]]:
+        """Return the positions whose rows are the template's, the same for all tokens, and the others.
+
+        RoBERTa does not count `<pad>`: in the token's place, it moves the positions behind it.
+        """
+        place, padding = self._shape.place, self._architecture.padding
+        moved = padding is not None and bool((ids[place] == padding).any())
+        each = [*range(place, len(ids))] if moved else [place]
+        return [at for at in range(len(ids)) if at not in each], each
+
+    def _embed(self, ids: Any, once: list[int], each: list[int]) -> Any:
+        """Return the embeddings' output: a row for each position of `once`, then those of each of `each`."""
+        import torch
+
         if self._architecture.padding is None:
-            positions = self._positions[:length].view(length, 1, -1)
+            positions = torch.arange(len(ids), device=ids.device)[:, None].expand(ids.shape)
         else:
             real = (ids != self._architecture.padding).long()
-            positions = self._positions[real.cumsum(0) * real + self._architecture.padding]
-        return self._normalise(self._words[ids] + self._types[0] + positions, self._norm)
+            positions = real.cumsum(0) * real + self._architecture.padding
+        ids, positions = (torch.cat([of[once, 0], of[each].flatten()]) for of in (ids, positions))
+        return self._normalise(self._words[ids] + self._types[0] + self._positions[positions], self._norm)
 
-    def _run(self, block: "_Block", states: Any, *, first: bool, last: bool) -> Any:
-        """Return a layer's output: (T, b, D), of the last one only the token's position, (1, b, D)."""
-        from torch.nn import functional
+    def _run(self, block: "_Block", states: Any, projected: Any, *, last: bool) -> Any:
+        """Return a layer's output: (T, b, D), of the last one only the token's position, (1, b, D).
 
-        place = slice(self._shape.place, self._shape.place + 1)
-        projected = self._project_first(block, states) if first else block.inputs(states)
-        *asking, key, value = projected.split(states.shape[-1], dim=-1)  # (T, b, D) each
+        Args:
+            block: the layer.
+            states: (T, b, D), its input.
+            projected: (T, b, 3 D), its queries, keys and values; no queries where the block has them apart.
+            last: of the layers that are wanted.
+        """
+        import torch
+
+        place = self._shape.place
+        *asking, key, value = projected.chunk(projected.shape[-1] // states.shape[-1], -1)  # (T, b, D) each
         if last:
-            asking, states = [part[place] for part in asking], states[place]
+            asking, states = [part[place : place + 1] for part in asking], states[place : place + 1]
         query = block.query(states) if block.query is not None else asking[0]
         seen = self._attend(query, key, value)
         states = self._normalise(block.out(seen).add_(states), block.middle)
         inner = block.up(states)
-        gelu: Any = functional.gelu  # its type does not tell of `out`
+        gelu: Any = torch.nn.functional.gelu  # its type does not tell of `out`
         gelu(inner, approximate=self._architecture.approximate, out=inner)
         return self._normalise(block.down(inner).add_(states), block.end)
-
-    def _project_first(self, block: "_Block", states: Any) -> Any:
-        """Return queries, keys and values, (T, b, 3 D), of embeddings: those of the template are the same in all rows.
-
-        Not where RoBERTa meets `<pad>` in the token's place, which moves the positions behind it.
-        """
-        import torch
-
-        length, size, _ = states.shape
-        place = self._shape.place
-        others = [at for at in range(length) if at == place or bool((states[at] != states[at, 0]).any())]
-        same = [at for at in range(length) if at not in others]
-        found = block.inputs(torch.cat([states[same, 0], states[others].flatten(0, 1)]))
-        projected = found.new_empty(length, size, found.shape[-1])
-        for at, row in zip(same, found[: len(same)], strict=True):
-            projected[at] = row
-        for at, part in zip(others, found[len(same) :].split(size), strict=True):
-            projected[at] = part
-        return projected
 
     def _attend(self, query: Any, key: Any, value: Any) -> Any:
         """Return what the heads saw, (t, b, D), of queries (t, b, D), keys and values (T, b, D).
 
-        With keys so few, whole rows at once are faster on a CPU than torch's kernel, which goes from head to head.
+        With keys so few, whole rows at once are faster on a CPU than torch's kernel, which goes from head to head; one
+        query at a time, as what a core's cache holds.
         """
         import torch
-        from torch.nn import functional
 
         count, size, width = query.shape
-        heads = self._architecture.heads
+        length, heads = key.shape[0], self._architecture.heads
         by_head = (-1, size, heads, width // heads)
         if not self._on_cpu:
             parts = (states.reshape(by_head).permute(1, 2, 0, 3) for states in (query, key, value))  # (b, H, T, d)
-            return functional.scaled_dot_product_attention(*parts).permute(2, 0, 1, 3).reshape(query.shape)
-        scale = query.new_full((width // heads,), (width // heads) ** -0.5)
-        scores = torch.mv((query[:, None] * key).view(-1, width // heads), scale)
-        weights = torch.softmax(scores.view(count, len(key), size, heads, 1), 1)
-        value = value.reshape(by_head)
-        seen = weights[:, 0] * value[0]
-        for place in range(1, len(value)):
-            seen.addcmul_(weights[:, place], value[place])
+            seen = torch.nn.functional.scaled_dot_product_attention(*parts)
+            return seen.permute(2, 0, 1, 3).reshape(query.shape)
+        products, scores = query.new_empty(length, size, width), query.new_empty(count, length, size, heads, 1)
+        by_product = products.view(-1, width // heads)
+        for one, found in zip(query.unbind(), scores.view(count, -1).unbind(), strict=True):
+            torch.mul(one, key, out=products)
+            torch.mv(by_product, self._scale, out=found)
+        weights = torch.softmax(scores, 1).unbind(1)
+        values = value.reshape(by_head).unbind()
+        seen = weights[0] * values[0]
+        for weight, part in zip(weights[1:], values[1:], strict=True):
+            seen.addcmul_(weight, part)
         return seen.view(query.shape)
 
     def _normalise(self, states: Any, norm: tuple[Any, Any]) -> Any:
-        from torch.nn import functional
+        import torch
 
-        return functional.layer_norm(states, states.shape[-1:], *norm, self._architecture.epsilon)
+        return torch.layer_norm(states, states.shape[-1:], *norm, self._architecture.epsilon)
+
+
+def _spread(rows: Any, once: list[int], each: list[int], size: int) -> Any:
+    """Return (T, b, n) of `_embed`'s rows, (…, n)."""
+    states = rows.new_empty(len(once) + len(each), size, rows.shape[-1])
+    for at, part in zip(once + each, (*rows[: len(once)], *rows[len(once) :].split(size)), strict=True):
+        states[at] = part
+    return states
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,8 @@ class Linear:
         self._plain = self._bias.dtype != torch.float32 or self._bias.device.type != "cpu"
         if self._plain and len(self._weights) > 1:
             self._weights = [torch.cat(self._weights)]
-        self._packed: Any = None
-        self._rows = 0
+        self._packed: tuple[Any, ...] = ()  # what the product takes besides states of so many elements
+        self._elements = 0
 
     @property
     def bytes(self) -> int:
@@ -41,27 +41,27 @@ class Linear:
         import torch
 
         # Not public: torch has no other product of a packed float32 weight.
-        self._packed = torch.ops.mkl._mkl_reorder_linear_weight(torch.cat(self._weights), rows)  # noqa: SLF001
-        self._rows = rows
+        packed = torch.ops.mkl._mkl_reorder_linear_weight(torch.cat(self._weights), rows)  # noqa: SLF001
+        self._elements = rows * self._weights[0].shape[1]
+        # Of the weight itself, only the shape is looked at for these rows.
+        self._packed = packed, self._bias[:1].expand(len(self._bias), self._weights[0].shape[1]), self._bias, rows
+        self._product = torch.ops.mkl._mkl_linear.default  # noqa: SLF001
 
     def __call__(self, states: Any) -> Any:
         """Return the product of (…, k): (…, n of all), which the next one of this name may overwrite."""
         import torch
         from torch.nn import functional
 
+        if states.numel() == self._elements:
+            return self._product(states, *self._packed)
         if self._plain:
             return functional.linear(states, self._weights[0], self._bias)
         flat = states.reshape(-1, states.shape[-1])
-        if len(flat) == self._rows:
-            # Of the weight itself, only the shape is looked at for these rows.
-            shape = self._bias[:1].expand(len(self._bias), flat.shape[-1])
-            product = torch.ops.mkl._mkl_linear(flat, self._packed, shape, self._bias, self._rows)  # noqa: SLF001
-        else:
-            product, start = self._buffer(len(flat)), 0
-            for weight in self._weights:
-                torch.mm(flat, weight.T, out=product[:, start : start + len(weight)])
-                start += len(weight)
-            product.add_(self._bias)
+        product, start = self._buffer(len(flat)), 0
+        for weight in self._weights:
+            torch.mm(flat, weight.T, out=product[:, start : start + len(weight)])
+            start += len(weight)
+        product.add_(self._bias)
         return product.view(*states.shape[:-1], -1)
 
     def _buffer(self, rows: int) -> Any:
