@@ -104,7 +104,8 @@ class Encoder:
             )
         on_gpu = self.spec.device == "cuda"
         self._cpu = torch.cuda.get_device_name() if on_gpu else torch.backends.cpu.get_cpu_capability()
-        self._batch(np.zeros(2, dtype=np.int64))  # the first one takes longer, and may fail: here, not in a shard
+        if on_gpu or isinstance(self._model, Auto):
+            self._batch(np.zeros(2, dtype=np.int64))  # the first one takes longer, or may fail: here, not in a shard
 
     def encode(self, number: int, ids: npt.NDArray[np.int64], batches: Sequence[tuple[int, int]]) -> Encoded:
         """Encode a shard.

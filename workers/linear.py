@@ -40,11 +40,12 @@ class Linear:
         """Pack the weights for products of so many rows; any other number goes unpacked."""
         import torch
 
+        weight = self._weights[0] if len(self._weights) == 1 else torch.cat(self._weights)
         # Not public: torch has no other product of a packed float32 weight.
-        packed = torch.ops.mkl._mkl_reorder_linear_weight(torch.cat(self._weights), rows)  # noqa: SLF001
-        self._elements = rows * self._weights[0].shape[1]
+        packed = torch.ops.mkl._mkl_reorder_linear_weight(weight, rows)  # noqa: SLF001
+        self._elements = rows * weight.shape[1]
         # Of the weight itself, only the shape is looked at for these rows.
-        self._packed = packed, self._bias[:1].expand(len(self._bias), self._weights[0].shape[1]), self._bias, rows
+        self._packed = packed, self._bias[:1].expand(weight.shape), self._bias, rows
         self._product = torch.ops.mkl._mkl_linear.default  # noqa: SLF001
 
     def __call__(self, states: Any) -> Any:

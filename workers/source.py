@@ -125,8 +125,7 @@ def _hash_files(paths: Sequence[Path], *, named: bool) -> str:
         if named:
             digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
         with path.open("rb") as file:
-            while block := file.read(1 << 24):
-                digest.update(block)
+            hashlib.file_digest(file, lambda: digest)
     return digest.hexdigest()
 
 
