@@ -2,8 +2,8 @@
 
 The arithmetic is that of transformers' BertModel and RobertaModel, to which tests hold it (1e-5), with what such
 sequences do not need left out: masks, all positions but one of the last layer wanted, the layers above it, the
-template's rows in the first layer but once (together 12 % of MiniLM's products, 6 % of BERT-base's), and transformers
-itself, whose BertModel takes 5.8 CPU-seconds to import where torch takes 2.
+template's rows in the first layer but once, one position's keys (together 14 % of MiniLM's products, 9 % of
+BERT-base's), and transformers itself, whose BertModel takes 5.8 CPU-seconds to import where torch takes 2.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ _KINDS = {"bert": "bert.", "roberta": "roberta.", "xlm-roberta": "roberta.", "ca
 _BLOCK = "encoder.layer.{}."
 _ROWS = 16  # a vector register's: those behind the last full one are computed otherwise
 _PACKED = 0.5  # of the weights' bytes: a worker is promised to take no more than half of them for itself
-FORWARD = "kotovec BERT 2"  # counted up with every change of its last bits: shards of two are not mixed
+FORWARD = "kotovec BERT 3"  # counted up with every change of its last bits: shards of two are not mixed
 
 
 @dataclass(frozen=True)
@@ -159,12 +159,13 @@ class Bert:
         self._blocks = []
         for number in range(max(shape.layers)):
             at = _BLOCK.format(number)
-            parts = [pair(f"{at}attention.self.{name}", size, size) for name in ("query", "key", "value")]
+            query, key, value = (pair(f"{at}attention.self.{name}", size, size) for name in ("query", "key", "value"))
             apart = 0 < number == max(shape.layers) - 1
             self._blocks.append(
                 _Block(
-                    query=Linear(parts[:1], buffers, "query") if apart else None,
-                    inputs=Linear(parts[1:], buffers, "keys") if apart else Linear(parts, buffers, "inputs"),
+                    query=Linear([query], buffers, "query") if apart else None,
+                    inputs=Linear([value], buffers, "values") if apart else Linear([query, value], buffers, "inputs"),
+                    keys=Linear([(key[0], None)], buffers, "keys"),
                     out=Linear([pair(f"{at}attention.output.dense", size, size)], buffers, "out"),
                     middle=pair(f"{at}attention.output.LayerNorm", size),
                     up=Linear([pair(f"{at}intermediate.dense", inner, size)], buffers, "up"),
@@ -181,8 +182,9 @@ class Bert:
         batch, length = self._rows, self._shape.length
         inputs, up, rest = [], [], []
         for number, block in enumerate(self._blocks):
-            rows = batch + length - 1 if number == 0 else batch * length
-            inputs.append((block.inputs, rows))
+            first = number == 0 and self._shape.place > 0
+            rows = batch + length - 1 if first else batch * length
+            inputs += [(block.inputs, rows), (block.keys, rows - (1 if first else batch))]
             if block.query is not None:
                 inputs.append((block.query, batch))
             rows = batch if block is self._blocks[-1] else batch * length
@@ -212,8 +214,13 @@ class Bert:
         place = self._shape.place
         found = {0: states[place]}
         for number, block in enumerate(self._blocks, start=1):
-            projected = _spread(block.inputs(rows), once, each, len(inputs)) if number == 1 else block.inputs(states)
-            states = self._run(block, states, projected, last=number == len(self._blocks))
+            if number == 1 and once:
+                projected = _spread(block.inputs(rows), once, each, len(inputs))
+                behind = [at - 1 for at in once[1:]], [at - 1 for at in each]
+                keys = _spread(block.keys(rows[1:] - rows[0]), *behind, len(inputs))
+            else:
+                projected, keys = block.inputs(states), block.keys(states[1:] - states[0])
+            states = self._run(block, states, projected, keys, last=number == len(self._blocks))
             found[number] = states[place if len(states) > 1 else 0]
         # Copies: a part would keep all positions in memory until the shard is whole.
         return [found[layer][:count].clone() for layer in self._shape.layers]
@@ -221,10 +228,11 @@ class Bert:
     def _places(self, ids: Any) -> tuple[list[int], list[int]]:
         """Return the positions whose rows are the template's, the same for all tokens, and the others.
 
-        RoBERTa does not count `<pad>`: in the token's place, it moves the positions behind it.
+        The former begin with 0, or are none. RoBERTa does not count `<pad>`: in the token's place, it moves the
+        positions behind it.
         """
         place, padding = self._shape.place, self._architecture.padding
-        moved = padding is not None and bool((ids[place] == padding).any())
+        moved = place == 0 or (padding is not None and bool((ids[place] == padding).any()))
         each = [*range(place, len(ids))] if moved else [place]
         return [at for at in range(len(ids)) if at not in each], each
 
@@ -240,31 +248,35 @@ class Bert:
         ids, positions = (torch.cat([of[once, 0], of[each].flatten()]) for of in (ids, positions))
         return self._normalise(self._words[ids] + self._types[0] + self._positions[positions], self._norm)
 
-    def _run(self, block: "_Block", states: Any, projected: Any, *, last: bool) -> Any:
+    def _run(self, block: "_Block", states: Any, projected: Any, keys: Any, *, last: bool) -> Any:
         """Return a layer's output: (T, b, D), of the last one only the token's position, (1, b, D).
 
         Args:
             block: the layer.
             states: (T, b, D), its input.
-            projected: (T, b, 3 D), its queries, keys and values; no queries where the block has them apart.
+            projected: (T, b, 2 D), its queries and values; (T, b, D), values alone, where the block has queries apart.
+            keys: (T - 1, b, D), of the positions behind the first, less the first one's.
             last: of the layers that are wanted.
         """
         import torch
 
         place = self._shape.place
-        *asking, key, value = projected.chunk(projected.shape[-1] // states.shape[-1], -1)  # (T, b, D) each
+        *asking, value = projected.chunk(projected.shape[-1] // states.shape[-1], -1)  # (T, b, D) each
         if last:
             asking, states = [part[place : place + 1] for part in asking], states[place : place + 1]
         query = block.query(states) if block.query is not None else asking[0]
-        seen = self._attend(query, key, value)
+        seen = self._attend(query, keys, value)
         states = self._normalise(block.out(seen).add_(states), block.middle)
         inner = block.up(states)
         gelu: Any = torch.nn.functional.gelu  # its type does not tell of `out`
         gelu(inner, approximate=self._architecture.approximate, out=inner)
         return self._normalise(block.down(inner).add_(states), block.end)
 
-    def _attend(self, query: Any, key: Any, value: Any) -> Any:
-        """Return what the heads saw, (t, b, D), of queries (t, b, D), keys and values (T, b, D).
+    def _attend(self, query: Any, keys: Any, value: Any) -> Any:
+        """Return what the heads saw, (t, b, D), of queries (t, b, D), keys (T - 1, b, D) and values (T, b, D).
+
+        A softmax does not see what all scores have in common: keys less the first position's give the same weights, and
+        their bias none; the first one's score is 0.
 
         With keys so few, whole rows at once are faster on a CPU than torch's kernel, which goes from head to head; one
         query at a time, as what a core's cache holds.
@@ -272,16 +284,17 @@ class Bert:
         import torch
 
         count, size, width = query.shape
-        length, heads = key.shape[0], self._architecture.heads
+        heads = self._architecture.heads
         by_head = (-1, size, heads, width // heads)
         if not self._on_cpu:
-            parts = (states.reshape(by_head).permute(1, 2, 0, 3) for states in (query, key, value))  # (b, H, T, d)
+            keys = torch.cat([torch.zeros_like(value[:1]), keys])
+            parts = (states.reshape(by_head).permute(1, 2, 0, 3) for states in (query, keys, value))  # (b, H, T, d)
             seen = torch.nn.functional.scaled_dot_product_attention(*parts)
             return seen.permute(2, 0, 1, 3).reshape(query.shape)
-        products, scores = query.new_empty(length, size, width), query.new_empty(count, length, size, heads, 1)
+        products, scores = torch.empty_like(keys), query.new_zeros(count, len(value), size, heads, 1)
         by_product = products.view(-1, width // heads)
-        for one, found in zip(query.unbind(), scores.view(count, -1).unbind(), strict=True):
-            torch.mul(one, key, out=products)
+        for one, found in zip(query.unbind(), scores[:, 1:].flatten(1).unbind(), strict=True):
+            torch.mul(one, keys, out=products)
             torch.mv(by_product, self._scale, out=found)
         weights = torch.softmax(scores, 1).unbind(1)
         values = value.reshape(by_head).unbind()
@@ -327,7 +340,8 @@ class _Block:
 
     Attributes:
         query: of the last layer, where only the token's position asks; else None.
-        inputs: to queries, keys and values, or the latter two.
+        inputs: to queries and values, or to the latter.
+        keys: to keys; without a bias, as it takes differences of states.
         out: of the attention.
         middle: norm behind it.
         up, down: of the feed-forward part.
@@ -336,6 +350,7 @@ class _Block:
 
     query: Linear | None
     inputs: Linear
+    keys: Linear
     out: Linear
     middle: tuple[Any, Any]
     up: Linear

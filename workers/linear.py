@@ -16,7 +16,7 @@ class Linear:
         """Take weights, not copies of them in float32 on a CPU.
 
         Args:
-            layers: of each its weight, (n, k), and its bias, (n,).
+            layers: of each its weight, (n, k), and its bias, (n,); None where none of them has one.
             buffers: by name; products of one name overwrite each other.
             name: of this one's.
         """
@@ -24,12 +24,13 @@ class Linear:
 
         self._weights, biases = ([*parts] for parts in zip(*layers, strict=True))
         self._bias = torch.cat(biases) if len(biases) > 1 else biases[0]
+        self._size = sum(map(len, self._weights))
         self._buffers, self._name = buffers, name
-        self._plain = self._bias.dtype != torch.float32 or self._bias.device.type != "cpu"
+        self._plain = self._weights[0].dtype != torch.float32 or self._weights[0].device.type != "cpu"
         if self._plain and len(self._weights) > 1:
             self._weights = [torch.cat(self._weights)]
         self._packed: tuple[Any, ...] = ()  # what the product takes besides states of so many elements
-        self._elements = 0
+        self._elements = -1
 
     @property
     def bytes(self) -> int:
@@ -45,7 +46,7 @@ class Linear:
         packed = torch.ops.mkl._mkl_reorder_linear_weight(weight, rows)  # noqa: SLF001
         self._elements = rows * weight.shape[1]
         # Of the weight itself, only the shape is looked at for these rows.
-        self._packed = packed, self._bias[:1].expand(weight.shape), self._bias, rows
+        self._packed = packed, weight[:1, :1].expand(weight.shape), self._bias, rows
         self._product = torch.ops.mkl._mkl_linear.default  # noqa: SLF001
 
     def __call__(self, states: Any) -> Any:
@@ -62,7 +63,8 @@ class Linear:
         for weight in self._weights:
             torch.mm(flat, weight.T, out=product[:, start : start + len(weight)])
             start += len(weight)
-        product.add_(self._bias)
+        if self._bias is not None:
+            product.add_(self._bias)
         return product.view(*states.shape[:-1], -1)
 
     def _buffer(self, rows: int) -> Any:
@@ -70,7 +72,7 @@ class Linear:
 
         buffer = self._buffers.get(self._name)
         if buffer is None or len(buffer) < rows:
-            buffer = self._buffers[self._name] = torch.empty(rows, len(self._bias))
+            buffer = self._buffers[self._name] = torch.empty(rows, self._size)
         return buffer[:rows]
 
 
