@@ -27,7 +27,7 @@ from kotovec.workers.source import Source
 
 SHARD_TOKENS = 1024  # some 4 s of BERT-base on one core: little is lost with a worker, and 32 shards balance well
 SHARD_BYTES = 32 << 20  # fewer tokens where many layers are kept: a shard passes through Ray's object store
-BATCH_TOKENS = {"cpu": 128, "cuda": 1024}  # what a core's cache holds of MiniLM; what keeps a GPU busy
+BATCH_TOKENS = {"cpu": 192, "cuda": 1024}  # less is lost between products than to a core's cache; keeps a GPU busy
 DTYPES = ("float32", "bfloat16", "float16")
 STORE_DTYPES = ("float32", "float16")
 DEVICES = ("auto", "cpu", "cuda")
@@ -255,8 +255,8 @@ def cut(total: int, shard_tokens: int, batch_tokens: int) -> tuple[ShardPlan, ..
     One size, as kotovec's own forward pass fills up any other. The last batch has the rest, but is none of one: by
     transformers' it would take another kernel, and have other last bits.
     """
-    together = math.ceil(shard_tokens / batch_tokens)
-    size = shard_tokens // together
+    size = min(shard_tokens, batch_tokens)
+    together = shard_tokens // size
     bounds = [*range(0, total, size), total]
     if total > 1 and bounds[-1] - bounds[-2] == 1:
         if size > 2:  # noqa: PLR2004 — two of two rows cannot give one away

@@ -19,7 +19,7 @@ import vocabulary
 
 PROCESSES = 2
 POSITIONS = 3
-SIZES = (32, 64, 128, 256, 512, 1024)  # tokens a batch
+SIZES = (32, 64, 128, 192, 256, 512, 1024)  # tokens a batch
 TRIAL = 1024  # tokens, of each size: some 5 s of BERT-base's
 
 
