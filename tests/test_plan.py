@@ -92,9 +92,7 @@ def test_the_full_japanese_vocabulary_is_cut_into_even_shards_and_small_ones_at_
     assert plan.spec.batch == BATCH
 
 
-@pytest.mark.parametrize(
-    ("total", "batches"), [(1, [1]), (960, [5]), (961, [4, 1, 1]), (3000, [5, 5, 2, 2, 1, 1])]
-)
+@pytest.mark.parametrize(("total", "batches"), [(1, [1]), (960, [5]), (961, [4, 1, 1]), (3000, [5, 5, 2, 2, 1, 1])])
 def test_a_small_vocabulary_is_one_shard_or_ends_in_small_ones(total, batches):
     assert [len(shard.batches) for shard in cut(total, 1024, BATCH)] == batches
 

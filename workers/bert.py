@@ -150,6 +150,7 @@ class Bert:
         self._on_cpu = device == "cpu" and dtype == torch.float32
         width = size // architecture.heads
         self._scale = torch.full((width,), width**-0.5, dtype=dtype, device=device)
+        self._own = slice(shape.place, shape.place + 1)
         self._rows = -(-shape.batch // _ROWS) * _ROWS
         self.static = self._words if self._on_cpu else tensors["embeddings.word_embeddings.weight"].float()
         self._positions = take("embeddings.position_embeddings.weight", architecture.positions, size)
@@ -211,19 +212,15 @@ class Bert:
         once, each = self._places(ids)
         rows = self._embed(ids, once, each)
         states = _spread(rows, once, each, len(inputs))  # (T, b, D): the rows of a position lie together
-        place = self._shape.place
-        found = {0: states[place]}
-        for number, block in enumerate(self._blocks, start=1):
-            if number == 1 and once:
-                projected = _spread(block.inputs(rows), once, each, len(inputs))
-                behind = [at - 1 for at in once[1:]], [at - 1 for at in each]
-                keys = _spread(block.keys(rows[1:] - rows[0]), *behind, len(inputs))
-            else:
-                projected, keys = block.inputs(states), block.keys(states[1:] - states[0])
-            states = self._run(block, states, projected, keys, last=number == len(self._blocks))
-            found[number] = states[place if len(states) > 1 else 0]
-        # Copies: a part would keep all positions in memory until the shard is whole.
-        return [found[layer][:count].clone() for layer in self._shape.layers]
+        found = []
+        for number in range(len(self._blocks) + 1):
+            if number:
+                seen = self._see(self._blocks[number - 1], states, (rows, once, each) if number == 1 and once else None)
+                states = self._think(self._blocks[number - 1], seen, states)
+            if number in self._shape.layers:
+                place = self._shape.place if len(states) > 1 else 0
+                found.append(states[place, :count].clone())  # a part would keep all positions in memory
+        return found
 
     def _places(self, ids: Any) -> tuple[list[int], list[int]]:
         """Return the positions whose rows are the template's, the same for all tokens, and the others.
@@ -248,24 +245,32 @@ class Bert:
         ids, positions = (torch.cat([of[once, 0], of[each].flatten()]) for of in (ids, positions))
         return self._normalise(self._words[ids] + self._types[0] + self._positions[positions], self._norm)
 
-    def _run(self, block: "_Block", states: Any, projected: Any, keys: Any, *, last: bool) -> Any:
-        """Return a layer's output: (T, b, D), of the last one only the token's position, (1, b, D).
+    def _see(self, block: "_Block", states: Any, embedded: tuple[Any, list[int], list[int]] | None) -> Any:
+        """Return what a layer's heads see: (T, b, D), in the last layer only the token's position, (1, b, D).
 
         Args:
             block: the layer.
             states: (T, b, D), its input.
-            projected: (T, b, 2 D), its queries and values; (T, b, D), values alone, where the block has queries apart.
-            keys: (T - 1, b, D), of the positions behind the first, less the first one's.
-            last: of the layers that are wanted.
+            embedded: the same as `_embed` returned it, with its positions, where the first layer gets by with less.
         """
+        size = states.shape[1]
+        if embedded is None:
+            projected, keys = block.inputs(states), block.keys(states[1:] - states[0])
+        else:
+            rows, once, each = embedded
+            projected = _spread(block.inputs(rows), once, each, size)
+            behind = [at - 1 for at in once[1:]], [at - 1 for at in each]
+            keys = _spread(block.keys(rows[1:] - rows[0]), *behind, size)
+        *asking, value = projected.chunk(projected.shape[-1] // states.shape[-1], -1)  # (T, b, D) each
+        query = asking[0] if block.query is None else block.query(states[self._own])
+        return self._attend(query[self._own] if block is self._blocks[-1] and asking else query, keys, value)
+
+    def _think(self, block: "_Block", seen: Any, states: Any) -> Any:
+        """Return a layer's output, of the positions of `seen`."""
         import torch
 
-        place = self._shape.place
-        *asking, value = projected.chunk(projected.shape[-1] // states.shape[-1], -1)  # (T, b, D) each
-        if last:
-            asking, states = [part[place : place + 1] for part in asking], states[place : place + 1]
-        query = block.query(states) if block.query is not None else asking[0]
-        seen = self._attend(query, keys, value)
+        if len(seen) < len(states):
+            states = states[self._own]
         states = self._normalise(block.out(seen).add_(states), block.middle)
         inner = block.up(states)
         gelu: Any = torch.nn.functional.gelu  # its type does not tell of `out`

@@ -122,17 +122,16 @@ class Encoder:
 
         if self._model is None:
             self.load()
-        layers = [
-            torch.cat(parts) for parts in zip(*(self._batch(ids[start:stop]) for start, stop in batches), strict=True)
-        ]
+        layers = list(zip(*(self._batch(ids[start:stop]) for start, stop in batches), strict=True))
+        isolated = np.empty((len(layers), len(ids), layers[0][0].shape[1]), dtype=self.spec.store_dtype)
+        with np.errstate(over="ignore"):  # an overflow to Inf in float16 is found, and named, by the driver
+            for place, parts in enumerate(layers):
+                np.concatenate(parts, out=isolated[place])
         with torch.inference_mode():
             static = self._model.static[torch.from_numpy(ids)].numpy()
-        stored = np.dtype(self.spec.store_dtype)
-        with np.errstate(over="ignore"):  # an overflow to Inf in float16 is found, and named, by the driver
-            isolated = np.stack([layer.numpy().astype(stored, copy=False) for layer in layers])
         return Encoded(number, static, isolated, platform.node(), self._cpu)
 
-    def _batch(self, ids: npt.NDArray[np.int64]) -> list[Any]:
+    def _batch(self, ids: npt.NDArray[np.int64]) -> list[npt.NDArray[np.float32]]:
         """Return the wanted layers' hidden states of each token at its own place: L × (b, D) float32."""
         import torch
 
@@ -144,7 +143,7 @@ class Encoder:
         ]
         inputs = torch.from_numpy(np.hstack(parts)).to(self.spec.device)
         with torch.inference_mode():
-            return [state.float().cpu() for state in self._model.states(inputs)]
+            return [state.float().cpu().numpy() for state in self._model.states(inputs)]
 
 
 def _load_model(spec: ReplicaSpec, folder: Path) -> Bert | Auto:
