@@ -45,8 +45,8 @@ class Linear:
         # Not public: torch has no other product of a packed float32 weight.
         packed = torch.ops.mkl._mkl_reorder_linear_weight(weight, rows)  # noqa: SLF001
         self._elements = rows * weight.shape[1]
-        # Of the weight itself, only the shape is looked at for these rows.
-        self._packed = packed, weight[:1, :1].expand(weight.shape), self._bias, rows
+        # Of the weight itself, only the shape is looked at for these rows; a part of `weight` would keep it in memory.
+        self._packed = packed, self._weights[0][:1, :1].expand(weight.shape), self._bias, rows
         self._product = torch.ops.mkl._mkl_linear.default  # noqa: SLF001
 
     def __call__(self, states: Any) -> Any:
