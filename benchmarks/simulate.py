@@ -119,7 +119,7 @@ def mock(together: Path, actors: int, seconds: float) -> type:
             self.layers = np.ones((len(spec.layers), TOKENS, WIDTH), dtype=np.float32)
             (together / str(os.getpid())).touch()
 
-        def load(self, _folder: Path | None = None) -> None:
+        def load(self, *_: Any) -> None:
             end = time.monotonic() + START_SECONDS
             while len(list(together.iterdir())) < actors:
                 if time.monotonic() > end:

@@ -5,6 +5,7 @@ from typing import Any
 
 from kotovec.workers.checkpoint import Checkpoint
 from kotovec.workers.encoder import Encoder
+from kotovec.workers.memory import Memory, Place
 
 
 class Placed:
@@ -27,6 +28,27 @@ class Placed:
     def complete(self, checkpoint: Checkpoint, sender: str) -> Path | None:
         """Return the folder of the files that arrived; None where they are not what was sent."""
         return checkpoint.complete(sender)
+
+    def share(self) -> Place | None:
+        """Return where others of this machine find memory of this process; None where they cannot."""
+        self._memory = Memory()
+        return self._memory.place
+
+    def prepare(self: Any, folder: Path | None, place: Place | None) -> Place | None:
+        """Load the model, with what another process has computed of it.
+
+        Args:
+            folder: as `bring` returns it.
+            place: of the other process, or its own.
+
+        Returns:
+            Where others find the same, for as long as this process lives.
+        """
+        if place != self._memory.place:
+            self._memory.close()
+            self._memory = Memory(place)
+        self.load(folder, self._memory)
+        return self._memory.place
 
 
 def actor_class(encoder: type[Encoder]) -> type[Any]:

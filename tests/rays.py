@@ -68,7 +68,7 @@ class Fake:
     def __init__(self, spec):
         self.spec = spec
 
-    def load(self, folder=None):
+    def load(self, *_):
         pass
 
     def encode(self, number, ids, batches):
@@ -139,12 +139,15 @@ def left_behind(store):
 
 def workers_named(title):
     """Return this process' workers whose title holds `title`: Ray writes there what an actor is and does."""
-    found = []
-    for child in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            if title in "".join(child.cmdline()):
-                found.append(child)
-    return found
+    return [child for child in psutil.Process().children(recursive=True) if title in title_of(child)]
+
+
+def title_of(process):
+    """Return a process' name and command line; nothing of one that has just ended."""
+    try:
+        return " ".join([process.name(), *process.cmdline()])
+    except psutil.Error:
+        return ""
 
 
 class Process:
@@ -180,7 +183,11 @@ class Process:
     def left(self, seconds=10):
         """Return the processes that are still there some seconds after the end."""
         wait_for(lambda: not self.all(), seconds, fail=False)
-        return [" ".join(process.cmdline()) for process in self.all()]
+        return [title for process in self.all() if (title := title_of(process))]
+
+    def named(self, title):
+        """Return those of its processes whose title holds `title`."""
+        return [process for process in self.all() if title in title_of(process)]
 
     def folders(self):
         """Return the session folders of its Ray that are there."""

@@ -12,12 +12,12 @@ import torch
 
 from kotovec.cluster.plan import Request, make_plan
 from kotovec.errors import ModelError
-from kotovec.workers import bert
 from kotovec.workers import encoder as encoders
+from kotovec.workers import mkl
 from kotovec.workers.auto import Auto
 from kotovec.workers.bert import Bert
 from kotovec.workers.encoder import Encoder
-from kotovec.workers.linear import can_pack
+from kotovec.workers.memory import Memory
 from kotovec.workers.tokenizer import Template
 
 from models import make_bert
@@ -107,11 +107,11 @@ def test_what_a_checkpoint_lacks_is_said_in_a_line(tmp_path):
         loaded(folder)
 
 
-def file_at(tensor):
-    """Return what lies in memory where a tensor does: the end of its line in /proc."""
+def file_at(address):
+    """Return what lies at an address: its line in /proc."""
     for line in Path("/proc/self/maps").read_text(encoding="ascii").splitlines():
         start, stop = (int(part, 16) for part in line.split()[0].split("-"))
-        if start <= tensor.data_ptr() < stop:
+        if start <= address < stop:
             return line
     pytest.fail("the weights are nowhere")
 
@@ -120,7 +120,9 @@ def file_at(tensor):
 @pytest.mark.parametrize("name", ["bert", "bert-bin"])
 def test_weights_are_mapped_not_copied_so_that_workers_share_them(name, tiny_models):
     encoder = loaded(tiny_models[name])
-    assert file_at(encoder._model._blocks[0].up._weights[0]).endswith(("model.safetensors", "pytorch_model.bin"))
+    assert file_at(encoder._model._blocks[0].up._weights[0].data_ptr()).endswith(
+        ("model.safetensors", "pytorch_model.bin")
+    )
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -130,7 +132,9 @@ def test_so_are_half_precision_weights_that_are_computed_with_as_they_are(tmp_pa
     folder = make_bert(tmp_path / "model")
     half = {name: tensor.half() for name, tensor in load_file(folder / "model.safetensors").items()}
     save_file(half, folder / "model.safetensors", metadata={"format": "pt"})
-    assert file_at(loaded(folder, dtype="float16")._model._blocks[0].up._weights[0]).endswith("model.safetensors")
+    assert file_at(loaded(folder, dtype="float16")._model._blocks[0].up._weights[0].data_ptr()).endswith(
+        "model.safetensors"
+    )
 
 
 def test_a_worker_imports_torch_but_not_transformers(tiny_models):
@@ -183,26 +187,33 @@ def test_a_layer_no_wider_inside_than_outside(tmp_path):
     assert relative_errors(encode(folder, ids, layers="all").isolated, states).max() <= 1e-5
 
 
-@pytest.mark.skipif(not can_pack(torch.float32, "cpu"), reason="this torch has no MKL")
+@pytest.mark.skipif(mkl.library() is None, reason="this torch has no MKL")
 @pytest.mark.parametrize("name", ["bert", "xlmr"])
 def test_packed_and_unpacked_products_give_the_same_vectors(name, monkeypatch, tiny_models):
     ids = np.arange(5, 200)
-    found = {}
-    for share in (0.0, 1.0):
-        monkeypatch.setattr(bert, "_PACKED", share)
-        products = loaded(tiny_models[name])._model._linears()
-        assert {bool(product._packed) for product, _ in products} == {share == 1.0}
-        found[share] = encode(tiny_models[name], ids, layers="all").isolated
-    assert relative_errors(found[0.0], found[1.0]).max() <= 1e-6
+    packed = encode(tiny_models[name], ids, layers="all").isolated
+    assert all(product._address for product, _ in loaded(tiny_models[name])._model._linears())
+    monkeypatch.setattr(mkl, "library", lambda: None)
+    assert not any(product._address for product, _ in loaded(tiny_models[name])._model._linears())
+    assert relative_errors(encode(tiny_models[name], ids, layers="all").isolated, packed).max() <= 1e-6
 
 
-@pytest.mark.skipif(not can_pack(torch.float32, "cpu"), reason="this torch has no MKL")
-def test_packed_weights_stay_within_what_a_worker_may_take_for_itself(tiny_models):
-    from safetensors.torch import load_file
-
-    weights = sum(tensor.nbytes for tensor in load_file(tiny_models["bert"] / "model.safetensors").values())
-    packed = [product for product, _ in loaded(tiny_models["bert"])._model._linears() if product._packed]
-    assert 0 < sum(product.bytes for product in packed) <= weights / 2
+@pytest.mark.skipif(mkl.library() is None, reason="this torch has no MKL")
+def test_two_replicas_of_a_machine_have_packed_weights_once(monkeypatch, tiny_models):
+    ids = np.arange(5, 60)
+    alone = encode(tiny_models["bert"], ids).isolated
+    spec, first = make_plan(Request(model=str(tiny_models["bert"]))).spec, Memory()
+    one, second = Encoder(spec), Encoder(spec)
+    one.load(None, first)
+    with monkeypatch.context() as patch:
+        patch.setattr(mkl, "pack", None)  # the second one has nothing to pack
+        second.load(None, Memory(first.place))
+    places = [file_at(each._model._blocks[0].up._address) for each in (one, second)]
+    inodes = {line.split()[4] for line in places}
+    assert all("memfd:kotovec" in line for line in places)
+    assert len(inodes) == 1
+    for each in (one, second):
+        np.testing.assert_array_equal(each.encode(0, ids, [(0, len(ids))]).isolated, alone)
 
 
 @pytest.mark.parametrize("size", [97, 98, 99, 100])

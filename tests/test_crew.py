@@ -49,7 +49,7 @@ def hanging(marks, spot, times=1):
     """Return workers whose whole process stops, as where a disk or a GPU hangs: so often, and marked by its id."""
 
     class Hanging(Fake):
-        def load(self, folder=None):
+        def load(self, *_):
             self._pass("load")
 
         def encode(self, number, ids, batches):
@@ -108,7 +108,7 @@ def test_the_build_goes_on_with_the_workers_that_start(run, tmp_path):
     """The first to load takes the one good place; the others are killed, as by the kernel for want of memory."""
 
     class OnlyOne(Fake):
-        def load(self, folder=None):
+        def load(self, *_):
             try:
                 (tmp_path / "good").mkdir()
             except FileExistsError:
@@ -127,7 +127,7 @@ def test_the_build_goes_on_with_the_workers_that_start(run, tmp_path):
 
 def test_an_error_of_loading_comes_as_it_is_where_there_is_no_other_node(run):
     class Unloadable(Fake):
-        def load(self, folder=None):
+        def load(self, *_):
             raise ModelError("the weights of x do not load: cut short")
 
     with pytest.raises(ModelError, match=r"^the weights of x do not load: cut short$"):
@@ -139,7 +139,7 @@ def test_a_worker_that_fails_once_beside_one_that_runs_does_not_condemn_their_no
     (tmp_path / "loads").mkdir()
 
     class Unlucky(Fake):
-        def load(self, folder=None):
+        def load(self, *_):
             (tmp_path / "loads" / str(os.getpid())).touch()
             if len(list((tmp_path / "loads").iterdir())) == 2:
                 raise OSError("cannot allocate memory")
@@ -171,7 +171,7 @@ def test_a_limit_for_stalls_below_the_patience_for_room_does_not_make_a_build_wa
 
 def test_a_library_that_is_missing_where_the_workers_run_is_named(run):
     class Torchless(Fake):
-        def load(self, folder=None):
+        def load(self, *_):
             raise OSError("libcudart.so.12: cannot open shared object file")
 
     with pytest.raises(WorkerError) as caught:

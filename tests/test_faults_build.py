@@ -68,8 +68,7 @@ def test_on_the_command_line_a_killed_worker_is_one_line_of_stderr(tiny_models, 
     arguments = ["build", tiny_models["bert"], "--store", store, "--shard-tokens", "32", "--workers", "1", "--json"]
     with Process(*arguments, cwd=tmp_path, code=SLOW_COMMAND) as process:
         wait_for(lambda: shard_files(store))
-        workers = [each for each in process.all() if "ray::Slow" in "".join(each.cmdline())]
-        workers[0].kill()
+        process.named("ray::Slow")[0].kill()
         code, out, err = process.finish()
     assert code == 0, err
     assert json.loads(out)["encoded"] == json.loads(out)["tokens"]

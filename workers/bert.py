@@ -11,16 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kotovec.workers.linear import Linear, can_pack, pack
+from kotovec.workers.linear import Linear, pack
+from kotovec.workers.memory import Memory
 
 _ACTIVATIONS = {"gelu": "none", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh"}
 _KINDS = {"bert": "bert.", "roberta": "roberta.", "xlm-roberta": "roberta.", "camembert": "roberta."}
 _BLOCK = "encoder.layer.{}."
 _ROWS = 16  # a vector register's: those behind the last full one are computed otherwise
-# Of the weights' bytes: a worker is promised to take no more than half of them for itself, beside torch, and its states
-# and Ray take as much again. With 0.5, BERT-base takes 2 % less time, MiniLM 5 %.
-_PACKED = 0.25
-FORWARD = "kotovec BERT 3"  # counted up with every change of its last bits: shards of two are not mixed
+FORWARD = "kotovec BERT 4"  # counted up with every change of its last bits: shards of two are not mixed
 
 
 @dataclass(frozen=True)
@@ -126,6 +124,7 @@ class Bert:
         shape: "Sequences",
         dtype: Any,
         device: str,
+        memory: Memory,
     ) -> None:
         """Take what is needed of a checkpoint's tensors.
 
@@ -135,6 +134,7 @@ class Bert:
             shape: of what it will be asked.
             dtype: of torch, to compute in.
             device: `cpu` or `cuda`.
+            memory: of the processes that load the same on this machine, for what they can share.
         """
         import torch
 
@@ -152,7 +152,6 @@ class Bert:
         self._on_cpu = device == "cpu" and dtype == torch.float32
         width = size // architecture.heads
         self._scale = torch.full((width,), width**-0.5, dtype=dtype, device=device)
-        self._own = slice(shape.place, shape.place + 1)
         self._rows = -(-shape.batch // _ROWS) * _ROWS
         self.static = self._words if self._on_cpu else tensors["embeddings.word_embeddings.weight"].float()
         self._positions = take("embeddings.position_embeddings.weight", architecture.positions, size)
@@ -176,24 +175,22 @@ class Bert:
                     end=pair(f"{at}output.LayerNorm", size),
                 )
             )
-        if can_pack(dtype, device):
-            weights = self._words.nbytes + sum(linear.bytes for linear, _ in self._linears())
-            pack(self._linears(), int(_PACKED * weights))
+        if self._on_cpu:
+            pack(self._linears(), memory)
 
     def _linears(self) -> list[tuple[Linear, int]]:
-        """Return all products and how many rows each has, those first that gain most by being packed."""
+        """Return all products and how many rows each has."""
         batch, length = self._rows, self._shape.length
-        inputs, up, rest = [], [], []
+        products = []
         for number, block in enumerate(self._blocks):
             first = number == 0 and self._shape.place > 0
             rows = batch + length - 1 if first else batch * length
-            inputs += [(block.inputs, rows), (block.keys, rows - (1 if first else batch))]
+            products += [(block.inputs, rows), (block.keys, rows - (1 if first else batch))]
             if block.query is not None:
-                inputs.append((block.query, batch))
+                products.append((block.query, batch))
             rows = batch if block is self._blocks[-1] else batch * length
-            up.append((block.up, rows))
-            rest += [(block.down, rows), (block.out, rows)]
-        return inputs + up + rest
+            products += [(block.out, rows), (block.up, rows), (block.down, rows)]
+        return products
 
     def states(self, inputs: Any) -> list[Any]:
         """Return the wanted layers' hidden states of the token at its place.
@@ -214,14 +211,17 @@ class Bert:
         once, each = self._places(ids)
         rows = self._embed(ids, once, each)
         states = _spread(rows, once, each, len(inputs))  # (T, b, D): the rows of a position lie together
+        place, depth = self._shape.place, len(self._blocks)
         found = []
-        for number in range(len(self._blocks) + 1):
+        for number in range(depth + 1):
             if number:
-                seen = self._see(self._blocks[number - 1], states, (rows, once, each) if number == 1 and once else None)
-                states = self._think(self._blocks[number - 1], seen, states)
+                block = self._blocks[number - 1]
+                wanted = slice(place, place + 1) if number == depth else slice(None)
+                seen = self._see(block, states, wanted, (rows, once, each) if number == 1 and once else None)
+                states = self._think(block, seen, states[wanted])
             if number in self._shape.layers:
-                place = self._shape.place if len(states) > 1 else 0
-                found.append(states[place, :count].clone())  # a part would keep all positions in memory
+                # A part of it would keep all positions in memory.
+                found.append(states[place if len(states) > 1 else 0, :count].clone())
         return found
 
     def _places(self, ids: Any) -> tuple[list[int], list[int]]:
@@ -247,12 +247,15 @@ class Bert:
         ids, positions = (torch.cat([of[once, 0], of[each].flatten()]) for of in (ids, positions))
         return self._normalise(self._words[ids] + self._types[0] + self._positions[positions], self._norm)
 
-    def _see(self, block: "_Block", states: Any, embedded: tuple[Any, list[int], list[int]] | None) -> Any:
-        """Return what a layer's heads see: (T, b, D), in the last layer only the token's position, (1, b, D).
+    def _see(
+        self, block: "_Block", states: Any, wanted: slice, embedded: tuple[Any, list[int], list[int]] | None
+    ) -> Any:
+        """Return what a layer's heads see at t positions: (t, b, D).
 
         Args:
             block: the layer.
             states: (T, b, D), its input.
+            wanted: the positions; the token's alone in the last layer.
             embedded: the same as `_embed` returned it, with its positions, where the first layer gets by with less.
         """
         size = states.shape[1]
@@ -264,20 +267,18 @@ class Bert:
             behind = [at - 1 for at in once[1:]], [at - 1 for at in each]
             keys = _spread(block.keys(rows[1:] - rows[0]), *behind, size)
         *asking, value = projected.chunk(projected.shape[-1] // states.shape[-1], -1)  # (T, b, D) each
-        query = asking[0] if block.query is None else block.query(states[self._own])
-        return self._attend(query[self._own] if block is self._blocks[-1] and asking else query, keys, value)
+        query = asking[0][wanted] if block.query is None else block.query(states[wanted])
+        return self._attend(query, keys, value)
 
     def _think(self, block: "_Block", seen: Any, states: Any) -> Any:
-        """Return a layer's output, of the positions of `seen`."""
+        """Return a layer's output, (t, b, D), of what its heads saw and its input at the same positions."""
         import torch
 
-        if len(seen) < len(states):
-            states = states[self._own]
-        states = self._normalise(block.out(seen).add_(states), block.middle)
+        states = self._normalise(block.out(seen, states), block.middle)
         inner = block.up(states)
         gelu: Any = torch.nn.functional.gelu  # its type does not tell of `out`
         gelu(inner, approximate=self._architecture.approximate, out=inner)
-        return self._normalise(block.down(inner).add_(states), block.end)
+        return self._normalise(block.down(inner, states), block.end)
 
     def _attend(self, query: Any, keys: Any, value: Any) -> Any:
         """Return what the heads saw, (t, b, D), of queries (t, b, D), keys (T - 1, b, D) and values (T, b, D).

@@ -1,15 +1,21 @@
-"""Products with weights that stay: packed once for MKL's kernels, where torch has them and memory is given for it."""
+"""Products with weights that stay, into memory that stays; packed once for MKL where torch brings it."""
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
+
+from kotovec.workers import mkl
+from kotovec.workers.memory import PAGE, Memory
 
 
 class Linear:
     """states · weightᵀ + bias, of several weights side by side.
 
-    In float32 on a CPU an unpacked one lies where the one before of its name lay, in the cache: products, biases and
-    gelu of MiniLM take 291 us a token so, 318 as `linear` does them, in new memory each time. MKL packs a weight in
-    each product anew, as it likes it best; packed once, a product of 384 rows takes 5-10 % less.
+    In float32 on a CPU a product lies where the one before of its name lay, in the cache: products, biases and gelu of
+    MiniLM take 291 us a token so, 318 in new memory each time.
+
+    Attributes:
+        shape: (n of all, k).
     """
 
     def __init__(self, layers: Sequence[tuple[Any, Any]], buffers: dict[str, Any], name: str) -> None:
@@ -24,80 +30,70 @@ class Linear:
 
         self._weights, biases = ([*parts] for parts in zip(*layers, strict=True))
         self._bias = torch.cat(biases) if len(biases) > 1 else biases[0]
-        self._size = sum(map(len, self._weights))
+        self.shape = sum(map(len, self._weights)), self._weights[0].shape[1]
         self._buffers, self._name = buffers, name
         self._plain = self._weights[0].dtype != torch.float32 or self._weights[0].device.type != "cpu"
         if self._plain and len(self._weights) > 1:
             self._weights = [torch.cat(self._weights)]
-        self._packed: tuple[Any, ...] = ()  # what the product takes besides states of so many elements
-        self._elements = -1
+        self._packed: Any = None  # uint8, the weights as MKL takes them, for products of so many rows:
+        self._rows = -1
+        self._address = 0
 
-    @property
-    def bytes(self) -> int:
-        """Of the weights, and of their packed copy."""
-        return sum(weight.nbytes for weight in self._weights)
-
-    def pack(self, rows: int) -> None:
-        """Pack the weights for products of so many rows; any other number goes unpacked."""
+    def joined(self) -> Any:
+        """Return the (n of all, k) weights: one's own, or a copy of several."""
         import torch
 
-        weight = self._weights[0] if len(self._weights) == 1 else torch.cat(self._weights)
-        # Not public: torch has no other product of a packed float32 weight.
-        packed = torch.ops.mkl._mkl_reorder_linear_weight(weight, rows)  # noqa: SLF001
-        self._elements = rows * weight.shape[1]
-        # Of the weight itself, only the shape is looked at for these rows; a part of `weight` would keep it in memory.
-        self._packed = packed, self._weights[0][:1, :1].expand(weight.shape), self._bias, rows
-        self._product = torch.ops.mkl._mkl_linear.default  # noqa: SLF001
+        return self._weights[0].contiguous() if len(self._weights) == 1 else torch.cat(self._weights)
 
-    def __call__(self, states: Any) -> Any:
-        """Return the product of (…, k): (…, n of all), which the next one of this name may overwrite."""
+    def take(self, packed: Any, rows: int) -> None:
+        """Take the packed weights for products of so many rows; any other number goes unpacked."""
+        self._packed, self._address, self._rows = packed, packed.ctypes.data, rows
+
+    def __call__(self, states: Any, base: Any = None) -> Any:
+        """Return the product of (…, k), and `base`, (…, n of all): where the next product of this name will be."""
         import torch
-        from torch.nn import functional
 
-        if states.numel() == self._elements:
-            return self._product(states, *self._packed)
         if self._plain:
-            return functional.linear(states, self._weights[0], self._bias)
-        flat = states.reshape(-1, states.shape[-1])
-        product, start = self._buffer(len(flat)), 0
-        for weight in self._weights:
-            torch.mm(flat, weight.T, out=product[:, start : start + len(weight)])
-            start += len(weight)
-        if self._bias is not None:
-            product.add_(self._bias)
-        return product.view(*states.shape[:-1], -1)
+            product = torch.nn.functional.linear(states, self._weights[0], self._bias)
+            return product if base is None else product.add_(base)
+        flat = states.reshape(-1, self.shape[1])
+        product = self._buffer(len(flat))
+        if base is not None:
+            torch.add(base.reshape(product.shape), self._bias, out=product)
+        elif self._bias is not None:
+            product.copy_(self._bias)
+        add = base is not None or self._bias is not None
+        if len(flat) == self._rows:
+            mkl.multiply(flat.contiguous(), self._address, product, add=add)
+        else:
+            for part, weight in zip(product.split([*map(len, self._weights)], 1), self._weights, strict=True):
+                torch.addmm(part, flat, weight.T, beta=int(add), out=part)
+        return product.view(*states.shape[:-1], self.shape[0])
 
     def _buffer(self, rows: int) -> Any:
         import torch
 
         buffer = self._buffers.get(self._name)
         if buffer is None or len(buffer) < rows:
-            buffer = self._buffers[self._name] = torch.empty(rows, self._size)
+            buffer = self._buffers[self._name] = torch.empty(rows, self.shape[0])
         return buffer[:rows]
 
 
-def can_pack(dtype: Any, device: str) -> bool:
-    """Tell whether torch has MKL's packed products here: on x86, in float32; they are not in its documentation."""
-    import torch
-
-    mkl: Any = torch.backends.mkl  # it has no types
-    operators = ("_mkl_reorder_linear_weight", "_mkl_linear")
-    return (
-        dtype == torch.float32
-        and device == "cpu"
-        and mkl.is_available()
-        and all(hasattr(torch.ops.mkl, name) for name in operators)
-    )
-
-
-def pack(products: Sequence[tuple[Linear, int]], most: int) -> None:
-    """Pack products, the first ones first, as far as `most` bytes reach.
+def pack(products: Sequence[tuple[Linear, int]], memory: Memory) -> None:
+    """Pack products' weights, where torch has MKL for it: once for all processes that have this memory.
 
     Args:
-        products: each with its rows.
-        most: bytes of the packed weights, which a process shares with no other.
+        products: in float32 on a CPU, each with its rows.
+        memory: of the processes that compute the same products with the same weights.
     """
-    for product, rows in products:
-        if product.bytes <= most:
-            product.pack(rows)
-            most -= product.bytes
+    if mkl.library() is None:
+        return
+    ends = [*accumulate(-(-mkl.packed_bytes(rows, product.shape) // PAGE) * PAGE for product, rows in products)]
+
+    def write(packed: Any) -> None:
+        for (product, rows), start in zip(products, [0, *ends], strict=False):
+            mkl.pack(rows, product.joined(), packed.ctypes.data + start)
+
+    packed = memory.fill(ends[-1], write)
+    for (product, rows), start, end in zip(products, [0, *ends], ends, strict=False):
+        product.take(packed[start:end], rows)

@@ -25,17 +25,13 @@ NOISE = r"$|PC: @ |@ |\[[-0-9: ,]+ E \d+ \d+\] logging\.cc"
 SECONDS, UNDER_LOAD = 5, 15
 
 
-def running(process, name):
-    return any(name in " ".join([each.name(), *each.cmdline()]) for each in process.all())
-
-
 # Phases in the order of a build, and how a test sees that one has begun. What is connecting is met blindly: Ray's
 # process is there some 2 s before it answers.
 PHASES = {
     "planning": lambda process, store, shards: "planning" in process.read(),
-    "Ray starts": lambda process, store, shards: running(process, "gcs_server"),
-    "Ray connects": lambda process, store, shards: running(process, "ray::IDLE"),
-    "workers start": lambda process, store, shards: running(process, "ray::Slow"),
+    "Ray starts": lambda process, store, shards: process.named("gcs_server"),
+    "Ray connects": lambda process, store, shards: process.named("ray::IDLE"),
+    "workers start": lambda process, store, shards: process.named("ray::Slow"),
     "encoding": lambda process, store, shards: len(shard_files(store)) >= 2,
     "Ray ends": lambda process, store, shards: len(shard_files(store)) == shards,
     "merging": lambda process, store, shards: "merging" in process.read(),
