@@ -58,16 +58,16 @@ class Linear:
             return product if base is None else product.add_(base)
         flat = states.reshape(-1, self.shape[1])
         product = self._buffer(len(flat))
-        if base is not None:
+        add = base is not None
+        if add:
             torch.add(base.reshape(product.shape), self._bias, out=product)
-        elif self._bias is not None:
-            product.copy_(self._bias)
-        add = base is not None or self._bias is not None
         if len(flat) == self._rows:
             mkl.multiply(flat.contiguous(), self._address, product, add=add)
         else:
             for part, weight in zip(product.split([*map(len, self._weights)], 1), self._weights, strict=True):
                 torch.addmm(part, flat, weight.T, beta=int(add), out=part)
+        if not add and self._bias is not None:
+            product.add_(self._bias)
         return product.view(*states.shape[:-1], self.shape[0])
 
     def _buffer(self, rows: int) -> Any:
