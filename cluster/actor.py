@@ -1,5 +1,6 @@
 """The actor that a worker is: a replica, and what the driver asks about the machine that it is on."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ from kotovec.workers.memory import Memory, Place
 
 class Placed:
     """What every actor answers about its machine. Plain methods: Ray's own `__ray_call__` is not in ray:// handles."""
+
+    load: Callable[..., None]  # of the replica
+    _memory: Memory
 
     def node(self) -> str:
         """Return the id of the node that this runs on."""
@@ -34,7 +38,7 @@ class Placed:
         self._memory = Memory()
         return self._memory.place
 
-    def prepare(self: Any, folder: Path | None, place: Place | None) -> Place | None:
+    def prepare(self, folder: Path | None, place: Place | None) -> Place | None:
         """Load the model, with what another process has computed of it.
 
         Args:
