@@ -33,26 +33,14 @@ class Placed:
         """Return the folder of the files that arrived; None where they are not what was sent."""
         return checkpoint.complete(sender)
 
-    def share(self) -> Place | None:
-        """Return where others of this machine find memory of this process; None where they cannot."""
-        self._memory = Memory()
+    def share(self, place: Place | None = None) -> Place | None:
+        """Take the memory in a place of this machine, or new one; return where others find it now, None: nowhere."""
+        self._memory = Memory(place)
         return self._memory.place
 
-    def prepare(self, folder: Path | None, place: Place | None) -> Place | None:
-        """Load the model, with what another process has computed of it.
-
-        Args:
-            folder: as `bring` returns it.
-            place: of the other process, or its own.
-
-        Returns:
-            Where others find the same, for as long as this process lives.
-        """
-        if place != self._memory.place:
-            self._memory.close()
-            self._memory = Memory(place)
+    def prepare(self, folder: Path | None) -> None:
+        """Load the model from a folder, with what is in the memory taken."""
         self.load(folder, self._memory)
-        return self._memory.place
 
 
 def actor_class(encoder: type[Encoder]) -> type[Any]:

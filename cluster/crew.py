@@ -55,7 +55,7 @@ class Worker:
         nodes: where it may be: all nodes that were alive when it was made, then the one it is on.
         deaths: of those before it in its place, as they started: where each may have been.
         placed: it has told which node it is on.
-        memory: where others on its node find what it computed of the weights; None while nobody knows.
+        memory: where others on its node find what it shares with them; None while nobody knows.
         start: what is still to be done until it runs; None then.
         since: when it was given what it is at, by the monotonic clock.
         holds: its shards.
@@ -251,8 +251,10 @@ class Crew:
         own = yield worker.actor.share.remote()
         there = (other.memory for other in self.workers if other.nodes == worker.nodes and other.memory is not None)
         worker.memory = next(there, own)
+        if worker.memory != own:
+            worker.memory = yield worker.actor.share.remote(worker.memory)
         folder = yield from self._delivery.bring(worker.actor, node)
-        worker.memory = yield worker.actor.prepare.remote(folder, worker.memory)
+        yield worker.actor.prepare.remote(folder)
 
     def _give_up(self, worker: Worker, error: Exception) -> None:
         self.dismiss(worker)

@@ -27,13 +27,16 @@ from kotovec.workers.source import Source
 
 SHARD_TOKENS = 1024  # some 4 s of BERT-base on one core: little is lost with a worker, and 32 shards balance well
 SHARD_BYTES = 32 << 20  # fewer tokens where many layers are kept: a shard passes through Ray's object store
-BATCH_TOKENS = {"cpu": 192, "cuda": 1024}  # less is lost between products than to a core's cache; keeps a GPU busy
+# A CPU: between 96 and 240 there is no difference, below them products take longer. A GPU is kept busy.
+BATCH_TOKENS = {"cpu": 192, "cuda": 1024}
 DTYPES = ("float32", "bfloat16", "float16")
 STORE_DTYPES = ("float32", "float16")
 DEVICES = ("auto", "cpu", "cuda")
 # Settings that only say where it ran: a finished store is not called different because of them.
 ENVIRONMENT = ("device", "batch-tokens", "cpus-per-worker", "torch", "forward")
-BASE_BYTES = 400 << 20  # of a worker besides weights: with BERT-base's 440 MB one was seen at 673 MB in all
+# Of a worker besides weights. With BERT-base's 440 MB one was seen at 1,094 MB in all, its share of mapped and packed
+# weights among it, each further one of the machine at 272.
+BASE_BYTES = 400 << 20
 
 
 @dataclass(frozen=True)

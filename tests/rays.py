@@ -146,7 +146,7 @@ def title_of(process):
     """Return a process' name and command line; nothing of one that has just ended."""
     try:
         return " ".join([process.name(), *process.cmdline()])
-    except psutil.Error:
+    except psutil.NoSuchProcess:
         return ""
 
 

@@ -14,6 +14,7 @@ from kotovec.cluster.crew import Order
 from kotovec.cluster.pool import Pool
 from kotovec.errors import InputError, ModelError, WorkerError
 from kotovec.workers.encoder import Encoder
+from kotovec.workers.memory import Memory
 
 from rays import Fake, Listener, expected, plan_of, run_build, wait_for
 
@@ -126,7 +127,7 @@ def test_the_build_goes_on_with_the_workers_that_start(run, tmp_path):
     assert notices[2].endswith("; the build goes on with 1 worker(s)")
 
 
-@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="this system shares no memory so")
+@pytest.mark.skipif(Memory().place is None, reason="this system shares no memory so")
 def test_the_workers_of_a_node_share_what_the_first_one_computed(run, tmp_path):
     """Also one that comes when the first has died, by the one that is left."""
 

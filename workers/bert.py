@@ -124,7 +124,6 @@ class Bert:
         shape: "Sequences",
         dtype: Any,
         device: str,
-        memory: Memory,
     ) -> None:
         """Take what is needed of a checkpoint's tensors.
 
@@ -134,7 +133,6 @@ class Bert:
             shape: of what it will be asked.
             dtype: of torch, to compute in.
             device: `cpu` or `cuda`.
-            memory: of the processes that load the same on this machine, for what they can share.
         """
         import torch
 
@@ -175,6 +173,13 @@ class Bert:
                     end=pair(f"{at}output.LayerNorm", size),
                 )
             )
+
+    def pack(self, memory: Memory) -> None:
+        """Have the weights packed for the products, where that pays.
+
+        Args:
+            memory: of the processes that load the same on this machine, which share it.
+        """
         if self._on_cpu:
             pack(self._linears(), memory)
 

@@ -98,7 +98,7 @@ class Encoder:
             # Ray and `ray up` set OMP_NUM_THREADS as they like; the plan counts on this number.
             torch.set_num_threads(self.spec.threads)
             _keep_memory()
-        self._model = _load_model(self.spec, folder or self.spec.source.folder, memory or Memory())
+        self._model = _load_model(self.spec, folder or self.spec.source.folder, memory)
         if len(self._model.static) != self.spec.rows:
             raise ModelError(
                 f"{self.spec.source.name} has {len(self._model.static)} embedding rows, its config.json says "
@@ -148,7 +148,7 @@ class Encoder:
             return [state.float().cpu().numpy() for state in self._model.states(inputs)]
 
 
-def _load_model(spec: ReplicaSpec, folder: Path, memory: Memory) -> Bert | Auto:
+def _load_model(spec: ReplicaSpec, folder: Path, memory: Memory | None) -> Bert | Auto:
     """Load the model, by kotovec's own forward pass where it is one of BERT's kind.
 
     What its checkpoint has of another kind is left to transformers, and so is to say what is wrong with it. What the
@@ -164,12 +164,15 @@ def _load_model(spec: ReplicaSpec, folder: Path, memory: Memory) -> Bert | Auto:
             tensors = read_tensors(paths, spec.architecture.prefix)
             template = spec.template
             shape = Sequences(spec.layers, place, place + 1 + len(template.suffix), spec.batch)
-            return Bert(tensors, spec.architecture, shape, dtype, spec.device, memory)
+            model = Bert(tensors, spec.architecture, shape, dtype, spec.device)
         except (MemoryError, OSError, torch.OutOfMemoryError):
             raise
         except Exception as error:
             if "allocate memory" in str(error):  # what torch raises on a CPU is a bare RuntimeError
                 raise MemoryError(str(error)) from error
+        else:
+            model.pack(memory or Memory())
+            return model
     return Auto(source, spec.layers, spec.depth, place, dtype, spec.device)
 
 

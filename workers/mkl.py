@@ -5,7 +5,6 @@ torch's own products have MKL pack a weight anew in each, which takes 5-8 % of a
 
 import ctypes
 import functools
-from pathlib import Path
 from typing import Any
 
 # Of mkl_cblas.h. Numbers are passed as wide as an address: that does for 32 and 64 bits.
@@ -23,16 +22,14 @@ def library() -> Any:
     """Return torch's library with these functions; None where it has another BLAS, as on ARM."""
     import torch
 
-    for path in (Path(torch.__file__).parent / "lib").glob("*torch_cpu.*"):
-        try:
-            found = ctypes.CDLL(str(path))
-            for name, (arguments, result) in _FUNCTIONS.items():
-                function = getattr(found, name)
-                function.argtypes, function.restype = arguments, result
-        except (OSError, AttributeError):
-            continue
-        return found
-    return None
+    try:
+        found = ctypes.CDLL(torch._C.__file__)  # noqa: SLF001 — it brings all of torch along
+        for name, (arguments, result) in _FUNCTIONS.items():
+            function = getattr(found, name)
+            function.argtypes, function.restype = arguments, result
+    except (OSError, AttributeError):
+        return None
+    return found
 
 
 def packed_bytes(rows: int, shape: tuple[int, int]) -> int:
