@@ -250,9 +250,8 @@ class Crew:
         worker.nodes, worker.placed = frozenset({node}), True
         own = yield worker.actor.share.remote()
         there = (other.memory for other in self.workers if other.nodes == worker.nodes and other.memory is not None)
-        worker.memory = next(there, own)
-        if worker.memory != own:
-            worker.memory = yield worker.actor.share.remote(worker.memory)
+        place = next(there, own)
+        worker.memory = own if place == own else (yield worker.actor.share.remote(place))
         folder = yield from self._delivery.bring(worker.actor, node)
         yield worker.actor.prepare.remote(folder)
 

@@ -18,7 +18,7 @@ _ACTIVATIONS = {"gelu": "none", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh"}
 _KINDS = {"bert": "bert.", "roberta": "roberta.", "xlm-roberta": "roberta.", "camembert": "roberta."}
 _BLOCK = "encoder.layer.{}."
 _ROWS = 16  # a vector register's: those behind the last full one are computed otherwise
-FORWARD = "kotovec BERT 4"  # counted up with every change of its last bits: shards of two are not mixed
+FORWARD = "kotovec BERT 5"  # counted up with every change of its last bits: shards of two are not mixed
 
 
 @dataclass(frozen=True)
@@ -225,7 +225,7 @@ class Bert:
                 seen = self._see(block, states, wanted, (rows, once, each) if number == 1 and once else None)
                 states = self._think(block, seen, states[wanted])
             if number in self._shape.layers:
-                # A part of it would keep all positions in memory.
+                # The next layer overwrites them, and a part would keep all positions in memory.
                 found.append(states[place if len(states) > 1 else 0, :count].clone())
         return found
 

@@ -7,7 +7,7 @@ import mmap
 import os
 import uuid
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,10 +36,14 @@ class Memory:
     """
 
     def __init__(self, place: Place | None = None) -> None:
-        """Take what is in a place, or new memory where nothing of its name is left there."""
+        """Take what is in a place, or new memory where nothing of its name is left there.
+
+        Raises:
+            OSError: memory or descriptors are short.
+        """
         self._descriptor: int | None = None
         self.place: Place | None = None
-        with contextlib.suppress(OSError):
+        with _where_refused():
             descriptor = None if place is None else _open(place)
             if descriptor is None:
                 descriptor = _create(f"kotovec-{uuid.uuid4().hex}")
@@ -51,7 +55,7 @@ class Memory:
         """Return the memory, (size,) and not to be written any more; the first process that asks has written it.
 
         The others wait for it. In each of them it begins at a multiple of `ALIGNMENT`. None where there is none to be
-        shared, also for one who wants another size than the first one, or may have no file so large.
+        shared, also for one who wants another size than the first one.
 
         Args:
             size: in bytes.
@@ -65,23 +69,31 @@ class Memory:
         import fcntl  # there is none on Windows
 
         whole = size + PAGE  # its last byte tells that it is written
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-        try:
-            if os.fstat(self._descriptor).st_size not in (0, whole):
-                return None
-            os.ftruncate(self._descriptor, whole)
-            memory = _map(self._descriptor, whole)
-            if not memory[-1]:
-                write(memory[:size])
-                memory[-1] = 1
-        except OSError as error:
-            if error.errno == errno.EFBIG:
-                return None
+        with _where_refused():
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+            try:
+                if os.fstat(self._descriptor).st_size not in (0, whole):
+                    return None
+                os.ftruncate(self._descriptor, whole)
+                memory = _map(self._descriptor, whole)
+                if not memory[-1]:
+                    write(memory[:size])
+                    memory[-1] = 1
+            finally:
+                fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+            memory.flags.writeable = False
+            return memory[:size]
+        return None
+
+
+@contextlib.contextmanager
+def _where_refused() -> Iterator[None]:
+    """Go on where the system refuses to share; what is short for a moment stays an error, as all must do alike."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOMEM, errno.EMFILE, errno.ENFILE):
             raise
-        finally:
-            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
-        memory.flags.writeable = False
-        return memory[:size]
 
 
 def _open(place: Place) -> int | None:
@@ -118,7 +130,8 @@ def _map(descriptor: int, size: int) -> npt.NDArray[np.uint8]:
     Raises:
         OSError: there are no addresses left.
     """
-    room = np.frombuffer(mmap.mmap(-1, size + ALIGNMENT), dtype=np.uint8)  # gives back what is mapped in it, too
+    # It gives back what is mapped in it, too; private, it is not counted as taken.
+    room = np.frombuffer(mmap.mmap(-1, size + ALIGNMENT, flags=mmap.MAP_PRIVATE), dtype=np.uint8)
     start = -room.ctypes.data % ALIGNMENT
     function = ctypes.CDLL(None, use_errno=True).mmap
     function.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]

@@ -132,6 +132,9 @@ AUTHENTICATION = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64, "RAY_USA
 JOINING = f"import os; os.environ |= {AUTHENTICATION!r}\n"
 CLUSTER = """
 import json, sys, time
+# Ray writes its latest cluster's address into its folder there: in nobody's way, and it does not make one.
+os.environ["RAY_TMPDIR"] = json.loads(sys.argv[1])["temp_dir"]
+os.mkdir(os.environ["RAY_TMPDIR"] + "/ray")
 import ray
 from ray.cluster_utils import Cluster
 from ray.core.generated import autoscaler_pb2
