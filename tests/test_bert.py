@@ -1,5 +1,6 @@
 """kotovec's own forward pass of BERT: which models take it, what it loads, and that transformers stays away."""
 
+import ctypes
 import json
 import pickle
 import subprocess
@@ -18,7 +19,7 @@ from kotovec.workers import mkl
 from kotovec.workers.auto import Auto
 from kotovec.workers.bert import Bert
 from kotovec.workers.encoder import Encoder
-from kotovec.workers.memory import Memory
+from kotovec.workers.memory import ALIGNMENT, Memory
 from kotovec.workers.tokenizer import Template
 
 from models import make_bert
@@ -212,7 +213,7 @@ import mmap, pickle
 import numpy as np
 from kotovec.workers import mkl
 other_addresses = mmap.mmap(-1, 1_234_567)
-from kotovec.workers.memory import Memory
+from kotovec.workers.memory import ALIGNMENT, Memory
 mkl.pack = None  # there is nothing to pack
 encoder, place = pickle.loads({pickle.dumps((Encoder(spec), memory.place))!r})
 encoder.load(None, Memory(place))
@@ -235,6 +236,29 @@ def test_packed_weights_that_give_another_product_are_left_alone(monkeypatch, ti
     monkeypatch.setattr(mkl, "pack", lambda rows, weight, address: pack(rows, weight * 2, address))
     assert not any(product._address for product, _ in loaded(tiny_models["bert"])._model._linears())
     assert relative_errors(encode(tiny_models["bert"]).isolated, expected).max() <= 1e-6
+
+
+@packing
+def test_what_lies_otherwise_than_mkl_wants_it_is_packed_anew(monkeypatch, tiny_models):
+    """As another process might have left it, from 4 KiB beside a multiple of 2 MiB."""
+    memory, spec, pack = Memory(), make_plan(Request(model=str(tiny_models["bert"]))).spec, mkl.pack
+
+    def pack_beside(rows, weight, address):
+        size = mkl.packed_bytes(rows, weight.shape)
+        room = np.zeros(size + ALIGNMENT, dtype=np.uint8)
+        start = room.ctypes.data + (address + 4096 - room.ctypes.data) % ALIGNMENT
+        pack(rows, weight, start)
+        ctypes.memmove(address, start, size)
+
+    ids, before, after = np.arange(5, 60), Encoder(spec), Encoder(spec)
+    with monkeypatch.context() as patch:
+        patch.setattr(mkl, "pack", pack_beside)
+        before.load(None, memory)
+    assert not any(product._address for product, _ in before._model._linears())
+    after.load(None, memory)
+    assert all(product._address for product, _ in after._model._linears())
+    expected = loaded(tiny_models["bert"]).encode(0, ids, [(0, 55)]).isolated
+    np.testing.assert_array_equal(after.encode(0, ids, [(0, 55)]).isolated, expected)
 
 
 @packing

@@ -163,12 +163,16 @@ print(Memory().fill(1000, lambda array: array.fill(1)), Memory().fill(20_000, No
 
 @shared
 def test_memory_that_is_short_is_an_error(monkeypatch):
-    def fail(*_):
+    def fail(*_, **__):
         raise OSError(12, "Cannot allocate memory")
 
+    mine = Memory()
     monkeypatch.setattr(memories.mmap, "mmap", fail)
     with pytest.raises(OSError, match="Cannot allocate memory"):
-        Memory().fill(1000, count)
+        mine.fill(1000, count)
+    monkeypatch.setattr(memories, "_create", fail)
+    with pytest.raises(OSError, match="Cannot allocate memory"):
+        Memory()
 
 
 @shared
