@@ -212,8 +212,8 @@ def test_two_replicas_of_a_machine_have_packed_weights_once(tiny_models):
 import mmap, pickle
 import numpy as np
 from kotovec.workers import mkl
+from kotovec.workers.memory import Memory
 other_addresses = mmap.mmap(-1, 1_234_567)
-from kotovec.workers.memory import ALIGNMENT, Memory
 mkl.pack = None  # there is nothing to pack
 encoder, place = pickle.loads({pickle.dumps((Encoder(spec), memory.place))!r})
 encoder.load(None, Memory(place))

@@ -93,24 +93,22 @@ def pack(products: Sequence[tuple[Linear, int]], memory: Memory) -> None:
     if mkl.library() is None or not products:
         return
     sizes = (-(-mkl.packed_bytes(rows, product.shape) // PAGE) * PAGE for product, rows in products)
-    bounds = [*pairwise(accumulate(sizes, initial=0))]
+    bounds = [*accumulate(sizes, initial=0)]
+    parts = [(*one, slice(*ends)) for one, ends in zip(products, pairwise(bounds), strict=True)]
 
     def write(packed: Any) -> None:
-        for (product, rows), (start, _) in zip(products, bounds, strict=True):
-            mkl.pack(rows, product.joined(), packed.ctypes.data + start)
+        for product, rows, part in parts:
+            mkl.pack(rows, product.joined(), packed[part].ctypes.data)
 
     # Memory of its own, where MKL does not find what another process has packed: the same bits come out.
     for place in (memory, Memory()):
-        packed = place.fill(bounds[-1][1], write)
+        packed = place.fill(bounds[-1], write)
         if packed is None:
             return
-        parts = [
-            (product, packed[start:stop], rows) for (product, rows), (start, stop) in zip(products, bounds, strict=True)
-        ]
-        kinds = {(rows, product.shape): (product, part, rows) for product, part, rows in parts}
+        kinds = {(rows, product.shape): (product, packed[part], rows) for product, rows, part in parts}
         if all(_is_sound(*one) for one in kinds.values()):
-            for product, part, rows in parts:
-                product.take(part, rows)
+            for product, rows, part in parts:
+                product.take(packed[part], rows)
             return
 
 
@@ -118,7 +116,7 @@ def _is_sound(product: Linear, packed: Any, rows: int) -> bool:
     """Tell whether packed weights give the product that the weights give.
 
     MKL's documentation wants them to stay where they were packed, for their alignment: they are laid out from the
-    multiples of 2 MiB, at which another process has them, too. This is not documented, so a product is compared.
+    multiples of 2 MiB, at which another process has them, too. This is not documented, so products are compared.
     """
     import torch
 
