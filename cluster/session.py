@@ -45,6 +45,7 @@ _JOINED = {"RAY_NUM_REDIS_GET_RETRIES": "8", "RAY_ENABLE_AUTO_CONNECT": "0"}
 Check = Callable[[], None]
 _VITAL = ("gcs_server", "raylet")
 _NEEDLESS = ("monitor.py", "log_monitor.py")  # one for a cluster that grows, one for logs that are shown
+_END_SECONDS, _END_PAUSE = 5.0, 0.01
 _CLIENT_TRIES = 3  # of half a minute each
 _LOOKS, _LOOK_SECONDS = 3, 5.0  # a minute after it lost the head, Ray's C++ ends this process
 
@@ -324,7 +325,7 @@ def _reload_authentication() -> None:
 
 @contextlib.contextmanager
 def _temporary_folder() -> Iterator[Path]:
-    """Give a folder for Ray's session, deleted after it; folders of builds that were killed go, too.
+    """Give a folder for Ray's session, deleted after it; those of builds that were killed go, too, with their Rays.
 
     A build that lives holds a lock on its folder. Its process id would not do: where containers share a /tmp, that
     of one's build means nothing in the other.
@@ -333,6 +334,7 @@ def _temporary_folder() -> Iterator[Path]:
     root = root if len(str(root)) <= _LONGEST else Path("/tmp")  # noqa: S108 — sockets' path limit
     for left in root.glob(f"{_PREFIX}[0-9]*-*"):
         if (lock := _lock(left)) is not None:
+            _end_processes(left)
             shutil.rmtree(left, ignore_errors=True)
             os.close(lock)
     # It gets the name that others look for when it is locked.
@@ -364,13 +366,31 @@ def _lock(folder: Path) -> int | None:
 
 
 def _end_processes(folder: Path) -> None:
-    """Kill what is left of a Ray session: one that was interrupted in its start ends nothing itself."""
-    children, others = [], []
-    for _, child in _children(folder):
-        children.append(child)
-        with contextlib.suppress(psutil.Error):
-            others += child.children(recursive=True)
-    for process in (*children, *others):
-        with contextlib.suppress(psutil.Error):
-            process.kill()
-    psutil.wait_procs(children, timeout=5)  # the others' zombies are init's: in many containers it leaves them
+    """Kill what is left of a Ray session.
+
+    One that was interrupted in its start ends nothing itself, and without the raylet nobody ends its agents, which
+    try for a minute to tell a server of it that has died as well.
+    """
+    own = psutil.Process()
+    end = time.monotonic() + _END_SECONDS
+    while (left := [each for each in psutil.process_iter() if _belongs(each, folder)]) and time.monotonic() < end:
+        for process in left:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        children = own.children()
+        psutil.wait_procs([each for each in left if each in children], _END_SECONDS)  # the others' zombies are init's
+        time.sleep(_END_PAUSE)
+
+
+def _belongs(process: psutil.Process, folder: Path) -> bool:
+    """Tell whether a process is of the Ray that started in `folder`, whoever its parent is by now.
+
+    All of them work there, unlike somebody's `tail` of a log, and have it in their command until they take a title.
+    """
+    try:
+        if process.cwd() != str(folder):
+            return False
+        command = " ".join(process.cmdline())
+    except psutil.Error:
+        return False
+    return command.startswith("ray::") or str(folder) in command

@@ -167,13 +167,17 @@ class Process:
         self.popen = subprocess.Popen(command, cwd=cwd, env=environment, start_new_session=True, **options)
 
     def all(self):
-        """Return the processes that carry this one's mark in their environment, itself among them."""
-        marked = []
+        """Return this process and what comes of it: what is of its session, or has its mark in its environment.
+
+        Where a process takes a title, it may write it over its environment.
+        """
+        ours = []
         for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error):
-                if process.environ().get("MARK") == self.mark and process.status() != psutil.STATUS_ZOMBIE:
-                    marked.append(process)
-        return marked
+            with contextlib.suppress(psutil.Error, ProcessLookupError):
+                marked = os.getsid(process.pid) == self.popen.pid or process.environ().get("MARK") == self.mark
+                if marked and process.status() != psutil.STATUS_ZOMBIE:
+                    ours.append(process)
+        return ours
 
     def finish(self, seconds=90):
         """Wait; return the exit code, stdout and stderr."""

@@ -52,6 +52,7 @@ def test_a_private_ray_that_dies_ends_the_build_in_one_line_and_the_same_command
     command, store = arguments
     with Process(*command, cwd=tmp_path, code=SLOW_COMMAND) as process:
         wait_for(lambda: len(shard_files(store)) >= 2)
+        assert len(process.named("ray::")) >= 3  # a worker, and two agents that hang for a minute without the server
         next(each for each in process.all() if each.name() == name).kill()
         begin = time.monotonic()
         code, out, err = process.finish(120)
