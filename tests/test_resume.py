@@ -1,5 +1,6 @@
 """The same command goes on: after SIGKILL, with whole shards as they are, never with other settings."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -37,24 +38,31 @@ SEED = 20240518
 
 
 def test_a_build_killed_at_three_random_moments_ends_with_the_same_bytes(employ, tiny_models, tmp_path):
-    """SIGKILL to the driver, in a private Ray of its own; another number of workers each time."""
+    """SIGKILL to the driver, in a private Ray of its own; another number of workers each time.
+
+    Each build ends what the Ray of the last one left: its agents would stay for a minute.
+    """
     rng = np.random.default_rng(SEED)
     model, store = tiny_models["bert"], tmp_path / "x.kotovec"
     plan = plan_of(model, layers="all", shard_tokens=24)
     arguments = ["build", model, "--store", store, "--layers", "all", "--shard-tokens", "24", "--device", "cpu"]
     moments = np.sort(rng.choice(np.arange(1, len(plan.shards) - 2), 3, replace=False)).tolist()
-    for workers, moment in zip((2, 1, 2), moments, strict=True):
-        with Process(*arguments, "--workers", workers, cwd=tmp_path, code=SLOW_COMMAND) as process:
+    with contextlib.ExitStack() as killed:
+        last = None
+        for workers, moment in zip((2, 1, 2), moments, strict=True):
+            process = killed.enter_context(Process(*arguments, "--workers", workers, cwd=tmp_path, code=SLOW_COMMAND))
             wait_for(lambda: len(shard_files(store)) >= moment or process.popen.poll() is not None)  # noqa: B023
             assert process.popen.poll() is None
             wait_for(lambda: False, rng.uniform(0, 0.3), fail=False)
             process.popen.kill()
             process.popen.wait()
-            assert process.left() == []
-        assert not (store / "vectors.h5").exists()
-    kept = len(shard_files(store))
-    with Process(*arguments, "--workers", 1, "--json", cwd=tmp_path) as process:
-        code, out, err = process.finish()
+            assert last is None or last.left(0) == []
+            assert not (store / "vectors.h5").exists()
+            last = process
+        kept = len(shard_files(store))
+        with Process(*arguments, "--workers", 1, "--json", cwd=tmp_path) as process:
+            code, out, err = process.finish()
+        assert last.left(0) == []
     assert code == 0
     assert f"going on with {kept} of {len(plan.shards)} shards from an earlier run" in err
     assert json.loads(out)["encoded"] == len(plan.tokens) - plan.shards[kept - 1].stop
