@@ -388,7 +388,7 @@ def _belongs(process: psutil.Process, folder: Path) -> bool:
     All of them work there, unlike somebody's `tail` of a log, and have it in their command until they take a title.
     """
     try:
-        if process.cwd() != str(folder):
+        if process.cwd() != os.path.realpath(folder):  # /tmp is a link on macOS
             return False
         command = " ".join(process.cmdline())
     except psutil.Error:

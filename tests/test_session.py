@@ -71,6 +71,20 @@ def test_a_private_ray_that_dies_ends_the_build_in_one_line_and_the_same_command
     assert left_behind(store) == []
 
 
+def test_what_is_left_of_a_ray_is_ended_and_no_reader_of_its_logs(tmp_path):
+    """Where the temporary folder is a link, as on macOS, processes work in what it leads to."""
+    (tmp_path / "real").mkdir()
+    folder = tmp_path / "link"
+    folder.symlink_to(tmp_path / "real")
+    command = [sys.executable, "-c", "import time; time.sleep(60)", str(folder)]
+    with subprocess.Popen(command, cwd=folder) as agent, subprocess.Popen(command, cwd=tmp_path) as reader:
+        sessions._end_processes(folder)
+        ended = agent.poll() is not None, reader.poll() is not None
+        agent.kill()
+        reader.kill()
+    assert ended == (True, False)
+
+
 TWICE = """
 import os
 import ray  # before the session: Ray reads its authentication mode when it is imported
