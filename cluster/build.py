@@ -28,6 +28,7 @@ from kotovec.errors import (
 from kotovec.store import index as indexes
 from kotovec.store.files import disk_full, is_disk_full, sync
 from kotovec.store.layout import Layout
+from kotovec.store.library import single_thread
 from kotovec.store.lock import locked
 from kotovec.store.merge import merge
 from kotovec.store.nearest import Metric
@@ -350,7 +351,7 @@ class _Build:
         if not missing:
             return False
         # torch is in this process, and shares OpenMP with faiss: one thread, which a Flat index is copied with.
-        with self._phase("index"), indexes.single_thread():
+        with self._phase("index"), single_thread():
             for space, layer in missing:
                 indexes.build(vectors, self.layout.indexes, space, layer, Metric.L2)
         return True

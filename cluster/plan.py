@@ -168,7 +168,7 @@ def make_plan(request: Request, source: Source | None = None) -> Plan:
     Raises:
         InputError and its kinds: anything of the request that cannot be had; the message names the fix.
     """
-    from kotovec.store.index import import_faiss
+    from kotovec.store.library import import_faiss
 
     # First: a missing or doubled wheel is found before any work, and faiss comes before torch, which shares
     # OpenMP with it.

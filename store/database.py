@@ -16,7 +16,9 @@ from kotovec.store import index as indexes
 from kotovec.store import maps
 from kotovec.store.answer import Answer, Hit
 from kotovec.store.expression import Term, parse, render
+from kotovec.store.library import gpus, on_gpus
 from kotovec.store.nearest import Candidates, Choice, Matrix, Metric, nearest
+from kotovec.store.search import search_flat, search_gpu, search_index, search_vectors
 from kotovec.store.terms import Lookup, ResolvedTerm
 from kotovec.store.tokenizer import FOLDER as TOKENIZER_FOLDER
 from kotovec.store.tokenizer import checksums
@@ -323,15 +325,15 @@ class Store:
             loaded = None
         warning = None
         if loaded is None:
-            on_cpu = indexes.search_vectors(matrix, metric)
+            on_cpu = search_vectors(matrix, metric)
         elif loaded[1].factory == indexes.FLAT:
-            on_cpu = indexes.search_flat(loaded[0], matrix, metric)
+            on_cpu = search_flat(loaded[0], matrix, metric)
         else:
-            on_cpu = indexes.search_index(loaded[0])
+            on_cpu = search_index(loaded[0])
             warning = f"found with the approximate index {loaded[1].factory}: --exact searches every vector"
         if device == "cuda":
-            index = indexes.on_gpus(loaded[0] if loaded else indexes.flat(matrix, metric))
-            return matrix, indexes.search_gpu(index, on_cpu), warning
+            index = on_gpus(loaded[0] if loaded else indexes.flat(matrix, metric))
+            return matrix, search_gpu(index, on_cpu), warning
         return matrix, on_cpu, warning
 
     def _hits(
@@ -364,5 +366,5 @@ def _device(device: str, single: bool) -> str:
     if device not in ("auto", "cpu", "cuda"):
         raise InputError(f"there is no device {device!r}: take auto, cpu or cuda")
     if device == "auto":
-        return "cuda" if not single and indexes.gpus() else "cpu"
+        return "cuda" if not single and gpus() else "cpu"
     return device

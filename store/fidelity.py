@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kotovec.store.index import import_faiss
+from kotovec.store.library import import_faiss
 from kotovec.store.maps import Coordinates
 from kotovec.store.nearest import Rows
 from kotovec.store.projection import Vectors

@@ -1,38 +1,31 @@
-"""faiss: the indexes of a store, built from the merged vectors, and exact search without one.
+"""The indexes of a store: built by faiss from the merged vectors, written, checked and read.
 
 An index is two files: `NAME.faiss`, and `NAME.json` beside it, written last, which names the checksum of the
 dataset that it was built from. An index of any other dataset is not used.
 """
 
-import contextlib
 import hashlib
 import json
-import os
 import struct
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from functools import cache
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from kotovec.errors import DamagedError, InputError, KotovecError, MissingDependencyError
+from kotovec.errors import DamagedError, InputError, KotovecError
 from kotovec.store import checksum
 from kotovec.store.files import sinking, sync, write_text
-from kotovec.store.nearest import Candidates, Matrix, Metric, Rows
-from kotovec.store.products import FEWEST, blocks, search_products
+from kotovec.store.library import import_faiss, kind, on_gpus
+from kotovec.store.nearest import Matrix, Metric
+from kotovec.store.products import BLOCK, blocks
 from kotovec.store.vectors import SPACES, Vectors
 
 FOLDER = "indexes"
 FLAT = "Flat"
-WHEELS = ("faiss-cpu", "faiss-gpu", "faiss-gpu-cuvs", "faiss-gpu-cu12", "faiss-gpu-cu11")
-BLOCK = 65536  # rows that are searched or added at a time: 200 MB at 768 dimensions
 WRITTEN = 4096  # rows of a Flat index that are written at a time: 12 MiB at 768 dimensions
-GPU_MOST = 2048  # candidates that faiss finds on a GPU at most
 
 
 @dataclass(frozen=True)
@@ -76,53 +69,6 @@ class IndexRecord:
 def index_name(space: str, layer: int, metric: Metric) -> str:
     """Return an index's file name, without ending."""
     return f"static.{metric}" if space == "static" else f"isolated-{layer}.{metric}"
-
-
-def import_faiss() -> Any:
-    """Return the module faiss.
-
-    Raises:
-        MissingDependencyError: none of its wheels is installed, two are, or the one does not load.
-    """
-    installed = [name for name in WHEELS if _is_installed(name)]
-    if len(installed) > 1:
-        raise MissingDependencyError(
-            f"{' and '.join(installed)} are both installed and overwrite each other: "
-            f"pip uninstall -y {' '.join(installed)}, then pip install --force-reinstall the one you want"
-        )
-    try:
-        import faiss
-    except (ImportError, RuntimeError, OSError) as error:
-        cure = "pip install 'kotovec[cpu]' (with a GPU: 'kotovec[gpu]' for CUDA 12, 'kotovec[gpu-cu13]' for CUDA 13)"
-        reason = f"does not load ({error})" if installed else "is not installed"
-        raise MissingDependencyError(f"faiss {reason}: {cure}") from error
-    return faiss
-
-
-def _is_installed(name: str) -> bool:
-    return name in _distributions()
-
-
-@cache
-def _distributions() -> frozenset[str]:
-    """Return the names of faiss' wheels by what pip wrote beside them.
-
-    importlib.metadata knows more, but imports email, sockets and zip files: 14 ms of a query's 250.
-    """
-    found = set()
-    for folder in sys.path:
-        with contextlib.suppress(OSError), os.scandir(folder or ".") as entries:
-            found |= {
-                entry.name.partition("-")[0].replace("_", "-").lower()
-                for entry in entries
-                if entry.name.startswith("faiss") and entry.name.endswith((".dist-info", ".egg-info"))
-            }
-    return frozenset(found)
-
-
-def gpus() -> int:
-    """Return how many GPUs faiss can use; 0 with faiss-cpu."""
-    return int(import_faiss().get_num_gpus())
 
 
 def build(
@@ -258,94 +204,9 @@ def _is_flat(faiss: Any, file: BufferedReader, matrix: Matrix, record: IndexReco
     return file.read(len(header) + row.nbytes) == header + row.tobytes()
 
 
-def on_gpus(index: Any) -> Any:
-    """Return a copy of an index on all GPUs.
-
-    Raises:
-        InputError: faiss sees no GPU.
-    """
-    faiss = import_faiss()
-    if gpus() == 0:
-        raise InputError("faiss sees no GPU: take --device cpu, or install the extra 'gpu' or 'gpu-cu13'")
-    return faiss.index_cpu_to_all_gpus(index)
-
-
 def flat(matrix: Matrix, metric: Metric) -> Any:
     """Return a Flat index of the vectors, in memory."""
     return _filled(import_faiss(), matrix, metric, FLAT, "cpu")
-
-
-def search_index(index: Any) -> Candidates:
-    """Return the candidates that an index finds."""
-
-    def candidates(queries: npt.NDArray[np.float32], count: int) -> tuple[npt.NDArray[np.float32], Rows]:
-        with _threads_for(queries):
-            scores, rows = index.search(queries, count)
-        return scores, rows
-
-    return candidates
-
-
-def search_flat(index: Any, matrix: Matrix, metric: Metric) -> Candidates:
-    """Return the candidates that a Flat index of the vectors finds for few queries, and their products for many."""
-    for_few, for_many = search_index(index), search_products(matrix, metric)
-    return lambda queries, count: (for_few if len(queries) < FEWEST else for_many)(queries, count)
-
-
-@contextlib.contextmanager
-def single_thread() -> Iterator[None]:
-    """Let faiss (and torch, where it is in this process: they share OpenMP) work on one thread for the block."""
-    faiss = import_faiss()
-    threads = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1)
-    try:
-        yield
-    finally:
-        faiss.omp_set_num_threads(threads)
-
-
-def _threads_for(queries: npt.NDArray[np.float32]) -> contextlib.AbstractContextManager[None]:
-    """Search a lone query on one thread.
-
-    faiss deals out whole queries, so more threads do nothing but wake up and wait: 8 ms then become up to 40.
-    """
-    return single_thread() if len(queries) == 1 else contextlib.nullcontext()
-
-
-def search_gpu(index: Any, on_cpu: Candidates) -> Candidates:
-    """Return the candidates of an index on GPUs; those of `on_cpu` where faiss' GPU code finds too few."""
-    on_gpu = search_index(index)
-
-    def candidates(queries: npt.NDArray[np.float32], count: int) -> tuple[npt.NDArray[np.float32], Rows]:
-        return (on_gpu if count <= GPU_MOST else on_cpu)(queries, count)
-
-    return candidates
-
-
-def search_vectors(matrix: Matrix, metric: Metric) -> Candidates:
-    """Return the candidates that are found in the vectors themselves, with no index, block by block."""
-    faiss = import_faiss()
-    kind = _kind(faiss, metric)
-    for_many = search_products(matrix, metric)
-
-    def candidates(queries: npt.NDArray[np.float32], count: int) -> tuple[npt.NDArray[np.float32], Rows]:
-        if len(queries) >= FEWEST:
-            return for_many(queries, count)
-        scores = np.empty((len(queries), 0), dtype=np.float32)
-        rows = np.empty((len(queries), 0), dtype=np.int64)
-        for start, block in blocks(matrix, metric, BLOCK):
-            with _threads_for(queries):
-                block_scores, block_rows = faiss.knn(queries, block, min(count, len(block)), metric=kind)
-            if start == 0:
-                scores, rows = block_scores, block_rows
-                continue
-            # Merged block by block: all blocks' candidates at once would be as many times more memory.
-            scores, rows = np.hstack([scores, block_scores]), np.hstack([rows, block_rows + start])
-            order = np.argsort(scores if metric is Metric.L2 else -scores, axis=1, kind="stable")[:, :count]
-            scores, rows = np.take_along_axis(scores, order, axis=1), np.take_along_axis(rows, order, axis=1)
-        return scores, rows
-
-    return candidates
 
 
 def _flat_header(faiss: Any, matrix: Matrix, metric: Metric, parameters: str) -> bytes | None:
@@ -355,7 +216,7 @@ def _flat_header(faiss: Any, matrix: Matrix, metric: Metric, parameters: str) ->
     taken from small indexes of faiss' own: the number of vectors stands where the first of them makes a
     difference, the number of floats at the end.
     """
-    index = faiss.IndexFlat(matrix.vectors.shape[1], _kind(faiss, metric))
+    index = faiss.IndexFlat(matrix.vectors.shape[1], kind(faiss, metric))
     _set_parameters(faiss, index, parameters)
     zeros = np.zeros((1, index.d), dtype=np.float32)
     samples: list[bytes] = [faiss.serialize_index(index).tobytes()]
@@ -372,13 +233,9 @@ def _flat_header(faiss: Any, matrix: Matrix, metric: Metric, parameters: str) ->
     return header(len(matrix.vectors)) if known else None
 
 
-def _kind(faiss: Any, metric: Metric) -> Any:
-    return faiss.METRIC_L2 if metric is Metric.L2 else faiss.METRIC_INNER_PRODUCT
-
-
 def _filled(faiss: Any, matrix: Matrix, metric: Metric, factory: str, device: str) -> Any:
     try:
-        index = faiss.index_factory(matrix.vectors.shape[1], factory, _kind(faiss, metric))
+        index = faiss.index_factory(matrix.vectors.shape[1], factory, kind(faiss, metric))
         index = on_gpus(index) if device == "cuda" else index
         if not index.is_trained:
             index.train(np.concatenate([block for _, block in blocks(matrix, metric, BLOCK)]))

@@ -11,8 +11,10 @@ from kotovec.store import index as indexes
 from kotovec.store.database import Store
 from kotovec.store.index import FLAT, IndexRecord
 from kotovec.store.layout import Layout
+from kotovec.store.library import gpus
 from kotovec.store.lock import locked
 from kotovec.store.nearest import Candidates, Matrix, Metric
+from kotovec.store.search import search_flat, search_index
 
 QUERIES = 1000  # sampled tokens
 NEIGHBOURS = 10
@@ -60,7 +62,7 @@ def build_index(
     measure = Metric(metric)
     if device not in ("auto", "cpu", "cuda"):
         raise InputError(f"there is no device {device!r}: take auto, cpu or cuda")
-    place = ("cuda" if indexes.gpus() else "cpu") if device == "auto" else device
+    place = ("cuda" if gpus() else "cpu") if device == "auto" else device
     folder = store.path / indexes.FOLDER
     with locked(Layout(store.path)):  # two at once would write the same temporary file
         record = indexes.build(
@@ -83,8 +85,8 @@ def _measure(store: Store, space: str, layer: int, metric: Metric) -> Measured |
         lengths = np.linalg.norm(queries, axis=1, keepdims=True)
         queries /= np.where(lengths > 0, lengths, 1)
     count = min(NEIGHBOURS, total)
-    found, speed = _timed(indexes.search_index(loaded[0]), queries, count)
-    true, flat_speed = _timed(indexes.search_flat(indexes.flat(matrix, metric), matrix, metric), queries, count)
+    found, speed = _timed(search_index(loaded[0]), queries, count)
+    true, flat_speed = _timed(search_flat(indexes.flat(matrix, metric), matrix, metric), queries, count)
     hits = sum(np.isin(mine, theirs).sum() for mine, theirs in zip(found, true, strict=True))
     return Measured(float(hits) / true.size, speed, flat_speed, len(rows))
 

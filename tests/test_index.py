@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kotovec.errors import DamagedError, InputError, MissingDependencyError, StoreBusyError
-from kotovec.store import Store, index
+from kotovec.store import Store, index, library
 from kotovec.store.layout import Layout
 from kotovec.store.lock import locked
 from kotovec.store.measure import build_index
@@ -279,16 +279,16 @@ def test_two_builds_of_an_index_at_the_same_time_are_refused(folder):
 
 
 def test_a_gpu_that_is_not_there_is_refused(folder, monkeypatch):
-    monkeypatch.setattr(index, "gpus", lambda: 0)
+    monkeypatch.setattr(library, "gpus", lambda: 0)
     for call in (lambda: build(folder, device="cuda"), lambda: Store.open(folder).search("t1", device="cuda")):
         with pytest.raises(InputError, match="faiss sees no GPU: take --device cpu"):
             call()
 
 
 def test_two_wheels_of_faiss_are_refused_with_the_cure(monkeypatch):
-    monkeypatch.setattr(index, "_is_installed", lambda name: name in ("faiss-cpu", "faiss-gpu"))
+    monkeypatch.setattr(library, "_is_installed", lambda name: name in ("faiss-cpu", "faiss-gpu"))
     with pytest.raises(MissingDependencyError, match="faiss-cpu and faiss-gpu are both installed") as caught:
-        index.import_faiss()
+        library.import_faiss()
     assert "pip uninstall -y faiss-cpu faiss-gpu, then pip install --force-reinstall" in str(caught.value)
 
 
@@ -296,9 +296,9 @@ def test_two_wheels_of_faiss_are_refused_with_the_cure(monkeypatch):
     ("installed", "reason"), [([], "faiss is not installed"), (["faiss-gpu"], "faiss does not load")]
 )
 def test_a_faiss_that_is_missing_or_does_not_load_is_refused_with_the_cure(folder, monkeypatch, installed, reason):
-    monkeypatch.setattr(index, "_is_installed", lambda name: name in installed)
+    monkeypatch.setattr(library, "_is_installed", lambda name: name in installed)
     monkeypatch.setitem(__import__("sys").modules, "faiss", None)
-    for call in (index.import_faiss, lambda: Store.open(folder).search("t1")):
+    for call in (library.import_faiss, lambda: Store.open(folder).search("t1")):
         with pytest.raises(MissingDependencyError, match=rf"{reason}.*pip install 'kotovec\[cpu\]'"):
             call()
     assert Store.open(folder).vector("t1").tolist() == STATIC[1].tolist()

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kotovec.store.index import flat, search_index, search_vectors
+from kotovec.store.index import flat
 from kotovec.store.nearest import Choice, Matrix, Metric, _float32_error, nearest
 from kotovec.store.products import search_products
+from kotovec.store.search import search_index, search_vectors
 
 RANDOM = np.random.default_rng(7)
 ROWS, SIZE = 3000, 64

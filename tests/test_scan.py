@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from kotovec.store import nearest as module
-from kotovec.store.index import search_vectors
 from kotovec.store.nearest import Choice, Metric, nearest, score
+from kotovec.store.search import search_vectors
 
 from test_nearest import (
     KINDS,
@@ -146,7 +146,7 @@ def test_candidates_of_several_blocks_are_those_of_one(some, monkeypatch):
     for metric in (Metric.L2, Metric.IP):
         whole = search_vectors(matrix_of(vectors), metric)(queries, 700)
         with monkeypatch.context() as patch:
-            patch.setattr("kotovec.store.index.BLOCK", 500)  # fewer rows than candidates, and six blocks of them
+            patch.setattr("kotovec.store.search.BLOCK", 500)  # fewer rows than candidates, and six blocks of them
             patch.setattr("kotovec.store.products._growing", lambda total, _: pairwise(range(0, total + 1, 300)))
             parts = search_vectors(matrix_of(vectors), metric)(queries, 700)
         assert parts[0] == pytest.approx(whole[0], rel=1e-4, abs=1e-3)

@@ -1,0 +1,73 @@
+"""Search with faiss: in an index, on GPUs, or in the vectors themselves, with no index."""
+
+import contextlib
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kotovec.store.library import import_faiss, kind, single_thread
+from kotovec.store.nearest import Candidates, Matrix, Metric, Rows
+from kotovec.store.products import BLOCK, FEWEST, blocks, search_products
+
+GPU_MOST = 2048  # candidates that faiss finds on a GPU at most
+
+
+def search_index(index: Any) -> Candidates:
+    """Return the candidates that an index finds."""
+
+    def candidates(queries: npt.NDArray[np.float32], count: int) -> tuple[npt.NDArray[np.float32], Rows]:
+        with _threads_for(queries):
+            scores, rows = index.search(queries, count)
+        return scores, rows
+
+    return candidates
+
+
+def search_flat(index: Any, matrix: Matrix, metric: Metric) -> Candidates:
+    """Return the candidates that a Flat index of the vectors finds for few queries, and their products for many."""
+    for_few, for_many = search_index(index), search_products(matrix, metric)
+    return lambda queries, count: (for_few if len(queries) < FEWEST else for_many)(queries, count)
+
+
+def _threads_for(queries: npt.NDArray[np.float32]) -> contextlib.AbstractContextManager[None]:
+    """Search a lone query on one thread.
+
+    faiss deals out whole queries, so more threads do nothing but wake up and wait: 8 ms then become up to 40.
+    """
+    return single_thread() if len(queries) == 1 else contextlib.nullcontext()
+
+
+def search_gpu(index: Any, on_cpu: Candidates) -> Candidates:
+    """Return the candidates of an index on GPUs; those of `on_cpu` where faiss' GPU code finds too few."""
+    on_gpu = search_index(index)
+
+    def candidates(queries: npt.NDArray[np.float32], count: int) -> tuple[npt.NDArray[np.float32], Rows]:
+        return (on_gpu if count <= GPU_MOST else on_cpu)(queries, count)
+
+    return candidates
+
+
+def search_vectors(matrix: Matrix, metric: Metric) -> Candidates:
+    """Return the candidates that are found in the vectors themselves, with no index, block by block."""
+    faiss = import_faiss()
+    for_many = search_products(matrix, metric)
+
+    def candidates(queries: npt.NDArray[np.float32], count: int) -> tuple[npt.NDArray[np.float32], Rows]:
+        if len(queries) >= FEWEST:
+            return for_many(queries, count)
+        scores = np.empty((len(queries), 0), dtype=np.float32)
+        rows = np.empty((len(queries), 0), dtype=np.int64)
+        for start, block in blocks(matrix, metric, BLOCK):
+            with _threads_for(queries):
+                block_scores, block_rows = faiss.knn(queries, block, min(count, len(block)), metric=kind(faiss, metric))
+            if start == 0:
+                scores, rows = block_scores, block_rows
+                continue
+            # Merged block by block: all blocks' candidates at once would be as many times more memory.
+            scores, rows = np.hstack([scores, block_scores]), np.hstack([rows, block_rows + start])
+            order = np.argsort(scores if metric is Metric.L2 else -scores, axis=1, kind="stable")[:, :count]
+            scores, rows = np.take_along_axis(scores, order, axis=1), np.take_along_axis(rows, order, axis=1)
+        return scores, rows
+
+    return candidates
