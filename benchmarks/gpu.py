@@ -188,9 +188,9 @@ def search(store: Path, device: str) -> tuple[dict[str, Measure], int]:
     from startup import make_store
 
     from kotovec.store import Store
-    from kotovec.store import index as indexes
+    from kotovec.store.library import gpus
 
-    if device == "cuda" and indexes.gpus() == 0:
+    if device == "cuda" and gpus() == 0:
         sys.exit("faiss sees no GPU, torch does: install the extra 'gpu' or 'gpu-cu13' instead of 'cpu'")
     opened = Store.open(make_store(store))
     count = QUESTIONS if device == "cuda" else FEW_QUESTIONS

@@ -1,15 +1,12 @@
 """A Ray session for a build: one that is there, a cluster's, or a private local one that leaves nothing behind."""
 
 import contextlib
-import fcntl
 import logging
 import os
 import re
 import secrets
-import shutil
 import socket
 import sys
-import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -21,6 +18,7 @@ from typing import Any
 import psutil
 
 import kotovec
+from kotovec.cluster.private import children, end_needless, temporary_folder
 from kotovec.cluster.signals import connecting, end_ray, own_signals
 from kotovec.errors import InputError, MissingDependencyError, WorkerError, first_line
 
@@ -28,8 +26,6 @@ KNOCK_SECONDS = 5.0
 # How a client of gRPC, which Ray's processes speak, begins: HTTP/2's preface and an empty SETTINGS frame. The answer
 # begins with such a frame as well, of type 4 (RFC 9113, sections 3.4 and 6.5).
 _HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes.fromhex("000000 04 00 00000000")
-_PREFIX = "kotovec-ray-"
-_LONGEST = 13  # characters of its parent: it has up to 28 itself, Ray adds 65, a Unix socket's path ends at 107
 _PRIVATE = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # silences a FutureWarning at every start
@@ -44,8 +40,6 @@ _JOINED = {"RAY_NUM_REDIS_GET_RETRIES": "8", "RAY_ENABLE_AUTO_CONNECT": "0"}
 
 Check = Callable[[], None]
 _VITAL = ("gcs_server", "raylet")
-_NEEDLESS = ("monitor.py", "log_monitor.py")  # one for a cluster that grows, one for logs that are shown
-_END_SECONDS, _END_PAUSE = 5.0, 0.01
 _CLIENT_TRIES = 3  # of half a minute each
 _LOOKS, _LOOK_SECONDS = 3, 5.0  # a minute after it lost the head, Ray's C++ ends this process
 
@@ -69,7 +63,7 @@ def session(address: str | None, cpus: int, object_store_bytes: int) -> Iterator
     if _running():
         yield _checks[-1] if _checks else _nothing
     elif address is None:
-        with _environment(_PRIVATE | _QUIET | _import_path()), _private_authentication(), _temporary_folder() as folder:
+        with _environment(_PRIVATE | _QUIET | _import_path()), _private_authentication(), temporary_folder() as folder:
             import ray
 
             options = {
@@ -80,8 +74,8 @@ def session(address: str | None, cpus: int, object_store_bytes: int) -> Iterator
                 "_temp_dir": str(folder),
             }
             with _hold(ray, options, WorkerError("a local Ray does not start"), folder):
-                _end_needless(folder)
-                vital = {name: child for name, child in _children(folder) if name in _VITAL}
+                end_needless(folder)
+                vital = {name: child for name, child in children(folder) if name in _VITAL}
                 with _checked(partial(_check, vital)):
                     yield _checks[-1]
     else:
@@ -143,23 +137,6 @@ def _checked(check: Check) -> Iterator[None]:
         yield
     finally:
         _checks.pop()
-
-
-def _end_needless(folder: Path) -> None:
-    """End what a private Ray starts and does not need: 100 MB, a second of processor time, a second when it ends."""
-    for _, child in _children(folder):
-        with contextlib.suppress(psutil.Error):
-            if any(Path(word).name in _NEEDLESS for word in child.cmdline()):
-                child.kill()
-                child.wait(KNOCK_SECONDS)
-
-
-def _children(folder: Path) -> Iterator[tuple[str, psutil.Process]]:
-    """Give this process' children that belong to the Ray of a folder, with their names."""
-    for child in psutil.Process().children():
-        with contextlib.suppress(psutil.Error):
-            if str(folder) in " ".join(child.cmdline()):
-                yield child.name(), child
 
 
 def _check(vital: dict[str, psutil.Process]) -> None:
@@ -321,76 +298,3 @@ def _reload_authentication() -> None:
         return
     Config.initialize("")
     AuthenticationTokenLoader.instance().reset_cache()
-
-
-@contextlib.contextmanager
-def _temporary_folder() -> Iterator[Path]:
-    """Give a folder for Ray's session, deleted after it; those of builds that were killed go, too, with their Rays.
-
-    A build that lives holds a lock on its folder. Its process id would not do: where containers share a /tmp, that
-    of one's build means nothing in the other.
-    """
-    root = Path(tempfile.gettempdir())
-    root = root if len(str(root)) <= _LONGEST else Path("/tmp")  # noqa: S108 — sockets' path limit
-    for left in root.glob(f"{_PREFIX}[0-9]*-*"):
-        if (lock := _lock(left)) is not None:
-            _end_processes(left)
-            shutil.rmtree(left, ignore_errors=True)
-            os.close(lock)
-    # It gets the name that others look for when it is locked.
-    made = Path(tempfile.mkdtemp(prefix=f".{_PREFIX}{os.getpid()}-", dir=root))
-    lock = _lock(made)
-    folder = made.rename(made.with_name(made.name[1:]))
-    try:
-        yield folder
-    finally:
-        with own_signals():
-            _end_processes(folder)
-            shutil.rmtree(folder, ignore_errors=True)
-            if lock is not None:
-                os.close(lock)
-
-
-def _lock(folder: Path) -> int | None:
-    """Lock a folder for as long as the file descriptor is open, or this process lives; None if it is locked."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError:  # another user's
-        return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # by a build that lives, or the file system has no locks
-        os.close(descriptor)
-        return None
-    return descriptor
-
-
-def _end_processes(folder: Path) -> None:
-    """Kill what is left of a Ray session.
-
-    One that was interrupted in its start ends nothing itself, and without the raylet nobody ends its agents, which
-    try for a minute to tell a server of it that has died as well.
-    """
-    own = psutil.Process()
-    end = time.monotonic() + _END_SECONDS
-    while (left := [each for each in psutil.process_iter() if _belongs(each, folder)]) and time.monotonic() < end:
-        for process in left:
-            with contextlib.suppress(psutil.Error):
-                process.kill()
-        children = own.children()
-        psutil.wait_procs([each for each in left if each in children], _END_SECONDS)  # the others' zombies are init's
-        time.sleep(_END_PAUSE)
-
-
-def _belongs(process: psutil.Process, folder: Path) -> bool:
-    """Tell whether a process is of the Ray that started in `folder`, whoever its parent is by now.
-
-    All of them work there, unlike somebody's `tail` of a log, and have it in their command until they take a title.
-    """
-    try:
-        if process.cwd() != os.path.realpath(folder):  # /tmp is a link on macOS
-            return False
-        command = " ".join(process.cmdline())
-    except psutil.Error:
-        return False
-    return command.startswith("ray::") or str(folder) in command

@@ -3,12 +3,15 @@
 import contextlib
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from types import FrameType
 from typing import Any
 
 RENEW_SECONDS = 0.01
+SHUTDOWN_SECONDS = 20.0  # where its server has died, Ray needs seven
+SHUTDOWN_THREAD = "kotovec-shutdown"  # where it still runs, Python must not try to end it at exit
 
 
 @contextlib.contextmanager
@@ -60,10 +63,14 @@ def own_signals(wait: Callable[[FrameType | None], bool] = lambda _: True) -> It
 
 
 def connecting(frame: FrameType | None) -> bool:
-    """Tell whether Ray is connecting: some 0.3 of the 4 seconds that its start takes."""
+    """Tell whether Ray is connecting: some 0.3 of the 4 seconds that its start takes.
+
+    Or whether `logging` is at work: a handler that raises there can leave its lock locked, for which all else waits.
+    """
     while frame is not None:
+        module = frame.f_globals.get("__name__")
         # Not the `connect` of Ray's client, which can take minutes.
-        if frame.f_code.co_name == "connect" and frame.f_globals.get("__name__") == "ray._private.worker":
+        if module == "logging" or (frame.f_code.co_name, module) == ("connect", "ray._private.worker"):
             return True
         frame = frame.f_back
     return False
@@ -73,11 +80,24 @@ def end_ray(shutdown: Callable[[], None]) -> None:
     """Shut Ray down; a signal that arrives meanwhile waits for its end.
 
     Its C++ puts SIGTERM's default in the handler's place, which ends a process at once, and a second passes until
-    Ray's own processes have ended. Only the main thread may set handlers, so Ray is shut down in another.
+    Ray's own processes have ended. Only the main thread may set handlers, so Ray is shut down in another. That one
+    is left to itself after a while: it may wait for a lock which the thread that was interrupted still holds.
     """
-    with own_signals() as renew, futures.ThreadPoolExecutor(1) as pool:
-        ending = pool.submit(shutdown)
-        while not ending.done():
+    ending: futures.Future[None] = futures.Future()
+
+    def end() -> None:
+        try:
+            shutdown()
+        except BaseException as error:  # noqa: BLE001 — raised below
+            ending.set_exception(error)
+        else:
+            ending.set_result(None)
+
+    with own_signals() as renew:
+        threading.Thread(target=end, name=SHUTDOWN_THREAD, daemon=True).start()
+        latest = time.monotonic() + SHUTDOWN_SECONDS
+        while not ending.done() and time.monotonic() < latest:
             futures.wait([ending], timeout=RENEW_SECONDS)
             renew()
+    if ending.done():
         ending.result()

@@ -8,6 +8,7 @@ import pytest
 from kotovec.cluster.plan import Request, make_plan
 from kotovec.store import Store
 from kotovec.store import index as indexes
+from kotovec.store.library import gpus
 from kotovec.workers.encoder import Encoder
 
 from stores import numbered, write_store
@@ -27,7 +28,7 @@ def test_a_replica_on_a_gpu_gives_the_vectors_of_a_cpu(minilm):
 
 @pytest.mark.parametrize("metric", ["l2", "cosine", "ip"])
 def test_a_gpu_finds_exactly_what_the_cpu_finds(tmp_path, metric):
-    if indexes.gpus() == 0:
+    if gpus() == 0:
         pytest.skip("faiss sees no GPU: its CPU wheel is installed")
     vectors = np.random.default_rng(0).standard_normal((5000, 64), dtype=np.float32)
     store = Store.open(write_store(tmp_path / "gpu.kotovec", numbered(5000), vectors))
@@ -38,7 +39,7 @@ def test_a_gpu_finds_exactly_what_the_cpu_finds(tmp_path, metric):
 
 
 def test_an_index_built_on_a_gpu_is_saved_in_its_cpu_form(tmp_path):
-    if indexes.gpus() == 0:
+    if gpus() == 0:
         pytest.skip("faiss sees no GPU: its CPU wheel is installed")
     vectors = np.random.default_rng(0).standard_normal((5000, 64), dtype=np.float32)
     store = Store.open(write_store(tmp_path / "gpu.kotovec", numbered(5000), vectors))

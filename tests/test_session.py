@@ -1,17 +1,20 @@
 """Private Rays and their end: nothing in the home, no process, no folder, whoever ends the build and how."""
 
+import logging
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from kotovec.cluster import private, signals
 from kotovec.cluster import session as sessions
 from kotovec.errors import InputError, StoreBusyError
 from kotovec.store.layout import Layout
@@ -71,18 +74,63 @@ def test_a_private_ray_that_dies_ends_the_build_in_one_line_and_the_same_command
     assert left_behind(store) == []
 
 
+FAR = """
+import os, time
+for _ in range(20):
+    os.mkdir("f" * 250)
+    os.chdir("f" * 250)
+print("there", flush=True)
+time.sleep(60)
+"""
+
+
 def test_what_is_left_of_a_ray_is_ended_and_no_reader_of_its_logs(tmp_path):
-    """Where the temporary folder is a link, as on macOS, processes work in what it leads to."""
+    """Where the temporary folder is a link, as on macOS, processes work in what it leads to.
+
+    A path too long for the kernel to tell, of anybody's process, is no hindrance.
+    """
     (tmp_path / "real").mkdir()
     folder = tmp_path / "link"
     folder.symlink_to(tmp_path / "real")
     command = [sys.executable, "-c", "import time; time.sleep(60)", str(folder)]
-    with subprocess.Popen(command, cwd=folder) as agent, subprocess.Popen(command, cwd=tmp_path) as reader:
-        sessions._end_processes(folder)
-        ended = agent.poll() is not None, reader.poll() is not None
-        agent.kill()
-        reader.kill()
-    assert ended == (True, False)
+    (tmp_path / "far").mkdir()
+    with (
+        subprocess.Popen([sys.executable, "-c", FAR], cwd=tmp_path / "far", stdout=subprocess.PIPE) as far,
+        subprocess.Popen(command, cwd=folder) as agent,
+        subprocess.Popen(command, cwd=tmp_path) as reader,
+    ):
+        assert far.stdout.readline() == b"there\n"
+        private._end_processes(folder)
+        ended = [process.poll() is not None for process in (agent, reader, far)]
+        for process in (agent, reader, far):
+            process.kill()
+    shutil.rmtree(tmp_path / "far")
+    assert ended == [True, False, False]
+
+
+def test_a_shutdown_that_never_ends_is_left_to_itself(monkeypatch):
+    """It waits for a lock of the thread that Ctrl-C met; what Ray has started is killed all the same."""
+    monkeypatch.setattr(signals, "SHUTDOWN_SECONDS", 0.2)
+    lock = threading.Lock()
+    with lock:
+        signals.end_ray(lock.acquire)
+        assert [thread.name for thread in threading.enumerate()].count(signals.SHUTDOWN_THREAD) == 1
+    wait_for(lambda: not any(thread.name == signals.SHUTDOWN_THREAD for thread in threading.enumerate()))
+
+
+def test_ctrl_c_never_meets_logging_at_work():
+    """It would leave logging's lock locked: Ray's shutdown waits for it."""
+    met = []
+
+    class Met(logging.Handler):
+        def emit(self, record):
+            met.append(signals.connecting(sys._getframe()))
+
+    logger = logging.getLogger("met")
+    logger.addHandler(Met())
+    logger.warning("now")
+    assert met == [True]
+    assert not signals.connecting(sys._getframe())
 
 
 TWICE = """
@@ -125,8 +173,8 @@ def test_a_sessions_folder_is_short_enough_for_rays_sockets(length, used, monkey
     try:
         monkeypatch.setattr(tempfile, "tempdir", str(root))
         monkeypatch.setattr(os, "getpid", lambda: 4194303)  # the largest there is
-        monkeypatch.setattr(sessions, "_end_processes", lambda _: None)
-        with sessions._temporary_folder() as folder:
+        monkeypatch.setattr(private, "_end_processes", lambda _: None)
+        with private.temporary_folder() as folder:
             assert folder.is_dir()
             assert (folder.parent == root) is used
             assert len(str(folder)) + 65 <= 107
@@ -137,9 +185,9 @@ def test_a_sessions_folder_is_short_enough_for_rays_sockets(length, used, monkey
 
 HOLD_FOLDER = """
 import sys, tempfile
-from kotovec.cluster import session
-tempfile.tempdir, session._LONGEST = sys.argv[1], 99
-with session._temporary_folder() as folder:
+from kotovec.cluster import private
+tempfile.tempdir, private._LONGEST = sys.argv[1], 99
+with private.temporary_folder() as folder:
     print(folder, flush=True)
     sys.stdin.read()
 """
@@ -148,9 +196,12 @@ with session._temporary_folder() as folder:
 def test_folders_of_killed_builds_are_deleted_and_those_of_living_ones_kept(tmp_path, monkeypatch):
     """A lock tells whether one lives: in another container that shares the folder, its process id is nobody's."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(sessions, "_LONGEST", 999)
+    monkeypatch.setattr(private, "_LONGEST", 999)
     other = tmp_path / "kotovec-ray-notes"
     other.mkdir()
+    (link := tmp_path / "kotovec-ray-1-link").symlink_to(other)  # somebody's, to have what works there killed
+    ended = []
+    monkeypatch.setattr(private, "_end_processes", ended.append)
     start = partial(Process, tmp_path, cwd=tmp_path, code=HOLD_FOLDER, stdin=subprocess.PIPE)
     with start() as killed, start() as alive:
         dead, living = (Path(process.popen.stdout.readline().strip()) for process in (killed, alive))
@@ -159,8 +210,9 @@ def test_folders_of_killed_builds_are_deleted_and_those_of_living_ones_kept(tmp_
         killed.popen.wait()
         nobody = living.rename(living.with_name(f"kotovec-ray-{killed.popen.pid}-y"))
         assert dead.is_dir()
-        with sessions._temporary_folder() as folder:
-            assert sorted(path for path in tmp_path.iterdir() if path.is_dir()) == sorted([nobody, other, folder])
+        with private.temporary_folder() as folder:
+            assert sorted(path for path in tmp_path.iterdir() if path.is_dir()) == sorted([nobody, other, link, folder])
+        assert ended == [dead, folder]
 
 
 HOLD = """

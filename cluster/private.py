@@ -1,0 +1,113 @@
+"""What a private Ray has on this machine, its folder and its processes, and the end of both."""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+from kotovec.cluster.signals import own_signals
+
+_PREFIX = "kotovec-ray-"
+_LONGEST = 13  # characters of its parent: it has up to 28 itself, Ray adds 65, a Unix socket's path ends at 107
+_NEEDLESS = ("monitor.py", "log_monitor.py")  # one for a cluster that grows, one for logs that are shown
+_END_SECONDS, _END_PAUSE = 5.0, 0.01
+
+
+@contextlib.contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Give a folder for Ray's session, deleted after it; those of builds that were killed go, too, with their Rays.
+
+    A build that lives holds a lock on its folder. Its process id would not do: where containers share a /tmp, that
+    of one's build means nothing in the other.
+    """
+    root = Path(tempfile.gettempdir())
+    root = root if len(str(root)) <= _LONGEST else Path("/tmp")  # noqa: S108 — sockets' path limit
+    for left in root.glob(f"{_PREFIX}[0-9]*-*"):
+        if (lock := _lock(left)) is not None:
+            _end_processes(left)
+            shutil.rmtree(left, ignore_errors=True)
+            os.close(lock)
+    # It gets the name that others look for when it is locked.
+    made = Path(tempfile.mkdtemp(prefix=f".{_PREFIX}{os.getpid()}-", dir=root))
+    lock = _lock(made)
+    folder = made.rename(made.with_name(made.name[1:]))
+    try:
+        yield folder
+    finally:
+        with own_signals():
+            _end_processes(folder)
+            shutil.rmtree(folder, ignore_errors=True)
+            if lock is not None:
+                os.close(lock)
+
+
+def _lock(folder: Path) -> int | None:
+    """Lock an own folder for as long as the file descriptor is open, or this process lives; None if it is locked."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:  # another user's, or a link
+        return None
+    with contextlib.suppress(OSError):  # held by a build that lives, or the file system has no locks
+        if os.fstat(descriptor).st_uid == os.geteuid():  # root may open what is others'
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return descriptor
+    os.close(descriptor)
+    return None
+
+
+def _end_processes(folder: Path) -> None:
+    """Kill what is left of a Ray session.
+
+    One that was interrupted in its start ends nothing itself, and without the raylet nobody ends its agents, which
+    try for a minute to tell a server of it that has died as well.
+    """
+    place = os.path.realpath(folder)  # /tmp is a link on macOS
+    end = time.monotonic() + _END_SECONDS
+    while left := [each for each in psutil.process_iter() if _belongs(each, folder, place)]:
+        if time.monotonic() > end:
+            break
+        for process in left:
+            with contextlib.suppress(psutil.Error):
+                for each in (*process.children(recursive=True), process):
+                    each.kill()
+        own = psutil.Process().children()
+        psutil.wait_procs([each for each in left if each in own], _END_SECONDS)  # the others' zombies are init's
+        time.sleep(_END_PAUSE)
+
+
+def _belongs(process: psutil.Process, folder: Path, place: str) -> bool:
+    """Tell whether a process is of the Ray that started in `folder`, whoever its parent is by now.
+
+    All of them work there, unlike somebody's `tail` of a log, and have it in their command until they take a title;
+    this process' children also before they have a command of their own.
+    """
+    try:
+        if process.cwd() != place:
+            return False
+        command = " ".join(process.cmdline())
+        return command.startswith("ray::") or str(folder) in command or process.ppid() == os.getpid()
+    except (psutil.Error, OSError):  # the latter where a path is too long
+        return False
+
+
+def end_needless(folder: Path) -> None:
+    """End what a private Ray starts and does not need: 100 MB, a second of processor time, a second when it ends."""
+    for _, child in children(folder):
+        with contextlib.suppress(psutil.Error):
+            if any(Path(word).name in _NEEDLESS for word in child.cmdline()):
+                child.kill()
+                child.wait(_END_SECONDS)
+
+
+def children(folder: Path) -> Iterator[tuple[str, psutil.Process]]:
+    """Give this process' children that belong to the Ray of a folder, with their names."""
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            if str(folder) in " ".join(child.cmdline()):
+                yield child.name(), child
