@@ -67,7 +67,7 @@ def main(arguments: list[str] | None = None) -> None:
     # torch and transformers, of the 5 that Ctrl-C has.
     gc.freeze()
     if any(thread.name.startswith("kotovec-") for thread in threading.enumerate()):
-        # A plan is still being made, and Python cannot end a thread that imports.
+        # A plan is still being made, or a Ray does not shut down, and Python cannot end a thread that imports or waits.
         for stream in filter(None, (sys.stdout, sys.stderr)):
             stream.flush()
         os._exit(code)

@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import psutil
@@ -67,9 +67,8 @@ def _end_processes(folder: Path) -> None:
     One that was interrupted in its start ends nothing itself, and without the raylet nobody ends its agents, which
     try for a minute to tell a server of it that has died as well.
     """
-    place = os.path.realpath(folder)  # /tmp is a link on macOS
     end = time.monotonic() + _END_SECONDS
-    while left := [each for each in psutil.process_iter() if _belongs(each, folder, place)]:
+    while left := _of_ray(folder, psutil.process_iter()):
         if time.monotonic() > end:
             break
         for process in left:
@@ -81,19 +80,20 @@ def _end_processes(folder: Path) -> None:
         time.sleep(_END_PAUSE)
 
 
-def _belongs(process: psutil.Process, folder: Path, place: str) -> bool:
-    """Tell whether a process is of the Ray that started in `folder`, whoever its parent is by now.
+def _of_ray(folder: Path, processes: Iterable[psutil.Process]) -> list[psutil.Process]:
+    """Return those of the processes that are of the Ray that started in `folder`, whoever their parent is by now.
 
     All of them work there, unlike somebody's `tail` of a log, and have it in their command until they take a title;
     this process' children also before they have a command of their own.
     """
-    try:
-        if process.cwd() != place:
-            return False
-        command = " ".join(process.cmdline())
-        return command.startswith("ray::") or str(folder) in command or process.ppid() == os.getpid()
-    except (psutil.Error, OSError):  # the latter where a path is too long
-        return False
+    place, found = os.path.realpath(folder), []  # /tmp is a link on macOS
+    for process in processes:
+        with contextlib.suppress(psutil.Error, OSError):  # the latter where a path is too long
+            if process.cwd() == place:
+                command = " ".join(process.cmdline())
+                if command.startswith("ray::") or str(folder) in command or process.ppid() == os.getpid():
+                    found.append(process)
+    return found
 
 
 def end_needless(folder: Path) -> None:
@@ -107,7 +107,6 @@ def end_needless(folder: Path) -> None:
 
 def children(folder: Path) -> Iterator[tuple[str, psutil.Process]]:
     """Give this process' children that belong to the Ray of a folder, with their names."""
-    for child in psutil.Process().children():
+    for child in _of_ray(folder, psutil.Process().children()):
         with contextlib.suppress(psutil.Error):
-            if str(folder) in " ".join(child.cmdline()):
-                yield child.name(), child
+            yield child.name(), child
