@@ -21,7 +21,7 @@ from kotovec.cli.picture import COLOURS, model_of
 from kotovec.errors import MissingDependencyError
 from kotovec.store.database import Store
 from kotovec.store.fidelity import NEAREST
-from kotovec.store.files import replacing
+from kotovec.store.files import write_output
 from kotovec.store.landmarks import Neighbours, Stop, Way, neighbours, trace
 from kotovec.store.maps import Map
 from kotovec.store.nearest import Rows
@@ -85,8 +85,7 @@ def write_page(store: Store, made: Sequence[Map], expression: str | None, path: 
         scripts="\n".join(f'<script nonce="{nonce}">\n{script}\n</script>' for script in scripts),
         code=_part("labels.js") + _part("page.js"),
     )
-    with replacing(path) as part:
-        part.write_text(page, encoding="utf-8")
+    write_output(path, page.encode())
 
 
 def script_of(text: str) -> str:

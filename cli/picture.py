@@ -2,6 +2,7 @@
 
 import unicodedata
 from collections.abc import Iterator, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from kotovec.errors import MissingDependencyError
 from kotovec.store.database import Store
-from kotovec.store.files import replacing
+from kotovec.store.files import write_output
 from kotovec.store.maps import Map
 from kotovec.store.tokens import Kind, Tokens
 
@@ -38,8 +39,9 @@ def draw(store: Store, made: Map, asked: Sequence[int], frequent: int, path: Pat
     record = made.record
     quality = f"recall@10 {record.recall:.2f}, trustworthiness {record.trustworthiness:.2f}"
     figure = compose(made, store.tokens, asked, frequent, f"{model_of(store)}, {record.name}: {quality}")
-    with replacing(path) as part:
-        figure.savefig(part, format="png")
+    picture = BytesIO()
+    figure.savefig(picture, format="png")
+    write_output(path, picture.getbuffer())
 
 
 def model_of(store: Store) -> str:

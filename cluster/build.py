@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,9 @@ from kotovec.errors import (
     NonFiniteError,
     WorkerError,
 )
+from kotovec.store import contents
 from kotovec.store import index as indexes
-from kotovec.store.files import disk_full, is_disk_full, sync
+from kotovec.store.files import disk_full, is_disk_full
 from kotovec.store.layout import Layout
 from kotovec.store.library import single_thread
 from kotovec.store.lock import locked
@@ -120,7 +122,7 @@ def build(
         WorkerError: workers died or failed.
     """
     layout = Layout(store.resolve())  # a link stays a link: what it points to is built, and swapped
-    layout.check_usable()
+    layout.check_usable(overwrite=overwrite)
     with locked(layout):
         layout.recover()
         finished = layout.vectors.is_file()
@@ -147,7 +149,7 @@ def _rebuild(layout: Layout, plan: Plan) -> Layout:
     layout.delete_plan()  # once swapped out, the old store must not look like one that is being built
     target = Layout(layout.rebuild)
     if target.folder.is_dir() and target.read_plan() != plan.settings:
-        shutil.rmtree(target.folder)
+        contents.delete(target.folder)
     return target
 
 
@@ -320,13 +322,7 @@ class _Build:
 
     def _merge(self) -> None:
         if not self.layout.tokenizer.is_dir():
-            part = self.layout.folder / ".tokenizer.part"
-            shutil.rmtree(part, ignore_errors=True)
-            save_tokenizer(self.plan.tokenizer, part)
-            for path in (*part.rglob("*"), part):
-                sync(path)
-            part.rename(self.layout.tokenizer)
-            sync(self.layout.folder)
+            self.layout.save_tokenizer(partial(save_tokenizer, self.plan.tokenizer))
         try:
             merge(
                 self.layout.vectors,

@@ -23,7 +23,8 @@ from typing import Any
 from kotovec.cluster.pieces import MARK, Piece, pieces_of, read_piece, state_of, write_numbers
 from kotovec.cluster.submit import Jobs
 from kotovec.errors import DamagedError, DiskFullError, InputError, KotovecError, StoreError, WorkerError
-from kotovec.store.files import disk_full, is_disk_full, sync, write_text
+from kotovec.store import trees
+from kotovec.store.files import PART, disk_full, is_disk_full, open_below, open_regular, sync, write_text
 from kotovec.store.layout import Layout
 from kotovec.store.lock import locked
 
@@ -59,24 +60,50 @@ class Partial:
         self._store = self.folder / "store"
         self._files: list[dict[str, Any]] = []
         self._here: set[int] = set()  # each piece is hashed once, when it is found here or laid in its place
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            files = json.loads((self.folder / "manifest.json").read_text(encoding="utf-8"))["files"]
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, DamagedError):
+            with open_regular(self.folder / "manifest.json") as file:
+                files = json.load(file)["files"]
+            _check_names(files)
             self.pieces, self.known, self._files = pieces_of(files), state_of(files), files
-            self._lay_out()
-            self._check()
+        self._check_ours()
+        if self._files:
+            with contextlib.suppress(OSError):
+                self._lay_out()
+                self._check()
 
     @property
     def size(self) -> int:
         """Bytes of the whole store."""
         return sum(file["bytes"] for file in self._files)
 
+    def _check_ours(self) -> None:
+        """Refuse a folder that no fetch has made: it may be deleted, and what its manifest names is overwritten.
+
+        Raises:
+            StoreError: it is a link or another user's, or something else is in it.
+        """
+        if not os.path.lexists(self.folder):
+            return
+        own = self.folder.is_dir() and not self.folder.is_symlink() and self.folder.stat().st_uid == os.geteuid()
+        if not own or not all(map(self._is_known, trees.walk(self.folder))):
+            raise StoreError(f"{self.folder} is not kotovec's: move it, or name another place with --fetch")
+
+    def _is_known(self, entry: trees.Entry) -> bool:
+        """Tell whether something in the folder is of a fetch."""
+        if entry.is_folder:
+            return entry.path.split("/")[0] == "store"
+        known = {"manifest.json", *(f"store/{file['path']}" for file in self._files)}
+        return entry.is_file and (entry.path in known or PART.fullmatch(entry.path) is not None)
+
+    def _delete(self) -> None:
+        trees.delete(self.folder, self._is_known)
+
     def _lay_out(self) -> None:
         """Give every file its size; what it lacks becomes a hole."""
+        self._store.mkdir(parents=True, exist_ok=True)
         for file in self._files:
-            path = self._store / file["path"]
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
-            os.truncate(path, file["bytes"])
+            with open_below(self._store, file["path"], os.O_WRONLY | os.O_CREAT) as descriptor:
+                os.ftruncate(descriptor, file["bytes"])
 
     def _check(self) -> None:
         """Hash what is here."""
@@ -95,13 +122,10 @@ class Partial:
             DamagedError: it names a file outside of the store.
             DiskFullError: the disk has no room for the store.
         """
-        for file in files:
-            name = PurePosixPath(file["path"])
-            if name.is_absolute() or ".." in name.parts or not name.parts:
-                raise DamagedError(f"the store on the cluster holds {file['path']!r}: no path inside of a store")
+        _check_names(files)
         if [file | {"changed": 0} for file in files] != [file | {"changed": 0} for file in self._files]:
-            shutil.rmtree(self.folder, ignore_errors=True)
-            self._store.mkdir(parents=True)
+            self._delete()
+            self._store.mkdir(parents=True, exist_ok=True)
             size, free = sum(file["bytes"] for file in files), shutil.disk_usage(self.folder).free
             if free < size:
                 raise DiskFullError(
@@ -109,6 +133,7 @@ class Partial:
                     "free some, or name another place with --fetch"
                 )
             self.pieces, self._files = pieces_of(files), files
+            write_text(self.folder / "manifest.json", json.dumps({"files": files}))  # it says whose the files are
             self._lay_out()
             self._keep(piece.sha256 == _sha256_of_hole(piece.size) for piece in self.pieces)
         write_text(self.folder / "manifest.json", json.dumps({"files": files}))
@@ -123,13 +148,8 @@ class Partial:
         piece = self.pieces[number]
         if not _is(piece, data):
             return False
-        path = self._store / piece.path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o666)
-        try:
+        with open_below(self._store, piece.path, os.O_WRONLY | os.O_CREAT) as descriptor:
             os.pwrite(descriptor, data, piece.offset)
-        finally:
-            os.close(descriptor)
         if number not in self._here:
             self._here.add(number)
             self.done += piece.size
@@ -154,7 +174,15 @@ class Partial:
         except FileNotFoundError as error:
             raise DamagedError(f"{self.folder} was changed meanwhile: give the same command again") from error
         sync(self._target.parent)
-        shutil.rmtree(self.folder)
+        self._delete()
+
+
+def _check_names(files: list[dict[str, Any]]) -> None:
+    """Raise a DamagedError where a manifest names a file outside of the store."""
+    for file in files:
+        name = PurePosixPath(file["path"])
+        if name.is_absolute() or ".." in name.parts or not name.parts or str(name) != file["path"]:
+            raise DamagedError(f"the store on the cluster holds {file['path']!r}: no path inside of a store")
 
 
 @cache

@@ -2,36 +2,136 @@
 
 import contextlib
 import errno
+import fcntl
+import io
 import os
+import re
+import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from kotovec.errors import DiskFullError
+from kotovec.errors import DiskFullError, InputError, StoreError
+
+PART = re.compile(r"\.kotovec-[0-9a-f]{16}\.part")  # a file that is being written, or that a killed process left
+MOST_LINKS = 40  # as Linux
 
 
 @contextlib.contextmanager
-def replacing(target: Path) -> Iterator[Path]:
-    """Give a temporary path beside `target`; when the block ends well, it becomes `target` in one step.
+def _replacing(target: Path) -> Iterator[io.FileIO]:
+    """Give a new file in the target's folder; when the block ends well, it becomes `target` in one step.
 
-    After an error nothing is left of it. After SIGKILL or a power cut the temporary file may stay: the next
-    write of the same target takes its place.
+    No link is followed, neither at the target nor in place of its folder: who gave us the folder could have put one
+    there to any other file. The new file has a random name, and is locked while it is written.
 
     Raises:
+        StoreError: the folder is a link.
         DiskFullError: the disk or the quota has no room (also where a library hides that in another error).
     """
-    part = target.with_name(f".{target.name}.part")
+    with open_folder(target.parent) as folder:
+        part = f".kotovec-{secrets.token_hex(8)}.part"
+        try:
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+            with open(os.open(part, flags, 0o666, dir_fd=folder), "wb+", buffering=0) as file:  # noqa: PTH123
+                _lock(file.fileno())
+                yield file
+                os.fsync(file.fileno())
+            os.replace(part, target.name, src_dir_fd=folder, dst_dir_fd=folder)
+            os.fsync(folder)
+        except BaseException as error:
+            with contextlib.suppress(OSError):
+                os.unlink(part, dir_fd=folder)
+            if is_disk_full(error):
+                raise disk_full(target) from error
+            raise
+
+
+@contextlib.contextmanager
+def open_folder(path: Path) -> Iterator[int]:
+    """Give a descriptor of a folder, which its path does not reach through a link in the last place.
+
+    Raises:
+        StoreError: it is a link.
+        OSError: as for any folder.
+    """
     try:
-        yield part
-        sync(part)
-        part.replace(target)
-        sync(target.parent)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-        if is_disk_full(error):
-            raise disk_full(target) from error
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError as error:
+        if path.is_symlink():
+            raise StoreError(f"{path} is a link: nothing is written through it; put a folder in its place") from error
         raise
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def open_regular(path: Path) -> Iterator[BinaryIO]:
+    """Give a regular file to read: a pipe would wait for a writer, a device never end.
+
+    Raises:
+        FileNotFoundError: there is none.
+        OSError: it is something else, or cannot be read.
+    """
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:  # noqa: PTH123
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        yield file
+
+
+@contextlib.contextmanager
+def open_below(folder: Path, path: str, flags: int) -> Iterator[int]:
+    """Give a descriptor of a file below a folder; make the folders on its way, and follow no link.
+
+    Args:
+        folder: from here on no link is followed.
+        path: below it, with slashes.
+        flags: of os.open.
+
+    Raises:
+        OSError: a link is in the way (ELOOP, ENOTDIR), or as for any file.
+    """
+    *folders, name = path.split("/")
+    place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        for each in folders:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(each, dir_fd=place)
+            below = os.open(each, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=place)
+            os.close(place)
+            place = below
+        descriptor = os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666, dir_fd=place)
+    finally:
+        os.close(place)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def delete_parts(folder: Path) -> None:
+    """Delete what writers that were killed left in a folder: their files have no lock any more."""
+    with contextlib.suppress(FileNotFoundError), open_folder(folder) as descriptor:
+        for name in filter(PART.fullmatch, os.listdir(descriptor)):  # noqa: PTH208 — by descriptor
+            with contextlib.suppress(OSError):
+                part = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=descriptor)
+                try:
+                    status = os.fstat(part)
+                    if stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and _lock(part):
+                        os.unlink(name, dir_fd=descriptor)
+                finally:
+                    os.close(part)
+
+
+def _lock(descriptor: int) -> bool:
+    """Lock a file while it is open; tell whether that could be had."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # another process has it, or the file system has no locks
+        return False
+    return True
 
 
 def sync(path: Path) -> None:
@@ -45,8 +145,51 @@ def sync(path: Path) -> None:
 
 def write_text(target: Path, text: str) -> None:
     """Write a whole UTF-8 file or none."""
-    with replacing(target) as part:
-        part.write_text(text, encoding="utf-8")
+    with sinking(target) as sink:
+        sink.write(text.encode())
+
+
+def write_output(path: Path, data: bytes | memoryview) -> None:
+    """Write a file that the user named.
+
+    A regular file is replaced in one step, or stays as it was; into anything else, such as a pipe or a device, the
+    bytes go as they are. A link stays a link.
+
+    Raises:
+        InputError: a folder, or a link of another user's.
+        DiskFullError: no space is left; a regular file stays as it was.
+    """
+    if path.exists() and not path.is_file():
+        _write_through(path, data)
+        return
+    target = _behind_links(path)
+    with sinking(target.parent.resolve() / target.name) as sink:
+        sink.write(data)
+
+
+def _write_through(path: Path, data: bytes | memoryview) -> None:
+    try:
+        with path.open("wb") as file:
+            file.write(data)
+    except OSError as error:
+        if is_disk_full(error):
+            raise disk_full(path) from error
+        raise InputError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _behind_links(path: Path) -> Path:
+    """Return what a link of one's own points to, or one of root's; other paths as they are.
+
+    Raises:
+        InputError: it is a link of another user's, who would choose what is overwritten, or one in a circle.
+    """
+    for _ in range(MOST_LINKS):
+        if not path.is_symlink():
+            return path
+        if path.lstat().st_uid not in (0, os.geteuid()):
+            raise InputError(f"{path} is a link of another user's: delete it, or name another file")
+        path = path.parent / path.readlink()
+    raise InputError(f"{path} is a link to itself: name another file")
 
 
 class Sink:
@@ -57,8 +200,8 @@ class Sink:
     reports, and leaves an index short of its last buffer. Both write through this instead.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("wb+", buffering=0)
+    def __init__(self, file: io.FileIO) -> None:
+        self._file = file
         self._error: BaseException | None = None
 
     def check(self) -> None:
@@ -104,15 +247,19 @@ class Sink:
     def flush(self) -> None:
         """Do nothing: there is no buffer."""
 
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
 
 @contextlib.contextmanager
 def sinking(target: Path) -> Iterator[Sink]:
-    """Give a `Sink` that becomes `target`, as `replacing`; raises the sink's own error before any other."""
-    with replacing(target) as part, contextlib.closing(Sink(part)) as sink:
+    """Give a `Sink` that becomes `target`, whole or not at all; raises the sink's own error before any other.
+
+    After an error nothing is left of it. After SIGKILL or a power cut its part may stay, which `delete_parts` deletes.
+
+    Raises:
+        StoreError: the target's folder is a link.
+        DiskFullError: the disk or the quota has no room (also where a library hides that in another error).
+    """
+    with _replacing(target) as file:
+        sink = Sink(file)
         try:
             yield sink
         finally:

@@ -13,6 +13,7 @@ import numpy as np
 
 from kotovec.store.files import Sink
 
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
 FORMAT_VERSION = 1  # of a store: counted up when an older kotovec could not read it
 # Every dataset starts on a cache line: it is read through a memmap, and float32 at an odd address is copied.
 ALIGNMENT = 64

@@ -4,8 +4,10 @@ An index is two files: `NAME.faiss`, and `NAME.json` beside it, written last, wh
 dataset that it was built from. An index of any other dataset is not used.
 """
 
+import contextlib
 import hashlib
 import json
+import os
 import struct
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -17,7 +19,7 @@ import numpy as np
 
 from kotovec.errors import DamagedError, InputError, KotovecError
 from kotovec.store import checksum
-from kotovec.store.files import sinking, sync, write_text
+from kotovec.store.files import delete_parts, open_folder, sinking, write_text
 from kotovec.store.library import import_faiss, kind, on_gpus
 from kotovec.store.nearest import Matrix, Metric
 from kotovec.store.products import BLOCK, blocks
@@ -98,8 +100,11 @@ def build(
     folder.mkdir(exist_ok=True)
     stem = index_name(space, record_layer, metric)
     target, note = folder / f"{stem}.faiss", folder / f"{stem}.json"
-    note.unlink(missing_ok=True)  # until the new record is written, no index of this name is used
-    sync(folder)
+    delete_parts(folder)
+    with open_folder(folder) as descriptor:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(note.name, dir_fd=descriptor)  # until the new record is written, no index of this name is used
+        os.fsync(descriptor)
     digest = hashlib.sha256()
     with sinking(target) as sink:
 

@@ -4,14 +4,15 @@ import contextlib
 import ctypes
 import json
 import os
-import shutil
+import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from kotovec.errors import StoreError
-from kotovec.store import index, tokenizer, vectors
-from kotovec.store.files import sync, write_text
+from kotovec.store import contents, index, tokenizer, vectors
+from kotovec.store.files import PART, delete_parts, open_regular, sync, write_text
 
 SUFFIX = ".kotovec"
 _RENAME_EXCHANGE = 2  # renameat2(2)
@@ -67,10 +68,11 @@ class Layout:
     def read_plan(self) -> dict[str, Any] | None:
         """Return the settings of an unfinished build, or None where there is none."""
         try:
-            settings = json.loads(self.plan.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+            with open_regular(self.plan) as file:
+                settings = json.load(file)
+        except (FileNotFoundError, NotADirectoryError):
             return None
-        except (ValueError, RecursionError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise StoreError(f"{self.plan} is damaged: delete {self.shards} to start anew") from error
         if not isinstance(settings, dict):
             raise StoreError(f"{self.plan} is damaged: delete {self.shards} to start anew")
@@ -79,48 +81,85 @@ class Layout:
     def begin(self, settings: dict[str, Any]) -> None:
         """Make the folders and write the plan, so that a power cut leaves them or nothing."""
         self.shards.mkdir(parents=True, exist_ok=True)
+        self._delete_parts()
         write_text(self.plan, json.dumps(settings, indent=1) + "\n")
         sync(self.folder)
         sync(self.folder.absolute().parent)
 
+    def save_tokenizer(self, save: Callable[[Path], None]) -> None:
+        """Let the model's tokenizer be saved, whole or not at all.
+
+        Args:
+            save: writes its files into a folder.
+        """
+        part = self.folder / f".kotovec-{secrets.token_hex(8)}.part"
+        part.mkdir()
+        save(part)
+        paths = [*part.rglob("*"), part]
+        for path in paths:
+            sync(path)
+        names = [path.relative_to(part).as_posix() for path in paths if path.is_file()]
+        write_text(self.folder / contents.TOKENIZER_LIST, json.dumps(names))  # what `clear` may delete
+        part.rename(self.tokenizer)
+        sync(self.folder)
+
     def clear(self) -> None:
-        """Delete what an unfinished build left."""
-        for folder in (self.shards, self.tokenizer):
-            if folder.is_dir():
-                shutil.rmtree(folder)
+        """Delete what an unfinished build left.
+
+        Raises:
+            StoreError: something in it is not kotovec's.
+        """
+        for folder in (self.tokenizer, self.shards):
+            contents.delete(self.folder, folder.name)
+            if folder.exists():
+                raise self._strange(contents.foreign(self.folder, folder.name) or folder.name)
 
     def delete_shards(self) -> None:
         """Delete the shard files: the merged file has what was in them."""
-        for file in self.shards.glob("*.h5"):
-            file.unlink()
+        contents.delete(self.folder, self.shards.name, ending=".h5")
 
     def delete_plan(self) -> None:
         """Delete the last trace of an unfinished build."""
-        if self.shards.is_dir():
-            shutil.rmtree(self.shards)
+        contents.delete(self.folder, self.shards.name)
 
     def recover(self) -> None:
         """End a swap in which a process was killed, and delete the store that was swapped out: it has no plan."""
-        new = Layout(self.rebuild)
-        if self._aside.is_dir():
-            if not self.folder.exists():
-                (new.folder if new.vectors.is_file() else self._aside).rename(self.folder)
-            shutil.rmtree(self._aside, ignore_errors=True)
-        if self.vectors.is_file() and new.folder.is_dir() and not new.plan.is_file():
-            shutil.rmtree(new.folder)
+        aside, new = Layout(self._aside), Layout(self.rebuild)
+        if not self.folder.exists() and aside._is_store():
+            (new.folder if new._is_store() else aside.folder).rename(self.folder)
+        for folder in (aside.folder, new.folder):
+            with contextlib.suppress(OSError):
+                folder.rmdir()  # killed when only this was left to do
+        if aside._is_store():
+            contents.delete(aside.folder)
+        if self.vectors.is_file() and new._is_store() and not new.plan.is_file():
+            contents.delete(new.folder)
+
+    def _is_store(self) -> bool:
+        """Tell whether the folder is a finished store, in which nothing is another's."""
+        return not self.folder.is_symlink() and self.vectors.is_file() and contents.foreign(self.folder) is None
 
     def tidy(self) -> None:
         """After a build that failed: delete what is of no use to the next one, the folder itself if empty."""
-        if self.shards.is_dir() and not any(self.shards.glob("*.h5")) and not self.vectors.exists():
+        if self.plan.is_file() and not any(self.shards.glob("*.h5")) and not self.vectors.exists():
             self.clear()
-        for part in self.folder.glob(".*.part"):
-            if part.is_dir():
-                shutil.rmtree(part, ignore_errors=True)
+        self._delete_parts()
         with contextlib.suppress(OSError):
             self.folder.rmdir()
 
-    def check_usable(self) -> None:
-        """Make sure that a build may write here, and would not mix with somebody's files.
+    def _delete_parts(self) -> None:
+        """Delete what was being written when a build ended; only one at a time has the lock."""
+        for folder in (self.folder, self.shards):
+            delete_parts(folder)
+        for path in self.folder.glob(".kotovec-*.part") if self.folder.is_dir() else ():
+            if PART.fullmatch(path.name):
+                contents.delete(self.folder, path.name)
+
+    def check_usable(self, *, overwrite: bool = False) -> None:
+        """Make sure that a build may write here, and would not mix with somebody's files, or delete one.
+
+        Args:
+            overwrite: a store that is here is to be deleted, with all that is in its folder.
 
         Raises:
             StoreError: a file, a folder of other things, or not writable.
@@ -132,19 +171,33 @@ class Layout:
         if self.vectors.is_dir():  # the merged file could not take its place, after hours
             raise StoreError(f"{self.vectors} is a folder: delete it, or name another place with --store")
         if self.folder.is_dir():
-            ours = {self.vectors.name, self.tokenizer.name, self.indexes.name, self.shards.name, "maps"}
-            names = (path.name for path in self.folder.iterdir() if not path.name.startswith("."))  # .DS_Store, parts
-            strange = sorted(set(names) - ours)
-            if strange:
-                raise StoreError(
-                    f"{self.folder} is not a store: it holds {strange[0]}; name another place with --store"
-                )
+            self._check_contents(overwrite=overwrite)
+        if overwrite and self.rebuild.is_dir():
+            Layout(self.rebuild)._check_contents(overwrite=True)
         nearest = next(path for path in (self.folder, *self.folder.absolute().parents) if path.exists())
         if not nearest.is_dir():
             raise StoreError(f"{nearest} is a file: name another place with --store")
         for place in {nearest, self.folder.absolute().parent} if self.folder.exists() else {nearest}:
             if not os.access(place, os.W_OK | os.X_OK):
                 raise StoreError(f"{place} is not writable: name another place with --store")
+
+    def _check_contents(self, *, overwrite: bool) -> None:
+        names = sorted(path.name for path in self.folder.iterdir())
+        shown = [name for name in names if not name.startswith(".")]  # .DS_Store, parts
+        strange = contents.foreign(self.folder) if overwrite else contents.foreign(self.folder, self.shards.name)
+        places = (self.vectors, self.tokenizer, self.indexes, self.shards, self.folder / "maps")
+        unknown = sorted(set(shown) - {place.name for place in places})
+        linked = [place.name for place in places if place.is_symlink()]
+        # Without the one file or a plan, these may be folders of those names of somebody's.
+        nameless = [] if contents.is_store(self.folder) or self.read_plan() is not None else shown
+        if nameless == [self.shards.name] and not any(self.shards.iterdir()):
+            nameless = []  # killed before it wrote its plan
+        for name in (*unknown, *linked, *filter(None, [strange]), *nameless):
+            raise self._strange(name)
+
+    def _strange(self, name: str) -> StoreError:
+        what = "is not a store: it holds" if not self.vectors.is_file() else "holds what is not kotovec's:"
+        return StoreError(f"{self.folder} {what} {name}; move it, or name another place with --store")
 
     def swap(self, new: "Layout") -> None:
         """Put a finished new store in the place of this one, and delete the old one.
@@ -155,10 +208,12 @@ class Layout:
         replaced = new.folder
         if not _exchange(self.folder, new.folder):
             replaced = self._aside
+            if replaced.exists():
+                raise StoreError(f"{replaced} is in the way: move it, and give the same command again")
             self.folder.rename(replaced)
             new.folder.rename(self.folder)
         sync(self.folder.absolute().parent)
-        shutil.rmtree(replaced, ignore_errors=True)
+        contents.delete(replaced)
 
     def size(self) -> int:
         """Return the bytes of all files."""

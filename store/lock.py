@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,7 @@ def locked(layout: Layout) -> Iterator[None]:
     """
     parent = layout.folder.absolute().parent
     made = [folder for folder in (parent, *parent.parents) if not folder.exists()]
+    _check_ours(layout.lock)
     lock = filelock.FileLock(layout.lock, blocking=False)
     try:
         parent.mkdir(parents=True, exist_ok=True)
@@ -41,6 +43,22 @@ def locked(layout: Layout) -> Iterator[None]:
         for folder in made:  # those that a failed build leaves empty
             with contextlib.suppress(OSError):
                 folder.rmdir()
+
+
+def _check_ours(lock: Path) -> None:
+    """Refuse to lock, and then to delete, what is no lock.
+
+    A lock is an empty file; on a file system that has none, filelock writes a process id into it.
+    """
+    try:
+        status = lock.lstat()
+        known = stat.S_ISREG(status.st_mode) and (
+            not status.st_size or lock.read_bytes()[:10].split(b"\n")[0].isdigit()
+        )
+    except OSError:  # there is none
+        return
+    if not known:
+        raise StoreError(f"{lock} is not kotovec's, and its lock would take this place: move it")
 
 
 def _no_place(parent: Path, reason: str) -> StoreError:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from kotovec.errors import DamagedError, InputError, first_line
 from kotovec.store import checksum, hdf5
-from kotovec.store.files import sinking
+from kotovec.store.files import delete_parts, sinking
 from kotovec.store.nearest import Rows
 from kotovec.store.tokens import Tokens
 
@@ -96,6 +96,7 @@ def write_map(folder: Path, made: Map) -> Path:
         DiskFullError: no space is left.
     """
     folder.mkdir(exist_ok=True)
+    delete_parts(folder)
     target = folder / f"{made.record.name}.h5"
     with sinking(target) as sink, hdf5.create(sink) as file:
         values = asdict(made.record)

@@ -14,7 +14,6 @@ from kotovec.store import checksum, hdf5
 from kotovec.store.tokens import Kind, Marking, Strings, Tokens
 
 FILE = "vectors.h5"
-SIGNATURE = b"\x89HDF\r\n\x1a\n"
 CURE = "build it again with --overwrite"
 SPACES = ("static", "isolated")
 TABLES = ("tokens/id", "tokens/text", "tokens/surface", "tokens/kind")
@@ -74,7 +73,7 @@ class Vectors:
         self._raw.seek(0)
         if size == 0 or "truncated file" in str(error):
             return DamagedError(f"{self.path} is {'cut short' if size else 'empty'}: {CURE}")
-        if self._raw.read(len(SIGNATURE)) != SIGNATURE:
+        if self._raw.read(len(hdf5.SIGNATURE)) != hdf5.SIGNATURE:
             return StoreError(f"{self.path} is not a kotovec store, or is damaged (it is not HDF5): {CURE}")
         return DamagedError(f"{self.path} is damaged ({first_line(error)}): {CURE}")
 

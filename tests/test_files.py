@@ -11,7 +11,7 @@ import pytest
 
 from kotovec.errors import DiskFullError
 from kotovec.store import index
-from kotovec.store.files import Sink, is_disk_full, replacing, write_text
+from kotovec.store.files import PART, Sink, delete_parts, is_disk_full, sinking
 from kotovec.store.merge import Shape, merge
 from kotovec.store.nearest import Metric
 from kotovec.store.shard import open_shard
@@ -63,12 +63,16 @@ def open_on(disk):
     return [link for link in links if link.startswith(str(disk))]
 
 
+def parts(folder):
+    return [path for path in folder.iterdir() if PART.fullmatch(path.name)]
+
+
 def test_a_file_takes_its_final_name_only_when_it_is_whole(tmp_path):
     target = tmp_path / "target"
-    with replacing(target) as part:
-        part.write_text("new")
+    with sinking(target) as sink:
+        sink.write(b"new")
         assert not target.exists()
-        assert part.parent == tmp_path
+        assert len(parts(tmp_path)) == 1
     assert target.read_text() == "new"
     assert list(tmp_path.iterdir()) == [target]
 
@@ -77,18 +81,22 @@ def test_a_file_takes_its_final_name_only_when_it_is_whole(tmp_path):
 def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path, error):
     target = tmp_path / "target"
     target.write_text("old")
-    with pytest.raises(error), replacing(target) as part:
-        part.write_text("new")
+    with pytest.raises(error), sinking(target) as sink:
+        sink.write(b"new")
         raise error
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_what_a_killed_writer_left_is_in_nobodys_way(tmp_path):
-    with contextlib.suppress(KeyboardInterrupt), replacing(tmp_path / "target") as stale:
+def test_what_a_killed_writer_left_is_in_nobodys_way_and_deleted(tmp_path):
+    with contextlib.suppress(KeyboardInterrupt), sinking(tmp_path / "target"):
+        (stale,) = parts(tmp_path)
         raise KeyboardInterrupt
     stale.write_text("left by SIGKILL, and longer than the new one")
-    write_text(tmp_path / "target", "new")
+    with sinking(tmp_path / "target") as sink:
+        sink.write(b"new")
+        delete_parts(tmp_path)
+        assert len(parts(tmp_path)) == 1  # the one at work is locked
     assert (tmp_path / "target").read_text() == "new"
     assert [path.name for path in tmp_path.iterdir()] == ["target"]
 
@@ -96,8 +104,9 @@ def test_what_a_killed_writer_left_is_in_nobodys_way(tmp_path):
 def test_the_file_and_its_folder_are_synced_in_this_order(tmp_path, monkeypatch):
     synced = []
     monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.readlink(f"/proc/self/fd/{fd}")))
-    with replacing(tmp_path / "target") as part:
-        part.write_text("new")
+    with sinking(tmp_path / "target") as sink:
+        sink.write(b"new")
+        (part,) = parts(tmp_path)
     assert synced == [str(part), str(tmp_path)]
 
 
@@ -212,12 +221,13 @@ def test_another_error_is_no_full_disk(error):
 
 
 def test_a_sink_takes_everything_after_an_error_and_tells_the_first(disk):
-    sink = Sink(disk / "x")
+    file = (disk / "x").open("wb+", buffering=0)
+    sink = Sink(file)
     with only_free(disk, 0):
         assert sink.write(b"x" * 10) == 10
     assert sink.write(b"y" * 10) == 10
     with pytest.raises(OSError, match="No space left") as caught:
         sink.check()
     assert caught.value.errno == 28
-    sink.close()
+    file.close()
     assert (disk / "x").stat().st_size == 0

@@ -1,0 +1,85 @@
+"""What kotovec itself writes into a store's folder: anything else there is somebody's, and is never deleted."""
+
+import contextlib
+import json
+import os
+import re
+from pathlib import Path
+
+import h5py
+
+from kotovec.store import hdf5, trees
+from kotovec.store.files import PART, open_regular
+from kotovec.store.trees import Entry
+
+TOKENIZER_LIST = "shards/tokenizer.json"  # the names of the tokenizer's files, while a build is unfinished
+_OURS = re.compile(
+    r"vectors\.h5"
+    r"|indexes/[\w@+.-]+\.(faiss|json)"
+    r"|maps/[\w@+.-]+\.h5"
+    r"|shards/((plan|tokenizer)\.json|\d{6,}\.h5)"
+)
+_FOLDERS = ("indexes", "maps", "shards", "tokenizer")
+_FORMER_PART = re.compile(r"\.(tokenizer|[\w@+.-]+\.(faiss|h5|json))\.part")  # of kotovec 0.1.0
+
+
+def foreign(folder: Path, part: str = "") -> str | None:
+    """Return the path of something in a store's folder that kotovec has not written; None where there is nothing.
+
+    Args:
+        folder: of the store.
+        part: look into this sub-folder alone.
+    """
+    tokenizer = _tokenizer_files(folder)
+    return next((entry.path for entry in trees.walk(folder, part) if not _is_ours(entry, tokenizer)), None)
+
+
+def is_store(folder: Path) -> bool:
+    """Tell whether `vectors.h5` in a folder is kotovec's; damaged, it counts as that, as what is around it tells."""
+    path = folder / "vectors.h5"
+    try:
+        with open_regular(path) as raw:
+            if raw.read(len(hdf5.SIGNATURE)) != hdf5.SIGNATURE:
+                return path.stat().st_size == 0 or (folder / "tokenizer").is_dir()
+            with h5py.File(raw, "r") as file:
+                return bool(hdf5.read_attributes(file).get("encoding-type") == "kotovec-store")
+    except OSError as error:
+        return not isinstance(error, FileNotFoundError) and path.is_file() and os.access(path, os.R_OK)
+    except hdf5.UNREADABLE:
+        return True
+
+
+def delete(folder: Path, part: str = "", ending: str = "") -> None:
+    """Delete what kotovec wrote into a store, and the folders that are empty then; follow no link.
+
+    Args:
+        folder: of the store.
+        part: delete from this sub-folder alone.
+        ending: delete only files whose names end so.
+    """
+    tokenizer = _tokenizer_files(folder)
+    for each in (part,) if part else ("indexes", "maps", "tokenizer", ""):  # what tells whose they are comes last
+        trees.delete(folder, lambda entry: entry.name.endswith(ending) and _is_ours(entry, tokenizer), each)
+
+
+def _is_ours(entry: Entry, tokenizer: frozenset[str] | None) -> bool:
+    first, _, rest = entry.path.partition("/")
+    unfinished = bool(PART.fullmatch(first) or _FORMER_PART.fullmatch(first))
+    if entry.is_folder:  # what is in it is looked at by itself
+        return unfinished or first in _FOLDERS
+    if not entry.is_file:
+        return False
+    if first == "tokenizer":
+        return "/" not in rest if tokenizer is None else rest in tokenizer
+    parts = PART.fullmatch(entry.name) or _FORMER_PART.fullmatch(entry.name)
+    return unfinished or bool(_OURS.fullmatch(entry.path) or parts)
+
+
+def _tokenizer_files(folder: Path) -> frozenset[str] | None:
+    """Return the names of the tokenizer's files, as the store or its unfinished build has them; None: neither has."""
+    with contextlib.suppress(*hdf5.UNREADABLE), open_regular(folder / "vectors.h5") as raw, h5py.File(raw, "r") as file:
+        if "tokenizer_files" in file.attrs:
+            return frozenset(json.loads(hdf5.read_attributes(file)["tokenizer_files"]))
+    with contextlib.suppress(OSError, ValueError, TypeError), open_regular(folder / TOKENIZER_LIST) as raw:
+        return frozenset(json.load(raw))
+    return None

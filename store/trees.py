@@ -1,0 +1,64 @@
+"""Folders of which not all may be ours: walk them, and delete from them what is known, without following a link."""
+
+import contextlib
+import os
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+LAST = ("vectors.h5", "plan.json", "manifest.json")
+
+
+class Entry(NamedTuple):
+    """Something below a folder: its path from there, and its mode as of `stat`."""
+
+    path: str
+    mode: int
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self.path.rpartition("/")[2]
+
+    @property
+    def is_folder(self) -> bool:
+        """It is a folder, and no link to one."""
+        return stat.S_ISDIR(self.mode)
+
+    @property
+    def is_file(self) -> bool:
+        """It is a regular file, and no link to one."""
+        return stat.S_ISREG(self.mode)
+
+
+def walk(folder: Path, part: str = "") -> Iterator[Entry]:
+    """Yield everything below a folder, or below one of its sub-folders, the deepest first."""
+    return (entry for entry, _ in _walk(folder, part))
+
+
+def delete(folder: Path, is_known: Callable[[Entry], bool], part: str = "") -> None:
+    """Delete the regular files that are known, then the folders that are empty, `folder` or its sub-folder included.
+
+    By descriptors: a folder that somebody exchanges for a link meanwhile leads nowhere else. A file of `LAST` goes
+    after all else in its folder: whoever finds the rest of an interrupted deletion sees by it whose that is.
+    """
+    for entry, descriptor in _walk(folder, part):
+        with contextlib.suppress(OSError):  # a folder that is not empty
+            if entry.is_folder:
+                os.rmdir(entry.name, dir_fd=descriptor)
+            elif entry.is_file and is_known(entry):
+                os.unlink(entry.name, dir_fd=descriptor)
+    with contextlib.suppress(OSError):
+        (folder / part).rmdir()
+
+
+def _walk(folder: Path, part: str) -> Iterator[tuple[Entry, int]]:
+    """Yield each entry with a descriptor of the folder that it is in; nothing where there is no folder."""
+    if not os.path.lexists(folder / part):
+        return
+    for place, folders, files, descriptor in os.fwalk(folder / part, topdown=False):
+        for name in sorted((*folders, *files), key=LAST.__contains__):
+            with contextlib.suppress(FileNotFoundError):
+                status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+                yield Entry(Path(place, name).relative_to(folder).as_posix(), status.st_mode), descriptor
