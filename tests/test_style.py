@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 STYLE = ROOT / "docs" / "style.md"
-PAGES = sorted(path.relative_to(ROOT).as_posix() for path in (*ROOT.glob("README*.md"), *ROOT.glob("docs/*.md")))
+PAGES = sorted(path.relative_to(ROOT).as_posix() for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")))
 # What these two print is written in the sources: help texts and docstrings.
 GENERATED = {"docs/cli.md", "docs/house.md"}
 COUNTED = "(?:actor|core|expression|frame|GPU|line|node|row|second|shard|token|vector|word|worker)"
