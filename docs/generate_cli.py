@@ -13,10 +13,46 @@ FOLDER = Path(__file__).parent
 WIDTH = 100
 HEAD = """# The command line
 
-What `kotovec COMMAND --help` prints; made by `python docs/generate_cli.py`. Results go to stdout, everything else to
-stderr. Exit codes: 0 done, 1 honest failure, 2 bad input, 130 interrupted. An option on the command line overrules
-its environment variable. `KOTOVEC_DEBUG=1` shows a traceback with an error, and `KOTOVEC_HISTORY` names the file in
-which `kotovec shell` keeps its history.
+| command | what it does |
+|---|---|
+| `kotovec build MODEL` | encodes the vocabulary of a model into a store; resumes; `--dry-run` prints the plan |
+| `kotovec submit MODEL` | runs a build on a Ray cluster from outside and fetches the store ([submit.md](submit.md)) |
+| `kotovec query EXPRESSION` | finds the nearest tokens of a sum: as a table, `--json`, `--tsv`; `--file` for many |
+| `kotovec shell` | the same, line by line, with history and completion |
+| `kotovec norms WORD …` | prints the norms of the vectors of some words, in every space and layer |
+| `kotovec index` | builds another index: space, layer, metric, any faiss factory, with measured recall |
+| `kotovec map` | draws the vocabulary in two dimensions, as a picture or a page ([map.md](map.md)) |
+| `kotovec info` | prints what a store contains and where it came from |
+| `kotovec verify` | recomputes every checksum |
+
+Results go to stdout, everything else to stderr. Every option has an environment variable (`KOTOVEC_STORE`,
+`KOTOVEC_WORKERS`, …), which an option on the command line overrides. `KOTOVEC_DEBUG=1` shows a traceback with an error,
+and `KOTOVEC_HISTORY` names the file in which `kotovec shell` keeps its history.
+
+| exit code | meaning |
+|---:|---|
+| 0 | done |
+| 1 | an honest failure, such as a damaged file or lost workers |
+| 2 | bad input, such as an unknown option, word, model or store |
+| 130 | interrupted |
+
+## Expressions
+
+An expression is a sum of terms: `王 - 男 + 女`.
+
+| written | means |
+|---|---|
+| `king - man + woman` | terms joined by `+` and `-`; full-width signs (`王＋女－男`) and the minus `−` work as well |
+| `0.5*王`, `2 * king` | a weight |
+| `king - (man - woman)` | parentheses |
+| `"new york"` | a quoted term: always literal, whatever it contains |
+| `#2332` | the token with this id |
+| `e-mail`, `C++`, `##王` | looked up as they stand, and split at their signs only if no such token exists |
+
+The Japanese long vowel mark `ー` is a letter, not a minus. A word that is not in the vocabulary is split by the model's
+own tokenizer and represented by the mean of its subwords; the answer says so.
+
+What follows is the output of `kotovec COMMAND --help`, collected by `python docs/generate_cli.py`.
 """
 
 
