@@ -171,9 +171,9 @@ class Layout:
         if self.vectors.is_dir():  # the merged file could not take its place, after hours
             raise StoreError(f"{self.vectors} is a folder: delete it, or name another place with --store")
         if self.folder.is_dir():
-            self._check_contents(overwrite=overwrite)
+            self.check_contents(overwrite=overwrite)
         if overwrite and self.rebuild.is_dir():
-            Layout(self.rebuild)._check_contents(overwrite=True)
+            Layout(self.rebuild).check_contents(overwrite=True)
         nearest = next(path for path in (self.folder, *self.folder.absolute().parents) if path.exists())
         if not nearest.is_dir():
             raise StoreError(f"{nearest} is a file: name another place with --store")
@@ -181,7 +181,8 @@ class Layout:
             if not os.access(place, os.W_OK | os.X_OK):
                 raise StoreError(f"{place} is not writable: name another place with --store")
 
-    def _check_contents(self, *, overwrite: bool) -> None:
+    def check_contents(self, *, overwrite: bool) -> None:
+        """Raise a StoreError that names what is in the folder and not kotovec's, where it would be in danger."""
         names = sorted(path.name for path in self.folder.iterdir())
         shown = [name for name in names if not name.startswith(".")]  # .DS_Store, parts
         strange = contents.foreign(self.folder) if overwrite else contents.foreign(self.folder, self.shards.name)
