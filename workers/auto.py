@@ -95,7 +95,7 @@ def _from_pretrained(source: Source) -> Any:
     except Exception as error:
         if "trust_remote_code" in str(error):
             raise refuse_code(source, "AutoModel") from error
-        reason = pickle_reason(error) or first_line(error)
+        reason = pickle_reason(source, error) or first_line(error)
         raise ModelError(f"the weights of {source.name} do not load: {reason}") from error
     if model.main_input_name != "input_ids":
         raise ModelError(f"{source.name} takes {model.main_input_name}, not tokens: kotovec needs a text encoder")

@@ -56,8 +56,8 @@ def notice_code(source: Source, model_type: str, tokenizer: Any) -> tuple[str, .
     return tuple(told)
 
 
-def pickle_reason(error: BaseException) -> str | None:
-    """Return why a pickled file does not load, or None for any other reason.
+def pickle_reason(source: Source, error: BaseException) -> str | None:
+    """Return why pickled weights do not load, or None for any other reason.
 
     torch and transformers advise to load it whatever it runs.
     """
@@ -67,9 +67,10 @@ def pickle_reason(error: BaseException) -> str | None:
         text += f"\n{cause}"
     if "weights_only" not in text:
         return None
+    files = ", ".join(path.name for path in source.weights())
     if _NAMES_MORE in text.lower():
-        return "a .bin file holds more than tensors (a pickle that runs code): ask its author for safetensors"
-    return "a .bin file is damaged, or of an old format that runs code: ask its author for safetensors"
+        return f"{files} holds more than tensors (a pickle that runs code): ask its author for safetensors"
+    return f"{files} is damaged, or of an old format that runs code: ask its author for safetensors"
 
 
 def _read(path: Path) -> dict[str, Any]:
