@@ -48,7 +48,7 @@ ARTICLE = """
 import pickle, sys
 import faiss, numpy
 from transformers import AutoTokenizer
-tokenizer = AutoTokenizer.from_pretrained(sys.argv[1], mecab_kwargs={"mecab_dic": "ipadic"})
+tokenizer = AutoTokenizer.from_pretrained(sys.argv[1], mecab_kwargs={"mecab_dic": "ipadic"}, trust_remote_code=False)
 with open(sys.argv[2], "rb") as file:
     vectors = pickle.load(file)
 index = faiss.IndexFlatL2(vectors.shape[1])

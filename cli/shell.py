@@ -168,8 +168,8 @@ def _history() -> Path | None:
     state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
     path = Path(named) if named else Path(state).expanduser() / "kotovec" / "history"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.touch(mode=0o600)
     except OSError:
         return None
     return path

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from kotovec.ownership import drop_public_paths
 from kotovec.workers.checkpoint import Checkpoint
 from kotovec.workers.encoder import Encoder
 from kotovec.workers.memory import Memory, Place
@@ -40,6 +41,7 @@ class Placed:
 
     def prepare(self, folder: Path | None) -> None:
         """Load the model from a folder, with what is in the memory taken."""
+        drop_public_paths()  # torch and transformers are imported only now, and a cluster's workers start anywhere
         self.load(folder, self._memory)
 
 

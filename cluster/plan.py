@@ -23,6 +23,7 @@ from kotovec.workers import source as sources
 from kotovec.workers import tokenizer as tokenizers
 from kotovec.workers.checkpoint import Checkpoint
 from kotovec.workers.encoder import ReplicaSpec
+from kotovec.workers.foreign_code import named_code, notice_code, refuse_code
 from kotovec.workers.source import Source
 
 SHARD_TOKENS = 1024  # some 4 s of BERT-base on one core: little is lost with a worker, and 32 shards balance well
@@ -228,7 +229,7 @@ def make_plan(request: Request, source: Source | None = None) -> Plan:
         tokens_without_row=len(vocabulary.ids) - len(with_row),
         mecab_dic=mecab_dic,
         mecab_assumed=mecab_dic is not None and request.mecab_dic is None and not _names_mecab(source),
-        notices=_notices(vocabulary),
+        notices=(*notice_code(source, config.model_type, tokenizer), *_notices(vocabulary)),
     )
 
 
@@ -294,17 +295,22 @@ def _load_config(source: Source) -> Any:
     """Return the text part of the model's config.
 
     Raises:
-        ModelError: it does not load, or is of a model without token-wise hidden states.
+        ModelError: it does not load, or is of a model without token-wise hidden states, or of one that runs only by
+            its own code.
     """
     import transformers
 
     transformers.utils.logging.set_verbosity_error()
     try:
-        config = transformers.AutoConfig.from_pretrained(source.folder)
+        config = transformers.AutoConfig.from_pretrained(source.folder, trust_remote_code=False)
     except Exception as error:  # transformers raises anything from OSError to KeyError here
+        if "trust_remote_code" in str(error):
+            raise refuse_code(source, "AutoConfig") from error
         reason = first_line(error)
         raise ModelError(f"the config.json of {source.name} does not load: {reason}") from error
     kind = config.model_type
+    if "AutoModel" in named_code(source.folder) and type(config) not in transformers.MODEL_MAPPING:
+        raise refuse_code(source, "AutoModel")
     if config.is_encoder_decoder:
         raise ModelError(f"{source.name} is an encoder-decoder ({kind}): kotovec needs an encoder such as BERT")
     if hasattr(config, "vision_config") or hasattr(config, "audio_config"):

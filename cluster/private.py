@@ -12,9 +12,12 @@ from pathlib import Path
 import psutil
 
 from kotovec.cluster.signals import own_signals
+from kotovec.errors import InputError
+from kotovec.ownership import changeable
 
 _PREFIX = "kotovec-ray-"
-_LONGEST = 13  # characters of its parent: it has up to 28 itself, Ray adds 65, a Unix socket's path ends at 107
+_LONGEST = 11  # characters of its parent: it has up to 28 itself, Ray adds 67, a Unix socket's path ends at 107
+_RAY, _WORK = "r", "w"
 _NEEDLESS = ("monitor.py", "log_monitor.py")  # one for a cluster that grows, one for logs that are shown
 _END_SECONDS, _END_PAUSE = 5.0, 0.01
 
@@ -23,11 +26,16 @@ _END_SECONDS, _END_PAUSE = 5.0, 0.01
 def temporary_folder() -> Iterator[Path]:
     """Give a folder for Ray's session, deleted after it; those of builds that were killed go, too, with their Rays.
 
+    It is closed to other users, as Ray lets everyone write to what is its own: that lies within, see `ray_folder`, and
+    so does the folder that its processes start in, see `working_folder`.
+
     A build that lives holds a lock on its folder. Its process id would not do: where containers share a /tmp, that
     of one's build means nothing in the other.
+
+    Raises:
+        InputError: other users could exchange what lies in the temporary folder.
     """
-    root = Path(tempfile.gettempdir())
-    root = root if len(str(root)) <= _LONGEST else Path("/tmp")  # noqa: S108 — sockets' path limit
+    root = _root()
     for left in root.glob(f"{_PREFIX}[0-9]*-*"):
         if (lock := _lock(left)) is not None:
             _end_processes(left)
@@ -36,6 +44,8 @@ def temporary_folder() -> Iterator[Path]:
     # It gets the name that others look for when it is locked.
     made = Path(tempfile.mkdtemp(prefix=f".{_PREFIX}{os.getpid()}-", dir=root))
     lock = _lock(made)
+    ray_folder(made).mkdir(mode=0o700)
+    working_folder(made).mkdir(mode=0o500)
     folder = made.rename(made.with_name(made.name[1:]))
     try:
         yield folder
@@ -45,6 +55,32 @@ def temporary_folder() -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
             if lock is not None:
                 os.close(lock)
+
+
+def ray_folder(folder: Path) -> Path:
+    """Return where Ray may keep what it has: it gives everyone every right on it, but nobody else can enter."""
+    return folder / _RAY
+
+
+def working_folder(folder: Path) -> Path:
+    """Return where Ray's processes start: Ray puts it in front of its workers' sys.path, and nothing is ever in it."""
+    return folder / _WORK
+
+
+def _root() -> Path:
+    """Return the temporary folder, or /tmp where that one's path is too long or others could exchange what is in it.
+
+    Raises:
+        InputError: they could in both.
+    """
+    named = Path(tempfile.gettempdir())
+    for root in (named, Path("/tmp")):  # noqa: S108 — it is checked
+        if len(str(root)) <= _LONGEST and changeable(root) is None:
+            return root
+    raise InputError(
+        f"other users can change {changeable(root)}, where temporary files go: "
+        f"chmod +t {changeable(root)}, or name another folder with TMPDIR (of at most {_LONGEST} characters)"
+    )
 
 
 def _lock(folder: Path) -> int | None:
@@ -81,15 +117,15 @@ def _end_processes(folder: Path) -> None:
 
 
 def _of_ray(folder: Path, processes: Iterable[psutil.Process]) -> list[psutil.Process]:
-    """Return those of the processes that are of the Ray that started in `folder`, whoever their parent is by now.
+    """Return those of the processes that are of the Ray in `folder`, whoever their parent is by now.
 
-    All of them work there, unlike somebody's `tail` of a log, and have it in their command until they take a title;
+    All of them work in there, unlike somebody's `tail` of a log, and have it in their command until they take a title;
     this process' children also before they have a command of their own.
     """
     place, found = os.path.realpath(folder), []  # /tmp is a link on macOS
     for process in processes:
         with contextlib.suppress(psutil.Error, OSError):  # the latter where a path is too long
-            if process.cwd() == place:
+            if f"{process.cwd()}/".startswith(f"{place}/") and process.uids().effective == os.geteuid():
                 command = " ".join(process.cmdline())
                 if command.startswith("ray::") or str(folder) in command or process.ppid() == os.getpid():
                     found.append(process)

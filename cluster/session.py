@@ -5,8 +5,10 @@ import logging
 import os
 import re
 import secrets
+import site
 import socket
 import sys
+import sysconfig
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -18,9 +20,10 @@ from typing import Any
 import psutil
 
 import kotovec
-from kotovec.cluster.private import children, end_needless, temporary_folder
+from kotovec.cluster.private import children, end_needless, ray_folder, temporary_folder, working_folder
 from kotovec.cluster.signals import connecting, end_ray, own_signals
 from kotovec.errors import InputError, MissingDependencyError, WorkerError, first_line
+from kotovec.ownership import is_public
 
 KNOCK_SECONDS = 5.0
 # How a client of gRPC, which Ray's processes speak, begins: HTTP/2's preface and an empty SETTINGS frame. The answer
@@ -36,6 +39,7 @@ _QUIET = {"RAY_DEDUP_LOGS_SKIP_REGEX": "|".join(_LOSSES)}
 # A cluster that wants another token is asked again and again, with a line of a log each time: 20 s by default.
 # And where its client was disconnected, any call would connect to whatever else there is.
 _JOINED = {"RAY_NUM_REDIS_GET_RETRIES": "8", "RAY_ENABLE_AUTO_CONNECT": "0"}
+_FILES = ("RAY_AUTH_TOKEN_PATH", "RAY_TLS_SERVER_CERT", "RAY_TLS_SERVER_KEY", "RAY_TLS_CA_CERT")
 
 
 Check = Callable[[], None]
@@ -57,7 +61,7 @@ def session(address: str | None, cpus: int, object_store_bytes: int) -> Iterator
         object_store_bytes: size of a private one's object store.
 
     Raises:
-        InputError: no cluster answers at the address.
+        InputError: no cluster answers at the address, or no temporary folder is safe from other users.
         WorkerError: Ray does not start.
     """
     if _running():
@@ -71,9 +75,9 @@ def session(address: str | None, cpus: int, object_store_bytes: int) -> Iterator
                 "num_cpus": cpus,
                 "object_store_memory": object_store_bytes,
                 "include_dashboard": False,
-                "_temp_dir": str(folder),
+                "_temp_dir": str(ray_folder(folder)),
             }
-            with _hold(ray, options, WorkerError("a local Ray does not start"), folder):
+            with _hold(ray, options, WorkerError("a local Ray does not start"), working_folder(folder)):
                 end_needless(folder)
                 vital = {name: child for name, child in children(folder) if name in _VITAL}
                 with _checked(partial(_check, vital)):
@@ -99,7 +103,7 @@ def join(address: str) -> Iterator[None]:
     if _running():
         yield
         return
-    with _environment(_QUIET | _JOINED):
+    with _environment(_QUIET | _JOINED | _absolute_paths()):
         _check_reachable(address)
         import ray
 
@@ -108,7 +112,8 @@ def join(address: str) -> Iterator[None]:
             "RAY_AUTH_TOKEN)"
         )
         logging.getLogger("ray.util.client").setLevel(logging.CRITICAL)  # what is lost, an error says
-        with _hold(ray, {"address": address}, failure, Path()):
+        # The root: it is there on every machine, and nowhere another user's to write to.
+        with _hold(ray, {"address": address}, failure, Path("/")):
             place = _place(address if address.startswith("ray://") else ray.get_runtime_context().gcs_address)
             with _checked(partial(_check_head, address, place) if place else _nothing):
                 yield
@@ -150,11 +155,21 @@ def _check(vital: dict[str, psutil.Process]) -> None:
 
 
 def _import_path() -> dict[str, str]:
-    """Return what lets workers find kotovec where it is not installed: the checkout, if it is one that runs."""
-    if len(kotovec.__path__) == 1:
-        return {}
-    checkout = str(Path(kotovec.__file__).resolve().parents[1])
-    return {"PYTHONPATH": os.pathsep.join(filter(None, (checkout, os.environ.get("PYTHONPATH"))))}
+    """Return the PYTHONPATH of workers: where kotovec is, if it is not installed, and what nobody else can write to.
+
+    An empty or a relative entry would mean the folder that they start in.
+    """
+    root = Path(kotovec.__file__).resolve().parents[1]
+    installed = (*site.getsitepackages(), site.getusersitepackages(), sysconfig.get_path("purelib"))
+    own = [] if len(kotovec.__path__) == 1 and str(root) in map(os.path.realpath, installed) else [str(root)]
+    named = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    kept = [entry for entry in named if Path(entry).is_absolute() and not is_public(entry)]
+    return {"PYTHONPATH": os.pathsep.join([*own, *kept])}  # an empty one is as none
+
+
+def _absolute_paths() -> dict[str, str]:
+    """Return Ray's settings that name files, with paths that hold in another working directory."""
+    return {name: str(Path(path).absolute()) for name in _FILES if (path := os.environ.get(name))}
 
 
 def _check_reachable(address: str) -> None:
@@ -215,11 +230,11 @@ def _running() -> bool:
 def _hold(ray: Any, options: dict[str, Any], failure: Exception, place: Path) -> Iterator[None]:
     """Hold a session that starts in `place`.
 
-    Ray puts the working directory in front of its workers' sys.path: a `random.py` there, or in the folder of a
-    downloaded model, would be run by every worker. Nothing lies in the session's own folder.
+    Ray puts the working directory in front of its workers' sys.path, and the script's folder: a `random.py` in one of
+    them, as in the folder of a downloaded model, would be run by every worker.
     """
     try:
-        with own_signals(connecting), contextlib.chdir(place), _readable_arguments():
+        with own_signals(connecting), contextlib.chdir(place), _harmless_arguments():
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # the error says it
@@ -256,10 +271,14 @@ def _died_as_it_started(error: ConnectionAbortedError) -> bool:
 
 
 @contextlib.contextmanager
-def _readable_arguments() -> Iterator[None]:
-    """Let Ray, which takes note of the command, see no bytes in it that are no UTF-8: it would not start."""
+def _harmless_arguments() -> Iterator[None]:
+    """Let Ray, which takes note of the command, see no folder of the script, and no bytes that are no UTF-8.
+
+    It would put the one on its workers' sys.path, and not start over the other.
+    """
     before = sys.argv
-    sys.argv = [argument.encode(errors="replace").decode() for argument in before]
+    names = [Path(argument).name for argument in before[:1]]
+    sys.argv = [argument.encode(errors="replace").decode() for argument in (*names, *before[1:])]
     try:
         yield
     finally:

@@ -16,6 +16,7 @@ from typing import Any
 from kotovec.cluster.session import KNOCK_SECONDS
 from kotovec.cluster.stage import stage
 from kotovec.errors import InputError, KotovecError, MissingDependencyError, WorkerError, first_line
+from kotovec.ownership import changeable
 from kotovec.store.files import disk_full, is_disk_full
 
 PATIENCE_SECONDS = 60.0  # for a cluster that no longer answers: a port forward or a head node that starts again
@@ -50,11 +51,14 @@ class Jobs:
         """Start a job that runs a module of this kotovec with the cluster's own Python.
 
         Raises:
-            InputError: the cluster refuses it, as where a job of that name is there already.
+            InputError: the cluster refuses it, as where a job of that name is there already; or other users could
+                exchange what is shipped.
             DiskFullError: this machine's disk has no room for what is shipped.
         """
         command = shlex.join(["python", "-m", module, *arguments])
         try:
+            if weak := changeable(Path(tempfile.gettempdir())):
+                raise InputError(f"other users can change {weak}, where temporary files go: name another with TMPDIR")
             with tempfile.TemporaryDirectory(prefix="kotovec-stage-") as folder:
                 tree = stage(Path(folder))
                 with _answering(self.address):

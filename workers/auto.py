@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kotovec.errors import ModelError, first_line
+from kotovec.workers.foreign_code import pickle_reason, refuse_code
 from kotovec.workers.source import Source
 
 # Parameters that no token-wise hidden state depends on: a checkpoint may lack them.
@@ -85,10 +86,16 @@ def _from_pretrained(source: Source) -> Any:
         with warnings.catch_warnings(), open(os.devnull, "w") as null, contextlib.redirect_stderr(null):  # noqa: PTH123
             warnings.simplefilter("ignore")
             model, report = transformers.AutoModel.from_pretrained(
-                source.folder, dtype=torch.float32, weights_only=True, output_loading_info=True
+                source.folder,
+                dtype=torch.float32,
+                weights_only=True,
+                output_loading_info=True,
+                trust_remote_code=False,
             )
     except Exception as error:
-        reason = first_line(error)
+        if "trust_remote_code" in str(error):
+            raise refuse_code(source, "AutoModel") from error
+        reason = pickle_reason(source, error) or first_line(error)
         raise ModelError(f"the weights of {source.name} do not load: {reason}") from error
     if model.main_input_name != "input_ids":
         raise ModelError(f"{source.name} takes {model.main_input_name}, not tokens: kotovec needs a text encoder")

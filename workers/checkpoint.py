@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kotovec.errors import InputError
+from kotovec.ownership import is_private
 from kotovec.workers import source as sources
 from kotovec.workers.source import Source
 
@@ -35,7 +36,8 @@ class Checkpoint:
 
         The plan's own path is looked at first, then what an earlier build was sent, then the hub.
         """
-        for folder in (self.source.folder, *self._cached()):
+        received = [folder for folder in self._cached() if is_private(folder.parent)]
+        for folder in (self.source.folder, *received):
             if self._is_in(folder):
                 return folder
         if self.source.repository is None:
@@ -100,15 +102,19 @@ class Checkpoint:
         return self._home().with_name(f".{self.weights[:16]}.{sender}")
 
     def _home(self) -> Path:
-        """Return where received files go: the user's cache, or the temporary folder where there is no home."""
+        """Return where received files go: the user's cache, or the temporary folder where there is no home.
+
+        Another user may have made the latter before, or put a link there: what is loaded must lie in the user's own.
+        """
         for folder in self._cached():
             try:
                 folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             except OSError:
                 continue
-            if os.access(folder.parent, os.W_OK):
+            if is_private(folder.parent) and os.access(folder.parent, os.W_OK):
                 return folder
-        raise InputError(f"neither {' nor '.join(str(folder.parent) for folder in self._cached())} can be written to")
+        folders = " nor ".join(str(folder.parent) for folder in self._cached())
+        raise InputError(f"neither {folders} can be written to by this user alone (chmod 700 makes it so)")
 
     def _cached(self) -> tuple[Path, ...]:
         name = self.weights[:16]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kotovec.errors import MissingDependencyError, ModelError, first_line
+from kotovec.workers.foreign_code import refuse_code
 from kotovec.workers.source import Source
 
 PROBE = "a"  # any text that becomes at least one token
@@ -72,12 +73,14 @@ def load_tokenizer(source: Source, mecab_dic: str | None = None) -> tuple[Any, s
         options["mecab_kwargs"] = mecab
         _check_mecab(mecab["mecab_dic"])
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **options)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False, **options)
     except ImportError as error:
         package = next((name for name in ("fugashi", "ipadic", "unidic_lite") if name in str(error)), None)
         cure = f"pip install {package.replace('_', '-')}" if package else first_line(error)
         raise MissingDependencyError(f"the tokenizer of {source.name} needs a package: {cure}") from error
     except Exception as error:  # transformers raises anything from OSError to KeyError here
+        if "trust_remote_code" in str(error):
+            raise refuse_code(source, "AutoTokenizer") from error
         raise ModelError(f"{source.name} has no tokenizer that transformers can load: {first_line(error)}") from error
     special = set(tokenizer.all_special_tokens)
     if not any(text.strip("▁") and text not in special for text in tokenizer.get_vocab()):

@@ -21,7 +21,7 @@ def main() -> None:
     parser.add_argument("model", type=Path, help="folder of a BERT with a vocab.txt")
     parser.add_argument("--sample", type=int, default=200, help="how many tokens [200]")
     options = parser.parse_args()
-    model = transformers.AutoModel.from_pretrained(options.model).eval()
+    model = transformers.AutoModel.from_pretrained(options.model, trust_remote_code=False).eval()
     everything = vocabulary.sequences(options.model)
     sample = everything[:: max(1, len(everything) // options.sample)][: options.sample]
     vectors = {}

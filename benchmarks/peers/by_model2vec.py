@@ -17,7 +17,7 @@ from model2vec.distill.inference import create_embeddings
 def main() -> None:
     """Encode and tell."""
     folder = vocabulary.model_folder(__doc__)
-    model = transformers.AutoModel.from_pretrained(folder)
+    model = transformers.AutoModel.from_pretrained(folder, trust_remote_code=False)
     inputs = vocabulary.sequences(folder)
     begin = time.perf_counter()
     vectors = create_embeddings(model, inputs, device="cpu", pad_token_id=0)

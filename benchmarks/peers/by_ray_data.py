@@ -35,7 +35,7 @@ class Encoder:
         import transformers
 
         torch.set_num_threads(1)
-        self.model = transformers.AutoModel.from_pretrained(folder).eval()
+        self.model = transformers.AutoModel.from_pretrained(folder, trust_remote_code=False).eval()
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Encode a batch; tell when."""

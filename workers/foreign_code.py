@@ -1,0 +1,82 @@
+"""Code that a model's files bring along: told, and never run."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from kotovec.errors import ModelError
+from kotovec.workers.source import Source
+
+_CONFIG, _TOKENIZER = "config.json", "tokenizer_config.json"
+# What torch says of a pickle that names more than tensors are made of, and of formats of before.
+_NAMES_MORE = "global "
+
+
+def named_code(folder: Path) -> dict[str, str]:
+    """Return which classes of its own a model names (`auto_map`), by the class of transformers that each stands for.
+
+    As in `{"AutoConfig": "configuration_mine.MyConfig", "AutoTokenizer": "tokenization_mine.MyTokenizer"}`.
+    """
+    named: dict[str, str] = {}
+    for name in (_CONFIG, _TOKENIZER):
+        found = _read(folder / name).get("auto_map")
+        if isinstance(found, list):  # of a tokenizer from before: slow, fast
+            found = {"AutoTokenizer": found}
+        for stands_for, classes in found.items() if isinstance(found, dict) else ():
+            several = classes if isinstance(classes, list) else [classes]
+            if texts := [text for text in several if isinstance(text, str)]:
+                named[str(stands_for)] = texts[-1]
+    return named
+
+
+def refuse_code(source: Source, stands_for: str) -> ModelError:
+    """Return the error about a class of the model's own without which it does not load."""
+    named = named_code(source.folder)
+    text = named.get(stands_for) or next(iter(named.values()), "auto_map")
+    return ModelError(
+        f"{source.name} brings its own code ({text}), which kotovec never runs: "
+        "take a model that transformers knows without code of its own"
+    )
+
+
+def notice_code(source: Source, model_type: str, tokenizer: Any) -> tuple[str, ...]:
+    """Return what the user should know of code that the model names and that transformers' own stands in for."""
+    named = named_code(source.folder)
+    told = []
+    if model := next((text for name, text in named.items() if name.startswith("AutoModel")), named.get("AutoConfig")):
+        told.append(
+            f"the model's {_CONFIG} names its own code ({model}), which kotovec never runs: "
+            f"the vectors are those of transformers' own {model_type}"
+        )
+    if text := named.get("AutoTokenizer"):
+        told.append(
+            f"the model names its own tokenizer's code ({text}), which kotovec never runs: "
+            f"the tokens are those of transformers' own {type(tokenizer).__name__}"
+        )
+    return tuple(told)
+
+
+def pickle_reason(source: Source, error: BaseException) -> str | None:
+    """Return why pickled weights do not load, or None for any other reason.
+
+    torch and transformers advise to load it whatever it runs.
+    """
+    text, cause = str(error), error
+    while cause.__cause__ is not None or cause.__context__ is not None:
+        cause = cause.__cause__ or cause.__context__ or cause
+        text += f"\n{cause}"
+    if "weights_only" not in text:
+        return None
+    files = ", ".join(path.name for path in source.weights())
+    if _NAMES_MORE in text.lower():
+        return f"{files} holds more than tensors (a pickle that runs code): ask its author for safetensors"
+    return f"{files} is damaged, or of an old format that runs code: ask its author for safetensors"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return what a JSON file holds; nothing where it is missing, or damaged, which others tell."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
