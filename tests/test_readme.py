@@ -21,6 +21,7 @@ FOLDERS = (
     "workers",
     "store",
     "cli",
+    "cli/page",
     "tests",
     "tests/faults",
     "benchmarks",
