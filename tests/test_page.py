@@ -334,3 +334,40 @@ def test_a_vector_of_zeros_has_no_neighbours(browser, odd_page):
         page.find(f"word{20 - len(stores.ODD)}")
         assert page.chosen() == (f"word{20 - len(stores.ODD)}", [])
         assert "A vector of zeros" in page.tab.inner_text("#token")
+
+
+def test_a_source_that_answers_late_and_later_questions_sooner_shows_the_same(browser, odd_page, odd_store, tmp_path):
+    """As a server might; what people do meanwhile is done in its order."""
+    slow = """(source) => { let asked = 0; return new Proxy(source, { get: (inner, name) => async (...given) => {
+        await new Promise((done) => setTimeout(done, Math.max(0, 300 - 20 * asked++)));
+        return inner[name](...given); } }); }"""
+    begin = "begin(openSource());"
+    whole = odd_page.read_text(encoding="utf-8")
+    assert whole.count(begin) == 1
+    late = tmp_path / "late.html"
+    late.write_text(whole.replace(begin, f"begin(({slow})(openSource()));"), encoding="utf-8")
+    shown = []
+    for path in (odd_page, late):
+        with opened(browser, path) as page:
+            page.tab.evaluate(
+                """() => { const box = document.getElementById("search");
+                           for (const text of ["word3", "w", "王"]) {
+                               box.value = text;
+                               box.dispatchEvent(new Event("input")); }
+                           box.dispatchEvent(new KeyboardEvent("keydown", {key: "Enter"}));
+                           const [first, second] = document.querySelectorAll("#spaces input");
+                           second.click();
+                           first.click();
+                           second.click();
+                           document.getElementById("search").value = "女";
+                           box.dispatchEvent(new Event("input")); }"""
+            )
+            page.tab.wait_for_function("() => document.getElementById('found').textContent === '女'")
+            page.rest()
+            # Not the zoom: it is that of the moment at which the flight was left.
+            x, y, width = page.view()
+            np.testing.assert_allclose([x, y], place_of(odd_store, "isolated-1.pca", "王"), atol=width / 1000)
+            shown.append((page.chosen(), page.tab.inner_text("aside")))
+    assert shown[0] == shown[1]
+    assert shown[0][0][0] == "王"
+    assert "isolated, layer 1:" in shown[0][1]

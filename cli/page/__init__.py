@@ -1,0 +1,33 @@
+"""A map as a page: one HTML file with everything in it, which Bokeh's WebGL draws in a browser."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from kotovec.cli.page.bundle import bundle, import_bokeh
+from kotovec.cli.page.data import page_data, script_of
+from kotovec.cli.picture import model_of
+from kotovec.store.database import Store
+from kotovec.store.files import write_output
+from kotovec.store.maps import Map
+
+__all__ = ["import_bokeh", "script_of", "write_page"]
+
+
+def write_page(store: Store, made: Sequence[Map], expression: str | None, path: Path) -> None:
+    """Write the page.
+
+    Args:
+        store: of the maps.
+        made: one map per space, all of the same tokens; the page opens with the first one.
+        expression: whose way is drawn.
+        path: of the file.
+
+    Raises:
+        MissingDependencyError: Bokeh is not installed.
+        InputError: the expression has no way on the maps.
+        DiskFullError: no space is left.
+    """
+    import_bokeh()  # before the neighbours are searched for
+    title = f"{model_of(store)}: {len(made[0].rows):,} tokens"
+    page = bundle(title, page_data(store, made, expression))
+    write_output(path, page.encode())

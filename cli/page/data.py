@@ -1,0 +1,142 @@
+"""What the page knows: tokens, spaces, coordinates, true neighbours and classes to colour by, ready for JSON.
+
+Arrays are the base64 of their little-endian bytes; `source.js` decodes them.
+"""
+
+import unicodedata
+from base64 import b64encode
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kotovec.cli.picture import COLOURS
+from kotovec.store.database import Store
+from kotovec.store.fidelity import NEAREST
+from kotovec.store.landmarks import Neighbours, Stop, Way, neighbours, trace
+from kotovec.store.maps import Map
+from kotovec.store.nearest import Rows
+from kotovec.store.tokens import Tokens
+
+# A letter's script by the first word of its name in Unicode.
+SCRIPTS = {"CJK": "kanji", "HIRAGANA": "kana", "KATAKANA": "kana", "KATAKANA-HIRAGANA": "kana", "LATIN": "Latin"}
+# Okabe and Ito's colours, as in pictures.
+SCRIPT_COLOURS = {"kanji": "#D55E00", "kana": "#CC79A7", "Latin": "#0072B2", "digits": "#009E73", "other": "#999999"}
+NORM_COLOURS = ("#440154", "#46327e", "#365c8d", "#277f8e", "#1fa187", "#4ac16d", "#a0da39", "#d5c21a")  # viridis
+
+
+@dataclass(frozen=True)
+class _Side:
+    """A space on the page.
+
+    Attributes:
+        map_: of its n tokens.
+        near: the nearest tokens of each of them in the space.
+        norms: (n,).
+        way: of the expression, where there is one.
+    """
+
+    map_: Map
+    near: Neighbours
+    norms: npt.NDArray[np.float64]
+    way: Way | None
+
+
+def page_data(store: Store, maps: Sequence[Map], expression: str | None) -> dict[str, Any]:
+    """Return all that the page shows, ready for JSON.
+
+    Args:
+        store: of the maps.
+        maps: one per space, all of the same tokens; the page opens with the first one.
+        expression: whose way is drawn.
+
+    Raises:
+        InputError: the expression has no way on the maps.
+    """
+    # Ways come first: an expression that has none is refused before the search for neighbours, which takes long.
+    ways = [None if expression is None else trace(store, map_, expression) for map_ in maps]
+    sides = [_side(store, map_, way) for map_, way in zip(maps, ways, strict=True)]
+    tokens, rows = store.tokens, maps[0].rows
+    return {
+        "tokens": list(tokens.surfaces),
+        "ids": _packed(tokens.ids, np.float64),  # JavaScript's only numbers of more than 32 bits
+        "rows": _packed(rows, np.int32),
+        "near": sides[0].near.rows.shape[1],
+        "spaces": [_space(side) for side in sides],
+        "colourings": _colourings(tokens, rows, [side.norms for side in sides]),
+    }
+
+
+def script_of(text: str) -> str:
+    """Return the script of most of a text's letters and digits: `kanji`, `kana`, `Latin`, `digits` or `other`."""
+    found = Counter(_script_of_letter(letter) for letter in text if letter.isalnum())
+    return found.most_common(1)[0][0] if found else "other"
+
+
+@cache
+def _script_of_letter(letter: str) -> str:
+    if letter.isdigit():
+        return "digits"
+    return SCRIPTS.get(unicodedata.name(unicodedata.normalize("NFKC", letter)[0], "").split(" ")[0], "other")
+
+
+def _packed(array: npt.NDArray[Any], dtype: type) -> str:
+    return b64encode(np.ascontiguousarray(array, dtype=np.dtype(dtype).newbyteorder("<")).tobytes()).decode()
+
+
+def _side(store: Store, map_: Map, way: Way | None) -> _Side:
+    norms = store.norms(map_.record.space, map_.record.layer)[map_.rows]
+    return _Side(map_, neighbours(store, map_, NEAREST), norms, way)
+
+
+def _space(side: _Side) -> dict[str, Any]:
+    record = side.map_.record
+    recall, trust = f"{record.recall:.3f}", f"{record.trustworthiness:.3f}"
+    return {
+        "name": "static" if record.space == "static" else f"isolated, layer {record.layer}",
+        "quality": f"{record.method}: {recall} of the ten true neighbours are drawn as such, trustworthiness {trust}",
+        "x": _packed(side.map_.coordinates[:, 0], np.float32),
+        "y": _packed(side.map_.coordinates[:, 1], np.float32),
+        "norms": _packed(side.norms, np.float32),
+        "near": _packed(side.near.rows, np.int32),
+        "cosines": _packed(side.near.cosines, np.float32),
+        "way": None if side.way is None else {name: _stops(getattr(side.way, name)) for name in ("stops", "terms")},
+    }
+
+
+def _stops(stops: Sequence[Stop]) -> list[dict[str, Any]]:
+    return [{"label": stop.label, "x": float(stop.place[0]), "y": float(stop.place[1])} for stop in stops]
+
+
+def _colourings(tokens: Tokens, rows: Rows, norms: Sequence[npt.NDArray[np.float64]]) -> list[dict[str, Any]]:
+    """Return what dots may be coloured by, each with its classes and every point's; by norm, one per space."""
+    kinds = [{"name": kind.label, "colour": colour} for kind, colour in COLOURS.items()]
+    code_of_kind = {int(kind): code for code, kind in enumerate(COLOURS)}
+    scripts = [{"name": name, "colour": colour} for name, colour in SCRIPT_COLOURS.items()]
+    names = list(SCRIPT_COLOURS)
+    of_kind = np.array([code_of_kind[kind] for kind in tokens.kinds[rows].tolist()])
+    of_script = np.array([names.index(script_of(tokens.surfaces[row])) for row in rows.tolist()])
+    by_norm = [_by_norm(each) for each in norms]
+    return [
+        {"name": "kind", "classes": [kinds], "codes": [_packed(of_kind, np.uint8)]},
+        {"name": "script", "classes": [scripts], "codes": [_packed(of_script, np.uint8)]},
+        {
+            "name": "norm",
+            "classes": [classes for classes, _ in by_norm],
+            "codes": [_packed(codes, np.uint8) for _, codes in by_norm],
+        },
+    ]
+
+
+def _by_norm(norms: npt.NDArray[np.float64]) -> tuple[list[dict[str, str]], npt.NDArray[np.intp]]:
+    """Return classes of about as many tokens each, and every token's."""
+    bounds = np.quantile(norms, np.linspace(0, 1, len(NORM_COLOURS) + 1))
+    classes = [
+        {"name": f"{low:.4g} to {high:.4g}", "colour": colour}
+        for low, high, colour in zip(bounds, bounds[1:], NORM_COLOURS, strict=False)
+    ]
+    return classes, np.searchsorted(bounds[1:-1], norms, side="right")
