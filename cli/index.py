@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,13 +15,19 @@ from kotovec.cli.options import (
     SpaceOption,
     StoreOption,
     find_store,
+    read_spaces,
 )
+from kotovec.space import resolve
+
+if TYPE_CHECKING:
+    from kotovec.store.index import IndexRecord
+    from kotovec.store.measure import Measured
 
 
 def command(
     store: StoreOption = None,
     space: SpaceOption = "static",
-    layer: LayerOption = -1,
+    layer: LayerOption = None,
     metric: MetricOption = "l2",
     factory: Annotated[
         str,
@@ -38,12 +44,18 @@ def command(
 
     Example: `kotovec index --space isolated --metric cosine --factory HNSW32`
     """
-    from kotovec.cli.tables import print_pairs
     from kotovec.store import Store
     from kotovec.store.measure import build_index
 
     opened = Store.open(find_store(store))
-    record, measured = build_index(opened, space, layer, metric, factory=factory, parameters=parameters, device=device)
+    for each in resolve(read_spaces(space, layer), opened.spaces):
+        built = build_index(opened, each, metric, factory=factory, parameters=parameters, device=device)
+        _print(*built, as_json=as_json, quiet=quiet)
+
+
+def _print(record: "IndexRecord", measured: "Measured | None", *, as_json: bool, quiet: bool) -> None:
+    from kotovec.cli.tables import print_pairs
+
     if as_json:
         data = {**asdict(record), "name": record.name, "measured": asdict(measured) if measured else None}
         typer.echo(json.dumps(data, ensure_ascii=False))

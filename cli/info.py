@@ -1,6 +1,7 @@
 """`kotovec info`: what is in a store, and where it came from."""
 
 import json
+from collections.abc import Iterator
 
 import typer
 
@@ -35,11 +36,7 @@ def command(store: StoreOption = None, as_json: JsonOption = False, quiet: Quiet
                 origin["token_filter"],
             ),
         ),
-        ("static", f"{_shape(spaces['static'])}"),
-        (
-            "isolated",
-            f"{_shape(spaces['isolated'])}, layers {', '.join(map(str, spaces['isolated']['layers']))}",
-        ),
+        *_spaces(spaces),
         ("template", " ".join(template)),
         (
             "computed",
@@ -58,6 +55,16 @@ def command(store: StoreOption = None, as_json: JsonOption = False, quiet: Quiet
     print_pairs(pairs)
     for note in filter(None, origin["notices"].splitlines()):
         notice(f"note: {note}", quiet=quiet)
+
+
+def _spaces(spaces: dict[str, dict[str, object]]) -> Iterator[tuple[str, str]]:
+    """Yield a line for each kind of space, and for each shape that its layers have."""
+    lines: dict[tuple[str, str], list[str]] = {}
+    for text, about in spaces.items():
+        name, _, layer = text.partition("@")
+        lines.setdefault((name, _shape(about)), []).append(layer)
+    for (name, shape), layers in lines.items():
+        yield name, shape if layers == [""] else f"{shape}, layers {', '.join(layers)}"
 
 
 def _shape(space: dict[str, object]) -> str:

@@ -2,13 +2,15 @@
 
 import json
 import os
-from dataclasses import asdict, replace
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kotovec.cli.options import JsonOption, LayerOption, QuietOption, SpaceOption, StoreOption, find_store
+from kotovec.cli.options import JsonOption, LayerOption, QuietOption, SpaceOption, StoreOption, find_store, read_spaces
+from kotovec.space import Space, resolve
 
 if TYPE_CHECKING:
     from kotovec.store.maps import Map, MapRecord
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 def command(
     store: StoreOption = None,
     space: SpaceOption = "static",
-    layer: LayerOption = -1,
+    layer: LayerOption = None,
     method: Annotated[str, typer.Option(envvar="KOTOVEC_METHOD", help="`umap`, `tsne` or `pca`.")] = "umap",
     sample: Annotated[
         int | None,
@@ -72,26 +74,35 @@ def command(
 
     _check(png, label, labels, html, expression)
     opened = Store.open(find_store(store))
-    request = MapRequest(space, layer, method, sample, seed, neighbors, perplexity)
+    spaces = resolve(read_spaces(space, layer), opened.spaces)
+    if html is not None and len(spaces) == 1:  # a page shows more than one, where there is another
+        spaces += tuple(_beside(spaces[0], opened.spaces))
+    requests = [MapRequest(each, method, sample, seed, neighbors, perplexity) for each in spaces]
     words = [word for text in label or () for word in text.split()]
     asked = list(dict.fromkeys(row for word in words for row in opened.lookup.resolve(Term(word, 1.0, 0)).rows))
     if expression is not None:
-        opened.check(expression, space, layer)
+        for each in spaces:
+            opened.check(expression, each)
     with Display(quiet=quiet) as display:
 
         def find_or_make(wanted: MapRequest) -> "Map":
             made = None if again else find_map(opened, wanted)
-            return made or make_map(opened, wanted, lambda phase: display.say(f"{wanted.space}: {phase}"))
+            return made or make_map(opened, wanted, lambda phase: display.say(f"{wanted.space.title}: {phase}"))
 
-        made = [find_or_make(request)]
+        made = [find_or_make(request) for request in requests]
         if png is not None:
             display.say("drawing")
             draw(opened, made[0], asked, labels, png)
         if html is not None:
-            made.append(find_or_make(replace(request, space="isolated" if space == "static" else "static", layer=-1)))
             display.say("writing the page")
             write_page(opened, made, expression, html)
     _print([each.record for each in made], len(made[0].rows), as_json=as_json, quiet=quiet)
+
+
+def _beside(space: Space, stored: Sequence[Space]) -> list[Space]:
+    """Return the space that a page shows beside another one: static beside hidden states, beside static the last."""
+    others = [each for each in stored if each.name != space.name]
+    return [others[0] if others[0].layer is None else others[-1]] if others else []
 
 
 def _check(png: Path | None, label: list[str] | None, labels: int, html: Path | None, expression: str | None) -> None:

@@ -30,20 +30,19 @@ def command(
     from kotovec.store.expression import Term
 
     opened = Store.open(find_store(store))
-    columns = [("static", -1), *(("isolated", layer) for layer in opened.layers)]
+    columns = opened.spaces
     rows = []
     for term in terms:
         read = opened.lookup.resolve(Term(term.strip() or term, 1.0, 0))
-        parts = [opened.array(space, layer)[list(read.rows)].astype(np.float64) for space, layer in columns]
+        parts = [opened.array(space)[list(read.rows)].astype(np.float64) for space in columns]
         norms = [float(np.linalg.norm(part.mean(axis=0))) for part in parts]
         rows.append((read, norms))
     if as_json:
         for read, norms in rows:
-            isolated = {str(layer): norm for (_, layer), norm in zip(columns[1:], norms[1:], strict=True)}
-            data = {"term": read.text, "tokens": list(read.tokens), "static": norms[0], "isolated": isolated}
+            data = {"term": read.text, "tokens": list(read.tokens)} | dict(zip(map(str, columns), norms, strict=True))
             typer.echo(json.dumps(data, ensure_ascii=False))
         return
-    names = ["static", *(f"isolated, layer {layer}" for layer in opened.layers)]
+    names = [space.title for space in columns]
     if len(names) > MOST_COLUMNS:
         print_grid(
             ["norm of", *(shown(read.text) for read, _ in rows)],

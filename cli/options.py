@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from kotovec.space import Space, parse_spaces
+
 
 def _use_config(context: typer.Context, path: Path | None) -> Path | None:
     """Let a launch file give the defaults of the options: flags beat environment beats file.
@@ -52,13 +54,31 @@ StoreOption = Annotated[
 ]
 SpaceOption = Annotated[
     str,
-    typer.Option(envvar="KOTOVEC_SPACE", help="`static` (input embeddings) or `isolated` (hidden states)."),
+    typer.Option(
+        envvar="KOTOVEC_SPACE",
+        help="A list of `static` (input embeddings), `isolated`, `isolated@6` (hidden states); or `both`.",
+    ),
 ]
-SpacesOption = Annotated[
-    str, typer.Option(envvar="KOTOVEC_SPACE", help="`static`, `isolated`, or `both` side by side.")
-]
+
+
+class AmbientLayer(int):
+    """A layer from the environment: it is meant for those spaces that have layers, and for no other."""
+
+
+def _mark_ambient(context: typer.Context, parameter: typer.CallbackParam, layer: int | None) -> int | None:
+    source = context.get_parameter_source(str(parameter.name))
+    ambient = layer is not None and source is not None and source.name == "ENVIRONMENT"
+    return AmbientLayer(layer) if ambient else layer  # type: ignore[arg-type]
+
+
 LayerOption = Annotated[
-    int, typer.Option(envvar="KOTOVEC_LAYER", help="Layer of `isolated`; -1 is the last one stored.")
+    int | None,
+    typer.Option(
+        envvar="KOTOVEC_LAYER",
+        callback=_mark_ambient,
+        help="Layer of the spaces that have layers; -1 is the last one stored [-1].",
+        show_default=False,
+    ),
 ]
 MetricOption = Annotated[
     str,
@@ -90,6 +110,20 @@ ExactOption = Annotated[
     bool,
     typer.Option("--exact", envvar="KOTOVEC_EXACT", help="Search every vector, whatever index there is."),
 ]
+
+
+def read_spaces(text: str, layer: int | None) -> tuple[Space, ...]:
+    """Return the spaces that `--space` and `--layer` ask for.
+
+    Raises:
+        InputError: there is no such space.
+        NotStoredError: `--layer` was given for a space that has none.
+    """
+    spaces = parse_spaces(text)
+    layered = [space.at(layer) if space.layer == -1 else space for space in spaces]
+    if layer is not None and layered == list(spaces) and layer != -1 and not isinstance(layer, AmbientLayer):
+        layered = [space.at(layer) for space in spaces]
+    return tuple(dict.fromkeys(layered))
 
 
 def find_store(store: Path | None) -> Path:

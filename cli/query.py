@@ -18,18 +18,19 @@ from kotovec.cli.options import (
     LayerOption,
     MetricOption,
     QuietOption,
-    SpacesOption,
+    SpaceOption,
     StoreOption,
     UnitOption,
     WordsOption,
     find_store,
+    read_spaces,
 )
 from kotovec.errors import DamagedError, InputError, KotovecError
+from kotovec.space import Space, resolve
 
 if TYPE_CHECKING:
     from kotovec.store import Answer, Store
 
-BOTH = ("static", "isolated")
 RARELY = 100_000  # objects made, and not freed, between two searches for garbage
 BATCH = 4096  # expressions of a file in one matrix product: 25 MB at 768 dimensions
 
@@ -40,8 +41,8 @@ def command(
         typer.Argument(help='Such as "王 - 男 + 女"; weights, parentheses, quotes and #id work.', show_default=False),
     ] = None,
     store: StoreOption = None,
-    space: SpacesOption = "static",
-    layer: LayerOption = -1,
+    space: SpaceOption = "static",
+    layer: LayerOption = None,
     metric: MetricOption = "l2",
     k: CountOption = 10,
     exclude_inputs: ExcludeOption = False,
@@ -76,7 +77,6 @@ def command(
     if file is not None and tsv:
         raise InputError("--file prints JSON lines: leave --tsv away")
     options: dict[str, Any] = {
-        "layer": layer,
         "metric": metric,
         "k": k,
         "exclude_inputs": exclude_inputs,
@@ -89,26 +89,22 @@ def command(
     gc.set_threshold(RARELY)
     from kotovec.store import Store
 
-    spaces = BOTH if space == "both" else (space,)
+    wanted = read_spaces(space, layer)
     path = find_store(store)
     if file is not None:
-        _answer_file(Store.open(path, verify=verify), file, spaces, options)
+        opened = Store.open(path, verify=verify)
+        _answer_file(opened, file, resolve(wanted, opened.spaces), options)
         return
     answers = None
     while answers is None:
         opened = Store.open(path, verify=verify)
         try:
-            answers = [opened.search((expression or "").strip(), **of_space(name, spaces, options)) for name in spaces]
+            spaces = resolve(wanted, opened.spaces)
+            answers = [opened.search((expression or "").strip(), space=each, **options) for each in spaces]
         except DamagedError:
             if not opened.replaced:  # else a build has just put another store there, with its own tokenizer
                 raise
     print_result(answers, as_json=as_json, tsv=tsv, quiet=quiet)
-
-
-def of_space(space: str, spaces: Sequence[str], options: dict[str, Any]) -> dict[str, Any]:
-    """Return the options for one of the spaces that are asked: beside isolated, static has no layer to refuse."""
-    layer = -1 if space == "static" and len(spaces) > 1 else options["layer"]
-    return {**options, "space": space, "layer": layer}
 
 
 def print_result(answers: "list[Answer]", *, as_json: bool = False, tsv: bool = False, quiet: bool = False) -> None:
@@ -128,7 +124,7 @@ def print_result(answers: "list[Answer]", *, as_json: bool = False, tsv: bool = 
         print_answers(answers, quiet=quiet)
 
 
-def _answer_file(store: "Store", file: str, spaces: Sequence[str], options: dict[str, Any]) -> None:
+def _answer_file(store: "Store", file: str, spaces: Sequence[Space], options: dict[str, Any]) -> None:
     """Answer every line of a file, many in one matrix product; a line that cannot be read gets its error as JSON."""
     from kotovec.cli.tables import notice
 
@@ -144,19 +140,18 @@ def _answer_file(store: "Store", file: str, spaces: Sequence[str], options: dict
 
 
 def _answer_lines(
-    store: "Store", lines: list[str], spaces: Sequence[str], options: dict[str, Any]
+    store: "Store", lines: list[str], spaces: Sequence[Space], options: dict[str, Any]
 ) -> Iterator[dict[str, Any]]:
     """Yield the answers to some lines in order, one for each space, or one error for a line that has one."""
     errors: dict[int, str] = {}
     for number, line in enumerate(lines):
         try:
-            for name in spaces:
-                chosen = of_space(name, spaces, options)
-                store.check(line, name, chosen["layer"], unit_terms=chosen["unit_terms"])
+            for space in spaces:
+                store.check(line, space, unit_terms=options["unit_terms"])
         except KotovecError as error:
             errors[number] = str(error)
     good = [line for number, line in enumerate(lines) if number not in errors]
-    answers = [iter(store.search(good, **of_space(name, spaces, options))) for name in spaces]
+    answers = [iter(store.search(good, space=space, **options)) for space in spaces]
     for number, line in enumerate(lines):
         if number in errors:
             yield {"expression": line, "error": errors[number]}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from kotovec.cli.options import (
+    AmbientLayer,
     CountOption,
     DeviceOption,
     ExactOption,
@@ -17,21 +18,23 @@ from kotovec.cli.options import (
     LayerOption,
     MetricOption,
     QuietOption,
-    SpacesOption,
+    SpaceOption,
     StoreOption,
     UnitOption,
     WordsOption,
     find_store,
+    read_spaces,
 )
-from kotovec.cli.query import BOTH, of_space, print_result
+from kotovec.cli.query import print_result
 from kotovec.cli.tables import harmless
 from kotovec.errors import InputError, KotovecError
+from kotovec.space import parse_spaces, resolve
 
 if TYPE_CHECKING:
     from kotovec.store import Store
 
 HELP = """Type an expression, such as  王 - 男 + 女  (Tab completes tokens), or
-  :space static|isolated|both   :layer N   :metric l2|cosine|ip   :k N
+  :space static|isolated|both|static,isolated@6   :layer N   :metric l2|cosine|ip   :k N
   :exclude-inputs on|off   :unit-terms on|off   :words-only on|off   :exact on|off
   :show   the settings     :help     :quit (or Ctrl-D)"""
 _SIGNS = " +-*()＋－−＊（）"
@@ -39,8 +42,8 @@ _SIGNS = " +-*()＋－−＊（）"
 
 def command(
     store: StoreOption = None,
-    space: SpacesOption = "static",
-    layer: LayerOption = -1,
+    space: SpaceOption = "static",
+    layer: LayerOption = None,
     metric: MetricOption = "l2",
     k: CountOption = 10,
     exclude_inputs: ExcludeOption = False,
@@ -60,7 +63,7 @@ def command(
     opened = Store.open(find_store(store))
     settings: dict[str, Any] = {
         "space": space,
-        "layer": layer,
+        "layer": AmbientLayer(-1 if layer is None else layer),
         "metric": metric,
         "k": k,
         "exclude_inputs": exclude_inputs,
@@ -80,9 +83,9 @@ def command(
                     break
                 _change(settings, line)
             else:
-                spaces = BOTH if settings["space"] == "both" else (settings["space"],)
-                options = {name: value for name, value in settings.items() if name != "space"}
-                answers = [opened.search(line, **of_space(name, spaces, options)) for name in spaces]
+                spaces = resolve(read_spaces(settings["space"], settings["layer"]), opened.spaces)
+                options = {name: value for name, value in settings.items() if name not in ("space", "layer")}
+                answers = [opened.search(line, space=each, **options) for each in spaces]
                 print_result(answers, as_json=as_json, quiet=quiet)
         except KotovecError as error:
             typer.echo(f"error: {harmless(str(error))}", err=True)
@@ -113,12 +116,12 @@ def _change(settings: dict[str, Any], line: str) -> None:
         settings[key] = value == "on"
     elif isinstance(settings[key], int):
         try:
-            settings[key] = int(value)
+            settings[key] = type(settings[key])(value)
         except ValueError as error:
             raise InputError(f":{name} takes a number, not {value!r}") from error
-    elif key == "space" and value not in (*BOTH, "both"):
-        raise InputError(f":space takes {', '.join(BOTH)} or both")
     else:
+        if key == "space":
+            parse_spaces(value)
         settings[key] = value
 
 

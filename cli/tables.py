@@ -58,8 +58,11 @@ def _answer_table(answers: Sequence["Answer"]) -> Table:
     """Return a table of answers side by side; tokens may be folded, numbers are always whole."""
     table = _table(title=Text(title(answers)))
     table.add_column("rank", justify="right", no_wrap=True)
-    for answer in answers:
-        table.add_column(answer.space if len(answers) > 1 else "token", overflow="fold")
+    names = [answer.space.name for answer in answers]
+    if len(set(names)) < len(names):  # two layers of one
+        names = [str(answer.space) for answer in answers]
+    for place in range(len(answers)):
+        table.add_column(names[place] if len(answers) > 1 else "token", overflow="fold")
         table.add_column("id", justify="right", no_wrap=True)
         table.add_column("score", justify="right", no_wrap=True)
         table.add_column("input", no_wrap=True)
@@ -84,8 +87,8 @@ def _table(**options: Any) -> Table:
 def title(answers: Sequence["Answer"]) -> str:
     """Return what was asked, and of what: `王 - 男 + 女 (isolated, layer 12, l2)`."""
     first = answers[0]
-    spaces = [answer.space if answer.layer is None else f"{answer.space}, layer {answer.layer}" for answer in answers]
-    return f"{shown(first.expression)}  ({' | '.join(spaces)}, {first.metric})"
+    spaces = " | ".join(answer.space.title for answer in answers)
+    return f"{shown(first.expression)}  ({spaces}, {first.metric})"
 
 
 def tsv_lines(answers: Sequence["Answer"]) -> Iterable[str]:
@@ -95,7 +98,7 @@ def tsv_lines(answers: Sequence["Answer"]) -> Iterable[str]:
         for hit in answer.hits:
             yield "\t".join(
                 (
-                    answer.space,
+                    str(answer.space),
                     str(hit.rank),
                     shown(hit.token),
                     str(hit.id),

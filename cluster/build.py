@@ -26,6 +26,7 @@ from kotovec.errors import (
     NonFiniteError,
     WorkerError,
 )
+from kotovec.space import Space
 from kotovec.store import contents
 from kotovec.store import index as indexes
 from kotovec.store.files import disk_full, is_disk_full
@@ -338,18 +339,14 @@ class _Build:
     def _index(self) -> bool:
         """Build the default indexes that are missing; tell whether any was."""
         vectors = Vectors(self.layout.vectors)
-        wanted = [("static", -1), ("isolated", vectors.layers[-1])]
-        missing = [
-            (space, layer)
-            for space, layer in wanted
-            if indexes.load(vectors, self.layout.indexes, space, layer, Metric.L2) is None
-        ]
+        wanted = (Space("static"), Space("isolated"))
+        missing = [space for space in wanted if indexes.load(vectors, self.layout.indexes, space, Metric.L2) is None]
         if not missing:
             return False
         # torch is in this process, and shares OpenMP with faiss: one thread, which a Flat index is copied with.
         with self._phase("index"), single_thread():
-            for space, layer in missing:
-                indexes.build(vectors, self.layout.indexes, space, layer, Metric.L2)
+            for space in missing:
+                indexes.build(vectors, self.layout.indexes, space, Metric.L2)
         return True
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from kotovec.space import Space
 from kotovec.store.terms import ResolvedTerm
 
 
@@ -33,25 +34,29 @@ class Answer:
 
     Attributes:
         expression: as kotovec understood it.
-        space, metric: where and how was searched; `layer` is None for static.
+        space, metric: where and how was searched.
         terms: what each term was taken for.
         notes: what a person should know: means of subwords, forms of a word, an approximate index.
         hits: best first; equal scores by token id.
     """
 
     expression: str
-    space: str
-    layer: int | None
+    space: Space
     metric: str
     terms: tuple[ResolvedTerm, ...]
     notes: tuple[str, ...]
     hits: tuple[Hit, ...]
 
+    @property
+    def layer(self) -> int | None:
+        """The layer of the space, where it has one."""
+        return self.space.layer
+
     def as_dict(self) -> dict[str, Any]:
         """Return the answer as JSON-ready data; the keys are stable."""
         return {
             "expression": self.expression,
-            "space": self.space,
+            "space": str(self.space),
             "layer": self.layer,
             "metric": self.metric,
             "terms": [{"text": term.text, "weight": term.weight, "tokens": list(term.tokens)} for term in self.terms],

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kotovec.errors import DamagedError, InputError
+from kotovec.space import Space
 from kotovec.store import fidelity, maps, projection
 from kotovec.store.database import Store
 from kotovec.store.layout import Layout
@@ -23,13 +24,13 @@ class MapRequest:
     """What map is wanted; every field has the name of its option.
 
     Attributes:
+        space: such as `static` or `isolated@6`.
         sample: so many tokens, chosen by the seed; None for all.
         neighbors: of UMAP: how many tokens around each it tries to keep together.
         perplexity: of t-SNE: the same, about.
     """
 
-    space: str = "static"
-    layer: int = -1
+    space: Space | str = "static"
     method: str = "umap"
     sample: int | None = None
     seed: int = 0
@@ -61,15 +62,15 @@ def find_map(store: Store, request: MapRequest) -> Map | None:
 
     Raises:
         InputError: a value that means nothing.
-        NotStoredError: no such space or layer.
+        NotStoredError: no such space.
     """
     total = len(store.tokens)
     request.check(total)
-    layer = _layer(store, request)
-    name = maps.map_name(request.space, layer, request.method)
+    space = store.space(request.space)
+    name = maps.map_name(space, request.method)
     made = None
     with contextlib.suppress(DamagedError):  # another one is made
-        made = maps.read_map(store.path / maps.FOLDER, name, store.vectors.checksums[request.space])
+        made = maps.read_map(store.path / maps.FOLDER, name, store.vectors.checksum(space))
     if made is None or made.record.seed != request.seed or len(made.rows) != min(total, request.sample or total):
         return None
     wanted = {"umap": ("n_neighbors", request.neighbors), "tsne": ("perplexity", request.perplexity)}.get(
@@ -79,7 +80,7 @@ def find_map(store: Store, request: MapRequest) -> Map | None:
 
 
 def make_map(store: Store, request: MapRequest, report: Callable[[str], None] = lambda _: None) -> Map:
-    """Make a map and write it into the store, in the place of the last one of its space, layer and method.
+    """Make a map and write it into the store, in the place of the last one of its space and method.
 
     Args:
         store: an open one.
@@ -88,15 +89,15 @@ def make_map(store: Store, request: MapRequest, report: Callable[[str], None] = 
 
     Raises:
         InputError: a value that means nothing.
-        NotStoredError: no such space or layer.
+        NotStoredError: no such space.
         MissingDependencyError: a library of the extra `map` is not installed.
         StoreBusyError: another process is changing this store.
         DiskFullError: no space is left.
     """
     total = len(store.tokens)
     request.check(total)
-    matrix = Matrix(store.array(request.space, request.layer), store.norms(request.space, request.layer))
-    layer = _layer(store, request)
+    space = store.space(request.space)
+    matrix = Matrix(store.array(space), store.norms(space))
     rows = _rows(total, request)
     vectors = projection.unit(matrix, rows)
     report("neighbours")
@@ -109,12 +110,11 @@ def make_map(store: Store, request: MapRequest, report: Callable[[str], None] = 
     drawn = fidelity.nearest_on_map(coordinates, near)
     trusted, sampled = fidelity.trustworthiness(vectors, drawn, request.seed)
     record = MapRecord(
-        space=request.space,
-        layer=layer,
+        space=str(space),
         method=request.method,
         parameters=projected.parameters | ({} if request.sample is None else {"sample": len(rows)}),
         seed=request.seed,
-        dataset=store.vectors.checksums[request.space],
+        dataset=store.vectors.checksum(space),
         versions=projection.versions(*PACKAGES[request.method]),
         trustworthiness=trusted,
         recall=fidelity.recall(known.rows[:, 1 : near + 1], drawn),
@@ -124,11 +124,6 @@ def make_map(store: Store, request: MapRequest, report: Callable[[str], None] = 
     with locked(Layout(store.path)):
         maps.write_map(store.path / maps.FOLDER, made)
     return made
-
-
-def _layer(store: Store, request: MapRequest) -> int:
-    store.array(request.space, request.layer)  # or NotStoredError
-    return -1 if request.space == "static" else store.vectors.layer_number(request.layer)
 
 
 def _rows(total: int, request: MapRequest) -> Rows:

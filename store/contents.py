@@ -35,7 +35,7 @@ def foreign(folder: Path, part: str = "") -> str | None:
 
 
 def is_store(folder: Path) -> bool:
-    """Tell whether `vectors.h5` in a folder is kotovec's; damaged, it counts as that, as what is around it tells."""
+    """Tell whether `vectors.h5` in a folder is kotovec's; where it is damaged or gone, what is around it tells."""
     path = folder / "vectors.h5"
     try:
         with open_regular(path) as raw:
@@ -43,10 +43,19 @@ def is_store(folder: Path) -> bool:
                 return path.stat().st_size == 0 or (folder / "tokenizer").is_dir()
             with h5py.File(raw, "r") as file:
                 return bool(hdf5.read_attributes(file).get("encoding-type") == "kotovec-store")
-    except OSError as error:
-        return not isinstance(error, FileNotFoundError) and path.is_file() and os.access(path, os.R_OK)
+    except FileNotFoundError:
+        return any(map(_is_record, (folder / "indexes").glob("*.json")))
+    except OSError:
+        return path.is_file() and os.access(path, os.R_OK)
     except hdf5.UNREADABLE:
         return True
+
+
+def _is_record(path: Path) -> bool:
+    """Tell whether a file is what kotovec writes of an index."""
+    with contextlib.suppress(OSError, ValueError), open_regular(path) as file:
+        return {"dataset", "sha256", "faiss"} <= set(json.load(file))
+    return False
 
 
 def delete(folder: Path, part: str = "", ending: str = "") -> None:

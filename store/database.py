@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kotovec.errors import DamagedError, InputError
+from kotovec.space import Space
 from kotovec.store import index as indexes
 from kotovec.store import maps
 from kotovec.store.answer import Answer, Hit
@@ -23,7 +24,7 @@ from kotovec.store.terms import Lookup, ResolvedTerm
 from kotovec.store.tokenizer import FOLDER as TOKENIZER_FOLDER
 from kotovec.store.tokenizer import checksums
 from kotovec.store.tokens import Kind, Tokens
-from kotovec.store.vectors import CURE, FILE, SPACES, Block, Vectors
+from kotovec.store.vectors import CURE, FILE, Block, Vectors
 
 VANISHING = 1e-12  # of the terms' summed lengths: what rounding leaves of 王 - 王 is below, real sums far above
 
@@ -55,7 +56,7 @@ class Store:
 
     def __init__(self, path: Path, vectors: Vectors) -> None:
         self.path, self.vectors = path, vectors
-        self._candidates: dict[tuple[str, int, Metric, str, bool], tuple[Matrix, Candidates, str | None]] = {}
+        self._candidates: dict[tuple[Space, Metric, str, bool], tuple[Matrix, Candidates, str | None]] = {}
 
     @classmethod
     def open(cls, path: str | PathLike[str], *, verify: bool = False) -> "Store":
@@ -96,23 +97,41 @@ class Store:
         """Finds terms among the tokens."""
         return Lookup(self.tokens, self.path / TOKENIZER_FOLDER, self.vectors.tokenizer_files(), self._token_filter)
 
-    def array(self, space: str, layer: int = -1) -> Block:
-        """Return the vectors of a space: (V, D) float32 (`isolated` may be float16), a read-only memmap.
+    @property
+    def spaces(self) -> tuple[Space, ...]:
+        """The spaces in the store, in order."""
+        return self.vectors.spaces
+
+    def space(self, space: Space | str, layer: int | None = None) -> Space:
+        """Return the stored space that is meant: `isolated` is that of the last layer.
 
         Args:
-            space: `static` (input embeddings) or `isolated` (hidden state of the token alone in its template).
-            layer: of `isolated`; −1 is the last one stored.
+            space: such as `static` (input embeddings), `isolated` or `isolated@6` (hidden state of the token alone in
+                its template).
+            layer: of a space that has layers; −1 is the last one stored.
 
         Raises:
-            NotStoredError: the store holds no such space or layer.
+            NotStoredError: the store does not hold it.
+            InputError: it is no space.
         """
-        return self.vectors.array(space, layer)
+        wanted = Space.parse(space) if isinstance(space, str) else space
+        return wanted.at(layer).among(self.spaces)
 
-    def norms(self, space: str, layer: int = -1) -> npt.NDArray[np.float64]:
+    def array(self, space: Space | str, layer: int | None = None) -> Block:
+        """Return the vectors of a space: (V, D) float32 (hidden states may be float16), a read-only memmap.
+
+        Raises:
+            NotStoredError, InputError: as `space`.
+        """
+        return self.vectors.array(self.space(space, layer))
+
+    def norms(self, space: Space | str, layer: int | None = None) -> npt.NDArray[np.float64]:
         """Return the L2 norms of a space's vectors, (V,) float64."""
-        return self.vectors.norms(space, layer)
+        return self.vectors.norms(self.space(space, layer))
 
-    def vector(self, expression: str, space: str = "static", layer: int = -1) -> npt.NDArray[np.float64]:
+    def vector(
+        self, expression: str, space: Space | str = "static", layer: int | None = None
+    ) -> npt.NDArray[np.float64]:
         """Return the vector of a token, a word (mean of its subwords) or an expression, (D,) float64.
 
         Raises:
@@ -125,8 +144,8 @@ class Store:
         self,
         expressions: str,
         *,
-        space: str = ...,
-        layer: int = ...,
+        space: Space | str = ...,
+        layer: int | None = ...,
         metric: str = ...,
         k: int = ...,
         exclude_inputs: bool = ...,
@@ -140,8 +159,8 @@ class Store:
         self,
         expressions: Sequence[str],
         *,
-        space: str = ...,
-        layer: int = ...,
+        space: Space | str = ...,
+        layer: int | None = ...,
         metric: str = ...,
         k: int = ...,
         exclude_inputs: bool = ...,
@@ -154,8 +173,8 @@ class Store:
         self,
         expressions: str | Sequence[str],
         *,
-        space: str = "static",
-        layer: int = -1,
+        space: Space | str = "static",
+        layer: int | None = None,
         metric: str = "l2",
         k: int = 10,
         exclude_inputs: bool = False,
@@ -168,8 +187,8 @@ class Store:
 
         Args:
             expressions: `"王 - 男 + 女"`, or a list of such.
-            space: `static` or `isolated`.
-            layer: of `isolated`; −1 is the last one stored.
+            space: such as `static`, `isolated` or `isolated@6`.
+            layer: of a space that has layers; −1 is the last one stored.
             metric: `l2` (squared distance), `cosine` or `ip` (inner product).
             k: how many tokens, at most V.
             exclude_inputs: leave out the tokens that the expression is made of.
@@ -187,11 +206,12 @@ class Store:
         measure = self._check(metric, k, unit_terms)
         single = isinstance(expressions, str)
         texts = [expressions] if isinstance(expressions, str) else list(expressions)
-        vectors = self.array(space, layer)
+        space = self.space(space, layer)
+        vectors = self.array(space)
         questions = [self._read(text, vectors, unit_terms=unit_terms) for text in texts]
         if not questions:
             return []
-        matrix, candidates, warning = self._find(space, layer, measure, _device(device, single), exact)
+        matrix, candidates, warning = self._find(space, measure, _device(device, single), exact)
         none = np.empty(0, dtype=np.int64)
         answers = nearest(
             matrix,
@@ -205,12 +225,10 @@ class Store:
             candidates,
             exact=warning is None,
         )
-        number = None if space == "static" else self.vectors.layer_number(layer)
         results = [
             Answer(
                 expression=question.rendered,
                 space=space,
-                layer=number,
                 metric=measure.value,
                 terms=question.terms,
                 notes=(*_notes(question, space), *([warning] if warning else [])),
@@ -220,7 +238,9 @@ class Store:
         ]
         return results[0] if single else results
 
-    def check(self, expression: str, space: str = "static", layer: int = -1, *, unit_terms: bool = False) -> None:
+    def check(
+        self, expression: str, space: Space | str = "static", layer: int | None = None, *, unit_terms: bool = False
+    ) -> None:
         """Raise what `search` would raise for an expression, or return."""
         self._read(expression, self.array(space, layer), unit_terms=unit_terms)
 
@@ -235,19 +255,15 @@ class Store:
             "kinds": self.tokens.count(),
             "marking": self.tokens.marking.value,
             "spaces": {
-                space: {
-                    "shape": list(self.array(space).shape),
-                    "dtype": str(self.array(space).dtype),
-                    "layers": list(self.layers) if space != "static" else None,
-                }
-                for space in SPACES
+                str(space): {"shape": list(self.array(space).shape), "dtype": str(self.array(space).dtype)}
+                for space in self.spaces
             },
             "indexes": [
                 {
                     "name": record.name,
                     "factory": record.factory,
                     "parameters": record.parameters,
-                    "usable": record.dataset == self.vectors.checksums[record.space],
+                    "usable": record.dataset == self.vectors.dataset(Space.parse(record.space)),
                 }
                 for record in indexes.records(self.path / indexes.FOLDER)
             ],
@@ -264,7 +280,7 @@ class Store:
         names = sorted(name for name in {*tokenizer, *there} if tokenizer and tokenizer.get(name) != there.get(name))
         damaged += [f"{TOKENIZER_FOLDER}/{name} ({CURE})" for name in names]
         damaged += indexes.verify(self.path / indexes.FOLDER, self.vectors)
-        return damaged + maps.verify(self.path / maps.FOLDER, self.vectors.checksums)
+        return damaged + maps.verify(self.path / maps.FOLDER, self.vectors.dataset)
 
     @property
     def replaced(self) -> bool:
@@ -306,21 +322,18 @@ class Store:
             raise InputError(f"the sum of {render(terms)} is the zero vector: nothing is nearest to it")
         return _Question(resolved, render(terms), total)
 
-    def _find(
-        self, space: str, layer: int, metric: Metric, device: str, exact: bool
-    ) -> tuple[Matrix, Candidates, str | None]:
+    def _find(self, space: Space, metric: Metric, device: str, exact: bool) -> tuple[Matrix, Candidates, str | None]:
         """Return what is searched, what finds candidates, and a warning where those are only nearly the nearest."""
-        number = -1 if space == "static" else self.vectors.layer_number(layer)
-        key = (space, number, metric, device, exact)
+        key = (space, metric, device, exact)
         if key not in self._candidates:
-            self._candidates[key] = self._open_index(space, number, metric, device, exact)
+            self._candidates[key] = self._open_index(*key)
         return self._candidates[key]
 
     def _open_index(
-        self, space: str, layer: int, metric: Metric, device: str, exact: bool
+        self, space: Space, metric: Metric, device: str, exact: bool
     ) -> tuple[Matrix, Candidates, str | None]:
-        matrix = Matrix(np.asarray(self.array(space, layer)), np.asarray(self.norms(space, layer)))
-        loaded = indexes.load(self.vectors, self.path / indexes.FOLDER, space, layer, metric)
+        matrix = Matrix(np.asarray(self.array(space)), np.asarray(self.norms(space)))
+        loaded = indexes.load(self.vectors, self.path / indexes.FOLDER, space, metric)
         if loaded is not None and exact and loaded[1].factory != indexes.FLAT:
             loaded = None
         warning = None
@@ -355,9 +368,9 @@ class Store:
         )
 
 
-def _notes(question: _Question, space: str) -> list[str]:
+def _notes(question: _Question, space: Space) -> list[str]:
     notes = [term.note for term in question.terms if term.note]
-    if space == "isolated" and any(len(term.rows) > 1 for term in question.terms):
+    if space.name == "isolated" and any(len(term.rows) > 1 for term in question.terms):
         notes.append("a mean of isolated vectors only approximates the word: the model never saw it whole")
     return list(dict.fromkeys(notes))
 

@@ -18,12 +18,13 @@ from typing import Any
 import numpy as np
 
 from kotovec.errors import DamagedError, InputError, KotovecError
+from kotovec.space import Space
 from kotovec.store import checksum
 from kotovec.store.files import delete_parts, open_folder, sinking, write_text
 from kotovec.store.library import import_faiss, kind, on_gpus
 from kotovec.store.nearest import Matrix, Metric
 from kotovec.store.products import BLOCK, blocks
-from kotovec.store.vectors import SPACES, Vectors
+from kotovec.store.vectors import Vectors
 
 FOLDER = "indexes"
 FLAT = "Flat"
@@ -35,7 +36,7 @@ class IndexRecord:
     """What an index file is.
 
     Attributes:
-        space, layer, metric: what it searches; `layer` is −1 for static.
+        space, metric: what it searches.
         factory: faiss' index_factory string.
         parameters: faiss' search-time parameters that were set, such as `nprobe=16`; may be empty.
         dataset: SHA-256 of the dataset that it was built from.
@@ -44,7 +45,6 @@ class IndexRecord:
     """
 
     space: str
-    layer: int
     metric: str
     factory: str
     parameters: str
@@ -55,7 +55,7 @@ class IndexRecord:
     @property
     def name(self) -> str:
         """File name without ending."""
-        return index_name(self.space, self.layer, Metric(self.metric))
+        return index_name(Space.parse(self.space), Metric(self.metric))
 
     @property
     def command(self) -> str:
@@ -63,21 +63,19 @@ class IndexRecord:
         import shlex
 
         words = ["kotovec", "index", "--space", self.space, "--metric", self.metric]
-        words += ["--layer", str(self.layer)] if self.space != "static" else []
         words += ["--factory", self.factory] if self.factory != FLAT else []
         return shlex.join(words + (["--parameters", self.parameters] if self.parameters else []))
 
 
-def index_name(space: str, layer: int, metric: Metric) -> str:
+def index_name(space: Space, metric: Metric) -> str:
     """Return an index's file name, without ending."""
-    return f"static.{metric}" if space == "static" else f"isolated-{layer}.{metric}"
+    return f"{space.stem}.{metric}"
 
 
 def build(
     vectors: Vectors,
     folder: Path,
-    space: str,
-    layer: int,
+    space: Space,
     metric: Metric,
     *,
     factory: str = FLAT,
@@ -91,14 +89,14 @@ def build(
         DiskFullError: no space is left.
     """
     faiss = import_faiss()
-    record_layer = -1 if space == "static" else vectors.layer_number(layer)
-    matrix = Matrix(vectors.array(space, layer), vectors.norms(space, layer))
+    space = space.among(vectors.spaces)
+    matrix = Matrix(vectors.array(space), vectors.norms(space))
     header = _flat_header(faiss, matrix, metric, parameters) if (factory, device) == (FLAT, "cpu") else None
     if header is None:
         index = _filled(faiss, matrix, metric, factory, device)
         _set_parameters(faiss, index, parameters)
     folder.mkdir(exist_ok=True)
-    stem = index_name(space, record_layer, metric)
+    stem = index_name(space, metric)
     target, note = folder / f"{stem}.faiss", folder / f"{stem}.json"
     delete_parts(folder)
     with open_folder(folder) as descriptor:
@@ -120,12 +118,11 @@ def build(
                 write(block)
                 sink.check()  # a full disk ends it here, not after the last block
     record = IndexRecord(
-        space=space,
-        layer=record_layer,
+        space=str(space),
         metric=metric.value,
         factory=factory,
         parameters=parameters,
-        dataset=vectors.checksums[space],
+        dataset=vectors.checksum(space),
         sha256=digest.hexdigest(),
         faiss=faiss.__version__,
     )
@@ -137,10 +134,13 @@ def records(folder: Path) -> Iterator[IndexRecord]:
     """Yield the records of a store's indexes, in the order of their names; unreadable ones are passed over."""
     for path in sorted(folder.glob("*.json")):
         try:
-            record = IndexRecord(**json.loads(path.read_text(encoding="utf-8")))
-            if record.space in SPACES and record.name == path.stem:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            layer = values.pop("layer", -1)  # of kotovec 0.1.0, which told a space in two parts
+            values["space"] = str(Space.parse(values["space"]).at(layer if layer >= 0 else None))
+            record = IndexRecord(**values)
+            if record.name == path.stem:
                 yield record
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError, LookupError, AttributeError):
             continue
 
 
@@ -151,22 +151,22 @@ def verify(folder: Path, vectors: Vectors) -> list[str]:
         record = _record(folder, path.stem)
         if record is None:
             damaged.append(f"{FOLDER}/{path.name} (without a record; kotovec index builds it anew)")
-        elif record.dataset != vectors.checksums[record.space]:
+        elif record.dataset != vectors.dataset(Space.parse(record.space)):
             damaged.append(f"{FOLDER}/{path.name} (of other vectors; {record.command} builds it anew)")
         elif not path.is_file() or checksum.of_file(path) != record.sha256:
             damaged.append(f"{FOLDER}/{path.name} ({record.command} builds it anew)")
     return damaged
 
 
-def load(vectors: Vectors, folder: Path, space: str, layer: int, metric: Metric) -> tuple[Any, IndexRecord] | None:
-    """Return the index for a space, layer and metric, memory-mapped, or None where there is none to use."""
-    number = -1 if space == "static" else vectors.layer_number(layer)
-    path = folder / f"{index_name(space, number, metric)}.faiss"
+def load(vectors: Vectors, folder: Path, space: Space, metric: Metric) -> tuple[Any, IndexRecord] | None:
+    """Return the index for a space and metric, memory-mapped, or None where there is none to use."""
+    space = space.among(vectors.spaces)
+    path = folder / f"{index_name(space, metric)}.faiss"
     record = _record(folder, path.stem)
-    if record is None or record.dataset != vectors.checksums[space]:
+    if record is None or record.dataset != vectors.checksum(space):
         return None
     faiss = import_faiss()
-    matrix = Matrix(vectors.array(space, layer), vectors.norms(space, layer))
+    matrix = Matrix(vectors.array(space), vectors.norms(space))
     index = None
     try:
         with path.open("rb") as file:

@@ -64,7 +64,7 @@ def neighbours(store: Store, made: Map, count: int) -> Neighbours:
     count = min(count, len(ids) - 1)
     rows = np.full((len(made.rows), count), -1, dtype=np.int64)
     cosines = np.zeros(rows.shape, dtype=np.float32)
-    there = np.flatnonzero(store.norms(made.record.space, made.record.layer)[made.rows] > 0)
+    there = np.flatnonzero(store.norms(made.record.space)[made.rows] > 0)
     for start in range(0, len(there), TOGETHER):
         part = there[start : start + TOGETHER]
         for place, answer in zip(part, _search(store, made, _named(ids[made.rows[part]]), count), strict=True):
@@ -104,7 +104,6 @@ def _search(store: Store, made: Map, expressions: list[str], count: int) -> list
     return store.search(
         expressions,
         space=record.space,
-        layer=record.layer,
         metric=Metric.COSINE,
         k=count,
         exclude_inputs=True,

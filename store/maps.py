@@ -1,7 +1,7 @@
 """Maps: 2-D coordinates of a store's tokens, a file each, with how they were made and how far they can be trusted."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kotovec.errors import DamagedError, InputError, first_line
+from kotovec.space import Space
 from kotovec.store import checksum, hdf5
 from kotovec.store.files import delete_parts, sinking
 from kotovec.store.nearest import Rows
@@ -28,7 +29,7 @@ class MapRecord:
     """How a map was made, and what it is worth.
 
     Attributes:
-        space, layer: of the vectors; `layer` is −1 for static.
+        space: of the vectors.
         method: `umap`, `tsne` or `pca`.
         parameters: of the method, such as `n_neighbors`.
         seed: of its random numbers.
@@ -40,7 +41,6 @@ class MapRecord:
     """
 
     space: str
-    layer: int
     method: str
     parameters: dict[str, Any]
     seed: int
@@ -53,7 +53,7 @@ class MapRecord:
     @property
     def name(self) -> str:
         """File name without ending."""
-        return map_name(self.space, self.layer, self.method)
+        return map_name(Space.parse(self.space), self.method)
 
 
 @dataclass(frozen=True)
@@ -84,9 +84,9 @@ class Map:
         return places
 
 
-def map_name(space: str, layer: int, method: str) -> str:
+def map_name(space: Space, method: str) -> str:
     """Return a map's file name, without ending."""
-    return f"{'static' if space == 'static' else f'isolated-{layer}'}.{method}"
+    return f"{space.stem}.{method}"
 
 
 def write_map(folder: Path, made: Map) -> Path:
@@ -122,12 +122,12 @@ def read_map(folder: Path, name: str, dataset: str) -> Map | None:
     return made if made.record.dataset == dataset else None
 
 
-def verify(folder: Path, checksums: Mapping[str, str]) -> list[str]:
+def verify(folder: Path, dataset_of: Callable[[Space], str | None]) -> list[str]:
     """Return the names of map files that do not match their checksums or the vectors.
 
     Args:
         folder: of the maps.
-        checksums: of the vectors, by space.
+        dataset_of: gives the checksum of a space's vectors, or None where there are none.
     """
     damaged = []
     for path in sorted(folder.glob("*.h5")):
@@ -136,7 +136,7 @@ def verify(folder: Path, checksums: Mapping[str, str]) -> list[str]:
         except DamagedError:
             damaged.append(f"{FOLDER}/{path.name} ({CURE})")
             continue
-        if record.dataset != checksums.get(record.space):
+        if record.dataset != dataset_of(Space.parse(record.space)):
             damaged.append(f"{FOLDER}/{path.name} (of other vectors; {CURE})")
     return damaged
 
@@ -145,6 +145,8 @@ def _read(path: Path) -> Map:
     try:
         with h5py.File(path, "r") as file:
             attributes = hdf5.read_attributes(file)
+            layer = attributes.get("layer", -1)  # of kotovec 0.1.0, which told a space in two parts
+            attributes["space"] = str(Space.parse(attributes["space"]).at(layer if layer >= 0 else None))
             values = {field.name: attributes[field.name] for field in fields(MapRecord)}
             record = MapRecord(**values | {name: json.loads(values[name]) for name in ("parameters", "versions")})
             parts = {name: (file[name][()], hdf5.read_attributes(file[name])["sha256"]) for name in ARRAYS}

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kotovec.errors import InputError
+from kotovec.space import Space
 from kotovec.store import index as indexes
 from kotovec.store.database import Store
 from kotovec.store.index import FLAT, IndexRecord
@@ -39,43 +40,43 @@ class Measured:
 
 def build_index(
     store: Store,
-    space: str = "static",
-    layer: int = -1,
+    space: Space | str = "static",
     metric: str = "l2",
     *,
     factory: str = FLAT,
     parameters: str = "",
     device: str = "auto",
 ) -> tuple[IndexRecord, Measured | None]:
-    """Build an index, in the place of the last one of its space, layer and metric.
+    """Build an index, in the place of the last one of its space and metric.
 
     Returns:
         What was written, and, for anything but Flat, how it does against Flat.
 
     Raises:
-        NotStoredError: no such space or layer.
+        NotStoredError: no such space.
         InputError: no such metric or device, or faiss cannot build it.
         StoreBusyError: another process is building this store, or an index of it.
     """
     if metric not in list(Metric):
         raise InputError(f"there is no metric {metric!r}: take one of {', '.join(Metric)}")
     measure = Metric(metric)
+    space = store.space(space)
     if device not in ("auto", "cpu", "cuda"):
         raise InputError(f"there is no device {device!r}: take auto, cpu or cuda")
     place = ("cuda" if gpus() else "cpu") if device == "auto" else device
     folder = store.path / indexes.FOLDER
     with locked(Layout(store.path)):  # two at once would write the same temporary file
         record = indexes.build(
-            store.vectors, folder, space, layer, measure, factory=factory, parameters=parameters, device=place
+            store.vectors, folder, space, measure, factory=factory, parameters=parameters, device=place
         )
     if factory == FLAT:
         return record, None
-    return record, _measure(store, space, layer, measure)
+    return record, _measure(store, space, measure)
 
 
-def _measure(store: Store, space: str, layer: int, metric: Metric) -> Measured | None:
-    matrix = Matrix(store.array(space, layer), store.norms(space, layer))
-    loaded = indexes.load(store.vectors, store.path / indexes.FOLDER, space, layer, metric)
+def _measure(store: Store, space: Space, metric: Metric) -> Measured | None:
+    matrix = Matrix(store.array(space), store.norms(space))
+    loaded = indexes.load(store.vectors, store.path / indexes.FOLDER, space, metric)
     if loaded is None:
         return None
     total = len(matrix.vectors)

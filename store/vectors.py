@@ -9,15 +9,16 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from kotovec.errors import DamagedError, KotovecError, NotStoredError, StoreError, StoreNotFoundError, first_line
+from kotovec.errors import DamagedError, KotovecError, StoreError, StoreNotFoundError, first_line
+from kotovec.space import Space
 from kotovec.store import checksum, hdf5
 from kotovec.store.tokens import Kind, Marking, Strings, Tokens
 
 FILE = "vectors.h5"
 CURE = "build it again with --overwrite"
-SPACES = ("static", "isolated")
+STORED = ("static", "isolated")
 TABLES = ("tokens/id", "tokens/text", "tokens/surface", "tokens/kind")
-ARRAYS = tuple(f"vectors/{space}{suffix}" for space in SPACES for suffix in ("", "_norms"))
+ARRAYS = tuple(f"vectors/{space}{suffix}" for space in STORED for suffix in ("", "_norms"))
 Block = npt.NDArray[np.floating[Any]]
 
 
@@ -29,6 +30,7 @@ class Vectors:
         attributes: provenance, as written by the build.
         tokens: the V tokens.
         layers: the layers that `isolated` holds, ascending.
+        spaces: all that it holds, in order.
 
     Raises:
         StoreNotFoundError: no such file.
@@ -81,8 +83,8 @@ class Vectors:
         self._arrays = {name: self._map(file[name]) for name in (*TABLES, *ARRAYS)}
         marks = {name: hdf5.read_attributes(file[name]) for name in self._arrays}
         self._sha256 = {name: str(mark["sha256"]) for name, mark in marks.items()}
-        self.checksums = {space: self._sha256[f"vectors/{space}"] for space in SPACES}
         self.layers: tuple[int, ...] = tuple(marks["vectors/isolated"]["layers"])
+        self.spaces = (Space("static"), *(Space("isolated", layer) for layer in self.layers))
         self._check_shapes()
         for name in TABLES:
             if not self._is_whole(name):
@@ -102,7 +104,7 @@ class Vectors:
         """Raise ValueError where the datasets do not fit together: a file that was mended by hand, or of two."""
         found = {name: (array.dtype.kind, *array.shape) for name, array in self._arrays.items()}
         rows = found["tokens/id"][-1]
-        sizes = {space: found[f"vectors/{space}"][-1] for space in SPACES}
+        sizes = {space: found[f"vectors/{space}"][-1] for space in STORED}
         layers = len(self.layers)
         expected: dict[str, tuple[str | int, ...]] = {
             "tokens/id": ("i", rows),
@@ -133,36 +135,30 @@ class Vectors:
         except OSError:
             return True
 
-    def layer_number(self, layer: int) -> int:
-        """Return the number of a stored layer; negative ones count from the last stored.
+    def array(self, space: Space) -> Block:
+        """Return the vectors of a space, (V, D) as stored: a read-only memmap, in row order.
 
         Raises:
-            NotStoredError: the store does not hold that layer.
+            NotStoredError: the store does not hold it.
         """
-        if -len(self.layers) <= layer < 0:
-            return self.layers[layer]
-        if layer not in self.layers:
-            stored = ", ".join(map(str, self.layers))
-            raise NotStoredError(f"layer {layer} is not in this store: it holds {stored}; build with --layers")
-        return layer
+        return self._pick(space, "")
 
-    def array(self, space: str, layer: int = -1) -> Block:
-        """Return the vectors of a space, (V, D) as stored: a read-only memmap, in row order."""
-        return self._pick(space, "", layer)
-
-    def norms(self, space: str, layer: int = -1) -> npt.NDArray[np.float64]:
+    def norms(self, space: Space) -> npt.NDArray[np.float64]:
         """Return the L2 norms of a space's vectors, (V,) float64."""
-        return self._pick(space, "_norms", layer)
+        return self._pick(space, "_norms")
 
-    def _pick(self, space: str, suffix: str, layer: int) -> npt.NDArray[Any]:
-        if space not in SPACES:
-            raise NotStoredError(f"there is no space {space!r}: take one of {', '.join(SPACES)}")
-        array = self._arrays[f"vectors/{space}{suffix}"]
-        if space == "static":
-            if layer != -1:
-                raise NotStoredError(f"static has no layer {layer}: layers go with the space isolated")
-            return array
-        return array[self.layers.index(self.layer_number(layer))]  # type: ignore[no-any-return]
+    def checksum(self, space: Space) -> str:
+        """Return the SHA-256 of the dataset that a space is in."""
+        return self._sha256[f"vectors/{space.among(self.spaces).name}"]
+
+    def dataset(self, space: Space) -> str | None:
+        """Return the checksum of a space's vectors, or None where they are not stored."""
+        return self.checksum(space) if space in self.spaces else None
+
+    def _pick(self, space: Space, suffix: str) -> npt.NDArray[Any]:
+        space = space.among(self.spaces)
+        array = self._arrays[f"vectors/{space.name}{suffix}"]
+        return array if space.layer is None else array[self.layers.index(space.layer)]
 
     def verify(self) -> list[str]:
         """Recompute the checksum of every dataset; return the names of those that do not match."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kotovec.space import Space
 from kotovec.store import index
 from kotovec.store.layout import Layout
 from kotovec.store.merge import Shape, merge
@@ -98,8 +99,8 @@ def write_store(
         tokenizer.save(str(layout.tokenizer / "tokenizer.json"))
     vectors = Vectors(layout.vectors)
     for metric in metrics:
-        for space in ("static", "isolated"):
-            index.build(vectors, layout.indexes, space, -1, Metric(metric))
+        for space in (Space("static"), Space("isolated")):
+            index.build(vectors, layout.indexes, space, Metric(metric))
     return folder
 
 

@@ -42,7 +42,7 @@ def test_every_option_has_help_and_an_environment_twin_of_its_name(command, opti
     [
         ("KOTOVEC_K", "3", lambda data: len(data["results"]) == 3),
         ("KOTOVEC_METRIC", "cosine", lambda data: data["metric"] == "cosine"),
-        ("KOTOVEC_SPACE", "isolated", lambda data: data["space"] == "isolated"),
+        ("KOTOVEC_SPACE", "isolated", lambda data: data["space"] == "isolated@2"),
         ("KOTOVEC_EXCLUDE_INPUTS", "1", lambda data: not any(row["is_input"] for row in data["results"])),
         ("KOTOVEC_WORDS_ONLY", "true", lambda data: data["results"][0]["text"] != "[PAD]"),
     ],
@@ -52,6 +52,45 @@ def test_environment_twins_work(store, capsys, monkeypatch, variable, value, sho
     assert not shows(json.loads(call(capsys, "query", "[PAD]", "--json").out))
     monkeypatch.setenv(variable, value)
     assert shows(json.loads(call(capsys, "query", "[PAD]", "--json").out))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["query", "king"], ["index"], ["map", "--method", "pca"], ["norms", "king"], ["info"]],
+    ids=lambda arguments: arguments[0],
+)
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("KOTOVEC_SPACE", "both"),
+        ("KOTOVEC_SPACE", "static,isolated@0"),
+        ("KOTOVEC_LAYER", "0"),
+        ("KOTOVEC_LAYER", "-2"),
+    ],
+)
+def test_no_environment_twin_breaks_a_command_that_shares_it(store, capsys, monkeypatch, arguments, variable, value):
+    monkeypatch.setenv(variable, value)
+    answer = call(capsys, *arguments, "--store", store, "--quiet")
+    assert (answer.code, answer.err) == (0, "")
+
+
+def test_a_list_of_spaces_is_asked_in_its_order(store, capsys):
+    lines = call(capsys, "query", "king", "--store", store, "--space", "isolated@0,static,isolated", "--json").out
+    assert [json.loads(line)["space"] for line in lines.splitlines()] == ["isolated@0", "static", "isolated@2"]
+    table = call(capsys, "query", "king", "--store", store, "--space", "isolated@0,isolated@2").out
+    assert table.splitlines()[0].strip() == "king  (isolated, layer 0 | isolated, layer 2, l2)"
+    assert table.splitlines()[1].split()[:6] == ["rank", "isolated@0", "id", "score", "input", "isolated@2"]
+
+
+def test_a_layer_is_of_the_spaces_that_have_layers_and_name_none(store, capsys):
+    def asked(*options):
+        lines = call(capsys, "query", "king", "--store", store, "--json", *options).out.splitlines()
+        return [json.loads(line)["space"] for line in lines]
+
+    assert asked("--space", "static,isolated", "--layer", 0) == ["static", "isolated@0"]
+    assert asked("--space", "isolated@2,isolated", "--layer", 0) == ["isolated@2", "isolated@0"]
+    refused = call(capsys, "query", "king", "--store", store, "--layer", 0)
+    assert (refused.code, refused.err) == (2, "error: static has no layer 0: layers go with the space isolated\n")
 
 
 def test_an_option_overrides_its_environment_twin(store, capsys, monkeypatch):

@@ -11,7 +11,7 @@ from commands import call
 
 COUNT, SIZE = 3000, 16
 VECTORS = np.random.default_rng(2).standard_normal((COUNT, SIZE)).astype(np.float32)
-KEYS = ["space", "layer", "metric", "factory", "parameters", "dataset", "sha256", "faiss", "name", "measured"]
+KEYS = ["space", "metric", "factory", "parameters", "dataset", "sha256", "faiss", "name", "measured"]
 MEASURED = ["recall_at_10", "queries_per_second", "flat_queries_per_second", "queries"]
 
 

@@ -61,8 +61,7 @@ def test_json_holds_the_same_with_stable_keys(capsys, store):
         "empty": 1,
     }
     assert data["spaces"] == {
-        "static": {"shape": [len(TEXTS), 8], "dtype": "float32", "layers": None},
-        "isolated": {"shape": [len(TEXTS), 8], "dtype": "float32", "layers": [0, 2]},
+        name: {"shape": [len(TEXTS), 8], "dtype": "float32"} for name in ("static", "isolated@0", "isolated@2")
     }
     assert [(index["name"], index["factory"], index["usable"]) for index in data["indexes"]] == [
         ("isolated-2.l2", "Flat", False),

@@ -84,7 +84,7 @@ def test_json_has_exactly_the_documented_keys(ask):
     assert [list(row) for row in data["results"]] == [RESULT, RESULT]
     assert (data["expression"], data["space"], data["layer"], data["metric"]) == (
         "kings - 0.5*man",
-        "isolated",
+        "isolated@2",
         2,
         "l2",
     )
@@ -137,7 +137,7 @@ def test_both_spaces_stand_side_by_side(ask):
 
 def test_both_spaces_as_json_are_a_line_each(ask):
     lines = ask("king", "--space", "both", "--json").out.splitlines()
-    assert [json.loads(line)["space"] for line in lines] == ["static", "isolated"]
+    assert [json.loads(line)["space"] for line in lines] == ["static", "isolated@2"]
 
 
 def test_exclude_inputs_leaves_out_the_inputs_and_the_subwords_of_a_term(results):

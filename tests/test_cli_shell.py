@@ -42,10 +42,10 @@ def test_settings_change_what_follows(typed):
     assert (done.returncode, done.stderr) == (0, "")
     assert [(a["space"], a["layer"], a["metric"], len(a["results"])) for a in answers] == [
         ("static", None, "l2", 10),
-        ("isolated", 0, "cosine", 2),
-        ("isolated", 0, "cosine", 2),
+        ("isolated@0", 0, "cosine", 2),
+        ("isolated@0", 0, "cosine", 2),
         ("static", None, "cosine", 2),
-        ("isolated", 0, "cosine", 2),
+        ("isolated@0", 0, "cosine", 2),
     ]
     assert [any(row["is_input"] for row in answer["results"]) for answer in answers] == [True] + [False] * 4
 

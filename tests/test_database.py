@@ -163,7 +163,7 @@ def test_an_answer_is_plain_data_with_stable_keys(store):
     data = json.loads(json.dumps(answer.as_dict()))
     assert list(data) == ["expression", "space", "layer", "metric", "terms", "notes", "results"]
     assert (data["expression"], data["space"], data["layer"], data["metric"]) == (
-        "w1 - 0.5*w2 - 0.5*w1", "isolated", 8, "cosine",
+        "w1 - 0.5*w2 - 0.5*w1", "isolated@8", 8, "cosine",
     )  # fmt: skip
     assert data["terms"] == [
         {"text": "w1", "weight": 1, "tokens": ["w1"]},
@@ -171,7 +171,7 @@ def test_an_answer_is_plain_data_with_stable_keys(store):
         {"text": "w1", "weight": -0.5, "tokens": ["w1"]},
     ]
     assert [list(hit) for hit in data["results"]] == [["rank", "token", "text", "id", "score", "is_input"]] * 2
-    assert store.search("w1", k=1).layer is None
+    assert store.search("w1", k=1).space.layer is None
 
 
 def test_nothing_asked_is_nothing_answered(store):
@@ -255,8 +255,9 @@ def test_info_says_what_is_in_the_store(store):
     info = json.loads(json.dumps(store.info()))
     assert info["tokens"] == 2003
     assert info["kinds"] == {"word": 1500, "subword": 500, "special": 2, "unused": 1, "byte": 0, "empty": 0}
-    assert info["spaces"]["static"] == {"shape": [2003, 24], "dtype": "float32", "layers": None}
-    assert info["spaces"]["isolated"] == {"shape": [2003, 32], "dtype": "float16", "layers": [4, 8]}
+    assert info["spaces"]["static"] == {"shape": [2003, 24], "dtype": "float32"}
+    assert info["spaces"]["isolated@4"] == info["spaces"]["isolated@8"] == {"shape": [2003, 32], "dtype": "float16"}
+    assert list(info["spaces"]) == ["static", "isolated@4", "isolated@8"]
     assert info["bytes"] == sum(path.stat().st_size for path in store.path.rglob("*") if path.is_file())
     assert info["provenance"]["fingerprint"] == stores.FINGERPRINT
     assert all(record["usable"] for record in info["indexes"])

@@ -14,6 +14,7 @@ import pytest
 
 from kotovec.cluster.fetch import Partial
 from kotovec.errors import InputError, StoreError
+from kotovec.space import Space
 from kotovec.store import contents, index, maps
 from kotovec.store.files import write_output, write_text
 from kotovec.store.layout import Layout
@@ -101,7 +102,7 @@ def test_a_record_behind_a_linked_folder_is_not_deleted(tmp_path):
     shutil.rmtree(store / "indexes", ignore_errors=True)
     (store / "indexes").symlink_to(tmp_path / "other")
     with pytest.raises(StoreError, match="is a link"):
-        index.build(Vectors(store / "vectors.h5"), store / "indexes", "static", -1, Metric.L2)
+        index.build(Vectors(store / "vectors.h5"), store / "indexes", Space("static"), Metric.L2)
     assert tree(tmp_path / "other") == {"static.l2.json": b"{}"}
 
 

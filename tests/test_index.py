@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from kotovec.errors import DamagedError, InputError, MissingDependencyError, StoreBusyError
+from kotovec.space import Space
 from kotovec.store import Store, index, library
 from kotovec.store.layout import Layout
 from kotovec.store.lock import locked
@@ -30,12 +31,14 @@ def folder(tmp_path):
     return stores.write_store(tmp_path / "a.kotovec", TOKENS, STATIC, np.stack([OTHERS, STATIC]), layers=(1, 2))
 
 
-def build(folder, space="static", layer=-1, metric="l2", **more):
-    return index.build(Vectors(folder / "vectors.h5"), folder / "indexes", space, layer, Metric(metric), **more)
+def build(folder, space="static", layer=None, metric="l2", **more):
+    wanted = Space.parse(space).at(layer)
+    return index.build(Vectors(folder / "vectors.h5"), folder / "indexes", wanted, Metric(metric), **more)
 
 
-def load(folder, space="static", layer=-1, metric="l2"):
-    return index.load(Vectors(folder / "vectors.h5"), folder / "indexes", space, layer, Metric(metric))
+def load(folder, space="static", layer=None, metric="l2"):
+    wanted = Space.parse(space).at(layer)
+    return index.load(Vectors(folder / "vectors.h5"), folder / "indexes", wanted, Metric(metric))
 
 
 def ids(answers):
@@ -57,7 +60,7 @@ def expected(vectors, metric="l2"):
 
 
 @pytest.mark.parametrize("metric", ["l2", "cosine", "ip"])
-@pytest.mark.parametrize(("space", "layer", "name"), [("static", -1, "static"), ("isolated", 1, "isolated-1")])
+@pytest.mark.parametrize(("space", "layer", "name"), [("static", None, "static"), ("isolated", 1, "isolated-1")])
 def test_an_index_is_two_files_and_gives_what_a_search_without_it_gives(folder, space, layer, name, metric):
     without = Store.open(folder).search(QUESTIONS, space=space, layer=layer, metric=metric)
     record = build(folder, space, layer, metric)
@@ -141,7 +144,7 @@ def test_an_index_of_other_vectors_is_not_used_and_is_named(folder, tmp_path):
     ]
     assert store.verify() == [
         f"indexes/{name}.l2.faiss (of other vectors; kotovec index --space {options} builds it anew)"
-        for name, options in (("isolated-12", "isolated --metric l2 --layer 12"), ("static", "static --metric l2"))
+        for name, options in (("isolated-12", "isolated@12 --metric l2"), ("static", "static --metric l2"))
     ]
 
 

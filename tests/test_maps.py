@@ -11,6 +11,7 @@ from sklearn.manifold import trustworthiness
 from sklearn.neighbors import NearestNeighbors
 
 from kotovec.errors import DamagedError
+from kotovec.space import Space
 from kotovec.store import Store, maps
 from kotovec.store.cartography import MapRequest, find_map, make_map
 
@@ -84,17 +85,17 @@ def test_a_map_is_kept_with_how_it_was_made(capsys, store):
     assert answer.code == 0
     told = json.loads(answer.out)
     opened = Store.open(store)
-    read = maps.read_map(store / "maps", "isolated-2.pca", opened.vectors.checksums["isolated"])
+    read = maps.read_map(store / "maps", "isolated-2.pca", opened.vectors.checksum(Space("isolated")))
     assert read.record.name == told["name"] == "isolated-2.pca"
     assert (told["tokens"], len(read.rows), read.record.parameters["sample"]) == (100, 100, 100)
     assert read.record.versions == told["versions"]
     assert (np.diff(read.rows) > 0).all()
     assert opened.verify() == []
     assert maps.read_map(store / "maps", "isolated-2.pca", "0" * 64) is None
-    assert maps.verify(store / "maps", {"isolated": "0" * 64}) == [
+    assert maps.verify(store / "maps", lambda _: "0" * 64) == [
         "maps/isolated-2.pca.h5 (of other vectors; kotovec map makes it anew)"
     ]
-    assert maps.read_map(store / "maps", "static.pca", opened.vectors.checksums["static"]) is None
+    assert maps.read_map(store / "maps", "static.pca", opened.vectors.checksum(Space("static"))) is None
 
 
 def test_the_table_names_map_recall_and_trust(capsys, store):

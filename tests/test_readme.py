@@ -113,7 +113,7 @@ def test_the_python_of_the_guide_runs_block_after_block(tmp_path):
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0] == "1 queen 1.0"
-    assert lines[3:6] == ["UnknownTokenError", "['queen', 'king']", "king - man + woman isolated 6 cosine"]
+    assert lines[3:6] == ["UnknownTokenError", "['queen', 'king']", "king - man + woman isolated@6 6 cosine"]
     assert lines[6] == "queen"
     norm = np.linalg.norm(vectors[1].astype(np.float64))
     shape, _, printed = lines[7].rpartition(" ")

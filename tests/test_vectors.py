@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from kotovec.errors import DamagedError, KotovecError, NotStoredError, StoreError, StoreNotFoundError
+from kotovec.space import Space
 from kotovec.store import Store
 from kotovec.store.hdf5 import write_attributes
 from kotovec.store.layout import Layout
@@ -147,29 +148,29 @@ def test_what_is_mapped_is_what_h5py_reads(store, file, dtype):
     assert vectors.layers == LAYERS
     for layer in (*LAYERS, -1, -3):
         expected = file["vectors/isolated"][LAYERS.index(layer) if layer >= 0 else layer]
-        assert np.array_equal(vectors.array("isolated", layer), expected)
-        assert vectors.array("isolated", layer).dtype == dtype
+        assert np.array_equal(vectors.array(Space("isolated", layer)), expected)
+        assert vectors.array(Space("isolated", layer)).dtype == dtype
         assert np.array_equal(
-            vectors.norms("isolated", layer),
+            vectors.norms(Space("isolated", layer)),
             file["vectors/isolated_norms"][LAYERS.index(layer) if layer >= 0 else layer],
         )
-    for array in (vectors.array("static"), vectors.array("isolated", 3), vectors.norms("static")):
+    for array in (vectors.array(Space("static")), vectors.array(Space("isolated", 3)), vectors.norms(Space("static"))):
         assert isinstance(array, np.memmap)
         assert array.flags.aligned
         assert array.flags.c_contiguous
         assert not array.flags.writeable
-    assert np.array_equal(vectors.array("static"), file["vectors/static"][:])
+    assert np.array_equal(vectors.array(Space("static")), file["vectors/static"][:])
 
 
 @pytest.mark.parametrize("layer", [1, 13, -4, 2**40])
 def test_a_layer_that_is_not_stored_is_refused_with_those_that_are(store, layer):
     with pytest.raises(NotStoredError, match=rf"layer {layer} is not in this store: it holds 0, 3, 12"):
-        Vectors(store / "vectors.h5").array("isolated", layer)
+        Vectors(store / "vectors.h5").array(Space("isolated", layer))
 
 
 def test_a_space_that_is_not_stored_is_refused(store):
-    with pytest.raises(NotStoredError, match="no space 'dynamic': take one of static, isolated"):
-        Vectors(store / "vectors.h5").array("dynamic")
+    with pytest.raises(NotStoredError, match="output is not in this store: it holds static, isolated@0"):
+        Vectors(store / "vectors.h5").array(Space("output"))
 
 
 def test_ten_lines_without_kotovec_read_a_store(tmp_path):

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kotovec.cli.picture import COLOURS
+from kotovec.space import Space
 from kotovec.store.database import Store
 from kotovec.store.fidelity import NEAREST
 from kotovec.store.landmarks import Neighbours, Stop, Way, neighbours, trace
@@ -89,7 +90,7 @@ def _packed(array: npt.NDArray[Any], dtype: type) -> str:
 
 
 def _side(store: Store, map_: Map, way: Way | None) -> _Side:
-    norms = store.norms(map_.record.space, map_.record.layer)[map_.rows]
+    norms = store.norms(map_.record.space)[map_.rows]
     return _Side(map_, neighbours(store, map_, NEAREST), norms, way)
 
 
@@ -97,7 +98,7 @@ def _space(side: _Side) -> dict[str, Any]:
     record = side.map_.record
     recall, trust = f"{record.recall:.3f}", f"{record.trustworthiness:.3f}"
     return {
-        "name": "static" if record.space == "static" else f"isolated, layer {record.layer}",
+        "name": Space.parse(record.space).title,
         "quality": f"{record.method}: {recall} of the ten true neighbours are drawn as such, trustworthiness {trust}",
         "x": _packed(side.map_.coordinates[:, 0], np.float32),
         "y": _packed(side.map_.coordinates[:, 1], np.float32),

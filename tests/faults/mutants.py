@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from kotovec.errors import KotovecError
+from kotovec.space import Space
 from kotovec.store import Store, index
 from kotovec.store.layout import Layout
 from kotovec.store.nearest import Metric
@@ -56,8 +57,8 @@ def make_stores(folder: Path) -> None:
     files = checksums(make_store(folder / "first") / "tokenizer")
     store = make_store(folder / "store", provenance={**PROVENANCE, "tokenizer_files": json.dumps(files)})
     opened = Store.open(store).vectors
-    index.build(opened, store / "indexes", "static", -1, Metric.COSINE, factory="HNSW8")
-    index.build(opened, store / "indexes", "static", -1, Metric.IP, factory="IVF2,Flat")
+    index.build(opened, store / "indexes", Space("static"), Metric.COSINE, factory="HNSW8")
+    index.build(opened, store / "indexes", Space("static"), Metric.IP, factory="IVF2,Flat")
     layout = Layout(store)
     layout.begin({"model": "none", "layers": [0, 2], "dtype": "float32", "shard-tokens": 1024})
     write_shard(layout.shards, _shard(), stores.FINGERPRINT)
@@ -143,7 +144,7 @@ def ask(store: Store) -> list[object]:
         store.search("girl", k=5, space="isolated", layer=0, metric="cosine"),
     ]
     # So few rows are searched without a Flat index; faiss must be able to work with this one all the same.
-    loaded = index.load(store.vectors, store.path / index.FOLDER, "static", -1, Metric.L2)
+    loaded = index.load(store.vectors, store.path / index.FOLDER, Space("static"), Metric.L2)
     if loaded is not None:
         loaded[0].search(np.ones((1, 8), dtype=np.float32), 5)
     found = [[(hit.id, hit.text, hit.token, round(hit.score, 9)) for hit in answer.hits] for answer in answers]

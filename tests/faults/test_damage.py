@@ -11,6 +11,7 @@ import pytest
 
 from kotovec.cli.app import run
 from kotovec.errors import DamagedError, StoreError
+from kotovec.space import Space
 from kotovec.store import Store, index
 from kotovec.store.checksum import of_file
 from kotovec.store.layout import Layout
@@ -117,7 +118,7 @@ def test_query_recomputes_every_checksum_when_asked_to(capsys, monkeypatch, stor
     assert (answer.code, answer.out) == (1, "")
     assert answer.err == (
         f"error: {store} is damaged: vectors.h5: vectors/isolated (build it again with --overwrite); "
-        "indexes/isolated-2.l2.faiss (kotovec index --space isolated --metric l2 --layer 2 builds it anew); "
+        "indexes/isolated-2.l2.faiss (kotovec index --space isolated@2 --metric l2 builds it anew); "
         f"it was built by: {PROVENANCE['command']}\n"
     )
     with pytest.raises(DamagedError) as caught:
@@ -136,7 +137,7 @@ def test_query_verify_answers_from_a_whole_store(capsys, store):
     "options",
     [
         "--space static --metric l2",
-        "--space isolated --layer 2 --metric cosine",
+        "--space isolated@2 --metric cosine",
         "--space static --metric ip --factory HNSW8",
         "--space static --metric cosine --factory IVF2,Flat --parameters nprobe=2",
     ],
@@ -144,8 +145,10 @@ def test_query_verify_answers_from_a_whole_store(capsys, store):
 def test_the_command_that_is_named_mends_the_index(capsys, store, options, damage):
     index_of = ["index", "--store", str(store), "--quiet", *options.split()]
     assert run(index_of) == 0
-    number = "-2" if "isolated" in options else ""
-    path = store / "indexes" / f"{options.split()[1]}{number}.{re.search('metric (.*?)( |$)', options)[1]}.faiss"
+    number = "isolated" in options
+    path = (
+        store / "indexes" / f"{options.split()[1].replace('@', '-')}.{re.search('metric (.*?)( |$)', options)[1]}.faiss"
+    )
     whole = path.read_bytes()
     if damage == "bit":
         flip(path, -5)
@@ -203,7 +206,7 @@ def test_an_index_whose_record_is_damaged_is_not_used_but_named(store, content):
     expected = [hit.id for hit in Store.open(store).search("king", k=5).hits]
     (store / "indexes" / "static.l2.json").write_text(content)
     opened = Store.open(store)
-    assert index.load(opened.vectors, store / "indexes", "static", -1, Metric.L2) is None
+    assert index.load(opened.vectors, store / "indexes", Space("static"), Metric.L2) is None
     assert [hit.id for hit in opened.search("king", k=5).hits] == expected
     (damaged,) = opened.verify()
     assert damaged.startswith("indexes/static.l2.faiss (without a record; kotovec index ")

@@ -1,0 +1,160 @@
+"""A space of vectors as a value: how it is written, named as a file, and found among those that a store holds.
+
+`static` and `isolated@12` are spaces; `isolated@-1`, or `isolated` alone, is the last layer that a store holds, and
+is resolved once, where a user's words meet a store (`Space.among`). The grammar:
+
+    NAME [@LAYER | @FIRST-LAST] [+STEP …]        such as  context@0-6+center+abtt3
+"""
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import total_ordering
+
+from kotovec.errors import InputError, NotStoredError
+
+TABLES = ("static", "output", "imported")  # rows of a matrix: they have no layer
+LAYERED = ("isolated", "context")  # hidden states
+NAMES = ("static", "isolated", "context", "output", "imported")
+BOTH = "static,isolated"  # what `both` is short for
+_SPACE = re.compile(r"(?P<name>[a-z]+)(?:@(?:(?P<first>\d+)-)?(?P<layer>-?\d+))?(?P<steps>(?:\+[a-z][a-z0-9.:]*)*)")
+_STEM = re.compile(r"(?P<name>[a-z]+)(?:-(?:(?P<first>\d+)-)?(?P<layer>\d+))?(?P<steps>(?:\+[a-z][a-z0-9.:]*)*)")
+
+
+@total_ordering
+@dataclass(frozen=True)
+class Space:
+    """A space of vectors.
+
+    Attributes:
+        name: one of `NAMES`.
+        layer: of hidden states, 0 is the embeddings' output; −1 is the last one stored, −2 the one before it; None for
+            a table.
+        first: of a mean of layers, `first` to `layer`; None for a single one.
+        steps: what a space was derived by, in order, such as `center`.
+
+    Raises:
+        InputError: the parts do not fit together.
+    """
+
+    name: str
+    layer: int | None = None
+    first: int | None = None
+    steps: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.name not in NAMES:
+            raise InputError(f"there is no space {self.name!r}: take one of {', '.join(NAMES)}")
+        if self.name in TABLES and self.layer is not None:
+            raise NotStoredError(f"{self.name} has no layer {self.layer}: layers go with the space isolated")
+        if self.name in LAYERED and self.layer is None:
+            object.__setattr__(self, "layer", -1)
+        if self.first is not None and not (self.layer is not None and 0 <= self.first < self.layer):
+            raise InputError(f"{self}: a mean of layers names the smaller one first, such as context@0-6")
+
+    @classmethod
+    def parse(cls, text: str) -> "Space":
+        """Read a space as a user writes it: `static`, `isolated`, `isolated@12`, `context@0-6+center`.
+
+        Raises:
+            InputError: it cannot be read.
+            NotStoredError: a layer of a space that has none.
+        """
+        found = _SPACE.fullmatch(text.strip())
+        if found is None:
+            raise InputError(f"{text!r} is no space: write static, isolated, or isolated@12 for a layer")
+        return cls._of(found)
+
+    @classmethod
+    def of_stem(cls, stem: str) -> "Space":
+        """Read the name of a file, such as `isolated-12`.
+
+        Raises:
+            InputError: it is none of a space.
+        """
+        found = _STEM.fullmatch(stem)
+        if found is None:
+            raise InputError(f"{stem!r} is no name of a space")
+        return cls._of(found)
+
+    @classmethod
+    def _of(cls, found: "re.Match[str]") -> "Space":
+        first, layer = (None if found[part] is None else int(found[part]) for part in ("first", "layer"))
+        return cls(found["name"], layer, first, tuple(filter(None, found["steps"].split("+"))))
+
+    def __str__(self) -> str:
+        """Return the space as it is written: `parse` reads it."""
+        return self._written("@")
+
+    @property
+    def stem(self) -> str:
+        """The name of its file, without an ending: `isolated-12`."""
+        return self._written("-")
+
+    @property
+    def title(self) -> str:
+        """The space for a person: `isolated, layer 12`."""
+        first = "" if self.first is None else f"{self.first} to "
+        layers = () if self.layer is None else (f"layer{'s' if first else ''} {first}{self.layer}",)
+        return ", ".join((self.name, *layers, *self.steps))
+
+    def _written(self, sign: str) -> str:
+        first = "" if self.first is None else f"{self.first}-"
+        layer = "" if self.layer is None else f"{sign}{first}{self.layer}"
+        return "+".join((f"{self.name}{layer}", *self.steps))
+
+    def __lt__(self, other: "Space") -> bool:
+        """Order by name, as in `NAMES`, then by layer, then by steps."""
+        return self._key < other._key
+
+    @property
+    def _key(self) -> tuple[int, float, float, tuple[str, ...]]:
+        layer, first = (math.inf if part is None else part for part in (self.layer, self.first))
+        return (NAMES.index(self.name), layer, first, self.steps)
+
+    def at(self, layer: int | None) -> "Space":
+        """Return the same space at another layer, as `--layer` gives it; None and −1, the last one, change nothing.
+
+        Raises:
+            NotStoredError: it has no layers.
+        """
+        return self if layer in (None, -1) else replace(self, layer=layer, first=None)
+
+    def among(self, stored: Sequence["Space"]) -> "Space":
+        """Return the stored space that this one means: a negative layer counts from the last one stored.
+
+        Raises:
+            NotStoredError: there is none; the message names those that there are.
+        """
+        if self in stored:
+            return self
+        alike = [each for each in sorted(stored) if (each.name, each.steps) == (self.name, self.steps)]
+        if self.layer is not None and -len(alike) <= self.layer < 0:
+            return alike[self.layer]
+        raise NotStoredError(self._missing(alike, stored))
+
+    def _missing(self, alike: Sequence["Space"], stored: Sequence["Space"]) -> str:
+        if alike and self.layer is not None:
+            layers = ", ".join(str(each.layer) for each in alike)
+            return f"layer {self.layer} is not in this store: it holds {layers}; build with --layers"
+        return f"{self} is not in this store: it holds {', '.join(map(str, sorted(stored)))}"
+
+
+def parse_spaces(text: str) -> tuple[Space, ...]:
+    """Read a list of spaces, `static,isolated@12`, or `both`: static and isolated.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    whole = BOTH if text.strip() == "both" else text
+    return tuple(dict.fromkeys(map(Space.parse, whole.split(","))))
+
+
+def resolve(spaces: Iterable[Space], stored: Sequence[Space]) -> tuple[Space, ...]:
+    """Return what a list of spaces means in a store, each once.
+
+    Raises:
+        NotStoredError: the store does not hold one of them.
+    """
+    return tuple(dict.fromkeys(space.among(stored) for space in spaces))

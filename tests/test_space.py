@@ -1,0 +1,119 @@
+"""A space as a value: written, read, named as a file, ordered, and found among those that a store holds."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kotovec.errors import InputError, NotStoredError
+from kotovec.space import LAYERED, TABLES, Space, parse_spaces, resolve
+
+STORED = (Space("static"), Space("isolated", 0), Space("isolated", 6), Space("isolated", 12))
+STEPS = st.lists(st.from_regex(r"[a-z][a-z0-9.:]{0,5}", fullmatch=True), max_size=3).map(tuple)
+SPACES = st.one_of(
+    st.builds(Space, st.sampled_from(TABLES), steps=STEPS),
+    st.builds(Space, st.sampled_from(LAYERED), st.integers(0, 99), steps=STEPS),
+    st.builds(Space, st.sampled_from(LAYERED), st.integers(5, 9), st.integers(0, 4), STEPS),
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "space", "stem", "title"),
+    [
+        ("static", Space("static"), "static", "static"),
+        ("output", Space("output"), "output", "output"),
+        ("isolated@12", Space("isolated", 12), "isolated-12", "isolated, layer 12"),
+        ("context@0-6", Space("context", 6, 0), "context-0-6", "context, layers 0 to 6"),
+        ("static+center", Space("static", steps=("center",)), "static+center", "static, center"),
+        (
+            "isolated@12+center+abtt3",
+            Space("isolated", 12, None, ("center", "abtt3")),
+            "isolated-12+center+abtt3",
+            None,
+        ),
+    ],
+)
+def test_a_space_is_written_as_it_is_read(text, space, stem, title):
+    assert Space.parse(text) == space
+    assert str(space) == text
+    assert space.stem == stem
+    assert Space.of_stem(stem) == space
+    assert title in (space.title, None)
+
+
+@given(SPACES)
+def test_every_space_is_read_back_from_what_is_written_and_from_its_file(space):
+    assert Space.parse(str(space)) == space
+    assert Space.of_stem(space.stem) == space
+    assert "/" not in space.stem
+    assert hash(Space.parse(str(space))) == hash(space)
+
+
+@given(SPACES, SPACES)
+def test_of_two_spaces_one_is_first_unless_they_are_equal(one, other):
+    assert (one < other) + (other < one) + (one == other) == 1
+
+
+def test_the_order_is_by_name_then_by_layer_as_a_number():
+    texts = ["imported", "isolated@12", "isolated@2", "static+center", "context@1", "static", "output", "isolated@2-4"]
+    assert [str(space) for space in sorted(map(Space.parse, texts))] == [
+        "static",
+        "static+center",
+        "isolated@2",
+        "isolated@2-4",
+        "isolated@12",
+        "context@1",
+        "output",
+        "imported",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("contextual", "there is no space 'contextual': take one of static, isolated, context, output, imported"),
+        ("static@3", "static has no layer 3"),
+        ("isolated@", "'isolated@' is no space"),
+        ("isolated@x", "is no space"),
+        ("Isolated", "is no space"),
+        ("", "is no space"),
+        ("isolated@6-3", "names the smaller one first"),
+        ("isolated@1+", "is no space"),
+        ("../static", "is no space"),
+    ],
+)
+def test_what_is_no_space_is_refused(text, said):
+    with pytest.raises(InputError, match=said):
+        Space.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("static", "static"),
+        ("isolated", "isolated@12"),
+        ("isolated@-1", "isolated@12"),
+        ("isolated@-3", "isolated@0"),
+        ("isolated@6", "isolated@6"),
+    ],
+)
+def test_a_space_is_resolved_against_what_is_stored(text, found):
+    assert str(Space.parse(text).among(STORED)) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("isolated@3", "layer 3 is not in this store: it holds 0, 6, 12"),
+        ("isolated@-4", "layer -4 is not in this store: it holds 0, 6, 12"),
+        ("output", "output is not in this store: it holds static, isolated@0, isolated@6, isolated@12"),
+        ("isolated+center", r"isolated@-1\+center is not in this store"),
+    ],
+)
+def test_what_is_not_stored_is_named_with_what_is(text, said):
+    with pytest.raises(NotStoredError, match=said):
+        Space.parse(text).among(STORED)
+
+
+def test_a_list_of_spaces_is_each_once_and_both_is_short_for_two():
+    assert parse_spaces("both") == parse_spaces("static,isolated") == (Space("static"), Space("isolated"))
+    assert resolve(parse_spaces("isolated@12, static,isolated,static"), STORED) == (STORED[3], STORED[0])
