@@ -34,8 +34,7 @@ STORE_DTYPES = ("float32", "float16")
 DEVICES = ("auto", "cpu", "cuda")
 # Settings that only say where it ran: a finished store is not called different because of them.
 ENVIRONMENT = ("device", "batch-tokens", "cpus-per-worker", "torch", "forward")
-# Of a worker besides weights. With BERT-base's 440 MB one was seen at 1,094 MB in all, its share of mapped and packed
-# weights among it, each further one of the machine at 272.
+# Of a worker besides weights: torch, buffers, and the shards that it holds.
 BASE_BYTES = 400 << 20
 
 

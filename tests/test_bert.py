@@ -1,6 +1,5 @@
 """kotovec's own forward pass of BERT: which models take it, what it loads, and that transformers stays away."""
 
-import ctypes
 import json
 import pickle
 import subprocess
@@ -15,20 +14,15 @@ import torch
 from kotovec.cluster.plan import Request, make_plan
 from kotovec.errors import ModelError
 from kotovec.workers import encoder as encoders
-from kotovec.workers import mkl
 from kotovec.workers.auto import Auto
 from kotovec.workers.bert import Bert
 from kotovec.workers.encoder import Encoder
-from kotovec.workers.memory import ALIGNMENT, Memory
 from kotovec.workers.tokenizer import Template
 
 from models import make_bert
 from test_encoder import TEMPLATES, encode, reference, relative_errors
 
 ROOT = Path(__file__).parents[1]
-packing = pytest.mark.skipif(
-    mkl.library() is None or Memory().place is None, reason="this torch has no MKL, or this system shares no memory"
-)
 
 
 def loaded(folder, **options):
@@ -188,88 +182,6 @@ def test_a_layer_no_wider_inside_than_outside(tmp_path):
     states, _ = reference(folder, ids, TEMPLATES["bert"])
     assert states.shape[-1] == 32
     assert relative_errors(encode(folder, ids, layers="all").isolated, states).max() <= 1e-5
-
-
-@packing
-@pytest.mark.parametrize("name", ["bert", "xlmr"])
-def test_packed_and_unpacked_products_give_the_same_vectors(name, monkeypatch, tiny_models):
-    ids = np.arange(5, 200)
-    packed = encode(tiny_models[name], ids, layers="all").isolated
-    assert all(product._address for product, _ in loaded(tiny_models[name])._model._linears())
-    monkeypatch.setattr(mkl, "library", lambda: None)
-    assert not any(product._address for product, _ in loaded(tiny_models[name])._model._linears())
-    assert relative_errors(encode(tiny_models[name], ids, layers="all").isolated, packed).max() <= 1e-6
-
-
-@packing
-def test_two_replicas_of_a_machine_have_packed_weights_once(tiny_models):
-    """The second one in a process of its own, where they have another address."""
-    ids, spec = np.arange(5, 60), make_plan(Request(model=str(tiny_models["bert"]))).spec
-    memory, encoder = Memory(), Encoder(spec)
-    encoder.load(None, memory)
-    block = encoder._model._blocks[0]
-    code = f"""
-import mmap, pickle
-import numpy as np
-from kotovec.workers import mkl
-from kotovec.workers.memory import Memory
-other_addresses = mmap.mmap(-1, 1_234_567)
-mkl.pack = None  # there is nothing to pack
-encoder, place = pickle.loads({pickle.dumps((Encoder(spec), memory.place))!r})
-encoder.load(None, Memory(place))
-block = encoder._model._blocks[0]
-print(block.up._address, block.down._address)
-print(encoder.encode(0, np.arange(5, 60), [(0, 55)]).isolated.tobytes().hex())
-"""
-    found = subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, timeout=120, capture_output=True)
-    up, down, encoded = found.stdout.split()
-    assert int(up) != block.up._address
-    assert int(down) - int(up) == block.down._address - block.up._address != 0
-    assert bytes.fromhex(encoded.decode()) == encoder.encode(0, ids, [(0, 55)]).isolated.tobytes()
-    assert "memfd:kotovec" in file_at(block.up._address)
-
-
-@packing
-def test_packed_weights_that_give_another_product_are_left_alone(monkeypatch, tiny_models):
-    expected = encode(tiny_models["bert"]).isolated
-    pack = mkl.pack
-    monkeypatch.setattr(mkl, "pack", lambda rows, weight, address: pack(rows, weight * 2, address))
-    assert not any(product._address for product, _ in loaded(tiny_models["bert"])._model._linears())
-    assert relative_errors(encode(tiny_models["bert"]).isolated, expected).max() <= 1e-6
-
-
-@packing
-def test_what_lies_otherwise_than_mkl_wants_it_is_packed_anew(monkeypatch, tiny_models):
-    """As another process might have left it, from 4 KiB beside a multiple of 2 MiB."""
-    memory, spec, pack = Memory(), make_plan(Request(model=str(tiny_models["bert"]))).spec, mkl.pack
-
-    def pack_beside(rows, weight, address):
-        size = mkl.packed_bytes(rows, weight.shape)
-        room = np.zeros(size + ALIGNMENT, dtype=np.uint8)
-        start = room.ctypes.data + (address + 4096 - room.ctypes.data) % ALIGNMENT
-        pack(rows, weight, start)
-        ctypes.memmove(address, start, size)
-
-    ids, before, after = np.arange(5, 60), Encoder(spec), Encoder(spec)
-    with monkeypatch.context() as patch:
-        patch.setattr(mkl, "pack", pack_beside)
-        before.load(None, memory)
-    assert not any(product._address for product, _ in before._model._linears())
-    after.load(None, memory)
-    assert all(product._address for product, _ in after._model._linears())
-    expected = loaded(tiny_models["bert"]).encode(0, ids, [(0, 55)]).isolated
-    np.testing.assert_array_equal(after.encode(0, ids, [(0, 55)]).isolated, expected)
-
-
-@packing
-def test_what_was_packed_ends_with_the_model(tiny_models):
-    def mapped():
-        return Path("/proc/self/maps").read_text(encoding="utf-8").count("memfd:kotovec")
-
-    before, encoder = mapped(), loaded(tiny_models["bert"])
-    assert mapped() == before + 1
-    del encoder
-    assert mapped() == before
 
 
 def test_the_embeddings_output_alone_takes_it_too(tiny_models):

@@ -4,7 +4,6 @@ import os
 import signal
 import time
 
-import numpy as np
 import psutil
 import pytest
 
@@ -14,7 +13,6 @@ from kotovec.cluster.crew import Order
 from kotovec.cluster.pool import Pool
 from kotovec.errors import InputError, ModelError, WorkerError
 from kotovec.workers.encoder import Encoder
-from kotovec.workers.memory import Memory
 
 from rays import Fake, Listener, expected, plan_of, run_build, wait_for
 
@@ -125,29 +123,6 @@ def test_the_build_goes_on_with_the_workers_that_start(run, tmp_path):
     assert all(notice.startswith("a worker died as it started (") for notice in notices[:2])
     assert notices[2].startswith("3 workers died as they started, the last one so: ")
     assert notices[2].endswith("; the build goes on with 1 worker(s)")
-
-
-@pytest.mark.skipif(Memory().place is None, reason="this system shares no memory so")
-def test_the_workers_of_a_node_share_what_the_first_one_computed(run, tmp_path):
-    """Also one that comes when the first has died, by the one that is left."""
-
-    class Sharing(Fake):
-        def load(self, _, memory):
-            found = memory.fill(8, lambda array: array.view(np.int64).fill(os.getpid())).view(np.int64)
-            (tmp_path / str(os.getpid())).write_text(str(found[0]), encoding="ascii")
-
-        def encode(self, number, ids, batches):
-            wait_for(lambda: len(list(tmp_path.iterdir())) >= 2)
-            if (tmp_path / str(os.getpid())).read_text(encoding="ascii") == str(os.getpid()):
-                os.kill(os.getpid(), signal.SIGKILL)
-            wait_for(lambda: len(list(tmp_path.iterdir())) == 3)
-            return super().encode(number, ids, batches)
-
-    assert len(run(Sharing, 2)) == 1
-    loaded = {path.name: path.read_text(encoding="ascii") for path in tmp_path.iterdir()}
-    assert len(loaded) == 3
-    assert len(set(loaded.values())) == 1
-    assert set(loaded.values()) < set(loaded)
 
 
 def test_an_error_of_loading_comes_as_it_is_where_there_is_no_other_node(run):

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kotovec.workers.linear import Linear, pack
-from kotovec.workers.memory import Memory
+from kotovec.workers.linear import Linear
 
 _ACTIVATIONS = {"gelu": "none", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh"}
 _KINDS = {"bert": "bert.", "roberta": "roberta.", "xlm-roberta": "roberta.", "camembert": "roberta."}
 _BLOCK = "encoder.layer.{}."
 _ROWS = 16  # a vector register's: those behind the last full one are computed otherwise
-FORWARD = "kotovec BERT 5"  # counted up with every change of its last bits: shards of two are not mixed
+FORWARD = "kotovec BERT 6"  # counted up with every change of its last bits: shards of two are not mixed
 
 
 @dataclass(frozen=True)
@@ -174,29 +173,6 @@ class Bert:
                 )
             )
 
-    def pack(self, memory: Memory) -> None:
-        """Have the weights packed for the products, where that pays.
-
-        Args:
-            memory: of the processes that load the same on this machine, which share it.
-        """
-        if self._on_cpu:
-            pack(self._linears(), memory)
-
-    def _linears(self) -> list[tuple[Linear, int]]:
-        """Return all products and how many rows each has."""
-        batch, length = self._rows, self._shape.length
-        products = []
-        for number, block in enumerate(self._blocks):
-            first = number == 0 and self._shape.place > 0
-            rows = batch + length - 1 if first else batch * length
-            products += [(block.inputs, rows), (block.keys, rows - (1 if first else batch))]
-            if block.query is not None:
-                products.append((block.query, batch))
-            rows = batch if block is self._blocks[-1] else batch * length
-            products += [(block.out, rows), (block.up, rows), (block.down, rows)]
-        return products
-
     def states(self, inputs: Any) -> list[Any]:
         """Return the wanted layers' hidden states of the token at its place.
 
@@ -210,7 +186,7 @@ class Bert:
 
         count = len(inputs)
         if self._on_cpu and count < self._rows:
-            # So products have the rows that they are packed for, and a token's bits do not depend on its batch.
+            # So that products have the same rows, and a token's bits do not depend on its batch.
             inputs = torch.cat([inputs, inputs[:1].expand(self._rows - count, -1)])
         ids = inputs.T
         once, each = self._places(ids)

@@ -17,7 +17,6 @@ import numpy.typing as npt
 from kotovec.errors import ModelError
 from kotovec.workers.auto import Auto
 from kotovec.workers.bert import Architecture, Bert, Sequences, read_tensors
-from kotovec.workers.memory import Memory
 from kotovec.workers.source import Source
 from kotovec.workers.tokenizer import Template
 
@@ -82,12 +81,11 @@ class Encoder:
         self._model: Any = None  # Bert or Auto
         self._cpu = ""
 
-    def load(self, folder: Path | None = None, memory: Memory | None = None) -> None:
+    def load(self, folder: Path | None = None) -> None:
         """Load the model; on a CPU, set torch's threads and the C library's memory for the whole process.
 
         Args:
             folder: where its files are on this machine; None is where the plan found them.
-            memory: of the replicas of this machine that have the same spec; None is for this one alone.
 
         Raises:
             ModelError: the weights are damaged or of another model.
@@ -98,7 +96,7 @@ class Encoder:
             # Ray and `ray up` set OMP_NUM_THREADS as they like; the plan counts on this number.
             torch.set_num_threads(self.spec.threads)
             _keep_memory()
-        self._model = _load_model(self.spec, folder or self.spec.source.folder, memory)
+        self._model = _load_model(self.spec, folder or self.spec.source.folder)
         if len(self._model.static) != self.spec.rows:
             raise ModelError(
                 f"{self.spec.source.name} has {len(self._model.static)} embedding rows, its config.json says "
@@ -148,7 +146,7 @@ class Encoder:
             return [state.float().cpu().numpy() for state in self._model.states(inputs)]
 
 
-def _load_model(spec: ReplicaSpec, folder: Path, memory: Memory | None) -> Bert | Auto:
+def _load_model(spec: ReplicaSpec, folder: Path) -> Bert | Auto:
     """Load the model, by kotovec's own forward pass where it is one of BERT's kind.
 
     What its checkpoint has of another kind is left to transformers, and so is to say what is wrong with it. What the
@@ -164,15 +162,12 @@ def _load_model(spec: ReplicaSpec, folder: Path, memory: Memory | None) -> Bert 
             tensors = read_tensors(paths, spec.architecture.prefix)
             template = spec.template
             shape = Sequences(spec.layers, place, place + 1 + len(template.suffix), spec.batch)
-            model = Bert(tensors, spec.architecture, shape, dtype, spec.device)
+            return Bert(tensors, spec.architecture, shape, dtype, spec.device)
         except (MemoryError, OSError, torch.OutOfMemoryError):
             raise
         except Exception as error:
             if "allocate memory" in str(error):  # what torch raises on a CPU is a bare RuntimeError
                 raise MemoryError(str(error)) from error
-        else:
-            model.pack(memory or Memory())
-            return model
     return Auto(source, spec.layers, spec.depth, place, dtype, spec.device)
 
 
