@@ -115,6 +115,7 @@ def mock(together: Path, actors: int, seconds: float) -> type:
 
     class Mock:
         def __init__(self, spec: Any) -> None:
+            self.forward = spec.forward
             self.vectors = np.ones((TOKENS, WIDTH), dtype=np.float32)
             self.layers = np.ones((len(spec.layers), TOKENS, WIDTH), dtype=np.float32)
             (together / str(os.getpid())).touch()
@@ -128,7 +129,7 @@ def mock(together: Path, actors: int, seconds: float) -> type:
 
         def encode(self, number: int, ids: Any, _batches: Any) -> Encoded:
             time.sleep(seconds)
-            return Encoded(number, self.vectors[: len(ids)], self.layers[:, : len(ids)], "host", "none")
+            return Encoded(number, self.vectors[: len(ids)], self.layers[:, : len(ids)], "host", "none", self.forward)
 
     return Mock
 

@@ -279,10 +279,15 @@ class _Build:
         """Check what a worker gave, and write it.
 
         Raises:
-            WorkerError: it is not the shard that was asked for.
+            WorkerError: it is not the shard that was asked for, or another forward pass computed it.
             NonFiniteError: it holds NaN or Inf.
         """
         rows = shard.stop - shard.start
+        if encoded.forward != self.plan.settings["forward"]:
+            raise WorkerError(
+                f"a worker on {encoded.host} computed shard {shard.number} by {encoded.forward!r}, the plan is by "
+                f"{self.plan.settings['forward']!r}: install the same versions of kotovec and transformers there"
+            )
         static, isolated = encoded.static, encoded.isolated
         # The widths are the model's own (its config may name another): those of the first shard hold for all.
         self.widths = self.widths or (static.shape[-1], isolated.shape[-1])

@@ -18,7 +18,7 @@ from kotovec.errors import InputError, ModelError, first_line
 from kotovec.store.hdf5 import FORMAT_VERSION
 from kotovec.store.merge import Shape
 from kotovec.store.tokens import KINDS, Marking, Tokens, describe
-from kotovec.workers import bert
+from kotovec.workers import forward as forwards
 from kotovec.workers import source as sources
 from kotovec.workers import tokenizer as tokenizers
 from kotovec.workers.checkpoint import Checkpoint
@@ -199,6 +199,7 @@ def make_plan(request: Request, source: Source | None = None) -> Plan:
     shard_tokens = max(2, min(request.shard_tokens, SHARD_BYTES // token_bytes))
     device = _pick_device(request)
     shards = cut(len(tokens), shard_tokens, BATCH_TOKENS[device])
+    forward, architecture = forwards.choose(source, config)
     spec = ReplicaSpec(
         source=source,
         template=template,
@@ -206,11 +207,12 @@ def make_plan(request: Request, source: Source | None = None) -> Plan:
         depth=depth,
         rows=rows,
         batch=max(stop - start for shard in shards for start, stop in shard.batches),
+        forward=forward,
         dtype=request.dtype,
         store_dtype=request.store_dtype,
         device=device,
         threads=request.cpus_per_worker,
-        architecture=bert.architecture_of(config),
+        architecture=architecture,
     )
     return Plan(
         source=source,
@@ -338,7 +340,6 @@ def _settings(
     spec: ReplicaSpec, tokens: Tokens, request: Request, mecab_dic: str | None, shard_tokens: int
 ) -> dict[str, Any]:
     import torch
-    import transformers
 
     listing = hashlib.sha256(tokens.ids.tobytes())
     for text in tokens.texts.array.tolist():
@@ -360,7 +361,7 @@ def _settings(
         "device": spec.device,
         "cpus-per-worker": spec.threads,  # more threads cut a sum elsewhere: other last bits
         "torch": torch.__version__,
-        "forward": bert.FORWARD if spec.architecture else f"transformers {transformers.__version__}, AutoModel",
+        "forward": spec.forward,
     }
 
 

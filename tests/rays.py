@@ -72,7 +72,7 @@ class Fake:
         pass
 
     def encode(self, number, ids, batches):
-        return Encoded(number, *expected(ids, self.spec), "host", "none")
+        return Encoded(number, *expected(ids, self.spec), "host", "none", self.spec.forward)
 
 
 class Newer(Fake):

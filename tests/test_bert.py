@@ -10,13 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import transformers
 
 from kotovec.cluster.plan import Request, make_plan
-from kotovec.errors import ModelError
-from kotovec.workers import encoder as encoders
+from kotovec.errors import ModelError, WorkerError
+from kotovec.workers import forward
 from kotovec.workers.auto import Auto
-from kotovec.workers.bert import Bert
+from kotovec.workers.bert import FORWARD, Bert
 from kotovec.workers.encoder import Encoder
+from kotovec.workers.source import Source
+from kotovec.workers.tensors import read_shapes, read_tensors
 from kotovec.workers.tokenizer import Template
 
 from models import make_bert
@@ -119,7 +122,7 @@ def file_at(address):
 @pytest.mark.parametrize("name", ["bert", "bert-bin"])
 def test_weights_are_mapped_not_copied_so_that_workers_share_them(name, tiny_models):
     encoder = loaded(tiny_models[name])
-    assert file_at(encoder._model._blocks[0].up._weights[0].data_ptr()).endswith(
+    assert file_at(encoder._model._layers[0].intermediate._weights[0].data_ptr()).endswith(
         ("model.safetensors", "pytorch_model.bin")
     )
 
@@ -131,7 +134,7 @@ def test_so_are_half_precision_weights_that_are_computed_with_as_they_are(tmp_pa
     folder = make_bert(tmp_path / "model")
     half = {name: tensor.half() for name, tensor in load_file(folder / "model.safetensors").items()}
     save_file(half, folder / "model.safetensors", metadata={"format": "pt"})
-    assert file_at(loaded(folder, dtype="float16")._model._blocks[0].up._weights[0].data_ptr()).endswith(
+    assert file_at(loaded(folder, dtype="float16")._model._layers[0].intermediate._weights[0].data_ptr()).endswith(
         "model.safetensors"
     )
 
@@ -219,14 +222,14 @@ def test_memory_that_is_short_for_a_moment_is_no_reason_to_compute_otherwise(mon
     def fail(*_):
         raise MemoryError
 
-    monkeypatch.setattr(encoders, "read_tensors", fail)
+    monkeypatch.setattr(forward, "read_tensors", fail)
     with pytest.raises(MemoryError):
         loaded(tiny_models["bert"])
 
     def fail_as_torch_does(*_):
         raise RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory")
 
-    monkeypatch.setattr(encoders, "read_tensors", fail_as_torch_does)
+    monkeypatch.setattr(forward, "read_tensors", fail_as_torch_does)
     with pytest.raises(MemoryError):
         loaded(tiny_models["bert"])
 
@@ -238,4 +241,50 @@ def test_two_tensors_of_one_name_go_by_transformers(tmp_path):
     tensors = load_file(folder / "model.safetensors")
     twice = tensors | {f"bert.{name}": tensor.clone() for name, tensor in tensors.items()}
     save_file(twice, folder / "model.safetensors", metadata={"format": "pt"})
+    plan = make_plan(Request(model=str(folder)))
+    assert plan.spec.architecture is None
+    assert plan.spec.forward == plan.settings["forward"] == f"transformers {transformers.__version__}, AutoModel"
     assert type(loaded(folder)._model) is Auto
+
+
+@pytest.mark.parametrize("name", ["bert", "bert-sharded", "bert-bin", "legacy"])
+def test_shapes_are_read_without_the_weights(name, tiny_models, tmp_path):
+    """Of a pickled file, too, and of one from before torch 1.6, whose tensors cannot be mapped."""
+    folder = tiny_models["bert-bin" if name == "legacy" else name]
+    tensors = read_tensors(Source("x", folder).weights(), "bert.")
+    if name == "legacy":
+        folder = tmp_path
+        torch.save(tensors, folder / "pytorch_model.bin", _use_new_zipfile_serialization=False)
+    shapes = read_shapes(Source("x", folder).weights(), "bert.")
+    assert shapes == {key: tuple(tensor.shape) for key, tensor in tensors.items()}
+    assert shapes["encoder.layer.1.intermediate.dense.weight"] == (64, 32)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"size": 64}, r"embeddings\.word_embeddings\.weight is \(397, 32\), by config\.json \(397, 64\)"),
+        ({"inner": 65}, r"encoder\.layer\.0\.intermediate\.dense\.weight is \(64, 32\), by config\.json \(65, 32\)"),
+        ({"depth": 3}, r"encoder\.layer\.2\.attention\.self\.query\.weight is not there, by config\.json \(32, 32\)"),
+    ],
+)
+def test_a_worker_that_cannot_do_what_was_planned_says_so(change, message, tiny_models):
+    spec = make_plan(Request(model=str(tiny_models["bert"]))).spec
+    encoder = Encoder(replace(spec, architecture=replace(spec.architecture, **change)))
+    with pytest.raises(ModelError, match=rf"not those that were planned with: {message}$"):
+        encoder.load()
+
+
+@pytest.mark.parametrize("name", ["bert", "gpt2"])
+def test_a_worker_with_other_code_than_planned_says_so(name, tiny_models):
+    spec = make_plan(Request(model=str(tiny_models[name]))).spec
+    here = spec.forward
+    with pytest.raises(
+        WorkerError, match=rf"^this machine computes by '{here}', the plan by 'kotovec BERT 0': install"
+    ):
+        Encoder(replace(spec, forward="kotovec BERT 0")).load()
+
+
+def test_a_shard_says_what_computed_it(tiny_models):
+    assert encode(tiny_models["bert"]).forward == FORWARD
+    assert encode(tiny_models["gpt2"]).forward == f"transformers {transformers.__version__}, AutoModel"

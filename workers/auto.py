@@ -13,35 +13,46 @@ from kotovec.workers.source import Source
 _UNUSED_PARTS = ("pooler", "position_ids", "lm_head", "cls.")
 
 
+def forward_name() -> str:
+    """Return what vectors computed here are said to be computed by: another version may have other last bits."""
+    import transformers
+
+    return f"transformers {transformers.__version__}, AutoModel"
+
+
 class Auto:
     """A model as transformers loads it.
 
     Attributes:
+        name: of the code that computes.
         static: (rows, D) float32, the input embeddings.
 
     Raises:
         ModelError: the weights are damaged, belong to another architecture, or the model takes no token ids.
     """
 
-    def __init__(self, source: Source, layers: Sequence[int], depth: int, place: int, dtype: Any, device: str) -> None:
+    def __init__(
+        self, source: Source, layers: Sequence[int], depth: int, position: int, dtype: Any, device: str
+    ) -> None:
         """Load the model.
 
         Args:
             source: the model.
             layers: which hidden states are wanted, ascending; 0 is the embeddings' output.
             depth: the model's last layer.
-            place: of the token in a sequence.
+            position: of the token in a sequence.
             dtype: of torch, to compute in.
             device: `cpu` or `cuda`.
         """
-        self._name, self._layers, self._depth, self._place = source.name, tuple(layers), depth, place
+        self.name = forward_name()
+        self._model_name, self._layers, self._depth, self._position = source.name, tuple(layers), depth, position
         model = _from_pretrained(source)
         # Kept apart in float32: with --dtype bfloat16 the matrix would be rounded, and static is exact.
         self.static = model.get_input_embeddings().weight.detach().float().cpu()
         self._model = model.to(dtype=dtype, device=device)
 
     def states(self, inputs: Any) -> list[Any]:
-        """Return the wanted layers' hidden states of the token at its place.
+        """Return the wanted layers' hidden states of the token at its position.
 
         Args:
             inputs: (b, T) int64 ids on the model's device.
@@ -59,14 +70,14 @@ class Auto:
         output = self._model(input_ids=inputs, attention_mask=torch.ones_like(inputs), output_hidden_states=bool(inner))
         last = getattr(output, "last_hidden_state", None)
         if last is None or last.ndim != 3 or last.shape[:2] != inputs.shape:  # noqa: PLR2004 — (batch, length, D)
-            raise ModelError(f"{self._name} gives no token-wise hidden states: kotovec needs an encoder")
+            raise ModelError(f"{self._model_name} gives no token-wise hidden states: kotovec needs an encoder")
         if inner and len(output.hidden_states) != self._depth + 1:
             raise ModelError(
-                f"{self._name} gives {len(output.hidden_states)} hidden states, not {self._depth + 1}: "
+                f"{self._model_name} gives {len(output.hidden_states)} hidden states, not {self._depth + 1}: "
                 "only --layers last can be had of it"
             )
         states = [last if layer == self._depth else output.hidden_states[layer] for layer in self._layers]
-        return [state[:, self._place] for state in states]
+        return [state[:, self._position] for state in states]
 
 
 def _from_pretrained(source: Source) -> Any:

@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from kotovec.errors import ModelError
-from kotovec.workers.auto import Auto
-from kotovec.workers.bert import Architecture, Bert, Sequences, read_tensors
+from kotovec.workers import forward
+from kotovec.workers.bert import Architecture, Sequences
+from kotovec.workers.forward import ForwardPass
 from kotovec.workers.source import Source
 from kotovec.workers.tokenizer import Template
 
@@ -34,6 +35,7 @@ class ReplicaSpec:
         depth: the model's last layer.
         rows: rows of the input embedding matrix that the plan expects.
         batch: tokens at once, at most.
+        forward: name of the code that computes, as the plan decided.
         dtype: of the computation, `float32`, `bfloat16` or `float16`.
         store_dtype: of the hidden states handed back, `float32` or `float16`.
         device: `cpu` or `cuda`.
@@ -47,6 +49,7 @@ class ReplicaSpec:
     depth: int
     rows: int
     batch: int
+    forward: str
     dtype: str = "float32"
     store_dtype: str = "float32"
     device: str = "cpu"
@@ -64,6 +67,7 @@ class Encoded:
         isolated: (L, n, D) float32 or float16.
         host: name of the machine.
         cpu: its instruction set, or the name of the GPU.
+        forward: name of the code that computed.
     """
 
     number: int
@@ -71,6 +75,7 @@ class Encoded:
     isolated: npt.NDArray[np.floating[Any]]
     host: str
     cpu: str
+    forward: str
 
 
 class Encoder:
@@ -78,7 +83,7 @@ class Encoder:
 
     def __init__(self, spec: ReplicaSpec) -> None:
         self.spec = spec
-        self._model: Any = None  # Bert or Auto
+        self._model: ForwardPass | None = None
         self._cpu = ""
 
     def load(self, folder: Path | None = None) -> None:
@@ -89,23 +94,35 @@ class Encoder:
 
         Raises:
             ModelError: the weights are damaged or of another model.
+            WorkerError: this machine has other code than the plan decided on.
         """
+        self._model = self._read(folder or self.spec.source.folder)
+
+    def _read(self, folder: Path) -> ForwardPass:
         import torch
 
-        if self.spec.device == "cpu":
+        spec, before, on_gpu = self.spec, len(self.spec.template.prefix), self.spec.device == "cuda"
+        if not on_gpu:
             # Ray and `ray up` set OMP_NUM_THREADS as they like; the plan counts on this number.
-            torch.set_num_threads(self.spec.threads)
+            torch.set_num_threads(spec.threads)
             _keep_memory()
-        self._model = _load_model(self.spec, folder or self.spec.source.folder)
-        if len(self._model.static) != self.spec.rows:
+        model = forward.load(
+            replace(spec.source, folder=folder),
+            spec.forward,
+            spec.architecture,
+            Sequences(spec.layers, before, before + 1 + len(spec.template.suffix), spec.batch),
+            spec.depth,
+            getattr(torch, spec.dtype),
+            spec.device,
+        )
+        if len(model.static) != spec.rows:
             raise ModelError(
-                f"{self.spec.source.name} has {len(self._model.static)} embedding rows, its config.json says "
-                f"{self.spec.rows}"
+                f"{spec.source.name} has {len(model.static)} embedding rows, its config.json says {spec.rows}"
             )
-        on_gpu = self.spec.device == "cuda"
         self._cpu = torch.cuda.get_device_name() if on_gpu else torch.backends.cpu.get_cpu_capability()
-        if on_gpu or isinstance(self._model, Auto):
-            self._batch(np.zeros(2, dtype=np.int64))  # the first one takes longer, or may fail: here, not in a shard
+        if on_gpu or spec.architecture is None:
+            self._batch(model, np.zeros(2, dtype=np.int64))  # the first takes longer, or fails: here, not in a shard
+        return model
 
     def encode(self, number: int, ids: npt.NDArray[np.int64], batches: Sequence[tuple[int, int]]) -> Encoded:
         """Encode a shard.
@@ -120,18 +137,17 @@ class Encoder:
         """
         import torch
 
-        if self._model is None:
-            self.load()
-        layers = list(zip(*(self._batch(ids[start:stop]) for start, stop in batches), strict=True))
+        model = self._model = self._model or self._read(self.spec.source.folder)
+        layers = list(zip(*(self._batch(model, ids[start:stop]) for start, stop in batches), strict=True))
         isolated = np.empty((len(layers), len(ids), layers[0][0].shape[1]), dtype=self.spec.store_dtype)
         with np.errstate(over="ignore"):  # an overflow to Inf in float16 is found, and named, by the driver
             for place, parts in enumerate(layers):
                 np.concatenate(parts, out=isolated[place])
         with torch.inference_mode():
-            static = self._model.static[torch.from_numpy(ids)].numpy()
-        return Encoded(number, static, isolated, platform.node(), self._cpu)
+            static = model.static[torch.from_numpy(ids)].numpy()
+        return Encoded(number, static, isolated, platform.node(), self._cpu, model.name)
 
-    def _batch(self, ids: npt.NDArray[np.int64]) -> list[npt.NDArray[np.float32]]:
+    def _batch(self, model: ForwardPass, ids: npt.NDArray[np.int64]) -> list[npt.NDArray[np.float32]]:
         """Return the wanted layers' hidden states of each token at its own place: L × (b, D) float32."""
         import torch
 
@@ -143,32 +159,7 @@ class Encoder:
         ]
         inputs = torch.from_numpy(np.hstack(parts)).to(self.spec.device)
         with torch.inference_mode():
-            return [state.float().cpu().numpy() for state in self._model.states(inputs)]
-
-
-def _load_model(spec: ReplicaSpec, folder: Path) -> Bert | Auto:
-    """Load the model, by kotovec's own forward pass where it is one of BERT's kind.
-
-    What its checkpoint has of another kind is left to transformers, and so is to say what is wrong with it. What the
-    machine lacks for a moment is an error: the same files go the same way everywhere.
-    """
-    import torch
-
-    source, place = replace(spec.source, folder=folder), len(spec.template.prefix)
-    dtype = getattr(torch, spec.dtype)
-    if spec.architecture is not None:
-        paths = source.weights()
-        try:
-            tensors = read_tensors(paths, spec.architecture.prefix)
-            template = spec.template
-            shape = Sequences(spec.layers, place, place + 1 + len(template.suffix), spec.batch)
-            return Bert(tensors, spec.architecture, shape, dtype, spec.device)
-        except (MemoryError, OSError, torch.OutOfMemoryError):
-            raise
-        except Exception as error:
-            if "allocate memory" in str(error):  # what torch raises on a CPU is a bare RuntimeError
-                raise MemoryError(str(error)) from error
-    return Auto(source, spec.layers, spec.depth, place, dtype, spec.device)
+            return [state.float().cpu().numpy() for state in model.states(inputs)]
 
 
 def _keep_memory() -> None:
