@@ -115,9 +115,8 @@ def mock(together: Path, actors: int, seconds: float) -> type:
 
     class Mock:
         def __init__(self, spec: Any) -> None:
-            self.forward = spec.forward
+            self.spec = spec
             self.vectors = np.ones((TOKENS, WIDTH), dtype=np.float32)
-            self.layers = np.ones((len(spec.layers), TOKENS, WIDTH), dtype=np.float32)
             (together / str(os.getpid())).touch()
 
         def load(self, *_: Any) -> None:
@@ -127,9 +126,10 @@ def mock(together: Path, actors: int, seconds: float) -> type:
                     raise RuntimeError(f"not all of the {actors} actors have started within {START_SECONDS:g} s")
                 time.sleep(0.1)
 
-        def encode(self, number: int, ids: Any, _batches: Any) -> Encoded:
+        def encode(self, number: int, inputs: Any) -> Encoded:
             time.sleep(seconds)
-            return Encoded(number, self.vectors[: len(ids)], self.layers[:, : len(ids)], "host", "none", self.forward)
+            arrays = dict.fromkeys(self.spec.spaces, self.vectors[: len(inputs.wanted)])
+            return Encoded(number, arrays, "host", "none", self.spec.forward)
 
     return Mock
 

@@ -23,6 +23,7 @@ from kotovec.workers import source as sources
 from kotovec.workers import tokenizer as tokenizers
 from kotovec.workers.checkpoint import Checkpoint
 from kotovec.workers.encoder import ReplicaSpec
+from kotovec.workers.inputs import Inputs
 from kotovec.workers.source import Source
 
 SHARD_TOKENS = 1024  # some 4 s of BERT-base on one core: little is lost with a worker, and 32 shards balance well
@@ -139,6 +140,10 @@ class Plan:
         bounds = [(shard.start, shard.stop) for shard in self.shards]
         return Shape(bounds, self.spec.layers, self.spec.store_dtype)
 
+    def inputs(self, shard: ShardPlan) -> Inputs:
+        """Return what a worker is to encode for a shard."""
+        return Inputs.isolated(self.tokens.ids[shard.start : shard.stop], self.spec.template)
+
     @property
     def vector_bytes(self) -> int:
         """Bytes of the vectors in `vectors.h5`."""
@@ -206,7 +211,7 @@ def make_plan(request: Request, source: Source | None = None) -> Plan:
         layers=layers,
         depth=depth,
         rows=rows,
-        batch=max(stop - start for shard in shards for start, stop in shard.batches),
+        positions=max(stop - start for shard in shards for start, stop in shard.batches) * template.length,
         forward=forward,
         dtype=request.dtype,
         store_dtype=request.store_dtype,

@@ -23,7 +23,7 @@ from kotovec.workers.tensors import read_shapes, read_tensors
 from kotovec.workers.tokenizer import Template
 
 from models import make_bert
-from test_encoder import TEMPLATES, encode, reference, relative_errors
+from test_encoder import TEMPLATES, encode, isolated, reference, relative_errors
 
 ROOT = Path(__file__).parents[1]
 
@@ -145,7 +145,8 @@ import pickle, sys
 encoder = pickle.loads({_pickled(tiny_models["bert"])!r})
 import numpy as np
 encoder.load()
-encoder.encode(0, np.array([5, 6]), [(0, 2)])
+from kotovec.workers.inputs import Inputs
+encoder.encode(0, Inputs.isolated(np.array([5, 6]), encoder.spec.template))
 assert "torch" in sys.modules
 assert not {{"transformers", "tokenizers", "h5py", "faiss"}} & sys.modules.keys(), sorted(sys.modules)
 """
@@ -159,7 +160,7 @@ def _pickled(folder):
 @pytest.mark.parametrize(("prefix", "suffix"), [((), ()), ((3,), ()), ((), (4,)), ((3, 3), (4, 4)), ((3, 0), (4,))])
 @pytest.mark.parametrize("name", ["bert", "roberta"])
 def test_any_template_in_batches_of_any_size(name, prefix, suffix, tiny_models):
-    """Against transformers' own loading, in the batches that its buffers grow and shrink with."""
+    """Against transformers' own loading, in numbers that its buffers grow and shrink with."""
     from transformers import AutoModel
 
     spec = replace(
@@ -167,7 +168,8 @@ def test_any_template_in_batches_of_any_size(name, prefix, suffix, tiny_models):
     )
     encoder = Encoder(spec)
     ids = np.random.default_rng(3).integers(0, 200, 60)
-    found = encoder.encode(0, ids, [(0, 2), (2, 40), (40, 43), (43, 60)]).isolated
+    parts = [ids[0:2], ids[2:40], ids[40:43], ids[43:60]]
+    found = np.concatenate([isolated(encoder, part).isolated for part in parts], axis=1)
     assert type(encoder._model) is Bert
     model = AutoModel.from_pretrained(tiny_models[name], dtype=torch.float32).eval()
     with torch.inference_mode():
@@ -196,13 +198,14 @@ def test_the_embeddings_output_alone_takes_it_too(tiny_models):
 
 @pytest.mark.parametrize("size", [97, 98, 99, 100])
 def test_a_tokens_bits_do_not_depend_on_its_batch(size, tiny_models):
-    encoder = Encoder(replace(make_plan(Request(model=str(tiny_models["bert"]), layers="all")).spec, batch=size))
+    spec = make_plan(Request(model=str(tiny_models["bert"]), layers="all")).spec
+    encoder = Encoder(replace(spec, positions=3 * size))
     ids = np.arange(5, 5 + size)
-    whole = encoder.encode(0, ids, [(0, size)]).isolated
-    np.testing.assert_array_equal(encoder.encode(0, ids[::-1].copy(), [(0, size)]).isolated[:, ::-1], whole)
+    whole = isolated(encoder, ids).isolated
+    np.testing.assert_array_equal(isolated(encoder, ids[::-1]).isolated[:, ::-1], whole)
     for cut in (1, 2, 17, size - 1):
-        parts = encoder.encode(0, ids, [(0, cut), (cut, size)]).isolated
-        np.testing.assert_array_equal(parts, whole)
+        parts = [isolated(encoder, part).isolated for part in (ids[:cut], ids[cut:])]
+        np.testing.assert_array_equal(np.concatenate(parts, axis=1), whole)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])

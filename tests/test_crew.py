@@ -33,10 +33,10 @@ def run(monkeypatch, one_ray, plan):
         takes = {"CPU": 1.0, "GPU": options.pop("gpus", 0.0)}
         order = Order(plan.spec, takes, workers, len(plan.shards), **options)
         pools.append(Pool(order, plan.checkpoint, listener))
-        pools[-1].run(plan.shards, plan.tokens.ids, lambda shard, encoded: taken.update({shard.number: encoded}))
+        pools[-1].run(plan.shards, plan.inputs, lambda shard, encoded: taken.update({shard.number: encoded}))
         for shard in plan.shards:
             static, _ = expected(plan.tokens.ids[shard.start : shard.stop], plan.spec)
-            assert taken[shard.number].static.tobytes() == static.tobytes()
+            assert taken[shard.number].arrays["static"].tobytes() == static.tobytes()
         assert len(taken) == len(plan.shards)
         return listener.notices
 
@@ -52,9 +52,9 @@ def hanging(marks, spot, times=1):
         def load(self, *_):
             self._pass("load")
 
-        def encode(self, number, ids, batches):
+        def encode(self, number, inputs):
             self._pass(f"encode {number}")
-            return super().encode(number, ids, batches)
+            return super().encode(number, inputs)
 
         def _pass(self, here):
             if here == spot and len(list(marks.iterdir())) < times:
@@ -92,9 +92,9 @@ def test_a_worker_that_takes_long_but_less_than_the_limit_is_left_alone(run, tmp
     """The limit holds for a shard, not for the build; and a driver that is slow to write blames nobody."""
 
     class Slow(Fake):
-        def encode(self, number, ids, batches):
+        def encode(self, number, inputs):
             time.sleep(0.4)
-            return super().encode(number, ids, batches)
+            return super().encode(number, inputs)
 
     class SlowDriver(Listener):
         def __call__(self, event):
@@ -114,9 +114,9 @@ def test_the_build_goes_on_with_the_workers_that_start(run, tmp_path):
             except FileExistsError:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        def encode(self, number, ids, batches):
+        def encode(self, number, inputs):
             time.sleep(0.5)  # the others have the time to die three times
-            return super().encode(number, ids, batches)
+            return super().encode(number, inputs)
 
     notices = run(OnlyOne, 2)
     assert len(notices) == 3
@@ -145,12 +145,12 @@ def test_a_worker_that_fails_once_beside_one_that_runs_does_not_condemn_their_no
                 raise OSError("cannot allocate memory")
             time.sleep(1)  # the unlucky one fails before the other runs
 
-        def encode(self, number, ids, batches):
+        def encode(self, number, inputs):
             time.sleep(0.5)
             if number == 5 and not (tmp_path / "killed").exists():
                 (tmp_path / "killed").touch()
                 os.kill(os.getpid(), signal.SIGKILL)
-            return super().encode(number, ids, batches)
+            return super().encode(number, inputs)
 
     notices = run(Unlucky, 2)
     assert "a worker failed as it started: a worker does not start: OSError: cannot allocate memory" in notices
@@ -234,13 +234,13 @@ def test_a_worker_takes_as_many_threads_as_cpus_whatever_the_environment_says(th
             os.environ["OMP_NUM_THREADS"] = "7"
             super().__init__(spec)
 
-        def encode(self, number, ids, batches):
+        def encode(self, number, inputs):
             import ray
             import torch
 
             cpus = ray.get_runtime_context().get_assigned_resources()["CPU"]
             (tmp_path / f"{number}").write_text(f"{torch.get_num_threads()} of {cpus:g}")
-            return super().encode(number, ids, batches)
+            return super().encode(number, inputs)
 
     employ(Threads)
     plan = plan_of(tiny_models["bert"], cpus_per_worker=threads)

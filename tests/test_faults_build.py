@@ -15,6 +15,7 @@ from kotovec.cluster.build import Resources, build
 from kotovec.errors import DiskFullError, ModelError, NonFiniteError, WorkerError
 from kotovec.workers.bert import FORWARD
 from kotovec.workers.encoder import Encoder
+from kotovec.workers.inputs import Inputs
 
 from models import bert_vocabulary, make_bert
 from rays import (
@@ -107,11 +108,16 @@ def giving(change):
     """Return workers whose result for shard 2 is changed."""
 
     class Changing(Fake):
-        def encode(self, number, ids, batches):
-            encoded = super().encode(number, ids, batches)
+        def encode(self, number, inputs):
+            encoded = super().encode(number, inputs)
             return change(encoded) if number == 2 else encoded
 
     return Changing
+
+
+def changing(name, change):
+    """Return what gives a result another array for one space."""
+    return lambda encoded: replace(encoded, arrays=encoded.arrays | {name: change(encoded.arrays[name])})
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -119,7 +125,7 @@ def test_tokens_with_nan_or_inf_are_counted_and_the_first_five_named(value, empl
     plan = plan_of(tiny_models["bert"])
 
     def change(encoded):
-        encoded.isolated[0, 3:10, 7] = value
+        encoded.arrays["isolated@2"][3:10, 7] = value
         return encoded
 
     employ(giving(change))
@@ -145,8 +151,8 @@ def test_an_overflow_of_float16_names_float32_as_the_cure(employ, tmp_path):
         run_build(plan_of(folder, store_dtype="float16"), tmp_path / "half.kotovec", 1)
     assert not (tmp_path / "half.kotovec").exists()
     plan = plan_of(folder)
-    result = Encoder(plan.spec).encode(0, plan.tokens.ids[:8], [(0, 8)])
-    assert 65_504 < np.abs(result.isolated).max() < np.inf
+    result = Encoder(plan.spec).encode(0, Inputs.isolated(plan.tokens.ids[:8], plan.spec.template))
+    assert 65_504 < np.abs(result.arrays["isolated@2"]).max() < np.inf
 
 
 def test_weights_of_another_architecture_leave_no_store(employ, tmp_path, capsys):
@@ -169,13 +175,13 @@ def test_weights_of_another_architecture_leave_no_store(employ, tmp_path, capsys
     "change",
     [
         lambda encoded: replace(encoded, number=encoded.number + 1),
-        lambda encoded: replace(encoded, static=encoded.static[1:]),
-        lambda encoded: replace(encoded, isolated=encoded.isolated[:, 1:]),
-        lambda encoded: replace(encoded, isolated=encoded.isolated[:1]),
-        lambda encoded: replace(encoded, static=encoded.static[:, 1:]),
-        lambda encoded: replace(encoded, isolated=encoded.isolated[..., 1:]),
-        lambda encoded: replace(encoded, isolated=encoded.isolated.astype("f8")),
-        lambda encoded: replace(encoded, static=encoded.static.astype("f2")),
+        changing("static", lambda array: array[1:]),
+        changing("isolated@1", lambda array: array[1:]),
+        lambda encoded: replace(encoded, arrays={name: encoded.arrays[name] for name in ("static", "isolated@0")}),
+        changing("static", lambda array: array[:, 1:]),
+        changing("isolated@1", lambda array: array[:, 1:]),
+        changing("isolated@1", lambda array: array.astype("f8")),
+        changing("static", lambda array: array.astype("f2")),
     ],
     ids=["number", "rows", "isolated rows", "layers", "static width", "width", "dtype", "static dtype"],
 )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kotovec.errors import ModelError, first_line
+from kotovec.workers.inputs import Batch
 from kotovec.workers.source import Source
 
 # Parameters that no token-wise hidden state depends on: a checkpoint may lack them.
@@ -31,40 +32,40 @@ class Auto:
         ModelError: the weights are damaged, belong to another architecture, or the model takes no token ids.
     """
 
-    def __init__(
-        self, source: Source, layers: Sequence[int], depth: int, position: int, dtype: Any, device: str
-    ) -> None:
+    def __init__(self, source: Source, layers: Sequence[int], depth: int, dtype: Any, device: str) -> None:
         """Load the model.
 
         Args:
             source: the model.
             layers: which hidden states are wanted, ascending; 0 is the embeddings' output.
             depth: the model's last layer.
-            position: of the token in a sequence.
             dtype: of torch, to compute in.
             device: `cpu` or `cuda`.
         """
         self.name = forward_name()
-        self._model_name, self._layers, self._depth, self._position = source.name, tuple(layers), depth, position
+        self._model_name, self._layers, self._depth, self._device = source.name, tuple(layers), depth, device
         model = _from_pretrained(source)
         # Kept apart in float32: with --dtype bfloat16 the matrix would be rounded, and static is exact.
         self.static = model.get_input_embeddings().weight.detach().float().cpu()
         self._model = model.to(dtype=dtype, device=device)
 
-    def states(self, inputs: Any) -> list[Any]:
-        """Return the wanted layers' hidden states of the token at its position.
+    def states(self, batch: Batch) -> list[Any]:
+        """Return the wanted layers' hidden states at the wanted positions.
 
         Args:
-            inputs: (b, T) int64 ids on the model's device.
+            batch: b sequences of one length, of which k positions are wanted.
 
         Returns:
-            For each layer (b, D), in the dtype of the computation.
+            For each layer (k, D), in the dtype of the computation.
 
         Raises:
             ModelError: the model gives no token-wise hidden states.
         """
         import torch
 
+        inputs = torch.from_numpy(batch.ids).to(self._device)
+        if len(inputs) == 1:  # one sequence alone takes another kernel, and has other last bits
+            inputs = inputs.expand(2, -1)
         inner = [layer for layer in self._layers if layer != self._depth]
         # All ones, whatever the id: with no mask given, some models would mask <pad> away.
         output = self._model(input_ids=inputs, attention_mask=torch.ones_like(inputs), output_hidden_states=bool(inner))
@@ -77,7 +78,7 @@ class Auto:
                 "only --layers last can be had of it"
             )
         states = [last if layer == self._depth else output.hidden_states[layer] for layer in self._layers]
-        return [state[:, self._position] for state in states]
+        return [state[batch.rows, batch.positions] for state in states]
 
 
 def _from_pretrained(source: Source) -> Any:

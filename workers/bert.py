@@ -1,116 +1,35 @@
-"""BERT's forward pass for what a vocabulary is: sequences of one length, of which one position is wanted.
+"""BERT's forward pass: sequences of one length, of which some positions are wanted.
 
 The arithmetic is that of transformers' BertModel and RobertaModel, to which tests hold it (1e-5), with what such
-sequences do not need left out: masks, all positions but one of the last layer wanted, the layers above it, the
-template's rows in the first layer but once, one position's keys (together 14 % of MiniLM's products, 9 % of
-BERT-base's), and transformers itself, whose BertModel takes 5.8 CPU-seconds to import where torch takes 2.
+sequences do not need left out: masks, all positions but those wanted in the last layer wanted, the layers above it, and
+transformers itself, whose BertModel takes 5.8 CPU-seconds to import where torch takes 2. For a token alone in its
+template also the template's rows in the first layer but once, and one position's keys (with the last layer's positions
+14 % of MiniLM's products, 9 % of BERT-base's).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from kotovec.errors import InputError
+from kotovec.workers.architecture import LAYER, Architecture
+from kotovec.workers.inputs import Batch
 from kotovec.workers.linear import Linear
 
-_ACTIVATIONS = {"gelu": "none", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh"}
-_KINDS = {"bert": "bert.", "roberta": "roberta.", "xlm-roberta": "roberta.", "camembert": "roberta."}
-_LAYER = "encoder.layer.{}."
 _ROWS = 16  # a vector register's: those behind the last full one are computed otherwise
+_CHUNK = 64  # rows of the last layer at once where sentences have any number of wanted positions
 FORWARD = "kotovec BERT 6"  # counted up with every change of its last bits: shards of two are not mixed
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """What the tensors do not tell.
-
-    Attributes:
-        prefix: of the tensors' names in a checkpoint with a head, such as `bert.`.
-        depth: the last layer.
-        size, inner: of the hidden states, and between a layer's last two products.
-        positions, types: rows of their embeddings.
-        heads: of the attention.
-        epsilon: of the layer norms.
-        approximate: how gelu is computed, in torch's words.
-        padding: id of `<pad>` where positions are counted from there on, as RoBERTa does; None where from 0 on.
-    """
-
-    prefix: str
-    depth: int
-    size: int
-    inner: int
-    positions: int
-    types: int
-    heads: int
-    epsilon: float
-    approximate: str
-    padding: int | None
-
-
-def architecture_of(config: Any) -> Architecture | None:
-    """Return the architecture that a config of transformers tells; None where this is not its forward pass."""
-    kind = config.model_type
-    plain = (
-        kind in _KINDS
-        and config.hidden_act in _ACTIVATIONS
-        and getattr(config, "position_embedding_type", "absolute") == "absolute"
-        and not getattr(config, "is_decoder", False)
-        and getattr(config, "quantization_config", None) is None
-        and config.hidden_size % config.num_attention_heads == 0
-        and (kind == "bert" or isinstance(config.pad_token_id, int))
-    )
-    if not plain:
-        return None
-    return Architecture(
-        prefix=_KINDS[kind],
-        depth=int(config.num_hidden_layers),
-        size=int(config.hidden_size),
-        inner=int(config.intermediate_size),
-        positions=int(config.max_position_embeddings),
-        types=int(config.type_vocab_size),
-        heads=int(config.num_attention_heads),
-        epsilon=float(config.layer_norm_eps),
-        approximate=_ACTIVATIONS[config.hidden_act],
-        padding=None if kind == "bert" else int(config.pad_token_id),
-    )
-
-
-def lack(shapes: Mapping[str, tuple[int, ...]], architecture: Architecture) -> str | None:
-    """Return what a checkpoint has otherwise than its config says: a tensor and both shapes; None where all is there.
-
-    Args:
-        shapes: of its tensors, by their names without a head.
-        architecture: from its config.
-    """
-    size, inner = architecture.size, architecture.inner
-    wanted = {
-        "embeddings.word_embeddings.weight": (shapes.get("embeddings.word_embeddings.weight", (0,))[0], size),
-        "embeddings.position_embeddings.weight": (architecture.positions, size),
-        "embeddings.token_type_embeddings.weight": (architecture.types, size),
-        **_pair("embeddings.LayerNorm", size),
-    }
-    for number in range(architecture.depth):
-        layer = _LAYER.format(number)
-        for name in ("query", "key", "value"):
-            wanted |= _pair(f"{layer}attention.self.{name}", size, size)
-        wanted |= _pair(f"{layer}attention.output.dense", size, size)
-        wanted |= _pair(f"{layer}attention.output.LayerNorm", size)
-        wanted |= _pair(f"{layer}intermediate.dense", inner, size)
-        wanted |= _pair(f"{layer}output.dense", size, inner)
-        wanted |= _pair(f"{layer}output.LayerNorm", size)
-    for name, shape in wanted.items():
-        if shapes.get(name) != shape:
-            return f"{name} is {shapes.get(name, 'not there')}, by config.json {shape}"
-    return None
-
-
-def _pair(name: str, *size: int) -> dict[str, tuple[int, ...]]:
-    return {f"{name}.weight": size, f"{name}.bias": size[:1]}
 
 
 class Bert:
     """A BERT-like model; for one thread, and in torch's inference mode.
 
-    Shapes at the lines: T positions of b sequences, D dimensions; the rows of a position lie together.
+    In float32 on a CPU, batches are filled up, so that products have the same rows and a sequence's bits do not depend
+    on its batch.
+
+    Shapes at the lines: T positions of b sequences, D dimensions, F within the feed-forward part, H heads of d
+    dimensions each. Of tokens alone in their template, the rows of a position lie together, (T, b, D); of sentences,
+    those of a sequence, (b T, D).
 
     Attributes:
         name: of the code that computes.
@@ -123,7 +42,8 @@ class Bert:
         self,
         tensors: Mapping[str, Any],
         architecture: Architecture,
-        shape: "Sequences",
+        layers: Sequence[int],
+        positions: int,
         dtype: Any,
         device: str,
     ) -> None:
@@ -132,7 +52,8 @@ class Bert:
         Args:
             tensors: from `read_tensors`; `lack` has found nothing wrong with them.
             architecture: of the model.
-            shape: of what it will be asked.
+            layers: which hidden states are wanted, ascending; 0 is the embeddings' output.
+            positions: rows times length of a batch, about, as batches are cut by.
             dtype: of torch, to compute in.
             device: `cpu` or `cuda`.
         """
@@ -144,22 +65,21 @@ class Bert:
         def pair(name: str) -> tuple[Any, Any]:
             return take(f"{name}.weight"), take(f"{name}.bias")
 
-        self._architecture, self._shape = architecture, shape
+        self._architecture, self._wanted, self._budget, self._device = architecture, tuple(layers), positions, device
         self._words = take("embeddings.word_embeddings.weight")
         self._on_cpu = device == "cpu" and dtype == torch.float32
         width = architecture.size // architecture.heads
         self._scale = torch.full((width,), width**-0.5, dtype=dtype, device=device)
-        self._rows = -(-shape.batch // _ROWS) * _ROWS
         self.static = self._words if self._on_cpu else tensors["embeddings.word_embeddings.weight"].float()
         self._positions = take("embeddings.position_embeddings.weight")
         self._types = take("embeddings.token_type_embeddings.weight")
         self._norm = pair("embeddings.LayerNorm")
         buffers: dict[str, Any] = {}
         self._layers = []
-        for number in range(max(shape.layers)):
-            layer = _LAYER.format(number)
+        for number in range(max(layers)):
+            layer = LAYER.format(number)
             query, key, value = (pair(f"{layer}attention.self.{name}") for name in ("query", "key", "value"))
-            apart = 0 < number == max(shape.layers) - 1
+            apart = 0 < number == max(layers) - 1
             self._layers.append(
                 _Layer(
                     query=Linear([query], buffers, "query") if apart else None,
@@ -173,45 +93,91 @@ class Bert:
                 )
             )
 
-    def states(self, inputs: Any) -> list[Any]:
-        """Return the wanted layers' hidden states of the token at its position.
+    def states(self, batch: Batch) -> list[Any]:
+        """Return the wanted layers' hidden states at the wanted positions.
 
         Args:
-            inputs: (b, T) int64 ids on the model's device.
+            batch: b sequences of one length, of which k positions are wanted.
 
         Returns:
-            For each layer (b, D), in the dtype of the computation.
+            For each layer (k, D), in the dtype of the computation.
+
+        Raises:
+            InputError: the sequences are longer than the model has positions.
         """
         import torch
 
-        count = len(inputs)
-        if self._on_cpu and count < self._rows:
-            # So that products have the same rows, and a token's bits do not depend on its batch.
-            inputs = torch.cat([inputs, inputs[:1].expand(self._rows - count, -1)])
-        ids = inputs.T  # (T, b)
-        shared, varying = self._split_positions(ids)
+        length = batch.ids.shape[1]
+        if length > self._architecture.longest:
+            raise InputError(f"a sequence of {length} tokens: the model has {self._architecture.longest} positions")
+        ids = torch.from_numpy(batch.ids).to(self._device)
+        if batch.position is not None:
+            return self._isolated(ids, batch.position)
+        wanted = torch.from_numpy(batch.rows * length + batch.positions).to(self._device)
+        return self._sentences(ids, wanted)
+
+    def _isolated(self, ids: Any, position: int) -> list[Any]:
+        """Return what `states` does for tokens alone in their template, (b, T), at their position."""
+        count, depth = len(ids), len(self._layers)
+        ids = self._filled(ids, -(-self._sequences(ids.shape[1]) // _ROWS) * _ROWS).T  # (T, b)
+        shared, varying = self._split_positions(ids, position)
         rows = self._embed(ids, shared, varying)
-        states = _spread(rows, shared, varying, len(inputs))  # (T, b, D)
-        position, depth = self._shape.position, len(self._layers)
+        states = _spread(rows, shared, varying, ids.shape[1])  # (T, b, D)
         found = []
         for number in range(depth + 1):
             if number:
                 layer = self._layers[number - 1]
                 wanted = slice(position, position + 1) if number == depth else slice(None)
                 embedded = (rows, shared, varying) if number == 1 and shared else None
-                states = self._feed_forward(layer, self._attention(layer, states, wanted, embedded))
-            if number in self._shape.layers:
+                context = self._template_attention(layer, states, wanted, embedded)
+                states = self._feed_forward(layer, context, states[wanted])
+            if number in self._wanted:
                 # The next layer overwrites them, and a part would keep all positions in memory.
                 found.append(states[position if len(states) > 1 else 0, :count].clone())
         return found
 
-    def _split_positions(self, ids: Any) -> tuple[list[int], list[int]]:
+    def _sentences(self, ids: Any, wanted: Any) -> list[Any]:
+        """Return what `states` does for any sequences, (b, T), at any positions: (k,) of all b T."""
+        import torch
+
+        length, depth = ids.shape[1], len(self._layers)
+        ids = self._filled(ids, self._sequences(length))
+        flat, positions = ids.flatten(), self._position_ids(ids.T).T.flatten()
+        count = len(flat)
+        fill = torch.arange(-(-count // _ROWS) * _ROWS if self._on_cpu else count, device=ids.device) % count
+        states = self._embedded(flat[fill], positions[fill])  # (b T, D), filled up
+        found = [states[wanted]] if 0 in self._wanted else []
+        for number, layer in enumerate(self._layers, 1):
+            context = self._sentence_attention(layer, states, (-1, length), count)  # (b T, D), filled up
+            if number < depth:
+                states = self._feed_forward(layer, context, states)
+                if number in self._wanted:
+                    found.append(states[wanted])
+                continue
+            chunk = _CHUNK if self._on_cpu else len(wanted)
+            some = self._filled(wanted, -(-len(wanted) // chunk) * chunk).split(chunk)
+            parts = [self._feed_forward(layer, context[part], states[part]) for part in some]
+            found.append(torch.cat(parts)[: len(wanted)])
+        return found
+
+    def _sequences(self, length: int) -> int:
+        """Return how many sequences of a length are in a batch, at most; as `Inputs.batches` cuts them."""
+        return max(1, self._budget // length)
+
+    def _filled(self, rows: Any, size: int) -> Any:
+        """Return rows, (n, …), and the first of them until there are `size`, where that keeps bits the same."""
+        import torch
+
+        lacking = size - len(rows) if self._on_cpu else 0
+        return torch.cat([rows, rows[:1].expand(lacking, *rows.shape[1:])]) if lacking > 0 else rows
+
+    def _split_positions(self, ids: Any, position: int) -> tuple[list[int], list[int]]:
         """Return the positions whose rows are the template's, the same for all tokens, and the others.
 
         The former begin with 0, or are none. RoBERTa does not count `<pad>`: in the token's position, it moves those
         behind it.
         """
-        position, padding = self._shape.position, self._architecture.padding
+        padding = self._architecture.padding
         moved = position == 0 or (padding is not None and bool((ids[position] == padding).any()))
         varying = [*range(position, len(ids))] if moved else [position]
         return [index for index in range(len(ids)) if index not in varying], varying
@@ -220,18 +186,26 @@ class Bert:
         """Return the embeddings' output: a row for each shared position, then b rows for each varying one."""
         import torch
 
+        found = (torch.cat([of[shared, 0], of[varying].flatten()]) for of in (ids, self._position_ids(ids)))
+        return self._embedded(*found)
+
+    def _position_ids(self, ids: Any) -> Any:
+        """Return the positions of ids, both (T, b); RoBERTa counts from behind `<pad>`, and not `<pad>` itself."""
+        import torch
+
         if self._architecture.padding is None:
-            positions = torch.arange(len(ids), device=ids.device)[:, None].expand(ids.shape)
-        else:
-            real = (ids != self._architecture.padding).long()
-            positions = real.cumsum(0) * real + self._architecture.padding
-        ids, positions = (torch.cat([of[shared, 0], of[varying].flatten()]) for of in (ids, positions))
+            return torch.arange(len(ids), device=ids.device)[:, None].expand(ids.shape)
+        real = (ids != self._architecture.padding).long()
+        return real.cumsum(0) * real + self._architecture.padding
+
+    def _embedded(self, ids: Any, positions: Any) -> Any:
+        """Return the embeddings' output, (n, D), of ids and their positions, both (n,)."""
         return self._normalise(self._words[ids] + self._types[0] + self._positions[positions], self._norm)
 
-    def _attention(
+    def _template_attention(
         self, layer: "_Layer", states: Any, wanted: slice, embedded: tuple[Any, list[int], list[int]] | None
     ) -> Any:
-        """Return a layer's attention at t positions, added to its input and normalised: (t, b, D).
+        """Return the heads' attention at t positions, (t, b, D).
 
         Args:
             layer: the layer.
@@ -249,14 +223,31 @@ class Bert:
             keys = _spread(layer.keys(rows[1:] - rows[0]), *behind, size)
         *first, value = projected.chunk(projected.shape[-1] // states.shape[-1], -1)  # (T, b, D) each
         query = first[0][wanted] if layer.query is None else layer.query(states[wanted])  # (t, b, D)
-        context = self._scaled_dot_product(query, keys, value)  # (t, b, D)
-        return self._normalise(layer.attention_output(context, states[wanted]), layer.attention_norm)
+        return self._scaled_dot_product(query, keys, value)
 
-    def _feed_forward(self, layer: "_Layer", states: Any) -> Any:
-        """Return a layer's output, (t, b, D), of its attention's."""
+    def _sentence_attention(self, layer: "_Layer", states: Any, shape: tuple[int, int], count: int) -> Any:
+        """Return the heads' attention, (n, D), of a layer's input, (n, D), whose first `count` rows are sequences."""
         import torch
 
-        inner = layer.intermediate(states)  # (t, b, F)
+        projected = layer.inputs(states)
+        *first, value = projected.chunk(projected.shape[-1] // states.shape[-1], -1)  # (n, D) each
+        query = first[0] if layer.query is None else layer.query(states)
+        heads = (*shape, self._architecture.heads, states.shape[-1] // self._architecture.heads)
+        parts = (
+            of[:count].reshape(heads).transpose(1, 2)  # (b, H, T, d)
+            for of in (query, layer.keys(states), value)
+        )
+        context = torch.nn.functional.scaled_dot_product_attention(*parts)
+        found = torch.zeros_like(states)
+        found[:count].view(heads).copy_(context.transpose(1, 2))
+        return found
+
+    def _feed_forward(self, layer: "_Layer", context: Any, states: Any) -> Any:
+        """Return a layer's output, (…, D), of its heads' attention and its input, which it overwrites."""
+        import torch
+
+        states = self._normalise(layer.attention_output(context, states), layer.attention_norm)
+        inner = layer.intermediate(states)  # (…, F)
         gelu: Any = torch.nn.functional.gelu  # its type does not tell of `out`
         gelu(inner, approximate=self._architecture.approximate, out=inner)
         return self._normalise(layer.output(inner, states), layer.output_norm)
@@ -308,30 +299,13 @@ def _spread(rows: Any, shared: list[int], varying: list[int], size: int) -> Any:
 
 
 @dataclass(frozen=True)
-class Sequences:
-    """What a model will be asked.
-
-    Attributes:
-        layers: which hidden states are wanted, ascending; 0 is the embeddings' output.
-        position: of the token in a sequence.
-        length: of a sequence.
-        batch: sequences at once, at most.
-    """
-
-    layers: tuple[int, ...]
-    position: int
-    length: int
-    batch: int
-
-
-@dataclass(frozen=True)
 class _Layer:
     """A layer's products and norms.
 
     Attributes:
-        query: of the last layer, where only the token's position asks; else None.
+        query: of the last layer, where a token's position alone may ask; else None.
         inputs: to queries and values, or to the latter.
-        keys: to keys; without a bias, as it takes differences of states.
+        keys: to keys; without their bias, which adds the same to all scores of a query.
         attention_output: of all heads.
         attention_norm: behind it.
         intermediate, output: of the feed-forward part.

@@ -5,13 +5,15 @@ replica computes what was decided or raises: vectors of two forward passes are n
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 from kotovec.errors import ModelError, WorkerError, first_line
 from kotovec.workers import auto, bert
+from kotovec.workers.architecture import Architecture, architecture_of, lack
 from kotovec.workers.auto import Auto
-from kotovec.workers.bert import Architecture, Bert, Sequences
+from kotovec.workers.bert import Bert
+from kotovec.workers.inputs import Batch
 from kotovec.workers.source import Source
 from kotovec.workers.tensors import AmbiguousNameError, read_shapes, read_tensors
 
@@ -27,14 +29,14 @@ class ForwardPass(Protocol):
     name: str
     static: Any
 
-    def states(self, inputs: Any) -> list[Any]:
-        """Return the wanted layers' hidden states of the token at its position.
+    def states(self, batch: Batch) -> list[Any]:
+        """Return the wanted layers' hidden states at the wanted positions.
 
         Args:
-            inputs: (b, T) int64 ids on the model's device.
+            batch: b sequences of one length, of which k positions are wanted.
 
         Returns:
-            For each layer (b, D), in the dtype of the computation.
+            For each layer (k, D), in the dtype of the computation, on its device.
         """
 
 
@@ -48,7 +50,7 @@ def choose(source: Source, config: Any) -> tuple[str, Architecture | None]:
     Raises:
         ModelError: the weight files are damaged.
     """
-    architecture = bert.architecture_of(config)
+    architecture = architecture_of(config)
     if architecture is not None and _lack(source, architecture) is None:
         return bert.FORWARD, architecture
     return auto.forward_name(), None
@@ -58,7 +60,7 @@ def _lack(source: Source, architecture: Architecture) -> str | None:
     """Return what keeps kotovec's own pass from computing a checkpoint; None where nothing does."""
     try:
         with _naming(source):
-            return bert.lack(read_shapes(source.weights(), architecture.prefix), architecture)
+            return lack(read_shapes(source.weights(), architecture.prefix), architecture)
     except AmbiguousNameError as error:
         return str(error)
 
@@ -67,8 +69,9 @@ def load(
     source: Source,
     forward: str,
     architecture: Architecture | None,
-    sequences: Sequences,
+    layers: Sequence[int],
     depth: int,
+    positions: int,
     dtype: Any,
     device: str,
 ) -> ForwardPass:
@@ -78,8 +81,9 @@ def load(
         source: the model, its files on this machine.
         forward: name of the code, from `choose`.
         architecture: from `choose`; None for what transformers computes.
-        sequences: what the model will be asked.
+        layers: which hidden states are wanted, ascending; 0 is the embeddings' output.
         depth: the model's last layer.
+        positions: rows times length of a batch, about.
         dtype: of torch, to compute in.
         device: `cpu` or `cuda`.
 
@@ -95,12 +99,12 @@ def load(
             "transformers on all machines"
         )
     if architecture is None:
-        return Auto(source, sequences.layers, depth, sequences.position, dtype, device)
+        return Auto(source, layers, depth, dtype, device)
     with _naming(source):
         tensors = read_tensors(source.weights(), architecture.prefix)
-        if lack := bert.lack({name: tuple(tensor.shape) for name, tensor in tensors.items()}, architecture):
-            raise ModelError(f"the weights of {source.name} are not those that were planned with: {lack}")
-        return Bert(tensors, architecture, sequences, dtype, device)
+        if lacking := lack({name: tuple(tensor.shape) for name, tensor in tensors.items()}, architecture):
+            raise ModelError(f"the weights of {source.name} are not those that were planned with: {lacking}")
+        return Bert(tensors, architecture, layers, positions, dtype, device)
 
 
 @contextlib.contextmanager
