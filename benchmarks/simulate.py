@@ -116,7 +116,7 @@ def mock(together: Path, actors: int, seconds: float) -> type:
     class Mock:
         def __init__(self, spec: Any) -> None:
             self.spec = spec
-            self.vectors = np.ones((TOKENS, WIDTH), dtype=np.float32)
+            self.arrays = {name: np.ones((TOKENS, WIDTH), dtype=np.float32) for name in spec.spaces}
             (together / str(os.getpid())).touch()
 
         def load(self, *_: Any) -> None:
@@ -128,7 +128,7 @@ def mock(together: Path, actors: int, seconds: float) -> type:
 
         def encode(self, number: int, inputs: Any) -> Encoded:
             time.sleep(seconds)
-            arrays = dict.fromkeys(self.spec.spaces, self.vectors[: len(inputs.wanted)])
+            arrays = {name: array[: len(inputs.wanted)] for name, array in self.arrays.items()}
             return Encoded(number, arrays, "host", "none", self.spec.forward)
 
     return Mock
