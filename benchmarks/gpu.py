@@ -118,7 +118,7 @@ def encoding(model: Path, device: str, dtype: str) -> tuple[Measure, float]:
 
     def encode() -> None:
         for shard in plan.shards:
-            encoder.encode(shard.number, plan.tokens.ids[shard.start : shard.stop], shard.batches)
+            encoder.encode(shard.number, plan.inputs(shard))
 
     config = json.loads((model / "config.json").read_text(encoding="utf-8"))
     width, inner = config["hidden_size"], config["intermediate_size"]

@@ -115,8 +115,8 @@ def mock(together: Path, actors: int, seconds: float) -> type:
 
     class Mock:
         def __init__(self, spec: Any) -> None:
-            self.vectors = np.ones((TOKENS, WIDTH), dtype=np.float32)
-            self.layers = np.ones((len(spec.layers), TOKENS, WIDTH), dtype=np.float32)
+            self.spec = spec
+            self.arrays = {name: np.ones((TOKENS, WIDTH), dtype=np.float32) for name in spec.spaces}
             (together / str(os.getpid())).touch()
 
         def load(self, *_: Any) -> None:
@@ -126,9 +126,10 @@ def mock(together: Path, actors: int, seconds: float) -> type:
                     raise RuntimeError(f"not all of the {actors} actors have started within {START_SECONDS:g} s")
                 time.sleep(0.1)
 
-        def encode(self, number: int, ids: Any, _batches: Any) -> Encoded:
+        def encode(self, number: int, inputs: Any) -> Encoded:
             time.sleep(seconds)
-            return Encoded(number, self.vectors[: len(ids)], self.layers[:, : len(ids)], "host", "none")
+            arrays = {name: array[: len(inputs.wanted)] for name, array in self.arrays.items()}
+            return Encoded(number, arrays, "host", "none", self.spec.forward)
 
     return Mock
 

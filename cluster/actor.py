@@ -1,20 +1,19 @@
 """The actor that a worker is: a replica, and what the driver asks about the machine that it is on."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from kotovec.ownership import drop_public_paths
 from kotovec.workers.checkpoint import Checkpoint
 from kotovec.workers.encoder import Encoder
-from kotovec.workers.memory import Memory, Place
 
 
 class Placed:
     """What every actor answers about its machine. Plain methods: Ray's own `__ray_call__` is not in ray:// handles."""
 
-    load: Callable[..., None]  # of the replica
-    _memory: Memory
+    def __init__(self, spec: Any) -> None:
+        drop_public_paths()  # before torch and transformers are imported: a cluster's workers start anywhere
+        super().__init__(spec)  # type: ignore[call-arg]
 
     def node(self) -> str:
         """Return the id of the node that this runs on."""
@@ -33,16 +32,6 @@ class Placed:
     def complete(self, checkpoint: Checkpoint, sender: str) -> Path | None:
         """Return the folder of the files that arrived; None where they are not what was sent."""
         return checkpoint.complete(sender)
-
-    def share(self, place: Place | None = None) -> Place | None:
-        """Take the memory in a place of this machine, or new one; return where others find it now, None: nowhere."""
-        self._memory = Memory(place)
-        return self._memory.place
-
-    def prepare(self, folder: Path | None) -> None:
-        """Load the model from a folder, with what is in the memory taken."""
-        drop_public_paths()  # torch and transformers are imported only now, and a cluster's workers start anywhere
-        self.load(folder, self._memory)
 
 
 def actor_class(encoder: type[Encoder]) -> type[Any]:

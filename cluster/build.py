@@ -3,7 +3,7 @@
 import contextlib
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -171,7 +171,7 @@ class _Build:
         self.ray, self.discard = ray, discard
         self.summary = Summary(store=layout.folder, tokens=len(plan.tokens))
         self.started = datetime.now(UTC)
-        self.widths: tuple[int, int] | None = None
+        self.widths: dict[str, int] = {}
 
     def run(self) -> Summary:
         had_vectors = self.layout.vectors.is_file()
@@ -257,7 +257,7 @@ class _Build:
                 self.summary.encoded += shard.stop - shard.start
                 self.report(Progress(done, total))
 
-            pool.run(missing, self.plan.tokens.ids, take)
+            pool.run(missing, self.plan.inputs, take)
 
     def _order(self, most: int) -> Order:
         """Return what kind of workers are wanted, and how many: `most` at most."""
@@ -282,33 +282,34 @@ class _Build:
         """Check what a worker gave, and write it.
 
         Raises:
-            WorkerError: it is not the shard that was asked for.
+            WorkerError: it is not the shard that was asked for, or another forward pass computed it.
             NonFiniteError: it holds NaN or Inf.
         """
-        rows = shard.stop - shard.start
-        static, isolated = encoded.static, encoded.isolated
+        spec, rows = self.plan.spec, shard.stop - shard.start
+        if encoded.forward != self.plan.settings["forward"]:
+            raise WorkerError(
+                f"a worker on {encoded.host} computed shard {shard.number} by {encoded.forward!r}, the plan is by "
+                f"{self.plan.settings['forward']!r}: install the same versions of kotovec and transformers there"
+            )
+        arrays = encoded.arrays
         # The widths are the model's own (its config may name another): those of the first shard hold for all.
-        self.widths = self.widths or (static.shape[-1], isolated.shape[-1])
-        given = (encoded.number, static.shape, static.dtype, isolated.shape, isolated.dtype)
-        wanted = (
-            shard.number,
-            (rows, self.widths[0]),
-            np.dtype("float32"),
-            (len(self.plan.spec.layers), rows, self.widths[1]),
-            np.dtype(self.plan.spec.store_dtype),
-        )
+        self.widths = self.widths or {name: array.shape[-1] for name, array in arrays.items()}
+        dtypes = dict.fromkeys(spec.spaces, spec.store_dtype) | {"static": "float32"}
+        given = (encoded.number, {name: (array.shape, str(array.dtype)) for name, array in arrays.items()})
+        wanted = (shard.number, {name: ((rows, self.widths.get(name)), dtype) for name, dtype in dtypes.items()})
         if given != wanted:
             raise WorkerError(
-                f"a worker on {encoded.host} gave shard {' '.join(map(str, given))} for shard "
-                f"{' '.join(map(str, wanted))}: is another version of kotovec installed there?"
+                f"a worker on {encoded.host} gave shard {_said(*given)} for shard {_said(*wanted)}: is another version "
+                "of kotovec installed there?"
             )
-        finite = np.isfinite(static).all(axis=1) & np.isfinite(isolated).all(axis=(0, 2))
+        finite = np.logical_and.reduce([np.isfinite(array).all(axis=1) for array in arrays.values()])
         if not finite.all():
             raise NonFiniteError(self._non_finite(shard.start + np.flatnonzero(~finite)))
         ids = self.plan.tokens.ids[shard.start : shard.stop]
+        layers = np.stack([arrays[name] for name in spec.states])
         write_shard(
             self.layout.shards,
-            Shard(shard.number, ids, static, isolated, encoded.host, encoded.cpu),
+            Shard(shard.number, ids, arrays["static"], layers, encoded.host, encoded.cpu),
             self.plan.fingerprint,
         )
 
@@ -348,6 +349,12 @@ class _Build:
             for space in missing:
                 indexes.build(vectors, self.layout.indexes, space, Metric.L2)
         return True
+
+
+def _said(number: int, arrays: Mapping[str, tuple[Any, str]]) -> str:
+    """Say what a shard holds, as `2 (static (64, 32) float32, isolated@6 (64, 32) float32)`."""
+    parts = [f"{name} {shape} {dtype}" for name, (shape, dtype) in arrays.items()]
+    return f"{number} ({', '.join(parts)})"
 
 
 def count_workers(plan: Plan, where: Resources, report: Report = ignore) -> int | None:

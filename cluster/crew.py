@@ -13,7 +13,6 @@ from kotovec.cluster.events import Notice, Report
 from kotovec.cluster.plan import ShardPlan
 from kotovec.errors import InputError, KotovecError, WorkerError
 from kotovec.workers.encoder import Encoder, ReplicaSpec
-from kotovec.workers.memory import Place
 
 TRIES = 3  # deaths of workers over one shard, or as one starts, before that is held to be the cause
 LOOK_SECONDS = 5.0  # nodes come and go over minutes
@@ -55,7 +54,6 @@ class Worker:
         nodes: where it may be: all nodes that were alive when it was made, then the one it is on.
         deaths: of those before it in its place, as they started: where each may have been.
         placed: it has told which node it is on.
-        memory: where others on its node find what it shares with them; None while nobody knows.
         start: what is still to be done until it runs; None then.
         since: when it was given what it is at, by the monotonic clock.
         holds: its shards.
@@ -65,7 +63,6 @@ class Worker:
     nodes: Nodes
     deaths: list[Nodes]
     placed: bool = False
-    memory: Place | None = None
     start: Steps | None = None
     since: float = field(default_factory=time.monotonic)
     holds: deque[ShardPlan] = field(default_factory=deque)
@@ -248,12 +245,8 @@ class Crew:
     def _starting(self, worker: Worker) -> Steps:
         node = yield worker.actor.node.remote()
         worker.nodes, worker.placed = frozenset({node}), True
-        own = yield worker.actor.share.remote()
-        there = (other.memory for other in self.workers if other.nodes == worker.nodes and other.memory is not None)
-        place = next(there, own)
-        worker.memory = own if place == own else (yield worker.actor.share.remote(place))
         folder = yield from self._delivery.bring(worker.actor, node)
-        yield worker.actor.prepare.remote(folder)
+        yield worker.actor.load.remote(folder)
 
     def _give_up(self, worker: Worker, error: Exception) -> None:
         self.dismiss(worker)

@@ -18,12 +18,13 @@ from kotovec.errors import InputError, ModelError, first_line
 from kotovec.store.hdf5 import FORMAT_VERSION
 from kotovec.store.merge import Shape
 from kotovec.store.tokens import KINDS, Marking, Tokens, describe
-from kotovec.workers import bert
+from kotovec.workers import forward as forwards
 from kotovec.workers import source as sources
 from kotovec.workers import tokenizer as tokenizers
 from kotovec.workers.checkpoint import Checkpoint
 from kotovec.workers.encoder import ReplicaSpec
 from kotovec.workers.foreign_code import named_code, notice_code, refuse_code
+from kotovec.workers.inputs import Inputs
 from kotovec.workers.source import Source
 
 SHARD_TOKENS = 1024  # some 4 s of BERT-base on one core: little is lost with a worker, and 32 shards balance well
@@ -35,8 +36,7 @@ STORE_DTYPES = ("float32", "float16")
 DEVICES = ("auto", "cpu", "cuda")
 # Settings that only say where it ran: a finished store is not called different because of them.
 ENVIRONMENT = ("device", "batch-tokens", "cpus-per-worker", "torch", "forward")
-# Of a worker besides weights. With BERT-base's 440 MB one was seen at 1,094 MB in all, its share of mapped and packed
-# weights among it, each further one of the machine at 272.
+# Of a worker besides weights: torch, buffers, and the shards that it holds.
 BASE_BYTES = 400 << 20
 
 
@@ -141,6 +141,10 @@ class Plan:
         bounds = [(shard.start, shard.stop) for shard in self.shards]
         return Shape(bounds, self.spec.layers, self.spec.store_dtype)
 
+    def inputs(self, shard: ShardPlan) -> Inputs:
+        """Return what a worker is to encode for a shard."""
+        return Inputs.isolated(self.tokens.ids[shard.start : shard.stop], self.spec.template)
+
     @property
     def vector_bytes(self) -> int:
         """Bytes of the vectors in `vectors.h5`."""
@@ -201,18 +205,20 @@ def make_plan(request: Request, source: Source | None = None) -> Plan:
     shard_tokens = max(2, min(request.shard_tokens, SHARD_BYTES // token_bytes))
     device = _pick_device(request)
     shards = cut(len(tokens), shard_tokens, BATCH_TOKENS[device])
+    forward, architecture = forwards.choose(source, config)
     spec = ReplicaSpec(
         source=source,
         template=template,
         layers=layers,
         depth=depth,
         rows=rows,
-        batch=max(stop - start for shard in shards for start, stop in shard.batches),
+        positions=max(stop - start for shard in shards for start, stop in shard.batches) * template.length,
+        forward=forward,
         dtype=request.dtype,
         store_dtype=request.store_dtype,
         device=device,
         threads=request.cpus_per_worker,
-        architecture=bert.architecture_of(config),
+        architecture=architecture,
     )
     return Plan(
         source=source,
@@ -345,7 +351,6 @@ def _settings(
     spec: ReplicaSpec, tokens: Tokens, request: Request, mecab_dic: str | None, shard_tokens: int
 ) -> dict[str, Any]:
     import torch
-    import transformers
 
     listing = hashlib.sha256(tokens.ids.tobytes())
     for text in tokens.texts.array.tolist():
@@ -367,7 +372,7 @@ def _settings(
         "device": spec.device,
         "cpus-per-worker": spec.threads,  # more threads cut a sum elsewhere: other last bits
         "torch": torch.__version__,
-        "forward": bert.FORWARD if spec.architecture else f"transformers {transformers.__version__}, AutoModel",
+        "forward": spec.forward,
     }
 
 

@@ -4,10 +4,7 @@ import contextlib
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import Any, NoReturn
 
 from kotovec.cluster import resources
 from kotovec.cluster.crew import TRIES, Crew, Nodes, Order, Worker, last_line
@@ -17,6 +14,7 @@ from kotovec.cluster.plan import ShardPlan
 from kotovec.errors import KotovecError, WorkerError, first_line
 from kotovec.workers.checkpoint import Checkpoint
 from kotovec.workers.encoder import Encoded, Encoder
+from kotovec.workers.inputs import Inputs
 
 IN_FLIGHT = 2  # shards an actor holds: one it computes, one that waits, so that it never idles
 SMALLEST_STORE, LARGEST_STORE = 128 << 20, 8 << 30  # bytes, of a private Ray's object store
@@ -61,19 +59,19 @@ class Pool:
         """
         with _ray_lost():
             while not any(worker.start is None for worker in self._crew.workers):
-                self._round(deque(), np.empty(0, dtype=np.int64), lambda *_: None)
+                self._round(deque(), _no_shards, _no_shards)
 
     def run(
         self,
         shards: Sequence[ShardPlan],
-        ids: npt.NDArray[np.int64],
+        inputs: Callable[[ShardPlan], Inputs],
         take: Callable[[ShardPlan, Encoded], None],
     ) -> None:
         """Encode all shards, in any order, and hand each result over as soon as it is there.
 
         Args:
             shards: what to encode.
-            ids: (V,) token ids of the plan.
+            inputs: called with each shard as it is given to a worker: what that is to encode.
             take: called with each shard and its vectors, in this process.
 
         Raises:
@@ -84,12 +82,15 @@ class Pool:
         queue = deque(shards)
         with _ray_lost():
             while queue or any(worker.holds for worker in self._crew.workers):
-                self._round(queue, ids, take)
+                self._round(queue, inputs, take)
 
     def _round(
-        self, queue: deque[ShardPlan], ids: npt.NDArray[np.int64], take: Callable[[ShardPlan, Encoded], None]
+        self,
+        queue: deque[ShardPlan],
+        inputs: Callable[[ShardPlan], Inputs],
+        take: Callable[[ShardPlan, Encoded], None],
     ) -> None:
-        self._fill(queue, ids)
+        self._fill(queue, inputs)
         # One reference at a time, the oldest first: what a worker gave is taken before the error that says
         # that it died afterwards, so the shard under work is the one that gets the blame.
         ready = self._wait()
@@ -131,7 +132,7 @@ class Pool:
         ready, _ = self._ray.wait(list(self._running), timeout=WAIT_SECONDS)
         return list(ready)
 
-    def _fill(self, queue: deque[ShardPlan], ids: npt.NDArray[np.int64]) -> None:
+    def _fill(self, queue: deque[ShardPlan], inputs: Callable[[ShardPlan], Inputs]) -> None:
         """Let new workers take the next step of their start; give shards to those that run and hold fewest."""
         employed = set(self._crew.workers)
         self._running = {key: value for key, value in self._running.items() if value[0] in employed}
@@ -141,8 +142,7 @@ class Pool:
             for worker in self._crew.workers:
                 if queue and worker.start is None and len(worker.holds) == held:
                     shard = queue.popleft()
-                    part = ids[shard.start : shard.stop]
-                    reference = worker.actor.encode.remote(shard.number, part, shard.batches)
+                    reference = worker.actor.encode.remote(shard.number, inputs(shard))
                     if not worker.holds:
                         worker.since = time.monotonic()
                     worker.holds.append(shard)
@@ -197,6 +197,10 @@ class Pool:
         self._report(Notice(f"a worker was lost ({reason}): another takes over its {len(worker.holds)} shard(s)"))
         self._crew.replace(worker)
         return list(reversed(worker.holds))
+
+
+def _no_shards(*_: object) -> NoReturn:
+    raise AssertionError("no shard was given")
 
 
 @contextlib.contextmanager

@@ -21,6 +21,7 @@ from kotovec.cluster.events import Notice, Progress
 from kotovec.cluster.plan import Request, make_plan
 from kotovec.cluster.session import session
 from kotovec.workers.encoder import Encoded
+from kotovec.workers.inputs import Inputs
 
 CHECKOUT = next((p for p in Path(kotovec.__file__).parents[:2] if (p / "pyproject.toml").is_file()), None)
 SIZE = 32  # dimensions of the tiny models
@@ -71,15 +72,15 @@ class Fake:
     def load(self, *_):
         pass
 
-    def encode(self, number, ids, batches):
-        return Encoded(number, *expected(ids, self.spec), "host", "none")
+    def encode(self, number, inputs):
+        return Encoded(number, arrays(inputs.tokens, self.spec), "host", "none", self.spec.forward)
 
 
 class Newer(Fake):
     """Gives other vectors for the same plan: those of the ids 7 further."""
 
-    def encode(self, number, ids, batches):
-        return super().encode(number, ids + 7, batches)
+    def encode(self, number, inputs):
+        return super().encode(number, Inputs.isolated(inputs.tokens + 7, self.spec.template))
 
 
 def expected(ids, spec):
@@ -88,6 +89,12 @@ def expected(ids, spec):
     static = np.sin(angles).astype(np.float32)
     layers = np.stack([np.cos(angles + layer) for layer in spec.layers])
     return static, layers.astype(spec.store_dtype)
+
+
+def arrays(ids, spec):
+    """Return the same by the names of their spaces."""
+    static, layers = expected(ids, spec)
+    return dict(zip(spec.spaces, (static, *layers), strict=True))
 
 
 def plan_of(folder, **options):

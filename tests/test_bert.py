@@ -1,6 +1,5 @@
 """kotovec's own forward pass of BERT: which models take it, what it loads, and that transformers stays away."""
 
-import ctypes
 import json
 import pickle
 import subprocess
@@ -11,24 +10,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import transformers
 
 from kotovec.cluster.plan import Request, make_plan
-from kotovec.errors import ModelError
-from kotovec.workers import encoder as encoders
-from kotovec.workers import mkl
+from kotovec.errors import ModelError, WorkerError
+from kotovec.workers import forward
 from kotovec.workers.auto import Auto
-from kotovec.workers.bert import Bert
+from kotovec.workers.bert import FORWARD, Bert
 from kotovec.workers.encoder import Encoder
-from kotovec.workers.memory import ALIGNMENT, Memory
+from kotovec.workers.source import Source
+from kotovec.workers.tensors import read_shapes, read_tensors
 from kotovec.workers.tokenizer import Template
 
 from models import make_bert
-from test_encoder import TEMPLATES, encode, reference, relative_errors
+from test_encoder import TEMPLATES, encode, isolated, reference, relative_errors
 
 ROOT = Path(__file__).parents[1]
-packing = pytest.mark.skipif(
-    mkl.library() is None or Memory().place is None, reason="this torch has no MKL, or this system shares no memory"
-)
 
 
 def loaded(folder, **options):
@@ -125,7 +122,7 @@ def file_at(address):
 @pytest.mark.parametrize("name", ["bert", "bert-bin"])
 def test_weights_are_mapped_not_copied_so_that_workers_share_them(name, tiny_models):
     encoder = loaded(tiny_models[name])
-    assert file_at(encoder._model._blocks[0].up._weights[0].data_ptr()).endswith(
+    assert file_at(encoder._model._layers[0].intermediate._weights[0].data_ptr()).endswith(
         ("model.safetensors", "pytorch_model.bin")
     )
 
@@ -137,7 +134,7 @@ def test_so_are_half_precision_weights_that_are_computed_with_as_they_are(tmp_pa
     folder = make_bert(tmp_path / "model")
     half = {name: tensor.half() for name, tensor in load_file(folder / "model.safetensors").items()}
     save_file(half, folder / "model.safetensors", metadata={"format": "pt"})
-    assert file_at(loaded(folder, dtype="float16")._model._blocks[0].up._weights[0].data_ptr()).endswith(
+    assert file_at(loaded(folder, dtype="float16")._model._layers[0].intermediate._weights[0].data_ptr()).endswith(
         "model.safetensors"
     )
 
@@ -148,7 +145,8 @@ import pickle, sys
 encoder = pickle.loads({_pickled(tiny_models["bert"])!r})
 import numpy as np
 encoder.load()
-encoder.encode(0, np.array([5, 6]), [(0, 2)])
+from kotovec.workers.inputs import Inputs
+encoder.encode(0, Inputs.isolated(np.array([5, 6]), encoder.spec.template))
 assert "torch" in sys.modules
 assert not {{"transformers", "tokenizers", "h5py", "faiss"}} & sys.modules.keys(), sorted(sys.modules)
 """
@@ -162,7 +160,7 @@ def _pickled(folder):
 @pytest.mark.parametrize(("prefix", "suffix"), [((), ()), ((3,), ()), ((), (4,)), ((3, 3), (4, 4)), ((3, 0), (4,))])
 @pytest.mark.parametrize("name", ["bert", "roberta"])
 def test_any_template_in_batches_of_any_size(name, prefix, suffix, tiny_models):
-    """Against transformers' own loading, in the batches that its buffers grow and shrink with."""
+    """Against transformers' own loading, in numbers that its buffers grow and shrink with."""
     from transformers import AutoModel
 
     spec = replace(
@@ -170,7 +168,8 @@ def test_any_template_in_batches_of_any_size(name, prefix, suffix, tiny_models):
     )
     encoder = Encoder(spec)
     ids = np.random.default_rng(3).integers(0, 200, 60)
-    found = encoder.encode(0, ids, [(0, 2), (2, 40), (40, 43), (43, 60)]).isolated
+    parts = [ids[0:2], ids[2:40], ids[40:43], ids[43:60]]
+    found = np.concatenate([isolated(encoder, part).isolated for part in parts], axis=1)
     assert type(encoder._model) is Bert
     model = AutoModel.from_pretrained(tiny_models[name], dtype=torch.float32).eval()
     with torch.inference_mode():
@@ -190,88 +189,6 @@ def test_a_layer_no_wider_inside_than_outside(tmp_path):
     assert relative_errors(encode(folder, ids, layers="all").isolated, states).max() <= 1e-5
 
 
-@packing
-@pytest.mark.parametrize("name", ["bert", "xlmr"])
-def test_packed_and_unpacked_products_give_the_same_vectors(name, monkeypatch, tiny_models):
-    ids = np.arange(5, 200)
-    packed = encode(tiny_models[name], ids, layers="all").isolated
-    assert all(product._address for product, _ in loaded(tiny_models[name])._model._linears())
-    monkeypatch.setattr(mkl, "library", lambda: None)
-    assert not any(product._address for product, _ in loaded(tiny_models[name])._model._linears())
-    assert relative_errors(encode(tiny_models[name], ids, layers="all").isolated, packed).max() <= 1e-6
-
-
-@packing
-def test_two_replicas_of_a_machine_have_packed_weights_once(tiny_models):
-    """The second one in a process of its own, where they have another address."""
-    ids, spec = np.arange(5, 60), make_plan(Request(model=str(tiny_models["bert"]))).spec
-    memory, encoder = Memory(), Encoder(spec)
-    encoder.load(None, memory)
-    block = encoder._model._blocks[0]
-    code = f"""
-import mmap, pickle
-import numpy as np
-from kotovec.workers import mkl
-from kotovec.workers.memory import Memory
-other_addresses = mmap.mmap(-1, 1_234_567)
-mkl.pack = None  # there is nothing to pack
-encoder, place = pickle.loads({pickle.dumps((Encoder(spec), memory.place))!r})
-encoder.load(None, Memory(place))
-block = encoder._model._blocks[0]
-print(block.up._address, block.down._address)
-print(encoder.encode(0, np.arange(5, 60), [(0, 55)]).isolated.tobytes().hex())
-"""
-    found = subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, timeout=120, capture_output=True)
-    up, down, encoded = found.stdout.split()
-    assert int(up) != block.up._address
-    assert int(down) - int(up) == block.down._address - block.up._address != 0
-    assert bytes.fromhex(encoded.decode()) == encoder.encode(0, ids, [(0, 55)]).isolated.tobytes()
-    assert "memfd:kotovec" in file_at(block.up._address)
-
-
-@packing
-def test_packed_weights_that_give_another_product_are_left_alone(monkeypatch, tiny_models):
-    expected = encode(tiny_models["bert"]).isolated
-    pack = mkl.pack
-    monkeypatch.setattr(mkl, "pack", lambda rows, weight, address: pack(rows, weight * 2, address))
-    assert not any(product._address for product, _ in loaded(tiny_models["bert"])._model._linears())
-    assert relative_errors(encode(tiny_models["bert"]).isolated, expected).max() <= 1e-6
-
-
-@packing
-def test_what_lies_otherwise_than_mkl_wants_it_is_packed_anew(monkeypatch, tiny_models):
-    """As another process might have left it, from 4 KiB beside a multiple of 2 MiB."""
-    memory, spec, pack = Memory(), make_plan(Request(model=str(tiny_models["bert"]))).spec, mkl.pack
-
-    def pack_beside(rows, weight, address):
-        size = mkl.packed_bytes(rows, weight.shape)
-        room = np.zeros(size + ALIGNMENT, dtype=np.uint8)
-        start = room.ctypes.data + (address + 4096 - room.ctypes.data) % ALIGNMENT
-        pack(rows, weight, start)
-        ctypes.memmove(address, start, size)
-
-    ids, before, after = np.arange(5, 60), Encoder(spec), Encoder(spec)
-    with monkeypatch.context() as patch:
-        patch.setattr(mkl, "pack", pack_beside)
-        before.load(None, memory)
-    assert not any(product._address for product, _ in before._model._linears())
-    after.load(None, memory)
-    assert all(product._address for product, _ in after._model._linears())
-    expected = loaded(tiny_models["bert"]).encode(0, ids, [(0, 55)]).isolated
-    np.testing.assert_array_equal(after.encode(0, ids, [(0, 55)]).isolated, expected)
-
-
-@packing
-def test_what_was_packed_ends_with_the_model(tiny_models):
-    def mapped():
-        return Path("/proc/self/maps").read_text(encoding="utf-8").count("memfd:kotovec")
-
-    before, encoder = mapped(), loaded(tiny_models["bert"])
-    assert mapped() == before + 1
-    del encoder
-    assert mapped() == before
-
-
 def test_the_embeddings_output_alone_takes_it_too(tiny_models):
     assert type(loaded(tiny_models["bert"], layers="0")._model) is Bert
     ids = np.arange(5, 60)
@@ -281,13 +198,14 @@ def test_the_embeddings_output_alone_takes_it_too(tiny_models):
 
 @pytest.mark.parametrize("size", [97, 98, 99, 100])
 def test_a_tokens_bits_do_not_depend_on_its_batch(size, tiny_models):
-    encoder = Encoder(replace(make_plan(Request(model=str(tiny_models["bert"]), layers="all")).spec, batch=size))
+    spec = make_plan(Request(model=str(tiny_models["bert"]), layers="all")).spec
+    encoder = Encoder(replace(spec, positions=3 * size))
     ids = np.arange(5, 5 + size)
-    whole = encoder.encode(0, ids, [(0, size)]).isolated
-    np.testing.assert_array_equal(encoder.encode(0, ids[::-1].copy(), [(0, size)]).isolated[:, ::-1], whole)
+    whole = isolated(encoder, ids).isolated
+    np.testing.assert_array_equal(isolated(encoder, ids[::-1]).isolated[:, ::-1], whole)
     for cut in (1, 2, 17, size - 1):
-        parts = encoder.encode(0, ids, [(0, cut), (cut, size)]).isolated
-        np.testing.assert_array_equal(parts, whole)
+        parts = [isolated(encoder, part).isolated for part in (ids[:cut], ids[cut:])]
+        np.testing.assert_array_equal(np.concatenate(parts, axis=1), whole)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
@@ -307,14 +225,14 @@ def test_memory_that_is_short_for_a_moment_is_no_reason_to_compute_otherwise(mon
     def fail(*_):
         raise MemoryError
 
-    monkeypatch.setattr(encoders, "read_tensors", fail)
+    monkeypatch.setattr(forward, "read_tensors", fail)
     with pytest.raises(MemoryError):
         loaded(tiny_models["bert"])
 
     def fail_as_torch_does(*_):
         raise RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory")
 
-    monkeypatch.setattr(encoders, "read_tensors", fail_as_torch_does)
+    monkeypatch.setattr(forward, "read_tensors", fail_as_torch_does)
     with pytest.raises(MemoryError):
         loaded(tiny_models["bert"])
 
@@ -326,4 +244,50 @@ def test_two_tensors_of_one_name_go_by_transformers(tmp_path):
     tensors = load_file(folder / "model.safetensors")
     twice = tensors | {f"bert.{name}": tensor.clone() for name, tensor in tensors.items()}
     save_file(twice, folder / "model.safetensors", metadata={"format": "pt"})
+    plan = make_plan(Request(model=str(folder)))
+    assert plan.spec.architecture is None
+    assert plan.spec.forward == plan.settings["forward"] == f"transformers {transformers.__version__}, AutoModel"
     assert type(loaded(folder)._model) is Auto
+
+
+@pytest.mark.parametrize("name", ["bert", "bert-sharded", "bert-bin", "legacy"])
+def test_shapes_are_read_without_the_weights(name, tiny_models, tmp_path):
+    """Of a pickled file, too, and of one from before torch 1.6, whose tensors cannot be mapped."""
+    folder = tiny_models["bert-bin" if name == "legacy" else name]
+    tensors = read_tensors(Source("x", folder).weights(), "bert.")
+    if name == "legacy":
+        folder = tmp_path
+        torch.save(tensors, folder / "pytorch_model.bin", _use_new_zipfile_serialization=False)
+    shapes = read_shapes(Source("x", folder).weights(), "bert.")
+    assert shapes == {key: tuple(tensor.shape) for key, tensor in tensors.items()}
+    assert shapes["encoder.layer.1.intermediate.dense.weight"] == (64, 32)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"size": 64}, r"embeddings\.word_embeddings\.weight is \(397, 32\), by config\.json \(397, 64\)"),
+        ({"inner": 65}, r"encoder\.layer\.0\.intermediate\.dense\.weight is \(64, 32\), by config\.json \(65, 32\)"),
+        ({"depth": 3}, r"encoder\.layer\.2\.attention\.self\.query\.weight is not there, by config\.json \(32, 32\)"),
+    ],
+)
+def test_a_worker_that_cannot_do_what_was_planned_says_so(change, message, tiny_models):
+    spec = make_plan(Request(model=str(tiny_models["bert"]))).spec
+    encoder = Encoder(replace(spec, architecture=replace(spec.architecture, **change)))
+    with pytest.raises(ModelError, match=rf"not those that were planned with: {message}$"):
+        encoder.load()
+
+
+@pytest.mark.parametrize("name", ["bert", "gpt2"])
+def test_a_worker_with_other_code_than_planned_says_so(name, tiny_models):
+    spec = make_plan(Request(model=str(tiny_models[name]))).spec
+    here = spec.forward
+    with pytest.raises(
+        WorkerError, match=rf"^this machine computes by '{here}', the plan by 'kotovec BERT 0': install"
+    ):
+        Encoder(replace(spec, forward="kotovec BERT 0")).load()
+
+
+def test_a_shard_says_what_computed_it(tiny_models):
+    assert encode(tiny_models["bert"]).forward == FORWARD
+    assert encode(tiny_models["gpt2"]).forward == f"transformers {transformers.__version__}, AutoModel"

@@ -323,7 +323,7 @@ def test_a_place_that_cannot_be_written_is_refused(employ, tiny_models, tmp_path
 
 def test_a_failed_build_leaves_no_folder_that_was_not_there(employ, tiny_models, tmp_path):
     class Failing(Fake):
-        def encode(self, number, ids, batches):
+        def encode(self, number, inputs):
             raise ZeroDivisionError
 
     employ(Failing)

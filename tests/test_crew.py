@@ -4,7 +4,6 @@ import os
 import signal
 import time
 
-import numpy as np
 import psutil
 import pytest
 
@@ -14,7 +13,6 @@ from kotovec.cluster.crew import Order
 from kotovec.cluster.pool import Pool
 from kotovec.errors import InputError, ModelError, WorkerError
 from kotovec.workers.encoder import Encoder
-from kotovec.workers.memory import Memory
 
 from rays import Fake, Listener, expected, plan_of, run_build, wait_for
 
@@ -35,10 +33,10 @@ def run(monkeypatch, one_ray, plan):
         takes = {"CPU": 1.0, "GPU": options.pop("gpus", 0.0)}
         order = Order(plan.spec, takes, workers, len(plan.shards), **options)
         pools.append(Pool(order, plan.checkpoint, listener))
-        pools[-1].run(plan.shards, plan.tokens.ids, lambda shard, encoded: taken.update({shard.number: encoded}))
+        pools[-1].run(plan.shards, plan.inputs, lambda shard, encoded: taken.update({shard.number: encoded}))
         for shard in plan.shards:
             static, _ = expected(plan.tokens.ids[shard.start : shard.stop], plan.spec)
-            assert taken[shard.number].static.tobytes() == static.tobytes()
+            assert taken[shard.number].arrays["static"].tobytes() == static.tobytes()
         assert len(taken) == len(plan.shards)
         return listener.notices
 
@@ -54,9 +52,9 @@ def hanging(marks, spot, times=1):
         def load(self, *_):
             self._pass("load")
 
-        def encode(self, number, ids, batches):
+        def encode(self, number, inputs):
             self._pass(f"encode {number}")
-            return super().encode(number, ids, batches)
+            return super().encode(number, inputs)
 
         def _pass(self, here):
             if here == spot and len(list(marks.iterdir())) < times:
@@ -94,9 +92,9 @@ def test_a_worker_that_takes_long_but_less_than_the_limit_is_left_alone(run, tmp
     """The limit holds for a shard, not for the build; and a driver that is slow to write blames nobody."""
 
     class Slow(Fake):
-        def encode(self, number, ids, batches):
+        def encode(self, number, inputs):
             time.sleep(0.4)
-            return super().encode(number, ids, batches)
+            return super().encode(number, inputs)
 
     class SlowDriver(Listener):
         def __call__(self, event):
@@ -116,38 +114,15 @@ def test_the_build_goes_on_with_the_workers_that_start(run, tmp_path):
             except FileExistsError:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        def encode(self, number, ids, batches):
+        def encode(self, number, inputs):
             time.sleep(0.5)  # the others have the time to die three times
-            return super().encode(number, ids, batches)
+            return super().encode(number, inputs)
 
     notices = run(OnlyOne, 2)
     assert len(notices) == 3
     assert all(notice.startswith("a worker died as it started (") for notice in notices[:2])
     assert notices[2].startswith("3 workers died as they started, the last one so: ")
     assert notices[2].endswith("; the build goes on with 1 worker(s)")
-
-
-@pytest.mark.skipif(Memory().place is None, reason="this system shares no memory so")
-def test_the_workers_of_a_node_share_what_the_first_one_computed(run, tmp_path):
-    """Also one that comes when the first has died, by the one that is left."""
-
-    class Sharing(Fake):
-        def load(self, _, memory):
-            found = memory.fill(8, lambda array: array.view(np.int64).fill(os.getpid())).view(np.int64)
-            (tmp_path / str(os.getpid())).write_text(str(found[0]), encoding="ascii")
-
-        def encode(self, number, ids, batches):
-            wait_for(lambda: len(list(tmp_path.iterdir())) >= 2)
-            if (tmp_path / str(os.getpid())).read_text(encoding="ascii") == str(os.getpid()):
-                os.kill(os.getpid(), signal.SIGKILL)
-            wait_for(lambda: len(list(tmp_path.iterdir())) == 3)
-            return super().encode(number, ids, batches)
-
-    assert len(run(Sharing, 2)) == 1
-    loaded = {path.name: path.read_text(encoding="ascii") for path in tmp_path.iterdir()}
-    assert len(loaded) == 3
-    assert len(set(loaded.values())) == 1
-    assert set(loaded.values()) < set(loaded)
 
 
 def test_an_error_of_loading_comes_as_it_is_where_there_is_no_other_node(run):
@@ -170,12 +145,12 @@ def test_a_worker_that_fails_once_beside_one_that_runs_does_not_condemn_their_no
                 raise OSError("cannot allocate memory")
             time.sleep(1)  # the unlucky one fails before the other runs
 
-        def encode(self, number, ids, batches):
+        def encode(self, number, inputs):
             time.sleep(0.5)
             if number == 5 and not (tmp_path / "killed").exists():
                 (tmp_path / "killed").touch()
                 os.kill(os.getpid(), signal.SIGKILL)
-            return super().encode(number, ids, batches)
+            return super().encode(number, inputs)
 
     notices = run(Unlucky, 2)
     assert "a worker failed as it started: a worker does not start: OSError: cannot allocate memory" in notices
@@ -259,13 +234,13 @@ def test_a_worker_takes_as_many_threads_as_cpus_whatever_the_environment_says(th
             os.environ["OMP_NUM_THREADS"] = "7"
             super().__init__(spec)
 
-        def encode(self, number, ids, batches):
+        def encode(self, number, inputs):
             import ray
             import torch
 
             cpus = ray.get_runtime_context().get_assigned_resources()["CPU"]
             (tmp_path / f"{number}").write_text(f"{torch.get_num_threads()} of {cpus:g}")
-            return super().encode(number, ids, batches)
+            return super().encode(number, inputs)
 
     employ(Threads)
     plan = plan_of(tiny_models["bert"], cpus_per_worker=threads)

@@ -4,13 +4,15 @@ import json
 import pickle
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from kotovec.cluster.plan import Request, cut, make_plan
+from kotovec.cluster.plan import Request, make_plan
 from kotovec.errors import InputError, ModelError
 from kotovec.workers.encoder import Encoder
+from kotovec.workers.inputs import Inputs
 
 from models import KINDS, bert_vocabulary, make_bert, make_bin, save
 
@@ -48,14 +50,17 @@ def reference(folder, ids, around):
 def encode(folder, ids=None, **options):
     """Encode some tokens (all of them when none are given) as a build would."""
     plan = make_plan(Request(model=str(folder), **options))
-    ids = plan.tokens.ids if ids is None else ids
-    return Encoder(plan.spec).encode(0, ids, batches(plan, len(ids)))
+    return isolated(Encoder(plan.spec), plan.tokens.ids if ids is None else ids)
 
 
-def batches(plan, count):
-    """Return the bounds of a plan's batches in so many tokens, all in one shard."""
-    shards = cut(count, max(2, count), plan.spec.batch)
-    return [(shard.start + start, shard.start + stop) for shard in shards for start, stop in shard.batches]
+def isolated(encoder, ids, number=0):
+    """Encode tokens alone in the template; `isolated` is (L, n, D), `static` (n, D)."""
+    result = encoder.encode(number, Inputs.isolated(ids, encoder.spec.template))
+    assert list(result.arrays) == [*encoder.spec.states, "static"]
+    layers = np.stack([result.arrays[name] for name in encoder.spec.states])
+    return SimpleNamespace(
+        number=result.number, static=result.arrays["static"], isolated=layers, forward=result.forward
+    )
 
 
 def sample(plan, count):
@@ -78,7 +83,7 @@ def test_every_layer_equals_transformers_forward_one_token_at_a_time(name, count
     ids = sample(plan, count)
     assert len(ids) >= min(count, len(plan.tokens))
     assert name == "gpt2" or plan.tokenizer.pad_token_id in ids
-    result = Encoder(plan.spec).encode(7, ids, batches(plan, len(ids)))
+    result = isolated(Encoder(plan.spec), ids, number=7)
     states, matrix = reference(folder, ids, TEMPLATES[name])
     assert result.number == 7
     assert result.isolated.shape == states.shape == (plan.spec.depth + 1, len(ids), plan.size)

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,7 +13,9 @@ import pytest
 from kotovec.cli import app
 from kotovec.cluster.build import Resources, build
 from kotovec.errors import DiskFullError, ModelError, NonFiniteError, WorkerError
-from kotovec.workers.encoder import Encoded, Encoder
+from kotovec.workers.bert import FORWARD
+from kotovec.workers.encoder import Encoder
+from kotovec.workers.inputs import Inputs
 
 from models import bert_vocabulary, make_bert
 from rays import (
@@ -21,7 +24,6 @@ from rays import (
     Listener,
     Process,
     datasets,
-    expected,
     left_behind,
     plan_of,
     run_build,
@@ -106,22 +108,25 @@ def giving(change):
     """Return workers whose result for shard 2 is changed."""
 
     class Changing(Fake):
-        def encode(self, number, ids, batches):
-            static, isolated = expected(ids, self.spec)
-            if number == 2:
-                return change(number, static, isolated)
-            return Encoded(number, static, isolated, "host", "none")
+        def encode(self, number, inputs):
+            encoded = super().encode(number, inputs)
+            return change(encoded) if number == 2 else encoded
 
     return Changing
+
+
+def changing(name, change):
+    """Return what gives a result another array for one space."""
+    return lambda encoded: replace(encoded, arrays=encoded.arrays | {name: change(encoded.arrays[name])})
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_tokens_with_nan_or_inf_are_counted_and_the_first_five_named(value, employ, tiny_models, tmp_path):
     plan = plan_of(tiny_models["bert"])
 
-    def change(number, static, isolated):
-        isolated[0, 3:10, 7] = value
-        return Encoded(number, static, isolated, "host", "none")
+    def change(encoded):
+        encoded.arrays["isolated@2"][3:10, 7] = value
+        return encoded
 
     employ(giving(change))
     with pytest.raises(NonFiniteError) as caught:
@@ -146,8 +151,8 @@ def test_an_overflow_of_float16_names_float32_as_the_cure(employ, tmp_path):
         run_build(plan_of(folder, store_dtype="float16"), tmp_path / "half.kotovec", 1)
     assert not (tmp_path / "half.kotovec").exists()
     plan = plan_of(folder)
-    result = Encoder(plan.spec).encode(0, plan.tokens.ids[:8], [(0, 8)])
-    assert 65_504 < np.abs(result.isolated).max() < np.inf
+    result = Encoder(plan.spec).encode(0, Inputs.isolated(plan.tokens.ids[:8], plan.spec.template))
+    assert 65_504 < np.abs(result.arrays["isolated@2"]).max() < np.inf
 
 
 def test_weights_of_another_architecture_leave_no_store(employ, tmp_path, capsys):
@@ -169,14 +174,14 @@ def test_weights_of_another_architecture_leave_no_store(employ, tmp_path, capsys
 @pytest.mark.parametrize(
     "change",
     [
-        lambda number, static, isolated: Encoded(number + 1, static, isolated, "host", "none"),
-        lambda number, static, isolated: Encoded(number, static[1:], isolated, "host", "none"),
-        lambda number, static, isolated: Encoded(number, static, isolated[:, 1:], "host", "none"),
-        lambda number, static, isolated: Encoded(number, static, isolated[:1], "host", "none"),
-        lambda number, static, isolated: Encoded(number, static[:, 1:], isolated, "host", "none"),
-        lambda number, static, isolated: Encoded(number, static, isolated[..., 1:], "host", "none"),
-        lambda number, static, isolated: Encoded(number, static, isolated.astype("f8"), "host", "none"),
-        lambda number, static, isolated: Encoded(number, static.astype("f2"), isolated, "host", "none"),
+        lambda encoded: replace(encoded, number=encoded.number + 1),
+        changing("static", lambda array: array[1:]),
+        changing("isolated@1", lambda array: array[1:]),
+        lambda encoded: replace(encoded, arrays={name: encoded.arrays[name] for name in ("static", "isolated@0")}),
+        changing("static", lambda array: array[:, 1:]),
+        changing("isolated@1", lambda array: array[:, 1:]),
+        changing("isolated@1", lambda array: array.astype("f8")),
+        changing("static", lambda array: array.astype("f2")),
     ],
     ids=["number", "rows", "isolated rows", "layers", "static width", "width", "dtype", "static dtype"],
 )
@@ -185,6 +190,19 @@ def test_a_result_that_is_not_what_was_asked_for_is_refused(change, employ, tiny
     employ(giving(change))
     with pytest.raises(WorkerError, match=r"for shard 2 .*another version of kotovec"):
         run_build(plan_of(tiny_models["bert"], layers="all"), tmp_path / "x.kotovec", 1)
+    assert not (tmp_path / "x.kotovec" / "shards" / "000002.h5").exists()
+
+
+def test_a_shard_of_another_forward_pass_is_refused_naming_both(employ, tiny_models, tmp_path):
+    """Their last bits differ: a store of two is none that could be built again."""
+    plan = plan_of(tiny_models["bert"])
+    employ(giving(lambda encoded: replace(encoded, forward="transformers 5.9.0, AutoModel")))
+    with pytest.raises(WorkerError) as caught:
+        run_build(plan, tmp_path / "x.kotovec", 1)
+    assert str(caught.value) == (
+        "a worker on host computed shard 2 by 'transformers 5.9.0, AutoModel', the plan is by "
+        f"{FORWARD!r}: install the same versions of kotovec and transformers there"
+    )
     assert not (tmp_path / "x.kotovec" / "shards" / "000002.h5").exists()
 
 

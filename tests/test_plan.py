@@ -89,7 +89,10 @@ def test_the_full_japanese_vocabulary_is_cut_into_even_shards_and_small_ones_at_
     assert batches[-6:] == [4, 4, 2, 2, 1, 1]
     sizes = [stop - start for shard in plan.shards for start, stop in shard.batches]
     assert sizes == [BATCH] * (32_000 // BATCH) + [32_000 % BATCH]
-    assert plan.spec.batch == BATCH
+    assert plan.spec.positions == 3 * BATCH
+    for shard in (plan.shards[0], plan.shards[-2], plan.shards[-1]):
+        found = [len(batch.ids) for batch in plan.inputs(shard).batches(plan.spec.positions)]
+        assert found == [stop - start for start, stop in shard.batches]
 
 
 @pytest.mark.parametrize(("total", "batches"), [(1, [1]), (960, [5]), (961, [4, 1, 1]), (3000, [5, 5, 2, 2, 1, 1])])

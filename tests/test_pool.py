@@ -13,7 +13,7 @@ from kotovec.cluster.crew import Order
 from kotovec.cluster.pool import Pool
 from kotovec.errors import InputError, ModelError, WorkerError
 
-from rays import Fake, Listener, expected, plan_of, workers_named
+from rays import Fake, Listener, arrays, plan_of, workers_named
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def run(monkeypatch, one_ray, plan):
             if take is not None:
                 take(shard, encoded)
 
-        pools[-1].run(plan.shards, plan.tokens.ids, keep)
+        pools[-1].run(plan.shards, plan.inputs, keep)
         return taken, listener
 
     yield go
@@ -55,21 +55,22 @@ def assert_whole(taken, plan):
     assert sorted(number for number, _ in taken) == [shard.number for shard in plan.shards]
     for number, encoded in taken:
         ids = plan.tokens.ids[plan.shards[number].start : plan.shards[number].stop]
-        static, isolated = expected(ids, plan.spec)
-        np.testing.assert_array_equal(encoded.static, static)
-        np.testing.assert_array_equal(encoded.isolated, isolated)
+        wanted = arrays(ids, plan.spec)
+        assert encoded.arrays.keys() == wanted.keys() == {"static", "isolated@2"}
+        for name, array in wanted.items():
+            np.testing.assert_array_equal(encoded.arrays[name], array)
 
 
 def dying(shard, marks, times):
     """Return workers that are killed in the middle of one shard, the first `times` times."""
 
     class Dying(Fake):
-        def encode(self, number, ids, batches):
+        def encode(self, number, inputs):
             if number == shard and len(list(marks.iterdir())) < times:
                 (marks / f"{os.getpid()}").touch()
                 time.sleep(0.2)
                 os.kill(os.getpid(), signal.SIGKILL)
-            return super().encode(number, ids, batches)
+            return super().encode(number, inputs)
 
     return Dying
 
@@ -96,9 +97,9 @@ def test_a_worker_that_is_killed_from_outside_is_replaced(run, plan):
     """As by the kernel when memory runs out: the signal comes at no moment of the worker's choosing."""
 
     class Slow(Fake):
-        def encode(self, number, ids, batches):
+        def encode(self, number, inputs):
             time.sleep(0.1)
-            return super().encode(number, ids, batches)
+            return super().encode(number, inputs)
 
     killed = []
 
@@ -128,9 +129,9 @@ def test_a_result_that_came_before_the_death_of_its_worker_is_kept(run, plan, tm
     deadly = dying(4, tmp_path / "marks", 2)
 
     class Counting(deadly):
-        def encode(self, number, ids, batches):
+        def encode(self, number, inputs):
             (seen / f"{number}-{os.getpid()}-{time.monotonic_ns()}").touch()
-            return super().encode(number, ids, batches)
+            return super().encode(number, inputs)
 
     taken, _ = run(Counting, 1, lambda shard, _: time.sleep(0.3 if shard.number < 6 else 0.0))
     assert_whole(taken, plan)
@@ -161,12 +162,12 @@ def test_deaths_at_the_start_are_forgotten_once_a_worker_runs(run, plan, tmp_pat
             if len(list((tmp_path / "born").iterdir())) in (1, 3, 5):
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        def encode(self, number, ids, batches):
+        def encode(self, number, inputs):
             mark = tmp_path / "deaths" / str(number)
             if number in (1, 3, 5) and not mark.exists():
                 mark.touch()
                 os.kill(os.getpid(), signal.SIGKILL)
-            return super().encode(number, ids, batches)
+            return super().encode(number, inputs)
 
     taken, listener = run(Frail, 1)
     assert_whole(taken, plan)
@@ -232,10 +233,10 @@ def test_an_error_in_a_workers_start_ends_the_build_at_once(run, plan):
 
 def raising(error):
     class Raising(Fake):
-        def encode(self, number, ids, batches):
+        def encode(self, number, inputs):
             if number == 3:
                 raise error
-            return super().encode(number, ids, batches)
+            return super().encode(number, inputs)
 
     return Raising
 
@@ -311,7 +312,7 @@ def test_closing_a_pool_ends_its_workers(monkeypatch, one_ray, plan):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        one.run(plan.shards, plan.tokens.ids, interrupt)
+        one.run(plan.shards, plan.inputs, interrupt)
     one.close()
     _, alive = psutil.wait_procs(workers_named("Named"), timeout=10)
     assert not alive

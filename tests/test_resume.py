@@ -96,9 +96,9 @@ def test_whole_shards_are_used_as_they_are_and_only_the_rest_is_encoded(employ, 
     seen.mkdir()
 
     class Counting(Fake):
-        def encode(self, number, ids, batches):
+        def encode(self, number, inputs):
             (seen / str(number)).touch()
-            return super().encode(number, ids, batches)
+            return super().encode(number, inputs)
 
     employ(Counting)
     after = {}
@@ -166,7 +166,8 @@ def test_other_settings_are_refused_by_their_name(finished, employ, tiny_models,
 
 def elsewhere(plan, **settings) -> Plan:
     """Return the plan as another machine or another version of torch would have made it."""
-    return replace(plan, settings=plan.settings | settings)
+    settings = plan.settings | settings
+    return replace(plan, settings=settings, spec=replace(plan.spec, forward=settings["forward"]))
 
 
 def test_a_finished_store_is_left_alone_whatever_torch_it_was_built_with(employ, tiny_models, tmp_path, capsys):

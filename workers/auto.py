@@ -8,66 +8,78 @@ from typing import Any
 
 from kotovec.errors import ModelError, first_line
 from kotovec.workers.foreign_code import pickle_reason, refuse_code
+from kotovec.workers.inputs import Batch
 from kotovec.workers.source import Source
 
 # Parameters that no token-wise hidden state depends on: a checkpoint may lack them.
 _UNUSED_PARTS = ("pooler", "position_ids", "lm_head", "cls.")
 
 
+def forward_name() -> str:
+    """Return what vectors computed here are said to be computed by: another version may have other last bits."""
+    import transformers
+
+    return f"transformers {transformers.__version__}, AutoModel"
+
+
 class Auto:
     """A model as transformers loads it.
 
     Attributes:
+        name: of the code that computes.
         static: (rows, D) float32, the input embeddings.
 
     Raises:
         ModelError: the weights are damaged, belong to another architecture, or the model takes no token ids.
     """
 
-    def __init__(self, source: Source, layers: Sequence[int], depth: int, place: int, dtype: Any, device: str) -> None:
+    def __init__(self, source: Source, layers: Sequence[int], depth: int, dtype: Any, device: str) -> None:
         """Load the model.
 
         Args:
             source: the model.
             layers: which hidden states are wanted, ascending; 0 is the embeddings' output.
             depth: the model's last layer.
-            place: of the token in a sequence.
             dtype: of torch, to compute in.
             device: `cpu` or `cuda`.
         """
-        self._name, self._layers, self._depth, self._place = source.name, tuple(layers), depth, place
+        self.name = forward_name()
+        self._model_name, self._layers, self._depth, self._device = source.name, tuple(layers), depth, device
         model = _from_pretrained(source)
         # Kept apart in float32: with --dtype bfloat16 the matrix would be rounded, and static is exact.
         self.static = model.get_input_embeddings().weight.detach().float().cpu()
         self._model = model.to(dtype=dtype, device=device)
 
-    def states(self, inputs: Any) -> list[Any]:
-        """Return the wanted layers' hidden states of the token at its place.
+    def states(self, batch: Batch) -> list[Any]:
+        """Return the wanted layers' hidden states at the wanted positions.
 
         Args:
-            inputs: (b, T) int64 ids on the model's device.
+            batch: b sequences of one length, of which k positions are wanted.
 
         Returns:
-            For each layer (b, D), in the dtype of the computation.
+            For each layer (k, D), in the dtype of the computation.
 
         Raises:
             ModelError: the model gives no token-wise hidden states.
         """
         import torch
 
+        inputs = torch.from_numpy(batch.ids).to(self._device)
+        if len(inputs) == 1:  # one sequence alone takes another kernel, and has other last bits
+            inputs = inputs.expand(2, -1)
         inner = [layer for layer in self._layers if layer != self._depth]
         # All ones, whatever the id: with no mask given, some models would mask <pad> away.
         output = self._model(input_ids=inputs, attention_mask=torch.ones_like(inputs), output_hidden_states=bool(inner))
         last = getattr(output, "last_hidden_state", None)
         if last is None or last.ndim != 3 or last.shape[:2] != inputs.shape:  # noqa: PLR2004 — (batch, length, D)
-            raise ModelError(f"{self._name} gives no token-wise hidden states: kotovec needs an encoder")
+            raise ModelError(f"{self._model_name} gives no token-wise hidden states: kotovec needs an encoder")
         if inner and len(output.hidden_states) != self._depth + 1:
             raise ModelError(
-                f"{self._name} gives {len(output.hidden_states)} hidden states, not {self._depth + 1}: "
+                f"{self._model_name} gives {len(output.hidden_states)} hidden states, not {self._depth + 1}: "
                 "only --layers last can be had of it"
             )
         states = [last if layer == self._depth else output.hidden_states[layer] for layer in self._layers]
-        return [state[:, self._place] for state in states]
+        return [state[batch.rows, batch.positions] for state in states]
 
 
 def _from_pretrained(source: Source) -> Any:

@@ -1,292 +1,259 @@
-"""BERT's forward pass for what a vocabulary is: sequences of one length, of which one position is wanted.
+"""BERT's forward pass: sequences of one length, of which some positions are wanted.
 
 The arithmetic is that of transformers' BertModel and RobertaModel, to which tests hold it (1e-5), with what such
-sequences do not need left out: masks, all positions but one of the last layer wanted, the layers above it, the
-template's rows in the first layer but once, one position's keys (together 14 % of MiniLM's products, 9 % of
-BERT-base's), and transformers itself, whose BertModel takes 5.8 CPU-seconds to import where torch takes 2.
+sequences do not need left out: masks, all positions but those wanted in the last layer wanted, the layers above it, and
+transformers itself, whose BertModel takes 5.8 CPU-seconds to import where torch takes 2. For a token alone in its
+template also the template's rows in the first layer but once, and one position's keys (with the last layer's positions
+14 % of MiniLM's products, 9 % of BERT-base's).
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from kotovec.workers.linear import Linear, pack
-from kotovec.workers.memory import Memory
+from kotovec.errors import InputError
+from kotovec.workers.architecture import LAYER, Architecture
+from kotovec.workers.inputs import Batch
+from kotovec.workers.linear import Linear
 
-_ACTIVATIONS = {"gelu": "none", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh"}
-_KINDS = {"bert": "bert.", "roberta": "roberta.", "xlm-roberta": "roberta.", "camembert": "roberta."}
-_BLOCK = "encoder.layer.{}."
 _ROWS = 16  # a vector register's: those behind the last full one are computed otherwise
-FORWARD = "kotovec BERT 5"  # counted up with every change of its last bits: shards of two are not mixed
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """What the tensors do not tell.
-
-    Attributes:
-        prefix: of the tensors' names in a checkpoint with a head, such as `bert.`.
-        size, inner: of the hidden states, and between a layer's last two products.
-        positions, types: rows of their embeddings.
-        heads: of the attention.
-        epsilon: of the layer norms.
-        approximate: how gelu is computed, in torch's words.
-        padding: id of `<pad>` where positions are counted from there on, as RoBERTa does; None where from 0 on.
-    """
-
-    prefix: str
-    size: int
-    inner: int
-    positions: int
-    types: int
-    heads: int
-    epsilon: float
-    approximate: str
-    padding: int | None
-
-
-def architecture_of(config: Any) -> Architecture | None:
-    """Return the architecture that a config of transformers tells; None where this is not its forward pass."""
-    kind = config.model_type
-    plain = (
-        kind in _KINDS
-        and config.hidden_act in _ACTIVATIONS
-        and getattr(config, "position_embedding_type", "absolute") == "absolute"
-        and not getattr(config, "is_decoder", False)
-        and getattr(config, "quantization_config", None) is None
-        and config.hidden_size % config.num_attention_heads == 0
-        and (kind == "bert" or isinstance(config.pad_token_id, int))
-    )
-    if not plain:
-        return None
-    return Architecture(
-        prefix=_KINDS[kind],
-        size=int(config.hidden_size),
-        inner=int(config.intermediate_size),
-        positions=int(config.max_position_embeddings),
-        types=int(config.type_vocab_size),
-        heads=int(config.num_attention_heads),
-        epsilon=float(config.layer_norm_eps),
-        approximate=_ACTIVATIONS[config.hidden_act],
-        padding=None if kind == "bert" else int(config.pad_token_id),
-    )
-
-
-def read_tensors(paths: Sequence[Path], prefix: str) -> dict[str, Any]:
-    """Return the tensors of weight files by the names that they have without a head.
-
-    They are mapped, not read: all workers of a machine share what they do not change.
-
-    Raises:
-        ValueError: two tensors have the same name without it.
-    """
-    import torch
-    from safetensors import safe_open
-
-    tensors: dict[str, Any] = {}
-    for path in paths:
-        if path.suffix == ".safetensors":
-            with safe_open(path, framework="pt") as file:
-                tensors |= {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 — not a dictionary
-        else:
-            try:
-                tensors |= torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-            except RuntimeError:  # of before torch 1.6, which cannot be mapped
-                tensors |= torch.load(path, map_location="cpu", weights_only=True)
-    # Checkpoints made from TensorFlow's call a norm's weight and bias gamma and beta.
-    known = {
-        name.removeprefix(prefix)
-        .replace("LayerNorm.gamma", "LayerNorm.weight")
-        .replace("LayerNorm.beta", "LayerNorm.bias"): tensor
-        for name, tensor in tensors.items()
-    }
-    if len(known) < len(tensors):
-        raise ValueError(f"names that differ only by {prefix}")
-    return known
+_CHUNK = 64  # rows of the last layer at once where sentences have any number of wanted positions
+FORWARD = "kotovec BERT 6"  # counted up with every change of its last bits: shards of two are not mixed
 
 
 class Bert:
     """A BERT-like model; for one thread, and in torch's inference mode.
 
-    Attributes:
-        static: (rows, D) float32, the input embeddings.
+    In float32 on a CPU, batches are filled up, so that products have the same rows and a sequence's bits do not depend
+    on its batch.
 
-    Raises:
-        KeyError: a tensor is missing.
-        ValueError: one has another shape than the config says.
+    Shapes at the lines: T positions of b sequences, D dimensions, F within the feed-forward part, H heads of d
+    dimensions each. Of tokens alone in their template, the rows of a position lie together, (T, b, D); of sentences,
+    those of a sequence, (b T, D).
+
+    Attributes:
+        name: of the code that computes.
+        static: (rows, D) float32, the input embeddings.
     """
+
+    name = FORWARD
 
     def __init__(
         self,
         tensors: Mapping[str, Any],
         architecture: Architecture,
-        shape: "Sequences",
+        layers: Sequence[int],
+        positions: int,
         dtype: Any,
         device: str,
     ) -> None:
         """Take what is needed of a checkpoint's tensors.
 
         Args:
-            tensors: from `read_tensors`.
+            tensors: from `read_tensors`; `lack` has found nothing wrong with them.
             architecture: of the model.
-            shape: of what it will be asked.
+            layers: which hidden states are wanted, ascending; 0 is the embeddings' output.
+            positions: rows times length of a batch, about, as batches are cut by.
             dtype: of torch, to compute in.
             device: `cpu` or `cuda`.
         """
         import torch
 
-        def take(name: str, *size: int) -> Any:
-            if tuple(tensors[name].shape[-len(size) :]) != size:
-                raise ValueError(f"{name} is {tuple(tensors[name].shape)}, its config says {size}")
+        def take(name: str) -> Any:
             return tensors[name].to(dtype=dtype, device=device)
 
-        def pair(name: str, *size: int) -> tuple[Any, Any]:
-            return take(f"{name}.weight", *size), take(f"{name}.bias", size[0])
+        def pair(name: str) -> tuple[Any, Any]:
+            return take(f"{name}.weight"), take(f"{name}.bias")
 
-        size, inner = architecture.size, architecture.inner
-        self._architecture, self._shape = architecture, shape
-        self._words = take("embeddings.word_embeddings.weight", size)
+        self._architecture, self._wanted, self._budget, self._device = architecture, tuple(layers), positions, device
+        self._words = take("embeddings.word_embeddings.weight")
         self._on_cpu = device == "cpu" and dtype == torch.float32
-        width = size // architecture.heads
+        width = architecture.size // architecture.heads
         self._scale = torch.full((width,), width**-0.5, dtype=dtype, device=device)
-        self._rows = -(-shape.batch // _ROWS) * _ROWS
         self.static = self._words if self._on_cpu else tensors["embeddings.word_embeddings.weight"].float()
-        self._positions = take("embeddings.position_embeddings.weight", architecture.positions, size)
-        self._types = take("embeddings.token_type_embeddings.weight", architecture.types, size)
-        self._norm = pair("embeddings.LayerNorm", size)
+        self._positions = take("embeddings.position_embeddings.weight")
+        self._types = take("embeddings.token_type_embeddings.weight")
+        self._norm = pair("embeddings.LayerNorm")
         buffers: dict[str, Any] = {}
-        self._blocks = []
-        for number in range(max(shape.layers)):
-            at = _BLOCK.format(number)
-            query, key, value = (pair(f"{at}attention.self.{name}", size, size) for name in ("query", "key", "value"))
-            apart = 0 < number == max(shape.layers) - 1
-            self._blocks.append(
-                _Block(
+        self._layers = []
+        for number in range(max(layers)):
+            layer = LAYER.format(number)
+            query, key, value = (pair(f"{layer}attention.self.{name}") for name in ("query", "key", "value"))
+            apart = 0 < number == max(layers) - 1
+            self._layers.append(
+                _Layer(
                     query=Linear([query], buffers, "query") if apart else None,
                     inputs=Linear([value], buffers, "values") if apart else Linear([query, value], buffers, "inputs"),
                     keys=Linear([(key[0], None)], buffers, "keys"),
-                    out=Linear([pair(f"{at}attention.output.dense", size, size)], buffers, "out"),
-                    middle=pair(f"{at}attention.output.LayerNorm", size),
-                    up=Linear([pair(f"{at}intermediate.dense", inner, size)], buffers, "up"),
-                    down=Linear([pair(f"{at}output.dense", size, inner)], buffers, "down"),
-                    end=pair(f"{at}output.LayerNorm", size),
+                    attention_output=Linear([pair(f"{layer}attention.output.dense")], buffers, "attention output"),
+                    attention_norm=pair(f"{layer}attention.output.LayerNorm"),
+                    intermediate=Linear([pair(f"{layer}intermediate.dense")], buffers, "intermediate"),
+                    output=Linear([pair(f"{layer}output.dense")], buffers, "output"),
+                    output_norm=pair(f"{layer}output.LayerNorm"),
                 )
             )
 
-    def pack(self, memory: Memory) -> None:
-        """Have the weights packed for the products, where that pays.
+    def states(self, batch: Batch) -> list[Any]:
+        """Return the wanted layers' hidden states at the wanted positions.
 
         Args:
-            memory: of the processes that load the same on this machine, which share it.
-        """
-        if self._on_cpu:
-            pack(self._linears(), memory)
-
-    def _linears(self) -> list[tuple[Linear, int]]:
-        """Return all products and how many rows each has."""
-        batch, length = self._rows, self._shape.length
-        products = []
-        for number, block in enumerate(self._blocks):
-            first = number == 0 and self._shape.place > 0
-            rows = batch + length - 1 if first else batch * length
-            products += [(block.inputs, rows), (block.keys, rows - (1 if first else batch))]
-            if block.query is not None:
-                products.append((block.query, batch))
-            rows = batch if block is self._blocks[-1] else batch * length
-            products += [(block.out, rows), (block.up, rows), (block.down, rows)]
-        return products
-
-    def states(self, inputs: Any) -> list[Any]:
-        """Return the wanted layers' hidden states of the token at its place.
-
-        Args:
-            inputs: (b, T) int64 ids on the model's device.
+            batch: b sequences of one length, of which k positions are wanted.
 
         Returns:
-            For each layer (b, D), in the dtype of the computation.
+            For each layer (k, D), in the dtype of the computation.
+
+        Raises:
+            InputError: the sequences are longer than the model has positions.
         """
         import torch
 
-        count = len(inputs)
-        if self._on_cpu and count < self._rows:
-            # So products have the rows that they are packed for, and a token's bits do not depend on its batch.
-            inputs = torch.cat([inputs, inputs[:1].expand(self._rows - count, -1)])
-        ids = inputs.T
-        once, each = self._places(ids)
-        rows = self._embed(ids, once, each)
-        states = _spread(rows, once, each, len(inputs))  # (T, b, D): the rows of a position lie together
-        place, depth = self._shape.place, len(self._blocks)
+        length = batch.ids.shape[1]
+        if length > self._architecture.longest:
+            raise InputError(f"a sequence of {length} tokens: the model has {self._architecture.longest} positions")
+        ids = torch.from_numpy(batch.ids).to(self._device)
+        if batch.position is not None:
+            return self._isolated(ids, batch.position)
+        wanted = torch.from_numpy(batch.rows * length + batch.positions).to(self._device)
+        return self._sentences(ids, wanted)
+
+    def _isolated(self, ids: Any, position: int) -> list[Any]:
+        """Return what `states` does for tokens alone in their template, (b, T), at their position."""
+        count, depth = len(ids), len(self._layers)
+        ids = self._filled(ids, -(-self._sequences(ids.shape[1]) // _ROWS) * _ROWS).T  # (T, b)
+        shared, varying = self._split_positions(ids, position)
+        rows = self._embed(ids, shared, varying)
+        states = _spread(rows, shared, varying, ids.shape[1])  # (T, b, D)
         found = []
         for number in range(depth + 1):
             if number:
-                block = self._blocks[number - 1]
-                wanted = slice(place, place + 1) if number == depth else slice(None)
-                seen = self._see(block, states, wanted, (rows, once, each) if number == 1 and once else None)
-                states = self._think(block, seen, states[wanted])
-            if number in self._shape.layers:
+                layer = self._layers[number - 1]
+                wanted = slice(position, position + 1) if number == depth else slice(None)
+                embedded = (rows, shared, varying) if number == 1 and shared else None
+                context = self._template_attention(layer, states, wanted, embedded)
+                states = self._feed_forward(layer, context, states[wanted])
+            if number in self._wanted:
                 # The next layer overwrites them, and a part would keep all positions in memory.
-                found.append(states[place if len(states) > 1 else 0, :count].clone())
+                found.append(states[position if len(states) > 1 else 0, :count].clone())
         return found
 
-    def _places(self, ids: Any) -> tuple[list[int], list[int]]:
+    def _sentences(self, ids: Any, wanted: Any) -> list[Any]:
+        """Return what `states` does for any sequences, (b, T), at any positions: (k,) of all b T."""
+        import torch
+
+        length, depth = ids.shape[1], len(self._layers)
+        ids = self._filled(ids, self._sequences(length))
+        flat, positions = ids.flatten(), self._position_ids(ids.T).T.flatten()
+        count = len(flat)
+        fill = torch.arange(-(-count // _ROWS) * _ROWS if self._on_cpu else count, device=ids.device) % count
+        states = self._embedded(flat[fill], positions[fill])  # (b T, D), filled up
+        found = [states[wanted]] if 0 in self._wanted else []
+        for number, layer in enumerate(self._layers, 1):
+            context = self._sentence_attention(layer, states, (-1, length), count)  # (b T, D), filled up
+            if number < depth:
+                states = self._feed_forward(layer, context, states)
+                if number in self._wanted:
+                    found.append(states[wanted])
+                continue
+            chunk = _CHUNK if self._on_cpu else len(wanted)
+            some = self._filled(wanted, -(-len(wanted) // chunk) * chunk).split(chunk)
+            parts = [self._feed_forward(layer, context[part], states[part]) for part in some]
+            found.append(torch.cat(parts)[: len(wanted)])
+        return found
+
+    def _sequences(self, length: int) -> int:
+        """Return how many sequences of a length are in a batch, at most; as `Inputs.batches` cuts them."""
+        return max(1, self._budget // length)
+
+    def _filled(self, rows: Any, size: int) -> Any:
+        """Return rows, (n, …), and the first of them until there are `size`, where that keeps bits the same."""
+        import torch
+
+        lacking = size - len(rows) if self._on_cpu else 0
+        return torch.cat([rows, rows[:1].expand(lacking, *rows.shape[1:])]) if lacking > 0 else rows
+
+    def _split_positions(self, ids: Any, position: int) -> tuple[list[int], list[int]]:
         """Return the positions whose rows are the template's, the same for all tokens, and the others.
 
-        The former begin with 0, or are none. RoBERTa does not count `<pad>`: in the token's place, it moves the
-        positions behind it.
+        The former begin with 0, or are none. RoBERTa does not count `<pad>`: in the token's position, it moves those
+        behind it.
         """
-        place, padding = self._shape.place, self._architecture.padding
-        moved = place == 0 or (padding is not None and bool((ids[place] == padding).any()))
-        each = [*range(place, len(ids))] if moved else [place]
-        return [at for at in range(len(ids)) if at not in each], each
+        padding = self._architecture.padding
+        moved = position == 0 or (padding is not None and bool((ids[position] == padding).any()))
+        varying = [*range(position, len(ids))] if moved else [position]
+        return [index for index in range(len(ids)) if index not in varying], varying
 
-    def _embed(self, ids: Any, once: list[int], each: list[int]) -> Any:
-        """Return the embeddings' output: a row for each position of `once`, then those of each of `each`."""
+    def _embed(self, ids: Any, shared: list[int], varying: list[int]) -> Any:
+        """Return the embeddings' output: a row for each shared position, then b rows for each varying one."""
+        import torch
+
+        found = (torch.cat([of[shared, 0], of[varying].flatten()]) for of in (ids, self._position_ids(ids)))
+        return self._embedded(*found)
+
+    def _position_ids(self, ids: Any) -> Any:
+        """Return the positions of ids, both (T, b); RoBERTa counts from behind `<pad>`, and not `<pad>` itself."""
         import torch
 
         if self._architecture.padding is None:
-            positions = torch.arange(len(ids), device=ids.device)[:, None].expand(ids.shape)
-        else:
-            real = (ids != self._architecture.padding).long()
-            positions = real.cumsum(0) * real + self._architecture.padding
-        ids, positions = (torch.cat([of[once, 0], of[each].flatten()]) for of in (ids, positions))
+            return torch.arange(len(ids), device=ids.device)[:, None].expand(ids.shape)
+        real = (ids != self._architecture.padding).long()
+        return real.cumsum(0) * real + self._architecture.padding
+
+    def _embedded(self, ids: Any, positions: Any) -> Any:
+        """Return the embeddings' output, (n, D), of ids and their positions, both (n,)."""
         return self._normalise(self._words[ids] + self._types[0] + self._positions[positions], self._norm)
 
-    def _see(
-        self, block: "_Block", states: Any, wanted: slice, embedded: tuple[Any, list[int], list[int]] | None
+    def _template_attention(
+        self, layer: "_Layer", states: Any, wanted: slice, embedded: tuple[Any, list[int], list[int]] | None
     ) -> Any:
-        """Return what a layer's heads see at t positions: (t, b, D).
+        """Return the heads' attention at t positions, (t, b, D).
 
         Args:
-            block: the layer.
+            layer: the layer.
             states: (T, b, D), its input.
             wanted: the positions; the token's alone in the last layer.
             embedded: the same as `_embed` returned it, with its positions, where the first layer gets by with less.
         """
         size = states.shape[1]
         if embedded is None:
-            projected, keys = block.inputs(states), block.keys(states[1:] - states[0])
+            projected, keys = layer.inputs(states), layer.keys(states[1:] - states[0])
         else:
-            rows, once, each = embedded
-            projected = _spread(block.inputs(rows), once, each, size)
-            behind = [at - 1 for at in once[1:]], [at - 1 for at in each]
-            keys = _spread(block.keys(rows[1:] - rows[0]), *behind, size)
-        *asking, value = projected.chunk(projected.shape[-1] // states.shape[-1], -1)  # (T, b, D) each
-        query = asking[0][wanted] if block.query is None else block.query(states[wanted])
-        return self._attend(query, keys, value)
+            rows, shared, varying = embedded
+            projected = _spread(layer.inputs(rows), shared, varying, size)
+            behind = [index - 1 for index in shared[1:]], [index - 1 for index in varying]
+            keys = _spread(layer.keys(rows[1:] - rows[0]), *behind, size)
+        *first, value = projected.chunk(projected.shape[-1] // states.shape[-1], -1)  # (T, b, D) each
+        query = first[0][wanted] if layer.query is None else layer.query(states[wanted])  # (t, b, D)
+        return self._scaled_dot_product(query, keys, value)
 
-    def _think(self, block: "_Block", seen: Any, states: Any) -> Any:
-        """Return a layer's output, (t, b, D), of what its heads saw and its input at the same positions."""
+    def _sentence_attention(self, layer: "_Layer", states: Any, shape: tuple[int, int], count: int) -> Any:
+        """Return the heads' attention, (n, D), of a layer's input, (n, D), whose first `count` rows are sequences."""
         import torch
 
-        states = self._normalise(block.out(seen, states), block.middle)
-        inner = block.up(states)
+        projected = layer.inputs(states)
+        *first, value = projected.chunk(projected.shape[-1] // states.shape[-1], -1)  # (n, D) each
+        query = first[0] if layer.query is None else layer.query(states)
+        heads = (*shape, self._architecture.heads, states.shape[-1] // self._architecture.heads)
+        parts = (
+            of[:count].reshape(heads).transpose(1, 2)  # (b, H, T, d)
+            for of in (query, layer.keys(states), value)
+        )
+        context = torch.nn.functional.scaled_dot_product_attention(*parts)
+        found = torch.zeros_like(states)
+        found[:count].view(heads).copy_(context.transpose(1, 2))
+        return found
+
+    def _feed_forward(self, layer: "_Layer", context: Any, states: Any) -> Any:
+        """Return a layer's output, (…, D), of its heads' attention and its input, which it overwrites."""
+        import torch
+
+        states = self._normalise(layer.attention_output(context, states), layer.attention_norm)
+        inner = layer.intermediate(states)  # (…, F)
         gelu: Any = torch.nn.functional.gelu  # its type does not tell of `out`
         gelu(inner, approximate=self._architecture.approximate, out=inner)
-        return self._normalise(block.down(inner, states), block.end)
+        return self._normalise(layer.output(inner, states), layer.output_norm)
 
-    def _attend(self, query: Any, keys: Any, value: Any) -> Any:
-        """Return what the heads saw, (t, b, D), of queries (t, b, D), keys (T - 1, b, D) and values (T, b, D).
+    def _scaled_dot_product(self, query: Any, keys: Any, value: Any) -> Any:
+        """Return the heads' attention, (t, b, D), of queries (t, b, D), keys (T - 1, b, D) and values (T, b, D).
 
         A softmax does not see what all scores have in common: keys less the first position's give the same weights, and
         their bias none; the first one's score is 0.
@@ -302,19 +269,19 @@ class Bert:
         if not self._on_cpu:
             keys = torch.cat([torch.zeros_like(value[:1]), keys])
             parts = (states.reshape(by_head).permute(1, 2, 0, 3) for states in (query, keys, value))  # (b, H, T, d)
-            seen = torch.nn.functional.scaled_dot_product_attention(*parts)
-            return seen.permute(2, 0, 1, 3).reshape(query.shape)
+            context = torch.nn.functional.scaled_dot_product_attention(*parts)
+            return context.permute(2, 0, 1, 3).reshape(query.shape)
         products, scores = torch.empty_like(keys), query.new_zeros(count, len(value), size, heads, 1)
-        by_product = products.view(-1, width // heads)
-        for one, found in zip(query.unbind(), scores[:, 1:].flatten(1).unbind(), strict=True):
+        by_product = products.view(-1, width // heads)  # ((T - 1) b H, d)
+        for one, score in zip(query.unbind(), scores[:, 1:].flatten(1).unbind(), strict=True):
             torch.mul(one, keys, out=products)
-            torch.mv(by_product, self._scale, out=found)
-        weights = torch.softmax(scores, 1).unbind(1)
-        values = value.reshape(by_head).unbind()
-        seen = weights[0] * values[0]
+            torch.mv(by_product, self._scale, out=score)
+        weights = torch.softmax(scores, 1).unbind(1)  # (t, b, H, 1) for each key
+        values = value.reshape(by_head).unbind()  # (b, H, d) for each key
+        context = weights[0] * values[0]
         for weight, part in zip(weights[1:], values[1:], strict=True):
-            seen.addcmul_(weight, part)
-        return seen.view(query.shape)
+            context.addcmul_(weight, part)
+        return context.view(query.shape)
 
     def _normalise(self, states: Any, norm: tuple[Any, Any]) -> Any:
         import torch
@@ -322,50 +289,34 @@ class Bert:
         return torch.layer_norm(states, states.shape[-1:], *norm, self._architecture.epsilon)
 
 
-def _spread(rows: Any, once: list[int], each: list[int], size: int) -> Any:
+def _spread(rows: Any, shared: list[int], varying: list[int], size: int) -> Any:
     """Return (T, b, n) of `_embed`'s rows, (…, n)."""
-    states = rows.new_empty(len(once) + len(each), size, rows.shape[-1])
-    for at, part in zip(once + each, (*rows[: len(once)], *rows[len(once) :].split(size)), strict=True):
-        states[at] = part
+    states = rows.new_empty(len(shared) + len(varying), size, rows.shape[-1])
+    parts = (*rows[: len(shared)], *rows[len(shared) :].split(size))
+    for position, part in zip(shared + varying, parts, strict=True):
+        states[position] = part
     return states
 
 
 @dataclass(frozen=True)
-class Sequences:
-    """What a model will be asked.
-
-    Attributes:
-        layers: which hidden states are wanted, ascending; 0 is the embeddings' output.
-        place: of the token in a sequence.
-        length: of a sequence.
-        batch: sequences at once, at most.
-    """
-
-    layers: tuple[int, ...]
-    place: int
-    length: int
-    batch: int
-
-
-@dataclass(frozen=True)
-class _Block:
+class _Layer:
     """A layer's products and norms.
 
     Attributes:
-        query: of the last layer, where only the token's position asks; else None.
+        query: of the last layer, where a token's position alone may ask; else None.
         inputs: to queries and values, or to the latter.
-        keys: to keys; without a bias, as it takes differences of states.
-        out: of the attention.
-        middle: norm behind it.
-        up, down: of the feed-forward part.
-        end: norm behind it.
+        keys: to keys; without their bias, which adds the same to all scores of a query.
+        attention_output: of all heads.
+        attention_norm: behind it.
+        intermediate, output: of the feed-forward part.
+        output_norm: behind it.
     """
 
     query: Linear | None
     inputs: Linear
     keys: Linear
-    out: Linear
-    middle: tuple[Any, Any]
-    up: Linear
-    down: Linear
-    end: tuple[Any, Any]
+    attention_output: Linear
+    attention_norm: tuple[Any, Any]
+    intermediate: Linear
+    output: Linear
+    output_norm: tuple[Any, Any]

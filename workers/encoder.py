@@ -1,4 +1,4 @@
-"""A replica: the model in this process, turning token ids into vectors.
+"""A replica: the model in this process, turning sequences of token ids into vectors.
 
 A plain class. The cluster makes Ray actors of it; tests, benchmarks and machines without Ray use it as it is.
 """
@@ -6,7 +6,7 @@ A plain class. The cluster makes Ray actors of it; tests, benchmarks and machine
 import contextlib
 import ctypes
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from kotovec.errors import ModelError
-from kotovec.workers.auto import Auto
-from kotovec.workers.bert import Architecture, Bert, Sequences, read_tensors
-from kotovec.workers.memory import Memory
+from kotovec.workers import forward
+from kotovec.workers.architecture import Architecture
+from kotovec.workers.forward import ForwardPass
+from kotovec.workers.inputs import Inputs
 from kotovec.workers.source import Source
 from kotovec.workers.tokenizer import Template
 
@@ -34,12 +35,15 @@ class ReplicaSpec:
         layers: which hidden states to keep, ascending; 0 is the embeddings' output.
         depth: the model's last layer.
         rows: rows of the input embedding matrix that the plan expects.
-        batch: tokens at once, at most.
+        positions: rows times length of a batch, about: as many sequences at once as have room in it.
+        forward: name of the code that computes, as the plan decided.
         dtype: of the computation, `float32`, `bfloat16` or `float16`.
         store_dtype: of the hidden states handed back, `float32` or `float16`.
         device: `cpu` or `cuda`.
         threads: of a replica on a CPU; one, so that the same bytes come out on any number of cores.
         architecture: of a model of BERT's kind; None for what transformers computes.
+        space: stem of the hidden states' spaces, such as `isolated`.
+        static: hand the tokens' rows of the input embedding matrix back, too.
     """
 
     source: Source
@@ -47,12 +51,25 @@ class ReplicaSpec:
     layers: tuple[int, ...]
     depth: int
     rows: int
-    batch: int
+    positions: int
+    forward: str
     dtype: str = "float32"
     store_dtype: str = "float32"
     device: str = "cpu"
     threads: int = 1
     architecture: Architecture | None = None
+    space: str = "isolated"
+    static: bool = True
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """Names of the spaces of hidden states, by layer: `isolated@0`, …."""
+        return tuple(f"{self.space}@{layer}" for layer in self.layers)
+
+    @property
+    def spaces(self) -> tuple[str, ...]:
+        """Names of all spaces that `Encoded.arrays` holds."""
+        return (*(("static",) if self.static else ()), *self.states)
 
 
 @dataclass(frozen=True)
@@ -61,17 +78,18 @@ class Encoded:
 
     Attributes:
         number: of the shard.
-        static: (n, D) float32.
-        isolated: (L, n, D) float32 or float16.
+        arrays: (m, D) for each space by its name: `static`, float32; `isolated@12`, float32 or float16. The i-th row is
+            that of the i-th wanted position.
         host: name of the machine.
         cpu: its instruction set, or the name of the GPU.
+        forward: name of the code that computed.
     """
 
     number: int
-    static: npt.NDArray[np.float32]
-    isolated: npt.NDArray[np.floating[Any]]
+    arrays: Mapping[str, npt.NDArray[np.floating[Any]]]
     host: str
     cpu: str
+    forward: str
 
 
 class Encoder:
@@ -79,101 +97,85 @@ class Encoder:
 
     def __init__(self, spec: ReplicaSpec) -> None:
         self.spec = spec
-        self._model: Any = None  # Bert or Auto
+        self._model: ForwardPass | None = None
         self._cpu = ""
 
-    def load(self, folder: Path | None = None, memory: Memory | None = None) -> None:
+    def load(self, folder: Path | None = None) -> None:
         """Load the model; on a CPU, set torch's threads and the C library's memory for the whole process.
 
         Args:
             folder: where its files are on this machine; None is where the plan found them.
-            memory: of the replicas of this machine that have the same spec; None is for this one alone.
 
         Raises:
             ModelError: the weights are damaged or of another model.
+            WorkerError: this machine has other code than the plan decided on.
         """
+        self._model = self._read(folder or self.spec.source.folder)
+
+    def _read(self, folder: Path) -> ForwardPass:
         import torch
 
-        if self.spec.device == "cpu":
+        spec, on_gpu = self.spec, self.spec.device == "cuda"
+        if not on_gpu:
             # Ray and `ray up` set OMP_NUM_THREADS as they like; the plan counts on this number.
-            torch.set_num_threads(self.spec.threads)
+            torch.set_num_threads(spec.threads)
             _keep_memory()
-        self._model = _load_model(self.spec, folder or self.spec.source.folder, memory)
-        if len(self._model.static) != self.spec.rows:
+        model = forward.load(
+            replace(spec.source, folder=folder),
+            spec.forward,
+            spec.architecture,
+            spec.layers,
+            spec.depth,
+            spec.positions,
+            getattr(torch, spec.dtype),
+            spec.device,
+        )
+        if len(model.static) != spec.rows:
             raise ModelError(
-                f"{self.spec.source.name} has {len(self._model.static)} embedding rows, its config.json says "
-                f"{self.spec.rows}"
+                f"{spec.source.name} has {len(model.static)} embedding rows, its config.json says {spec.rows}"
             )
-        on_gpu = self.spec.device == "cuda"
         self._cpu = torch.cuda.get_device_name() if on_gpu else torch.backends.cpu.get_cpu_capability()
-        if on_gpu or isinstance(self._model, Auto):
-            self._batch(np.zeros(2, dtype=np.int64))  # the first one takes longer, or may fail: here, not in a shard
+        if on_gpu or spec.architecture is None:
+            # The first batch takes longer, or fails: here, not in a shard.
+            self._states(model, Inputs.isolated(np.zeros(2, dtype=np.int64), spec.template))
+        return model
 
-    def encode(self, number: int, ids: npt.NDArray[np.int64], batches: Sequence[tuple[int, int]]) -> Encoded:
+    def encode(self, number: int, inputs: Inputs) -> Encoded:
         """Encode a shard.
 
         Args:
             number: of the shard, handed back.
-            ids: (n,) token ids; fed as they are, never as text.
-            batches: (start, stop) bounds within `ids`, from the plan: the same on every machine.
+            inputs: its sequences, and the m positions of them that are wanted.
 
         Raises:
             ModelError: the model does not load, or gives no token-wise hidden states.
+            InputError: a sequence is longer than the model has positions.
         """
         import torch
 
-        if self._model is None:
-            self.load()
-        layers = list(zip(*(self._batch(ids[start:stop]) for start, stop in batches), strict=True))
-        isolated = np.empty((len(layers), len(ids), layers[0][0].shape[1]), dtype=self.spec.store_dtype)
-        with np.errstate(over="ignore"):  # an overflow to Inf in float16 is found, and named, by the driver
-            for place, parts in enumerate(layers):
-                np.concatenate(parts, out=isolated[place])
-        with torch.inference_mode():
-            static = self._model.static[torch.from_numpy(ids)].numpy()
-        return Encoded(number, static, isolated, platform.node(), self._cpu)
+        model = self._model = self._model or self._read(self.spec.source.folder)
+        arrays = dict(zip(self.spec.states, self._states(model, inputs), strict=True))
+        if self.spec.static:
+            with torch.inference_mode():
+                arrays["static"] = model.static[torch.from_numpy(inputs.tokens)].numpy()
+        return Encoded(number, arrays, platform.node(), self._cpu, model.name)
 
-    def _batch(self, ids: npt.NDArray[np.int64]) -> list[npt.NDArray[np.float32]]:
-        """Return the wanted layers' hidden states of each token at its own place: L × (b, D) float32."""
+    def _states(self, model: ForwardPass, inputs: Inputs) -> npt.NDArray[np.floating[Any]]:
+        """Return the hidden states at the wanted positions, (L, m, D), in the dtype that is stored."""
         import torch
 
-        template = self.spec.template
-        parts = [
-            np.tile(np.asarray(template.prefix, dtype=np.int64), (len(ids), 1)),
-            ids[:, np.newaxis],
-            np.tile(np.asarray(template.suffix, dtype=np.int64), (len(ids), 1)),
-        ]
-        inputs = torch.from_numpy(np.hstack(parts)).to(self.spec.device)
-        with torch.inference_mode():
-            return [state.float().cpu().numpy() for state in self._model.states(inputs)]
-
-
-def _load_model(spec: ReplicaSpec, folder: Path, memory: Memory | None) -> Bert | Auto:
-    """Load the model, by kotovec's own forward pass where it is one of BERT's kind.
-
-    What its checkpoint has of another kind is left to transformers, and so is to say what is wrong with it. What the
-    machine lacks for a moment is an error: the same files go the same way everywhere.
-    """
-    import torch
-
-    source, place = replace(spec.source, folder=folder), len(spec.template.prefix)
-    dtype = getattr(torch, spec.dtype)
-    if spec.architecture is not None:
-        paths = source.weights()
-        try:
-            tensors = read_tensors(paths, spec.architecture.prefix)
-            template = spec.template
-            shape = Sequences(spec.layers, place, place + 1 + len(template.suffix), spec.batch)
-            model = Bert(tensors, spec.architecture, shape, dtype, spec.device)
-        except (MemoryError, OSError, torch.OutOfMemoryError):
-            raise
-        except Exception as error:
-            if "allocate memory" in str(error):  # what torch raises on a CPU is a bare RuntimeError
-                raise MemoryError(str(error)) from error
-        else:
-            model.pack(memory or Memory())
-            return model
-    return Auto(source, spec.layers, spec.depth, place, dtype, spec.device)
+        states: npt.NDArray[np.floating[Any]] | None = None
+        for batch in inputs.batches(self.spec.positions):
+            with torch.inference_mode():
+                found = [state.float().cpu().numpy() for state in model.states(batch)]
+            if states is None:
+                shape = len(found), len(inputs.wanted), found[0].shape[1]
+                states = np.empty(shape, dtype=self.spec.store_dtype)
+            with np.errstate(over="ignore"):  # an overflow to Inf in float16 is found, and named, by the driver
+                for layer, part in zip(states, found, strict=True):
+                    layer[batch.index] = part
+        assert states is not None  # noqa: S101 — `Inputs` has wanted positions
+        return states
 
 
 def _keep_memory() -> None:

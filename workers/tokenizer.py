@@ -21,6 +21,11 @@ class Template:
     prefix: tuple[int, ...]
     suffix: tuple[int, ...]
 
+    @property
+    def length(self) -> int:
+        """Of a sequence with one token in it."""
+        return len(self.prefix) + 1 + len(self.suffix)
+
 
 @dataclass(frozen=True)
 class Vocabulary:

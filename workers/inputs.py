@@ -1,0 +1,129 @@
+"""What a replica is given: sequences of token ids, and which positions of each are wanted."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from kotovec.errors import InputError
+from kotovec.workers.tokenizer import Template
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """b sequences of one length T, of which k positions are wanted. No padding, so no mask.
+
+    Attributes:
+        ids: (b, T) int64 token ids.
+        rows, positions: (k,) int64: the i-th wanted state is that of sequence `rows[i]` at `positions[i]`.
+        index: (k,) int64, where each is in `Inputs.wanted`.
+        position: where each sequence is one token in the same template, the token's position; else None.
+    """
+
+    ids: npt.NDArray[np.int64]
+    rows: npt.NDArray[np.int64]
+    positions: npt.NDArray[np.int64]
+    index: npt.NDArray[np.int64]
+    position: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """n sequences of any length, template included, and m wanted positions of them.
+
+    Attributes:
+        ids: (N,) int64 token ids, one sequence behind the other; fed as they are, never as text.
+        offsets: (n + 1,) int64, ascending: sequence i is `ids[offsets[i]:offsets[i + 1]]`, never empty.
+        wanted: (m,) int64 indices into `ids`, in the order of the vectors that come back. A sequence may have any
+            number of them; one that has none is not computed.
+        template: where each sequence is one token in it, and that token what is wanted of it: what all sequences have
+            in common is then computed once. None for sentences.
+
+    Raises:
+        InputError: the arrays do not fit each other, or nothing is wanted.
+    """
+
+    ids: npt.NDArray[np.int64]
+    offsets: npt.NDArray[np.int64]
+    wanted: npt.NDArray[np.int64]
+    template: Template | None = None
+
+    def __post_init__(self) -> None:
+        lengths = np.diff(self.offsets)
+        if len(lengths) == 0 or self.offsets[0] != 0 or self.offsets[-1] != len(self.ids) or lengths.min() < 1:
+            raise InputError(f"offsets do not cut {len(self.ids)} ids into sequences of one or more")
+        if len(self.wanted) == 0 or self.wanted.min() < 0 or self.wanted.max() >= len(self.ids):
+            raise InputError(f"wanted positions: give one or more, each from 0 to {len(self.ids) - 1}")
+        if self.template is not None and not self._is_isolated(self.template):
+            raise InputError("not every sequence is one wanted token in the template")
+
+    @classmethod
+    def isolated(cls, ids: npt.NDArray[np.int64], template: Template) -> "Inputs":
+        """Return a sequence for each token: the token alone in a template.
+
+        Args:
+            ids: (n,) int64, n at least 1.
+            template: the ids around each.
+        """
+        rows = np.empty((len(ids), template.length), dtype=np.int64)
+        position = len(template.prefix)
+        rows[:, :position] = template.prefix
+        rows[:, position] = ids
+        rows[:, position + 1 :] = template.suffix
+        offsets = np.arange(len(ids) + 1) * rows.shape[1]
+        return cls(rows.ravel(), offsets, offsets[:-1] + position, template)
+
+    @property
+    def tokens(self) -> npt.NDArray[np.int64]:
+        """(m,) int64, the ids at the wanted positions."""
+        return self.ids[self.wanted]
+
+    def batches(self, positions: int) -> Iterator[Batch]:
+        """Cut the sequences into batches of one length each, short ones first, otherwise in their order.
+
+        Args:
+            positions: rows times length of a batch; as near below as the length allows, but one sequence at least.
+        """
+        lengths = np.diff(self.offsets)
+        owners = np.searchsorted(self.offsets, self.wanted, side="right") - 1
+        by_owner = np.argsort(owners, kind="stable")
+        ends = np.searchsorted(owners[by_owner], np.arange(len(lengths) + 1))
+        position = None if self.template is None else len(self.template.prefix)
+        asked = np.flatnonzero(np.diff(ends))
+        for length in np.unique(lengths[asked]).tolist():
+            members = asked[lengths[asked] == length]
+            for start, stop in pairwise(_bounds(len(members), max(1, positions // length))):
+                chosen = members[start:stop]
+                index = np.concatenate([by_owner[ends[one] : ends[one + 1]] for one in chosen])
+                yield Batch(
+                    ids=self.ids[self.offsets[chosen, np.newaxis] + np.arange(length)],
+                    rows=np.repeat(np.arange(len(chosen)), ends[chosen + 1] - ends[chosen]),
+                    positions=self.wanted[index] - self.offsets[owners[index]],
+                    index=index,
+                    position=position,
+                )
+
+    def _is_isolated(self, template: Template) -> bool:
+        position, length = len(template.prefix), template.length
+        if len(self.ids) != length * len(self.wanted):
+            return False
+        rows, starts = self.ids.reshape(-1, length), np.arange(len(self.wanted)) * length
+        return (
+            np.array_equal(self.offsets[:-1], starts)
+            and np.array_equal(self.wanted, starts + position)
+            and bool((rows[:, :position] == template.prefix).all())
+            and bool((rows[:, position + 1 :] == template.suffix).all())
+        )
+
+
+def _bounds(total: int, size: int) -> list[int]:
+    """Return where batches of one size begin and end; the last has the rest, but is none of one where that can be had.
+
+    As the plan cuts a vocabulary: by transformers', one sequence alone takes another kernel and has other last bits.
+    """
+    bounds = [*range(0, total, size), total]
+    if total > size > 2 and total % size == 1:  # noqa: PLR2004 — two of two cannot give one away
+        bounds[-2] -= 1
+    return bounds

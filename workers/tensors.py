@@ -1,0 +1,87 @@
+"""The tensors of a checkpoint by name: their shapes without the weights, or mapped into memory."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+
+class AmbiguousNameError(ValueError):
+    """Two tensors of a checkpoint have the same name without the prefix."""
+
+
+def read_shapes(paths: Sequence[Path], prefix: str) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the tensors in weight files, by the names that they have without a head; reads no weights.
+
+    Args:
+        paths: safetensors or pickled files.
+        prefix: of the names in a checkpoint with a head, such as `bert.`.
+
+    Raises:
+        AmbiguousNameError: two tensors have the same name without the prefix.
+        Exception: a file is damaged; safetensors and torch raise many kinds.
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+    for path in paths:
+        if path.suffix == ".safetensors":
+            shapes |= _each(path, lambda file, name: tuple(file.get_slice(name).get_shape()))
+        else:
+            tensors = _unpickle(path, "meta")
+            shapes |= {name: tuple(tensor.shape) for name, tensor in tensors.items() if hasattr(tensor, "shape")}
+    return _without(prefix, shapes)
+
+
+def read_tensors(paths: Sequence[Path], prefix: str) -> dict[str, Any]:
+    """Return the tensors of weight files by the names that they have without a head.
+
+    They are mapped, not read: all workers of a machine share what they do not change.
+
+    Args:
+        paths: safetensors or pickled files.
+        prefix: of the names in a checkpoint with a head, such as `bert.`.
+
+    Raises:
+        AmbiguousNameError: two tensors have the same name without the prefix.
+        Exception: a file is damaged; safetensors and torch raise many kinds.
+    """
+    tensors: dict[str, Any] = {}
+    for path in paths:
+        if path.suffix == ".safetensors":
+            tensors |= _each(path, lambda file, name: file.get_tensor(name))
+        else:
+            tensors |= _unpickle(path, "cpu")
+    return _without(prefix, tensors)
+
+
+def _each(path: Path, read: Callable[[Any, str], Any]) -> dict[str, Any]:
+    """Return what `read` gives for each name of a safetensors file."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        return {name: read(file, name) for name in file.keys()}  # noqa: SIM118 — not a dictionary
+
+
+def _unpickle(path: Path, device: str) -> dict[str, Any]:
+    import torch
+
+    try:
+        tensors = torch.load(path, map_location=device, weights_only=True, mmap=True)
+    except RuntimeError:  # of before torch 1.6, which cannot be mapped
+        tensors = torch.load(path, map_location=device, weights_only=True)
+    return dict(tensors)
+
+
+def _without(prefix: str, tensors: Mapping[str, Any]) -> dict[str, Any]:
+    known = dict(zip(_plain_names(prefix, tensors), tensors.values(), strict=True))
+    if len(known) < len(tensors):
+        raise AmbiguousNameError(f"names that differ only by {prefix}")
+    return known
+
+
+def _plain_names(prefix: str, names: Iterable[str]) -> list[str]:
+    # Checkpoints made from TensorFlow's call a norm's weight and bias gamma and beta.
+    return [
+        name.removeprefix(prefix)
+        .replace("LayerNorm.gamma", "LayerNorm.weight")
+        .replace("LayerNorm.beta", "LayerNorm.bias")
+        for name in names
+    ]
