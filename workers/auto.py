@@ -6,8 +6,8 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from kotovec.errors import ModelError, first_line
-from kotovec.workers.foreign_code import pickle_reason, refuse_code
+from kotovec.errors import ModelError
+from kotovec.workers.foreign_code import refuse_code, unloadable
 from kotovec.workers.inputs import Batch
 from kotovec.workers.source import Source
 
@@ -107,8 +107,7 @@ def _from_pretrained(source: Source) -> Any:
     except Exception as error:
         if "trust_remote_code" in str(error):
             raise refuse_code(source, "AutoModel") from error
-        reason = pickle_reason(source, error) or first_line(error)
-        raise ModelError(f"the weights of {source.name} do not load: {reason}") from error
+        raise unloadable(source, error) from error
     if model.main_input_name != "input_ids":
         raise ModelError(f"{source.name} takes {model.main_input_name}, not tokens: kotovec needs a text encoder")
     missing = [name for name in report["missing_keys"] if not any(part in name for part in _UNUSED_PARTS)]

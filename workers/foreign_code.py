@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from kotovec.errors import ModelError
+from kotovec.errors import ModelError, first_line
 from kotovec.workers.source import Source
 
 _CONFIG, _TOKENIZER = "config.json", "tokenizer_config.json"
@@ -56,7 +56,12 @@ def notice_code(source: Source, model_type: str, tokenizer: Any) -> tuple[str, .
     return tuple(told)
 
 
-def pickle_reason(source: Source, error: BaseException) -> str | None:
+def unloadable(source: Source, error: BaseException) -> ModelError:
+    """Return the error about weights that do not load."""
+    return ModelError(f"the weights of {source.name} do not load: {_pickle_reason(source, error) or first_line(error)}")
+
+
+def _pickle_reason(source: Source, error: BaseException) -> str | None:
     """Return why pickled weights do not load, or None for any other reason.
 
     torch and transformers advise to load it whatever it runs.

@@ -8,11 +8,12 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
-from kotovec.errors import ModelError, WorkerError, first_line
+from kotovec.errors import ModelError, WorkerError
 from kotovec.workers import auto, bert
 from kotovec.workers.architecture import Architecture, architecture_of, lack
 from kotovec.workers.auto import Auto
 from kotovec.workers.bert import Bert
+from kotovec.workers.foreign_code import unloadable
 from kotovec.workers.inputs import Batch
 from kotovec.workers.source import Source
 from kotovec.workers.tensors import AmbiguousNameError, read_shapes, read_tensors
@@ -119,4 +120,4 @@ def _naming(source: Source) -> Iterator[None]:
     except Exception as error:
         if "allocate memory" in str(error):  # what torch raises on a CPU is a bare RuntimeError
             raise MemoryError(str(error)) from error
-        raise ModelError(f"the weights of {source.name} do not load: {first_line(error)}") from error
+        raise unloadable(source, error) from error

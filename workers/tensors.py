@@ -1,5 +1,6 @@
 """The tensors of a checkpoint by name: their shapes without the weights, or mapped into memory."""
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -63,10 +64,12 @@ def _each(path: Path, read: Callable[[Any, str], Any]) -> dict[str, Any]:
 def _unpickle(path: Path, device: str) -> dict[str, Any]:
     import torch
 
-    try:
-        tensors = torch.load(path, map_location=device, weights_only=True, mmap=True)
-    except RuntimeError:  # of before torch 1.6, which cannot be mapped
-        tensors = torch.load(path, map_location=device, weights_only=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a script in its place, which is refused
+        try:
+            tensors = torch.load(path, map_location=device, weights_only=True, mmap=True)
+        except RuntimeError:  # of before torch 1.6, which cannot be mapped
+            tensors = torch.load(path, map_location=device, weights_only=True)
     return dict(tensors)
 
 
