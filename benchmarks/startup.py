@@ -90,7 +90,7 @@ def make_store(folder: Path) -> Path:
     merge(layout.vectors, layout.shards, Shape(bounds, [12], "float32"), tokens, "0", origin)
     shutil.rmtree(layout.shards)
     for space in ("static", "isolated"):
-        index.build(Vectors(layout.vectors), layout.indexes, space, -1, Metric.L2)
+        index.build(Vectors(layout.folder), layout.indexes, space, -1, Metric.L2)
     return folder
 
 

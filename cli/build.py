@@ -150,7 +150,7 @@ def command(
         )
         layout = Layout(target.resolve())
         layout.check_usable()
-        with_ray = address is None and not dry_run and (overwrite or not layout.vectors.is_file())
+        with_ray = address is None and not dry_run and (overwrite or not layout.is_store)
         ahead = stack.enter_context(planned(request, workers, with_ray=with_ray))
         plan = ahead.plan
         for text in plan.notices:

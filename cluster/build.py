@@ -17,7 +17,7 @@ from kotovec.cluster.crew import Order
 from kotovec.cluster.events import Notice, Phase, Progress, Report, ignore
 from kotovec.cluster.plan import Plan, ShardPlan
 from kotovec.cluster.pool import Pool, object_store_bytes
-from kotovec.cluster.provenance import check_begun, check_finished, provenance
+from kotovec.cluster.provenance import check_begun, check_finished, made, provenance
 from kotovec.cluster.session import session
 from kotovec.errors import (
     DamagedError,
@@ -38,6 +38,7 @@ from kotovec.store.nearest import Metric
 from kotovec.store.shard import Shard, open_shard, write_shard
 from kotovec.store.tokenizer import checksums
 from kotovec.store.vectors import Vectors
+from kotovec.store.writer import identity_of, write_tokens
 from kotovec.workers.encoder import Encoded
 from kotovec.workers.tokenizer import save_tokenizer
 
@@ -126,9 +127,10 @@ def build(
     layout.check_usable(overwrite=overwrite)
     with locked(layout):
         layout.recover()
-        finished = layout.vectors.is_file()
+        finished = layout.is_store
         if finished and not overwrite:
-            check_finished(layout.folder, Vectors(layout.vectors).settings(), plan)
+            with contextlib.closing(Vectors(layout.folder)) as vectors:
+                check_finished(layout.folder, vectors, plan)
         target = _rebuild(layout, plan) if finished and overwrite else layout
         try:
             with _naming_full_disks(target):
@@ -149,7 +151,7 @@ def _rebuild(layout: Layout, plan: Plan) -> Layout:
     """Return where `--overwrite` builds: what an interrupted one with this plan left there, or nothing yet."""
     layout.delete_plan()  # once swapped out, the old store must not look like one that is being built
     target = Layout(layout.rebuild)
-    if target.folder.is_dir() and target.read_plan() != plan.settings:
+    if target.folder.is_dir() and (target.read_plan() or {}).get("settings") != plan.settings:
         contents.delete(target.folder)
     return target
 
@@ -174,8 +176,9 @@ class _Build:
         self.widths: dict[str, int] = {}
 
     def run(self) -> Summary:
-        had_vectors = self.layout.vectors.is_file()
-        if not had_vectors:
+        todo = self._todo()
+        if todo:
+            self.plan = self.plan.only(todo)
             missing = self._open()
             self._check_disk(missing)
             with contextlib.ExitStack() as stack:
@@ -185,8 +188,18 @@ class _Build:
                 self._merge()
         self.layout.delete_shards()  # the indexes take their place on the disk
         built = self._index()
-        self.summary.finished_before = had_vectors and not built
+        self.summary.finished_before = not todo and not built
         return self.summary
+
+    def _todo(self) -> tuple[Space, ...]:
+        """Return the spaces that are to be encoded: those that are missing, or that an earlier run began with."""
+        if self.layout.former.is_file() and self.layout.is_store:
+            return ()
+        begun = self.layout.read_plan() or {}
+        todo = [space for space in self.plan.spaces if not self.layout.space(space).is_file()]
+        if todo and begun.get("settings") == self.plan.settings:  # some of them may be merged already
+            todo = [space for space in self.plan.spaces if str(space) in begun.get("spaces", ())]
+        return tuple(todo)
 
     @contextlib.contextmanager
     def _phase(self, name: str) -> Iterator[None]:
@@ -198,17 +211,18 @@ class _Build:
     def _open(self) -> list[ShardPlan]:
         """Begin the folder or take up what is in it; return the shards that are still to be encoded."""
         begun = self.layout.read_plan()
-        if begun is not None and begun != self.plan.settings:
+        if begun is not None and begun != self.plan.task:
             if not self.discard:
-                check_begun(self.layout.folder, begun, self.plan)
+                check_begun(self.layout.folder, begun.get("settings", begun), self.plan)
             self.layout.clear()
-        self.layout.begin(self.plan.settings)
+        self.layout.begin(self.plan.task)
+        self._write_tokens()
         missing = []
         damaged = 0
         for shard in self.plan.shards:
             try:
                 with open_shard(self.layout.shards, shard.number, self.plan.fingerprint) as reader:
-                    reader.check(self.plan.tokens.ids[shard.start : shard.stop], len(self.plan.spec.layers))
+                    reader.check(self.plan.tokens.ids[shard.start : shard.stop], self.plan.encoded)
             except DamagedError:
                 damaged += (self.layout.shards / f"{shard.number:06d}.h5").exists()
                 missing.append(shard)
@@ -294,7 +308,7 @@ class _Build:
         arrays = encoded.arrays
         # The widths are the model's own (its config may name another): those of the first shard hold for all.
         self.widths = self.widths or {name: array.shape[-1] for name, array in arrays.items()}
-        dtypes = dict.fromkeys(spec.spaces, spec.store_dtype) | {"static": "float32"}
+        dtypes = {name: "float32" if name == "static" else spec.store_dtype for name in spec.spaces}
         given = (encoded.number, {name: (array.shape, str(array.dtype)) for name, array in arrays.items()})
         wanted = (shard.number, {name: ((rows, self.widths.get(name)), dtype) for name, dtype in dtypes.items()})
         if given != wanted:
@@ -306,10 +320,10 @@ class _Build:
         if not finite.all():
             raise NonFiniteError(self._non_finite(shard.start + np.flatnonzero(~finite)))
         ids = self.plan.tokens.ids[shard.start : shard.stop]
-        layers = np.stack([arrays[name] for name in spec.states])
+        by_space = {Space.parse(name): array for name, array in arrays.items()}
         write_shard(
             self.layout.shards,
-            Shard(shard.number, ids, arrays["static"], layers, encoded.host, encoded.cpu),
+            Shard(shard.number, ids, by_space, encoded.host, encoded.cpu),
             self.plan.fingerprint,
         )
 
@@ -322,24 +336,29 @@ class _Build:
         cure = "float16 ends at 65,504: take float32" if narrow else "its weights are damaged or do not fit its config"
         return f"{self.plan.source.name} gave NaN or Inf for {names}{more}: {cure}"
 
-    def _merge(self) -> None:
+    def _write_tokens(self) -> None:
+        """Write what comes first: the model's tokenizer, and the table of the tokens."""
+        if self.layout.is_store:
+            return
         if not self.layout.tokenizer.is_dir():
             self.layout.save_tokenizer(partial(save_tokenizer, self.plan.tokenizer))
+        files = checksums(self.layout.tokenizer)
+        write_tokens(self.layout, self.plan.tokens, provenance(self.plan, self.started, files))
+
+    def _merge(self) -> None:
+        plan, layout = self.plan, self.layout
+        identity = identity_of(plan.tokens, plan.settings["weights"])
         try:
-            merge(
-                self.layout.vectors,
-                self.layout.shards,
-                self.plan.shape,
-                self.plan.tokens,
-                self.plan.fingerprint,
-                provenance(self.plan, self.started, checksums(self.layout.tokenizer)),
-            )
+            for space in plan.encoded:
+                if not layout.space(space).is_file():
+                    how = made(plan, space, self.started)
+                    merge(layout, space, layout.shards, plan.bounds, plan.fingerprint, identity, how)
         except DamagedError as error:
             raise DamagedError(f"{error}: give the same command again, it is then encoded anew") from error
 
     def _index(self) -> bool:
         """Build the default indexes that are missing; tell whether any was."""
-        vectors = Vectors(self.layout.vectors)
+        vectors = Vectors(self.layout.folder)
         wanted = (Space("static"), Space("isolated"))
         missing = [space for space in wanted if indexes.load(vectors, self.layout.indexes, space, Metric.L2) is None]
         if not missing:

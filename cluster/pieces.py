@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from kotovec.errors import InputError, StoreNotFoundError
+from kotovec.store.layout import Layout
 
 MARK = "\x1e"  # begins a record, as in RFC 7464: no other line of a log does
 # A line of a log goes through as one WebSocket message, at most 4 MiB. 64 KiB: 195 MB/s on one machine, 1 MiB: 247.
@@ -44,7 +45,8 @@ def list_files(store: Path) -> list[dict[str, Any]]:
     Raises:
         StoreNotFoundError: there is no finished store at the path.
     """
-    if not (store / "vectors.h5").is_file():
+    layout = Layout(store)
+    if not layout.is_store or layout.plan.exists():
         raise StoreNotFoundError(f"there is no finished store at {store} on {os.uname().nodename}")
     files = []
     for path in sorted(file for file in store.rglob("*") if file.is_file()):

@@ -7,7 +7,8 @@ thread a worker, is why any number of them gives the same bytes.
 import hashlib
 import json
 import math
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -15,8 +16,8 @@ import numpy as np
 
 from kotovec.cluster import DEFAULT_MODEL, resources
 from kotovec.errors import InputError, ModelError, first_line
+from kotovec.space import Space
 from kotovec.store.hdf5 import FORMAT_VERSION
-from kotovec.store.merge import Shape
 from kotovec.store.tokens import KINDS, Marking, Tokens, describe
 from kotovec.workers import forward as forwards
 from kotovec.workers import source as sources
@@ -36,6 +37,9 @@ STORE_DTYPES = ("float32", "float16")
 DEVICES = ("auto", "cpu", "cuda")
 # Settings that only say where it ran: a finished store is not called different because of them.
 ENVIRONMENT = ("device", "batch-tokens", "cpus-per-worker", "torch", "forward")
+# Those of the table of tokens; the others are of the spaces.
+OF_TOKENS = ("weights", "config", "tokenizer", "token-filter", "tokens", "template", "mecab-dic")
+OF_STATES = ("dtype", "store-dtype", "shard-tokens")  # and not of static, which is the same whatever they are
 # Of a worker besides weights: torch, buffers, and the shards that it holds.
 BASE_BYTES = 400 << 20
 
@@ -132,14 +136,34 @@ class Plan:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the settings: a shard file that carries it is of this plan."""
-        return hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()
+        """SHA-256 of settings and spaces: a shard file that carries it is of this plan."""
+        return hashlib.sha256(json.dumps(self.task, sort_keys=True).encode()).hexdigest()
 
     @property
-    def shape(self) -> Shape:
-        """What the shard files hold."""
-        bounds = [(shard.start, shard.stop) for shard in self.shards]
-        return Shape(bounds, self.spec.layers, self.spec.store_dtype)
+    def spaces(self) -> tuple[Space, ...]:
+        """The spaces that the store is to hold."""
+        layers = map(int, str(self.settings["layers"]).split(","))
+        return Space("static"), *(Space(self.spec.space, layer) for layer in layers)
+
+    @property
+    def encoded(self) -> tuple[Space, ...]:
+        """Those of them that are to be encoded, and are in every shard."""
+        return tuple(map(Space.parse, self.spec.spaces))
+
+    def only(self, spaces: Collection[Space]) -> "Plan":
+        """Return the plan of the same build that encodes no more than these spaces."""
+        layers = tuple(space.layer for space in spaces if space.layer is not None)
+        return replace(self, spec=replace(self.spec, layers=layers, static=Space("static") in spaces))
+
+    @property
+    def task(self) -> dict[str, Any]:
+        """What an unfinished build is to do, as its folder has it."""
+        return {"settings": self.settings, "spaces": list(self.spec.spaces)}
+
+    @property
+    def bounds(self) -> list[tuple[int, int]]:
+        """The (start, stop) rows of each shard."""
+        return [(shard.start, shard.stop) for shard in self.shards]
 
     def inputs(self, shard: ShardPlan) -> Inputs:
         """Return what a worker is to encode for a shard."""
@@ -147,9 +171,9 @@ class Plan:
 
     @property
     def vector_bytes(self) -> int:
-        """Bytes of the vectors in `vectors.h5`."""
-        stored = np.dtype(self.spec.store_dtype).itemsize
-        return len(self.tokens) * (self.static_size * 4 + len(self.spec.layers) * self.size * stored)
+        """Bytes of the vectors that are to be encoded."""
+        stored, static = np.dtype(self.spec.store_dtype).itemsize, self.static_size * 4 if self.spec.static else 0
+        return len(self.tokens) * (static + len(self.spec.layers) * self.size * stored)
 
     @property
     def index_bytes(self) -> int:
@@ -353,7 +377,7 @@ def _settings(
     import torch
 
     listing = hashlib.sha256(tokens.ids.tobytes())
-    for text in tokens.texts.array.tolist():
+    for text in tokens.texts.encoded():
         listing.update(text + b"\n")
     return {
         "format": FORMAT_VERSION,

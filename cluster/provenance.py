@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from kotovec import __version__
-from kotovec.cluster.plan import ENVIRONMENT, Plan
+from kotovec.cluster.plan import ENVIRONMENT, OF_STATES, OF_TOKENS, Plan
 from kotovec.errors import SettingsDifferError
+from kotovec.space import Space
+from kotovec.store.vectors import Vectors
 
 _SAID = {
     "weights": "the model's weights differ",
@@ -23,7 +25,7 @@ _SAID = {
 
 
 def provenance(plan: Plan, started: datetime, tokenizer_files: dict[str, str]) -> dict[str, Any]:
-    """Return the attributes of `vectors.h5` that say where it came from.
+    """Return the attributes of `tokens.h5` that say where the tokens came from.
 
     Args:
         plan: of the build.
@@ -41,8 +43,6 @@ def provenance(plan: Plan, started: datetime, tokenizer_files: dict[str, str]) -
         "tokenizer_files": json.dumps(tokenizer_files, sort_keys=True),
         "template_prefix": np.asarray(plan.spec.template.prefix, dtype=np.int64),
         "template_suffix": np.asarray(plan.spec.template.suffix, dtype=np.int64),
-        "dtype": plan.spec.dtype,
-        "device": plan.spec.device,
         "mecab_dic": plan.mecab_dic or "",
         "mecab_assumed": plan.mecab_assumed,
         "rows_without_token": plan.rows_without_token,
@@ -50,18 +50,31 @@ def provenance(plan: Plan, started: datetime, tokenizer_files: dict[str, str]) -
         "token_filter": plan.settings["token-filter"],
         "tokens_filtered_out": sum(plan.counts.values()) - len(plan.tokens),
         "notices": "\n".join(plan.notices),
-        "settings": json.dumps(plan.settings, sort_keys=True),
-        "versions": json.dumps(
-            {
-                "kotovec": __version__,
-                "python": sys.version.split()[0],
-                **{name: version(name) for name in ("torch", "transformers", "tokenizers", "ray", "h5py", "numpy")},
-            }
-        ),
+        "settings": json.dumps({name: plan.settings[name] for name in OF_TOKENS}, sort_keys=True),
+        "versions": json.dumps(_versions()),
+        "command": shlex.join(sys.argv),
+        "started": started.isoformat(timespec="seconds"),
+    }
+
+
+def made(plan: Plan, space: Space, started: datetime) -> dict[str, Any]:
+    """Return how the vectors of a space were made, as its file has it; JSON-ready."""
+    unlike = OF_TOKENS if space.layer is not None else (*OF_TOKENS, *OF_STATES)
+    return {
+        "dtype": plan.spec.dtype if space.layer is not None else "float32",
+        "device": plan.spec.device,
+        "forward": plan.settings["forward"],
+        "settings": {name: value for name, value in plan.settings.items() if name not in (*unlike, "layers")},
+        "versions": _versions(),
         "command": shlex.join(sys.argv),
         "started": started.isoformat(timespec="seconds"),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _versions() -> dict[str, str]:
+    names = ("torch", "transformers", "tokenizers", "ray", "h5py", "numpy")
+    return {"kotovec": __version__, "python": sys.version.split()[0], **{name: version(name) for name in names}}
 
 
 def check_begun(folder: Path, begun: dict[str, Any], plan: Plan) -> None:
@@ -74,18 +87,31 @@ def check_begun(folder: Path, begun: dict[str, Any], plan: Plan) -> None:
         raise SettingsDifferError(_difference(folder, "begun", begun, plan.settings))
 
 
-def check_finished(folder: Path, stored: dict[str, Any], plan: Plan) -> None:
-    """Refuse to take a finished store for the one that is asked for when it was built with other settings.
+def check_finished(folder: Path, vectors: Vectors, plan: Plan) -> None:
+    """Refuse to take what a store holds for what is asked for when it was built with other settings.
 
-    Where it ran (device, versions) is no difference: the store is there, and nothing would be mixed.
+    Where it ran (device, versions) is no difference: the vectors are there, and nothing would be mixed within a space.
 
     Raises:
         SettingsDifferError: names every setting that differs.
     """
-    theirs = {name: value for name, value in stored.items() if name not in ENVIRONMENT}
-    ours = {name: value for name, value in plan.settings.items() if name not in ENVIRONMENT}
+    tokens = vectors.settings()
+    ours = {name: plan.settings[name] for name in OF_TOKENS}
+    theirs = {name: tokens.get(name) for name in OF_TOKENS}
+    for space in plan.spaces:
+        if space in vectors.spaces:
+            wanted = made(plan, space, datetime.now(UTC))["settings"]
+            stored = vectors.settings(space)
+            for name in wanted.keys() - {*ENVIRONMENT, "format"}:
+                ours[name], theirs[name] = wanted[name], stored.get(name)
     if ours != theirs:
         raise SettingsDifferError(_difference(folder, "built", theirs, ours))
+    missing = [str(space) for space in plan.spaces if space not in vectors.spaces]
+    if missing and vectors.is_former:
+        raise SettingsDifferError(
+            f"{folder} is a store of format 1, to which {', '.join(missing)} cannot be added: --overwrite builds anew, "
+            "--store names another place"
+        )
 
 
 def _difference(folder: Path, done: str, old: dict[str, Any], new: dict[str, Any]) -> str:

@@ -14,12 +14,13 @@ from kotovec.store.trees import Entry
 
 TOKENIZER_LIST = "shards/tokenizer.json"  # the names of the tokenizer's files, while a build is unfinished
 _OURS = re.compile(
-    r"vectors\.h5"
-    r"|indexes/[\w@+.-]+\.(faiss|json)"
-    r"|maps/[\w@+.-]+\.h5"
+    r"(tokens|vectors)\.h5"
+    r"|spaces/[\w@+.:-]+\.h5"
+    r"|indexes/[\w@+.:-]+\.(faiss|json)"
+    r"|maps/[\w@+.:-]+\.h5"
     r"|shards/((plan|tokenizer)\.json|\d{6,}\.h5)"
 )
-_FOLDERS = ("indexes", "maps", "shards", "tokenizer")
+_FOLDERS = ("indexes", "maps", "shards", "spaces", "tokenizer")
 _FORMER_PART = re.compile(r"\.(tokenizer|[\w@+.-]+\.(faiss|h5|json))\.part")  # of kotovec 0.1.0
 
 
@@ -35,14 +36,14 @@ def foreign(folder: Path, part: str = "") -> str | None:
 
 
 def is_store(folder: Path) -> bool:
-    """Tell whether `vectors.h5` in a folder is kotovec's; where it is damaged or gone, what is around it tells."""
-    path = folder / "vectors.h5"
+    """Tell whether a folder is a store; where its first file is damaged or gone, what is around it tells."""
+    path = next((path for path in _first_files(folder) if path.exists()), folder / "tokens.h5")
     try:
         with open_regular(path) as raw:
             if raw.read(len(hdf5.SIGNATURE)) != hdf5.SIGNATURE:
                 return path.stat().st_size == 0 or (folder / "tokenizer").is_dir()
             with h5py.File(raw, "r") as file:
-                return bool(hdf5.read_attributes(file).get("encoding-type") == "kotovec-store")
+                return hdf5.read_attributes(file).get("encoding-type") in ("kotovec-tokens", "kotovec-store")
     except FileNotFoundError:
         return any(map(_is_record, (folder / "indexes").glob("*.json")))
     except OSError:
@@ -67,7 +68,9 @@ def delete(folder: Path, part: str = "", ending: str = "") -> None:
         ending: delete only files whose names end so.
     """
     tokenizer = _tokenizer_files(folder)
-    for each in (part,) if part else ("indexes", "maps", "tokenizer", ""):  # what tells whose they are comes last
+    for each in (
+        (part,) if part else ("indexes", "maps", "spaces", "tokenizer", "")
+    ):  # what tells whose they are comes last
         trees.delete(folder, lambda entry: entry.name.endswith(ending) and _is_ours(entry, tokenizer), each)
 
 
@@ -86,9 +89,15 @@ def _is_ours(entry: Entry, tokenizer: frozenset[str] | None) -> bool:
 
 def _tokenizer_files(folder: Path) -> frozenset[str] | None:
     """Return the names of the tokenizer's files, as the store or its unfinished build has them; None: neither has."""
-    with contextlib.suppress(*hdf5.UNREADABLE), open_regular(folder / "vectors.h5") as raw, h5py.File(raw, "r") as file:
-        if "tokenizer_files" in file.attrs:
-            return frozenset(json.loads(hdf5.read_attributes(file)["tokenizer_files"]))
+    for path in _first_files(folder):
+        with contextlib.suppress(*hdf5.UNREADABLE), open_regular(path) as raw, h5py.File(raw, "r") as file:
+            if "tokenizer_files" in file.attrs:
+                return frozenset(json.loads(hdf5.read_attributes(file)["tokenizer_files"]))
     with contextlib.suppress(OSError, ValueError, TypeError), open_regular(folder / TOKENIZER_LIST) as raw:
         return frozenset(json.load(raw))
     return None
+
+
+def _first_files(folder: Path) -> tuple[Path, ...]:
+    """Return what tells of a store what it is, in this format and in the former one."""
+    return folder / "tokens.h5", folder / "vectors.h5"

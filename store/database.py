@@ -24,7 +24,7 @@ from kotovec.store.terms import Lookup, ResolvedTerm
 from kotovec.store.tokenizer import FOLDER as TOKENIZER_FOLDER
 from kotovec.store.tokenizer import checksums
 from kotovec.store.tokens import Kind, Tokens
-from kotovec.store.vectors import CURE, FILE, Block, Vectors
+from kotovec.store.vectors import CURE, Block, Vectors
 
 VANISHING = 1e-12  # of the terms' summed lengths: what rounding leaves of 王 - 王 is below, real sums far above
 
@@ -51,7 +51,7 @@ class Store:
 
     Attributes:
         path: of the folder.
-        vectors: the open `vectors.h5`.
+        vectors: its open files.
     """
 
     def __init__(self, path: Path, vectors: Vectors) -> None:
@@ -73,7 +73,7 @@ class Store:
                 anything is damaged.
         """
         folder = Path(path)
-        store = cls(folder, Vectors(folder / FILE))
+        store = cls(folder, Vectors(folder))
         if verify and (damaged := store.verify()):
             raise store.damage(damaged)
         return store
@@ -249,6 +249,7 @@ class Store:
         attributes = dict(self.vectors.attributes)
         for name in ("settings", "versions", "tokenizer_files"):
             attributes[name] = json.loads(attributes.get(name, "{}"))
+        attributes |= {name: value for name, value in self.vectors.made(self.spaces[-1]).items() if name != "settings"}
         return {
             "path": str(self.path),
             "tokens": len(self.tokens),
@@ -273,8 +274,7 @@ class Store:
 
     def verify(self) -> list[str]:
         """Recompute every checksum; return what is damaged, by file, and how it is mended."""
-        datasets = self.vectors.verify()
-        damaged = [f"{FILE}: {', '.join(datasets)} ({CURE})"] if datasets else []
+        damaged = [f"{name} ({CURE})" for name in self.vectors.verify()]
         tokenizer = self.vectors.tokenizer_files()
         there = checksums(self.path / TOKENIZER_FOLDER)
         names = sorted(name for name in {*tokenizer, *there} if tokenizer and tokenizer.get(name) != there.get(name))

@@ -75,10 +75,19 @@ def open_regular(path: Path) -> Iterator[BinaryIO]:
         FileNotFoundError: there is none.
         OSError: it is something else, or cannot be read.
     """
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:  # noqa: PTH123
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", str(path))
+    with open_descriptor(path) as file:
         yield file
+
+
+def open_descriptor(path: Path) -> BinaryIO:
+    """Open a regular file to read; see `open_regular`."""
+    file = open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb")  # noqa: PTH123, SIM115 — the caller closes it
+    mode = os.fstat(file.fileno()).st_mode
+    if stat.S_ISREG(mode):
+        return file
+    file.close()
+    number = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
+    raise OSError(number, os.strerror(number) if number == errno.EISDIR else "not a regular file", str(path))
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ import numpy as np
 from kotovec.store.files import Sink
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
-FORMAT_VERSION = 1  # of a store: counted up when an older kotovec could not read it
+FORMAT_VERSION = 2  # of a store: counted up when an older kotovec could not read it
 # Every dataset starts on a cache line: it is read through a memmap, and float32 at an odd address is copied.
 ALIGNMENT = 64
 LONGEST_TEXT = 60_000  # bytes; an attribute in a header has room for 65,535
@@ -33,6 +33,12 @@ def create(sink: Sink) -> h5py.File:
     creation.set_attr_phase_change(MOST_ATTRIBUTES, MOST_ATTRIBUTES)
     creation.set_obj_track_times(False)  # the same input gives the same bytes
     return h5py.File(h5py.h5f.create(b"sink", h5py.h5f.ACC_TRUNC, creation, access))
+
+
+def mark(node: h5py.Group, kind: str) -> h5py.Group:
+    """Write what a group is, and in which version, as AnnData does."""
+    write_attributes(node, {"encoding-type": kind, "encoding-version": str(FORMAT_VERSION)})
+    return node
 
 
 def write_attributes(node: h5py.Group | h5py.Dataset, attributes: Mapping[str, Any]) -> None:

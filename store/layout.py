@@ -1,4 +1,4 @@
-"""The folder of a store: what lies where, whether it is finished, and how a new one takes an old one's place."""
+"""The folder of a store: what lies where, whether it can be opened, and how a new one takes an old one's place."""
 
 import contextlib
 import ctypes
@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from kotovec.errors import StoreError
-from kotovec.store import contents, index, tokenizer, vectors
+from kotovec.space import Space
+from kotovec.store import contents
 from kotovec.store.files import PART, delete_parts, open_regular, sync, write_text
 
 SUFFIX = ".kotovec"
@@ -26,19 +27,38 @@ class Layout:
     folder: Path
 
     @property
-    def vectors(self) -> Path:
-        """The one file that matters; a store is finished when it is there."""
-        return self.folder / vectors.FILE
+    def tokens(self) -> Path:
+        """The table of the tokens, and where they came from; written first."""
+        return self.folder / "tokens.h5"
+
+    @property
+    def spaces(self) -> Path:
+        """The vectors, a file each space."""
+        return self.folder / "spaces"
+
+    def space(self, space: Space) -> Path:
+        """The vectors of a space."""
+        return self.spaces / f"{space.stem}.h5"
+
+    @property
+    def former(self) -> Path:
+        """What a store of format 1 holds its tokens and vectors in."""
+        return self.folder / "vectors.h5"
 
     @property
     def tokenizer(self) -> Path:
         """The model's own tokenizer."""
-        return self.folder / tokenizer.FOLDER
+        return self.folder / "tokenizer"
 
     @property
     def indexes(self) -> Path:
         """The faiss indexes."""
-        return self.folder / index.FOLDER
+        return self.folder / "indexes"
+
+    @property
+    def maps(self) -> Path:
+        """The maps."""
+        return self.folder / "maps"
 
     @property
     def shards(self) -> Path:
@@ -65,8 +85,13 @@ class Layout:
         """The lock of a build: beside the store, as the store may be swapped under it."""
         return self.folder.with_name(f".{self.folder.name}.lock")
 
+    @property
+    def is_store(self) -> bool:
+        """There are vectors: a store that can be opened, whether more is being built or not."""
+        return self.former.is_file() or (self.tokens.is_file() and any(self.spaces.glob("*.h5")))
+
     def read_plan(self) -> dict[str, Any] | None:
-        """Return the settings of an unfinished build, or None where there is none."""
+        """Return what an unfinished build is to do, or None where there is none."""
         try:
             with open_regular(self.plan) as file:
                 settings = json.load(file)
@@ -79,7 +104,11 @@ class Layout:
         return settings
 
     def begin(self, settings: dict[str, Any]) -> None:
-        """Make the folders and write the plan, so that a power cut leaves them or nothing."""
+        """Make the folders and write the plan, so that a power cut leaves them or nothing.
+
+        Args:
+            settings: of the build, JSON-ready.
+        """
         self.shards.mkdir(parents=True, exist_ok=True)
         self._delete_parts()
         write_text(self.plan, json.dumps(settings, indent=1) + "\n")
@@ -109,10 +138,12 @@ class Layout:
         Raises:
             StoreError: something in it is not kotovec's.
         """
-        for folder in (self.tokenizer, self.shards):
-            contents.delete(self.folder, folder.name)
-            if folder.exists():
-                raise self._strange(contents.foreign(self.folder, folder.name) or folder.name)
+        if not self.is_store:
+            self.tokens.unlink(missing_ok=True)
+        for part in (self.shards,) if self.is_store else (self.spaces, self.tokenizer, self.shards):
+            contents.delete(self.folder, part.name)
+            if part.exists():
+                raise self._strange(contents.foreign(self.folder, part.name) or part.name)
 
     def delete_shards(self) -> None:
         """Delete the shard files: the merged file has what was in them."""
@@ -132,16 +163,16 @@ class Layout:
                 folder.rmdir()  # killed when only this was left to do
         if aside._is_store():
             contents.delete(aside.folder)
-        if self.vectors.is_file() and new._is_store() and not new.plan.is_file():
+        if self.is_store and new._is_store() and not new.plan.is_file():
             contents.delete(new.folder)
 
     def _is_store(self) -> bool:
         """Tell whether the folder is a finished store, in which nothing is another's."""
-        return not self.folder.is_symlink() and self.vectors.is_file() and contents.foreign(self.folder) is None
+        return not self.folder.is_symlink() and self.is_store and contents.foreign(self.folder) is None
 
     def tidy(self) -> None:
         """After a build that failed: delete what is of no use to the next one, the folder itself if empty."""
-        if self.plan.is_file() and not any(self.shards.glob("*.h5")) and not self.vectors.exists():
+        if self.plan.is_file() and not any(self.shards.glob("*.h5")):
             self.clear()
         self._delete_parts()
         with contextlib.suppress(OSError):
@@ -168,8 +199,9 @@ class Layout:
             raise StoreError(f"{self.folder} cannot be a store: name another place with --store")
         if self.folder.exists() and not self.folder.is_dir():
             raise StoreError(f"{self.folder} is a file: name another place with --store")
-        if self.vectors.is_dir():  # the merged file could not take its place, after hours
-            raise StoreError(f"{self.vectors} is a folder: delete it, or name another place with --store")
+        for file in (self.tokens, self.former):
+            if file.is_dir():  # the file could not take its place
+                raise StoreError(f"{file} is a folder: delete it, or name another place with --store")
         if self.folder.is_dir():
             self.check_contents(overwrite=overwrite)
         if overwrite and self.rebuild.is_dir():
@@ -186,7 +218,7 @@ class Layout:
         names = sorted(path.name for path in self.folder.iterdir())
         shown = [name for name in names if not name.startswith(".")]  # .DS_Store, parts
         strange = contents.foreign(self.folder) if overwrite else contents.foreign(self.folder, self.shards.name)
-        places = (self.vectors, self.tokenizer, self.indexes, self.shards, self.folder / "maps")
+        places = (self.tokens, self.former, self.spaces, self.tokenizer, self.indexes, self.maps, self.shards)
         unknown = sorted(set(shown) - {place.name for place in places})
         linked = [place.name for place in places if place.is_symlink()]
         # Without the one file or a plan, these may be folders of those names of somebody's.
@@ -197,7 +229,7 @@ class Layout:
             raise self._strange(name)
 
     def _strange(self, name: str) -> StoreError:
-        what = "is not a store: it holds" if not self.vectors.is_file() else "holds what is not kotovec's:"
+        what = "holds what is not kotovec's:" if self.is_store else "is not a store: it holds"
         return StoreError(f"{self.folder} {what} {name}; move it, or name another place with --store")
 
     def swap(self, new: "Layout") -> None:

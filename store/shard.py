@@ -1,7 +1,7 @@
 """A shard file: the vectors of a run of tokens, written by the driver while a build is unfinished."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kotovec.errors import DamagedError
+from kotovec.space import Space
 from kotovec.store import checksum, hdf5
 from kotovec.store.files import sinking
 
@@ -22,16 +23,14 @@ class Shard:
     Attributes:
         number: place of the shard in the plan, from 0.
         ids: (n,) int64 token ids.
-        static: (n, D) float32 rows of the input embedding matrix.
-        isolated: (L, n, D) float32 or float16 hidden states, a layer each.
+        arrays: (n, D) float32 or float16 vectors by space.
         host: where it was computed, for provenance.
         cpu: instruction set that computed it (or the GPU's name), for provenance.
     """
 
     number: int
     ids: npt.NDArray[np.int64]
-    static: npt.NDArray[np.float32]
-    isolated: npt.NDArray[np.floating[Any]]
+    arrays: Mapping[Space, npt.NDArray[np.floating[Any]]]
     host: str
     cpu: str
 
@@ -52,18 +51,16 @@ def write_shard(folder: Path, shard: Shard, fingerprint: str) -> None:
             file,
             {
                 "encoding-type": "kotovec-shard",
-                "encoding-version": "1",
+                "encoding-version": "2",
                 "fingerprint": fingerprint,
                 "number": shard.number,
                 "host": shard.host,
                 "cpu": shard.cpu,
             },
         )
-        for name in ("ids", "static", "isolated"):
-            array = getattr(shard, name)
+        for name, array in {"ids": shard.ids, **{space.stem: array for space, array in shard.arrays.items()}}.items():
             dataset = file.create_dataset(name, data=array)
-            layers = array if name == "isolated" else array[np.newaxis]
-            hdf5.write_attributes(dataset, {"sha256": [checksum.of_array(layer) for layer in layers]})
+            hdf5.write_attributes(dataset, {"sha256": checksum.of_array(array)})
 
 
 class ShardReader:
@@ -90,25 +87,24 @@ class ShardReader:
             self.close()
             raise DamagedError(f"{path} belongs to another build")
 
-    def read(self, name: str, layer: int | None = None) -> npt.NDArray[Any]:
-        """Return `ids` (n,), `static` (n, D), or one layer of `isolated` (n, D), by its place in the file."""
+    def read(self, name: str) -> npt.NDArray[Any]:
+        """Return `ids` (n,), or the vectors of a space (n, D) by its stem."""
         try:
             dataset = self._file[name]
-            array: npt.NDArray[Any] = dataset[()] if layer is None else dataset[layer]
-            expected = hdf5.read_attributes(dataset)["sha256"][layer or 0]
+            array: npt.NDArray[Any] = dataset[()]
+            expected = hdf5.read_attributes(dataset)["sha256"]
         except hdf5.UNREADABLE as error:
             raise DamagedError(f"{self.path} cannot be read: {error}") from error
         if checksum.of_array(array) != expected:
             raise DamagedError(f"{self.path}: {name} does not match its checksum")
         return array
 
-    def check(self, ids: Sequence[int] | npt.NDArray[np.int64], layers: int) -> None:
+    def check(self, ids: Sequence[int] | npt.NDArray[np.int64], spaces: Iterable[Space]) -> None:
         """Read everything once, and compare the ids with those the plan wants."""
         if not np.array_equal(self.read("ids"), ids):
             raise DamagedError(f"{self.path} holds other tokens than planned")
-        self.read("static")
-        for layer in range(layers):
-            self.read("isolated", layer)
+        for space in spaces:
+            self.read(space.stem)
 
     def close(self) -> None:
         """Close the file."""

@@ -1,8 +1,9 @@
 """The vocabulary as a table: id, text, surface and kind of every token, and how the vocabulary marks words."""
 
+import hashlib
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from functools import cache, cached_property
@@ -42,6 +43,7 @@ class Marking(StrEnum):
 
 
 FEW = 64  # strings that are looked for one by one; then a dictionary pays
+LONGEST = 4096  # bytes of a text; what is cut off is told by its hash
 _UNUSED = re.compile(r"[\[<]\|?unused[_ ]?\d+\|?[\]>]|madeupword\d+", re.IGNORECASE)
 _BYTE = re.compile(r"<0x[0-9A-Fa-f]{2}>")
 # Scripts written without spaces between words: there a token without a word-initial mark is as often a word
@@ -50,23 +52,27 @@ _UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "
 
 
 class Strings(Sequence[str]):
-    """V strings in one fixed-width UTF-8 array, decoded one by one when asked for.
+    """V strings in one block of UTF-8, decoded one by one when asked for.
 
     Decoding 32,000 takes 9 ms; a query shows twenty. A dictionary of their bytes takes 5 to 11 ms, looking all of them
-    through 0.07: the first few are looked for so.
+    through less than 0.1: the first few are looked for so. The block grows with what the strings hold, and not with
+    the longest of them times their number.
+
+    Attributes:
+        block: every string with a NUL on either side; neighbours share one, and no string holds one.
     """
 
-    def __init__(self, strings: Iterable[str] | npt.NDArray[np.bytes_]) -> None:
+    def __init__(self, strings: Iterable[str | bytes] | npt.NDArray[np.uint8]) -> None:
         if isinstance(strings, np.ndarray):
-            self.array = strings
+            self.block = strings.tobytes()
         else:
-            encoded = [string.encode("utf-8", errors="replace") for string in strings]
-            width = max(map(len, encoded), default=1) or 1
-            self.array = np.array(encoded, dtype=f"S{width}")
+            encoded = (each if isinstance(each, bytes) else _bounded(each) for each in strings)
+            self.block = b"\0" + b"".join(each + b"\0" for each in encoded)
+        self._ends = np.flatnonzero(np.frombuffer(self.block, dtype=np.uint8) == 0)  # (V + 1,)
         self._looked_for = 0
 
     def __len__(self) -> int:
-        return len(self.array)
+        return len(self._ends) - 1
 
     @overload
     def __getitem__(self, row: int) -> str: ...
@@ -74,16 +80,30 @@ class Strings(Sequence[str]):
     def __getitem__(self, row: slice) -> "Strings": ...
     def __getitem__(self, row: int | slice) -> "str | Strings":
         if isinstance(row, slice):
-            return Strings(self.array[row])
-        return self.array[row].decode()  # type: ignore[no-any-return]
+            return self.take(range(*row.indices(len(self))))
+        return self._bytes(range(len(self))[row]).decode()
+
+    def __iter__(self) -> Iterator[str]:
+        return (each.decode() for each in self.encoded())
+
+    def encoded(self) -> list[bytes]:
+        """Return all strings in UTF-8."""
+        return self.block[1:-1].split(b"\0") if len(self) else []
+
+    def take(self, rows: Iterable[int]) -> "Strings":
+        """Return those of some rows."""
+        return Strings(self._bytes(row) for row in rows)
 
     def at(self, rows: npt.NDArray[np.int64]) -> list[str]:
         """Return the strings of some rows."""
-        return [string.decode() for string in self.array[rows].tolist()]
+        return [self._bytes(row).decode() for row in rows.tolist()]
+
+    def _bytes(self, row: int) -> bytes:
+        return self.block[self._ends[row] + 1 : self._ends[row + 1]]
 
     @cached_property
     def _rows(self) -> dict[bytes, int]:
-        return {string: row for row, string in enumerate(self.array.tolist())}
+        return {string: row for row, string in enumerate(self.encoded())}
 
     def find(self, string: str) -> int | None:
         """Return the row of a string, or None; the last one of several."""
@@ -94,10 +114,17 @@ class Strings(Sequence[str]):
         self._looked_for += 1
         if self._looked_for > FEW:
             return self._rows.get(wanted)
-        if wanted.endswith(b"\0"):  # numpy, which fills up with them, would pass over it
-            return None
-        rows = np.flatnonzero(self.array == wanted)
-        return int(rows[-1]) if len(rows) else None
+        place = -1 if b"\0" in wanted else self.block.rfind(b"\0" + wanted + b"\0")
+        return None if place < 0 else int(np.searchsorted(self._ends, place))
+
+
+def _bounded(text: str) -> bytes:
+    """Return a text in UTF-8, without what a table cannot hold; of an absurdly long one its beginning and its hash."""
+    whole = text.encode("utf-8", errors="replace").replace(b"\0", "␀".encode())
+    if len(whole) <= LONGEST:
+        return whole
+    mark = f"…{hashlib.sha256(whole).hexdigest()[:16]}".encode()
+    return whole[: LONGEST - len(mark)].decode("utf-8", "ignore").encode() + mark
 
 
 @dataclass(frozen=True)
@@ -138,8 +165,8 @@ class Tokens:
         chosen = np.flatnonzero(np.isin(self.kinds, [KINDS.index(kind) for kind in kinds]))
         return Tokens(
             ids=self.ids[chosen],
-            texts=Strings(self.texts.array[chosen]),
-            surfaces=Strings(self.surfaces.array[chosen]),
+            texts=self.texts.take(chosen.tolist()),
+            surfaces=self.surfaces.take(chosen.tolist()),
             kinds=self.kinds[chosen],
             marking=self.marking,
             unk_id=self.unk_id,
@@ -151,9 +178,9 @@ def describe(
 ) -> Tokens:
     """Make the table from a vocabulary's ids (ascending) and texts; surface and kind follow from the marking.
 
-    A NUL character, which HDF5 strings cannot hold, is written as U+2400 (␀).
+    A NUL character, which ends a string in the file, is written as U+2400 (␀); a text of more than 4,096 bytes is cut.
     """
-    texts = [text.replace("\0", "␀") for text in texts]
+    texts = [_bounded(text).decode() for text in texts]
     surfaces = [surface_of(text, marking) for text in texts]
     kinds = [
         Kind.SPECIAL if token_id in special else _kind(text, surface, marking)

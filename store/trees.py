@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-LAST = ("vectors.h5", "plan.json", "manifest.json")
+LAST = ("tokens.h5", "vectors.h5", "plan.json", "manifest.json")
 
 
 class Entry(NamedTuple):

@@ -125,15 +125,12 @@ def run_build(plan, store, workers=2, **options):
 
 
 def datasets(store):
-    """Return each dataset of vectors.h5: its name, dtype, shape, and bytes."""
+    """Return each dataset of tokens.h5 and of the spaces: its name (`isolated-2/vectors`), dtype, shape, and bytes."""
     found = {}
-
-    def visit(name, node):
-        if isinstance(node, h5py.Dataset):
-            found[name] = (str(node.dtype), node.shape, node[()].tobytes())
-
-    with h5py.File(store / "vectors.h5") as file:
-        file.visititems(visit)
+    for path in (store / "tokens.h5", *sorted((store / "spaces").glob("*.h5"))):
+        with h5py.File(path) as file:
+            for name, node in file.items():
+                found[f"{path.stem}/{name}"] = (str(node.dtype), node.shape, node[()].tobytes())
     return found
 
 

@@ -1,4 +1,4 @@
-"""Makes small stores from given tokens and vectors, through kotovec's own shard, merge and index code."""
+"""Makes small stores from given tokens and vectors, through kotovec's own writer, shard and index code."""
 
 import json
 from collections.abc import Sequence
@@ -9,13 +9,14 @@ import numpy as np
 from kotovec.space import Space
 from kotovec.store import index
 from kotovec.store.layout import Layout
-from kotovec.store.merge import Shape, merge
 from kotovec.store.nearest import Metric
 from kotovec.store.shard import Shard, write_shard
 from kotovec.store.tokens import Marking, Tokens, describe
 from kotovec.store.vectors import Vectors
+from kotovec.store.writer import write_space, write_tokens
 
 FINGERPRINT = "f" * 64
+OF_SPACES = ("dtype", "device", "finished")  # of a provenance, what the files of spaces hold
 # What a vocabulary may hold.
 ODD = [
     "<script>window.hit = 1</script>",
@@ -50,12 +51,16 @@ def numbered(count: int) -> Tokens:
     return make_tokens([f"t{number}" for number in range(count)])
 
 
-def write_shards(folder: Path, tokens: Tokens, static, isolated, *, rows: int = 1000) -> list[tuple[int, int]]:
+def write_shards(
+    folder: Path, tokens: Tokens, static, isolated, *, layers: Sequence[int] = (12,), rows: int = 1000
+) -> list[tuple[int, int]]:
     """Write shard files of some rows each; return their bounds."""
     folder.mkdir(parents=True, exist_ok=True)
     bounds = [(start, min(start + rows, len(tokens))) for start in range(0, len(tokens), rows)]
     for number, (start, stop) in enumerate(bounds):
-        shard = Shard(number, tokens.ids[start:stop], static[start:stop], isolated[:, start:stop], "host", "AVX2")
+        arrays = {Space("static"): static[start:stop]}
+        arrays |= {Space("isolated", layer): each[start:stop] for layer, each in zip(layers, isolated, strict=True)}
+        shard = Shard(number, tokens.ids[start:stop], arrays, "host", "AVX2")
         write_shard(folder, shard, FINGERPRINT)
     return bounds
 
@@ -88,16 +93,18 @@ def write_store(
     layout = Layout(folder)
     static = np.asarray(static, dtype=np.float32)
     isolated = np.stack([static] * len(layers)) if isolated is None else np.asarray(isolated)
-    bounds = write_shards(layout.shards, tokens, static, isolated.astype(dtype))
     attributes = {"settings": json.dumps({"model": "none"}), "versions": "{}", **(provenance or {})}
-    merge(layout.vectors, layout.shards, Shape(bounds, layers, dtype), tokens, FINGERPRINT, attributes)
-    for path in layout.shards.iterdir():
-        path.unlink()
-    layout.shards.rmdir()
+    of_spaces = {name: attributes.pop(name) for name in OF_SPACES if name in attributes}
+    made = {"hosts": 1, "cpus": ["AVX2"], **of_spaces, "settings": {"model": "none"}}
+    folder.mkdir(parents=True, exist_ok=True)
+    identity = write_tokens(layout, tokens, attributes)
+    write_space(layout, Space("static"), static, identity, made)
+    for layer, each in zip(layers, isolated.astype(dtype), strict=True):
+        write_space(layout, Space("isolated", layer), each, identity, made)
     if tokenizer is not None:
         layout.tokenizer.mkdir()
         tokenizer.save(str(layout.tokenizer / "tokenizer.json"))
-    vectors = Vectors(layout.vectors)
+    vectors = Vectors(folder)
     for metric in metrics:
         for space in (Space("static"), Space("isolated")):
             index.build(vectors, layout.indexes, space, Metric(metric))

@@ -134,7 +134,7 @@ def test_a_full_disk_while_merging_leaves_no_store(tmp_path, disk, pages):
     assert open_on(disk) == []
     assert free(disk) == 4 * MIB
     merge(disk / "vectors.h5", shards, shape, TOKENS, stores.FINGERPRINT, {})
-    assert np.array_equal(Vectors(disk / "vectors.h5").array("static"), VECTORS)
+    assert np.array_equal(Vectors(disk).array("static"), VECTORS)
 
 
 @pytest.mark.parametrize("pages", [0, 1, 50, -2, -1])
@@ -155,7 +155,7 @@ def test_a_full_disk_while_an_index_is_written_leaves_no_index(tmp_path, disk, p
 
 def test_a_full_disk_keeps_the_old_index_out_of_use_but_the_store_whole(disk):
     store = stores.write_store(disk / "a.kotovec", TOKENS, VECTORS, metrics=["l2"])
-    vectors = Vectors(store / "vectors.h5")
+    vectors = Vectors(store)
     with only_free(disk, 4096), pytest.raises(DiskFullError):
         index.build(vectors, store / "indexes", "static", -1, Metric.L2, factory="SQ8")
     assert index.load(vectors, store / "indexes", "static", -1, Metric.L2) is None

@@ -102,7 +102,7 @@ def test_a_record_behind_a_linked_folder_is_not_deleted(tmp_path):
     shutil.rmtree(store / "indexes", ignore_errors=True)
     (store / "indexes").symlink_to(tmp_path / "other")
     with pytest.raises(StoreError, match="is a link"):
-        index.build(Vectors(store / "vectors.h5"), store / "indexes", Space("static"), Metric.L2)
+        index.build(Vectors(store), store / "indexes", Space("static"), Metric.L2)
     assert tree(tmp_path / "other") == {"static.l2.json": b"{}"}
 
 
@@ -285,7 +285,7 @@ def test_a_foreign_folder_of_a_name_that_a_swap_uses_is_not_deleted(employ, plan
     with pytest.raises(StoreError, match=f"{name} (is in the way|is not a store|holds what)"):
         run_build(planned, store, overwrite=True)
     assert tree(theirs) == before
-    assert Vectors(store / "vectors.h5").verify() == []
+    assert Vectors(store).verify() == []
 
 
 def test_a_foreign_file_in_the_locks_place_is_not_deleted(tmp_path):

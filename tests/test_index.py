@@ -33,12 +33,12 @@ def folder(tmp_path):
 
 def build(folder, space="static", layer=None, metric="l2", **more):
     wanted = Space.parse(space).at(layer)
-    return index.build(Vectors(folder / "vectors.h5"), folder / "indexes", wanted, Metric(metric), **more)
+    return index.build(Vectors(folder), folder / "indexes", wanted, Metric(metric), **more)
 
 
 def load(folder, space="static", layer=None, metric="l2"):
     wanted = Space.parse(space).at(layer)
-    return index.load(Vectors(folder / "vectors.h5"), folder / "indexes", wanted, Metric(metric))
+    return index.load(Vectors(folder), folder / "indexes", wanted, Metric(metric))
 
 
 def ids(answers):

@@ -144,7 +144,7 @@ def test_norms_are_those_of_the_stored_vectors(file, dtype):
 
 
 def test_what_is_mapped_is_what_h5py_reads(store, file, dtype):
-    vectors = Vectors(store / "vectors.h5")
+    vectors = Vectors(store)
     assert vectors.layers == LAYERS
     for layer in (*LAYERS, -1, -3):
         expected = file["vectors/isolated"][LAYERS.index(layer) if layer >= 0 else layer]
@@ -165,12 +165,12 @@ def test_what_is_mapped_is_what_h5py_reads(store, file, dtype):
 @pytest.mark.parametrize("layer", [1, 13, -4, 2**40])
 def test_a_layer_that_is_not_stored_is_refused_with_those_that_are(store, layer):
     with pytest.raises(NotStoredError, match=rf"layer {layer} is not in this store: it holds 0, 3, 12"):
-        Vectors(store / "vectors.h5").array(Space("isolated", layer))
+        Vectors(store).array(Space("isolated", layer))
 
 
 def test_a_space_that_is_not_stored_is_refused(store):
     with pytest.raises(NotStoredError, match="output is not in this store: it holds static, isolated@0"):
-        Vectors(store / "vectors.h5").array(Space("output"))
+        Vectors(store).array(Space("output"))
 
 
 def test_ten_lines_without_kotovec_read_a_store(tmp_path):

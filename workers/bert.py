@@ -76,7 +76,7 @@ class Bert:
         self._norm = pair("embeddings.LayerNorm")
         buffers: dict[str, Any] = {}
         self._layers = []
-        for number in range(max(layers)):
+        for number in range(max(layers, default=0)):
             layer = LAYER.format(number)
             query, key, value = (pair(f"{layer}attention.self.{name}") for name in ("query", "key", "value"))
             apart = 0 < number == max(layers) - 1

@@ -135,7 +135,7 @@ class Encoder:
                 f"{spec.source.name} has {len(model.static)} embedding rows, its config.json says {spec.rows}"
             )
         self._cpu = torch.cuda.get_device_name() if on_gpu else torch.backends.cpu.get_cpu_capability()
-        if on_gpu or spec.architecture is None:
+        if spec.states and (on_gpu or spec.architecture is None):
             # The first batch takes longer, or fails: here, not in a shard.
             self._states(model, Inputs.isolated(np.zeros(2, dtype=np.int64), spec.template))
         return model
@@ -154,7 +154,9 @@ class Encoder:
         import torch
 
         model = self._model = self._model or self._read(self.spec.source.folder)
-        arrays = dict(zip(self.spec.states, self._states(model, inputs), strict=True))
+        arrays = {}
+        if self.spec.states:
+            arrays = dict(zip(self.spec.states, self._states(model, inputs), strict=True))
         if self.spec.static:
             with torch.inference_mode():
                 arrays["static"] = model.static[torch.from_numpy(inputs.tokens)].numpy()

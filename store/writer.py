@@ -1,0 +1,130 @@
+"""The only code that writes vectors: the table of a store's tokens, and a file for each of its spaces.
+
+`tokens.h5` comes first. Each file of `spaces/` names the table that its rows are of, and is not used with any other.
+"""
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from kotovec.space import Space
+from kotovec.store import checksum, hdf5
+from kotovec.store.files import Sink, sinking
+from kotovec.store.layout import Layout
+from kotovec.store.tokens import Kind, Tokens
+
+TABLE = "kotovec-tokens"  # encoding-type of tokens.h5
+SPACE = "kotovec-space"  # of the files in spaces/
+Rows = npt.NDArray[np.floating[Any]]
+
+
+def identity_of(tokens: Tokens, weights: str) -> str:
+    """Return the SHA-256 that tells a table of tokens, and the model that they are of, from any other.
+
+    Args:
+        tokens: the V tokens.
+        weights: SHA-256 of the model's weights, or whatever else their vectors come from.
+    """
+    digest = hashlib.sha256(f"{weights}\n".encode())
+    digest.update(np.ascontiguousarray(tokens.ids).view(np.uint8).data)
+    digest.update(tokens.texts.block)
+    return digest.hexdigest()
+
+
+def write_tokens(layout: Layout, tokens: Tokens, provenance: Mapping[str, Any]) -> str:
+    """Write `tokens.h5`, whole or not at all; return the identity of the table.
+
+    Args:
+        layout: of the store; its folder is there.
+        tokens: the V tokens.
+        provenance: attributes of the file; strings, numbers and sequences of them.
+
+    Raises:
+        DiskFullError: no space is left.
+    """
+    identity = identity_of(tokens, str(provenance.get("weights_sha256", "")))
+    with sinking(layout.tokens) as sink, hdf5.create(sink) as file:
+        hdf5.mark(file, TABLE)
+        hdf5.write_attributes(
+            file, {**provenance, "marking": tokens.marking.value, "unk_id": tokens.unk_id, "identity": identity}
+        )
+        _write(file, "id", tokens.ids)
+        for name, strings in (("text", tokens.texts), ("surface", tokens.surfaces)):
+            _write(file, name, np.frombuffer(strings.block, dtype=np.uint8))
+        enumeration = h5py.enum_dtype({kind.label: kind.value for kind in Kind}, basetype="u1")
+        _write(file, "kind", tokens.kinds, enumeration)
+    return identity
+
+
+class SpaceWriter:
+    """Takes the vectors of a space in row order, a block at a time, and their checksum and norms on the way."""
+
+    def __init__(self, dataset: h5py.Dataset, sink: Sink) -> None:
+        self._dataset, self._sink = dataset, sink
+        self.digest = hashlib.sha256()
+        self.norms = np.empty(len(dataset), dtype=np.float64)
+        self.rows = 0
+
+    def add(self, block: Rows) -> None:
+        """Append (n, D) vectors.
+
+        Raises:
+            DiskFullError: no space is left.
+        """
+        part = slice(self.rows, self.rows + len(block))
+        block = np.ascontiguousarray(block, dtype=self._dataset.dtype)
+        self._dataset[part] = block
+        self._sink.check()  # a full disk ends it here, not after the last block
+        self.digest.update(block.view(np.uint8).data)
+        self.norms[part] = np.sqrt(np.einsum("ij,ij->i", block, block, dtype=np.float64))
+        self.rows = part.stop
+
+
+@contextlib.contextmanager
+def writing_space(
+    layout: Layout, space: Space, shape: tuple[int, int], dtype: str, identity: str, made: dict[str, Any]
+) -> Iterator[SpaceWriter]:
+    """Give what takes the vectors of a space; its file appears, whole, when the block ends well.
+
+    Args:
+        layout: of the store.
+        space: whose vectors.
+        shape: (V, D).
+        dtype: `float32` or `float16`.
+        identity: of the store's tokens.
+        made: how they were made, JSON-ready; what is added to it in the block is written, too.
+
+    Raises:
+        ValueError: the block gave more or fewer than V vectors.
+        DiskFullError: no space is left.
+    """
+    layout.spaces.mkdir(exist_ok=True)
+    with sinking(layout.space(space)) as sink, hdf5.create(sink) as file:
+        hdf5.mark(file, SPACE)
+        dataset = file.create_dataset("vectors", shape=shape, dtype=dtype)
+        writer = SpaceWriter(dataset, sink)
+        yield writer
+        if writer.rows != shape[0]:
+            raise ValueError(f"{space}: {writer.rows} vectors for {shape[0]} tokens")
+        hdf5.write_attributes(dataset, {"sha256": writer.digest.hexdigest()})
+        _write(file, "norms", writer.norms)
+        hdf5.write_attributes(
+            file, {"space": str(space), "identity": identity, "made": json.dumps(made, sort_keys=True)}
+        )
+
+
+def write_space(layout: Layout, space: Space, vectors: Rows, identity: str, made: dict[str, Any]) -> None:
+    """Write the file of a space from (V, D) vectors in memory; see `writing_space`."""
+    with writing_space(layout, space, vectors.shape, str(vectors.dtype), identity, made) as writer:
+        writer.add(vectors)
+
+
+def _write(group: h5py.Group, name: str, array: npt.NDArray[Any], dtype: Any = None) -> None:
+    dataset = group.create_dataset(name, data=array, dtype=dtype)
+    hdf5.write_attributes(dataset, {"sha256": checksum.of_array(array)})
