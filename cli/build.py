@@ -118,9 +118,10 @@ def command(
     from kotovec.cli.events import open_display
     from kotovec.cli.progress import Interrupts
     from kotovec.cluster.ahead import planned
-    from kotovec.cluster.build import STALL_SECONDS, Resources, build
+    from kotovec.cluster.build import build
     from kotovec.cluster.plan import SHARD_TOKENS, Request
     from kotovec.cluster.session import join
+    from kotovec.cluster.where import STALL_SECONDS, Resources
     from kotovec.store.layout import Layout
     from kotovec.store.tokens import KINDS
 
@@ -189,7 +190,7 @@ def default_name(model: str) -> str:
 
 def _print_plan(plan: "Plan", target: Path, where: Any, *, as_json: bool) -> None:
     from kotovec.cli.tables import left_out, mecab, megabytes, print_pairs
-    from kotovec.cluster.build import count_workers
+    from kotovec.cluster.where import count_workers
 
     filtered = sum(plan.counts.values()) - len(plan.tokens)
     wanted = count_workers(plan, where)

@@ -144,8 +144,8 @@ def _check_values(options: dict[str, Any]) -> None:
     Raises:
         InputError: a value that there is not.
     """
-    from kotovec.cluster.build import Resources
     from kotovec.cluster.plan import Request
+    from kotovec.cluster.where import Resources
 
     given = {name: value for name, value in options.items() if value is not None}
     if "token_filter" in given:

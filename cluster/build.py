@@ -12,17 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from kotovec.cluster import resources
 from kotovec.cluster.crew import Order
 from kotovec.cluster.events import Notice, Phase, Progress, Report, ignore
+from kotovec.cluster.inline import Inline
 from kotovec.cluster.plan import Plan, ShardPlan
 from kotovec.cluster.pool import Pool, object_store_bytes
 from kotovec.cluster.provenance import check_begun, check_finished, made, provenance
 from kotovec.cluster.session import session
+from kotovec.cluster.where import ANYWHERE, Resources, count_workers
 from kotovec.errors import (
     DamagedError,
     DiskFullError,
-    InputError,
     NonFiniteError,
     WorkerError,
 )
@@ -43,7 +43,6 @@ from kotovec.workers.encoder import Encoded
 from kotovec.workers.tokenizer import save_tokenizer
 
 NAMED = 5  # tokens that an error about NaN names
-STALL_SECONDS = 900.0  # the first shard of a 30 B model on a slow disk takes minutes to load
 
 
 @dataclass
@@ -67,40 +66,10 @@ class Summary:
     finished_before: bool = False
 
 
-@dataclass(frozen=True)
-class Resources:
-    """Where a build runs.
-
-    Attributes:
-        workers: how many actors, or None for one a core (a GPU with `cuda`), as far as memory reaches; on a cluster
-            as many as it has room for, as its nodes come and go.
-        gpus_per_worker: share of a GPU that a worker takes; None is 1 with `cuda` and 0 without.
-        address: of a Ray cluster, or None for a private local Ray.
-        stall_seconds: after which a worker that gives no result for its shard is replaced.
-
-    Raises:
-        InputError: a number that means nothing.
-    """
-
-    workers: int | None = None
-    gpus_per_worker: float | None = None
-    address: str | None = None
-    stall_seconds: float = STALL_SECONDS
-
-    def __post_init__(self) -> None:
-        if self.workers is not None and self.workers < 1:
-            raise InputError(f"--workers {self.workers}: take 1 or more")
-        gpus = self.gpus_per_worker or 0.0
-        if gpus < 0 or (gpus > 1 and gpus % 1):
-            raise InputError(f"--gpus-per-worker {gpus:g}: take a share from 0 to 1, or a whole number")
-        if not self.stall_seconds > 0:
-            raise InputError(f"--stall-seconds {self.stall_seconds:g}: take more than 0")
-
-
 def build(
     plan: Plan,
     store: Path,
-    where: Resources = Resources(),
+    where: Resources = ANYWHERE,
     *,
     overwrite: bool = False,
     report: Report = ignore,
@@ -251,13 +220,9 @@ class _Build:
         done = total - sum(shard.stop - shard.start for shard in missing)
         if not missing:
             return
-        order = self._order(len(missing))
-        shard_bytes = self.plan.vector_bytes * max(s.stop - s.start for s in self.plan.shards) // total
         with self._phase("start"):
-            workers = order.wanted or 1  # None only on a cluster, which has its own object store
-            cpus = workers * self.plan.spec.threads
-            check = stack.enter_context(session(self.where.address, cpus, object_store_bytes(workers, shard_bytes)))
-            pool = Pool(order, self.plan.checkpoint, self.report, check)
+            inline = self.where.workers == 0
+            pool = Inline(self.plan.spec) if inline else self._pool(len(missing), stack)
             stack.enter_context(contextlib.closing(pool))
         with self._phase("load"):
             pool.open()
@@ -272,6 +237,13 @@ class _Build:
                 self.report(Progress(done, total))
 
             pool.run(missing, self.plan.inputs, take)
+
+    def _pool(self, most: int, stack: contextlib.ExitStack) -> Pool:
+        order, rows = self._order(most), max(shard.stop - shard.start for shard in self.plan.shards)
+        workers = order.wanted or 1  # None only on a cluster, which has its own object store
+        size = object_store_bytes(workers, self.plan.vector_bytes * rows // len(self.plan.tokens))
+        check = stack.enter_context(session(self.where.address, workers * self.plan.spec.threads, size))
+        return Pool(order, self.plan.checkpoint, self.report, check)
 
     def _order(self, most: int) -> Order:
         """Return what kind of workers are wanted, and how many: `most` at most."""
@@ -374,26 +346,6 @@ def _said(number: int, arrays: Mapping[str, tuple[Any, str]]) -> str:
     """Say what a shard holds, as `2 (static (64, 32) float32, isolated@6 (64, 32) float32)`."""
     parts = [f"{name} {shape} {dtype}" for name, (shape, dtype) in arrays.items()]
     return f"{number} ({', '.join(parts)})"
-
-
-def count_workers(plan: Plan, where: Resources, report: Report = ignore) -> int | None:
-    """Return how many workers to start: as asked for, or one a core (a GPU), as far as memory reaches.
-
-    None on a cluster where none are asked for: as many as it has room for, as its nodes come and go.
-    """
-    if where.workers is not None:
-        return where.workers
-    if where.address is not None:
-        return None
-    if plan.spec.device == "cuda":
-        import torch
-
-        return max(1, torch.cuda.device_count())
-    cores = max(1, resources.cores() // plan.spec.threads)
-    memory = max(1, resources.available_memory() // plan.worker_bytes)
-    if memory < cores:
-        report(Notice(f"{memory} worker(s) instead of {cores}: each needs some {plan.worker_bytes / 1e9:.1f} GB"))
-    return min(cores, memory)
 
 
 @contextlib.contextmanager

@@ -1,17 +1,35 @@
-"""kotovec: the vocabulary of a BERT-like model as a vector database, and word arithmetic in it.
+"""kotovec: the vocabulary of a language model as a vector database, and word arithmetic in it.
 
-`from kotovec import Store` is `from kotovec.store import Store`; importing this package imports nothing heavy.
+>>> import kotovec
+>>> store = kotovec.build("demo", workers=0)  # or kotovec.open("demo.kotovec")
+>>> store.search("king - man + woman", exclude_inputs=True)
+
+Importing this package imports nothing heavy; each name is imported when it is first asked for.
 """
 
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kotovec.version import __version__
 
 if TYPE_CHECKING:
-    from kotovec.store import Store
+    from kotovec.cluster.front import build
+    from kotovec.errors import KotovecError
+    from kotovec.space import Space
+    from kotovec.store import Answer, Store
+    from kotovec.store import open_store as open  # noqa: A004 — `kotovec.open`, as `gzip.open`
 
-__all__ = ["Store", "__version__"]
+__all__ = ["Answer", "KotovecError", "Space", "Store", "__version__", "build", "open"]
+
+_HOMES = {
+    "Answer": ("kotovec.store", "Answer"),
+    "KotovecError": ("kotovec.errors", "KotovecError"),
+    "Space": ("kotovec.space", "Space"),
+    "Store": ("kotovec.store", "Store"),
+    "build": ("kotovec.cluster.front", "build"),
+    "open": ("kotovec.store", "open_store"),
+}
 
 # In a checkout the sub-packages lie beside this folder, not in it. An install maps them, but whatever starts
 # in the checkout (python -m, -c, and every Ray worker, which gets the driver's working directory in front of
@@ -22,9 +40,8 @@ if (_checkout / "pyproject.toml").is_file() and (_checkout / "store" / "shard.py
 
 
 def __getattr__(name: str) -> Any:
-    """Import `Store` when it is first asked for: h5py and numpy take 0.2 s."""
-    if name == "Store":
-        from kotovec.store import Store
-
-        return Store
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    """Import a public name when it is first asked for: h5py and numpy take 0.2 s, torch 2."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _HOMES[name]
+    return getattr(import_module(module), attribute)

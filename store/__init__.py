@@ -4,4 +4,6 @@ from kotovec.store.answer import Answer, Hit
 from kotovec.store.database import Store
 from kotovec.store.tokens import Kind, Tokens
 
-__all__ = ["Answer", "Hit", "Kind", "Store", "Tokens"]
+open_store = Store.open
+
+__all__ = ["Answer", "Hit", "Kind", "Store", "Tokens", "open_store"]

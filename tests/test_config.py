@@ -8,8 +8,8 @@ import yaml
 from typer.main import get_command
 
 from kotovec.cli.app import make_app
-from kotovec.cluster.build import STALL_SECONDS
 from kotovec.cluster.config import read_config
+from kotovec.cluster.where import STALL_SECONDS
 from kotovec.errors import InputError
 
 from commands import call, start

@@ -1,0 +1,89 @@
+"""`kotovec.build` and `kotovec.open`: the way in for Python."""
+
+import contextlib
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+
+from kotovec.cluster import DEFAULT_MODEL
+from kotovec.cluster.events import Report, ignore
+from kotovec.errors import InputError
+from kotovec.store.database import Store
+
+
+def build(
+    model: str = DEFAULT_MODEL,
+    store: str | PathLike[str] | None = None,
+    *,
+    workers: int | None = None,
+    layers: str | Sequence[int] = "last",
+    dtype: str = "float32",
+    store_dtype: str = "float32",
+    device: str = "auto",
+    token_filter: Sequence[str] | None = None,
+    mecab_dic: str | None = None,
+    revision: str | None = None,
+    address: str | None = None,
+    overwrite: bool = False,
+    report: Report = ignore,
+) -> Store:
+    """Build the store of a model's vocabulary, or finish or extend the one that is there, and open it.
+
+    >>> import kotovec
+    >>> store = kotovec.build("demo", workers=0)
+    >>> store.search("king - man + woman", exclude_inputs=True)
+
+    Args:
+        model: Hub id, folder, or `demo`.
+        store: path of the store's folder; None is the last part of the model's name, in the working directory.
+        workers: Ray actors; 0 encodes in this process, without Ray, and gives the same bytes; None is one per core.
+        layers: `last`, `all`, or their numbers; 0 is the embeddings' output.
+        dtype: to compute in, `float32`, `bfloat16` or `float16`.
+        store_dtype: to store hidden states in, `float32` or `float16`.
+        device: `auto`, `cpu` or `cuda`.
+        token_filter: kinds of tokens to keep; None is all.
+        mecab_dic: MeCab dictionary; None is the model's.
+        revision: branch, tag or commit on the Hub.
+        address: of a Ray cluster to join.
+        overwrite: build again beside a finished store, and swap.
+        report: called with each event of the build.
+
+    Raises:
+        KotovecError: what `kotovec build` would end with; its message names the fix.
+    """
+    from kotovec.cluster.build import build as build_plan
+    from kotovec.cluster.plan import Request, make_plan
+    from kotovec.cluster.session import join
+    from kotovec.cluster.where import Resources
+    from kotovec.store.tokens import KINDS
+
+    path = Path(f"{default_name(model)}.kotovec" if store is None else store)
+    where = Resources(workers=workers, address=address)
+    with contextlib.ExitStack() as stack:
+        if address is not None:  # first: what the workers run on is part of the plan
+            stack.enter_context(join(address))
+        request = Request(
+            model=model,
+            revision=revision,
+            layers=layers if isinstance(layers, str) else ",".join(map(str, layers)),
+            dtype=dtype,
+            store_dtype=store_dtype,
+            device=device,
+            token_filter=KINDS if token_filter is None else tuple(token_filter),
+            mecab_dic=mecab_dic,
+            on_cluster=address is not None,
+        )
+        build_plan(make_plan(request), path, where, overwrite=overwrite, report=report)
+    return Store.open(path)
+
+
+def default_name(model: str) -> str:
+    """Return the last part of a model's name: what its store is called by default.
+
+    Raises:
+        InputError: it has none, such as `/`.
+    """
+    name = Path(model).name or Path(model).resolve().name
+    if not name:
+        raise InputError(f"{model!r} gives a store no name: name one")
+    return name

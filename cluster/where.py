@@ -1,0 +1,65 @@
+"""Where a build runs, as a user asks for it: how many workers, on what, in which cluster."""
+
+from dataclasses import dataclass
+
+from kotovec.cluster import resources
+from kotovec.cluster.events import Notice, Report, ignore
+from kotovec.cluster.plan import Plan
+from kotovec.errors import InputError
+
+STALL_SECONDS = 900.0  # the first shard of a 30 B model on a slow disk takes minutes to load
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Where a build runs.
+
+    Attributes:
+        workers: how many actors; 0 to encode in this process, without Ray; None for one a core (a GPU with `cuda`), as
+            far as memory reaches; on a cluster as many as it has room for, as its nodes come and go.
+        gpus_per_worker: share of a GPU that a worker takes; None is 1 with `cuda` and 0 without.
+        address: of a Ray cluster, or None for a private local Ray.
+        stall_seconds: after which a worker that gives no result for its shard is replaced.
+
+    Raises:
+        InputError: a number that means nothing.
+    """
+
+    workers: int | None = None
+    gpus_per_worker: float | None = None
+    address: str | None = None
+    stall_seconds: float = STALL_SECONDS
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 0:
+            raise InputError(f"--workers {self.workers}: take 1 or more, or 0 to encode in this process, without Ray")
+        if self.workers == 0 and self.address is not None:
+            raise InputError("--workers 0 encodes in this process: leave --address away")
+        gpus = self.gpus_per_worker or 0.0
+        if gpus < 0 or (gpus > 1 and gpus % 1):
+            raise InputError(f"--gpus-per-worker {gpus:g}: take a share from 0 to 1, or a whole number")
+        if not self.stall_seconds > 0:
+            raise InputError(f"--stall-seconds {self.stall_seconds:g}: take more than 0")
+
+
+ANYWHERE = Resources()  # one worker per core, on this machine
+
+
+def count_workers(plan: Plan, where: Resources, report: Report = ignore) -> int | None:
+    """Return how many workers to start: as asked for, or one a core (a GPU), as far as memory reaches.
+
+    None on a cluster where none are asked for: as many as it has room for, as its nodes come and go.
+    """
+    if where.workers is not None:
+        return where.workers
+    if where.address is not None:
+        return None
+    if plan.spec.device == "cuda":
+        import torch
+
+        return max(1, torch.cuda.device_count())
+    cores = max(1, resources.cores() // plan.spec.threads)
+    memory = max(1, resources.available_memory() // plan.worker_bytes)
+    if memory < cores:
+        report(Notice(f"{memory} worker(s) instead of {cores}: each needs some {plan.worker_bytes / 1e9:.1f} GB"))
+    return min(cores, memory)
