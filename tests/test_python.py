@@ -1,4 +1,4 @@
-"""The way in for Python: builds in this process give the same bytes as Ray's workers; nothing heavy is imported early."""
+"""The way in for Python: builds in this process give the bytes that Ray's workers give; nothing heavy comes early."""
 
 import json
 import subprocess
