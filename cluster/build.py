@@ -75,6 +75,7 @@ class Resources:
         gpus_per_worker: share of a GPU that a worker takes; None is 1 with `cuda` and 0 without.
         address: of a Ray cluster, or None for a private local Ray.
         stall_seconds: after which a worker that gives no result for its shard is replaced.
+        folder: of a private Ray, from `temporary_folder`; None for one of its own.
 
     Raises:
         InputError: a number that means nothing.
@@ -84,6 +85,7 @@ class Resources:
     gpus_per_worker: float | None = None
     address: str | None = None
     stall_seconds: float = STALL_SECONDS
+    folder: Path | None = None
 
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
@@ -241,7 +243,8 @@ class _Build:
         with self._phase("start"):
             workers = order.wanted or 1  # None only on a cluster, which has its own object store
             cpus = workers * self.plan.spec.threads
-            check = stack.enter_context(session(self.where.address, cpus, object_store_bytes(workers, shard_bytes)))
+            store_bytes = object_store_bytes(workers, shard_bytes)
+            check = stack.enter_context(session(self.where.address, cpus, store_bytes, self.where.folder))
             pool = Pool(order, self.plan.checkpoint, self.report, check)
             stack.enter_context(contextlib.closing(pool))
         with self._phase("load"):
