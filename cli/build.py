@@ -158,7 +158,10 @@ def _run(work: Callable[..., "Result"], target: Path, *, with_ray: bool, quiet: 
     try:
         with Child() if can_fork() else nullcontext() as child, ExitStack() as stack:
             if child is not None:
-                folder = stack.enter_context(temporary_folder()) if with_ray else None
+                folder = None
+                if with_ray:
+                    with suppress(InputError):  # raised again where a Ray is really started
+                        folder = stack.enter_context(temporary_folder())
                 stack.callback(child.end)  # before its folder is deleted
                 child.start(partial(work, folder=folder))
             with open_display(quiet=quiet) as display:
@@ -178,8 +181,8 @@ def _tidy(target: Path, made: list[Path]) -> bool:
     layout = Layout(target.resolve())
     places = (layout, Layout(layout.rebuild))
     with suppress(KotovecError, OSError), locked(layout):
-        layout.check_usable()
         for place in places:
+            place.check_usable()
             place.tidy()
     for folder in made:
         with suppress(OSError):
