@@ -1,7 +1,9 @@
 """`kotovec build`: from a model to a store."""
 
 import json
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import ExitStack, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,12 +11,13 @@ import typer
 
 from kotovec.cli.options import ConfigOption, JsonOption, QuietOption
 from kotovec.cluster import DEFAULT_MODEL
-from kotovec.errors import InputError
+from kotovec.errors import InputError, KotovecError
 
 if TYPE_CHECKING:
-    from kotovec.cluster.build import Summary
-    from kotovec.cluster.events import Event
+    from kotovec.cli.child import Result
+    from kotovec.cluster.events import Report
     from kotovec.cluster.plan import Plan
+    from kotovec.cluster.where import Resources
 
 
 def command(
@@ -115,67 +118,141 @@ def command(
 
     Example: `kotovec build tohoku-nlp/bert-base-japanese-v3 --layers all`
     """
-    from kotovec.cli.events import open_display
-    from kotovec.cli.progress import Interrupts
-    from kotovec.cluster.ahead import planned
-    from kotovec.cluster.build import build
-    from kotovec.cluster.plan import SHARD_TOKENS, Request
-    from kotovec.cluster.session import join
-    from kotovec.cluster.where import STALL_SECONDS, Resources
-    from kotovec.store.layout import Layout
-    from kotovec.store.tokens import KINDS
-
     if store is None and "/" in model.rstrip("/") and not model.strip("/."):
         raise InputError(f"{model!r} gives a store no name: add --store")
-    stalled = STALL_SECONDS if stall_seconds is None else stall_seconds
-    where = Resources(workers=workers, gpus_per_worker=gpus_per_worker, address=address, stall_seconds=stalled)
     target = store or Path(f"{default_name(model)}.kotovec")
-    kinds = KINDS if token_filter is None else kinds_of(token_filter)
-    with Interrupts() as interrupts, open_display(quiet=quiet) as display, ExitStack() as stack:
+    asked = {
+        "model": model,
+        "revision": revision,
+        "layers": layers,
+        "dtype": dtype,
+        "store_dtype": store_dtype,
+        "device": device,
+        "on_cluster": address is not None,
+        "token_filter": None if token_filter is None else kinds_of(token_filter),
+        "mecab_dic": mecab_dic,
+        "cpus_per_worker": cpus_per_worker,
+        "shard_tokens": shard_tokens,
+    }
+    where = {
+        "workers": workers,
+        "gpus_per_worker": gpus_per_worker,
+        "address": address,
+        "stall_seconds": stall_seconds,
+    }
+    work = partial(_work, asked=asked, where=where, target=target, overwrite=overwrite, dry_run=dry_run)
+    result = _run(work, target, with_ray=address is None and workers != 0 and not dry_run, quiet=quiet)
+    if dry_run:
+        _print_plan(result, as_json=as_json)
+    else:
+        _print_summary(result, as_json=as_json, quiet=quiet)
+
+
+def _run(work: Callable[..., "Result"], target: Path, *, with_ray: bool, quiet: bool) -> "Result":
+    """Do the work of a build in a process of its own, or in this one where it must not be forked, and draw it."""
+    from kotovec.cli.child import Child, can_fork
+    from kotovec.cli.events import open_display
+    from kotovec.cluster.private import temporary_folder
+
+    missing = [folder for folder in target.resolve().parents if not folder.exists()]
+    try:
+        with Child() if can_fork() else nullcontext() as child, ExitStack() as stack:
+            if child is not None:
+                folder = None
+                if with_ray:
+                    with suppress(InputError):  # raised again where a Ray is really started
+                        folder = stack.enter_context(temporary_folder())
+                stack.callback(child.end)  # before its folder is deleted
+                child.start(partial(work, folder=folder))
+            with open_display(quiet=quiet) as display:
+                display.say("planning")
+                return work(display.show) if child is None else child.result(display.show)
+    except KeyboardInterrupt:
+        if _tidy(target, missing):
+            open_display(quiet=quiet).note("what is whole is kept: the same command goes on from there")
+        raise
+
+
+def _tidy(target: Path, made: list[Path]) -> bool:
+    """Delete what an interrupted build leaves that is of no use; tell whether there is something to go on with."""
+    from kotovec.store.layout import Layout
+    from kotovec.store.lock import locked
+
+    layout = Layout(target.resolve())
+    places = (layout, Layout(layout.rebuild))
+    with suppress(KotovecError, OSError), locked(layout):
+        for place in places:
+            place.check_usable()
+            place.tidy()
+    for folder in made:
+        with suppress(OSError):
+            folder.rmdir()
+    return any(place.plan.is_file() for place in places)
+
+
+def _work(
+    report: "Report",
+    *,
+    asked: dict[str, Any],
+    where: dict[str, Any],
+    target: Path,
+    overwrite: bool,
+    dry_run: bool,
+    folder: Path | None = None,
+) -> "Result":
+    """Plan and build; return what is to be printed.
+
+    Args:
+        report: called with what happens.
+        asked: fields of the `Request`; None stands for a default.
+        where: fields of the `Resources`, likewise.
+        target: the store.
+        overwrite: build it anew.
+        dry_run: return the plan.
+        folder: of a private Ray.
+    """
+    from kotovec.cluster.ahead import planned
+    from kotovec.cluster.build import build
+    from kotovec.cluster.events import Notice, Phase
+    from kotovec.cluster.plan import Request
+    from kotovec.cluster.session import join
+    from kotovec.cluster.where import Resources
+    from kotovec.store.layout import Layout
+
+    resources = Resources(**_given(where), folder=folder)
+    address = resources.address
+    with ExitStack() as stack:
         if address is not None:  # first: what the workers run on is part of the plan
-            display.say("joining the cluster")
+            report(Phase("joining the cluster"))
             stack.enter_context(join(address))
-        display.say("planning")
-        request = Request(
-            model=model,
-            revision=revision,
-            layers=layers,
-            dtype=dtype,
-            store_dtype=store_dtype,
-            device=device,
-            on_cluster=address is not None,
-            token_filter=kinds,
-            mecab_dic=mecab_dic,
-            cpus_per_worker=cpus_per_worker,
-            shard_tokens=SHARD_TOKENS if shard_tokens is None else shard_tokens,
-        )
+        report(Phase("planning"))
+        request = Request(**_given(asked))
         layout = Layout(target.resolve())
         layout.check_usable()
-        with_ray = address is None and not dry_run and (overwrite or not layout.is_store)
-        ahead = stack.enter_context(planned(request, workers, with_ray=with_ray))
+        with_ray = address is None and resources.workers != 0 and not dry_run and (overwrite or not layout.is_store)
+        ahead = stack.enter_context(planned(request, resources.workers, with_ray=with_ray, folder=folder))
         plan = ahead.plan
         for text in plan.notices:
-            display.note(text)
-        if address is not None and device == "auto" and plan.spec.device == "cpu":
-            display.note("the cluster has no GPU: CPUs encode (--device cuda waits until it has one)")
+            report(Notice(text))
+        if address is not None and request.device == "auto" and plan.spec.device == "cpu":
+            report(Notice("the cluster has no GPU: CPUs encode (--device cuda waits until it has one)"))
         if dry_run:
-            display.close()
-            _print_plan(plan, target, where, as_json=as_json)
-            return
-
-        def report(event: "Event") -> None:
-            interrupts.check()
-            display.show(event)
-
-        try:
-            summary = build(plan, target, where, overwrite=overwrite, report=report, ray=ahead.ray)
-        except KeyboardInterrupt:
-            display.close()
-            display.note("what is whole is kept: the same command goes on from there")
-            raise
+            return _describe(plan, target, resources)
+        summary = build(plan, target, resources, overwrite=overwrite, report=report, ray=ahead.ray)
     before = ahead.seconds
-    summary.seconds = before | {phase: seconds + before.get(phase, 0.0) for phase, seconds in summary.seconds.items()}
-    _print_summary(summary, as_json=as_json, quiet=quiet)
+    seconds = before | {phase: seconds + before.get(phase, 0.0) for phase, seconds in summary.seconds.items()}
+    return {
+        "store": str(summary.store),
+        "tokens": summary.tokens,
+        "encoded": summary.encoded,
+        "seconds": {name: round(value, 3) for name, value in seconds.items()},
+        "bytes": summary.bytes,
+        "finished_before": summary.finished_before,
+    }
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def kinds_of(token_filter: str) -> tuple[str, ...]:
@@ -188,8 +265,9 @@ def default_name(model: str) -> str:
     return Path(model).name or Path(model).resolve().name
 
 
-def _print_plan(plan: "Plan", target: Path, where: Any, *, as_json: bool) -> None:
-    from kotovec.cli.tables import left_out, mecab, megabytes, print_pairs
+def _describe(plan: "Plan", target: Path, where: "Resources") -> "Result":
+    """Return a plan for a program, `data`, and for a person, `pairs`."""
+    from kotovec.cli.tables import left_out, mecab, megabytes
     from kotovec.cluster.where import count_workers
 
     filtered = sum(plan.counts.values()) - len(plan.tokens)
@@ -218,13 +296,10 @@ def _print_plan(plan: "Plan", target: Path, where: Any, *, as_json: bool) -> Non
         "workers": workers,
         "worker_bytes": plan.worker_bytes,
     }
-    if as_json:
-        typer.echo(json.dumps(data, ensure_ascii=False))
-        return
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in plan.counts.items() if count)
     pairs = [
         ("model", f"{plan.source.name}  ({plan.parameters / 1e6:,.1f} M parameters)"),
-        ("store", target),
+        ("store", str(target)),
         ("tokens", f"{len(plan.tokens):,} to encode; the vocabulary has {kinds}"),
         (
             "left out",
@@ -242,38 +317,40 @@ def _print_plan(plan: "Plan", target: Path, where: Any, *, as_json: bool) -> Non
     ]
     if plan.mecab_dic:
         pairs.append(("MeCab", mecab(plan.mecab_dic, assumed=plan.mecab_assumed)))
-    print_pairs(pairs)
+    return {"data": data, "pairs": pairs}
 
 
-def _print_summary(summary: "Summary", *, as_json: bool, quiet: bool) -> None:
+def _print_plan(plan: "Result", *, as_json: bool) -> None:
+    from kotovec.cli.tables import print_pairs
+
+    if as_json:
+        typer.echo(json.dumps(plan["data"], ensure_ascii=False))
+    else:
+        print_pairs(plan["pairs"])
+
+
+def _print_summary(summary: "Result", *, as_json: bool, quiet: bool) -> None:
     from kotovec.cli.tables import megabytes, print_pairs
 
     if as_json:
-        data = {
-            "store": str(summary.store),
-            "tokens": summary.tokens,
-            "encoded": summary.encoded,
-            "seconds": {name: round(seconds, 3) for name, seconds in summary.seconds.items()},
-            "bytes": summary.bytes,
-            "finished_before": summary.finished_before,
-        }
-        typer.echo(json.dumps(data, ensure_ascii=False))
+        typer.echo(json.dumps(summary, ensure_ascii=False))
         return
     if quiet:
         return
-    if summary.finished_before:
-        typer.echo(f"{summary.store} is finished: nothing to do (--overwrite builds it anew)")
+    if summary["finished_before"]:
+        typer.echo(f"{summary['store']} is finished: nothing to do (--overwrite builds it anew)")
         return
-    seconds = ", ".join(f"{name} {value:.1f}" for name, value in summary.seconds.items())
-    rate = summary.encoded / summary.seconds["encode"] if summary.seconds.get("encode") else 0
+    store = summary["store"]
+    seconds = ", ".join(f"{name} {value:.1f}" for name, value in summary["seconds"].items())
+    rate = summary["encoded"] / summary["seconds"]["encode"] if summary["seconds"].get("encode") else 0
     speed = f"  ({rate:,.0f} tokens/s)" if rate else ""
-    earlier = summary.tokens - summary.encoded
+    earlier = summary["tokens"] - summary["encoded"]
     rest = f", {earlier:,} of them by an earlier run" if earlier else ""
     print_pairs(
         [
-            ("tokens", f"{summary.tokens:,}{rest}{speed}"),
+            ("tokens", f"{summary['tokens']:,}{rest}{speed}"),
             ("seconds", seconds),
-            ("store", f"{summary.store}  ({megabytes(summary.bytes)})"),
-            ("next", f'kotovec query --store {summary.store} "…"'),
+            ("store", f"{store}  ({megabytes(summary['bytes'])})"),
+            ("next", f'kotovec query --store {store} "…"'),
         ]
     )

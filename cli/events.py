@@ -1,19 +1,24 @@
-"""A build's events as lines: a job without a terminal writes them, and `kotovec submit` draws them."""
+"""A build's events as lines: its own process writes them, and a job without a terminal; whoever reads draws them."""
 
 import json
 import os
 import sys
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, TextIO
 
-from kotovec.cli.progress import Display
 from kotovec.cluster.events import Event, Notice, Phase, Progress
 from kotovec.cluster.pieces import MARK
+
+if TYPE_CHECKING:
+    from kotovec.cli.progress import Display
 
 VARIABLE = "KOTOVEC_EVENTS"  # set in a job's environment
 
 
 class Lines:
-    """Does what a `Display` does, as lines of JSON on stderr."""
+    """Does what a `Display` does, as lines of JSON on a stream; stderr by default."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = sys.stderr if stream is None else stream
 
     def __enter__(self) -> Self:
         return self
@@ -26,11 +31,11 @@ class Lines:
 
     def say(self, phase: str) -> None:
         """Write a phase."""
-        self._write("phase", phase)
+        self.write("phase", phase)
 
     def note(self, text: str) -> None:
         """Write a line for a person."""
-        self._write("notice", text)
+        self.write("notice", text)
 
     def show(self, event: Event) -> None:
         """Write an event of the build."""
@@ -38,28 +43,37 @@ class Lines:
             case Phase(name):
                 self.say(name)
             case Progress(done, total):
-                self._write("progress", [done, total])
+                self.write("progress", [done, total])
             case Notice(text):
                 self.note(text)
 
-    def _write(self, kind: str, value: Any) -> None:
-        print(MARK + json.dumps({kind: value}), file=sys.stderr, flush=True)
+    def write(self, kind: str, value: Any) -> None:
+        """Write a record of one key."""
+        print(MARK + json.dumps({kind: value}), file=self._stream, flush=True)
 
 
-def open_display(*, quiet: bool) -> Display | Lines:
+def open_display(*, quiet: bool) -> "Display | Lines":
     """Return what shows a build: to a person, or in a job to whoever reads its log."""
-    return Lines() if os.environ.get(VARIABLE) else Display(quiet=quiet)
+    if os.environ.get(VARIABLE):
+        return Lines()
+    from kotovec.cli.progress import Display
+
+    return Display(quiet=quiet)
 
 
-def read_event(line: str) -> Event | None:
-    """Return the event in a line of a job's log, or None where it holds none."""
+def parse(line: str) -> Any:
+    """Return the record in a line, or None where it holds none."""
     if not line.startswith(MARK):
         return None
     try:
-        record = json.loads(line.removeprefix(MARK))
-    except ValueError:  # another process wrote into the line
+        return json.loads(line.removeprefix(MARK))
+    except ValueError:  # another process wrote into the line, or its writer was killed
         return None
-    match record:
+
+
+def read_event(line: str) -> Event | None:
+    """Return the event in a line, or None where it holds none."""
+    match parse(line):
         case {"phase": str(name)}:
             return Phase(name)
         case {"progress": [int(done), int(total)]}:

@@ -2,10 +2,9 @@
 
 import contextlib
 import json
-import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +15,6 @@ from kotovec.cluster.session import import_ray, session
 from kotovec.errors import WorkerError
 from kotovec.workers import source as sources
 from kotovec.workers.source import Source
-
-THREAD = "kotovec-plan"  # where this one still runs, Python must not try to end it at exit
 
 
 @dataclass
@@ -36,13 +33,14 @@ class Planned:
 
 
 @contextlib.contextmanager
-def planned(request: Request, workers: int | None, *, with_ray: bool) -> Iterator[Planned]:
+def planned(request: Request, workers: int | None, *, with_ray: bool, folder: Path | None = None) -> Iterator[Planned]:
     """Give the plan of a build; hold a private Ray for the block, or until it is closed, where one is wanted.
 
     Args:
         request: what is asked.
         workers: how many the Ray is to have room for; None for one a core.
         with_ray: the build will need a private Ray.
+        folder: of that Ray; as for `session`.
 
     Raises:
         InputError and its kinds: as `make_plan`.
@@ -59,17 +57,17 @@ def planned(request: Request, workers: int | None, *, with_ray: bool) -> Iterato
     _check_layers(request, source)
     found = time.monotonic()
     import_ray()  # before the thread: of packages that two import at once, one may see half
-    thread = _Planning(request, source)
-    thread.start()
     count = workers or resources.cores()
-    with contextlib.ExitStack() as held:
+    with ThreadPoolExecutor(1) as thread, contextlib.ExitStack() as held:
+        future = thread.submit(make_plan, request, source)
+        store_bytes = object_store_bytes(count, SHARD_BYTES)
         try:
-            held.enter_context(session(None, count * request.cpus_per_worker, object_store_bytes(count, SHARD_BYTES)))
+            held.enter_context(session(None, count * request.cpus_per_worker, store_bytes, folder))
         except WorkerError:
-            thread.result()  # what is wrong with the request is said first
+            future.result()  # what is wrong with the request is said first
             raise
         up = time.monotonic()
-        plan = thread.result()
+        plan = future.result()
         yield Planned(plan, {"plan": found - begin + time.monotonic() - up, "start": up - found}, held)
 
 
@@ -85,22 +83,3 @@ def _check_layers(request: Request, source: Source) -> None:
         depth = json.loads((source.folder / "config.json").read_text(encoding="utf-8")).get("num_hidden_layers")
     if isinstance(depth, int):
         parse_layers(request.layers, depth)
-
-
-class _Planning(threading.Thread):
-    """Makes a plan; a daemon, as an import cannot be interrupted."""
-
-    def __init__(self, request: Request, source: Source) -> None:
-        super().__init__(name=THREAD, daemon=True)
-        self._request, self._source = request, source
-        self._future: Future[Plan] = Future()
-
-    def run(self) -> None:
-        try:
-            self._future.set_result(make_plan(self._request, self._source))
-        except BaseException as error:  # noqa: BLE001 — raised where the result is asked for
-            self._future.set_exception(error)
-
-    def result(self) -> Plan:
-        """Wait for the plan."""
-        return self._future.result()

@@ -242,7 +242,8 @@ class _Build:
         order, rows = self._order(most), max(shard.stop - shard.start for shard in self.plan.shards)
         workers = order.wanted or 1  # None only on a cluster, which has its own object store
         size = object_store_bytes(workers, self.plan.vector_bytes * rows // len(self.plan.tokens))
-        check = stack.enter_context(session(self.where.address, workers * self.plan.spec.threads, size))
+        cpus = workers * self.plan.spec.threads
+        check = stack.enter_context(session(self.where.address, cpus, size, self.where.folder))
         return Pool(order, self.plan.checkpoint, self.report, check)
 
     def _order(self, most: int) -> Order:

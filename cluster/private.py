@@ -11,7 +11,6 @@ from pathlib import Path
 
 import psutil
 
-from kotovec.cluster.signals import own_signals
 from kotovec.errors import InputError
 from kotovec.ownership import changeable
 
@@ -30,7 +29,7 @@ def temporary_folder() -> Iterator[Path]:
     so does the folder that its processes start in, see `working_folder`.
 
     A build that lives holds a lock on its folder. Its process id would not do: where containers share a /tmp, that
-    of one's build means nothing in the other.
+    of one's build means nothing in the other. A process that is forked within the block holds the lock as well.
 
     Raises:
         InputError: other users could exchange what lies in the temporary folder.
@@ -50,11 +49,10 @@ def temporary_folder() -> Iterator[Path]:
     try:
         yield folder
     finally:
-        with own_signals():
-            _end_processes(folder)
-            shutil.rmtree(folder, ignore_errors=True)
-            if lock is not None:
-                os.close(lock)
+        _end_processes(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
 
 
 def ray_folder(folder: Path) -> Path:

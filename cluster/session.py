@@ -21,7 +21,6 @@ import psutil
 
 import kotovec
 from kotovec.cluster.private import children, end_needless, ray_folder, temporary_folder, working_folder
-from kotovec.cluster.signals import connecting, end_ray, own_signals
 from kotovec.errors import InputError, MissingDependencyError, WorkerError, first_line
 from kotovec.ownership import is_public
 
@@ -49,16 +48,22 @@ _LOOKS, _LOOK_SECONDS = 3, 5.0  # a minute after it lost the head, Ray's C++ end
 
 
 @contextlib.contextmanager
-def session(address: str | None, cpus: int, object_store_bytes: int) -> Iterator[Check]:
+def session(address: str | None, cpus: int, object_store_bytes: int, folder: Path | None = None) -> Iterator[Check]:
     """Hold a Ray session for the block: the running one, the cluster at `address`, or a private local one.
 
     Gives a function that raises a WorkerError once a private Ray has died, or the head of a cluster: Ray's own calls
     then hang, or end this process, after a minute.
 
+    Signals are Ray's: its start sets a handler of SIGTERM, which exits with 1, and a KeyboardInterrupt within its start
+    or its end can crash the process or wait for a lock. Whoever must be interrupted at any time lets a process of its
+    own hold the session, and kills it, as the command line does.
+
     Args:
         address: `auto`, `HOST:PORT`, `ray://…`; None for a private local Ray.
         cpus: logical CPUs of a private one.
         object_store_bytes: size of a private one's object store.
+        folder: of a private one, from `temporary_folder`, for whoever ends it instead of this process; None for one
+            that is deleted after the block.
 
     Raises:
         InputError: no cluster answers at the address, or no temporary folder is safe from other users.
@@ -67,7 +72,8 @@ def session(address: str | None, cpus: int, object_store_bytes: int) -> Iterator
     if _running():
         yield _checks[-1] if _checks else _nothing
     elif address is None:
-        with _environment(_PRIVATE | _QUIET | _import_path()), _private_authentication(), temporary_folder() as folder:
+        held = temporary_folder() if folder is None else contextlib.nullcontext(folder)
+        with _environment(_PRIVATE | _QUIET | _import_path()), _private_authentication(), held as place:
             import ray
 
             options = {
@@ -75,11 +81,11 @@ def session(address: str | None, cpus: int, object_store_bytes: int) -> Iterator
                 "num_cpus": cpus,
                 "object_store_memory": object_store_bytes,
                 "include_dashboard": False,
-                "_temp_dir": str(ray_folder(folder)),
+                "_temp_dir": str(ray_folder(place)),
             }
-            with _hold(ray, options, WorkerError("a local Ray does not start"), working_folder(folder)):
-                end_needless(folder)
-                vital = {name: child for name, child in children(folder) if name in _VITAL}
+            with _hold(ray, options, WorkerError("a local Ray does not start"), working_folder(place)):
+                end_needless(place)
+                vital = {name: child for name, child in children(place) if name in _VITAL}
                 with _checked(partial(_check, vital)):
                     yield _checks[-1]
     else:
@@ -234,7 +240,7 @@ def _hold(ray: Any, options: dict[str, Any], failure: Exception, place: Path) ->
     them, as in the folder of a downloaded model, would be run by every worker.
     """
     try:
-        with own_signals(connecting), contextlib.chdir(place), _harmless_arguments():
+        with contextlib.chdir(place), _harmless_arguments():
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # the error says it
@@ -246,7 +252,7 @@ def _hold(ray: Any, options: dict[str, Any], failure: Exception, place: Path) ->
                 raise type(failure)(f"{failure}: {reason}") from error
         yield
     finally:
-        end_ray(ray.shutdown)
+        ray.shutdown()
 
 
 def _start_or_join(ray: Any, options: dict[str, Any]) -> None:

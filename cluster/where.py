@@ -1,6 +1,7 @@
 """Where a build runs, as a user asks for it: how many workers, on what, in which cluster."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from kotovec.cluster import resources
 from kotovec.cluster.events import Notice, Report, ignore
@@ -20,6 +21,7 @@ class Resources:
         gpus_per_worker: share of a GPU that a worker takes; None is 1 with `cuda` and 0 without.
         address: of a Ray cluster, or None for a private local Ray.
         stall_seconds: after which a worker that gives no result for its shard is replaced.
+        folder: of a private Ray, from `temporary_folder`; None for one of its own.
 
     Raises:
         InputError: a number that means nothing.
@@ -29,6 +31,7 @@ class Resources:
     gpus_per_worker: float | None = None
     address: str | None = None
     stall_seconds: float = STALL_SECONDS
+    folder: Path | None = None
 
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 0:

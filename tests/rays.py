@@ -171,15 +171,17 @@ class Process:
         self.popen = subprocess.Popen(command, cwd=cwd, env=environment, start_new_session=True, **options)
 
     def all(self):
-        """Return this process and what comes of it: what is of its session, or has its mark in its environment.
+        """Return this process and what comes of it: by its session, its mark in the environment, or its Ray's folder.
 
-        Where a process takes a title, it may write it over its environment.
+        Where a process takes a title, it may write it over its environment; it still works in the folder.
         """
         ours = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error, ProcessLookupError):
                 marked = os.getsid(process.pid) == self.popen.pid or process.environ().get("MARK") == self.mark
-                if marked and process.status() != psutil.STATUS_ZOMBIE:
+                if (
+                    marked or f"/kotovec-ray-{self.popen.pid}-" in process.cwd()
+                ) and process.status() != psutil.STATUS_ZOMBIE:
                     ours.append(process)
         return ours
 

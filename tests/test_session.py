@@ -1,20 +1,18 @@
 """Private Rays and their end: nothing in the home, no process, no folder, whoever ends the build and how."""
 
-import logging
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from kotovec.cluster import private, signals
+from kotovec.cluster import private
 from kotovec.cluster import session as sessions
 from kotovec.errors import InputError, StoreBusyError
 from kotovec.store.layout import Layout
@@ -106,31 +104,6 @@ def test_what_is_left_of_a_ray_is_ended_and_no_reader_of_its_logs(tmp_path):
             process.kill()
     shutil.rmtree(tmp_path / "far")
     assert ended == [True, False, False]
-
-
-def test_a_shutdown_that_never_ends_is_left_to_itself(monkeypatch):
-    """It waits for a lock of the thread that Ctrl-C met; what Ray has started is killed all the same."""
-    monkeypatch.setattr(signals, "SHUTDOWN_SECONDS", 0.2)
-    lock = threading.Lock()
-    with lock:
-        signals.end_ray(lock.acquire)
-        assert [thread.name for thread in threading.enumerate()].count(signals.SHUTDOWN_THREAD) == 1
-    wait_for(lambda: not any(thread.name == signals.SHUTDOWN_THREAD for thread in threading.enumerate()))
-
-
-def test_ctrl_c_never_meets_logging_at_work():
-    """It would leave logging's lock locked: Ray's shutdown waits for it."""
-    met = []
-
-    class Met(logging.Handler):
-        def emit(self, record):
-            met.append(signals.connecting(sys._getframe()))
-
-    logger = logging.getLogger("met")
-    logger.addHandler(Met())
-    logger.warning("now")
-    assert met == [True]
-    assert not signals.connecting(sys._getframe())
 
 
 TWICE = """

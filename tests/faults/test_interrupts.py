@@ -3,14 +3,11 @@
 import logging
 import os
 import re
-import signal
 import statistics
 import time
 from functools import partial
 
 import pytest
-
-from kotovec.cli.progress import TIDY_SECONDS, Interrupts
 
 from processes import SLOWLY, Terminal, meet
 from rays import Process, datasets, left_behind, shard_files
@@ -140,36 +137,28 @@ def test_what_a_script_started_in_the_background_does_not_hear_ctrl_c(calm, comm
 
 DROPPED = """
 import os, signal, time
-from kotovec.cli.progress import Interrupts
+from kotovec.cli.child import Child
 
 class Interrupted:
     def __del__(self):
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(1)
 
-with Interrupts():
-    begin = time.monotonic()
-    try:
+begin = time.monotonic()
+try:
+    with Child() as child:
+        child.start(lambda report: time.sleep(60))
         Interrupted()
-        time.sleep(60)
-    except KeyboardInterrupt:
-        print(time.monotonic() - begin < 30)
+        child.result(print)
+except KeyboardInterrupt:
+    for _ in range(3):
+        os.kill(os.getpid(), signal.SIGINT)
+    print(time.monotonic() - begin < 30)
 """
 
 
-def test_an_interrupt_that_python_drops_in_the_end_of_an_object_is_raised_again(tmp_path):
+def test_an_interrupt_in_the_end_of_an_object_is_not_dropped_and_later_ones_do_not_disturb_the_tidying(tmp_path):
+    """Python drops an exception that a signal handler raises within a `__del__`."""
     with Process(cwd=tmp_path, code=DROPPED) as process:
         assert process.finish() == (0, "True\n", "")
-
-
-def test_presses_in_a_row_interrupt_once_and_those_that_go_on_once_more_in_a_while(monkeypatch):
-    """The second one of a row is ignored, as the first one's tidying is under way; it does not prolong the row."""
-    now, raised, interrupts = 100.0, [], Interrupts()
-    monkeypatch.setattr("kotovec.cli.progress.time.monotonic", lambda: now)
-    for step in range(8):
-        try:
-            interrupts._interrupt(signal.SIGINT, None)
-        except KeyboardInterrupt:
-            raised.append(step)
-        now += 0.4 * TIDY_SECONDS
-    assert raised == [0, 3, 6]
+        assert process.left() == []
