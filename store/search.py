@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from kotovec.store.library import import_faiss, kind, single_thread
-from kotovec.store.nearest import Candidates, Matrix, Metric, Rows
+from kotovec.store.metric import Metric
+from kotovec.store.nearest import Candidates, Matrix, Rows
 from kotovec.store.products import BLOCK, FEWEST, blocks, search_products
 
 GPU_MOST = 2048  # candidates that faiss finds on a GPU at most
@@ -66,7 +67,7 @@ def search_vectors(matrix: Matrix, metric: Metric) -> Candidates:
                 continue
             # Merged block by block: all blocks' candidates at once would be as many times more memory.
             scores, rows = np.hstack([scores, block_scores]), np.hstack([rows, block_rows + start])
-            order = np.argsort(scores if metric is Metric.L2 else -scores, axis=1, kind="stable")[:, :count]
+            order = np.argsort(metric.sign * scores, axis=1, kind="stable")[:, :count]
             scores, rows = np.take_along_axis(scores, order, axis=1), np.take_along_axis(rows, order, axis=1)
         return scores, rows
 
