@@ -41,7 +41,7 @@ class Metric(StrEnum):
         return cls(text)
 
     @property
-    def title(self) -> str:
+    def label(self) -> str:
         """The name for a person."""
         return {"l2": "squared distance", "cosine": "cosine", "ip": "inner product"}[self.value]
 

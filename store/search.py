@@ -1,6 +1,7 @@
 """Search with faiss: in an index, on GPUs, or in the vectors themselves, with no index."""
 
 import contextlib
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -42,9 +43,13 @@ def _threads_for(queries: npt.NDArray[np.float32]) -> contextlib.AbstractContext
 def search_gpu(index: Any, on_cpu: Candidates) -> Candidates:
     """Return the candidates of an index on GPUs; those of `on_cpu` where faiss' GPU code finds too few."""
     on_gpu = search_index(index)
+    lock = Lock()  # the scratch memory of faiss' GPU resources is for one thread at a time
 
     def candidates(queries: npt.NDArray[np.float32], count: int) -> tuple[npt.NDArray[np.float32], Rows]:
-        return (on_gpu if count <= GPU_MOST else on_cpu)(queries, count)
+        if count > GPU_MOST:
+            return on_cpu(queries, count)
+        with lock:
+            return on_gpu(queries, count)
 
     return candidates
 
