@@ -196,11 +196,11 @@ def search(store: Path, device: str) -> tuple[dict[str, Measure], int]:
     count = QUESTIONS if device == "cuda" else FEW_QUESTIONS
     numbers = [(place * 7919) % (len(opened.tokens) - 2) for place in range(count)]
     questions = [f"#{number} - #{number + 1} + #{number + 2}" for number in numbers]
-    answers = {where: opened.search(questions, device=where) for where in {"cpu", device}}
+    answers = {where: opened.search_many(questions, device=where) for where in {"cpu", device}}
     differing = sum(mine.hits != theirs.hits for mine, theirs in zip(answers["cpu"], answers[device], strict=True))
 
     def ask(where: str) -> Measure:
-        return call(lambda: opened.search(questions, device=where))
+        return call(lambda: opened.search_many(questions, device=where))
 
     return {f"{count:,} questions, {where}": ask(where) for where in answers}, differing
 

@@ -171,7 +171,7 @@ def hot(store: Path, rounds: int) -> Measured:
         }
         batch = {
             f"{space}: raw faiss, {BATCH}": call(lambda index=index, all_=queries: index.search(all_, K)),
-            f"{space}: kotovec, {BATCH}": call(lambda space=space: opened.search(expressions, space=space, k=K)),
+            f"{space}: kotovec, {BATCH}": call(lambda space=space: opened.search_many(expressions, space=space, k=K)),
         }
         measured |= take_turns(single, 10 * rounds, warm_up=3, quiet=True)
         measured |= take_turns(batch, rounds, warm_up=1, quiet=True)

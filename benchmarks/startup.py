@@ -69,10 +69,11 @@ def make_store(folder: Path) -> Path:
 
     import numpy as np
 
+    from kotovec.space import Space
     from kotovec.store import index
     from kotovec.store.layout import Layout
     from kotovec.store.merge import Shape, merge
-    from kotovec.store.nearest import Metric
+    from kotovec.store.metric import Metric
     from kotovec.store.shard import Shard, write_shard
     from kotovec.store.tokens import Marking, describe
     from kotovec.store.vectors import Vectors
@@ -89,8 +90,8 @@ def make_store(folder: Path) -> Path:
     origin = {"settings": "{}", "versions": json.dumps({"numpy": np.__version__})}
     merge(layout.vectors, layout.shards, Shape(bounds, [12], "float32"), tokens, "0", origin)
     shutil.rmtree(layout.shards)
-    for space in ("static", "isolated"):
-        index.build(Vectors(layout.folder), layout.indexes, space, -1, Metric.L2)
+    for space in (Space("static"), Space("isolated")):
+        index.build(Vectors(layout.folder), layout.indexes, space, Metric.L2)
     return folder
 
 

@@ -82,7 +82,7 @@ def command(
     asked = list(dict.fromkeys(row for word in words for row in opened.lookup.resolve(Term(word, 1.0, 0)).rows))
     if expression is not None:
         for each in spaces:
-            opened.check(expression, each)
+            opened.question(expression, each)
     with Display(quiet=quiet) as display:
 
         def find_or_make(wanted: MapRequest) -> "Map":

@@ -147,11 +147,11 @@ def _answer_lines(
     for number, line in enumerate(lines):
         try:
             for space in spaces:
-                store.check(line, space, unit_terms=options["unit_terms"])
+                store.question(line, space, unit_terms=options["unit_terms"])
         except KotovecError as error:
             errors[number] = str(error)
     good = [line for number, line in enumerate(lines) if number not in errors]
-    answers = [iter(store.search(good, space=space, **options)) for space in spaces]
+    answers = [iter(store.search_many(good, space=space, **options)) for space in spaces]
     for number, line in enumerate(lines):
         if number in errors:
             yield {"expression": line, "error": errors[number]}

@@ -1,10 +1,17 @@
-"""What a search gives: plain data, ready for a table or JSON."""
+"""What a search gives: plain data, ready for a table, JSON, a notebook or pandas."""
 
 from dataclasses import dataclass
 from typing import Any
 
+from kotovec.errors import MissingDependencyError
 from kotovec.space import Space
+from kotovec.store.metric import Metric
+from kotovec.store.nearest import Neighbourhood
+from kotovec.store.question import Question
 from kotovec.store.terms import ResolvedTerm
+from kotovec.store.tokens import Tokens
+
+COLUMNS = ("rank", "token", "text", "id", "score", "is_input")
 
 
 @dataclass(frozen=True)
@@ -61,15 +68,63 @@ class Answer:
             "metric": self.metric,
             "terms": [{"text": term.text, "weight": term.weight, "tokens": list(term.tokens)} for term in self.terms],
             "notes": list(self.notes),
-            "results": [
-                {
-                    "rank": hit.rank,
-                    "token": hit.token,
-                    "text": hit.text,
-                    "id": hit.id,
-                    "score": hit.score,
-                    "is_input": hit.is_input,
-                }
-                for hit in self.hits
-            ],
+            "results": [dict(vars(hit)) for hit in self.hits],
         }
+
+    def to_pandas(self) -> Any:
+        """Return the hits as a pandas DataFrame, one row per hit, with the fields of `Hit` as columns.
+
+        What was asked is in its `attrs`: `expression`, `space`, `metric`.
+
+        Raises:
+            MissingDependencyError: pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise MissingDependencyError("to_pandas needs pandas: pip install pandas") from error
+        frame = pd.DataFrame([dict(vars(hit)) for hit in self.hits], columns=list(COLUMNS))
+        frame.attrs |= {"expression": self.expression, "space": str(self.space), "metric": self.metric}
+        return frame
+
+    def _repr_html_(self) -> str:
+        """Return the table that a notebook shows. Tokens are whatever a vocabulary holds, `<script>` too: escaped."""
+        from html import escape
+
+        def row(tag: str, *cells: str) -> str:
+            return f"<tr>{''.join(f'<{tag}>{escape(cell)}</{tag}>' for cell in cells)}</tr>"
+
+        body = "".join(
+            row("td", str(hit.rank), hit.token, str(hit.id), f"{hit.score:.4f}", "input" if hit.is_input else "")
+            for hit in self.hits
+        )
+        caption = escape(f"{self.expression} ({self.space.title})")
+        head = row("th", "rank", "token", "id", Metric(self.metric).label, "input")
+        notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
+        return f"<table><caption>{caption}</caption><thead>{head}</thead><tbody>{body}</tbody></table>{notes}"
+
+
+def compose(
+    question: Question, found: Neighbourhood, tokens: Tokens, space: Space, metric: str, warning: str | None = None
+) -> Answer:
+    """Return the answer to a question, given the rows that were found."""
+    inputs = {row for term in question.terms for row in term.rows}
+    columns = zip(
+        tokens.surfaces.at(found.rows),
+        tokens.texts.at(found.rows),
+        tokens.ids[found.rows].tolist(),
+        found.scores.tolist(),
+        found.rows.tolist(),
+        strict=True,
+    )
+    return Answer(
+        expression=question.text,
+        space=space,
+        metric=metric,
+        terms=question.terms,
+        notes=(*question.notes(space), *([warning] if warning else [])),
+        hits=tuple(
+            Hit(rank=rank, token=token, text=text, id=token_id, score=score, is_input=row in inputs)
+            for rank, (token, text, token_id, score, row) in enumerate(columns, start=1)
+        ),
+    )

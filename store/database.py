@@ -1,62 +1,50 @@
 """`Store`: an open vector database, for Python and for the command line."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
-from typing import Any, overload
+from threading import Lock
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from kotovec.errors import DamagedError, InputError
+from kotovec.errors import DamagedError, InputError, StoreError
 from kotovec.space import Space
 from kotovec.store import index as indexes
 from kotovec.store import maps
-from kotovec.store.answer import Answer, Hit
-from kotovec.store.expression import Term, parse, render
-from kotovec.store.library import gpus, on_gpus
-from kotovec.store.nearest import Candidates, Choice, Matrix, Metric, nearest
-from kotovec.store.search import search_flat, search_gpu, search_index, search_vectors
-from kotovec.store.terms import Lookup, ResolvedTerm
+from kotovec.store.answer import Answer, compose
+from kotovec.store.finder import Finder, open_finder
+from kotovec.store.library import choose_device
+from kotovec.store.metric import Metric
+from kotovec.store.nearest import Neighbourhood, Rows
+from kotovec.store.question import Question, read
+from kotovec.store.terms import Lookup
 from kotovec.store.tokenizer import FOLDER as TOKENIZER_FOLDER
 from kotovec.store.tokenizer import checksums
 from kotovec.store.tokens import Kind, Tokens
 from kotovec.store.vectors import CURE, Block, Vectors
 
-VANISHING = 1e-12  # of the terms' summed lengths: what rounding leaves of 王 - 王 is below, real sums far above
-
-
-@dataclass(frozen=True)
-class _Question:
-    """An expression, read: its terms and their sum, (D,) float64."""
-
-    terms: tuple[ResolvedTerm, ...]
-    rendered: str
-    vector: npt.NDArray[np.float64]
-
-    @property
-    def rows(self) -> npt.NDArray[np.int64]:
-        # np.unique would import numpy.ma, 15 ms of a query's 500.
-        return np.array(sorted({row for term in self.terms for row in term.rows}), dtype=np.int64)
-
 
 class Store:
-    """An open store: tokens, vectors, and exact search.
+    """An open store: tokens, vectors, and exact search. Several threads may read it at once.
 
-    >>> store = Store.open("bert-base-japanese-v3.kotovec")
-    >>> store.search("王 - 男 + 女", space="static", k=10).hits[0].token
+    >>> with Store.open("bert-base-japanese-v3.kotovec") as store:
+    ...     store.search("王 - 男 + 女", space="static", k=10).hits[0].token
+
+    `len(store)` is the number of tokens; `"王" in store` tells whether a term is one of them (also as `#id`).
 
     Attributes:
         path: of the folder.
-        vectors: its open files.
     """
 
     def __init__(self, path: Path, vectors: Vectors) -> None:
-        self.path, self.vectors = path, vectors
-        self._candidates: dict[tuple[Space, Metric, str, bool], tuple[Matrix, Candidates, str | None]] = {}
+        self.path = path
+        self._vectors: Vectors | None = vectors
+        self._finders: dict[tuple[Space, Metric, str, bool], Finder] = {}
+        self._lock = Lock()
 
     @classmethod
     def open(cls, path: str | PathLike[str], *, verify: bool = False) -> "Store":
@@ -77,6 +65,47 @@ class Store:
         if verify and (damaged := store.verify()):
             raise store.damage(damaged)
         return store
+
+    @property
+    def vectors(self) -> Vectors:
+        """The open `vectors.h5`.
+
+        Raises:
+            StoreError: the store was closed.
+        """
+        if self._vectors is None:
+            raise StoreError(f"{self.path} was closed: open it again")
+        return self._vectors
+
+    def close(self) -> None:
+        """Let go of the files. Arrays that were handed out stay as they are; all else raises `StoreError`."""
+        with self._lock:
+            self._vectors = None
+            self._finders.clear()
+            self.__dict__.pop("lookup", None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __contains__(self, term: object) -> bool:
+        return isinstance(term, str) and self.lookup.known(term)
+
+    def __repr__(self) -> str:
+        if self._vectors is None:
+            return f"Store({str(self.path)!r}), closed"
+        kinds = ", ".join(f"{count:,} {kind}" for kind, count in self.tokens.count().items() if count)
+        model = self.vectors.attributes.get("model")
+        lines = [f"Store({str(self.path)!r})", *([f"model: {str(model)!r}"] if model else [])]
+        lines.append(f"tokens: {len(self):,} ({kinds})")
+        arrays = ((space, self.array(space)) for space in self.spaces)
+        lines += [f"{space}: {array.shape[1]} dimensions, {array.dtype}" for space, array in arrays]
+        return "\n    ".join(lines)
 
     @property
     def tokens(self) -> Tokens:
@@ -137,41 +166,65 @@ class Store:
         Raises:
             ExpressionError, UnknownTokenError, NotStoredError: as `search`.
         """
-        return self._read(expression, self.array(space, layer), unit_terms=False, allow_zero=True).vector
+        return read(expression, self.lookup, self.array(space, layer), allow_zero=True).vector
 
-    @overload
-    def search(  # type: ignore[overload-overlap]  # str is a Sequence[str], too: the first one is meant
+    def question(
+        self, expression: str, space: Space | str = "static", layer: int | None = None, *, unit_terms: bool = False
+    ) -> Question:
+        """Read an expression: its terms, and their sum in a space.
+
+        Raises:
+            ExpressionError, UnknownTokenError, NotStoredError, InputError: as `search`.
+        """
+        return read(expression, self.lookup, self.array(space, layer), unit_terms=unit_terms)
+
+    def nearest(
         self,
-        expressions: str,
+        vectors: npt.ArrayLike | None = None,
         *,
-        space: Space | str = ...,
-        layer: int | None = ...,
-        metric: str = ...,
-        k: int = ...,
-        exclude_inputs: bool = ...,
-        unit_terms: bool = ...,
-        words_only: bool = ...,
-        device: str = ...,
-        exact: bool = ...,
-    ) -> Answer: ...
-    @overload
+        rows: Sequence[int] | Rows | None = None,
+        space: Space | str = "static",
+        metric: str = "l2",
+        k: int = 10,
+        skip: Sequence[Rows] | npt.NDArray[np.int64] | None = None,
+        keep: npt.NDArray[np.bool_] | None = None,
+        device: str = "auto",
+        exact: bool = False,
+    ) -> list[Neighbourhood]:
+        """Find the k nearest rows of vectors, or of rows of the space, in one matrix product.
+
+        A row is its own nearest one, unless `skip` leaves it out. To a zero vector all rows are equally near by
+        `cosine` and `ip`: the first ones are returned.
+
+        Args:
+            vectors: (n, D), converted to float64; either these or `rows`.
+            rows: (n,) of the token table, whose vectors are taken.
+            space: such as `static` or `isolated@6`.
+            metric: `l2`, `cosine` or `ip`.
+            k: how many rows, at most V.
+            skip: for each of the n, the rows that are no answer, int64.
+            keep: (V,) bool, the rows that may be answers.
+            device: as `search`.
+            exact: as `search`.
+
+        Returns:
+            For each of the n, `rows` (m,) int64, best first, ties in row order, and `scores` (m,) float64; m is k, or
+            less where `skip` and `keep` leave less.
+
+        Raises:
+            NotStoredError: no such space or row.
+            InputError: k, metric, device or a shape do not fit, or a vector is not finite.
+        """
+        if (vectors is None) == (rows is None):
+            raise InputError("give vectors or rows, one of the two")
+        given = np.asarray(rows if vectors is None else vectors)
+        finder = self._finder(self.space(space), self._metric(metric, k), device, exact=exact, many=len(given) > 1)
+        queries = finder.vectors_of(given) if vectors is None else given.astype(np.float64)
+        return finder.nearest(queries, k, skip, keep)
+
     def search(
         self,
-        expressions: Sequence[str],
-        *,
-        space: Space | str = ...,
-        layer: int | None = ...,
-        metric: str = ...,
-        k: int = ...,
-        exclude_inputs: bool = ...,
-        unit_terms: bool = ...,
-        words_only: bool = ...,
-        device: str = ...,
-        exact: bool = ...,
-    ) -> list[Answer]: ...
-    def search(
-        self,
-        expressions: str | Sequence[str],
+        expression: str,
         *,
         space: Space | str = "static",
         layer: int | None = None,
@@ -182,11 +235,11 @@ class Store:
         words_only: bool = False,
         device: str = "auto",
         exact: bool = False,
-    ) -> Answer | list[Answer]:
-        """Find the k nearest tokens of an expression, or of many in one matrix product.
+    ) -> Answer:
+        """Find the k nearest tokens of an expression.
 
         Args:
-            expressions: `"王 - 男 + 女"`, or a list of such.
+            expression: such as `"王 - 男 + 女"`.
             space: such as `static`, `isolated` or `isolated@6`.
             layer: of a space that has layers; −1 is the last one stored.
             metric: `l2` (squared distance), `cosine` or `ip` (inner product).
@@ -194,55 +247,70 @@ class Store:
             exclude_inputs: leave out the tokens that the expression is made of.
             unit_terms: scale each term to length 1 before adding, as gensim and 3CosAdd do; not with `l2`.
             words_only: leave out subwords, special, unused, byte and empty tokens.
-            device: `cpu`, `cuda`, or `auto` (a GPU for a list, where there is one).
+            device: `cpu`, `cuda`, or `auto` (a GPU for more than one expression, where there is one).
             exact: do not use an approximate index (one built with a factory other than Flat).
 
         Raises:
-            ExpressionError: an expression cannot be read.
+            ExpressionError: the expression cannot be read.
             UnknownTokenError: a term is not in the vocabulary, nor made of its tokens.
             NotStoredError: no such space, layer or token id.
             InputError: k, metric or device do not fit, or a sum is zero.
         """
-        measure = self._check(metric, k, unit_terms)
-        single = isinstance(expressions, str)
-        texts = [expressions] if isinstance(expressions, str) else list(expressions)
+        if not isinstance(expression, str):
+            raise InputError(f"search takes one expression, not a {type(expression).__name__}: take search_many")
+        (answer,) = self.search_many(
+            [expression],
+            space=space,
+            layer=layer,
+            metric=metric,
+            k=k,
+            exclude_inputs=exclude_inputs,
+            unit_terms=unit_terms,
+            words_only=words_only,
+            device=device,
+            exact=exact,
+        )
+        return answer
+
+    def search_many(
+        self,
+        expressions: Iterable[str],
+        *,
+        space: Space | str = "static",
+        layer: int | None = None,
+        metric: str = "l2",
+        k: int = 10,
+        exclude_inputs: bool = False,
+        unit_terms: bool = False,
+        words_only: bool = False,
+        device: str = "auto",
+        exact: bool = False,
+    ) -> list[Answer]:
+        """Find the k nearest tokens of each of many expressions, in one matrix product.
+
+        Args, errors: as `search`; the first expression that cannot be read is the error of all.
+        """
+        if isinstance(expressions, str):
+            raise InputError("search_many takes a list of expressions: take search for one")
+        measure = self._metric(metric, k)
+        if unit_terms and measure.is_distance:
+            raise InputError(f"unit terms mean nothing with {measure}: take the metric cosine (or ip) with them")
         space = self.space(space, layer)
-        vectors = self.array(space)
-        questions = [self._read(text, vectors, unit_terms=unit_terms) for text in texts]
+        vectors, lookup = self.array(space), self.lookup
+        questions = [read(text, lookup, vectors, unit_terms=unit_terms) for text in expressions]
         if not questions:
             return []
-        matrix, candidates, warning = self._find(space, measure, _device(device, single), exact)
-        none = np.empty(0, dtype=np.int64)
-        answers = nearest(
-            matrix,
+        finder = self._finder(space, measure, device, exact=exact, many=len(questions) > 1)
+        found = finder.nearest(
             np.stack([question.vector for question in questions]),
             k,
-            measure,
-            Choice(
-                [question.rows if exclude_inputs else none for question in questions],
-                self.tokens.kinds == Kind.WORD if words_only else None,
-            ),
-            candidates,
-            exact=warning is None,
+            [question.rows for question in questions] if exclude_inputs else None,
+            self.tokens.kinds == Kind.WORD if words_only else None,
         )
-        results = [
-            Answer(
-                expression=question.rendered,
-                space=space,
-                metric=measure.value,
-                terms=question.terms,
-                notes=(*_notes(question, space), *([warning] if warning else [])),
-                hits=self._hits(question, rows, scores),
-            )
-            for question, (rows, scores) in zip(questions, answers, strict=True)
+        return [
+            compose(question, near, self.tokens, space, measure.value, finder.warning)
+            for question, near in zip(questions, found, strict=True)
         ]
-        return results[0] if single else results
-
-    def check(
-        self, expression: str, space: Space | str = "static", layer: int | None = None, *, unit_terms: bool = False
-    ) -> None:
-        """Raise what `search` would raise for an expression, or return."""
-        self._read(expression, self.array(space, layer), unit_terms=unit_terms)
 
     def info(self) -> dict[str, Any]:
         """Return what is in the store and where it came from, as JSON-ready data."""
@@ -293,91 +361,15 @@ class Store:
         by = f"; it was built by: {command}" if command and any(CURE in what for what in damaged) else ""
         return DamagedError(f"{self.path} is damaged: {'; '.join(damaged)}{by}")
 
-    def _check(self, metric: str, k: int, unit_terms: bool) -> Metric:
-        if metric not in list(Metric):
-            raise InputError(f"there is no metric {metric!r}: take one of {', '.join(Metric)}")
-        if not 1 <= k <= len(self.tokens):
-            raise InputError(f"k is {k}: take a number from 1 to {len(self.tokens)}, the size of the vocabulary")
-        if unit_terms and metric == Metric.L2:
-            raise InputError("unit terms mean nothing with l2: take the metric cosine (or ip) with them")
-        return Metric(metric)
+    def _metric(self, metric: str, k: int) -> Metric:
+        measure = Metric.parse(metric)
+        if not 1 <= k <= len(self):
+            raise InputError(f"k is {k}: take a number from 1 to {len(self)}, the size of the vocabulary")
+        return measure
 
-    def _read(self, expression: str, vectors: Block, *, unit_terms: bool, allow_zero: bool = False) -> _Question:
-        terms: list[Term] = parse(expression, self.lookup.known)
-        resolved = tuple(self.lookup.resolve(term) for term in terms)
-        vectors = np.asarray(vectors)  # indexing a memmap takes 10 µs more
-        total = np.zeros(vectors.shape[1], dtype=np.float64)
-        lengths = 0.0
-        for term in resolved:
-            if len(term.rows) == 1:
-                vector = vectors[term.rows[0]].astype(np.float64)
-            else:
-                vector = vectors[list(term.rows)].astype(np.float64).mean(axis=0)
-            length = float(np.linalg.norm(vector))
-            if unit_terms and length == 0:
-                raise InputError(f"the vector of {term.text} is zero: it has no direction to scale to length 1")
-            total += term.weight * (vector / length if unit_terms else vector)
-            lengths += abs(term.weight) * (1.0 if unit_terms else length)
-        if not allow_zero and float(np.linalg.norm(total)) <= VANISHING * lengths:
-            raise InputError(f"the sum of {render(terms)} is the zero vector: nothing is nearest to it")
-        return _Question(resolved, render(terms), total)
-
-    def _find(self, space: Space, metric: Metric, device: str, exact: bool) -> tuple[Matrix, Candidates, str | None]:
-        """Return what is searched, what finds candidates, and a warning where those are only nearly the nearest."""
-        key = (space, metric, device, exact)
-        if key not in self._candidates:
-            self._candidates[key] = self._open_index(*key)
-        return self._candidates[key]
-
-    def _open_index(
-        self, space: Space, metric: Metric, device: str, exact: bool
-    ) -> tuple[Matrix, Candidates, str | None]:
-        matrix = Matrix(np.asarray(self.array(space)), np.asarray(self.norms(space)))
-        loaded = indexes.load(self.vectors, self.path / indexes.FOLDER, space, metric)
-        if loaded is not None and exact and loaded[1].factory != indexes.FLAT:
-            loaded = None
-        warning = None
-        if loaded is None:
-            on_cpu = search_vectors(matrix, metric)
-        elif loaded[1].factory == indexes.FLAT:
-            on_cpu = search_flat(loaded[0], matrix, metric)
-        else:
-            on_cpu = search_index(loaded[0])
-            warning = f"found with the approximate index {loaded[1].factory}: --exact searches every vector"
-        if device == "cuda":
-            index = on_gpus(loaded[0] if loaded else indexes.flat(matrix, metric))
-            return matrix, search_gpu(index, on_cpu), warning
-        return matrix, on_cpu, warning
-
-    def _hits(
-        self, question: _Question, rows: npt.NDArray[np.int64], scores: npt.NDArray[np.float64]
-    ) -> tuple[Hit, ...]:
-        inputs = {row for term in question.terms for row in term.rows}
-        tokens = self.tokens
-        found = zip(
-            tokens.surfaces.at(rows),
-            tokens.texts.at(rows),
-            tokens.ids[rows].tolist(),
-            scores.tolist(),
-            rows.tolist(),
-            strict=True,
-        )
-        return tuple(
-            Hit(rank=rank, token=token, text=text, id=token_id, score=score, is_input=row in inputs)
-            for rank, (token, text, token_id, score, row) in enumerate(found, start=1)
-        )
-
-
-def _notes(question: _Question, space: Space) -> list[str]:
-    notes = [term.note for term in question.terms if term.note]
-    if space.name == "isolated" and any(len(term.rows) > 1 for term in question.terms):
-        notes.append("a mean of isolated vectors only approximates the word: the model never saw it whole")
-    return list(dict.fromkeys(notes))
-
-
-def _device(device: str, single: bool) -> str:
-    if device not in ("auto", "cpu", "cuda"):
-        raise InputError(f"there is no device {device!r}: take auto, cpu or cuda")
-    if device == "auto":
-        return "cuda" if not single and gpus() else "cpu"
-    return device
+    def _finder(self, space: Space, metric: Metric, device: str, *, exact: bool, many: bool) -> Finder:
+        key = (space, metric, choose_device(device, many=many), exact)
+        with self._lock:  # opening checks an index, or copies it to a GPU: once is enough
+            if key not in self._finders:
+                self._finders[key] = open_finder(self.vectors, self.path / indexes.FOLDER, *key[:3], exact=exact)
+            return self._finders[key]

@@ -22,7 +22,8 @@ from kotovec.space import Space
 from kotovec.store import checksum
 from kotovec.store.files import delete_parts, open_folder, sinking, write_text
 from kotovec.store.library import import_faiss, kind, on_gpus
-from kotovec.store.nearest import Matrix, Metric
+from kotovec.store.metric import Metric
+from kotovec.store.nearest import Matrix
 from kotovec.store.products import BLOCK, blocks
 from kotovec.store.vectors import Vectors
 

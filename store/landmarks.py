@@ -1,4 +1,4 @@
-"""What a map points at: the true neighbours of its tokens, and the way that an expression takes over it."""
+"""What a map points at: the way that an expression takes over it, and where its sums land."""
 
 import contextlib
 from collections.abc import Sequence
@@ -8,27 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from kotovec.errors import InputError
-from kotovec.store.answer import Answer
+from kotovec.store import question as questions
 from kotovec.store.database import Store
-from kotovec.store.expression import Term, render
 from kotovec.store.maps import Map
-from kotovec.store.nearest import Metric, Rows
-from kotovec.store.terms import ResolvedTerm
-
-TOGETHER = 1000  # tokens whose neighbours are looked for at once
-
-
-@dataclass(frozen=True)
-class Neighbours:
-    """The nearest tokens of each token on a map, of the whole vocabulary, in the space and not on the map.
-
-    Attributes:
-        rows: (n, k) int64, nearest first; −1 for a token whose vector is zero, as nothing is near to that.
-        cosines: (n, k) float32.
-    """
-
-    rows: Rows
-    cosines: npt.NDArray[np.float32]
+from kotovec.store.metric import Metric
+from kotovec.store.question import Question
 
 
 @dataclass(frozen=True)
@@ -58,21 +42,6 @@ class Way:
     terms: tuple[Stop, ...]
 
 
-def neighbours(store: Store, made: Map, count: int) -> Neighbours:
-    """Return what `kotovec query '#ID' --metric cosine --exclude-inputs --exact` gives for each token of a map."""
-    ids = store.tokens.ids
-    count = min(count, len(ids) - 1)
-    rows = np.full((len(made.rows), count), -1, dtype=np.int64)
-    cosines = np.zeros(rows.shape, dtype=np.float32)
-    there = np.flatnonzero(store.norms(made.record.space)[made.rows] > 0)
-    for start in range(0, len(there), TOGETHER):
-        part = there[start : start + TOGETHER]
-        for place, answer in zip(part, _search(store, made, _named(ids[made.rows[part]]), count), strict=True):
-            rows[place] = np.searchsorted(ids, [hit.id for hit in answer.hits])
-            cosines[place] = [hit.score for hit in answer.hits]
-    return Neighbours(rows, cosines)
-
-
 def trace(store: Store, made: Map, expression: str) -> Way:
     """Return the way of an expression over a map.
 
@@ -80,11 +49,10 @@ def trace(store: Store, made: Map, expression: str) -> Way:
         ExpressionError, UnknownTokenError: as `Store.search`.
         InputError: a term is not on the map.
     """
-    (whole,) = _search(store, made, [expression], 1)
-    named = [Term(_sum_of(store, term), term.weight / len(term.rows), 0) for term in whole.terms]
-    shown = [Term(term.text, term.weight, 0) for term in whole.terms]
+    space = made.record.space
+    terms = store.question(expression, space).terms
     stops, others = [], []
-    for count, term in enumerate(whole.terms, start=1):
+    for count, term in enumerate(terms, start=1):
         own = Stop(term.text, _place(store, made, term.rows))
         if count == 1 and term.weight > 0:
             stops.append(own)
@@ -92,33 +60,30 @@ def trace(store: Store, made: Map, expression: str) -> Way:
         others.append(own)
         # A sum that is zero is nowhere, and a sample may lack where one lands.
         with contextlib.suppress(InputError):
-            last = count == len(named)
-            (hit,) = (whole if last else _search(store, made, [render(named[:count])], 1)[0]).hits
-            row = int(np.searchsorted(store.tokens.ids, hit.id))
-            stops.append(Stop(f"{render(shown[:count])} ≈ {hit.token}", _place(store, made, (row,))))
+            sum_ = questions.add(terms[:count], store.array(space))
+            row = _nearest(store, made, sum_)
+            stops.append(Stop(f"{sum_.text} ≈ {store.tokens.surfaces[row]}", _place(store, made, (row,))))
     return Way(tuple(stops), tuple(others))
 
 
-def _search(store: Store, made: Map, expressions: list[str], count: int) -> list[Answer]:
-    record = made.record
-    return store.search(
-        expressions,
-        space=record.space,
+def _nearest(store: Store, made: Map, question: Question) -> int:
+    """Return the row of the token that is nearest to a question by cosine, and none of its own.
+
+    Raises:
+        InputError: all tokens are its own.
+    """
+    ((rows, _),) = store.nearest(
+        question.vector[np.newaxis],
+        space=made.record.space,
         metric=Metric.COSINE,
-        k=count,
-        exclude_inputs=True,
+        k=1,
+        skip=[question.rows],
         exact=True,
         device="cpu",
     )
-
-
-def _named(ids: npt.NDArray[np.int64]) -> list[str]:
-    return [f"#{number}" for number in ids.tolist()]
-
-
-def _sum_of(store: Store, term: ResolvedTerm) -> str:
-    tokens = " + ".join(_named(store.tokens.ids[list(term.rows)]))
-    return f"({tokens})" if len(term.rows) > 1 else tokens
+    if len(rows) == 0:
+        raise InputError(f"{question.text} is made of all tokens: no other one is near")
+    return int(rows[0])
 
 
 def _place(store: Store, made: Map, rows: Sequence[int]) -> npt.NDArray[np.float32]:

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from kotovec.errors import InputError, MissingDependencyError
-from kotovec.store.nearest import Metric
+from kotovec.store.metric import Metric
 
 WHEELS = ("faiss-cpu", "faiss-gpu", "faiss-gpu-cuvs", "faiss-gpu-cu12", "faiss-gpu-cu11")
 
@@ -60,6 +60,19 @@ def gpus() -> int:
     return int(import_faiss().get_num_gpus())
 
 
+def choose_device(device: str, *, many: bool) -> str:
+    """Return `cpu` or `cuda`; for `auto` a GPU where there is one and the work is much.
+
+    Raises:
+        InputError: there is no such device.
+    """
+    if device not in ("auto", "cpu", "cuda"):
+        raise InputError(f"there is no device {device!r}: take auto, cpu or cuda")
+    if device == "auto":
+        return "cuda" if many and gpus() else "cpu"
+    return device
+
+
 def on_gpus(index: Any) -> Any:
     """Return a copy of an index on all GPUs.
 
@@ -86,4 +99,4 @@ def single_thread() -> Iterator[None]:
 
 def kind(faiss: Any, metric: Metric) -> Any:
     """Return faiss' constant for a metric; cosine is the inner product of vectors of length 1."""
-    return faiss.METRIC_L2 if metric is Metric.L2 else faiss.METRIC_INNER_PRODUCT
+    return faiss.METRIC_L2 if metric.is_distance else faiss.METRIC_INNER_PRODUCT

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from kotovec.errors import InputError
 from kotovec.space import Space
 from kotovec.store import index as indexes
 from kotovec.store.database import Store
 from kotovec.store.index import FLAT, IndexRecord
 from kotovec.store.layout import Layout
-from kotovec.store.library import gpus
+from kotovec.store.library import choose_device
 from kotovec.store.lock import locked
-from kotovec.store.nearest import Candidates, Matrix, Metric
+from kotovec.store.metric import Metric
+from kotovec.store.nearest import Candidates, Matrix
 from kotovec.store.search import search_flat, search_index
 
 QUERIES = 1000  # sampled tokens
@@ -57,13 +57,7 @@ def build_index(
         InputError: no such metric or device, or faiss cannot build it.
         StoreBusyError: another process is building this store, or an index of it.
     """
-    if metric not in list(Metric):
-        raise InputError(f"there is no metric {metric!r}: take one of {', '.join(Metric)}")
-    measure = Metric(metric)
-    space = store.space(space)
-    if device not in ("auto", "cpu", "cuda"):
-        raise InputError(f"there is no device {device!r}: take auto, cpu or cuda")
-    place = ("cuda" if gpus() else "cpu") if device == "auto" else device
+    measure, space, place = Metric.parse(metric), store.space(space), choose_device(device, many=True)
     folder = store.path / indexes.FOLDER
     with locked(Layout(store.path)):  # two at once would write the same temporary file
         record = indexes.build(
@@ -81,10 +75,7 @@ def _measure(store: Store, space: Space, metric: Metric) -> Measured | None:
         return None
     total = len(matrix.vectors)
     rows = np.random.default_rng(SEED).choice(total, size=min(QUERIES, total), replace=False)
-    queries = np.asarray(matrix.vectors[rows], dtype=np.float32)
-    if metric is Metric.COSINE:
-        lengths = np.linalg.norm(queries, axis=1, keepdims=True)
-        queries /= np.where(lengths > 0, lengths, 1)
+    queries = metric.scaled(matrix.vectors[rows], matrix.norms[rows])
     count = min(NEIGHBOURS, total)
     found, speed = _timed(search_index(loaded[0]), queries, count)
     true, flat_speed = _timed(search_flat(indexes.flat(matrix, metric), matrix, metric), queries, count)

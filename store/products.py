@@ -9,14 +9,14 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from kotovec.store.nearest import Candidates, Matrix, Metric, Rows
+from kotovec.store.metric import Metric
+from kotovec.store.nearest import Candidates, Matrix, Rows
 
 BLOCK = 65536  # rows that faiss searches or takes in at a time: 200 MB at 768 dimensions
 FEWEST = 8  # queries for which this pays: 44 ms against faiss' 77; for four it is 44 against 38
 ROWS = 2048  # in a product: with 1,024 queries 8 MB, which stay in the cache while the best are looked for
 FIRST = 512  # rows in the first product, all of which are sorted; of the next ones only those that beat the best
 QUERIES = 1024  # in a product
-LARGEST_SCALE = 1e30
 
 
 def blocks(matrix: Matrix, metric: Metric, most: int) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
@@ -28,14 +28,7 @@ def _pieces(
     matrix: Matrix, metric: Metric, bounds: Iterator[tuple[int, int]]
 ) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
     for start, stop in bounds:
-        block = np.ascontiguousarray(matrix.vectors[start:stop], dtype=np.float32)
-        if metric is Metric.COSINE:
-            norms = matrix.norms[start:stop]
-            scale = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)[:, np.newaxis]
-            # 1/norm of a tiny row is infinite in float32; in float64 the product takes five times as long.
-            exact = np.float32 if scale.max() < LARGEST_SCALE else np.float64
-            block = (block * scale.astype(exact)).astype(np.float32, copy=False)
-        yield start, block
+        yield start, metric.scaled(np.asarray(matrix.vectors[start:stop]), matrix.norms[start:stop])
 
 
 def search_products(matrix: Matrix, metric: Metric) -> Candidates:
@@ -57,16 +50,16 @@ def _search(
     """Return the best of all rows for each query; smaller is better until the end."""
     best = np.full((len(queries), count), np.inf, dtype=np.float32)
     rows = np.full(best.shape, -1, dtype=np.int64)
-    factors = queries * np.float32(-2 if metric is Metric.L2 else -1)
+    factors = queries * np.float32(-2 if metric.is_distance else -1)
     with np.errstate(over="ignore", invalid="ignore"):  # what float32 cannot hold is never a candidate, nor proven
         for start, block in _pieces(matrix, metric, _growing(len(matrix.vectors), count)):
             scores: npt.NDArray[np.float32] = np.matmul(factors, block.T)
-            if metric is Metric.L2:
+            if metric.is_distance:
                 scores += np.einsum("ij,ij->i", block, block)
             _take(best, rows, scores, start)
         order = np.argsort(best, axis=1)
         best, rows = np.take_along_axis(best, order, axis=1), np.take_along_axis(rows, order, axis=1)
-        if metric is Metric.L2:
+        if metric.is_distance:
             return best + np.einsum("ij,ij->i", queries, queries)[:, np.newaxis], rows
         return -best, rows
 

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from kotovec.errors import MissingDependencyError
 from kotovec.store.maps import Coordinates
-from kotovec.store.nearest import Matrix, Metric, Rows
+from kotovec.store.metric import Metric
+from kotovec.store.nearest import Matrix, Rows
 from kotovec.store.products import search_products
 
 CURE = "pip install 'kotovec[map]'"
@@ -41,9 +42,7 @@ class Projected:
 
 def unit(matrix: Matrix, rows: Rows) -> Vectors:
     """Return some rows at length 1, (n, D) float32, as cosine wants them; zero rows stay zero."""
-    norms = matrix.norms[rows]
-    scale = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)[:, np.newaxis]
-    return (np.asarray(matrix.vectors[rows], dtype=np.float64) * scale).astype(np.float32)
+    return Metric.COSINE.scaled(matrix.vectors[rows], matrix.norms[rows])
 
 
 def neighbours(vectors: Vectors, count: int) -> Known:

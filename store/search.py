@@ -1,13 +1,15 @@
 """Search with faiss: in an index, on GPUs, or in the vectors themselves, with no index."""
 
 import contextlib
+from threading import Lock
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from kotovec.store.library import import_faiss, kind, single_thread
-from kotovec.store.nearest import Candidates, Matrix, Metric, Rows
+from kotovec.store.metric import Metric
+from kotovec.store.nearest import Candidates, Matrix, Rows
 from kotovec.store.products import BLOCK, FEWEST, blocks, search_products
 
 GPU_MOST = 2048  # candidates that faiss finds on a GPU at most
@@ -41,9 +43,13 @@ def _threads_for(queries: npt.NDArray[np.float32]) -> contextlib.AbstractContext
 def search_gpu(index: Any, on_cpu: Candidates) -> Candidates:
     """Return the candidates of an index on GPUs; those of `on_cpu` where faiss' GPU code finds too few."""
     on_gpu = search_index(index)
+    lock = Lock()  # the scratch memory of faiss' GPU resources is for one thread at a time
 
     def candidates(queries: npt.NDArray[np.float32], count: int) -> tuple[npt.NDArray[np.float32], Rows]:
-        return (on_gpu if count <= GPU_MOST else on_cpu)(queries, count)
+        if count > GPU_MOST:
+            return on_cpu(queries, count)
+        with lock:
+            return on_gpu(queries, count)
 
     return candidates
 
@@ -66,7 +72,7 @@ def search_vectors(matrix: Matrix, metric: Metric) -> Candidates:
                 continue
             # Merged block by block: all blocks' candidates at once would be as many times more memory.
             scores, rows = np.hstack([scores, block_scores]), np.hstack([rows, block_rows + start])
-            order = np.argsort(scores if metric is Metric.L2 else -scores, axis=1, kind="stable")[:, :count]
+            order = np.argsort(metric.sign * scores, axis=1, kind="stable")[:, :count]
             scores, rows = np.take_along_axis(scores, order, axis=1), np.take_along_axis(rows, order, axis=1)
         return scores, rows
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 
 from kotovec.errors import DamagedError, NotStoredError, StoreError, UnknownTokenError
 from kotovec.store.expression import Term
@@ -32,12 +33,13 @@ class ResolvedTerm:
 
 
 class Lookup:
-    """Finds terms in a vocabulary; loads the tokenizer when a term is not in it."""
+    """Finds terms in a vocabulary; loads the tokenizer when a term is not in it. Several threads may ask at once."""
 
     def __init__(
         self, tokens: Tokens, folder: Path, files: dict[str, str] | None = None, token_filter: str = ""
     ) -> None:
         self.tokens, self.folder, self.files = tokens, folder, files
+        self._lock = Lock()  # MeCab's taggers keep the sentence that they work on
         self.token_filter = "" if set(token_filter.split(",")) == set(KINDS) else token_filter
 
     @cached_property
@@ -127,7 +129,8 @@ class Lookup:
         if not term.text.strip():
             raise UnknownTokenError(f"the vocabulary has no token {term.text!r}")
         try:
-            pieces = self.tokenize(term.text)
+            with self._lock:
+                pieces = self.tokenize(term.text)
         except StoreError as error:
             raise UnknownTokenError(f"{term.text!r} is not a token of this store; {error}") from error
         rows = [self.tokens.texts.find(piece) for piece in pieces]

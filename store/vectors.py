@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import Any, BinaryIO
 
 import h5py
@@ -155,6 +156,7 @@ class Vectors:
     def __init__(self, path: Path) -> None:
         self.path, layout = path, Layout(path)
         self._spaces: dict[Space, File | SpaceFile] = {}
+        self._lock = Lock()
         self.is_former = False
         try:
             self._file = File(layout.tokens)
@@ -239,10 +241,11 @@ class Vectors:
 
     def _open(self, space: Space) -> SpaceFile:
         space = space.among(self.spaces)
-        file = self._spaces[space]
-        if isinstance(file, File):
-            self._spaces[space] = file = self._read_space(file, space)
-        return file
+        with self._lock:  # two threads would read headers from one descriptor
+            file = self._spaces[space]
+            if isinstance(file, File):
+                self._spaces[space] = file = self._read_space(file, space)
+            return file
 
     def _read_space(self, file: File, space: Space) -> SpaceFile:
         attributes, found = file.read(writer.SPACE, ("vectors", "norms"))

@@ -74,7 +74,7 @@ METRICS = ["l2", "cosine", "ip"]
 @pytest.mark.parametrize(("space", "layer"), SPACES)
 def test_answers_are_those_of_float64_over_all_vectors_one_by_one_and_in_a_batch(store, space, layer, metric):
     vectors = matrix(space, 4 if layer == 4 else 8)
-    batch = store.search(QUESTIONS, space=space, layer=layer, metric=metric)
+    batch = store.search_many(QUESTIONS, space=space, layer=layer, metric=metric)
     for triple, question, answer in zip(TRIPLES, QUESTIONS, batch, strict=True):
         rows, scores = expected(vectors, triple, metric)
         assert [hit.id for hit in answer.hits] == [IDS[row] for row in rows[:10]]
@@ -91,7 +91,7 @@ def test_inputs_can_be_left_out_and_only_words_let_in(store, metric):
     others = [row for row, kind in enumerate(store.tokens.kinds) if kind != Kind.WORD]
     assert len(others) == 503
     for triple, answer in zip(
-        TRIPLES, store.search(QUESTIONS, metric=metric, exclude_inputs=True, words_only=True, k=30), strict=True
+        TRIPLES, store.search_many(QUESTIONS, metric=metric, exclude_inputs=True, words_only=True, k=30), strict=True
     ):
         inputs = [row_of(f"w{number}") for number in triple]
         rows, _ = expected(vectors, triple, metric, left_out={*inputs, *others})
@@ -104,7 +104,9 @@ def test_with_unit_terms_and_without_inputs_cosine_answers_as_gensim_does(store)
     vectors = matrix("isolated")
     keyed = gensim.models.KeyedVectors(vectors.shape[1])
     keyed.add_vectors(TEXTS, vectors.astype(np.float32))
-    answers = store.search(QUESTIONS, space="isolated", metric="cosine", unit_terms=True, exclude_inputs=True, k=20)
+    answers = store.search_many(
+        QUESTIONS, space="isolated", metric="cosine", unit_terms=True, exclude_inputs=True, k=20
+    )
     for (a, b, c), answer in zip(TRIPLES, answers, strict=True):
         theirs = keyed.most_similar(positive=[f"w{a}", f"w{c}"], negative=[f"w{b}"], topn=20)
         assert [hit.token for hit in answer.hits] == [token for token, _ in theirs]
@@ -114,7 +116,7 @@ def test_with_unit_terms_and_without_inputs_cosine_answers_as_gensim_does(store)
 @pytest.mark.parametrize("metric", ["cosine", "ip"])
 def test_unit_terms_are_scaled_before_they_are_added(store, metric):
     vectors = matrix("static")
-    for triple, answer in zip(TRIPLES, store.search(QUESTIONS, metric=metric, unit_terms=True), strict=True):
+    for triple, answer in zip(TRIPLES, store.search_many(QUESTIONS, metric=metric, unit_terms=True), strict=True):
         rows, scores = expected(vectors, triple, metric, unit=True)
         assert [hit.id for hit in answer.hits] == [IDS[row] for row in rows[:10]]
         assert [hit.score for hit in answer.hits] == pytest.approx(scores[rows[:10]], rel=1e-11)
@@ -175,7 +177,16 @@ def test_an_answer_is_plain_data_with_stable_keys(store):
 
 
 def test_nothing_asked_is_nothing_answered(store):
-    assert store.search([]) == []
+    assert store.search_many([]) == []
+    assert store.search_many(iter(())) == []
+
+
+def test_search_is_for_one_expression_and_search_many_for_many(store):
+    with pytest.raises(InputError, match="search takes one expression, not a list: take search_many"):
+        store.search(["w1", "w2"])
+    with pytest.raises(InputError, match="search_many takes a list of expressions: take search for one"):
+        store.search_many("w1")
+    assert store.search_many(text for text in ("w1", "w2")) == [store.search("w1"), store.search("w2")]
 
 
 @pytest.mark.parametrize(
@@ -221,7 +232,7 @@ def test_a_zero_term_has_no_direction_to_scale(store):
     [("w1 -", ExpressionError), ("", ExpressionError), ("nonsense", UnknownTokenError), ("#99999", NotStoredError)],
 )
 def test_one_bad_expression_of_a_batch_is_the_batchs_error(store, expression, error):
-    for search in (lambda: store.search(expression), lambda: store.search(["w1", expression])):
+    for search in (lambda: store.search(expression), lambda: store.search_many(["w1", expression])):
         with pytest.raises(error):
             search()
     with pytest.raises(error):
@@ -247,7 +258,7 @@ def test_what_raw_faiss_gets_wrong_the_store_gets_right(tmp_path, monkeypatch):
     far = STATIC + np.float32(2000)
     store = Store.open(stores.write_store(tmp_path / "a.kotovec", stores.make_tokens(TEXTS), far, metrics=["l2"]))
     for metric in METRICS:
-        for triple, answer in zip(TRIPLES, store.search(QUESTIONS, metric=metric), strict=True):
+        for triple, answer in zip(TRIPLES, store.search_many(QUESTIONS, metric=metric), strict=True):
             assert [hit.id for hit in answer.hits] == expected(far.astype(np.float64), triple, metric)[0][:10]
 
 

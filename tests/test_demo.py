@@ -54,7 +54,7 @@ def test_a_thousand_answers_in_a_batch_are_those_of_float64_numpy(demo, space, m
     store = Store.open(demo)
     rng = np.random.default_rng(2)
     asked = rng.choice(TOKENS, (1000, 3))
-    answers = store.search([f"#{a} - #{b} + #{c}" for a, b, c in asked], space=space, metric=metric, k=10)
+    answers = store.search_many([f"#{a} - #{b} + #{c}" for a, b, c in asked], space=space, metric=metric, k=10)
     with h5py.File(demo / "vectors.h5") as file:
         dataset = file["vectors"][space]
         vectors = (dataset[()] if space == "static" else dataset[0]).astype(np.float64)

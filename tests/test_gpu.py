@@ -36,8 +36,8 @@ def test_a_gpu_finds_exactly_what_the_cpu_finds(tmp_path, metric):
     vectors = np.random.default_rng(0).standard_normal((5000, 64), dtype=np.float32)
     store = Store.open(write_store(tmp_path / "gpu.kotovec", numbered(5000), vectors))
     questions = [f"#{number} - #{number + 1} + #{number + 2}" for number in range(200)]
-    on_cpu = store.search(questions, metric=metric, device="cpu")
-    on_gpu = store.search(questions, metric=metric, device="cuda")
+    on_cpu = store.search_many(questions, metric=metric, device="cpu")
+    on_gpu = store.search_many(questions, metric=metric, device="cuda")
     assert [answer.hits for answer in on_gpu] == [answer.hits for answer in on_cpu]
 
 

@@ -62,12 +62,12 @@ def expected(vectors, metric="l2"):
 @pytest.mark.parametrize("metric", ["l2", "cosine", "ip"])
 @pytest.mark.parametrize(("space", "layer", "name"), [("static", None, "static"), ("isolated", 1, "isolated-1")])
 def test_an_index_is_two_files_and_gives_what_a_search_without_it_gives(folder, space, layer, name, metric):
-    without = Store.open(folder).search(QUESTIONS, space=space, layer=layer, metric=metric)
+    without = Store.open(folder).search_many(QUESTIONS, space=space, layer=layer, metric=metric)
     record = build(folder, space, layer, metric)
     assert {path.name for path in (folder / "indexes").iterdir()} == {f"{name}.{metric}.faiss", f"{name}.{metric}.json"}
     assert load(folder, space, layer, metric)[1] == record
     store = Store.open(folder)
-    assert store.search(QUESTIONS, space=space, layer=layer, metric=metric) == without
+    assert store.search_many(QUESTIONS, space=space, layer=layer, metric=metric) == without
     assert ids(without) == expected(STATIC if space == "static" else OTHERS, metric)
     assert store.verify() == []
 
@@ -137,7 +137,7 @@ def test_an_index_of_other_vectors_is_not_used_and_is_named(folder, tmp_path):
     (other / "indexes").rename(folder / "indexes")
     store = Store.open(folder)
     assert load(folder) is None
-    assert ids(store.search(QUESTIONS)) == expected(STATIC)
+    assert ids(store.search_many(QUESTIONS)) == expected(STATIC)
     assert [(record["name"], record["usable"]) for record in store.info()["indexes"]] == [
         ("isolated-12.l2", False),
         ("static.l2", False),
@@ -162,7 +162,7 @@ def test_an_index_whose_rewrite_was_interrupted_is_not_used_and_is_named(folder,
     assert [path.name for path in (folder / "indexes").iterdir()] == ["static.l2.faiss"]
     assert load(folder) is None
     store = Store.open(folder)
-    answers = store.search(QUESTIONS)
+    answers = store.search_many(QUESTIONS)
     assert ids(answers) == expected(STATIC)
     assert all(answer.notes == () for answer in answers)
     assert store.verify() == ["indexes/static.l2.faiss (without a record; kotovec index builds it anew)"]
@@ -201,7 +201,7 @@ def test_a_record_that_cannot_be_read_is_as_good_as_none(folder, record):
     build(folder)
     (folder / "indexes" / "static.l2.json").write_text(record)
     assert load(folder) is None
-    assert ids(Store.open(folder).search(QUESTIONS[:1])) == expected(STATIC)[:1]
+    assert ids(Store.open(folder).search_many(QUESTIONS[:1])) == expected(STATIC)[:1]
     assert len(Store.open(folder).verify()) == 1
     assert Store.open(folder).info()["indexes"] == []
 
@@ -220,10 +220,10 @@ def test_a_record_of_something_else_is_passed_over(folder, change):
 def test_an_approximate_index_is_said_to_be_one_and_can_be_passed_over(folder, factory, metric):
     build(folder, metric=metric, factory=factory)
     store = Store.open(folder)
-    answers = store.search(QUESTIONS, metric=metric)
+    answers = store.search_many(QUESTIONS, metric=metric)
     note = f"found with the approximate index {factory}: --exact searches every vector"
     assert all(answer.notes == (note,) for answer in answers)
-    exact = store.search(QUESTIONS, metric=metric, exact=True)
+    exact = store.search_many(QUESTIONS, metric=metric, exact=True)
     assert all(answer.notes == () for answer in exact)
     assert ids(exact) == expected(STATIC, metric)
     true = {(number, hit.id): hit.score for number, answer in enumerate(exact) for hit in answer.hits}
@@ -242,7 +242,7 @@ def test_the_exact_answer_is_given_after_the_approximate_one_too(folder):
     """One open store keeps both ways apart."""
     build(folder, factory="IVF64,Flat")
     store = Store.open(folder)
-    first, exact, again = (store.search(QUESTIONS, exact=flag) for flag in (False, True, False))
+    first, exact, again = (store.search_many(QUESTIONS, exact=flag) for flag in (False, True, False))
     assert first == again
     assert ids(exact) == expected(STATIC) != ids(first)
 
@@ -251,7 +251,7 @@ def test_search_parameters_are_kept_in_the_index(folder):
     """With every list probed, an IVF index misses nothing."""
     assert build(folder, factory="IVF16,Flat", parameters="nprobe=16").parameters == "nprobe=16"
     assert load(folder)[0].nprobe == 16
-    assert ids(Store.open(folder).search(QUESTIONS)) == expected(STATIC)
+    assert ids(Store.open(folder).search_many(QUESTIONS)) == expected(STATIC)
     build(folder, factory="HNSW8", parameters="efSearch=77")
     assert load(folder)[0].hnsw.efSearch == 77
 

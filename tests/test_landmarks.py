@@ -9,7 +9,8 @@ import pytest
 from kotovec.cli.page import script_of
 from kotovec.store import Store
 from kotovec.store.cartography import MapRequest, make_map
-from kotovec.store.landmarks import neighbours, trace
+from kotovec.store.landmarks import trace
+from kotovec.store.neighbours import neighbours
 
 import stores
 from commands import call, nearest
@@ -30,10 +31,10 @@ def test_every_layer_has_its_page(store, capsys, tmp_path):
 
 def test_the_neighbours_are_the_true_ones_where_an_index_gives_others(store, capsys):
     made = make_map(Store.open(store), MapRequest(method="pca"))
-    before = neighbours(Store.open(store), made, 10)
+    before = neighbours(Store.open(store), made.record.space, 10, rows=made.rows)
     assert call(capsys, "index", "--store", store, "--metric", "cosine", "--factory", "IVF16,Flat").code == 0
     assert "approximate" in call(capsys, "query", "王", "--metric", "cosine", "--store", store).out
-    after = neighbours(Store.open(store), made, 10)
+    after = neighbours(Store.open(store), made.record.space, 10, rows=made.rows)
     np.testing.assert_array_equal(after.rows, before.rows)
 
 

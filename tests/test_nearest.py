@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kotovec.store.index import flat
-from kotovec.store.nearest import Choice, Matrix, Metric, _float32_error, nearest
+from kotovec.store.metric import Metric
+from kotovec.store.nearest import Choice, Matrix, nearest
 from kotovec.store.products import search_products
 from kotovec.store.search import search_index, search_vectors
 
@@ -162,7 +163,7 @@ def test_products_find_the_best_rows_within_the_error_that_the_proof_allows(kind
     sign = 1 if metric is Metric.L2 else -1
     for query, scores, rows in zip(queries, found * sign, found_rows, strict=True):
         true = reference(vectors, query, metric)[1] * sign
-        error = _float32_error(metric, query, matrix.longest)
+        error = metric.float32_error(query, matrix.longest)
         assert len(set(rows.tolist())) == count
         assert (np.diff(scores) >= 0).all()
         assert np.abs(scores - true[rows]).max() <= error
@@ -295,7 +296,7 @@ def test_no_score_of_faiss_is_wrong_by_more_than_the_bound(kind, metric, batch):
     block = queries / np.linalg.norm(queries, axis=1, keepdims=True) if metric is Metric.COSINE else queries
     scores, rows = ways(vectors, metric)["vectors"](block.astype(np.float32), ROWS)
     for place, query in enumerate(queries):
-        bound = _float32_error(metric, query, longest)
+        bound = metric.float32_error(query, longest)
         if math.isinf(bound):
             assert kind == "huge"
             assert metric is not Metric.COSINE

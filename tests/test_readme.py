@@ -113,12 +113,12 @@ def test_the_python_of_the_guide_runs_block_after_block(tmp_path):
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0] == "1 queen 1.0"
-    assert lines[3:6] == ["UnknownTokenError", "['queen', 'king']", "king - man + woman isolated@6 6 cosine"]
-    assert lines[6] == "queen"
+    assert lines[3:5] == ["UnknownTokenError", "15 True False"]
+    assert lines[5:9] == ["['queen', 'king']", "king - man + woman isolated@6 6 cosine", "queen", "queen"]
     norm = np.linalg.norm(vectors[1].astype(np.float64))
-    shape, _, printed = lines[7].rpartition(" ")
+    shape, _, printed = lines[9].rpartition(" ")
     assert shape == "(15, 384) (6,)"
     assert float(printed) == pytest.approx(norm, rel=1e-12)
     cosine = vectors[1].astype(np.float64) @ vectors[4] / norm / np.linalg.norm(vectors[4].astype(np.float64))
-    assert float(lines[8]) == pytest.approx(cosine, abs=1e-12)
-    assert len(lines) == 9
+    assert float(lines[10]) == pytest.approx(cosine, abs=1e-12)
+    assert lines[11:] == ["queen", "3 False"]

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from kotovec.store import nearest as module
-from kotovec.store.nearest import Choice, Metric, nearest, score
+from kotovec.store.metric import Metric
+from kotovec.store.nearest import Choice, nearest, score
 from kotovec.store.search import search_vectors
 
 from test_nearest import (
@@ -80,7 +81,7 @@ def test_no_exact_score_lies_outside_the_range_that_its_product_allows(kind, met
         for query in sums(matrix.vectors, 5)[:8] * scale:
             exact = reference(matrix.vectors, query, metric)[1] * (1 if metric is Metric.L2 else -1)
             products = matrix.vectors.astype(np.float64) @ query
-            low, high = module._range(products, matrix.norms, query, metric)
+            low, high = metric.bounds(products, matrix.norms, query)
             assert (low <= exact).all()
             assert (exact <= high).all()
 
@@ -94,8 +95,8 @@ def test_a_scan_sums_few_rows_exactly_besides_the_product(metric, monkeypatch):
     queries = sums(vectors)
     candidates = ways(vectors, metric)["index"]
     summed = []
-    exact = module._exact
-    monkeypatch.setattr(module, "_exact", lambda rows, *rest: summed.append(len(rows)) or exact(rows, *rest))
+    exact = Metric.exact
+    monkeypatch.setattr(Metric, "exact", lambda self, rows, *rest: summed.append(len(rows)) or exact(self, rows, *rest))
     nearest(matrix_of(vectors), queries, 10, metric, anything(queries), candidates)
     assert sum(summed) <= len(queries) * (27 + 40)  # the candidates, and less than ten of each of five blocks
 

@@ -18,9 +18,10 @@ from kotovec.cli.picture import COLOURS
 from kotovec.space import Space
 from kotovec.store.database import Store
 from kotovec.store.fidelity import NEAREST
-from kotovec.store.landmarks import Neighbours, Stop, Way, neighbours, trace
+from kotovec.store.landmarks import Stop, Way, trace
 from kotovec.store.maps import Map
 from kotovec.store.nearest import Rows
+from kotovec.store.neighbours import Neighbours, neighbours
 from kotovec.store.tokens import Tokens
 
 # A letter's script by the first word of its name in Unicode.
@@ -36,7 +37,7 @@ class _Side:
 
     Attributes:
         map_: of its n tokens.
-        near: the nearest tokens of each of them in the space.
+        near: the nearest tokens of each of them by cosine, of the whole vocabulary, in the space and not on the map.
         norms: (n,).
         way: of the expression, where there is one.
     """
@@ -90,8 +91,8 @@ def _packed(array: npt.NDArray[Any], dtype: type) -> str:
 
 
 def _side(store: Store, map_: Map, way: Way | None) -> _Side:
-    norms = store.norms(map_.record.space)[map_.rows]
-    return _Side(map_, neighbours(store, map_, NEAREST), norms, way)
+    space, rows = map_.record.space, map_.rows
+    return _Side(map_, neighbours(store, space, min(NEAREST, len(store) - 1), rows=rows), store.norms(space)[rows], way)
 
 
 def _space(side: _Side) -> dict[str, Any]:
@@ -104,7 +105,7 @@ def _space(side: _Side) -> dict[str, Any]:
         "y": _packed(side.map_.coordinates[:, 1], np.float32),
         "norms": _packed(side.norms, np.float32),
         "near": _packed(side.near.rows, np.int32),
-        "cosines": _packed(side.near.cosines, np.float32),
+        "cosines": _packed(side.near.scores, np.float32),
         "way": None if side.way is None else {name: _stops(getattr(side.way, name)) for name in ("stops", "terms")},
     }
 

@@ -1,0 +1,109 @@
+"""Finds the nearest rows in one space by one metric: with the index that the store has for it, or without one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from kotovec.errors import InputError, NotStoredError
+from kotovec.space import Space
+from kotovec.store import index as indexes
+from kotovec.store.library import on_gpus
+from kotovec.store.metric import Metric
+from kotovec.store.nearest import Candidates, Choice, Matrix, Neighbourhood, Rows, nearest
+from kotovec.store.search import search_flat, search_gpu, search_index, search_vectors
+from kotovec.store.vectors import Vectors
+
+NO_ROWS: Rows = np.empty(0, dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Finder:
+    """Finds the nearest rows; several threads may ask it at once.
+
+    Attributes:
+        metric: how nearness is measured.
+        matrix: the rows.
+        candidates: what finds candidates among them.
+        warning: for a person, where those are only nearly the nearest; else None.
+    """
+
+    metric: Metric
+    matrix: Matrix
+    candidates: Candidates
+    warning: str | None
+
+    def nearest(
+        self,
+        queries: npt.NDArray[np.float64],
+        k: int,
+        skip: Sequence[Rows] | npt.NDArray[np.int64] | None = None,
+        keep: npt.NDArray[np.bool_] | None = None,
+    ) -> list[Neighbourhood]:
+        """Return the k nearest rows of each of the (n, D) queries; fewer where `skip` and `keep` leave fewer.
+
+        Raises:
+            InputError: shapes that do not fit, or a query that is not finite.
+        """
+        count, size = self.matrix.vectors.shape
+        if queries.ndim != 2 or queries.shape[1] != size:  # noqa: PLR2004  # a matrix has two axes
+            raise InputError(f"queries of shape {queries.shape}: give (n, {size}), a row for each")
+        with np.errstate(over="ignore"):
+            lengths = np.linalg.norm(queries, axis=1)
+        if not np.isfinite(lengths).all():
+            raise InputError("a query is not finite, or too long to be squared in float64")
+        if skip is not None and len(skip) != len(queries):
+            raise InputError(f"skip has {len(skip)} entries for {len(queries)} queries: give rows for each")
+        if keep is not None and (keep.shape != (count,) or keep.dtype != np.bool_):
+            raise InputError(f"keep is {keep.dtype} of shape {keep.shape}: give bool of shape ({count},)")
+        if len(queries) == 0:
+            return []
+        chosen = Choice([NO_ROWS] * len(queries) if skip is None else list(skip), keep)
+        return nearest(self.matrix, queries, k, self.metric, chosen, self.candidates, exact=self.warning is None)
+
+    def vectors_of(self, rows: Sequence[int] | Rows) -> npt.NDArray[np.float64]:
+        """Return the vectors of some rows, (n, D) float64.
+
+        Raises:
+            NotStoredError: there is no such row.
+        """
+        chosen, count = np.asarray(rows, dtype=np.int64).reshape(-1), len(self.matrix.vectors)
+        if outside := chosen[(chosen < 0) | (chosen >= count)].tolist():
+            raise NotStoredError(f"this store has no row {outside[0]}: its rows go from 0 to {count - 1}")
+        return self.matrix.vectors[chosen].astype(np.float64)
+
+
+def open_finder(vectors: Vectors, folder: Path, space: Space, metric: Metric, device: str, *, exact: bool) -> Finder:
+    """Return what finds rows of a space.
+
+    Args:
+        vectors: of the store.
+        folder: of its indexes.
+        space: a stored one.
+        metric: how nearness is measured.
+        device: `cpu` or `cuda`.
+        exact: use no approximate index.
+
+    Raises:
+        DamagedError: the index is damaged.
+        InputError: `cuda`, and faiss sees no GPU.
+        MissingDependencyError: faiss is not installed.
+    """
+    matrix = Matrix(np.asarray(vectors.array(space)), np.asarray(vectors.norms(space)))
+    loaded = indexes.load(vectors, folder, space, metric)
+    if loaded is not None and exact and loaded[1].factory != indexes.FLAT:
+        loaded = None
+    warning = None
+    if loaded is None:
+        on_cpu = search_vectors(matrix, metric)
+    elif loaded[1].factory == indexes.FLAT:
+        on_cpu = search_flat(loaded[0], matrix, metric)
+    else:
+        on_cpu = search_index(loaded[0])
+        warning = f"found with the approximate index {loaded[1].factory}: --exact searches every vector"
+    if device == "cuda":
+        index = on_gpus(loaded[0] if loaded else indexes.flat(matrix, metric))
+        return Finder(metric, matrix, search_gpu(index, on_cpu), warning)
+    return Finder(metric, matrix, on_cpu, warning)

@@ -1,0 +1,142 @@
+"""How nearness is measured: scores, their direction, how rows are scaled, and how far float32 leads them astray."""
+
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kotovec.errors import InputError
+
+SINGLE, DOUBLE = 2.0**-24, 2.0**-53  # the unit roundoffs of float32 and float64
+SMALLEST = 2.0**-126  # of the normal float32: what is below may count as zero
+LARGEST = 2.0**127  # half of what float32 can hold
+LARGEST_SCALE = 1e30
+TAME = 1e100  # longer queries, or shorter ones than its inverse, might leave the range of float64
+
+Scores = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.floating[Any]]
+
+
+class Metric(StrEnum):
+    """How nearness is measured.
+
+    `l2` is the squared distance, as faiss reports it, and smaller is nearer; for `cosine` and `ip` (inner product)
+    larger is nearer. A zero vector has cosine 0 with everything.
+    """
+
+    L2 = "l2"
+    COSINE = "cosine"
+    IP = "ip"
+
+    @classmethod
+    def parse(cls, text: str) -> "Metric":
+        """Return the metric of a name.
+
+        Raises:
+            InputError: there is none.
+        """
+        if text not in list(cls):
+            raise InputError(f"there is no metric {text!r}: take one of {', '.join(cls)}")
+        return cls(text)
+
+    @property
+    def label(self) -> str:
+        """The name for a person."""
+        return {"l2": "squared distance", "cosine": "cosine", "ip": "inner product"}[self.value]
+
+    @property
+    def is_distance(self) -> bool:
+        """Smaller is nearer; otherwise scores are products, and larger is nearer."""
+        return self is Metric.L2
+
+    @property
+    def sign(self) -> int:
+        """What scores are multiplied by so that smaller is nearer: 1 or −1."""
+        return 1 if self.is_distance else -1
+
+    def scaled(self, vectors: Floats, norms: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+        """Return vectors (n, D) as float32 compares them: for cosine of length 1 (zero vectors stay zero).
+
+        Args:
+            vectors: (n, D) of any floating type.
+            norms: their lengths, (n,) float64.
+        """
+        if self is Metric.COSINE:
+            scale = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)[:, np.newaxis]
+            # 1/norm of a tiny row is infinite in float32; in float64 the product takes five times as long.
+            single = vectors.dtype != np.float64 and scale.max(initial=0.0) < LARGEST_SCALE
+            exact = np.float32 if single else np.float64
+            vectors = vectors * scale.astype(exact)
+        with np.errstate(over="ignore"):  # such a query proves nothing, and is answered in float64
+            return np.ascontiguousarray(vectors, dtype=np.float32)
+
+    def exact(
+        self, vectors: npt.NDArray[np.float64], norms: npt.NDArray[np.float64], query: npt.NDArray[np.float64]
+    ) -> Scores:
+        """Return the scores of rows (…, m, D) for a query (D,), or for one each (…, 1, D), in float64; spoils the rows.
+
+        Sums run along each row, so that equal rows get equal scores to the last bit, whatever rows are beside them
+        (a matrix product's kernels do not promise that).
+        """
+        if self.is_distance:
+            vectors -= query
+            return np.asarray(np.square(vectors, out=vectors).sum(axis=-1))
+        vectors *= query
+        products = np.asarray(vectors.sum(axis=-1))
+        return _cosines(products, norms, query) if self is Metric.COSINE else products
+
+    def bounds(
+        self, products: Scores, norms: npt.NDArray[np.float64], query: npt.NDArray[np.float64]
+    ) -> tuple[Scores, Scores]:
+        """Return between what bounds `sign` times the exact scores of rows lie, given their float64 products.
+
+        Twice the bound of `float32_error` in float64, as both the product and the exact sums may err; a query that is
+        not `TAME` bounds nothing.
+
+        Args:
+            products: (m,) of the rows with the query.
+            norms: (m,) of the rows.
+            query: (D,).
+        """
+        gamma = 2 * (len(query) + 16) * DOUBLE
+        length = float(np.linalg.norm(query))
+        if not 1 / TAME < length < TAME:
+            return np.full_like(products, -np.inf), np.full_like(products, np.inf)
+        if self.is_distance:
+            middle, error = norms**2 + length**2 - 2 * products, gamma * (norms + length) ** 2
+        elif self is Metric.IP:
+            middle, error = -products, gamma * norms * length
+        else:
+            middle, error = -_cosines(products, norms, query), np.full_like(products, gamma)
+        return middle - error, middle + error
+
+    def float32_error(self, query: npt.NDArray[np.float64], longest: float) -> float:
+        """Return the most that a score in float32 can be wrong by; infinite where it may overflow.
+
+        A float32 inner product of D terms errs by at most γ‖x‖‖y‖, γ = D·u/(1 − D·u), in whatever order it is summed
+        (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1); a few more units cover the rounding of
+        the query (and of rows scaled to length 1) and the final sums. For few queries faiss sums (x − y)², for many
+        ‖x‖² + ‖y‖² − 2xy: the bound of the latter, γ(‖x‖ + ‖y‖)², covers both. Beyond that every product, and every
+        component of the query, may lose what is below the normal numbers. Twice all that is returned.
+
+        Args:
+            query: (D,).
+            longest: the largest norm of a row.
+        """
+        dimensions = len(query)
+        gamma = (dimensions + 16) * SINGLE
+        length = float(np.linalg.norm(query))
+        if self is Metric.COSINE:
+            length = longest = 1.0
+        size = (length + longest) ** 2 if self.is_distance else length * longest
+        if max(size, length, longest) > LARGEST:
+            return float("inf")
+        return 2 * (gamma * size + 4 * dimensions * SMALLEST * (1 + length + longest))
+
+
+def _cosines(products: Scores, norms: npt.NDArray[np.float64], query: npt.NDArray[np.float64]) -> Scores:
+    # Each by itself: summed along an axis, a norm may differ in its last bit.
+    length = [float(np.linalg.norm(each)) for each in query.reshape(-1, query.shape[-1])]
+    lengths = norms * np.reshape(length, query.shape[:-1])
+    return np.asarray(np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0))

@@ -1,0 +1,101 @@
+"""A question: an expression, read into the tokens that it names and their sum, one vector."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kotovec.errors import InputError
+from kotovec.space import Space
+from kotovec.store.expression import Term, parse, render
+from kotovec.store.terms import Lookup, ResolvedTerm
+
+VANISHING = 1e-12  # of the terms' summed lengths: what rounding leaves of 王 - 王 is below, real sums far above
+
+
+@dataclass(frozen=True)
+class Question:
+    """An expression, read.
+
+    Attributes:
+        text: as kotovec understood it.
+        terms: what each term was taken for.
+        vector: their weighted sum, (D,) float64.
+    """
+
+    text: str
+    terms: tuple[ResolvedTerm, ...]
+    vector: npt.NDArray[np.float64]
+
+    @property
+    def rows(self) -> npt.NDArray[np.int64]:
+        """The rows of the tokens that it is made of, ascending, each once."""
+        # np.unique would import numpy.ma, 15 ms of a query's 500.
+        return np.array(sorted({row for term in self.terms for row in term.rows}), dtype=np.int64)
+
+    def notes(self, space: Space) -> tuple[str, ...]:
+        """Return what a person should know about how it was read, in a space."""
+        notes = [term.note for term in self.terms if term.note]
+        if space.name == "isolated" and any(len(term.rows) > 1 for term in self.terms):
+            notes.append("a mean of isolated vectors only approximates the word: the model never saw it whole")
+        return tuple(dict.fromkeys(notes))
+
+
+def read(
+    expression: str,
+    lookup: Lookup,
+    vectors: npt.NDArray[np.floating[Any]],
+    *,
+    unit_terms: bool = False,
+    allow_zero: bool = False,
+) -> Question:
+    """Read an expression.
+
+    Args:
+        expression: what the user typed.
+        lookup: of the store's vocabulary.
+        vectors: of the space, (V, D).
+        unit_terms: scale each term to length 1 before adding.
+        allow_zero: a sum that is zero is an answer, too.
+
+    Raises:
+        ExpressionError: it cannot be read.
+        UnknownTokenError: a term is not in the vocabulary, nor made of its tokens.
+        NotStoredError: no token has such an id.
+        InputError: as `add`.
+    """
+    terms = tuple(lookup.resolve(term) for term in parse(expression, lookup.known))
+    return add(terms, vectors, unit_terms=unit_terms, allow_zero=allow_zero)
+
+
+def add(
+    terms: Sequence[ResolvedTerm],
+    vectors: npt.NDArray[np.floating[Any]],
+    *,
+    unit_terms: bool = False,
+    allow_zero: bool = False,
+) -> Question:
+    """Return the question that some terms are; a term of several tokens is the mean of their vectors.
+
+    Raises:
+        InputError: the sum is zero, or with `unit_terms` a term.
+    """
+    vectors = np.asarray(vectors)  # indexing a memmap takes 10 µs more
+    total = np.zeros(vectors.shape[1], dtype=np.float64)
+    lengths = 0.0
+    for term in terms:
+        if len(term.rows) == 1:
+            vector = vectors[term.rows[0]].astype(np.float64)
+        else:
+            vector = vectors[list(term.rows)].astype(np.float64).mean(axis=0)
+        length = float(np.linalg.norm(vector))
+        if unit_terms and length == 0:
+            raise InputError(f"the vector of {term.text} is zero: it has no direction to scale to length 1")
+        total += term.weight * (vector / length if unit_terms else vector)
+        lengths += abs(term.weight) * (1.0 if unit_terms else length)
+    text = render([Term(term.text, term.weight, 0) for term in terms])
+    if not allow_zero and float(np.linalg.norm(total)) <= VANISHING * lengths:
+        raise InputError(f"the sum of {text} is the zero vector: nothing is nearest to it")
+    return Question(text, tuple(terms), total)
