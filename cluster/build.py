@@ -15,10 +15,11 @@ import numpy as np
 from kotovec.cluster.crew import Order
 from kotovec.cluster.events import Notice, Phase, Progress, Report, ignore
 from kotovec.cluster.inline import Inline
-from kotovec.cluster.plan import Plan, ShardPlan
+from kotovec.cluster.plan import Plan
 from kotovec.cluster.pool import Pool, object_store_bytes
 from kotovec.cluster.provenance import check_begun, check_finished, made, provenance
 from kotovec.cluster.session import session
+from kotovec.cluster.shards import ShardPlan
 from kotovec.cluster.where import ANYWHERE, Resources, count_workers
 from kotovec.errors import (
     DamagedError,

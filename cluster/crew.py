@@ -10,7 +10,7 @@ from typing import Any
 from kotovec.cluster.actor import actor_class
 from kotovec.cluster.delivery import Delivery, Steps
 from kotovec.cluster.events import Notice, Report
-from kotovec.cluster.plan import ShardPlan
+from kotovec.cluster.shards import ShardPlan
 from kotovec.errors import InputError, KotovecError, WorkerError
 from kotovec.workers.encoder import Encoder, ReplicaSpec
 

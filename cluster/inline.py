@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from kotovec.cluster.plan import ShardPlan
+from kotovec.cluster.shards import ShardPlan
 from kotovec.workers.encoder import Encoded, Encoder, ReplicaSpec
 from kotovec.workers.inputs import Inputs
 

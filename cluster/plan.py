@@ -6,15 +6,14 @@ thread a worker, is why any number of them gives the same bytes.
 
 import hashlib
 import json
-import math
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from kotovec.cluster import DEFAULT_MODEL, resources
+from kotovec.cluster.shards import ShardPlan, cut
 from kotovec.errors import InputError, ModelError, first_line
 from kotovec.space import Space
 from kotovec.store.hdf5 import FORMAT_VERSION
@@ -82,16 +81,6 @@ class Request:
             raise InputError("--shard-tokens: take 2 or more")
         if self.cpus_per_worker < 1:
             raise InputError(f"--cpus-per-worker {self.cpus_per_worker}: take 1 or more")
-
-
-@dataclass(frozen=True)
-class ShardPlan:
-    """A shard: rows [start, stop) of the token table, and the batches within it."""
-
-    number: int
-    start: int
-    stop: int
-    batches: tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True)
@@ -281,44 +270,6 @@ def parse_layers(text: str, depth: int) -> tuple[int, ...]:
         if not -depth - 1 <= number <= depth:
             raise InputError(f"--layers {text!r}: the model has the layers 0 to {depth}, not {number}")
     return tuple(sorted({number % (depth + 1) for number in numbers}))
-
-
-def cut(total: int, shard_tokens: int, batch_tokens: int) -> tuple[ShardPlan, ...]:
-    """Cut `total` rows into batches of one size, and those into shards of at most `shard_tokens`, small ones last.
-
-    One size, as kotovec's own forward pass fills up any other. The last batch has the rest, but is none of one: by
-    transformers' it would take another kernel, and have other last bits.
-    """
-    size = min(shard_tokens, batch_tokens)
-    together = shard_tokens // size
-    bounds = [*range(0, total, size), total]
-    if total > 1 and bounds[-1] - bounds[-2] == 1:
-        if size > 2:  # noqa: PLR2004 — two of two rows cannot give one away
-            bounds[-2] -= 1
-        else:
-            del bounds[-2]
-    batches = list(pairwise(bounds))
-    shards: list[ShardPlan] = []
-    first = 0
-    for count in _counts(len(batches), together):
-        part = batches[first : first + count]
-        start, stop = part[0][0], part[-1][1]
-        shards.append(ShardPlan(len(shards), start, stop, tuple((one - start, other - start) for one, other in part)))
-        first += count
-    return tuple(shards)
-
-
-def _counts(batches: int, together: int) -> list[int]:
-    """Return how many batches each shard has, at most `together`.
-
-    They are even, but for the last ones, two of each size down to a single batch: so that workers end at once.
-    """
-    last: list[int] = []
-    while batches > together > (step := 2 ** (len(last) // 2)) and batches >= 2 * (sum(last) + step):
-        last.append(step)
-    rest = batches - sum(last)
-    count = math.ceil(rest / together)
-    return [rest * (number + 1) // count - rest * number // count for number in range(count)] + last[::-1]
 
 
 def _load_config(source: Source) -> Any:

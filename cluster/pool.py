@@ -10,7 +10,7 @@ from kotovec.cluster import resources
 from kotovec.cluster.crew import TRIES, Crew, Nodes, Order, Worker, last_line
 from kotovec.cluster.delivery import Delivery
 from kotovec.cluster.events import Notice, Report
-from kotovec.cluster.plan import ShardPlan
+from kotovec.cluster.shards import ShardPlan
 from kotovec.errors import KotovecError, WorkerError, first_line
 from kotovec.workers.checkpoint import Checkpoint
 from kotovec.workers.encoder import Encoded, Encoder

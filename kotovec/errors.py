@@ -34,7 +34,7 @@ class ModelError(InputError):
     """The model was found, but it is damaged or of a kind that has no token-wise hidden states."""
 
 
-class NonFiniteError(InputError, ArithmeticError):
+class NonFiniteError(KotovecError, ArithmeticError):
     """The model gave NaN or Inf for a token."""
 
 
@@ -49,13 +49,15 @@ class StoreNotFoundError(StoreError, FileNotFoundError):
 class StoreBusyError(StoreError, BlockingIOError):
     """Another process is building this store."""
 
+    exit_code = 1
+
 
 class SettingsDifferError(InputError):
     """A store exists that was begun with other settings; the message names them."""
 
 
-class DiskFullError(InputError, OSError):
-    """The disk has no room; what is whole stays, and the same command goes on with it."""
+class DiskFullError(KotovecError, OSError):
+    """The disk has no room; what is complete stays, and the same command resumes."""
 
 
 class DamagedError(KotovecError, OSError):

@@ -1,0 +1,53 @@
+"""Cut a vocabulary into shards, and those into batches: by the plan alone, whatever the number of workers."""
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+
+@dataclass(frozen=True)
+class ShardPlan:
+    """A shard: rows [start, stop) of the token table, and the batches within it."""
+
+    number: int
+    start: int
+    stop: int
+    batches: tuple[tuple[int, int], ...]
+
+
+def cut(total: int, shard_tokens: int, batch_tokens: int) -> tuple[ShardPlan, ...]:
+    """Cut `total` rows into batches of one size, and those into shards of at most `shard_tokens`, small ones last.
+
+    One size, as kotovec's own forward pass fills up any other. The last batch has the rest, but is none of one: by
+    transformers' it would take another kernel, and have other last bits.
+    """
+    size = min(shard_tokens, batch_tokens)
+    together = shard_tokens // size
+    bounds = [*range(0, total, size), total]
+    if total > 1 and bounds[-1] - bounds[-2] == 1:
+        if size > 2:  # noqa: PLR2004 — two of two rows cannot give one away
+            bounds[-2] -= 1
+        else:
+            del bounds[-2]
+    batches = list(pairwise(bounds))
+    shards: list[ShardPlan] = []
+    first = 0
+    for count in _counts(len(batches), together):
+        part = batches[first : first + count]
+        start, stop = part[0][0], part[-1][1]
+        shards.append(ShardPlan(len(shards), start, stop, tuple((one - start, other - start) for one, other in part)))
+        first += count
+    return tuple(shards)
+
+
+def _counts(batches: int, together: int) -> list[int]:
+    """Return how many batches each shard has, at most `together`.
+
+    They are even, but for the last ones, two of each size down to a single batch: so that workers end at once.
+    """
+    last: list[int] = []
+    while batches > together > (step := 2 ** (len(last) // 2)) and batches >= 2 * (sum(last) + step):
+        last.append(step)
+    rest = batches - sum(last)
+    count = math.ceil(rest / together)
+    return [rest * (number + 1) // count - rest * number // count for number in range(count)] + last[::-1]
