@@ -134,6 +134,14 @@ def test_an_interrupt_deletes_nothing_of_what_is_no_store(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_interrupt_before_the_plan_is_written_leaves_no_empty_folder(tmp_path):
+    store = tmp_path / "new" / "x.kotovec"
+    (store / "shards").mkdir(parents=True)
+    (store / "shards" / ".kotovec-0123456789abcdef.part").touch()
+    assert not _tidy(store, [store.parent])
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_terminal_shows_a_sign_of_life_before_anything_heavy_is_imported(slow_build, tmp_path):
     """0.28 s while numpy and h5py came first, 0.11 s with a fork and rich alone; more on a machine under load."""
     arguments, _ = slow_build
