@@ -184,6 +184,9 @@ def _tidy(target: Path, made: list[Path]) -> bool:
         for place in places:
             place.check_usable()
             place.tidy()
+            with suppress(OSError):
+                place.shards.rmdir()  # killed before it wrote its plan
+                place.folder.rmdir()
     for folder in made:
         with suppress(OSError):
             folder.rmdir()

@@ -223,8 +223,8 @@ class Layout:
         linked = [place.name for place in places if place.is_symlink()]
         # Without the one file or a plan, these may be folders of those names of somebody's.
         nameless = [] if contents.is_store(self.folder) or self.read_plan() is not None else shown
-        if nameless == [self.shards.name] and not any(self.shards.iterdir()):
-            nameless = []  # killed before it wrote its plan
+        if nameless == [self.shards.name] and all(PART.fullmatch(path.name) for path in self.shards.iterdir()):
+            nameless = []  # killed before it wrote its plan, or as it did
         for name in (*unknown, *linked, *filter(None, [strange]), *nameless):
             raise self._strange(name)
 

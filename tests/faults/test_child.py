@@ -76,7 +76,7 @@ def test_the_process_ends_at_once_with_the_command_however_that_ends_and_whateve
         assert process.popen.stdout.readline() == "busy\n"
         (child,) = psutil.Process(process.popen.pid).children()
         process.popen.send_signal(number)
-        child.wait(2)
+        child.wait(30)  # it would take hours by itself
         assert process.left() == []
 
 
@@ -130,6 +130,14 @@ def test_an_interrupt_deletes_nothing_of_what_is_no_store(tmp_path):
     assert not _tidy(store, [])
     assert sorted(path.name for path in store.iterdir()) == names
     (store / "notes.txt").unlink()
+    assert not _tidy(store, [store.parent])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupt_before_the_plan_is_written_leaves_no_empty_folder(tmp_path):
+    store = tmp_path / "new" / "x.kotovec"
+    (store / "shards").mkdir(parents=True)
+    (store / "shards" / ".kotovec-0123456789abcdef.part").touch()
     assert not _tidy(store, [store.parent])
     assert list(tmp_path.iterdir()) == []
 
