@@ -79,7 +79,7 @@ def test_it_answers_as_a_store_of_today(space, former, today, capsys):
 
 def test_the_other_commands_work_on_it(former, capsys):
     for command in (
-        ("norms", "--space", "isolated@0"),
+        ("norms", "王", "king"),
         ("info",),
         ("index", "--space", "isolated@0", "--metric", "cosine"),
         ("map", "--method", "pca", "--space", "isolated"),
@@ -97,8 +97,10 @@ def test_the_other_commands_work_on_it(former, capsys):
 def test_info_names_its_layers_and_where_it_came_from(former, capsys):
     done = call(capsys, "info", "--store", former)
     assert done.code == 0
-    for words in ("79", "0, 2", "float32", "kotovec 0.1.0"):
+    for words in ("79: 68 word", "0, 2", "float32", "kotovec 0.1.0", "AVX512", "build model --layers 0,2"):
         assert words in done.out
+    indexes = json.loads(call(capsys, "info", "--json", "--store", former).out)["indexes"]
+    assert [(each["name"], each["usable"]) for each in indexes] == [("isolated-2.l2", True), ("static.l2", True)]
 
 
 def test_the_command_that_built_it_finds_it_finished(former, employ, capsys):

@@ -152,7 +152,7 @@ def test_other_settings_are_refused_by_their_name(finished, employ, tiny_models,
     else:
         begin(plan, store, 2)
     before = {path: path.stat().st_mtime_ns for path in store.rglob("*") if path.is_file() and path.suffix == ".h5"}
-    for options, said in OTHERS:
+    for options, said in OTHERS[1:] if finished else OTHERS:  # to a store that is built, layers are added
         with pytest.raises(SettingsDifferError, match=f"{'built' if finished else 'begun'} with .*{said}") as caught:
             run_build(plan_of(tiny_models["bert"], **options), store)
         assert "--overwrite builds anew" in str(caught.value)
