@@ -111,7 +111,8 @@ def build(
         if target is not layout:
             layout.swap(target)
             summary.finished_before = False
-        layout.delete_plan()
+        if not _is_begun(layout):
+            layout.delete_plan()
         summary.store = store
         summary.bytes = layout.size()
         return summary
@@ -156,7 +157,8 @@ class _Build:
                 self._encode(missing, stack)
             with self._phase("merge"):
                 self._merge()
-        self.layout.delete_shards()  # the indexes take their place on the disk
+        if not _is_begun(self.layout):
+            self.layout.delete_shards()  # the indexes take their place on the disk
         built = self._index()
         self.summary.finished_before = not todo and not built
         return self.summary
@@ -342,6 +344,12 @@ class _Build:
             for space in missing:
                 indexes.build(vectors, self.layout.indexes, space, Metric.L2)
         return True
+
+
+def _is_begun(layout: Layout) -> bool:
+    """Tell whether shards are of use: spaces are missing that a build, perhaps another than this one, began with."""
+    spaces = (layout.read_plan() or {}).get("spaces", ())
+    return not all(layout.space(Space.parse(name)).is_file() for name in spaces)
 
 
 def _said(number: int, arrays: Mapping[str, tuple[Any, str]]) -> str:

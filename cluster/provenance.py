@@ -102,6 +102,8 @@ def check_finished(folder: Path, vectors: Vectors, plan: Plan) -> None:
         if space in vectors.spaces:
             wanted = made(plan, space, datetime.now(UTC))["settings"]
             stored = vectors.settings(space)
+            if _same_batches(wanted, stored):
+                wanted["shard-tokens"] = stored["shard-tokens"]
             for name in wanted.keys() - {*ENVIRONMENT, "format"}:
                 ours[name], theirs[name] = wanted[name], stored.get(name)
     if ours != theirs:
@@ -112,6 +114,12 @@ def check_finished(folder: Path, vectors: Vectors, plan: Plan) -> None:
             f"{folder} is a store of format 1, to which {', '.join(missing)} cannot be added: --overwrite builds anew, "
             "--store names another place"
         )
+
+
+def _same_batches(wanted: dict[str, Any], stored: dict[str, Any]) -> bool:
+    """Tell whether shards of another size, such as many layers ask for, hold batches of the size that they held."""
+    sizes = wanted.get("shard-tokens"), stored.get("shard-tokens"), stored.get("batch-tokens")
+    return None not in sizes and min(sizes[0], sizes[2]) == min(sizes[1], sizes[2])
 
 
 def _difference(folder: Path, done: str, old: dict[str, Any], new: dict[str, Any]) -> str:

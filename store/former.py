@@ -58,7 +58,7 @@ def _spaces(
 ) -> "dict[Space, File | SpaceFile]":
     rows = len(found["tokens/id"].array)
     made = {name: attributes[name] for name in _OF_VECTORS if name in attributes}
-    made["settings"] = json.loads(attributes["settings"])
+    made |= {name: json.loads(attributes[name]) for name in ("settings", "versions")}
     static, norms = found["vectors/static"], found["vectors/static_norms"]
     states, lengths = found["vectors/isolated"], found["vectors/isolated_norms"]
     shapes = static.array.shape[:1], norms.array.shape, states.array.shape[:2], lengths.array.shape

@@ -180,7 +180,7 @@ class Layout:
 
     def _delete_parts(self) -> None:
         """Delete what was being written when a build ended; only one at a time has the lock."""
-        for folder in (self.folder, self.shards):
+        for folder in (self.folder, self.spaces, self.shards):
             delete_parts(folder)
         for path in self.folder.glob(".kotovec-*.part") if self.folder.is_dir() else ():
             if PART.fullmatch(path.name):

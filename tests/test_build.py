@@ -36,11 +36,14 @@ def test_one_two_and_three_workers_give_the_same_bytes(kind, options, employ, ti
         assert summary.encoded == len(plan.tokens)
         assert listener.notices == []
     first = datasets(tmp_path / "1.kotovec")
-    assert set(first) >= {"tokens/id", "tokens/text", "vectors/static", "vectors/isolated", "vectors/isolated_norms"}
-    assert first["vectors/isolated"][:2] == (
-        plan.spec.store_dtype,
-        (len(plan.spec.layers), len(plan.tokens), SIZE),
-    )
+    states = [space.stem for space in plan.spaces if space.name == "isolated"]
+    assert set(first) == {
+        *(f"tokens/{name}" for name in ("id", "text", "surface", "kind")),
+        *(f"{stem}/{name}" for stem in ("static", *states) for name in ("vectors", "norms")),
+    }
+    assert len(states) == len(plan.spec.layers) > 1
+    for stem in states:
+        assert first[f"{stem}/vectors"][:2] == (plan.spec.store_dtype, (len(plan.tokens), SIZE))
     for workers in counts[1:]:
         assert datasets(tmp_path / f"{workers}.kotovec") == first
 
@@ -77,7 +80,7 @@ def test_overwriting_swaps_a_whole_store_under_the_feet_of_its_readers(employ, t
         def __call__(self, event):
             super().__call__(event)
             assert datasets(store) == before
-            assert sorted(path.name for path in store.iterdir()) == ["indexes", "tokenizer", "vectors.h5"]
+            assert sorted(path.name for path in store.iterdir()) == ["indexes", "spaces", "tokenizer", "tokens.h5"]
 
     looking = Looking()
     summary = build(plan, store, Resources(workers=2), overwrite=True, report=looking)
@@ -340,11 +343,11 @@ def test_a_link_to_a_store_stays_a_link(employ, tiny_models, tmp_path):
     store.symlink_to(disk / "real.kotovec", target_is_directory=True)
     (disk / "real.kotovec").mkdir()
     run_build(plan, store)
-    before = (disk / "real.kotovec" / "vectors.h5").stat().st_ino
+    before = (disk / "real.kotovec" / "tokens.h5").stat().st_ino
     summary, _ = run_build(plan, store, overwrite=True)
     assert (summary.store, summary.finished_before) == (store, False)
     assert store.is_symlink()
-    assert (disk / "real.kotovec" / "vectors.h5").stat().st_ino != before
+    assert (disk / "real.kotovec" / "tokens.h5").stat().st_ino != before
     assert [path.name for path in disk.iterdir()] == ["real.kotovec"]
 
 
@@ -363,12 +366,12 @@ def test_a_swap_in_two_steps_that_was_cut_short_is_ended(moment, employ, tiny_mo
     rebuild, aside = tmp_path / ".x.kotovec.rebuild", tmp_path / ".x.kotovec.old"
     run_build(plan, store)
     run_build(plan, tmp_path / "new.kotovec")
-    new = (tmp_path / "new.kotovec" / "vectors.h5").stat().st_ino
+    new = (tmp_path / "new.kotovec" / "tokens.h5").stat().st_ino
     store.rename(aside)
     (tmp_path / "new.kotovec").rename(rebuild if moment == "old aside" else store)
     summary, _ = run_build(plan, store)
     assert summary.finished_before
-    assert (store / "vectors.h5").stat().st_ino == new
+    assert (store / "tokens.h5").stat().st_ino == new
     assert [path.name for path in tmp_path.iterdir()] == ["x.kotovec"]
 
 

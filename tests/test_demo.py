@@ -15,13 +15,19 @@ from test_encoder import reference, relative_errors
 TOKENS = 30_522
 
 
+def vectors_of(store, stem):
+    """Read the file of a space with h5py alone."""
+    with h5py.File(store / "spaces" / f"{stem}.h5") as file:
+        return file["vectors"][()]
+
+
 def test_the_file_holds_transformers_vectors_of_the_whole_vocabulary(demo, minilm):
     """Read with h5py alone: 500 sampled rows of the last layer, and every row of the embedding matrix."""
     rows = np.sort(np.random.default_rng(1).choice(TOKENS, 500, replace=False))
-    with h5py.File(demo / "vectors.h5") as file:
-        np.testing.assert_array_equal(file["tokens/id"][()], np.arange(TOKENS))
-        assert file["vectors/isolated"].attrs["layers"].tolist() == [6]
-        static, isolated = file["vectors/static"][()], file["vectors/isolated"][0]
+    with h5py.File(demo / "tokens.h5") as file:
+        np.testing.assert_array_equal(file["id"][()], np.arange(TOKENS))
+    assert sorted(path.name for path in (demo / "spaces").iterdir()) == ["isolated-6.h5", "static.h5"]
+    static, isolated = vectors_of(demo, "static"), vectors_of(demo, "isolated-6")
     states, matrix = reference(minilm, rows, ("[CLS]", "[SEP]"))
     np.testing.assert_array_equal(static, matrix)
     assert isolated.shape == (TOKENS, 384)
@@ -55,9 +61,7 @@ def test_a_thousand_answers_in_a_batch_are_those_of_float64_numpy(demo, space, m
     rng = np.random.default_rng(2)
     asked = rng.choice(TOKENS, (1000, 3))
     answers = store.search_many([f"#{a} - #{b} + #{c}" for a, b, c in asked], space=space, metric=metric, k=10)
-    with h5py.File(demo / "vectors.h5") as file:
-        dataset = file["vectors"][space]
-        vectors = (dataset[()] if space == "static" else dataset[0]).astype(np.float64)
+    vectors = vectors_of(demo, {"static": "static", "isolated": "isolated-6"}[space]).astype(np.float64)
     lengths = np.linalg.norm(vectors, axis=1)
     for (a, b, c), answer in zip(asked[::40], answers[::40], strict=True):
         query = vectors[a] - vectors[b] + vectors[c]

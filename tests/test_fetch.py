@@ -117,11 +117,11 @@ def sizes(folder, numbers):
 
 def test_what_arrives_is_the_store_byte_for_byte(cluster, store, tmp_path):
     shown = []
-    (store / ".vectors.h5.part").write_bytes(b"of an unfinished build")
+    (store / ".tokens.h5.part").write_bytes(b"of an unfinished build")
     (store / "maps").mkdir()
     (store / "maps" / "empty").touch()
     fetched = fetch(cluster, str(store), tmp_path / "here", lambda *state: shown.append(state))
-    (store / ".vectors.h5.part").unlink()
+    (store / ".tokens.h5.part").unlink()
     size = sum(map(len, files(store).values()))
     assert files(tmp_path / "here") == files(store)
     assert (fetched.bytes, fetched.received) == (size, size)
@@ -301,7 +301,7 @@ def test_a_store_that_was_only_touched_is_read_again_and_not_sent_again(cluster,
     cluster.spoil = cut
     with pytest.raises(KeyboardInterrupt):
         fetch(cluster, str(store), tmp_path / "here")
-    os.utime(store / "vectors.h5")
+    os.utime(store / "tokens.h5")
     hashed.clear()
     cluster.spoil = lambda lines: lines
     fetch(cluster, str(store), tmp_path / "here")
@@ -318,7 +318,7 @@ def test_each_piece_is_hashed_here_when_it_comes_and_when_all_is_there(cluster, 
 
 
 def test_where_there_is_no_finished_store_the_cluster_s_own_words_are_the_error(cluster, store, tmp_path):
-    (store / "vectors.h5").unlink()
+    (store / "tokens.h5").unlink()
     with pytest.raises(InputError, match=f"there is no finished store at {store} on {os.uname().nodename}"):
         fetch(cluster, str(store), tmp_path / "here")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["logs", "there"]

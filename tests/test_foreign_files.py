@@ -203,7 +203,7 @@ def test_a_folder_of_somebodys_shards_and_tokenizer_is_no_unfinished_store(emplo
         assert tree(folder) == before
 
 
-@pytest.mark.parametrize("name", ["shards", "tokenizer", "indexes", "maps"])
+@pytest.mark.parametrize("name", ["shards", "spaces", "tokenizer", "indexes", "maps"])
 def test_one_folder_alone_is_no_store_either(employ, planned, tmp_path, name):
     (tmp_path / "x" / name).mkdir(parents=True)
     (tmp_path / "x" / name / "notes.txt").write_text("mine")
@@ -239,8 +239,8 @@ def test_nothing_is_deleted_through_linked_shards(employ, planned, tmp_path, pre
     store = tmp_path / "x.kotovec"
     run_build(planned, store)
     if state == "begun":
-        (store / "vectors.h5").unlink()
-        (precious / "plan.json").write_text(json.dumps(planned.settings))
+        (store / "tokens.h5").unlink()
+        (precious / "plan.json").write_text(json.dumps(planned.task))
     (store / "shards").symlink_to(precious)
     with pytest.raises(StoreError, match=r"(holds|holds what is not kotovec's:) (indexes|shards)"):
         run_build(planned, store)
@@ -249,7 +249,9 @@ def test_nothing_is_deleted_through_linked_shards(employ, planned, tmp_path, pre
     (precious / "plan.json").unlink(missing_ok=True)
 
 
-@pytest.mark.parametrize("name", [".git/config", ".ssh/id_ed25519", "tokenizer/thesis.txt", "indexes/notes.md", ".env"])
+@pytest.mark.parametrize(
+    "name", [".git/config", ".ssh/id_ed25519", "tokenizer/thesis.txt", "indexes/notes.md", "spaces/notes.md", ".env"]
+)
 def test_overwrite_names_what_it_would_delete_and_does_not(employ, planned, tmp_path, name):
     store = tmp_path / "x.kotovec"
     run_build(planned, store)
@@ -261,12 +263,13 @@ def test_overwrite_names_what_it_would_delete_and_does_not(employ, planned, tmp_
     assert tree(store) == before
 
 
-def test_overwrite_does_not_delete_another_programs_vectors(employ, planned, tmp_path):
+@pytest.mark.parametrize("name", ["tokens.h5", "vectors.h5"])
+def test_overwrite_does_not_delete_another_programs_vectors(employ, planned, tmp_path, name):
     (tmp_path / "x").mkdir()
-    with h5py.File(tmp_path / "x" / "vectors.h5", "w") as file:
+    with h5py.File(tmp_path / "x" / name, "w") as file:
         file["measurements"] = [1.0, 2.0]
     before = tree(tmp_path / "x")
-    with pytest.raises(StoreError, match=r"it holds vectors\.h5|holds what is not kotovec's: vectors\.h5"):
+    with pytest.raises(StoreError, match=f"(it holds|holds what is not kotovec's:) {name}"):
         run_build(planned, tmp_path / "x", overwrite=True)
     assert tree(tmp_path / "x") == before
 
@@ -275,7 +278,7 @@ def test_overwrite_does_not_delete_another_programs_vectors(employ, planned, tmp
 def test_a_foreign_folder_of_a_name_that_a_swap_uses_is_not_deleted(employ, planned, tmp_path, name, monkeypatch):
     store, theirs = tmp_path / "x.kotovec", tmp_path / name
     run_build(planned, store)
-    for path in ("thesis.txt", "shards/data.csv", "vectors.h5"):
+    for path in ("thesis.txt", "shards/data.csv", "tokens.h5", "vectors.h5"):
         (theirs / path).parent.mkdir(parents=True, exist_ok=True)
         (theirs / path).write_text("mine")
     before = tree(theirs)

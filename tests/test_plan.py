@@ -317,7 +317,7 @@ def test_the_sizes_it_promises_follow_from_the_model(tiny_models):
     assert plan.vector_bytes == tokens * (32 * 4 + 2 * 32 * 2)
     assert plan.index_bytes == tokens * 64 * 4
     assert plan.worker_bytes > dataclasses.replace(plan, parameters=0).worker_bytes
-    assert plan.shape.bounds == [(shard.start, shard.stop) for shard in plan.shards]
+    assert plan.bounds == [(shard.start, shard.stop) for shard in plan.shards]
 
 
 def test_other_files_beside_the_same_weights_make_another_fingerprint(tiny_models, tmp_path):

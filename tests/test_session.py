@@ -43,7 +43,7 @@ def test_a_build_in_the_checkout_leaves_nothing_but_the_store(arguments, tmp_pat
     assert list(home.iterdir()) == []
     assert len(sessions_seen) == 1
     assert process.folders() == []
-    assert sorted(path.name for path in store.iterdir()) == ["indexes", "tokenizer", "vectors.h5"]
+    assert sorted(path.name for path in store.iterdir()) == ["indexes", "spaces", "tokenizer", "tokens.h5"]
     assert left_behind(store) == []
 
 
@@ -233,5 +233,5 @@ def test_workers_run_no_python_file_of_the_working_directory(tiny_models, tmp_pa
     command = [sys.executable, script, "build", ".", "--workers", "1"]
     done = subprocess.run(command, cwd=model, env=variables, capture_output=True)
     assert done.returncode == 0, done.stderr
-    assert (model / "model.kotovec" / "vectors.h5").is_file()
+    assert (model / "model.kotovec" / "tokens.h5").is_file()
     assert not (tmp_path / "ran").exists()
