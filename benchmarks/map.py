@@ -25,8 +25,8 @@ ARTICLE = """
 import sys
 import h5py
 from sklearn.manifold import TSNE
-with h5py.File(sys.argv[1] + "/vectors.h5") as file:
-    vectors = file["vectors/static"][:]
+with h5py.File(sys.argv[1] + "/spaces/static.h5") as file:
+    vectors = file["vectors"][:]
 TSNE(n_components=2, n_jobs=-1).fit_transform(vectors)
 """
 

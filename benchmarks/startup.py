@@ -64,34 +64,27 @@ def keep_compiled(folder: Path) -> None:
 
 def make_store(folder: Path) -> Path:
     """Write a store of the article's tokens and random vectors, with its two default indexes, by kotovec's own code."""
-    import json
-    import shutil
-
     import numpy as np
 
     from kotovec.space import Space
     from kotovec.store import index
     from kotovec.store.layout import Layout
-    from kotovec.store.merge import Shape, merge
     from kotovec.store.metric import Metric
-    from kotovec.store.shard import Shard, write_shard
     from kotovec.store.tokens import Marking, describe
     from kotovec.store.vectors import Vectors
+    from kotovec.store.writer import write_space, write_tokens
 
     layout, rng = Layout(folder), np.random.default_rng(0)
     texts = (VOCABULARY / "vocab.txt").read_text(encoding="utf-8").split("\n")[:-1]
     tokens = describe(range(len(texts)), texts, frozenset(range(5)), Marking.WORDPIECE, unk_id=1)
-    layout.shards.mkdir(parents=True)
-    bounds = [(start, min(start + 4096, len(texts))) for start in range(0, len(texts), 4096)]
-    for number, (start, stop) in enumerate(bounds):
-        static = rng.standard_normal((stop - start, DIMENSIONS), dtype=np.float32)
-        isolated = rng.standard_normal((1, stop - start, DIMENSIONS), dtype=np.float32)
-        write_shard(layout.shards, Shard(number, tokens.ids[start:stop], static, isolated, "here", "any"), "0")
-    origin = {"settings": "{}", "versions": json.dumps({"numpy": np.__version__})}
-    merge(layout.vectors, layout.shards, Shape(bounds, [12], "float32"), tokens, "0", origin)
-    shutil.rmtree(layout.shards)
-    for space in (Space("static"), Space("isolated")):
-        index.build(Vectors(layout.folder), layout.indexes, space, Metric.L2)
+    folder.mkdir(parents=True)
+    identity = write_tokens(layout, tokens, {"settings": "{}"})
+    spaces = Space("static"), Space("isolated", 12)
+    for space in spaces:
+        vectors = rng.standard_normal((len(texts), DIMENSIONS), dtype=np.float32)
+        write_space(layout, space, vectors, identity, {"versions": {"numpy": np.__version__}})
+    for space in spaces:
+        index.build(Vectors(folder), layout.indexes, space, Metric.L2)
     return folder
 
 

@@ -1,5 +1,6 @@
 """The files of an open store: the table of its tokens, read at once, and its spaces, mapped when they are asked for."""
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping
@@ -236,8 +237,10 @@ class Vectors:
         return self._open(space).vectors.sha256
 
     def dataset(self, space: Space) -> str | None:
-        """Return the checksum of a space's vectors, or None where they are not stored."""
-        return self.checksum(space) if space in self.spaces else None
+        """Return the checksum of a space's vectors, or None where they are not stored, or cannot be used."""
+        with contextlib.suppress(DamagedError, StoreError):
+            return self.checksum(space) if space in self.spaces else None
+        return None
 
     def _open(self, space: Space) -> SpaceFile:
         space = space.among(self.spaces)
@@ -323,6 +326,6 @@ def _space_of(path: Path) -> Space:
 
 
 def _not_found(layout: Layout) -> StoreNotFoundError:
-    if layout.plan.is_file():
+    if layout.plan.is_file() or layout.tokens.is_file():
         return StoreNotFoundError(f"{layout.folder} is not finished: the same kotovec build that began it goes on")
     return StoreNotFoundError(f"{layout.folder} holds no {layout.tokens.name}: not a store, or not built yet")

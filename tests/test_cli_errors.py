@@ -99,13 +99,14 @@ def test_an_empty_expression_is_refused_with_an_example(refused, expression):
 
 
 NO_STORE = {
-    "nothing": "holds no vectors.h5: not a store",
-    "file": "holds no vectors.h5: not a store",
+    "nothing": "holds no tokens.h5: not a store",
+    "file": "holds no tokens.h5: not a store",
     "hdf5": "not a kotovec store",
     "text": "is not a kotovec store",
-    "newer": "has format 2, this kotovec reads up to 1: pip install -U kotovec",
+    "newer": "has format 3, this kotovec reads up to 2: pip install -U kotovec",
     "cut": "is cut short",
-    "table": "tokens/id does not match its checksum",
+    "table": "tokens.h5: id does not match its checksum",
+    "tokens alone": "is not finished: the same kotovec build",
 }
 
 
@@ -129,25 +130,62 @@ def spoil(path, kind, store):
         path.write_text("x")
     if kind in ("hdf5", "text"):
         path.mkdir()
-        h5py.File(path / "vectors.h5", "w").close()
+        h5py.File(path / "tokens.h5", "w").close()
     if kind == "text":
-        (path / "vectors.h5").write_text("this is text" * 1000)
-    if kind in ("newer", "cut", "table"):
+        (path / "tokens.h5").write_text("this is text" * 1000)
+    if kind in ("newer", "cut", "table", "tokens alone"):
         shutil.copytree(store, path)
-        with h5py.File(path / "vectors.h5", "r+") as file:
-            last = max(file["vectors"].values(), key=lambda dataset: dataset.id.get_offset())
+        with h5py.File(path / "tokens.h5", "r+") as file:
+            last = max(file.values(), key=lambda dataset: dataset.id.get_offset())
             middle = last.id.get_offset() + last.nbytes // 2
             if kind == "newer":
-                write_attributes(file, {"encoding-version": "2"})
+                write_attributes(file, {"encoding-version": "3"})
             if kind == "table":
-                file["tokens/id"][0] = 7
+                file["id"][0] = 7
     if kind == "cut":
-        os.truncate(path / "vectors.h5", middle)
+        os.truncate(path / "tokens.h5", middle)
+    if kind == "tokens alone":
+        shutil.rmtree(path / "spaces")
+
+
+OF_SPACE = {
+    "cut": "static.h5 is cut short",
+    "empty": "static.h5 is empty",
+    "text": "static.h5 is not a kotovec store, or is damaged",
+    "other": "static.h5 is of other tokens or of another space: build it again with --overwrite",
+}
+
+
+@pytest.mark.parametrize("command", ["query king", "norms king", "index", "info", "verify"])
+@pytest.mark.parametrize("kind", OF_SPACE)
+def test_a_damaged_space_is_one_line_for_every_command_that_needs_it(capsys, store, tmp_path, command, kind):
+    path = shutil.copytree(store, tmp_path / "x.kotovec")
+    file = path / "spaces" / "static.h5"
+    if kind == "other":
+        shutil.copy(path / "spaces" / "isolated-0.h5", file)
+    elif kind == "text":
+        file.write_text("this is text" * 1000)
+    else:
+        os.truncate(file, 0 if kind == "empty" else file.stat().st_size // 2)
+    name, *words = command.split()
+    answer = call(capsys, name, "--store", path, *words)
+    assert (answer.code, answer.out) == (2 if kind == "text" and name != "verify" else 1, "")
+    assert re.fullmatch(r"error: \S.*\n", answer.err)
+    assert re.search("spaces/static.h5" if name == "verify" else OF_SPACE[kind], answer.err)
+
+
+@pytest.mark.parametrize("kind", ["cut", "text"])
+def test_a_damaged_space_is_in_nobodys_way_who_does_not_need_it(capsys, store, tmp_path, kind):
+    path = shutil.copytree(store, tmp_path / "x.kotovec")
+    (path / "spaces" / "static.h5").write_bytes(b"" if kind == "cut" else b"this is text" * 1000)
+    answer = call(capsys, "query", "king", "--space", "isolated", "-k", 1, "--tsv", "--store", path)
+    assert (answer.code, answer.err) == (0, "")
+    assert "king" in answer.out
 
 
 def test_a_store_that_cannot_be_opened_is_one_line(refused, tmp_path):
-    (tmp_path / "x.kotovec" / "vectors.h5").mkdir(parents=True)
-    assert "vectors.h5 cannot be opened: Is a directory" in refused("info", path=tmp_path / "x.kotovec")
+    (tmp_path / "x.kotovec" / "tokens.h5").mkdir(parents=True)
+    assert "tokens.h5 cannot be opened: Is a directory" in refused("info", path=tmp_path / "x.kotovec")
 
 
 def test_a_damaged_index_is_one_line_and_names_its_cure(capsys, store, tmp_path):
@@ -237,14 +275,19 @@ def test_what_a_build_wrote_of_itself_sends_no_control_codes_either(capsys, tmp_
 
 
 @pytest.mark.parametrize("arguments", [["query", "king"], ["info"], ["verify"], ["norms", "king"], ["index"]])
-@pytest.mark.parametrize("size", [0, 3000])
-def test_a_process_that_met_a_damaged_store_ends_with_its_exit_code(arguments, size, tmp_path):
+@pytest.mark.parametrize(("name", "size"), [("tokens.h5", 0), ("tokens.h5", 3000), ("spaces/static.h5", 1000)])
+def test_a_process_that_met_a_damaged_store_ends_with_its_exit_code(arguments, name, size, tmp_path):
     """In a process of its own: objects of h5py's that outlive HDF5 end one in a segmentation fault."""
     store = make_store(tmp_path / "x.kotovec")
-    os.truncate(store / "vectors.h5", size)
+    os.truncate(store / name, size)
     done = start(*arguments, "--store", store)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith(f"error: {store / 'vectors.h5'} is ")
+    named = (
+        f"{store} is damaged: {name} "
+        if (arguments, name) == (["verify"], "spaces/static.h5")
+        else f"{store / name} is "
+    )
+    assert done.stderr.startswith(f"error: {named}")
     assert done.stderr.count("\n") == 1
 
 

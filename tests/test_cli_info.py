@@ -70,4 +70,4 @@ def test_json_holds_the_same_with_stable_keys(capsys, store):
     origin = data["provenance"]
     assert (origin["model"], origin["revision"], origin["mecab_dic"]) == ("none/of-these", "abc", "ipadic")
     assert (origin["template_prefix"], origin["template_suffix"]) == ([3], [4])
-    assert origin["encoding-type"] == "kotovec-store"
+    assert origin["encoding-type"] == "kotovec-tokens"
