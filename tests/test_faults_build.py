@@ -96,7 +96,7 @@ def test_nan_out_of_a_model_stops_the_build_and_names_the_token(employ, tmp_path
     store = tmp_path / "new" / "x.kotovec"
     code = app.run(["build", str(folder), "--store", str(store), "--workers", "1"])
     told = capsys.readouterr()
-    assert code == 2
+    assert code == 1
     assert told.err == (
         f"error: {folder} gave NaN or Inf for 'queen' (id {row}): its weights are damaged or do not fit its config\n"
     )
@@ -234,7 +234,7 @@ def test_a_build_that_cannot_end_for_want_of_space_does_not_begin(employ, small_
     disk = small_disk(100)
     with pytest.raises(DiskFullError, match=r"needs 0 MB more for a while, and the disk has 0 MB free") as caught:
         run_build(plan_of(tiny_models["bert"]), disk / "x.kotovec", 1)
-    assert caught.value.exit_code == 2
+    assert caught.value.exit_code == 1
     assert list(disk.iterdir()) == []
 
 
@@ -257,7 +257,7 @@ def test_a_disk_that_fills_up_is_named_and_the_same_command_ends_the_build_later
             DiskFullError, match="no space left while writing .*free some, then give the same"
         ) as caught:
             run_build(plan, store, 1)
-    assert caught.value.exit_code == 2
+    assert caught.value.exit_code == 1
     assert [path for path in disk.rglob("*") if path.name.endswith((".part", ".lock"))] == []
     kept = len(shard_files(store))
     subprocess.run(["mount", "-o", "remount,size=8m", str(disk)], check=True)

@@ -206,7 +206,7 @@ def test_the_second_of_two_builds_is_refused_at_once_and_a_killed_one_is_no_hind
         assert holder.popen.stdout.readline() == "held\n"
         with Process(*command, cwd=tmp_path) as second:
             code, _, err = second.finish()
-        assert code == 2
+        assert code == 1
         assert err == f"error: {store} is being built by another process: wait for it, or stop it\n"
         assert not store.exists()
         begin = time.monotonic()
