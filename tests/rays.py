@@ -94,7 +94,7 @@ def expected(ids, spec):
 def arrays(ids, spec):
     """Return the same by the names of their spaces."""
     static, layers = expected(ids, spec)
-    return dict(zip(spec.spaces, (static, *layers), strict=True))
+    return dict(zip(spec.spaces, (*([static] if spec.static else ()), *layers), strict=True))
 
 
 def plan_of(folder, **options):
