@@ -167,6 +167,8 @@ class _Build:
         """Return the spaces that are to be encoded: those that are missing, or that an earlier run began with."""
         if self.layout.former.is_file() and self.layout.is_store:
             return ()
+        if not self.layout.tokens.is_file():  # which the files of spaces mean nothing without
+            return self.plan.spaces
         begun = self.layout.read_plan() or {}
         todo = [space for space in self.plan.spaces if not self.layout.space(space).is_file()]
         if todo and begun.get("settings") == self.plan.settings:  # some of them may be merged already
@@ -187,6 +189,8 @@ class _Build:
             if not self.discard:
                 check_begun(self.layout.folder, begun.get("settings", begun), self.plan)
             self.layout.clear()
+        elif begun is None and not self.layout.is_store:
+            self.layout.clear()  # what is left of a store may be of another model
         self.layout.begin(self.plan.task)
         self._write_tokens()
         missing = []

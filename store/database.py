@@ -348,7 +348,7 @@ class Store:
         names = sorted(name for name in {*tokenizer, *there} if tokenizer and tokenizer.get(name) != there.get(name))
         damaged += [f"{TOKENIZER_FOLDER}/{name} ({CURE})" for name in names]
         damaged += indexes.verify(self.path / indexes.FOLDER, self.vectors)
-        return damaged + maps.verify(self.path / maps.FOLDER, self.vectors.dataset)
+        return damaged + maps.verify(self.path / maps.FOLDER, self.vectors.may_be)
 
     @property
     def replaced(self) -> bool:

@@ -161,14 +161,19 @@ class Layout:
         for folder in (aside.folder, new.folder):
             with contextlib.suppress(OSError):
                 folder.rmdir()  # killed when only this was left to do
-        if aside._is_store():
+        if aside._is_rest():
             contents.delete(aside.folder)
-        if self.is_store and new._is_store() and not new.plan.is_file():
+        if self.is_store and new._is_rest() and not new.plan.is_file():
             contents.delete(new.folder)
 
     def _is_store(self) -> bool:
         """Tell whether the folder is a finished store, in which nothing is another's."""
-        return not self.folder.is_symlink() and self.is_store and contents.foreign(self.folder) is None
+        return self.is_store and self._is_rest()
+
+    def _is_rest(self) -> bool:
+        """Tell whether the folder is a store, or what is left of one as it is deleted, with nothing of another's."""
+        first = self.tokens.is_file() or self.former.is_file()
+        return not self.folder.is_symlink() and first and contents.foreign(self.folder) is None
 
     def tidy(self) -> None:
         """After a build that failed: delete what is of no use to the next one, the folder itself if empty."""

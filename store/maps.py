@@ -122,12 +122,12 @@ def read_map(folder: Path, name: str, dataset: str) -> Map | None:
     return made if made.record.dataset == dataset else None
 
 
-def verify(folder: Path, dataset_of: Callable[[Space], str | None]) -> list[str]:
+def verify(folder: Path, may_be: Callable[[Space, str], bool]) -> list[str]:
     """Return the names of map files that do not match their checksums or the vectors.
 
     Args:
         folder: of the maps.
-        dataset_of: gives the checksum of a space's vectors, or None where there are none.
+        may_be: tells whether a space's vectors have a checksum.
     """
     damaged = []
     for path in sorted(folder.glob("*.h5")):
@@ -136,7 +136,7 @@ def verify(folder: Path, dataset_of: Callable[[Space], str | None]) -> list[str]
         except DamagedError:
             damaged.append(f"{FOLDER}/{path.name} ({CURE})")
             continue
-        if record.dataset != dataset_of(Space.parse(record.space)):
+        if not may_be(Space.parse(record.space), record.dataset):
             damaged.append(f"{FOLDER}/{path.name} (of other vectors; {CURE})")
     return damaged
 

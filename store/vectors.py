@@ -242,6 +242,13 @@ class Vectors:
             return self.checksum(space) if space in self.spaces else None
         return None
 
+    def may_be(self, space: Space, sha256: str) -> bool:
+        """Tell whether a space's vectors have a checksum, or may have: their file is damaged, which `verify` names."""
+        try:
+            return self.dataset(space) == sha256
+        except (DamagedError, StoreError):
+            return True
+
     def _open(self, space: Space) -> SpaceFile:
         space = space.among(self.spaces)
         with self._lock:  # two threads would read headers from one descriptor

@@ -10,17 +10,21 @@ import numpy as np
 import pytest
 
 from kotovec.errors import DiskFullError
+from kotovec.space import Space
 from kotovec.store import index
 from kotovec.store.files import PART, Sink, delete_parts, is_disk_full, sinking
-from kotovec.store.merge import Shape, merge
+from kotovec.store.layout import Layout
+from kotovec.store.merge import merge
 from kotovec.store.nearest import Metric
 from kotovec.store.shard import open_shard
 from kotovec.store.vectors import Vectors
+from kotovec.store.writer import identity_of, write_tokens
 
 import stores
 
 MIB = 1 << 20
 TOKENS = stores.numbered(600)
+STATIC = Space("static")
 VECTORS = np.random.default_rng(0).standard_normal((600, 256)).astype(np.float32)  # 600 KiB
 
 
@@ -121,44 +125,86 @@ def test_a_full_disk_while_a_shard_is_written_leaves_no_shard(disk):
 
 
 # From too little for the headers to all but the last page: another write of HDF5's fails each time.
-@pytest.mark.parametrize("pages", [0, 1, 2, 5, 10, 100, 160, 200, -4, -3, -2, -1])
-def test_a_full_disk_while_merging_leaves_no_store(tmp_path, disk, pages):
+@pytest.mark.parametrize("space", [STATIC, Space("isolated", 12)], ids=str)
+@pytest.mark.parametrize("pages", [0, 1, 2, 5, 10, 100, 149, -4, -3, -2, -1])
+def test_a_full_disk_while_merging_leaves_no_file_of_the_space(tmp_path, disk, pages, space):
     shards = tmp_path / "shards"
-    shape = Shape(stores.write_shards(shards, TOKENS, VECTORS, VECTORS[np.newaxis], rows=100), (12,), "float32")
-    target = tmp_path / "whole.h5"
-    merge(target, shards, shape, TOKENS, stores.FINGERPRINT, {})
-    needed = -(-target.stat().st_size // 4096)
+    bounds = stores.write_shards(shards, TOKENS, VECTORS, 2 * VECTORS[np.newaxis], rows=100)
+    layout, given = Layout(disk), (shards, bounds, stores.FINGERPRINT, identity_of(TOKENS, ""), {})
+    other = Layout(tmp_path)
+    write_tokens(layout, TOKENS, {})
+    write_tokens(other, TOKENS, {})
+    merge(other, space, *given)
+    layout.spaces.mkdir()
+    before = free(disk)
+    needed = -(-other.space(space).stat().st_size // 4096)
     with only_free(disk, (pages % needed) * 4096), pytest.raises(DiskFullError):
-        merge(disk / "vectors.h5", shards, shape, TOKENS, stores.FINGERPRINT, {})
+        merge(layout, space, *given)
+    assert [path for path in disk.rglob("*") if path.is_file()] == [layout.tokens]
+    assert open_on(disk) == []
+    assert free(disk) == before
+    assert not layout.is_store
+    merge(layout, space, *given)
+    assert layout.space(space).read_bytes() == other.space(space).read_bytes()
+    assert np.array_equal(Vectors(disk).array(space), VECTORS if space == STATIC else 2 * VECTORS)
+
+
+@pytest.mark.parametrize("pages", [0, 1, 2, 3, -3, -2, -1])
+def test_a_full_disk_while_the_tokens_are_written_leaves_none(tmp_path, disk, pages):
+    layout, other = Layout(disk), Layout(tmp_path)
+    provenance = {"model": "none", "command": "kotovec build " * 500}
+    write_tokens(other, TOKENS, provenance)
+    needed = -(-other.tokens.stat().st_size // 4096)
+    with only_free(disk, (pages % needed) * 4096), pytest.raises(DiskFullError, match=r"writing .*tokens\.h5"):
+        write_tokens(layout, TOKENS, provenance)
     assert list(disk.iterdir()) == []
     assert open_on(disk) == []
     assert free(disk) == 4 * MIB
-    merge(disk / "vectors.h5", shards, shape, TOKENS, stores.FINGERPRINT, {})
-    assert np.array_equal(Vectors(disk).array("static"), VECTORS)
+    assert write_tokens(layout, TOKENS, provenance) == identity_of(TOKENS, "")
+    assert layout.tokens.read_bytes() == other.tokens.read_bytes()
+
+
+@pytest.mark.parametrize("pages", [0, 1, 149, -1])
+def test_a_full_disk_while_a_second_space_is_merged_keeps_the_first(tmp_path, disk, pages):
+    shards, layer = tmp_path / "shards", Space("isolated", 12)
+    bounds = stores.write_shards(shards, TOKENS, VECTORS, VECTORS[np.newaxis], rows=100)
+    layout, given = Layout(disk), (shards, bounds, stores.FINGERPRINT, identity_of(TOKENS, ""), {})
+    write_tokens(layout, TOKENS, {})
+    merge(layout, STATIC, *given)
+    first = layout.space(STATIC).read_bytes()
+    needed = -(-len(first) // 4096)
+    with only_free(disk, (pages % needed) * 4096), pytest.raises(DiskFullError, match=r"writing .*isolated-12\.h5"):
+        merge(layout, layer, *given)
+    assert list(layout.spaces.iterdir()) == [layout.space(STATIC)]
+    assert layout.space(STATIC).read_bytes() == first
+    opened = Vectors(disk)
+    assert (opened.spaces, opened.verify()) == ((STATIC,), [])
+    merge(layout, layer, *given)
+    assert Vectors(disk).spaces == (STATIC, layer)
 
 
 @pytest.mark.parametrize("pages", [0, 1, 50, -2, -1])
 def test_a_full_disk_while_an_index_is_written_leaves_no_index(tmp_path, disk, pages):
-    vectors = Vectors(stores.write_store(tmp_path / "a.kotovec", TOKENS, VECTORS) / "vectors.h5")
-    index.build(vectors, tmp_path / "whole", "static", -1, Metric.L2)
+    vectors = Vectors(stores.write_store(tmp_path / "a.kotovec", TOKENS, VECTORS))
+    index.build(vectors, tmp_path / "whole", STATIC, Metric.L2)
     needed = -(-(tmp_path / "whole" / "static.l2.faiss").stat().st_size // 4096)
     folder = disk / "indexes"
     folder.mkdir()
     with only_free(disk, (pages % needed) * 4096), pytest.raises(DiskFullError):
-        index.build(vectors, folder, "static", -1, Metric.L2)
+        index.build(vectors, folder, STATIC, Metric.L2)
     assert list(folder.iterdir()) == []
     assert open_on(disk) == []
-    index.build(vectors, folder, "static", -1, Metric.L2)
+    index.build(vectors, folder, STATIC, Metric.L2)
     assert index.verify(folder, vectors) == []
-    assert index.load(vectors, folder, "static", -1, Metric.L2) is not None
+    assert index.load(vectors, folder, STATIC, Metric.L2) is not None
 
 
 def test_a_full_disk_keeps_the_old_index_out_of_use_but_the_store_whole(disk):
     store = stores.write_store(disk / "a.kotovec", TOKENS, VECTORS, metrics=["l2"])
     vectors = Vectors(store)
     with only_free(disk, 4096), pytest.raises(DiskFullError):
-        index.build(vectors, store / "indexes", "static", -1, Metric.L2, factory="SQ8")
-    assert index.load(vectors, store / "indexes", "static", -1, Metric.L2) is None
+        index.build(vectors, store / "indexes", STATIC, Metric.L2, factory="SQ8")
+    assert index.load(vectors, store / "indexes", STATIC, Metric.L2) is None
     assert vectors.verify() == []
 
 
@@ -167,6 +213,7 @@ def test_a_process_whose_disk_was_full_ends_without_a_crash(disk):
     script = f"""
 import h5py, sys
 from kotovec.errors import DiskFullError
+from kotovec.space import Space
 from kotovec.store.files import sinking
 from pathlib import Path
 try:

@@ -92,7 +92,7 @@ def test_a_map_is_kept_with_how_it_was_made(capsys, store):
     assert (np.diff(read.rows) > 0).all()
     assert opened.verify() == []
     assert maps.read_map(store / "maps", "isolated-2.pca", "0" * 64) is None
-    assert maps.verify(store / "maps", lambda _: "0" * 64) == [
+    assert maps.verify(store / "maps", lambda _, sha256: sha256 == "0" * 64) == [
         "maps/isolated-2.pca.h5 (of other vectors; kotovec map makes it anew)"
     ]
     assert maps.read_map(store / "maps", "static.pca", opened.vectors.checksum(Space("static"))) is None

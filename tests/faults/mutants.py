@@ -1,6 +1,6 @@
 """Damaged stores by the thousand, and processes that read one after the other.
 
-Run as a script, it reads lines such as `vectors 17` from stdin, damages that file of a small store the 17th way,
+Run as a script, it reads lines such as `tokens 17` from stdin, damages that file of a small store the 17th way,
 opens it, verifies it, asks it, and prints what came of it. `Readers` starts such processes, and watches for crashes
 and hangs, which is how HDF5 and faiss, left alone, would meet some of them.
 """
@@ -39,7 +39,9 @@ MEMORY = 8 << 30  # address space of the process: a damaged size must not take t
 LONGEST = 4096  # bytes that one mutation changes at most
 INTEGERS = (0, 1, -1, 2**31 - 1, -(2**31), 2**40, 2**62, 2**63 - 1, -(2**63))
 FILES = {
-    "vectors": "vectors.h5",
+    "tokens": "tokens.h5",
+    "static": "spaces/static.h5",
+    "isolated": "spaces/isolated-2.h5",
     "flat": "indexes/static.l2.faiss",
     "hnsw": "indexes/static.cosine.faiss",
     "ivf": "indexes/static.ip.faiss",
@@ -49,6 +51,7 @@ FILES = {
     "plan": "shards/plan.json",
 }
 KINDS = tuple(FILES)
+SPACES = (Space("static"), Space("isolated", 0), Space("isolated", 2))  # of the small store, and of its shard
 WAYS = ("bits", "bytes", "zeros", "integer", "cut", "grow", "swap", "copy", "insert", "delete", "splice", "tail")
 
 
@@ -60,7 +63,7 @@ def make_stores(folder: Path) -> None:
     index.build(opened, store / "indexes", Space("static"), Metric.COSINE, factory="HNSW8")
     index.build(opened, store / "indexes", Space("static"), Metric.IP, factory="IVF2,Flat")
     layout = Layout(store)
-    layout.begin({"model": "none", "layers": [0, 2], "dtype": "float32", "shard-tokens": 1024})
+    layout.begin({"settings": {"model": "none", "layers": "0,2"}, "spaces": ["static", "isolated@0", "isolated@2"]})
     write_shard(layout.shards, _shard(), stores.FINGERPRINT)
     # Of another shape in every dataset, and with other tokens.
     stores.write_store(
@@ -75,7 +78,8 @@ def make_stores(folder: Path) -> None:
 
 def _shard() -> Shard:
     ids = np.arange(len(TEXTS), dtype=np.int64)
-    return Shard(0, ids, static_vectors(), isolated_vectors().astype(np.float32), "host", "AVX2")
+    arrays = dict(zip(SPACES, (static_vectors(), *isolated_vectors().astype(np.float32)), strict=True))
+    return Shard(0, ids, arrays, "host", "AVX2")
 
 
 def mutate(whole: bytes, other: bytes, kind: str, recipe: str) -> bytes:
@@ -141,7 +145,7 @@ def ask(store: Store) -> list[object]:
         store.search("kings", k=5, metric="cosine"),  # through the tokenizer
         store.search("王 - 男 + 女", k=5, metric="ip", exclude_inputs=True, words_only=True),
         store.search("queen", k=5, space="isolated"),
-        store.search("girl", k=5, space="isolated", layer=0, metric="cosine"),
+        store.search("girl", k=5, space="isolated@0", metric="cosine"),
     ]
     # So few rows are searched without a Flat index; faiss must be able to work with this one all the same.
     loaded = index.load(store.vectors, store.path / index.FOLDER, Space("static"), Metric.L2)
@@ -163,7 +167,8 @@ class Reader:
         }
         self.folder = work / "store"
         shutil.copytree(source / "store", self.folder)
-        self.answers = ask(Store.open(self.folder))
+        store = Store.open(self.folder)
+        self.answers, self.made = ask(store), {space: store.vectors.made(space) for space in SPACES}
 
     def read(self, kind: str, recipe: str) -> str:
         """Damage, read and mend; return `refused`, `found` (by verify), `whole`, or `other answers`."""
@@ -189,15 +194,22 @@ class Reader:
     def _read_shard(self) -> str:
         whole = _shard()
         with open_shard(self.folder / "shards", 0, stores.FINGERPRINT) as reader:
-            reader.check(whole.ids, 2)
-            same = np.array_equal(reader.read("static"), whole.static) and all(
-                np.array_equal(reader.read("isolated", layer), whole.isolated[layer]) for layer in (0, 1)
-            )
+            reader.check(whole.ids, SPACES)
+            same = all(np.array_equal(reader.read(space.stem), whole.arrays[space]) for space in SPACES)
         return "whole" if same else "other answers"
 
     def _read_store(self) -> str:
         store = Store.open(self.folder)
         damaged = store.verify()
+        try:
+            # The file of a space is parsed when the space is first used.
+            same = store.spaces == SPACES and all(store.vectors.made(space) == self.made[space] for space in SPACES)
+        except KotovecError:
+            if damaged:
+                raise
+            return "other answers"
+        if not same and not damaged:
+            return "other answers"
         try:
             answers = ask(store)
         except KotovecError:

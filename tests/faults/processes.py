@@ -18,7 +18,6 @@ TERMINAL = "import os; os.open(os.ttyname(0), os.O_RDWR)\n"
 SLOWLY = """
 import time
 from kotovec.cluster import build, plan, pool
-from kotovec.store import merge
 
 def slow(owner, name, seconds):
     real = getattr(owner, name)
@@ -35,7 +34,7 @@ class Slow(pool.Encoder):
 
 pool.Encoder = Slow
 slow(plan, "make_plan", 0.3)
-slow(merge._Copy, "layer", 0.5)
+slow(build, "merge", 0.4)
 slow(build.indexes, "build", 0.7)
 from kotovec.cli.app import main
 main()

@@ -19,12 +19,18 @@ from kotovec.store.nearest import Metric
 
 import stores
 from commands import PROVENANCE, call, make_store
-from mutants import INPUTS, Readers, make_stores, tally
-from rays import datasets, plan_of, run_build
+from mutants import FILES, INPUTS, Readers, make_stores, tally
+from rays import datasets, left_behind, plan_of, run_build
 
 # Of the bytes that are not vectors, a bit of every third is flipped, or with FUZZ_INPUTS=10000 of each.
 STEP = 1 if INPUTS >= 10_000 else 3
-VECTORS = ("vectors/static", "vectors/static_norms", "vectors/isolated", "vectors/isolated_norms")
+# What is read by memory map, and checked only when a store is verified.
+BULK = {
+    "tokens": (),
+    "static": ("vectors", "norms"),
+    "isolated": ("vectors", "norms"),
+    "shard": ("static", "isolated-0", "isolated-2"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -51,13 +57,12 @@ def contents(path):
     return found
 
 
-@pytest.mark.parametrize("name", ["vectors.h5", "shards/000000.h5"])
-def test_one_flipped_bit_is_noticed_anywhere_but_where_nothing_lies(readers, tmp_path, name):
+@pytest.mark.parametrize("kind", BULK)
+def test_one_flipped_bit_is_noticed_anywhere_but_where_nothing_lies(readers, tmp_path, kind):
     """In superblock, headers, attributes, tokens and vectors; only in gaps does no bit matter."""
-    kind = {"vectors.h5": "vectors", "shards/000000.h5": "shard"}[name]
-    path = readers.source / "store" / name
+    path = readers.source / "store" / FILES[kind]
     with h5py.File(path) as file:
-        bulk = [file[dataset] for dataset in (VECTORS if kind == "vectors" else ("static", "isolated"))]
+        bulk = [file[dataset] for dataset in BULK[kind]]
         starts = [(dataset.id.get_offset(), dataset.nbytes) for dataset in bulk]
     vectors = {place for start, size in starts for place in range(start, start + size)}
     bits = np.random.default_rng(3).integers(8, size=path.stat().st_size)
@@ -75,15 +80,14 @@ def test_one_flipped_bit_is_noticed_anywhere_but_where_nothing_lies(readers, tmp
         raw[place] ^= 0xFF
     (tmp_path / "gaps.h5").write_bytes(raw)
     assert contents(tmp_path / "gaps.h5") == contents(path)
-    if kind == "vectors":
-        # All else is noticed already when the store is opened.
+    if kind != "shard":
+        # All else is noticed already when the store is opened, or the space is first used.
         assert {place for place, flip in flips.items() if outcomes[kind, flip] == "found"} == vectors & set(flips)
 
 
-@pytest.mark.parametrize("kind", ["vectors", "shard"])
+@pytest.mark.parametrize("kind", BULK)
 def test_a_file_cut_anywhere_is_refused(readers, kind):
-    name = {"vectors": "vectors.h5", "shard": "shards/000000.h5"}[kind]
-    size = (readers.source / "store" / name).stat().st_size
+    size = (readers.source / "store" / FILES[kind]).stat().st_size
     lengths = [*range(0, size, 11), size - 1]
     assert tally(readers.read((kind, f":{length}") for length in lengths)) == ({"refused": len(lengths)}, [])
 
@@ -100,14 +104,15 @@ def flip(path, place):
     path.write_bytes(raw)
 
 
-def offset(store, dataset):
-    with h5py.File(store / "vectors.h5") as file:
+def offset(path, dataset):
+    with h5py.File(path) as file:
         return file[dataset].id.get_offset()
 
 
 @pytest.mark.parametrize("verify", ["--verify", None, "KOTOVEC_VERIFY"])
 def test_query_recomputes_every_checksum_when_asked_to(capsys, monkeypatch, store, verify):
-    flip(store / "vectors.h5", offset(store, "vectors/isolated") + 9)  # not in what is asked for
+    space = store / "spaces" / "isolated-2.h5"
+    flip(space, offset(space, "vectors") + 9)  # not in what is asked for
     flip(store / "indexes" / "isolated-2.l2.faiss", -1)
     if verify == "KOTOVEC_VERIFY":
         monkeypatch.setenv(verify, "1")
@@ -117,7 +122,7 @@ def test_query_recomputes_every_checksum_when_asked_to(capsys, monkeypatch, stor
         return
     assert (answer.code, answer.out) == (1, "")
     assert answer.err == (
-        f"error: {store} is damaged: vectors.h5: vectors/isolated (build it again with --overwrite); "
+        f"error: {store} is damaged: spaces/isolated-2.h5: vectors (build it again with --overwrite); "
         "indexes/isolated-2.l2.faiss (kotovec index --space isolated@2 --metric l2 builds it anew); "
         f"it was built by: {PROVENANCE['command']}\n"
     )
@@ -255,32 +260,133 @@ def built(tmp_path_factory):
     return tmp_path_factory.mktemp("built") / "whole.kotovec"
 
 
-@pytest.mark.parametrize("damage", ["dataset", "header", "text", "folder", "tokenizer"])
-def test_building_again_with_overwrite_mends_whatever_is_damaged(capsys, employ, tiny_models, built, tmp_path, damage):
-    plan, whole = plan_of(tiny_models["bert"]), built
-    run_build(plan, whole)
-    store = shutil.copytree(whole, tmp_path / "x.kotovec")
-    path = store / "vectors.h5"
-    if damage == "tokenizer":
-        flip(store / "tokenizer" / "tokenizer.json", 50)
-    elif damage in ("folder", "text"):
+def spoil(path, damage):
+    """Damage a file of vectors or tokens."""
+    if damage in ("folder", "text"):
         path.unlink()
         path.mkdir() if damage == "folder" else path.write_text("text" * 1000)
     else:
-        flip(path, {"dataset": offset(store, "vectors/static"), "header": 100}[damage])
+        flip(path, {"dataset": offset(path, "id" if path.name == "tokens.h5" else "vectors"), "header": 100}[damage])
+
+
+@pytest.mark.parametrize("name", ["tokens.h5", "spaces/static.h5", "spaces/isolated-2.h5"])
+@pytest.mark.parametrize("damage", ["dataset", "header", "text", "folder"])
+def test_building_again_with_overwrite_mends_whatever_is_damaged(
+    capsys, employ, tiny_models, built, tmp_path, name, damage
+):
+    plan, whole = plan_of(tiny_models["bert"]), built
+    run_build(plan, whole)
+    store = shutil.copytree(whole, tmp_path / "x.kotovec")
+    path = store / name
+    spoil(path, damage)
+    # A store without its tokens, or with a folder for a file, is none; other damage is found by looking for it.
+    code = 2 if damage == "folder" or (name, damage) == ("tokens.h5", "text") else 1
     for command in (["verify"], ["query", "king", "--verify"]):
         told = call(capsys, *command, "--store", store)
-        assert (told.code, told.out) == (2 if damage in ("text", "folder") else 1, "")
+        assert (told.code, told.out) == (code, "")
         assert re.fullmatch(r"error: \S.*\n", told.err)
+        assert name in told.err
         assert "build it again with --overwrite" in told.err or damage == "folder"
     if damage == "folder":
-        assert told.err.endswith("vectors.h5 cannot be opened: Is a directory\n")
-        with pytest.raises(StoreError, match=r"vectors.h5 is a folder: delete it"):
-            run_build(plan, store, overwrite=True)
+        assert told.err.endswith(f"{path.name} cannot be opened: Is a directory\n")
+        if name == "tokens.h5":
+            with pytest.raises(StoreError, match=r"tokens.h5 is a folder: delete it"):
+                run_build(plan, store, overwrite=True)
         path.rmdir()
     run_build(plan, store, overwrite=True)
     assert Store.open(store).verify() == []
     assert datasets(store) == datasets(whole)
+    assert left_behind(store) == []
+
+
+def test_building_again_with_overwrite_mends_a_damaged_tokenizer(capsys, employ, tiny_models, built, tmp_path):
+    plan, whole = plan_of(tiny_models["bert"]), built
+    run_build(plan, whole)
+    store = shutil.copytree(whole, tmp_path / "x.kotovec")
+    flip(store / "tokenizer" / "tokenizer.json", 50)
+    for command in (["verify"], ["query", "king", "--verify"]):
+        told = call(capsys, *command, "--store", store)
+        assert (told.code, told.out) == (1, "")
+        assert re.fullmatch(r"error: \S.*tokenizer\.json \(build it again with --overwrite\).*\n", told.err)
+    run_build(plan, store, overwrite=True)
+    assert Store.open(store).verify() == []
+    assert datasets(store) == datasets(whole)
+
+
+@pytest.mark.parametrize("damage", ["dataset", "header", "text", "folder"])
+def test_a_damaged_file_of_a_space_that_is_deleted_is_built_again_and_nothing_else(
+    employ, tiny_models, built, tmp_path, damage
+):
+    plan, whole = plan_of(tiny_models["bert"]), built
+    run_build(plan, whole)
+    store = shutil.copytree(whole, tmp_path / "x.kotovec")
+    path, others = store / "spaces" / "isolated-2.h5", (store / "tokens.h5", store / "spaces" / "static.h5")
+    before = [(other.stat().st_ino, other.stat().st_mtime_ns) for other in others]
+    spoil(path, damage)
+    if damage != "dataset":  # which only `verify` looks at
+        with pytest.raises((DamagedError, StoreError), match=r"isolated-2\.h5 (is|cannot be opened)"):
+            run_build(plan, store)
+    path.rmdir() if damage == "folder" else path.unlink()
+    run_build(plan, store)
+    assert [(other.stat().st_ino, other.stat().st_mtime_ns) for other in others] == before
+    assert Store.open(store).verify() == []
+    assert datasets(store) == datasets(whole)
+    assert left_behind(store) == []
+
+
+def twins(tmp_path):
+    """Write two stores of one shape and of other vectors; return their folders."""
+    rng, made = np.random.default_rng(9), []
+    for name, weights in (("mine", "0" * 64), ("other", "2" * 64)):
+        provenance = {**PROVENANCE, "weights_sha256": weights}
+        vectors = rng.standard_normal((3, 200, 6)).astype(np.float32)
+        folder, tokens = tmp_path / f"{name}.kotovec", stores.numbered(200)
+        made.append(stores.write_store(folder, tokens, vectors[0], vectors[1:], layers=(0, 2), provenance=provenance))
+    return made
+
+
+@pytest.mark.parametrize("origin", ["other.kotovec/spaces/static.h5", "mine.kotovec/spaces/isolated-0.h5"])
+def test_a_file_of_another_stores_or_of_another_space_is_never_used_but_named(capsys, tmp_path, origin):
+    """Its checksums are right, and its shape is: it says of itself which tokens it is of, and which space."""
+    store, _ = twins(tmp_path)
+    expected = call(capsys, "query", "t7", "--space", "isolated@2", "--store", store).out
+    path = store / "spaces" / "static.h5"
+    shutil.copy(tmp_path / origin, path)
+    told = call(capsys, "query", "t7", "--space", "static", "--store", store)
+    assert (told.code, told.out) == (1, "")
+    assert told.err == f"error: {path} is of other tokens or of another space: build it again with --overwrite\n"
+    asked = call(capsys, "query", "t7", "--space", "isolated@2", "--store", store)
+    assert (asked.code, asked.out, asked.err) == (0, expected, "")
+    assert Store.open(store).verify() == ["spaces/static.h5 (build it again with --overwrite)"]
+
+
+def test_no_space_is_used_with_the_tokens_of_another_store(capsys, tmp_path):
+    """The same tokens, of another model: vectors of two models in one store would be compared."""
+    store, other = twins(tmp_path)
+    shutil.copy(other / "tokens.h5", store)
+    for space in ("static", "isolated@0", "isolated@2"):
+        told = call(capsys, "query", "t7", "--space", space, "--store", store)
+        assert (told.code, told.out) == (1, "")
+        assert "is of other tokens or of another space: build it again with --overwrite" in told.err
+    files = [f"spaces/{stem}.h5 (build it again with --overwrite)" for stem in ("static", "isolated-0", "isolated-2")]
+    assert Store.open(store).verify() == files
+
+
+@pytest.mark.parametrize("name", ["tokens.h5", "spaces/static.h5"])
+@pytest.mark.parametrize("part", ["first", "half", "last", "all"])
+def test_zeros_in_place_of_a_part_of_a_file_are_found(capsys, store, name, part):
+    """As a disk leaves them that lost a block, or a file system that lost what was not synced."""
+    path = store / name
+    raw = bytearray(path.read_bytes())
+    half = len(raw) // 2
+    start, stop = {"first": (0, 512), "half": (half, 2 * half), "last": (-64, None), "all": (0, None)}[part]
+    raw[start:stop] = bytes(len(raw[start:stop]))
+    path.write_bytes(raw)
+    told = call(capsys, "verify", "--store", store)
+    assert (told.code, told.out) in ((1, ""), (2, ""))
+    assert name in told.err
+    assert "build it again with --overwrite" in told.err
+    assert told.err.count("\n") == 1
 
 
 def test_a_damaged_plan_is_one_line_and_a_fresh_start(tmp_path):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from kotovec.errors import DiskFullError
+from kotovec.space import Space
 from kotovec.store import Store, layout
 from kotovec.store.layout import Layout
 
@@ -54,7 +55,7 @@ def test_an_overwriting_build_on_a_disk_that_fills_up_keeps_the_old_store_and_go
 
 
 def test_a_disk_without_room_for_another_file_is_a_full_one(employ, small_disk, tiny_models, tmp_path):  # noqa: F811
-    """Whichever file is the one too many: lock, plan, shard, tokenizer or vectors."""
+    """Whichever file is the one too many: lock, plan, tokenizer, tokens, shard or vectors."""
     plan, disk = plan_of(tiny_models["bert"]), small_disk(8192)
     store, said = disk / "x.kotovec", set()
     for files in range(2, 60):
@@ -64,13 +65,14 @@ def test_a_disk_without_room_for_another_file_is_a_full_one(employ, small_disk, 
         except OSError as error:
             assert error.__class__.__module__ == "kotovec.errors", repr(error)
             assert "\n" not in str(error)
-            said.add(Path(str(error).split(":")[0].split()[-1]).suffix)
+            said.add(Path(str(error).split(":")[0].split()[-1]).name)
             assert [path for path in disk.rglob("*") if path.name.endswith((".part", ".lock"))] == []
         else:
             break
     else:
         pytest.fail("never enough files")
-    assert {".json", ".h5", ".kotovec"} <= said  # the indexes take the place of the shards
+    # The indexes take the place of the shards.
+    assert {"plan.json", "tokens.h5", "000000.h5", "static.h5", "isolated-2.h5", "x.kotovec"} <= said
     run_build(plan, tmp_path / "elsewhere.kotovec")
     assert datasets(store) == datasets(tmp_path / "elsewhere.kotovec")
     assert left_behind(store) == []
@@ -116,11 +118,11 @@ def test_a_kill_in_any_step_of_a_swap_leaves_one_of_the_stores_and_nothing_after
         killed = swap_and_die(old, new, exchange, step)
         there = old.folder.exists()
         assert there or not exchange  # with two renames there is a moment without
-        before = Store.open(old.folder).array("static")[0, 1] if there else None
+        before = Store.open(old.folder).array(Space("static"))[0, 1] if there else None
         old.recover()
         opened = Store.open(old.folder)
         assert opened.verify() == []
-        ends.append(float(opened.array("static")[0, 1]))
+        ends.append(float(opened.array(Space("static"))[0, 1]))
         assert before in (None, ends[-1])
         assert [path.name for path in place.iterdir() if path.name != "x.kotovec"] in ([], [".x.kotovec.rebuild"])
         if ends[-1] == 2:

@@ -13,6 +13,7 @@ import pytest
 
 from kotovec.cluster.build import Resources, build
 from kotovec.store import Store
+from kotovec.store.layout import Layout
 from kotovec.workers.encoder import Encoder
 
 from processes import SHARD, meet
@@ -99,7 +100,7 @@ def test_a_driver_killed_at_random_moments_goes_on_and_leaves_nothing_running(ro
             begin = time.monotonic()
             assert process.left(LONGEST) == [], number
             slowest = max(slowest, time.monotonic() - begin)
-        if (store / "vectors.h5").exists():
+        if len(assert_whole_spaces(store, expected)) == len(plan.spaces):
             assert datasets(store) == expected
             shutil.rmtree(store)
     with Process(*arguments, "--workers", 1, cwd=tmp_path) as process:
@@ -110,6 +111,17 @@ def test_a_driver_killed_at_random_moments_goes_on_and_leaves_nothing_running(ro
     log.info("the last process ended %.1f s after its driver", slowest)
 
 
+def assert_whole_spaces(store, expected):
+    """What of a killed build's tokens and spaces is there at all is whole: return their files' names."""
+    found = datasets(store)
+    assert found.items() <= expected.items()
+    files = {name.split("/")[0] for name in found}
+    assert set(found) == {name for name in expected if name.split("/")[0] in files}
+    if files - {"tokens"}:
+        assert Store.open(store).vectors.verify() == []
+    return files - {"tokens"}
+
+
 # Builds that have every shard already, and are killed by their parent at a moment of the merge, or of index writing.
 # Every step on the disk takes 5 ms, so that a random moment meets any of them.
 KILLED = """
@@ -117,7 +129,7 @@ import os, random, signal, sys, time
 from pathlib import Path
 from kotovec.cluster import build
 from kotovec.cluster.plan import Request, make_plan
-from kotovec.store import files, merge
+from kotovec.store import files
 
 def slowly(owner, name):
     real = getattr(owner, name)
@@ -149,10 +161,8 @@ print(longest)
 """
 
 
-@pytest.mark.parametrize("phase", ["merge", "index"])
-def test_a_driver_killed_as_it_merges_or_indexes_goes_on(phase, rounds, calm, tmp_path):
-    plan, expected = calm
-    whole = tmp_path / "whole.kotovec"
+def merging(plan, store):
+    """Build a store up to its merge."""
 
     class Merging(BaseException):
         pass
@@ -162,23 +172,86 @@ def test_a_driver_killed_as_it_merges_or_indexes_goes_on(phase, rounds, calm, tm
             raise Merging
 
     with pytest.raises(Merging):
-        build(plan, whole, Resources(workers=1), report=stop)
+        build(plan, store, Resources(workers=1), report=stop)
+
+
+def killed(code, plan, *arguments):
+    """Run a script that kills its builds of a plan; return what it printed."""
+    environment = os.environ | ({"PYTHONPATH": str(CHECKOUT)} if CHECKOUT else {})
+    command = [sys.executable, "-c", code, *map(str, (plan.source.folder, SHARD, *arguments))]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60 + 10 * len(arguments))
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("phase", ["merge", "index"])
+def test_a_driver_killed_as_it_merges_or_indexes_goes_on(phase, rounds, calm, tmp_path):
+    plan, expected = calm
+    whole = tmp_path / "whole.kotovec"
+    merging(plan, whole)
     count = rounds(f"driver in {phase}")
     stores = [tmp_path / str(number) / "x.kotovec" for number in range(count + 1)]
     for store in stores:
         shutil.copytree(whole, store)
-    environment = os.environ | ({"PYTHONPATH": str(CHECKOUT)} if CHECKOUT else {})
-    arguments = [plan.source.folder, SHARD, phase, SEED, *stores]
-    command = [sys.executable, "-c", KILLED, *map(str, arguments)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60 + 10 * count)
-    assert done.returncode == 0, done.stderr
+    took = killed(KILLED, plan, phase, SEED, *stores).strip()
     for store in stores:
-        if (store / "vectors.h5").exists():  # whole, if it is there at all
-            assert datasets(store) == expected
-        assert phase == "merge" or (store / "vectors.h5").exists()
-        log.info("%s of %s s left %s", phase, done.stdout.strip(), sorted(path.name for path in store.rglob("*")))
+        merged = assert_whole_spaces(store, expected)
+        assert phase == "merge" or len(merged) == len(plan.spaces)
+        log.info("%s of %s s left %s", phase, took, sorted(path.name for path in store.rglob("*")))
         summary, _ = run_build(plan, store)
         assert summary.encoded == 0
+        assert datasets(store) == expected
+        assert Store.open(store).verify() == []
+        assert left_behind(store) == []
+
+
+# Builds that have every shard already, and kill themselves before a file of a space, or after it, is given its name.
+KILLED_BETWEEN = """
+import os, signal, sys
+from pathlib import Path
+from kotovec.cluster import build
+from kotovec.cluster.plan import Request, make_plan
+
+plan = make_plan(Request(model=sys.argv[1], layers="all", shard_tokens=int(sys.argv[2]), device="cpu"))
+names, real = [f"{space.stem}.h5" for space in plan.spaces], os.replace
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+for step, store in enumerate(sys.argv[3:]):
+    def replace(part, target, **places):
+        at = names.index(target) * 2 if target in names else -1
+        if at == step:
+            die()
+        real(part, target, **places)
+        if at + 1 == step and at >= 0:
+            die()
+
+    child = os.fork()
+    if child == 0:
+        os.replace = replace
+        build.build(plan, Path(store))
+        os._exit(0)
+    assert os.WIFSIGNALED(os.waitpid(child, 0)[1])
+"""
+
+
+def test_a_driver_killed_between_two_spaces_keeps_those_that_are_whole_and_goes_on(calm, tmp_path):
+    plan, expected = calm
+    merging(plan, tmp_path / "whole.kotovec")
+    stores = [tmp_path / str(step) / "x.kotovec" for step in range(2 * len(plan.spaces))]
+    for store in stores:
+        shutil.copytree(tmp_path / "whole.kotovec", store)
+    killed(KILLED_BETWEEN, plan, *stores)
+    for step, store in enumerate(stores):
+        whole = plan.spaces[: (step + 1) // 2]
+        assert assert_whole_spaces(store, expected) == {space.stem for space in whole}
+        if whole:
+            assert Store.open(store).spaces == whole
+        before = [Layout(store).space(space).stat().st_ino for space in whole]
+        summary, _ = run_build(plan, store)
+        assert summary.encoded == 0
+        assert [Layout(store).space(space).stat().st_ino for space in whole] == before
         assert datasets(store) == expected
         assert Store.open(store).verify() == []
         assert left_behind(store) == []

@@ -113,11 +113,13 @@ def test_a_store_is_read_at_a_path_of_any_bytes(capsys, monkeypatch, tmp_path, n
         told = call(capsys, *command, f"--store={name}")
         assert told.code == 0, told.err
     assert (tmp_path / name / "indexes" / "static.ip.faiss").is_file()
-    with (tmp_path / name / "vectors.h5").open("r+b") as file:
-        file.truncate(999)
-    told = call(capsys, "query", "king", f"--store={name}")
-    assert (told.code, told.out) == (1, "")
-    assert told.err.count("\n") == 1
+    for cut in ("spaces/static.h5", "tokens.h5"):
+        with (tmp_path / name / cut).open("r+b") as file:
+            file.truncate(999)
+        told = call(capsys, "query", "king", f"--store={name}")
+        assert (told.code, told.out) == (1, "")
+        assert told.err.count("\n") == 1
+        assert f"{cut} is cut short" in told.err
 
 
 TEXTS = ["[UNK]", "un", "##known", *(f"t{number}" for number in range(160))]
