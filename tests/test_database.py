@@ -10,6 +10,7 @@ import pytest
 from kotovec.errors import ExpressionError, InputError, NotStoredError, UnknownTokenError
 from kotovec.store import Store
 from kotovec.store.tokens import Kind
+from kotovec.store.writer import identity_of
 
 import stores
 
@@ -270,5 +271,6 @@ def test_info_says_what_is_in_the_store(store):
     assert info["spaces"]["isolated@4"] == info["spaces"]["isolated@8"] == {"shape": [2003, 32], "dtype": "float16"}
     assert list(info["spaces"]) == ["static", "isolated@4", "isolated@8"]
     assert info["bytes"] == sum(path.stat().st_size for path in store.path.rglob("*") if path.is_file())
-    assert info["provenance"]["fingerprint"] == stores.FINGERPRINT
+    assert info["provenance"]["identity"] == identity_of(store.tokens, "")
+    assert (info["provenance"]["hosts"], info["provenance"]["cpus"]) == (1, ["AVX2"])
     assert all(record["usable"] for record in info["indexes"])

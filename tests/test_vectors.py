@@ -208,7 +208,7 @@ def test_ten_lines_without_kotovec_read_a_store(tmp_path):
 
 def test_the_page_names_every_dataset_and_kind(files):
     page = PAGE.read_text(encoding="utf-8")
-    tables, spaces = (re.split(r"^## ", page, flags=re.MULTILINE)[place] for place in (3, 4))
+    tables, spaces = (re.split(r"^## ", page, flags=re.MULTILINE)[place] for place in (2, 3))
     assert tables.startswith("`tokens.h5`")
     assert spaces.startswith("`spaces/`")
     for section, stem in ((tables, "tokens"), (spaces, "static")):
