@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from kotovec.cli.page import write_page
+from kotovec.space import Space
 from kotovec.store import Store, maps
 from kotovec.store.cartography import MapRequest, make_map
 
@@ -143,7 +144,7 @@ def odd_page(odd_store):
 def place_of(store, name, token):
     """Return a token's coordinates, from the map's file."""
     store = Store.open(store)
-    made = maps.read_map(store.path / "maps", name, store.vectors.checksums[name.split("-")[0].split(".")[0]])
+    made = maps.read_map(store.path / "maps", name, store.vectors.checksum(Space.of_stem(name.partition(".")[0])))
     return made.coordinates[list(store.tokens.surfaces).index(token)]
 
 
