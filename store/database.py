@@ -20,12 +20,13 @@ from kotovec.store.finder import Finder, open_finder
 from kotovec.store.library import choose_device
 from kotovec.store.metric import Metric
 from kotovec.store.nearest import Neighbourhood, Rows
+from kotovec.store.opened import CURE
 from kotovec.store.question import Question, read
 from kotovec.store.terms import Lookup
 from kotovec.store.tokenizer import FOLDER as TOKENIZER_FOLDER
 from kotovec.store.tokenizer import checksums
 from kotovec.store.tokens import Kind, Tokens
-from kotovec.store.vectors import CURE, Block, Vectors
+from kotovec.store.vectors import Block, Vectors
 
 
 class Store:

@@ -3,140 +3,25 @@
 import contextlib
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
-from typing import Any, BinaryIO
+from typing import Any
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
-from kotovec.errors import DamagedError, InputError, KotovecError, StoreError, StoreNotFoundError, first_line
+from kotovec.errors import DamagedError, InputError, KotovecError, StoreError, StoreNotFoundError
 from kotovec.space import Space
-from kotovec.store import checksum, hdf5, writer
-from kotovec.store.files import open_descriptor
+from kotovec.store import hdf5, writer
 from kotovec.store.layout import Layout
+from kotovec.store.opened import CURE, File, SpaceFile
 from kotovec.store.tokens import Kind, Marking, Strings, Tokens
 
-CURE = "build it again with --overwrite"
+MOST_SWAPS = 100  # that are met in a row while a store is opened
 TABLES = ("id", "text", "surface", "kind")
 Block = npt.NDArray[np.floating[Any]]
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """A dataset of a file, or a part of one.
-
-    Attributes:
-        array: a read-only memory map.
-        sha256: that the dataset was written with.
-        whole: the dataset, where `array` is a part of it.
-    """
-
-    array: npt.NDArray[Any]
-    sha256: str
-    whole: npt.NDArray[Any] | None = None
-
-    def is_whole(self) -> bool:
-        """Tell whether it is what was written."""
-        return checksum.of_array(self.array if self.whole is None else self.whole) == self.sha256
-
-
-@dataclass(frozen=True)
-class SpaceFile:
-    """The vectors of a space.
-
-    Attributes:
-        vectors, norms: (V, D) float32 or float16, and (V,) float64.
-        made: how they were made.
-    """
-
-    vectors: Dataset
-    norms: Dataset
-    made: Mapping[str, Any]
-
-
-class File:
-    """An open HDF5 file of a store: later changes of its path do not touch what is open.
-
-    HDF5 is given the open descriptor, so that headers and memory maps are of one file even if a build swaps the store
-    in between; its own file locking is then out of the way, too.
-
-    Raises (when opening):
-        FileNotFoundError: there is none.
-        StoreError: it cannot be opened.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        try:
-            self._raw: BinaryIO = open_descriptor(path)
-        except (FileNotFoundError, NotADirectoryError):
-            raise
-        except OSError as error:
-            raise StoreError(f"{path} cannot be opened: {error.strerror}") from error
-
-    def read(self, kind: str, names: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Dataset]]:
-        """Return the file's attributes and some datasets.
-
-        Args:
-            kind: its encoding-type.
-            names: of the datasets.
-
-        Raises:
-            StoreError: the file is none of kotovec's, or of a newer format.
-            DamagedError: it cannot be read.
-        """
-        try:
-            with h5py.File(self._raw, "r") as file:
-                attributes = check_attributes(file, self.path, kind)
-                return attributes, {name: self._dataset(file[name]) for name in names}
-        except hdf5.UNREADABLE as error:
-            # Not by a name of its own: in a frame of its own traceback it would keep h5py's objects until Python's
-            # end, when HDF5 is gone.
-            raise self.unreadable(error) from error
-
-    def attributes(self, name: str) -> dict[str, Any]:
-        """Return the attributes of a group or dataset."""
-        with h5py.File(self._raw, "r") as file:
-            return hdf5.read_attributes(file[name])
-
-    def unreadable(self, error: BaseException) -> KotovecError:
-        """Return the error that says what an error of h5py's, or of ours, means for the file."""
-        if isinstance(error, KotovecError):
-            return error
-        size = self._raw.seek(0, os.SEEK_END)
-        self._raw.seek(0)
-        if size == 0 or "truncated file" in str(error):
-            return DamagedError(f"{self.path} is {'cut short' if size else 'empty'}: {CURE}")
-        if self._raw.read(len(hdf5.SIGNATURE)) != hdf5.SIGNATURE:
-            return StoreError(f"{self.path} is not a kotovec store, or is damaged (it is not HDF5): {CURE}")
-        return DamagedError(f"{self.path} is damaged ({first_line(error)}): {CURE}")
-
-    def _dataset(self, dataset: h5py.Dataset) -> Dataset:
-        offset = dataset.id.get_offset()
-        size = self._raw.seek(0, os.SEEK_END)
-        if offset is None or offset + dataset.nbytes > size:
-            raise DamagedError(f"{self.path} is cut short: {dataset.name} reaches past its end; {CURE}")
-        array: npt.NDArray[Any] = np.empty(dataset.shape, dtype=dataset.dtype)
-        if dataset.nbytes:
-            array = np.memmap(self._raw, mode="r", dtype=dataset.dtype, shape=dataset.shape, offset=offset)
-        return Dataset(array, str(hdf5.read_attributes(dataset)["sha256"]))
-
-    @property
-    def replaced(self) -> bool:
-        """Another file, or none, lies at the path since this one was opened."""
-        try:
-            return not os.path.samestat(self.path.stat(), os.fstat(self._raw.fileno()))
-        except OSError:
-            return True
-
-    def close(self) -> None:
-        """Close the file; what is mapped stays."""
-        self._raw.close()
 
 
 class Vectors:
@@ -155,9 +40,23 @@ class Vectors:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path, layout = path, Layout(path)
-        self._spaces: dict[Space, File | SpaceFile] = {}
+        self.path = path
         self._lock = Lock()
+        for _ in range(MOST_SWAPS):
+            with _holding(path) as is_there:
+                try:
+                    self._open_all(Layout(path))
+                except (KotovecError, FileNotFoundError):
+                    if is_there():
+                        raise
+                else:
+                    if is_there():
+                        return
+                    self.close()
+        raise StoreError(f"{path} is swapped all the time: give the same command again")
+
+    def _open_all(self, layout: Layout) -> None:
+        self._spaces: dict[Space, File | SpaceFile] = {}
         self.is_former = False
         try:
             self._file = File(layout.tokens)
@@ -308,28 +207,35 @@ class Vectors:
                 file.close()
 
 
-def check_attributes(file: h5py.File, path: Path, kind: str) -> dict[str, Any]:
-    """Return the attributes of a file of a format that this kotovec reads.
-
-    Raises:
-        StoreError: it is of another kind, or of a newer format.
-    """
-    attributes = hdf5.read_attributes(file)
-    if attributes.get("encoding-type") != kind:
-        raise StoreError(f"{path} is an HDF5 file, but not a kotovec store (or an early one: build it again)")
-    version = int(attributes["encoding-version"])
-    if version > hdf5.FORMAT_VERSION:
-        raise StoreError(
-            f"{path} has format {version}, this kotovec reads up to {hdf5.FORMAT_VERSION}: pip install -U kotovec"
-        )
-    return attributes
-
-
 def _space_of(path: Path) -> Space:
     try:
         return Space.of_stem(path.stem)
     except InputError as error:
         raise StoreError(f"{path} is no space of a kotovec store: move it elsewhere") from error
+
+
+@contextlib.contextmanager
+def _holding(folder: Path) -> Iterator[Callable[[], bool]]:
+    """Hold a folder open, and give what tells whether its path still leads to it: a build may swap the store.
+
+    Held, so that no other folder gets its number.
+    """
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        yield lambda: True
+        return
+    try:
+        yield lambda: _leads_to(folder, descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _leads_to(folder: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(folder.stat(), os.fstat(descriptor))
+    except OSError:
+        return False
 
 
 def _not_found(layout: Layout) -> StoreNotFoundError:
