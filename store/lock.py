@@ -11,6 +11,8 @@ import filelock
 from kotovec.errors import StoreBusyError, StoreError
 from kotovec.store.layout import Layout
 
+PATIENCE_SECONDS = 1.0  # a build whose command was killed ends a moment after it
+
 
 @contextlib.contextmanager
 def locked(layout: Layout) -> Iterator[None]:
@@ -23,7 +25,7 @@ def locked(layout: Layout) -> Iterator[None]:
     parent = layout.folder.absolute().parent
     made = [folder for folder in (parent, *parent.parents) if not folder.exists()]
     _check_ours(layout.lock)
-    lock = filelock.FileLock(layout.lock, blocking=False)
+    lock = filelock.FileLock(layout.lock, timeout=PATIENCE_SECONDS)
     try:
         parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
