@@ -32,7 +32,7 @@ and `KOTOVEC_HISTORY` names the file in which `kotovec shell` keeps its history.
 | exit code | meaning |
 |---:|---|
 | 0 | done |
-| 1 | an honest failure, such as a damaged file or lost workers |
+| 1 | an honest failure, such as a full disk, a damaged file, a busy store, NaN from a model or lost workers |
 | 2 | bad input, such as an unknown option, word, model or store |
 | 130 | interrupted |
 
