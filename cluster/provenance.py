@@ -118,17 +118,10 @@ def check_finished(folder: Path, vectors: Vectors, plan: Plan) -> None:
 
 def _same_batches(wanted: dict[str, Any], stored: dict[str, Any]) -> bool:
     """Tell whether shards of another size, such as many layers ask for, hold batches of the size that they held."""
-<<<<<<< HEAD
-    ours, theirs, batch = wanted.get("shard-tokens"), stored.get("shard-tokens"), stored.get("batch-tokens")
-    if ours is None or theirs is None or batch is None:
-        return False
-    return bool(min(ours, batch) == min(theirs, batch))
-=======
     if "shard-tokens" not in wanted or not {"shard-tokens", "batch-tokens"} <= stored.keys():
         return False
     most = stored["batch-tokens"]
     return bool(min(wanted["shard-tokens"], most) == min(stored["shard-tokens"], most))
->>>>>>> fc
 
 
 def _difference(folder: Path, done: str, old: dict[str, Any], new: dict[str, Any]) -> str:
