@@ -113,6 +113,9 @@ def test_a_driver_killed_at_random_moments_goes_on_and_leaves_nothing_running(ro
 
 def assert_whole_spaces(store, expected):
     """What of a killed build's tokens and spaces is there at all is whole: return their files' names."""
+    if not (store / "tokens.h5").exists():  # killed before it wrote anything
+        assert not (store / "spaces").exists()
+        return ()
     found = datasets(store)
     assert found.items() <= expected.items()
     files = {name.split("/")[0] for name in found}

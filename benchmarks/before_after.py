@@ -1,0 +1,104 @@
+"""Two installs of kotovec side by side: the demo's build, its encode phase and its memory, and a cold query.
+
+    python benchmarks/before_after.py OLD/.venv/bin/python NEW/.venv/bin/python --rounds 5
+
+Both need the demo's weights. What a change may cost is promised: 3 % of the build and of its encode phase, nothing of
+memory or of a query.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+
+import psutil
+from memory import proportional_bytes
+from turns import Promise, median, print_measured, print_promises, take_turns, write
+
+MAIN = "from kotovec.cli.app import main; main()"
+LOOK_SECONDS = 0.25
+LONGER, MORE = 1.03, 1.02  # the build as a whole; memory, of which the kernel's share differs by as much by itself
+
+
+def main() -> int:
+    """Measure both and print what holds."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("before", type=Path, help="Python of the install to compare with")
+    parser.add_argument("after", type=Path, help="Python of the install to judge")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--workers", type=int, default=2)
+    options = parser.parse_args()
+    pythons = {"before": options.before, "after": options.after}
+    with tempfile.TemporaryDirectory() as folder:
+        builds = {
+            name: partial(build, python, Path(folder, f"{name}.kotovec"), options.workers)
+            for name, python in pythons.items()
+        }
+        measured = take_turns(builds, options.rounds)
+        queries = {name: partial(query, python, Path(folder, f"{name}.kotovec")) for name, python in pythons.items()}
+        asked = take_turns(queries, 4 * options.rounds, warm_up=2)
+    for name in ("seconds", "encode", "bytes"):
+        print_measured(measured, name)
+    print_measured(asked, "seconds", title="cold query")
+    promises = [
+        Promise("the whole build", *both(measured, "seconds"), at_most=LONGER, unit="s"),
+        Promise("its encode phase", *both(measured, "encode"), at_most=LONGER, unit="s"),
+        Promise("its peak of memory", *both(measured, "bytes"), at_most=MORE, unit="B"),
+        Promise("a cold query", *both(asked, "seconds"), at_most=LONGER, unit="s"),
+    ]
+    write("before_after", {**measured, **{f"query {name}": numbers for name, numbers in asked.items()}}, promises)
+    return print_promises(promises)
+
+
+def both(measured: dict[str, dict[str, list[float]]], name: str) -> tuple[float, float]:
+    """Return the medians of a number, after and before."""
+    return median(measured, "after", name), median(measured, "before", name)
+
+
+def build(python: Path, store: Path, workers: int) -> dict[str, float]:
+    """Build the demo once; return its seconds, those of the encode phase, and its peak of memory."""
+    command = [
+        python,
+        "-c",
+        MAIN,
+        "build",
+        "demo",
+        "--store",
+        store,
+        "--workers",
+        str(workers),
+        "--overwrite",
+        "--json",
+    ]
+    begin, most = time.monotonic(), 0
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        whole = psutil.Process(process.pid)
+        while process.poll() is None:
+            most = max(most, sum(map(size_of, [whole, *whole.children(recursive=True)])))
+            time.sleep(LOOK_SECONDS)
+        out = process.stdout.read() if process.stdout else ""
+    return {"seconds": time.monotonic() - begin, "encode": json.loads(out)["seconds"]["encode"], "bytes": float(most)}
+
+
+def size_of(process: psutil.Process) -> int:
+    """Return a process' proportional set size; 0 where it has just ended."""
+    try:
+        return proportional_bytes(process)
+    except psutil.Error:
+        return 0
+
+
+def query(python: Path, store: Path) -> dict[str, float]:
+    """Ask once, in a process of its own."""
+    begin = time.perf_counter()
+    command = [python, "-c", MAIN, "query", "king - man + woman", "--store", store]
+    subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+    return {"seconds": time.perf_counter() - begin}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
