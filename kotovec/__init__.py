@@ -4,7 +4,7 @@
 >>> store = kotovec.build("demo", workers=0)  # or kotovec.open("demo.kotovec")
 >>> store.search("king - man + woman", exclude_inputs=True)
 
-Importing this package imports nothing heavy; each name is imported when it is first asked for.
+Importing this package is cheap: each public name is imported on first use.
 """
 
 from importlib import import_module
@@ -31,16 +31,16 @@ _HOMES = {
     "open": ("kotovec.store", "open_store"),
 }
 
-# In a checkout the sub-packages lie beside this folder, not in it. An install maps them, but whatever starts
-# in the checkout (python -m, -c, and every Ray worker, which gets the driver's working directory in front of
-# its sys.path) finds this folder first and would find no `kotovec.store` in it.
+# In a checkout the sub-packages lie beside this folder, not in it. An install maps them, but a process that starts
+# in the checkout (python -m, -c, and every Ray worker, which has the driver's working directory at the front of
+# its sys.path) finds this folder first, and would find no `kotovec.store` in it.
 _checkout = Path(__file__).parents[1]
 if (_checkout / "pyproject.toml").is_file() and (_checkout / "store" / "shard.py").is_file():
     __path__.append(str(_checkout))
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first asked for: h5py and numpy take 0.2 s, torch 2."""
+    """Import a public name on first use: h5py and numpy take 0.2 s to import, torch 2 s."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module, attribute = _HOMES[name]

@@ -1,13 +1,13 @@
-"""Every error that kotovec raises on purpose: one line for a person, naming the fix, and an exit code.
+"""Every error that kotovec raises on purpose: a one-line message that names the fix, and an exit code.
 
-An error inherits the built-in that it refines, so that code which knows nothing of kotovec can catch it.
+An error inherits from the built-in that it refines, so that code which knows nothing of kotovec can catch it.
 """
 
 from typing import ClassVar
 
 
 class KotovecError(Exception):
-    """Base of all of kotovec's errors; `exit_code` is what the command line exits with."""
+    """Base class of all of kotovec's errors; `exit_code` is the exit code of the command line."""
 
     exit_code: ClassVar[int] = 1
 
@@ -17,7 +17,7 @@ class KotovecError(Exception):
 
 
 class InputError(KotovecError, ValueError):
-    """The input cannot be worked with; the message names the fix."""
+    """The input cannot be used; the message names the fix."""
 
     exit_code = 2
 
@@ -27,15 +27,15 @@ class MissingDependencyError(InputError, ImportError):
 
 
 class ModelNotFoundError(InputError, FileNotFoundError):
-    """No model of that name: not a folder, not on the hub, or the hub is out of reach."""
+    """No model has that name: it is neither a folder nor on the Hub, or the Hub cannot be reached."""
 
 
 class ModelError(InputError):
-    """The model was found, but it is damaged or of a kind that has no token-wise hidden states."""
+    """The model was found, but it is damaged, or of a kind that has no hidden state per token."""
 
 
 class NonFiniteError(KotovecError, ArithmeticError):
-    """The model gave NaN or Inf for a token."""
+    """The model returned NaN or Inf for a token."""
 
 
 class StoreError(InputError, OSError):
@@ -53,11 +53,11 @@ class StoreBusyError(StoreError, BlockingIOError):
 
 
 class SettingsDifferError(InputError):
-    """A store exists that was begun with other settings; the message names them."""
+    """A store exists that was started with other settings; the message names them."""
 
 
 class DiskFullError(KotovecError, OSError):
-    """The disk has no room; what is complete stays, and the same command resumes."""
+    """No space is left on the disk; completed files stay, and the same command resumes."""
 
 
 class DamagedError(KotovecError, OSError):
@@ -65,7 +65,7 @@ class DamagedError(KotovecError, OSError):
 
 
 class WorkerError(KotovecError, RuntimeError):
-    """Workers died, or one failed with an error of its code."""
+    """Workers died, or the code of one raised an error."""
 
 
 class NotStoredError(InputError, LookupError):
@@ -77,7 +77,7 @@ class UnknownTokenError(InputError, KeyError):
 
 
 class ExpressionError(InputError):
-    """An expression cannot be read; `position` is the character at fault, counted from 0."""
+    """An expression cannot be read; `position` is the index of the character at fault, from 0."""
 
     def __init__(self, problem: str, expression: str, position: int) -> None:
         super().__init__(problem, expression, position)
@@ -86,12 +86,12 @@ class ExpressionError(InputError):
         self.position = position
 
     def __str__(self) -> str:
-        """Return the problem, the expression, and a caret under the place."""
+        """Return the problem, the expression, and a caret under the position."""
         if not self.expression.strip():
             return self.problem
         from unicodedata import combining, east_asian_width
 
-        # A line break or a tab would move what follows from over the caret.
+        # A line break or a tab would shift the text after it away from the caret.
         line = "".join(sign if sign.isprintable() else " " for sign in self.expression)
         before = line[: self.position]
         columns = sum(0 if combining(sign) else 2 if east_asian_width(sign) in "WF" else 1 for sign in before)
@@ -99,5 +99,5 @@ class ExpressionError(InputError):
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message, or its type where it has none."""
+    """Return the first line of an error's message, or the name of its type if the message is empty."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

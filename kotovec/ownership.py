@@ -11,13 +11,14 @@ import kotovec
 def changeable(folder: Path) -> Path | None:
     """Return the first of a folder and its parents that another user could change or replace; None if there is none.
 
-    Each must belong to root or to this user, and be writable by nobody else; a sticky one such as /tmp may, as
-    nobody renames or deletes there what is another's. Links are judged as well as what they lead to.
+    Each of them must belong to root or to this user, and be writable by nobody else. A sticky folder such as /tmp may
+    be writable by others, as they cannot rename or delete another user's files in it. Links are checked as well as
+    their targets.
 
     Raises:
-        OSError: there is no such folder.
+        OSError: the folder does not exist.
     """
-    # Where a user namespace has no root, as in containers without privileges, `/` is the overflow user's.
+    # Where a user namespace has no root, as in containers without privileges, `/` belongs to the overflow user.
     trusted = {0, os.geteuid(), Path("/").stat().st_uid}
     real, named = folder.resolve(strict=True), folder.absolute()
     for path in dict.fromkeys((named, *named.parents, real, *real.parents)):
@@ -29,7 +30,7 @@ def changeable(folder: Path) -> Path | None:
 
 
 def is_private(folder: Path) -> bool:
-    """Tell whether a folder is this user's own, no link, and closed to everyone else, as are those that it lies in."""
+    """Return whether a folder is this user's own, no link, closed to all others, and in folders they cannot change."""
     try:
         info = folder.lstat()
         own = stat.S_ISDIR(info.st_mode) and info.st_uid == os.geteuid() and not info.st_mode & 0o077
@@ -39,9 +40,9 @@ def is_private(folder: Path) -> bool:
 
 
 def is_public(folder: str) -> bool:
-    """Tell whether everyone can put a file into a folder, or make it where it is missing; '' is the working one.
+    """Return whether everyone can put a file into a folder, or create it if missing; '' is the working directory.
 
-    In a sticky folder, too: what is planted there needs no other file deleted.
+    A sticky folder counts, too: a file can be planted in it without deleting another one.
     """
     try:
         real, exists = Path(os.path.realpath(folder)), False
@@ -59,10 +60,11 @@ def is_public(folder: str) -> bool:
 
 
 def drop_public_paths() -> None:
-    """Take the folders that everyone can write to off this process' `sys.path`.
+    """Remove the folders that everyone can write to from the `sys.path` of this process.
 
-    `python -m` puts the working directory there, an empty part of PYTHONPATH as well. What Python itself and kotovec
-    lie in stays: they run already, and where a file system knows no modes (Windows' under Linux) all is everyone's.
+    `python -m` puts the working directory there, and so does an empty entry in PYTHONPATH. The folders of Python itself
+    and of kotovec stay: both are running already, and on a file system without modes (a Windows one under Linux)
+    every folder is writable by everyone.
     """
     running = [sys.prefix, sys.base_prefix, str(Path(kotovec.__file__).parents[1])]
     kept = [os.path.realpath(folder) for folder in running]

@@ -1,7 +1,7 @@
-"""A space of vectors as a value: how it is written, named as a file, and found among those that a store holds.
+"""A space of vectors as a value: how it is written, how its file is named, and how it is found in a store.
 
 `static` and `isolated@12` are spaces; `isolated@-1`, or `isolated` alone, is the last layer that a store holds, and
-is resolved once, where a user's words meet a store (`Space.among`). The grammar:
+is resolved once, when the user's input is matched with a store (`Space.among`). The grammar:
 
     NAME [@LAYER | @FIRST-LAST] [+STEP …]        such as  context@0-6+center+abtt3
 """
@@ -28,11 +28,11 @@ class Space:
     """A space of vectors.
 
     Attributes:
-        name: one of `NAMES`.
-        layer: of hidden states, 0 is the embeddings' output; −1 is the last one stored, −2 the one before it; None for
-            a table.
-        first: of a mean of layers, `first` to `layer`; None for a single one.
-        steps: what a space was derived by, in order, such as `center`.
+        name: the kind of vectors, one of `NAMES`.
+        layer: the layer of the hidden states: 0 is the output of the embeddings, −1 the last layer stored, −2 the one
+            before it; None for a table.
+        first: the first layer of a mean over the layers `first` to `layer`; None for a single layer.
+        steps: the steps that the space was derived by, in order, such as `center`.
 
     Raises:
         InputError: the parts do not fit together.
@@ -58,8 +58,8 @@ class Space:
         """Read a space as a user writes it: `static`, `isolated`, `isolated@12`, `context@0-6+center`.
 
         Raises:
-            InputError: it cannot be read.
-            NotStoredError: a layer of a space that has none.
+            InputError: the text cannot be read.
+            NotStoredError: a layer is given for a space that has none.
         """
         found = _SPACE.fullmatch(text.strip())
         if found is None:
@@ -68,10 +68,10 @@ class Space:
 
     @classmethod
     def of_stem(cls, stem: str) -> "Space":
-        """Read the name of a file, such as `isolated-12`.
+        """Read a space from the name of its file without the suffix, such as `isolated-12`.
 
         Raises:
-            InputError: it is none of a space.
+            InputError: the name is not that of a space.
         """
         found = _STEM.fullmatch(stem)
         if found is None:
@@ -84,17 +84,17 @@ class Space:
         return cls(found["name"], layer, first, tuple(filter(None, found["steps"].split("+"))))
 
     def __str__(self) -> str:
-        """Return the space as it is written: `parse` reads it."""
+        """Return the written form of the space, which `parse` reads."""
         return self._written("@")
 
     @property
     def stem(self) -> str:
-        """The name of its file, without an ending: `isolated-12`."""
+        """The name of its file without the suffix: `isolated-12`."""
         return self._written("-")
 
     @property
     def title(self) -> str:
-        """The space for a person: `isolated, layer 12`."""
+        """The name of the space for a person: `isolated, layer 12`."""
         first = "" if self.first is None else f"{self.first} to "
         layers = () if self.layer is None else (f"layer{'s' if first else ''} {first}{self.layer}",)
         return ", ".join((self.name, *layers, *self.steps))
@@ -117,15 +117,15 @@ class Space:
         """Return the same space at another layer, as `--layer` gives it; None and −1, the last one, change nothing.
 
         Raises:
-            NotStoredError: it has no layers.
+            NotStoredError: the space has no layers.
         """
         return self if layer in (None, -1) else replace(self, layer=layer, first=None)
 
     def among(self, stored: Sequence["Space"]) -> "Space":
-        """Return the stored space that this one means: a negative layer counts from the last one stored.
+        """Return the stored space that this one refers to: a negative layer counts from the last one stored.
 
         Raises:
-            NotStoredError: there is none; the message names those that there are.
+            NotStoredError: the store does not hold it; the message names the spaces or layers that it holds.
         """
         if self in stored:
             return self
@@ -145,14 +145,14 @@ def parse_spaces(text: str) -> tuple[Space, ...]:
     """Read a list of spaces, `static,isolated@12`, or `both`: static and isolated.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: the list cannot be read.
     """
     whole = BOTH if text.strip() == "both" else text
     return tuple(dict.fromkeys(map(Space.parse, whole.split(","))))
 
 
 def resolve(spaces: Iterable[Space], stored: Sequence[Space]) -> tuple[Space, ...]:
-    """Return what a list of spaces means in a store, each once.
+    """Return the stored spaces that a list of spaces refers to, without duplicates.
 
     Raises:
         NotStoredError: the store does not hold one of them.

@@ -1,4 +1,4 @@
-"""The vector database: tokens, HDF5, faiss, expressions and search. Never imports torch, transformers or ray."""
+"""The vector database: tokens, HDF5, faiss, expressions and search. It never imports torch, transformers or Ray."""
 
 from kotovec.store.answer import Answer, Hit
 from kotovec.store.database import Store

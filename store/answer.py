@@ -1,4 +1,4 @@
-"""What a search gives: plain data, ready for a table, JSON, a notebook or pandas."""
+"""What a search returns: plain data, ready for a table, JSON, a notebook or pandas."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -19,12 +19,12 @@ class Hit:
     """One row of an answer.
 
     Attributes:
-        rank: from 1.
-        token: as a person reads it.
-        text: as the vocabulary spells it.
-        id: token id.
-        score: float64; squared L2 distance, cosine or inner product.
-        is_input: the token is one of those that the expression is made of.
+        rank: the position in the answer, from 1.
+        token: the token as a person reads it.
+        text: the token as the vocabulary spells it.
+        id: the token id.
+        score: the squared L2 distance, cosine or inner product, float64.
+        is_input: whether the token is one of those that the expression is made of.
     """
 
     rank: int
@@ -40,11 +40,11 @@ class Answer:
     """The nearest tokens of one expression.
 
     Attributes:
-        expression: as kotovec understood it.
-        space, metric: where and how was searched.
-        terms: what each term was taken for.
+        expression: the expression as kotovec understood it.
+        space, metric: the space and the metric of the search.
+        terms: the terms of the expression, each with the tokens that it stands for.
         notes: what a person should know: means of subwords, forms of a word, an approximate index.
-        hits: best first; equal scores by token id.
+        hits: the nearest tokens, best first; equal scores are ordered by token id.
     """
 
     expression: str
@@ -56,7 +56,7 @@ class Answer:
 
     @property
     def layer(self) -> int | None:
-        """The layer of the space, where it has one."""
+        """The layer of the space, or None if it has none."""
         return self.space.layer
 
     def as_dict(self) -> dict[str, Any]:
@@ -74,7 +74,7 @@ class Answer:
     def to_pandas(self) -> Any:
         """Return the hits as a pandas DataFrame, one row per hit, with the fields of `Hit` as columns.
 
-        What was asked is in its `attrs`: `expression`, `space`, `metric`.
+        Its `attrs` record the search: `expression`, `space`, `metric`.
 
         Raises:
             MissingDependencyError: pandas is not installed.
@@ -88,7 +88,7 @@ class Answer:
         return frame
 
     def _repr_html_(self) -> str:
-        """Return the table that a notebook shows. Tokens are whatever a vocabulary holds, `<script>` too: escaped."""
+        """Return the table that a notebook shows; tokens are escaped, as a vocabulary may hold `<script>`."""
         from html import escape
 
         def row(tag: str, *cells: str) -> str:

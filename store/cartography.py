@@ -1,4 +1,4 @@
-"""Make a map of a store's tokens: project, measure what the map keeps, write it into the store."""
+"""Make a map of a store's tokens: project them, measure what the map preserves, and write it into the store."""
 
 import contextlib
 from collections.abc import Callable
@@ -21,13 +21,15 @@ PACKAGES = {"umap": ("umap-learn", "numba", "numpy"), "tsne": ("scikit-learn", "
 
 @dataclass(frozen=True)
 class MapRequest:
-    """What map is wanted; every field has the name of its option.
+    """The map that is requested; every field has the name of its option.
 
     Attributes:
-        space: such as `static` or `isolated@6`.
-        sample: so many tokens, chosen by the seed; None for all.
-        neighbors: of UMAP: how many tokens around each it tries to keep together.
-        perplexity: of t-SNE: the same, about.
+        space: the space to map, such as `static` or `isolated@6`.
+        method: `umap`, `tsne` or `pca`.
+        sample: how many tokens to map, chosen by the random seed; None for all.
+        seed: the random seed.
+        neighbors: how many tokens around each token UMAP tries to keep together.
+        perplexity: about how many tokens around each token t-SNE tries to keep together.
     """
 
     space: Space | str = "static"
@@ -38,10 +40,10 @@ class MapRequest:
     perplexity: float = 30.0
 
     def check(self, tokens: int) -> None:
-        """Make sure that it can be had of so many tokens.
+        """Check that the map can be made of this number of tokens.
 
         Raises:
-            InputError: a value that means nothing.
+            InputError: a value is unknown or out of range.
         """
         if self.method not in maps.METHODS:
             raise InputError(f"there is no method {self.method!r}: take one of {', '.join(maps.METHODS)}")
@@ -58,10 +60,10 @@ class MapRequest:
 
 
 def find_map(store: Store, request: MapRequest) -> Map | None:
-    """Return the map that the store keeps, if it is whole, of these vectors and what is wanted; else None.
+    """Return the store's map if it is undamaged, of these vectors and as requested; otherwise None.
 
     Raises:
-        InputError: a value that means nothing.
+        InputError: a value is unknown or out of range.
         NotStoredError: no such space.
     """
     total = len(store.tokens)
@@ -69,7 +71,7 @@ def find_map(store: Store, request: MapRequest) -> Map | None:
     space = store.space(request.space)
     name = maps.map_name(space, request.method)
     made = None
-    with contextlib.suppress(DamagedError):  # another one is made
+    with contextlib.suppress(DamagedError):  # a damaged map is made again
         made = maps.read_map(store.path / maps.FOLDER, name, store.vectors.checksum(space))
     if made is None or made.record.seed != request.seed or len(made.rows) != min(total, request.sample or total):
         return None
@@ -80,15 +82,15 @@ def find_map(store: Store, request: MapRequest) -> Map | None:
 
 
 def make_map(store: Store, request: MapRequest, report: Callable[[str], None] = lambda _: None) -> Map:
-    """Make a map and write it into the store, in the place of the last one of its space and method.
+    """Make a map and write it into the store, where it replaces the last one of its space and method.
 
     Args:
-        store: an open one.
-        request: what is wanted.
+        store: an open store.
+        request: the map to make.
         report: called with the name of each phase.
 
     Raises:
-        InputError: a value that means nothing.
+        InputError: a value is unknown or out of range.
         NotStoredError: no such space.
         MissingDependencyError: a library of the extra `map` is not installed.
         StoreBusyError: another process is changing this store.

@@ -1,4 +1,4 @@
-"""What kotovec itself writes into a store's folder: anything else there is somebody's, and is never deleted."""
+"""The files that kotovec writes into a store's folder: anything else there is somebody's, and is never deleted."""
 
 import contextlib
 import json
@@ -21,22 +21,22 @@ _OURS = re.compile(
     r"|shards/((plan|tokenizer)\.json|\d{6,}\.h5)"
 )
 _FOLDERS = ("indexes", "maps", "shards", "spaces", "tokenizer")
-_FORMER_PART = re.compile(r"\.(tokenizer|[\w@+.-]+\.(faiss|h5|json))\.part")  # of kotovec 0.1.0
+_FORMER_PART = re.compile(r"\.(tokenizer|[\w@+.-]+\.(faiss|h5|json))\.part")  # as kotovec 0.1.0 named them
 
 
 def foreign(folder: Path, part: str = "") -> str | None:
-    """Return the path of something in a store's folder that kotovec has not written; None where there is nothing.
+    """Return the path of something in a store's folder that kotovec did not write; None if there is nothing.
 
     Args:
-        folder: of the store.
-        part: look into this sub-folder alone.
+        folder: the folder of the store.
+        part: the only sub-folder to look into; empty for all.
     """
     tokenizer = _tokenizer_files(folder)
     return next((entry.path for entry in trees.walk(folder, part) if not _is_ours(entry, tokenizer)), None)
 
 
 def is_store(folder: Path) -> bool:
-    """Tell whether a folder is a store; where its first file is damaged or gone, what is around it tells."""
+    """Return whether a folder is a store; if its first file is damaged or missing, the files around it decide."""
     path = next((path for path in _first_files(folder) if path.exists()), folder / "tokens.h5")
     try:
         with open_regular(path) as raw:
@@ -53,31 +53,31 @@ def is_store(folder: Path) -> bool:
 
 
 def _is_record(path: Path) -> bool:
-    """Tell whether a file is what kotovec writes of an index."""
+    """Return whether a file is a record that kotovec writes of an index."""
     with contextlib.suppress(OSError, ValueError), open_regular(path) as file:
         return {"dataset", "sha256", "faiss"} <= set(json.load(file))
     return False
 
 
 def delete(folder: Path, part: str = "", ending: str = "") -> None:
-    """Delete what kotovec wrote into a store, and the folders that are empty then; follow no link.
+    """Delete what kotovec wrote into a store, and the folders that this leaves empty; follow no link.
 
     Args:
-        folder: of the store.
-        part: delete from this sub-folder alone.
-        ending: delete only files whose names end so.
+        folder: the folder of the store.
+        part: the only sub-folder to delete from; empty for all.
+        ending: the ending of the names of the files to delete; empty for all.
     """
     tokenizer = _tokenizer_files(folder)
     for each in (
         (part,) if part else ("indexes", "maps", "spaces", "tokenizer", "")
-    ):  # what tells whose they are comes last
+    ):  # the files that identify the store come last
         trees.delete(folder, lambda entry: entry.name.endswith(ending) and _is_ours(entry, tokenizer), each)
 
 
 def _is_ours(entry: Entry, tokenizer: frozenset[str] | None) -> bool:
     first, _, rest = entry.path.partition("/")
     unfinished = bool(PART.fullmatch(first) or _FORMER_PART.fullmatch(first))
-    if entry.is_folder:  # what is in it is looked at by itself
+    if entry.is_folder:  # its contents are judged one by one
         return unfinished or first in _FOLDERS
     if not entry.is_file:
         return False
@@ -88,7 +88,7 @@ def _is_ours(entry: Entry, tokenizer: frozenset[str] | None) -> bool:
 
 
 def _tokenizer_files(folder: Path) -> frozenset[str] | None:
-    """Return the names of the tokenizer's files, as the store or its unfinished build has them; None: neither has."""
+    """Return the names of the tokenizer's files as the store or its unfinished build lists them; None without any."""
     for path in _first_files(folder):
         with contextlib.suppress(*hdf5.UNREADABLE), open_regular(path) as raw, h5py.File(raw, "r") as file:
             if "tokenizer_files" in file.attrs:
@@ -99,5 +99,5 @@ def _tokenizer_files(folder: Path) -> frozenset[str] | None:
 
 
 def _first_files(folder: Path) -> tuple[Path, ...]:
-    """Return what tells of a store what it is, in this format and in the former one."""
+    """Return the files that identify a store, in this format and in the former one."""
     return folder / "tokens.h5", folder / "vectors.h5"

@@ -35,10 +35,10 @@ class Store:
     >>> with Store.open("bert-base-japanese-v3.kotovec") as store:
     ...     store.search("王 - 男 + 女", space="static", k=10).hits[0].token
 
-    `len(store)` is the number of tokens; `"王" in store` tells whether a term is one of them (also as `#id`).
+    `len(store)` is the number of tokens; `"王" in store` is true if a term is one of them (also as `#id`).
 
     Attributes:
-        path: of the folder.
+        path: the folder of the store.
     """
 
     def __init__(self, path: Path, vectors: Vectors) -> None:
@@ -52,14 +52,14 @@ class Store:
         """Open a store for reading.
 
         Args:
-            path: of its folder.
-            verify: recompute every checksum first: as long as reading the whole store takes.
+            path: the folder of the store.
+            verify: recompute every checksum first, which takes as long as reading the whole store.
 
         Raises:
-            StoreNotFoundError: there is none at the path.
-            StoreError: it is not a store, or of a newer format.
-            DamagedError: its headers or its token table are damaged, or its file is cut short; with `verify`,
-                anything is damaged.
+            StoreNotFoundError: there is no store at the path.
+            StoreError: the folder is not a store, or has a newer format.
+            DamagedError: the headers or the token table are damaged, or a file is cut short; with `verify`, any part
+                of the store is damaged.
         """
         folder = Path(path)
         store = cls(folder, Vectors(folder))
@@ -69,7 +69,7 @@ class Store:
 
     @property
     def vectors(self) -> Vectors:
-        """The open `vectors.h5`.
+        """The open files of the store.
 
         Raises:
             StoreError: the store was closed.
@@ -79,7 +79,7 @@ class Store:
         return self._vectors
 
     def close(self) -> None:
-        """Let go of the files. Arrays that were handed out stay as they are; all else raises `StoreError`."""
+        """Release the files. Arrays that were returned stay valid; any other use raises `StoreError`."""
         with self._lock:
             self._vectors = None
             self._finders.clear()
@@ -119,12 +119,12 @@ class Store:
 
     @property
     def layers(self) -> tuple[int, ...]:
-        """The layers of `isolated` in the store; 0 is the embeddings' output."""
+        """The layers of `isolated` in the store; 0 is the output of the embeddings."""
         return self.vectors.layers
 
     @cached_property
     def lookup(self) -> Lookup:
-        """Finds terms among the tokens."""
+        """The lookup that finds terms among the tokens."""
         return Lookup(self.tokens, self.path / TOKENIZER_FOLDER, self.vectors.tokenizer_files(), self._token_filter)
 
     @property
@@ -133,16 +133,16 @@ class Store:
         return self.vectors.spaces
 
     def space(self, space: Space | str, layer: int | None = None) -> Space:
-        """Return the stored space that is meant: `isolated` is that of the last layer.
+        """Return the stored space that a space refers to: `isolated` is that of the last layer.
 
         Args:
-            space: such as `static` (input embeddings), `isolated` or `isolated@6` (hidden state of the token alone in
-                its template).
-            layer: of a space that has layers; −1 is the last one stored.
+            space: the space, such as `static` (input embeddings), `isolated` or `isolated@6` (hidden state of the
+                token alone in its template).
+            layer: the layer, for a space that has layers; −1 is the last one stored.
 
         Raises:
-            NotStoredError: the store does not hold it.
-            InputError: it is no space.
+            NotStoredError: the store does not hold the space.
+            InputError: the text does not name a space.
         """
         wanted = Space.parse(space) if isinstance(space, str) else space
         return wanted.at(layer).among(self.spaces)
@@ -151,7 +151,7 @@ class Store:
         """Return the vectors of a space: (V, D) float32 (hidden states may be float16), a read-only memmap.
 
         Raises:
-            NotStoredError, InputError: as `space`.
+            NotStoredError, InputError: as in `space`.
         """
         return self.vectors.array(self.space(space, layer))
 
@@ -165,17 +165,17 @@ class Store:
         """Return the vector of a token, a word (mean of its subwords) or an expression, (D,) float64.
 
         Raises:
-            ExpressionError, UnknownTokenError, NotStoredError: as `search`.
+            ExpressionError, UnknownTokenError, NotStoredError: as in `search`.
         """
         return read(expression, self.lookup, self.array(space, layer), allow_zero=True).vector
 
     def question(
         self, expression: str, space: Space | str = "static", layer: int | None = None, *, unit_terms: bool = False
     ) -> Question:
-        """Read an expression: its terms, and their sum in a space.
+        """Read an expression into its terms and their sum in a space.
 
         Raises:
-            ExpressionError, UnknownTokenError, NotStoredError, InputError: as `search`.
+            ExpressionError, UnknownTokenError, NotStoredError, InputError: as in `search`.
         """
         return read(expression, self.lookup, self.array(space, layer), unit_terms=unit_terms)
 
@@ -192,29 +192,29 @@ class Store:
         device: str = "auto",
         exact: bool = False,
     ) -> list[Neighbourhood]:
-        """Find the k nearest rows of vectors, or of rows of the space, in one matrix product.
+        """Find the k nearest rows of some vectors, or of some rows of the space, in one matrix product.
 
-        A row is its own nearest one, unless `skip` leaves it out. To a zero vector all rows are equally near by
-        `cosine` and `ip`: the first ones are returned.
+        A row is its own nearest row, unless `skip` leaves it out. By `cosine` and `ip`, all rows are equally near to a
+        zero vector: the first ones are returned.
 
         Args:
-            vectors: (n, D), converted to float64; either these or `rows`.
-            rows: (n,) of the token table, whose vectors are taken.
-            space: such as `static` or `isolated@6`.
+            vectors: (n, D) queries, converted to float64; give either these or `rows`.
+            rows: (n,) rows of the token table, whose vectors are the queries.
+            space: the space to search, such as `static` or `isolated@6`.
             metric: `l2`, `cosine` or `ip`.
             k: how many rows, at most V.
-            skip: for each of the n, the rows that are no answer, int64.
+            skip: for each of the n, the rows that must not be answers, int64.
             keep: (V,) bool, the rows that may be answers.
-            device: as `search`.
-            exact: as `search`.
+            device: as in `search`.
+            exact: as in `search`.
 
         Returns:
             For each of the n, `rows` (m,) int64, best first, ties in row order, and `scores` (m,) float64; m is k, or
-            less where `skip` and `keep` leave less.
+            less if `skip` and `keep` leave fewer rows.
 
         Raises:
             NotStoredError: no such space or row.
-            InputError: k, metric, device or a shape do not fit, or a vector is not finite.
+            InputError: k, metric, device or a shape does not fit, or a vector is not finite.
         """
         if (vectors is None) == (rows is None):
             raise InputError("give vectors or rows, one of the two")
@@ -240,22 +240,22 @@ class Store:
         """Find the k nearest tokens of an expression.
 
         Args:
-            expression: such as `"王 - 男 + 女"`.
-            space: such as `static`, `isolated` or `isolated@6`.
-            layer: of a space that has layers; −1 is the last one stored.
+            expression: the expression, such as `"王 - 男 + 女"`.
+            space: the space to search, such as `static`, `isolated` or `isolated@6`.
+            layer: the layer, for a space that has layers; −1 is the last one stored.
             metric: `l2` (squared distance), `cosine` or `ip` (inner product).
             k: how many tokens, at most V.
             exclude_inputs: leave out the tokens that the expression is made of.
             unit_terms: scale each term to length 1 before adding, as gensim and 3CosAdd do; not with `l2`.
             words_only: leave out subwords, special, unused, byte and empty tokens.
-            device: `cpu`, `cuda`, or `auto` (a GPU for more than one expression, where there is one).
+            device: `cpu`, `cuda`, or `auto` (a GPU for more than one expression, if there is one).
             exact: do not use an approximate index (one built with a factory other than Flat).
 
         Raises:
             ExpressionError: the expression cannot be read.
-            UnknownTokenError: a term is not in the vocabulary, nor made of its tokens.
+            UnknownTokenError: a term is neither in the vocabulary nor made of its tokens.
             NotStoredError: no such space, layer or token id.
-            InputError: k, metric or device do not fit, or a sum is zero.
+            InputError: k, metric or device does not fit, or a sum is zero.
         """
         if not isinstance(expression, str):
             raise InputError(f"search takes one expression, not a {type(expression).__name__}: take search_many")
@@ -289,7 +289,7 @@ class Store:
     ) -> list[Answer]:
         """Find the k nearest tokens of each of many expressions, in one matrix product.
 
-        Args, errors: as `search`; the first expression that cannot be read is the error of all.
+        Arguments and errors are those of `search`; the first expression that cannot be read raises its error for all.
         """
         if isinstance(expressions, str):
             raise InputError("search_many takes a list of expressions: take search for one")
@@ -342,7 +342,7 @@ class Store:
         }
 
     def verify(self) -> list[str]:
-        """Recompute every checksum; return what is damaged, by file, and how it is mended."""
+        """Recompute every checksum; return what is damaged, by file, and how to repair it."""
         damaged = [f"{name} ({CURE})" for name in self.vectors.verify()]
         tokenizer = self.vectors.tokenizer_files()
         there = checksums(self.path / TOKENIZER_FOLDER)
@@ -353,11 +353,11 @@ class Store:
 
     @property
     def replaced(self) -> bool:
-        """Another store, or none, lies at the path since this one was opened."""
+        """Whether the store at the path was replaced or deleted since this one was opened."""
         return self.vectors.replaced
 
     def damage(self, damaged: Sequence[str]) -> DamagedError:
-        """Return the error that names what `verify` found and, where it takes a build, the command of the last one."""
+        """Return the error that names what `verify` found and, if a build repairs it, the command of the last one."""
         command = self.vectors.attributes.get("command")
         by = f"; it was built by: {command}" if command and any(CURE in what for what in damaged) else ""
         return DamagedError(f"{self.path} is damaged: {'; '.join(damaged)}{by}")

@@ -1,7 +1,7 @@
 """Read an expression such as `王 - 男 + 0.5*(女 - "new york")` into a weighted sum of terms.
 
-A term is looked up whole before it is split at its signs, so the reader asks the vocabulary as it goes:
-`e-mail` is one term where the vocabulary has it, and `e - mail` where it has not.
+A term is looked up unsplit before it is split at its operators, so the parser asks the vocabulary while it reads:
+`e-mail` is one term if the vocabulary has it, and `e - mail` if not.
 """
 
 import re
@@ -17,9 +17,9 @@ TIMES = "*＊×"
 OPEN, CLOSE = "(（", ")）"
 SIGNS = PLUS + MINUS + TIMES + OPEN + CLOSE
 QUOTES = {'"': '"', "'": "'", "“": "”", "＂": "＂"}
-DEEPEST = 50  # parentheses inside each other; Python itself gives up at some 200
-LONGEST = 1000  # characters that are looked up as one token: no vocabulary has one half as long
-LARGEST = 1e9  # weight: far above, sums of squares would overflow
+DEEPEST = 50  # most levels of nested parentheses; Python itself gives up at about 200
+LONGEST = 1000  # most characters that are looked up as one token: no vocabulary has one half as long
+LARGEST = 1e9  # largest weight: far above it, sums of squares would overflow
 _NUMBER = re.compile(r"\d+(\.\d*)?|\.\d+")
 _ID = re.compile(r"#\d+")
 _CHUNK = re.compile(rf"\S{{0,{LONGEST + 1}}}")
@@ -32,10 +32,10 @@ class Term:
     """A term with its weight in the sum.
 
     Attributes:
-        text: as written, without quotes.
-        weight: what its vector is multiplied with.
-        position: of its first character in the expression.
-        literal: it stood in quotes, so `#12` is no token id.
+        text: the term as written, without quotes.
+        weight: the factor that its vector is multiplied by.
+        position: the index of its first character in the expression.
+        literal: whether it was in quotes, so that `#12` is not a token id.
     """
 
     text: str
@@ -59,10 +59,10 @@ def parse(expression: str, known: Callable[[str], bool]) -> list[Term]:
 
     Args:
         expression: what the user typed.
-        known: tells whether the vocabulary has a text as it stands.
+        known: returns whether the vocabulary has a text as it stands.
 
     Raises:
-        ExpressionError: it is empty or malformed; says where.
+        ExpressionError: the expression is empty or malformed; the error gives the position.
     """
     reader = _Reader(expression, known)
     if broken := _NOT_TEXT.search(expression):
@@ -93,7 +93,7 @@ def render(terms: list[Term]) -> str:
 
 
 class _Reader:
-    """A recursive-descent reader: sum → product → term, each a list of weighted terms."""
+    """A recursive-descent parser: sum → product → term, each a list of weighted terms."""
 
     def __init__(self, expression: str, known: Callable[[str], bool]) -> None:
         self.text, self.known, self.at, self.depth = expression, known, 0, 0
@@ -104,7 +104,7 @@ class _Reader:
 
     @property
     def sign(self) -> str:
-        """The next character, or a space at the end (which no set of signs contains)."""
+        """The next character, or a space at the end (which no set of operators contains)."""
         return " " if self.at_end else self.text[self.at]
 
     def skip_spaces(self) -> None:
@@ -159,7 +159,7 @@ class _Reader:
             weighted *= number
 
     def number_before_times(self) -> float | None:
-        """Read `0.5 *`, or nothing: a number with no sign of multiplication behind it is a token."""
+        """Read `0.5 *`, or nothing: a number without a multiplication sign after it is a token."""
         start = self.at
         number = self.number()
         if number is not None and not self.in_token(start):
@@ -172,7 +172,7 @@ class _Reader:
         return None
 
     def in_token(self, start: int) -> bool:
-        """Tell whether what was read from `start` on is the beginning of a longer token, such as `2*3`."""
+        """Return whether the text read from `start` on is the beginning of a longer token, such as `2*3`."""
         end, self.at = self.at, start
         token = self.whole()
         self.at = end
@@ -189,18 +189,17 @@ class _Reader:
         return float(digits)
 
     def chunk(self) -> str:
-        """Return the characters from here to the next space; of a longer one, enough to see that it is no token."""
+        """Return the characters up to the next space, or enough of them to see that they are too long for a token."""
         return _CHUNK.match(self.text, self.at)[0]  # type: ignore[index]  # matches everywhere
 
     def is_token(self, chunk: str) -> bool:
-        """Tell whether the vocabulary has a chunk that is more than signs: a bare `-` is always a sign."""
+        """Return whether the vocabulary has a chunk that is more than operators: a bare `-` is always an operator."""
         return len(chunk) <= LONGEST and bool(chunk.strip(SIGNS)) and self.known(chunk)
 
     def whole(self) -> str:
-        """Return the token that begins here and ends with the chunk, signs and all, or an empty text.
+        """Return the token that begins here and ends with the chunk, operators included, or an empty text.
 
-        Closing parentheses at its end belong to the expression as far as it has opened any: of `C++)`, `C++`
-        is looked up.
+        As many closing parentheses at its end as are open belong to the expression: of `C++)`, `C++` is looked up.
         """
         chunk = self.chunk()
         if chunk in QUOTES and QUOTES[chunk] in self.text[self.at + 1 :]:
@@ -223,7 +222,7 @@ class _Reader:
             return [self.quoted()]
         if chunk[0] in OPEN:
             return self.parenthesis()
-        # Not by a regular expression: to compile one with these signs takes 2 ms of a cold query's 250.
+        # Not a regular expression: compiling one with these operators takes 2 ms of a cold query's 250 ms.
         rest = range(start, len(self.text))
         self.at = next((at for at in rest if self.text[at] in SIGNS or self.text[at].isspace()), len(self.text))
         if self.at == start:

@@ -1,4 +1,4 @@
-"""What a map keeps of the neighbourhoods: recall of the true nearest, and trustworthiness (Venna and Kaski, 2001)."""
+"""How well a map preserves neighbourhoods: recall of the nearest, and trustworthiness (Venna and Kaski, 2001)."""
 
 import numpy as np
 
@@ -8,33 +8,33 @@ from kotovec.store.nearest import Rows
 from kotovec.store.projection import Vectors
 
 NEAREST = 10
-SAMPLED = 2000  # tokens of which trustworthiness is taken: each needs the rank of all others
+SAMPLED = 2000  # tokens that trustworthiness is measured on: each needs the rank of all others
 BLOCK = 256
 
 
 def recall(true: Rows, drawn: Rows) -> float:
-    """Return the share of true neighbours that are neighbours on the map: of (n, k) rows each, the mean."""
+    """Return the mean share of true neighbours that are also neighbours on the map; both are (n, k) rows."""
     return float(np.mean([len(np.intersect1d(one, other)) / len(one) for one, other in zip(true, drawn, strict=True)]))
 
 
 def nearest_on_map(coordinates: Coordinates, count: int) -> Rows:
-    """Return the nearest points of each point, without itself: (n, count)."""
+    """Return the nearest points of each point, without the point itself: (n, count)."""
     _, rows = import_faiss().knn(coordinates, coordinates, count + 1)
     own = np.arange(len(rows))[:, np.newaxis]
-    order = np.argsort(rows == own, axis=1, kind="stable")  # itself last
+    order = np.argsort(rows == own, axis=1, kind="stable")  # the point itself last
     return np.take_along_axis(rows, order, axis=1)[:, :count]
 
 
 def trustworthiness(vectors: Vectors, drawn: Rows, seed: int, sampled: int = SAMPLED) -> tuple[float, int]:
-    """Return how far what is near on the map is near in the space, and of how many tokens that was taken.
+    """Return how far points that are near on the map are near in the space, and how many tokens this was measured on.
 
-    As scikit-learn's `trustworthiness(metric="cosine")`, over a seeded sample of the points where there are more.
+    The measure is scikit-learn's `trustworthiness(metric="cosine")`, over a random sample if there are more points.
 
     Args:
-        vectors: (n, D) of length 1.
-        drawn: (n, k) nearest on the map.
-        seed: of the sample.
-        sampled: points at most.
+        vectors: (n, D) vectors of length 1.
+        drawn: (n, k) nearest points on the map.
+        seed: the random seed of the sample.
+        sampled: the most points in the sample.
     """
     count, near = drawn.shape
     points = np.arange(count)
@@ -44,7 +44,7 @@ def trustworthiness(vectors: Vectors, drawn: Rows, seed: int, sampled: int = SAM
     for start in range(0, len(points), BLOCK):
         part = points[start : start + BLOCK]
         scores = vectors[part] @ vectors.T
-        scores[np.arange(len(part)), part] = np.inf  # itself has rank 0
+        scores[np.arange(len(part)), part] = np.inf  # the point itself has rank 0
         own = np.take_along_axis(scores, drawn[part], axis=1)
         ranks = (scores[:, np.newaxis, :] > own[:, :, np.newaxis]).sum(axis=2)
         penalty += float(np.maximum(0, ranks - near).sum())

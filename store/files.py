@@ -1,4 +1,4 @@
-"""Whole files or none: write beside the target, fsync, rename, fsync the folder; and what a full disk looks like."""
+"""Atomic writes: write beside the target, fsync, rename, fsync the folder; and how a full disk is recognized."""
 
 import contextlib
 import errno
@@ -15,19 +15,19 @@ from typing import Any, BinaryIO
 from kotovec.errors import DiskFullError, InputError, StoreError
 
 PART = re.compile(r"\.kotovec-[0-9a-f]{16}\.part")  # a file that is being written, or that a killed process left
-MOST_LINKS = 40  # as Linux
+MOST_LINKS = 40  # the limit of Linux
 
 
 @contextlib.contextmanager
 def _replacing(target: Path) -> Iterator[io.FileIO]:
-    """Give a new file in the target's folder; when the block ends well, it becomes `target` in one step.
+    """Yield a new file in the target's folder; if the block succeeds, it becomes `target` in one step.
 
-    No link is followed, neither at the target nor in place of its folder: who gave us the folder could have put one
-    there to any other file. The new file has a random name, and is locked while it is written.
+    No link is followed, neither at the target nor in place of its folder: whoever provided the folder could have put
+    a link to any other file there. The new file has a random name, and is locked while it is written.
 
     Raises:
         StoreError: the folder is a link.
-        DiskFullError: the disk or the quota has no room (also where a library hides that in another error).
+        DiskFullError: the disk or the quota is full (also if a library hides that in another error).
     """
     with open_folder(target.parent) as folder:
         part = f".kotovec-{secrets.token_hex(8)}.part"
@@ -49,11 +49,11 @@ def _replacing(target: Path) -> Iterator[io.FileIO]:
 
 @contextlib.contextmanager
 def open_folder(path: Path) -> Iterator[int]:
-    """Give a descriptor of a folder, which its path does not reach through a link in the last place.
+    """Yield a descriptor of a folder whose path does not end in a link.
 
     Raises:
-        StoreError: it is a link.
-        OSError: as for any folder.
+        StoreError: the path is a link.
+        OSError: the folder cannot be opened.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
@@ -69,18 +69,18 @@ def open_folder(path: Path) -> Iterator[int]:
 
 @contextlib.contextmanager
 def open_regular(path: Path) -> Iterator[BinaryIO]:
-    """Give a regular file to read: a pipe would wait for a writer, a device never end.
+    """Yield a regular file, open for reading: a pipe would wait for a writer, and a device would never end.
 
     Raises:
-        FileNotFoundError: there is none.
-        OSError: it is something else, or cannot be read.
+        FileNotFoundError: there is no file.
+        OSError: the path is not a regular file, or cannot be read.
     """
     with open_descriptor(path) as file:
         yield file
 
 
 def open_descriptor(path: Path) -> BinaryIO:
-    """Open a regular file to read; see `open_regular`."""
+    """Open a regular file for reading; see `open_regular`."""
     file = open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb")  # noqa: PTH123, SIM115 — the caller closes it
     mode = os.fstat(file.fileno()).st_mode
     if stat.S_ISREG(mode):
@@ -92,15 +92,15 @@ def open_descriptor(path: Path) -> BinaryIO:
 
 @contextlib.contextmanager
 def open_below(folder: Path, path: str, flags: int) -> Iterator[int]:
-    """Give a descriptor of a file below a folder; make the folders on its way, and follow no link.
+    """Yield a descriptor of a file below a folder; create the folders on the way, and follow no link.
 
     Args:
-        folder: from here on no link is followed.
-        path: below it, with slashes.
-        flags: of os.open.
+        folder: the folder to start from; from here on no link is followed.
+        path: the path of the file below the folder, with slashes.
+        flags: the flags of `os.open`.
 
     Raises:
-        OSError: a link is in the way (ELOOP, ENOTDIR), or as for any file.
+        OSError: a link is in the way (ELOOP, ENOTDIR), or the file cannot be opened.
     """
     *folders, name = path.split("/")
     place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
@@ -121,7 +121,7 @@ def open_below(folder: Path, path: str, flags: int) -> Iterator[int]:
 
 
 def delete_parts(folder: Path) -> None:
-    """Delete what writers that were killed left in a folder: their files have no lock any more."""
+    """Delete the files that killed writers left in a folder: nobody holds their locks any more."""
     with contextlib.suppress(FileNotFoundError), open_folder(folder) as descriptor:
         for name in filter(PART.fullmatch, os.listdir(descriptor)):  # noqa: PTH208 — by descriptor
             with contextlib.suppress(OSError):
@@ -135,10 +135,10 @@ def delete_parts(folder: Path) -> None:
 
 
 def _lock(descriptor: int) -> bool:
-    """Lock a file while it is open; tell whether that could be had."""
+    """Lock a file for as long as it is open; return whether that succeeded."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # another process has it, or the file system has no locks
+    except OSError:  # another process holds the lock, or the file system has no locks
         return False
     return True
 
@@ -153,7 +153,7 @@ def sync(path: Path) -> None:
 
 
 def write_text(target: Path, text: str) -> None:
-    """Write a whole UTF-8 file or none."""
+    """Write a UTF-8 file, completely or not at all."""
     with sinking(target) as sink:
         sink.write(text.encode())
 
@@ -161,11 +161,11 @@ def write_text(target: Path, text: str) -> None:
 def write_output(path: Path, data: bytes | memoryview) -> None:
     """Write a file that the user named.
 
-    A regular file is replaced in one step, or stays as it was; into anything else, such as a pipe or a device, the
-    bytes go as they are. A link stays a link.
+    A regular file is replaced in one step, or stays as it was; to anything else, such as a pipe or a device, the
+    bytes are written directly. A link stays a link.
 
     Raises:
-        InputError: a folder, or a link of another user's.
+        InputError: the path is a folder, or a link of another user.
         DiskFullError: no space is left; a regular file stays as it was.
     """
     if path.exists() and not path.is_file():
@@ -187,10 +187,10 @@ def _write_through(path: Path, data: bytes | memoryview) -> None:
 
 
 def _behind_links(path: Path) -> Path:
-    """Return what a link of one's own points to, or one of root's; other paths as they are.
+    """Return the target of a link that belongs to this user or to root, and other paths unchanged.
 
     Raises:
-        InputError: it is a link of another user's, who would choose what is overwritten, or one in a circle.
+        InputError: the link belongs to another user, who could choose what is overwritten, or is part of a cycle.
     """
     for _ in range(MOST_LINKS):
         if not path.is_symlink():
@@ -202,11 +202,11 @@ def _behind_links(path: Path) -> Path:
 
 
 class Sink:
-    """A file for libraries that cannot live with a failing write: takes everything, and keeps the first error.
+    """A file for libraries that cannot handle a failing write: it accepts everything, and keeps the first error.
 
     HDF5 cannot close a file whose metadata it cannot write: the descriptor, and with it the deleted file's
-    space, stays taken until the process ends, and that end is a segmentation fault. faiss ignores what fclose
-    reports, and leaves an index short of its last buffer. Both write through this instead.
+    space, stays in use until the process ends, with a segmentation fault. faiss ignores the result of fclose,
+    and leaves an index without its last buffer. Both write through a sink instead.
     """
 
     def __init__(self, file: io.FileIO) -> None:
@@ -219,7 +219,7 @@ class Sink:
             raise self._error
 
     def write(self, data: Any) -> int:
-        """Write all of the bytes, or nothing any more after an error."""
+        """Write all of the bytes, or nothing once a write has failed."""
         view = memoryview(data).cast("B")
         done = 0
         try:
@@ -259,13 +259,14 @@ class Sink:
 
 @contextlib.contextmanager
 def sinking(target: Path) -> Iterator[Sink]:
-    """Give a `Sink` that becomes `target`, whole or not at all; raises the sink's own error before any other.
+    """Yield a `Sink` that becomes `target`, completely or not at all; raise the sink's own error before any other.
 
-    After an error nothing is left of it. After SIGKILL or a power cut its part may stay, which `delete_parts` deletes.
+    After an error nothing is left of it. After SIGKILL or a power cut its `.part` file may stay, until `delete_parts`
+    deletes it.
 
     Raises:
         StoreError: the target's folder is a link.
-        DiskFullError: the disk or the quota has no room (also where a library hides that in another error).
+        DiskFullError: the disk or the quota is full (also if a library hides that in another error).
     """
     with _replacing(target) as file:
         sink = Sink(file)
@@ -276,9 +277,9 @@ def sinking(target: Path) -> Iterator[Sink]:
 
 
 def is_disk_full(error: BaseException | None) -> bool:
-    """Tell whether an error, or one that it came from, means that no space is left.
+    """Return whether an error, or one that caused it, means that no space is left.
 
-    HDF5 and faiss say so only in their text, and h5py's error on closing hides the one that came first.
+    HDF5 and faiss report it only in the text of an error, and h5py's error on closing hides the first one.
     """
     if error is None:
         return False
@@ -291,5 +292,5 @@ def is_disk_full(error: BaseException | None) -> bool:
 
 
 def disk_full(target: Path) -> DiskFullError:
-    """Return the error that tells a person what to do about a full disk."""
+    """Return the error that says what to do about a full disk."""
     return DiskFullError(f"no space left while writing {target}: free some, then give the same command again")

@@ -1,4 +1,4 @@
-"""Stores of format 1, which kotovec 0.1.0 wrote: all vectors in one `vectors.h5`. They are read, and not written."""
+"""Stores of format 1, which kotovec 0.1.0 wrote: all vectors in one `vectors.h5`. They are read, but not written."""
 
 import json
 from pathlib import Path
@@ -20,10 +20,10 @@ _OF_VECTORS = ("dtype", "device", "hosts", "cpus", "started", "finished", "comma
 
 
 def open_store(path: Path) -> tuple[File, dict[str, Any], dict[str, Dataset], dict[Space, "File | SpaceFile"]]:
-    """Open a `vectors.h5`: the file, its attributes, the tables of its tokens as format 2 has them, and its spaces.
+    """Open a `vectors.h5`; return the file, its attributes, its token tables in the form of format 2, and its spaces.
 
     Raises:
-        StoreError, DamagedError: as `kotovec.store.vectors.File.read`.
+        StoreError, DamagedError: as in `kotovec.store.opened.File.read`.
     """
     file = File(path)
     try:
@@ -40,7 +40,7 @@ def open_store(path: Path) -> tuple[File, dict[str, Any], dict[str, Dataset], di
 
 
 def _tables(file: File, found: dict[str, Dataset]) -> dict[str, Dataset]:
-    """Return the tables; texts, which have the width of the longest here, as one block."""
+    """Return the tables; texts, which in this format have the width of the longest, become one block."""
     tables = {}
     for name in ("id", "text", "surface", "kind"):
         table = found[f"tokens/{name}"]

@@ -1,8 +1,8 @@
 """HDF5 files in which everything that HDF5 parses has a checksum, which HDF5 verifies before it parses.
 
-HDF5's global heap, where texts of any length lie, and its old kind of headers have none: one flipped bit there lets
-the library read on for ever, or crash. So headers are those of HDF5 1.10, texts have a fixed length, and all attributes
-lie in the header of their node: more than eight, or one of 4 KiB, HDF5 would otherwise move elsewhere.
+HDF5's global heap, which holds texts of variable length, and its old headers have no checksum: one flipped bit there
+makes the library read forever, or crash. So headers are those of HDF5 1.10, texts have a fixed length, and all
+attributes are in the header of their node: HDF5 would otherwise move more than eight, or one of 4 KiB, elsewhere.
 """
 
 from collections.abc import Mapping
@@ -14,12 +14,12 @@ import numpy as np
 from kotovec.store.files import Sink
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
-FORMAT_VERSION = 2  # of a store: counted up when an older kotovec could not read it
-# Every dataset starts on a cache line: it is read through a memmap, and float32 at an odd address is copied.
+FORMAT_VERSION = 2  # of a store: increased when an older kotovec could not read it
+# Every dataset starts on a cache line: it is read through a memmap, and float32 at an unaligned address is copied.
 ALIGNMENT = 64
 LONGEST_TEXT = 60_000  # bytes; an attribute in a header has room for 65,535
 MOST_ATTRIBUTES = 65_535
-# What h5py raises at damaged headers, and kotovec where they do not say what is expected.
+# The errors that h5py raises for damaged headers, and kotovec for headers without the expected contents.
 UNREADABLE = (OSError, KeyError, ValueError, RuntimeError, TypeError, AttributeError, IndexError, OverflowError)
 
 
@@ -36,7 +36,7 @@ def create(sink: Sink) -> h5py.File:
 
 
 def mark(node: h5py.Group, kind: str) -> h5py.Group:
-    """Write what a group is, and in which version, as AnnData does."""
+    """Write the encoding type of a group and its version, as AnnData does."""
     write_attributes(node, {"encoding-type": kind, "encoding-version": str(FORMAT_VERSION)})
     return node
 
@@ -44,7 +44,7 @@ def mark(node: h5py.Group, kind: str) -> h5py.Group:
 def write_attributes(node: h5py.Group | h5py.Dataset, attributes: Mapping[str, Any]) -> None:
     """Write texts, numbers, and sequences of either.
 
-    Of a text, what HDF5 cannot hold is replaced (a path may be any bytes, as surrogates), and what is longer than
+    Characters that HDF5 cannot hold are replaced (a path may be any bytes, as surrogates), and a text of more than
     60,000 bytes is cut.
     """
     for name, value in attributes.items():
@@ -59,7 +59,7 @@ def write_attributes(node: h5py.Group | h5py.Dataset, attributes: Mapping[str, A
 
 
 def read_attributes(node: h5py.Group | h5py.Dataset) -> dict[str, Any]:
-    """Return the attributes as plain Python values, without texts of variable length: those are not of our writing."""
+    """Return the attributes as plain Python values, without texts of variable length: kotovec writes none."""
     strings = {name: h5py.check_string_dtype(node.attrs.get_id(name).dtype) for name in node.attrs}
     return {
         name: _plain(node.attrs[name], text=string is not None)

@@ -34,15 +34,15 @@ WRITTEN = 4096  # rows of a Flat index that are written at a time: 12 MiB at 768
 
 @dataclass(frozen=True)
 class IndexRecord:
-    """What an index file is.
+    """The record of an index file.
 
     Attributes:
-        space, metric: what it searches.
-        factory: faiss' index_factory string.
+        space, metric: the space that the index searches, and by which metric.
+        factory: the index_factory string of faiss.
         parameters: faiss' search-time parameters that were set, such as `nprobe=16`; may be empty.
         dataset: SHA-256 of the dataset that it was built from.
-        sha256: of the .faiss file.
-        faiss: version that wrote it.
+        sha256: SHA-256 of the .faiss file.
+        faiss: the version of faiss that wrote the file.
     """
 
     space: str
@@ -55,12 +55,12 @@ class IndexRecord:
 
     @property
     def name(self) -> str:
-        """File name without ending."""
+        """The file name without its suffix."""
         return index_name(Space.parse(self.space), Metric(self.metric))
 
     @property
     def command(self) -> str:
-        """The command that builds it anew."""
+        """The command that builds the index again."""
         import shlex
 
         words = ["kotovec", "index", "--space", self.space, "--metric", self.metric]
@@ -69,7 +69,7 @@ class IndexRecord:
 
 
 def index_name(space: Space, metric: Metric) -> str:
-    """Return an index's file name, without ending."""
+    """Return an index's file name, without its suffix."""
     return f"{space.stem}.{metric}"
 
 
@@ -83,7 +83,7 @@ def build(
     parameters: str = "",
     device: str = "cpu",
 ) -> IndexRecord:
-    """Build an index and write it, whole or not at all; it takes the place of the last one of its name.
+    """Build an index and write it, completely or not at all; it replaces the last one of its name.
 
     Raises:
         InputError: faiss does not know the factory string, or it does not fit the vectors.
@@ -117,7 +117,7 @@ def build(
             write(header)
             for _, block in blocks(matrix, metric, WRITTEN):
                 write(block)
-                sink.check()  # a full disk ends it here, not after the last block
+                sink.check()  # a full disk stops the build here, not after the last block
     record = IndexRecord(
         space=str(space),
         metric=metric.value,
@@ -132,11 +132,11 @@ def build(
 
 
 def records(folder: Path) -> Iterator[IndexRecord]:
-    """Yield the records of a store's indexes, in the order of their names; unreadable ones are passed over."""
+    """Yield the records of a store's indexes, in the order of their names; unreadable ones are skipped."""
     for path in sorted(folder.glob("*.json")):
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
-            layer = values.pop("layer", -1)  # of kotovec 0.1.0, which told a space in two parts
+            layer = values.pop("layer", -1)  # of kotovec 0.1.0, which recorded a space in two parts
             values["space"] = str(Space.parse(values["space"]).at(layer if layer >= 0 else None))
             record = IndexRecord(**values)
             if record.name == path.stem:
@@ -160,7 +160,7 @@ def verify(folder: Path, vectors: Vectors) -> list[str]:
 
 
 def load(vectors: Vectors, folder: Path, space: Space, metric: Metric) -> tuple[Any, IndexRecord] | None:
-    """Return the index for a space and metric, memory-mapped, or None where there is none to use."""
+    """Return the index for a space and metric, memory-mapped, or None if none can be used."""
     space = space.among(vectors.spaces)
     path = folder / f"{index_name(space, metric)}.faiss"
     record = _record(folder, path.stem)
@@ -171,15 +171,15 @@ def load(vectors: Vectors, folder: Path, space: Space, metric: Metric) -> tuple[
     index = None
     try:
         with path.open("rb") as file:
-            # Before faiss reads it: it takes damaged sizes at their word, and gives rows that are none.
+            # Checked before faiss reads it: faiss trusts damaged sizes, and returns rows that do not exist.
             if _is_flat(faiss, file, matrix, record) or _sha256(file) == record.sha256:
-                # By the open file: it is the one that was checked, and faiss takes no path that is not UTF-8.
+                # Read by its descriptor: this is the file that was checked, and faiss accepts only paths in UTF-8.
                 index = faiss.read_index(f"/dev/fd/{file.fileno()}", faiss.IO_FLAG_MMAP_IFC)
     except FileNotFoundError:
         return None
     except (OSError, RuntimeError, MemoryError):
         index = None
-    # A build that writes this index now has deleted the record first: the file may be the new one.
+    # A build that is writing this index has deleted its record first: the file may be the new one.
     if _record(folder, path.stem) != record:
         return None
     if index is None or (index.ntotal, index.d) != matrix.vectors.shape:
@@ -197,9 +197,9 @@ def _sha256(file: BufferedReader) -> str:
 
 
 def _is_flat(faiss: Any, file: BufferedReader, matrix: Matrix, record: IndexRecord) -> bool:
-    """Tell whether a file has the size, the header and the first row of a Flat index of these vectors.
+    """Return whether a file has the size, the header and the first row of a Flat index of these vectors.
 
-    It takes 0.2 ms; the checksum of the file takes 30 at 30,522 × 384.
+    This takes 0.2 ms; the checksum of the file takes 30 ms at 30,522 × 384.
     """
     metric = Metric(record.metric)
     header = _flat_header(faiss, matrix, metric, record.parameters) if record.factory == FLAT else None
@@ -216,11 +216,11 @@ def flat(matrix: Matrix, metric: Metric) -> Any:
 
 
 def _flat_header(faiss: Any, matrix: Matrix, metric: Metric, parameters: str) -> bytes | None:
-    """Return what faiss writes before the vectors of a Flat index, or None where that cannot be told.
+    """Return the header that faiss writes before the vectors of a Flat index, or None if it cannot be determined.
 
-    With it the vectors go from file to file in blocks; faiss' own way needs all of them in memory. The header is
-    taken from small indexes of faiss' own: the number of vectors stands where the first of them makes a
-    difference, the number of floats at the end.
+    With the header, the vectors are copied from file to file in blocks; faiss itself needs all of them in memory. The
+    header is derived from small indexes that faiss serializes: the number of vectors is at the first byte that
+    changes when a vector is added, the number of floats at the end.
     """
     index = faiss.IndexFlat(matrix.vectors.shape[1], kind(faiss, metric))
     _set_parameters(faiss, index, parameters)

@@ -1,4 +1,4 @@
-"""What a map points at: the way that an expression takes over it, and where its sums land."""
+"""Landmarks of a map: the path that an expression takes over it, and the points where its sums land."""
 
 import contextlib
 from collections.abc import Sequence
@@ -17,11 +17,11 @@ from kotovec.store.question import Question
 
 @dataclass(frozen=True)
 class Stop:
-    """A place on a map that has something to do with an expression.
+    """A point on a map that belongs to an expression.
 
     Attributes:
-        label: what is there.
-        place: (2,) coordinates.
+        label: the name of the point.
+        place: the coordinates of the point, (2,) float32.
     """
 
     label: str
@@ -30,12 +30,12 @@ class Stop:
 
 @dataclass(frozen=True)
 class Way:
-    """An expression's way over a map.
+    """The path of an expression over a map.
 
     Attributes:
-        stops: the first term, and where the sum of the first two lands, of the first three, and so on: at the nearest
-            token that is none of the terms so far.
-        terms: those that are added and subtracted on the way.
+        stops: the first term, then the points where the sums of the first two terms, the first three and so on land:
+            each at the nearest token that is none of the terms so far.
+        terms: the terms that are added and subtracted on the path.
     """
 
     stops: tuple[Stop, ...]
@@ -43,10 +43,10 @@ class Way:
 
 
 def trace(store: Store, made: Map, expression: str) -> Way:
-    """Return the way of an expression over a map.
+    """Return the path of an expression over a map.
 
     Raises:
-        ExpressionError, UnknownTokenError: as `Store.search`.
+        ExpressionError, UnknownTokenError: as in `Store.search`.
         InputError: a term is not on the map.
     """
     space = made.record.space
@@ -58,7 +58,7 @@ def trace(store: Store, made: Map, expression: str) -> Way:
             stops.append(own)
             continue
         others.append(own)
-        # A sum that is zero is nowhere, and a sample may lack where one lands.
+        # A zero sum lands nowhere, and a sample may lack the token at which a sum lands.
         with contextlib.suppress(InputError):
             sum_ = questions.add(terms[:count], store.array(space))
             row = _nearest(store, made, sum_)
@@ -67,10 +67,10 @@ def trace(store: Store, made: Map, expression: str) -> Way:
 
 
 def _nearest(store: Store, made: Map, question: Question) -> int:
-    """Return the row of the token that is nearest to a question by cosine, and none of its own.
+    """Return the row of the token that is nearest to a question by cosine and is not one of its own tokens.
 
     Raises:
-        InputError: all tokens are its own.
+        InputError: the question is made of all tokens.
     """
     ((rows, _),) = store.nearest(
         question.vector[np.newaxis],
@@ -87,5 +87,5 @@ def _nearest(store: Store, made: Map, question: Question) -> int:
 
 
 def _place(store: Store, made: Map, rows: Sequence[int]) -> npt.NDArray[np.float32]:
-    """Return the coordinates of a token, or the mean of several's."""
+    """Return the coordinates of a token, or the mean of those of several tokens."""
     return np.asarray(made.coordinates[made.places(rows, store.tokens)].mean(axis=0))

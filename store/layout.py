@@ -1,4 +1,4 @@
-"""The folder of a store: what lies where, whether it can be opened, and how a new one takes an old one's place."""
+"""The folder of a store: its paths, whether it can be opened, and how a new store replaces an old one."""
 
 import contextlib
 import ctypes
@@ -33,7 +33,7 @@ class Layout:
 
     @property
     def spaces(self) -> Path:
-        """The vectors, a file each space."""
+        """The vectors, one file per space."""
         return self.folder / "spaces"
 
     def space(self, space: Space) -> Path:
@@ -42,7 +42,7 @@ class Layout:
 
     @property
     def former(self) -> Path:
-        """What a store of format 1 holds its tokens and vectors in."""
+        """The file that holds the tokens and vectors of a store of format 1."""
         return self.folder / "vectors.h5"
 
     @property
@@ -72,26 +72,26 @@ class Layout:
 
     @property
     def rebuild(self) -> Path:
-        """Where `--overwrite` builds: beside the store, on the same file system."""
+        """The folder in which `--overwrite` builds: beside the store, on the same file system."""
         return self.folder.with_name(f".{self.folder.name}.rebuild")
 
     @property
     def _aside(self) -> Path:
-        """Where a swap in two steps puts the old store for a moment."""
+        """The folder that holds the old store for a moment during a swap in two steps."""
         return self.folder.with_name(f".{self.folder.name}.old")
 
     @property
     def lock(self) -> Path:
-        """The lock of a build: beside the store, as the store may be swapped under it."""
+        """The lock of a build: beside the store, which may be swapped while the lock is held."""
         return self.folder.with_name(f".{self.folder.name}.lock")
 
     @property
     def is_store(self) -> bool:
-        """There are vectors: a store that can be opened, whether more is being built or not."""
+        """Whether there are vectors, so that the store can be opened, even while more is being built."""
         return self.former.is_file() or (self.tokens.is_file() and any(self.spaces.glob("*.h5")))
 
     def read_plan(self) -> dict[str, Any] | None:
-        """Return what an unfinished build is to do, or None where there is none."""
+        """Return the settings of an unfinished build, or None if there is none."""
         try:
             with open_regular(self.plan) as file:
                 settings = json.load(file)
@@ -104,10 +104,10 @@ class Layout:
         return settings
 
     def begin(self, settings: dict[str, Any]) -> None:
-        """Make the folders and write the plan, so that a power cut leaves them or nothing.
+        """Create the folders and write the plan, so that a power cut leaves all of this or nothing.
 
         Args:
-            settings: of the build, JSON-ready.
+            settings: the settings of the build, JSON-ready.
         """
         self.shards.mkdir(parents=True, exist_ok=True)
         self._delete_parts()
@@ -116,10 +116,10 @@ class Layout:
         sync(self.folder.absolute().parent)
 
     def save_tokenizer(self, save: Callable[[Path], None]) -> None:
-        """Let the model's tokenizer be saved, whole or not at all.
+        """Save the model's tokenizer, completely or not at all.
 
         Args:
-            save: writes its files into a folder.
+            save: the function that writes the tokenizer's files into a folder.
         """
         part = self.folder / f".kotovec-{secrets.token_hex(8)}.part"
         part.mkdir()
@@ -133,10 +133,10 @@ class Layout:
         sync(self.folder)
 
     def clear(self) -> None:
-        """Delete what an unfinished build left.
+        """Delete what an unfinished build left behind.
 
         Raises:
-            StoreError: something in it is not kotovec's.
+            StoreError: something in the folders of the build is not kotovec's.
         """
         if not self.is_store:
             self.tokens.unlink(missing_ok=True)
@@ -146,7 +146,7 @@ class Layout:
                 raise self._strange(contents.foreign(self.folder, part.name) or part.name)
 
     def delete_shards(self) -> None:
-        """Delete the shard files: the merged file has what was in them."""
+        """Delete the shard files, once their vectors have been merged."""
         contents.delete(self.folder, self.shards.name, ending=".h5")
 
     def delete_plan(self) -> None:
@@ -154,29 +154,29 @@ class Layout:
         contents.delete(self.folder, self.shards.name)
 
     def recover(self) -> None:
-        """End a swap in which a process was killed, and delete the store that was swapped out: it has no plan."""
+        """Complete a swap in which a process was killed, and delete the store that was swapped out: it has no plan."""
         aside, new = Layout(self._aside), Layout(self.rebuild)
         if not self.folder.exists() and aside._is_store():
             (new.folder if new._is_store() else aside.folder).rename(self.folder)
         for folder in (aside.folder, new.folder):
             with contextlib.suppress(OSError):
-                folder.rmdir()  # killed when only this was left to do
+                folder.rmdir()  # the process was killed when only this was left to do
         if aside._is_rest():
             contents.delete(aside.folder)
         if self.is_store and new._is_rest() and not new.plan.is_file():
             contents.delete(new.folder)
 
     def _is_store(self) -> bool:
-        """Tell whether the folder is a finished store, in which nothing is another's."""
+        """Return whether the folder is a complete store that holds nobody else's files."""
         return self.is_store and self._is_rest()
 
     def _is_rest(self) -> bool:
-        """Tell whether the folder is a store, or what is left of one as it is deleted, with nothing of another's."""
+        """Return whether the folder is a store, or the rest of one being deleted, and holds nobody else's files."""
         first = self.tokens.is_file() or self.former.is_file()
         return not self.folder.is_symlink() and first and contents.foreign(self.folder) is None
 
     def tidy(self) -> None:
-        """After a build that failed: delete what is of no use to the next one, the folder itself if empty."""
+        """Delete what a failed build left and the next one cannot use, and the folder itself if it is empty."""
         if self.plan.is_file() and not any(self.shards.glob("*.h5")):
             self.clear()
         self._delete_parts()
@@ -184,7 +184,7 @@ class Layout:
             self.folder.rmdir()
 
     def _delete_parts(self) -> None:
-        """Delete what was being written when a build ended; only one at a time has the lock."""
+        """Delete the files that a build was writing when it ended; only one build at a time holds the lock."""
         for folder in (self.folder, self.spaces, self.shards):
             delete_parts(folder)
         for path in self.folder.glob(".kotovec-*.part") if self.folder.is_dir() else ():
@@ -192,20 +192,20 @@ class Layout:
                 contents.delete(self.folder, path.name)
 
     def check_usable(self, *, overwrite: bool = False) -> None:
-        """Make sure that a build may write here, and would not mix with somebody's files, or delete one.
+        """Check that a build may write here, and would neither mix with somebody's files nor delete one.
 
         Args:
-            overwrite: a store that is here is to be deleted, with all that is in its folder.
+            overwrite: whether the build deletes an existing store, with everything in its folder.
 
         Raises:
-            StoreError: a file, a folder of other things, or not writable.
+            StoreError: the path is a file, a folder with other contents, or not writable.
         """
         if not self.folder.name:
             raise StoreError(f"{self.folder} cannot be a store: name another place with --store")
         if self.folder.exists() and not self.folder.is_dir():
             raise StoreError(f"{self.folder} is a file: name another place with --store")
         for file in (self.tokens, self.former):
-            if file.is_dir():  # the file could not take its place
+            if file.is_dir():  # the file could not replace it
                 raise StoreError(f"{file} is a folder: delete it, or name another place with --store")
         if self.folder.is_dir():
             self.check_contents(overwrite=overwrite)
@@ -219,17 +219,17 @@ class Layout:
                 raise StoreError(f"{place} is not writable: name another place with --store")
 
     def check_contents(self, *, overwrite: bool) -> None:
-        """Raise a StoreError that names what is in the folder and not kotovec's, where it would be in danger."""
+        """Raise a StoreError that names what in the folder is not kotovec's and would be in danger."""
         names = sorted(path.name for path in self.folder.iterdir())
         shown = [name for name in names if not name.startswith(".")]  # .DS_Store, parts
         strange = contents.foreign(self.folder) if overwrite else contents.foreign(self.folder, self.shards.name)
         places = (self.tokens, self.former, self.spaces, self.tokenizer, self.indexes, self.maps, self.shards)
         unknown = sorted(set(shown) - {place.name for place in places})
         linked = [place.name for place in places if place.is_symlink()]
-        # Without the one file or a plan, these may be folders of those names of somebody's.
+        # Without the file that identifies a store, or a plan, these may be somebody's own folders of the same names.
         nameless = [] if contents.is_store(self.folder) or self.read_plan() is not None else shown
         if nameless == [self.shards.name] and all(PART.fullmatch(path.name) for path in self.shards.iterdir()):
-            nameless = []  # killed before it wrote its plan, or as it did
+            nameless = []  # a build was killed before or while it wrote its plan
         for name in (*unknown, *linked, *filter(None, [strange]), *nameless):
             raise self._strange(name)
 
@@ -238,10 +238,10 @@ class Layout:
         return StoreError(f"{self.folder} {what} {name}; move it, or name another place with --store")
 
     def swap(self, new: "Layout") -> None:
-        """Put a finished new store in the place of this one, and delete the old one.
+        """Replace this store with a complete new one, and delete the old one.
 
-        Where the kernel can exchange two names (Linux), there is no moment without a store; elsewhere `recover`
-        ends what a kill between the two renames leaves.
+        If the kernel can exchange two names (Linux), there is no moment without a store; elsewhere `recover`
+        completes a swap that was killed between its two renames.
         """
         replaced = new.folder
         if not _exchange(self.folder, new.folder):
@@ -254,12 +254,12 @@ class Layout:
         contents.delete(replaced)
 
     def size(self) -> int:
-        """Return the bytes of all files."""
+        """Return the size of all files in bytes."""
         return sum(file.stat().st_size for file in self.folder.rglob("*") if file.is_file())
 
 
 def _exchange(first: Path, second: Path) -> bool:
-    """Exchange two names in one step; tell whether the system could."""
+    """Exchange two names in one step; return whether the system could."""
     try:
         renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
     except (OSError, AttributeError):

@@ -1,4 +1,4 @@
-"""The faiss library: which of its wheels is installed, its GPUs, its threads, and its names of metrics."""
+"""The faiss library: which of its wheels is installed, its GPUs, its threads, and its names for metrics."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ def import_faiss() -> Any:
     """Return the module faiss.
 
     Raises:
-        MissingDependencyError: none of its wheels is installed, two are, or the one does not load.
+        MissingDependencyError: none of its wheels is installed, two are, or the installed one does not load.
     """
     installed = [name for name in WHEELS if _is_installed(name)]
     if len(installed) > 1:
@@ -40,9 +40,9 @@ def _is_installed(name: str) -> bool:
 
 @cache
 def _distributions() -> frozenset[str]:
-    """Return the names of faiss' wheels by what pip wrote beside them.
+    """Return the names of the installed faiss wheels, from the metadata folders that pip wrote.
 
-    importlib.metadata knows more, but imports email, sockets and zip files: 14 ms of a query's 250.
+    importlib.metadata reads more, but imports email, sockets and zip files: 14 ms of a query's 250 ms.
     """
     found = set()
     for folder in sys.path:
@@ -61,10 +61,10 @@ def gpus() -> int:
 
 
 def choose_device(device: str, *, many: bool) -> str:
-    """Return `cpu` or `cuda`; for `auto` a GPU where there is one and the work is much.
+    """Return `cpu` or `cuda`; for `auto`, a GPU if there is one and the work is large.
 
     Raises:
-        InputError: there is no such device.
+        InputError: the device is unknown.
     """
     if device not in ("auto", "cpu", "cuda"):
         raise InputError(f"there is no device {device!r}: take auto, cpu or cuda")
@@ -87,7 +87,7 @@ def on_gpus(index: Any) -> Any:
 
 @contextlib.contextmanager
 def single_thread() -> Iterator[None]:
-    """Let faiss (and torch, where it is in this process: they share OpenMP) work on one thread for the block."""
+    """Run faiss (and torch, if it is in this process: they share OpenMP) on one thread within the block."""
     faiss = import_faiss()
     threads = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(1)

@@ -1,4 +1,4 @@
-"""The lock of a build: one process a store, released however that process ends."""
+"""The lock of a build: one process per store, released however that process ends."""
 
 import contextlib
 import os
@@ -20,7 +20,7 @@ def locked(layout: Layout) -> Iterator[None]:
 
     Raises:
         StoreBusyError: another process holds it.
-        StoreError: it cannot be made.
+        StoreError: the lock cannot be created.
     """
     parent = layout.folder.absolute().parent
     made = [folder for folder in (parent, *parent.parents) if not folder.exists()]
@@ -30,7 +30,7 @@ def locked(layout: Layout) -> Iterator[None]:
         parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except filelock.Timeout as error:
-        if not layout.lock.exists():  # it gives up on some errors of opening, too, as under /proc
+        if not layout.lock.exists():  # filelock also times out on some errors of opening, as under /proc
             raise _no_place(parent, "no file can be made there") from error
         raise StoreBusyError(f"{layout.folder} is being built by another process: wait for it, or stop it") from error
     except OSError as error:
@@ -38,26 +38,26 @@ def locked(layout: Layout) -> Iterator[None]:
     try:
         yield
     finally:
-        # Deleted while it is held: whoever opened it meanwhile finds that out, and makes a new one.
+        # Deleted while it is held: a process that opened it meanwhile notices, and creates a new one.
         with contextlib.suppress(OSError):
             os.unlink(layout.lock)  # noqa: PTH108 — the lock's own call
         lock.release()
-        for folder in made:  # those that a failed build leaves empty
+        for folder in made:  # folders that a failed build leaves empty
             with contextlib.suppress(OSError):
                 folder.rmdir()
 
 
 def _check_ours(lock: Path) -> None:
-    """Refuse to lock, and then to delete, what is no lock.
+    """Refuse to lock, and later delete, a file that is not a lock.
 
-    A lock is an empty file; on a file system that has none, filelock writes a process id into it.
+    A lock is an empty file; on a file system without locks, filelock writes a process id into it.
     """
     try:
         status = lock.lstat()
         known = stat.S_ISREG(status.st_mode) and (
             not status.st_size or lock.read_bytes()[:10].split(b"\n")[0].isdigit()
         )
-    except OSError:  # there is none
+    except OSError:  # there is no file
         return
     if not known:
         raise StoreError(f"{lock} is not kotovec's, and its lock would take this place: move it")

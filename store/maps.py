@@ -1,4 +1,4 @@
-"""Maps: 2-D coordinates of a store's tokens, a file each, with how they were made and how far they can be trusted."""
+"""Maps: 2-D coordinates of a store's tokens, one file per map, with how it was made and how far it can be trusted."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -26,18 +26,18 @@ Coordinates = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class MapRecord:
-    """How a map was made, and what it is worth.
+    """How a map was made, and how good it is.
 
     Attributes:
-        space: of the vectors.
+        space: the space of the vectors.
         method: `umap`, `tsne` or `pca`.
-        parameters: of the method, such as `n_neighbors`.
-        seed: of its random numbers.
+        parameters: the parameters of the method, such as `n_neighbors`.
+        seed: the random seed.
         dataset: SHA-256 of the vectors' dataset.
-        versions: of the libraries that made it.
-        trustworthiness: 1 where all that is near on the map is near in the space, 0.5 for chance; of `sampled` tokens.
+        versions: the versions of the libraries that made the map.
+        trustworthiness: 1 if all that is near on the map is near in the space, 0.5 by chance; of `sampled` tokens.
         recall: share of the ten nearest tokens of the space that are among the ten nearest on the map, of all tokens.
-        sampled: tokens that trustworthiness was taken of.
+        sampled: the number of tokens that trustworthiness was measured on.
     """
 
     space: str
@@ -52,7 +52,7 @@ class MapRecord:
 
     @property
     def name(self) -> str:
-        """File name without ending."""
+        """The file name without its suffix."""
         return map_name(Space.parse(self.space), self.method)
 
 
@@ -62,8 +62,8 @@ class Map:
 
     Attributes:
         record: how it was made.
-        rows: (n,) int64, of the token table, ascending: all, or a sample.
-        coordinates: (n, 2) float32; only distances mean something, and of far ones little.
+        rows: (n,) int64 rows of the token table, ascending: all, or a sample.
+        coordinates: (n, 2) float32; only distances mean something, and large ones little.
     """
 
     record: MapRecord
@@ -71,10 +71,10 @@ class Map:
     coordinates: Coordinates
 
     def places(self, rows: Sequence[int], tokens: Tokens) -> npt.NDArray[np.intp]:
-        """Return where rows of the token table are among the map's.
+        """Return the positions that rows of the token table have among the rows of the map.
 
         Raises:
-            InputError: one is not on the map.
+            InputError: a row is not on the map.
         """
         places = np.searchsorted(self.rows, rows)
         there = self.rows[np.minimum(places, len(self.rows) - 1)] == rows
@@ -85,12 +85,12 @@ class Map:
 
 
 def map_name(space: Space, method: str) -> str:
-    """Return a map's file name, without ending."""
+    """Return a map's file name, without its suffix."""
     return f"{space.stem}.{method}"
 
 
 def write_map(folder: Path, made: Map) -> Path:
-    """Write a map, whole or not at all, in the place of the last one of its name; return its path.
+    """Write a map, completely or not at all, in place of the last one of its name; return its path.
 
     Raises:
         DiskFullError: no space is left.
@@ -110,7 +110,7 @@ def write_map(folder: Path, made: Map) -> Path:
 
 
 def read_map(folder: Path, name: str, dataset: str) -> Map | None:
-    """Return a map of the vectors with this checksum; None where there is none of them.
+    """Return a map of the vectors with this checksum, or None if there is none.
 
     Raises:
         DamagedError: the file cannot be read, or does not match its checksums.
@@ -126,8 +126,8 @@ def verify(folder: Path, may_be: Callable[[Space, str], bool]) -> list[str]:
     """Return the names of map files that do not match their checksums or the vectors.
 
     Args:
-        folder: of the maps.
-        may_be: tells whether a space's vectors have a checksum.
+        folder: the folder of the maps.
+        may_be: returns whether a space's vectors may have a checksum.
     """
     damaged = []
     for path in sorted(folder.glob("*.h5")):
@@ -145,7 +145,7 @@ def _read(path: Path) -> Map:
     try:
         with h5py.File(path, "r") as file:
             attributes = hdf5.read_attributes(file)
-            layer = attributes.get("layer", -1)  # of kotovec 0.1.0, which told a space in two parts
+            layer = attributes.get("layer", -1)  # of kotovec 0.1.0, which recorded a space in two parts
             attributes["space"] = str(Space.parse(attributes["space"]).at(layer if layer >= 0 else None))
             values = {field.name: attributes[field.name] for field in fields(MapRecord)}
             record = MapRecord(**values | {name: json.loads(values[name]) for name in ("parameters", "versions")})

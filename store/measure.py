@@ -24,12 +24,12 @@ SEED = 0
 
 @dataclass(frozen=True)
 class Measured:
-    """An index against Flat.
+    """An index compared with Flat.
 
     Attributes:
-        recall_at_10: share of the true ten nearest that the index finds, mean over the queries.
-        queries_per_second, flat_queries_per_second: in one batch each.
-        queries: how many tokens were asked.
+        recall_at_10: the share of the ten true nearest tokens that the index finds, the mean over the queries.
+        queries_per_second, flat_queries_per_second: the rates of the index and of Flat, in one batch each.
+        queries: how many tokens were used as queries.
     """
 
     recall_at_10: float
@@ -47,10 +47,10 @@ def build_index(
     parameters: str = "",
     device: str = "auto",
 ) -> tuple[IndexRecord, Measured | None]:
-    """Build an index, in the place of the last one of its space and metric.
+    """Build an index, in place of the last one of its space and metric.
 
     Returns:
-        What was written, and, for anything but Flat, how it does against Flat.
+        The record of the index and, for anything but Flat, how it compares with Flat.
 
     Raises:
         NotStoredError: no such space.

@@ -1,4 +1,4 @@
-"""Write the files of spaces from shard files: by copy, block by block, every block checked on the way.
+"""Write the files of spaces from shard files: copied block by block, and every block checked on the way.
 
 Memory stays at one block of one space of one shard, whatever the size of the vocabulary.
 """
@@ -22,19 +22,19 @@ def merge(
     identity: str,
     made: dict[str, Any],
 ) -> None:
-    """Write the file of a space, whole or not at all: each row once, at its place.
+    """Write the file of a space, completely or not at all: each row once, at its position.
 
     Args:
-        layout: of the store.
-        space: that every shard has.
-        shards: folder of the shard files.
+        layout: the layout of the store.
+        space: the space, which every shard has.
+        shards: the folder of the shard files.
         bounds: (start, stop) rows of each shard.
-        fingerprint: what every shard must carry.
-        identity: of the store's tokens.
-        made: how the vectors were made; who computed them is added.
+        fingerprint: the fingerprint that every shard must carry.
+        identity: the identity of the store's tokens.
+        made: how the vectors were made; the hosts and CPUs that computed them are added.
 
     Raises:
-        DamagedError: a shard is not what was planned; nothing is written.
+        DamagedError: a shard is damaged or not as planned; nothing is written.
         DiskFullError: no space is left; nothing is written.
     """
     with open_shard(shards, 0, fingerprint) as first:

@@ -1,4 +1,4 @@
-"""How nearness is measured: scores, their direction, how rows are scaled, and how far float32 leads them astray."""
+"""How nearness is measured: scores, their direction, how rows are scaled, and how wrong float32 can be."""
 
 from enum import StrEnum
 from typing import Any
@@ -9,10 +9,10 @@ import numpy.typing as npt
 from kotovec.errors import InputError
 
 SINGLE, DOUBLE = 2.0**-24, 2.0**-53  # the unit roundoffs of float32 and float64
-SMALLEST = 2.0**-126  # of the normal float32: what is below may count as zero
+SMALLEST = 2.0**-126  # the smallest normal float32: what is below may count as zero
 LARGEST = 2.0**127  # half of what float32 can hold
 LARGEST_SCALE = 1e30
-TAME = 1e100  # longer queries, or shorter ones than its inverse, might leave the range of float64
+TAME = 1e100  # queries longer than this, or shorter than its inverse, might leave the range of float64
 
 Scores = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.floating[Any]]
@@ -34,7 +34,7 @@ class Metric(StrEnum):
         """Return the metric of a name.
 
         Raises:
-            InputError: there is none.
+            InputError: the metric is unknown.
         """
         if text not in list(cls):
             raise InputError(f"there is no metric {text!r}: take one of {', '.join(cls)}")
@@ -42,24 +42,24 @@ class Metric(StrEnum):
 
     @property
     def label(self) -> str:
-        """The name for a person."""
+        """The name of the score for a person."""
         return {"l2": "squared distance", "cosine": "cosine", "ip": "inner product"}[self.value]
 
     @property
     def is_distance(self) -> bool:
-        """Smaller is nearer; otherwise scores are products, and larger is nearer."""
+        """Whether smaller is nearer; otherwise scores are products, and larger is nearer."""
         return self is Metric.L2
 
     @property
     def sign(self) -> int:
-        """What scores are multiplied by so that smaller is nearer: 1 or −1."""
+        """The factor by which scores are multiplied so that smaller is nearer: 1 or −1."""
         return 1 if self.is_distance else -1
 
     def scaled(self, vectors: Floats, norms: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
-        """Return vectors (n, D) as float32 compares them: for cosine of length 1 (zero vectors stay zero).
+        """Return vectors (n, D) as they are compared in float32: for cosine, at length 1 (zero vectors stay zero).
 
         Args:
-            vectors: (n, D) of any floating type.
+            vectors: (n, D) vectors of any floating type.
             norms: their lengths, (n,) float64.
         """
         if self is Metric.COSINE:
@@ -74,7 +74,7 @@ class Metric(StrEnum):
     def exact(
         self, vectors: npt.NDArray[np.float64], norms: npt.NDArray[np.float64], query: npt.NDArray[np.float64]
     ) -> Scores:
-        """Return the scores of rows (…, m, D) for a query (D,), or for one each (…, 1, D), in float64; spoils the rows.
+        """Return the float64 scores of rows (…, m, D) for a query (D,), or for one each (…, 1, D); overwrite the rows.
 
         Sums run along each row, so that equal rows get equal scores to the last bit, whatever rows are beside them
         (a matrix product's kernels do not promise that).
@@ -89,15 +89,15 @@ class Metric(StrEnum):
     def bounds(
         self, products: Scores, norms: npt.NDArray[np.float64], query: npt.NDArray[np.float64]
     ) -> tuple[Scores, Scores]:
-        """Return between what bounds `sign` times the exact scores of rows lie, given their float64 products.
+        """Return lower and upper bounds of `sign` times the exact scores of rows, given their float64 products.
 
-        Twice the bound of `float32_error` in float64, as both the product and the exact sums may err; a query that is
-        not `TAME` bounds nothing.
+        The margin is twice the bound of `float32_error` in float64, as both the product and the exact sums may err; for
+        a query beyond `TAME` the bounds are infinite.
 
         Args:
-            products: (m,) of the rows with the query.
-            norms: (m,) of the rows.
-            query: (D,).
+            products: (m,) products of the rows with the query.
+            norms: (m,) norms of the rows.
+            query: (D,) the query.
         """
         gamma = 2 * (len(query) + 16) * DOUBLE
         length = float(np.linalg.norm(query))
@@ -112,16 +112,16 @@ class Metric(StrEnum):
         return middle - error, middle + error
 
     def float32_error(self, query: npt.NDArray[np.float64], longest: float) -> float:
-        """Return the most that a score in float32 can be wrong by; infinite where it may overflow.
+        """Return the largest error that a score in float32 can have; infinite if it may overflow.
 
         A float32 inner product of D terms errs by at most γ‖x‖‖y‖, γ = D·u/(1 − D·u), in whatever order it is summed
         (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1); a few more units cover the rounding of
         the query (and of rows scaled to length 1) and the final sums. For few queries faiss sums (x − y)², for many
-        ‖x‖² + ‖y‖² − 2xy: the bound of the latter, γ(‖x‖ + ‖y‖)², covers both. Beyond that every product, and every
-        component of the query, may lose what is below the normal numbers. Twice all that is returned.
+        ‖x‖² + ‖y‖² − 2xy: the bound of the latter, γ(‖x‖ + ‖y‖)², covers both. In addition, every product, and
+        every component of the query, may lose what is below the normal numbers. Twice the sum of these is returned.
 
         Args:
-            query: (D,).
+            query: (D,) the query.
             longest: the largest norm of a row.
         """
         dimensions = len(query)
@@ -136,7 +136,7 @@ class Metric(StrEnum):
 
 
 def _cosines(products: Scores, norms: npt.NDArray[np.float64], query: npt.NDArray[np.float64]) -> Scores:
-    # Each by itself: summed along an axis, a norm may differ in its last bit.
+    # One norm at a time: summed along an axis, a norm may differ in its last bit.
     length = [float(np.linalg.norm(each)) for each in query.reshape(-1, query.shape[-1])]
     lengths = norms * np.reshape(length, query.shape[:-1])
     return np.asarray(np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0))

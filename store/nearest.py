@@ -1,10 +1,10 @@
 """The exact nearest rows: candidates in float32, decided in float64, with a proof that none is missing.
 
 A bound on the float32 error proves that no row outside the candidates belongs to the answer. Where it does not, more
-candidates are fetched if that can help; else all rows are scanned in float64, for all such queries together. (Vectors
-that share one huge component, as those of GPT-2's layers, are all as good as equal in float32.)
+candidates are fetched if that can help; otherwise all rows are scanned in float64, for all such queries together.
+(Vectors that share one huge component, as those of GPT-2's layers do, are practically equal in float32.)
 
-What depends on the metric is `Metric`'s. Equal scores are ordered by row, which is the order of token ids.
+What depends on the metric is in `Metric`. Equal scores are ordered by row, which is the order of token ids.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,11 +19,11 @@ from kotovec.store.metric import Metric, Scores
 
 __all__ = ["Candidates", "Choice", "Matrix", "Metric", "Neighbourhood", "Rows", "Scores", "nearest", "score"]
 
-SLACK = 16  # candidates beyond k: with 8, one in ten queries had to ask again; with 16, one in fifty
+SLACK = 16  # candidates beyond k: with 8, one in ten queries needed a second round; with 16, one in fifty
 GROWTH = 4  # how many times more candidates the next round asks for
 MOST_CANDIDATES = 2**20  # in one call, over all its queries: 12 MB of scores and rows, and some 60 MB to merge them
 SCAN_BLOCK = 4096  # rows that a float64 scan converts at a time: 25 MB at 768 dimensions
-SCAN_QUERIES = 256  # that share a scan: their products with a block are 8 MB; with more, converting is no longer felt
+SCAN_QUERIES = 256  # queries that share a scan: 8 MB of products with a block; with more, converting hardly counts
 RESCORED = 256  # candidates that are rescored at a time, of several queries: 1.5 MB at 768 dimensions
 
 Rows = npt.NDArray[np.int64]
@@ -59,7 +59,7 @@ class Choice:
     keep: npt.NDArray[np.bool_] | None = None
 
     def allows(self, queries: Sequence[int], rows: Rows) -> npt.NDArray[np.bool_]:
-        """Tell of each of the rows (n, m) whether it may answer its query."""
+        """Return for each of the rows (n, m) whether it may answer its query."""
         allowed = rows >= 0
         for place, query in enumerate(queries):
             if len(self.skip[query]):
@@ -79,8 +79,8 @@ def nearest(
 ) -> list[Neighbourhood]:
     """Return for each of the (n, D) queries the k nearest rows and their scores, best first.
 
-    `exact=False` takes the first candidates as they are (an approximate index cannot prove anything), only
-    rescored in float64.
+    `exact=False` accepts the first candidates (an approximate index cannot prove anything), and only rescores
+    them in float64.
     """
     total = len(matrix.vectors)
     lengths = np.linalg.norm(queries, axis=1)
@@ -115,7 +115,7 @@ def score(matrix: Matrix, query: npt.NDArray[np.float64], metric: Metric, rows: 
 
 
 def _scores(matrix: Matrix, queries: npt.NDArray[np.float64], metric: Metric, rows: Rows) -> Scores:
-    """Return the float64 scores of the rows (n, m) of each query (n, D); of a row −1 any score."""
+    """Return the float64 scores of the rows (n, m) of each query (n, D); a row −1 has any score."""
     scores = np.empty(rows.shape)
     vectors, norms = np.asarray(matrix.vectors), np.asarray(matrix.norms)  # indexing a memmap takes 10 µs more
     together = max(1, RESCORED // max(1, rows.shape[1]))
@@ -155,11 +155,11 @@ def _parts(queries: list[int], most: int) -> Iterator[list[int]]:
 
 
 def _outlook(metric: Metric, k: int, scores: Scores, last: float, error: float) -> tuple[bool, bool]:
-    """Tell whether every row outside the candidates is worse than the k-th answer, and if not, if more may prove it.
+    """Return whether every row outside the candidates is worse than the k-th answer; if not, whether more may prove it.
 
     `last` is the worst float32 score among the candidates: no row outside has a better one, nor a true score
-    that is better by more than `error`. More candidates will not do where their scores lie far closer together
-    than that.
+    that is better by more than `error`. More candidates do not help if their scores are far closer together than
+    that.
     """
     if len(scores) < k:
         return False, error < np.inf
@@ -170,9 +170,9 @@ def _outlook(metric: Metric, k: int, scores: Scores, last: float, error: float) 
 def _scan(
     matrix: Matrix, queries: npt.NDArray[np.float64], k: int, metric: Metric, choice: Choice, chosen: list[int]
 ) -> list[Neighbourhood]:
-    """Return the answers to the chosen queries out of all rows, a block at a time for all of them.
+    """Return the answers to the chosen queries from all rows, block by block, for all of the queries together.
 
-    A float64 product tells which rows of a block may still be among the best k; only those are summed exactly.
+    A float64 product shows which rows of a block may still be among the best k; only those are summed exactly.
     """
     best = [Neighbourhood(np.empty(0, dtype=np.int64), np.empty(0)) for _ in chosen]
     for start in range(0, len(matrix.vectors), SCAN_BLOCK):
@@ -185,7 +185,7 @@ def _scan(
             low, high = metric.bounds(products[place], norms, queries[query])
             known_rows, known = best[place]
             worst = np.inf if len(known) < k else metric.sign * known[-1]
-            near = np.flatnonzero(~(low > worst))  # so written, NaN counts as near
+            near = np.flatnonzero(~(low > worst))  # written this way, NaN counts as near
             near = near[choice.allows([query], rows[np.newaxis, near])[0]]
             if len(near) > k:
                 near = near[~(low[near] > np.partition(high[near], k - 1)[k - 1])]

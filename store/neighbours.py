@@ -15,11 +15,11 @@ TOGETHER = 1000  # rows whose neighbours are looked for at once: their vectors t
 
 @dataclass(frozen=True)
 class Neighbours:
-    """The nearest rows of each of n rows, itself left out.
+    """The nearest rows of each of n rows, without the row itself.
 
     Attributes:
-        rows: (n, k) int64, nearest first, ties in row order; −1 where there is none: nothing is near to a zero vector
-            by cosine.
+        rows: (n, k) int64, nearest first, ties in row order; −1 where there is none: by cosine, nothing is near to a
+            zero vector.
         scores: (n, k) float64; 0 where there is none.
     """
 
@@ -36,13 +36,13 @@ def neighbours(
     metric: str = "cosine",
     keep: npt.NDArray[np.bool_] | None = None,
 ) -> Neighbours:
-    """Return the k nearest rows of every row, exact: those that a scan of all rows in float64 would find.
+    """Return the exact k nearest rows of every row: those that a scan of all rows in float64 would find.
 
     Args:
-        store: an open one.
-        space: such as `static` or `isolated@6`.
-        k: at most V; where fewer rows can be neighbours, so many columns are given.
-        rows: (n,) whose neighbours are wanted; None for all V.
+        store: an open store.
+        space: the space to search, such as `static` or `isolated@6`.
+        k: how many neighbours, at most V; if fewer rows can be neighbours, there are only as many columns.
+        rows: (n,) rows whose neighbours are wanted; None for all V.
         metric: `l2`, `cosine` or `ip`.
         keep: (V,) bool, the rows that may be neighbours; None for all.
 

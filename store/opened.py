@@ -1,4 +1,4 @@
-"""An open HDF5 file of a store: its attributes, and its datasets as memory maps that are checked when asked."""
+"""An open HDF5 file of a store: its attributes, and its datasets as memory maps that are checked on request."""
 
 import os
 from collections.abc import Mapping
@@ -23,8 +23,8 @@ class Dataset:
 
     Attributes:
         array: a read-only memory map.
-        sha256: that the dataset was written with.
-        whole: the dataset, where `array` is a part of it.
+        sha256: the checksum that the dataset was written with.
+        whole: the complete dataset if `array` is a part of it.
     """
 
     array: npt.NDArray[Any]
@@ -32,7 +32,7 @@ class Dataset:
     whole: npt.NDArray[Any] | None = None
 
     def is_whole(self) -> bool:
-        """Tell whether it is what was written."""
+        """Return whether the dataset is what was written."""
         return checksum.of_array(self.array if self.whole is None else self.whole) == self.sha256
 
 
@@ -41,8 +41,8 @@ class SpaceFile:
     """The vectors of a space.
 
     Attributes:
-        vectors, norms: (V, D) float32 or float16, and (V,) float64.
-        made: how they were made.
+        vectors, norms: the vectors, (V, D) float32 or float16, and their L2 norms, (V,) float64.
+        made: how the vectors were made.
     """
 
     vectors: Dataset
@@ -51,14 +51,14 @@ class SpaceFile:
 
 
 class File:
-    """An open HDF5 file of a store: later changes of its path do not touch what is open.
+    """An open HDF5 file of a store: later changes at its path do not affect it.
 
     HDF5 is given the open descriptor, so that headers and memory maps are of one file even if a build swaps the store
-    in between; its own file locking is then out of the way, too.
+    in between; this also avoids HDF5's own file locking.
 
     Raises (when opening):
-        FileNotFoundError: there is none.
-        StoreError: it cannot be opened.
+        FileNotFoundError: there is no file.
+        StoreError: the file cannot be opened.
     """
 
     def __init__(self, path: Path) -> None:
@@ -74,20 +74,20 @@ class File:
         """Return the file's attributes and some datasets.
 
         Args:
-            kind: its encoding-type.
-            names: of the datasets.
+            kind: the encoding-type of the file.
+            names: the names of the datasets.
 
         Raises:
-            StoreError: the file is none of kotovec's, or of a newer format.
-            DamagedError: it cannot be read.
+            StoreError: the file is not kotovec's, or has a newer format.
+            DamagedError: the file cannot be read.
         """
         try:
             with h5py.File(self._raw, "r") as file:
                 attributes = check_attributes(file, self.path, kind)
                 return attributes, {name: self._dataset(file[name]) for name in names}
         except hdf5.UNREADABLE as error:
-            # Not by a name of its own: in a frame of its own traceback it would keep h5py's objects until Python's
-            # end, when HDF5 is gone.
+            # Not bound to a name: in a frame of its own traceback, the error would keep h5py's objects alive until
+            # Python exits, when HDF5 is gone.
             raise self.unreadable(error) from error
 
     def attributes(self, name: str) -> dict[str, Any]:
@@ -96,7 +96,7 @@ class File:
             return hdf5.read_attributes(file[name])
 
     def unreadable(self, error: BaseException) -> KotovecError:
-        """Return the error that says what an error of h5py's, or of ours, means for the file."""
+        """Return the error that says what an error of h5py, or of kotovec, means for the file."""
         if isinstance(error, KotovecError):
             return error
         size = self._raw.seek(0, os.SEEK_END)
@@ -119,22 +119,22 @@ class File:
 
     @property
     def replaced(self) -> bool:
-        """Another file, or none, lies at the path since this one was opened."""
+        """Whether the file at the path was replaced or deleted since this one was opened."""
         try:
             return not os.path.samestat(self.path.stat(), os.fstat(self._raw.fileno()))
         except OSError:
             return True
 
     def close(self) -> None:
-        """Close the file; what is mapped stays."""
+        """Close the file; its memory maps stay valid."""
         self._raw.close()
 
 
 def check_attributes(file: h5py.File, path: Path, kind: str) -> dict[str, Any]:
-    """Return the attributes of a file of a format that this kotovec reads.
+    """Return the attributes of a file, if this kotovec reads its format.
 
     Raises:
-        StoreError: it is of another kind, or of a newer format.
+        StoreError: the file is of another kind, or has a newer format.
     """
     attributes = hdf5.read_attributes(file)
     if attributes.get("encoding-type") != kind:

@@ -1,7 +1,7 @@
 """Candidates for many queries at once: products of float32 matrices by numpy, and the best of them block by block.
 
-faiss' wheels bring an OpenBLAS of 2021: 1,000 queries of 32,000 x 768 take them 1.6 s on one thread, this 0.5. For few
-queries faiss, which then needs no product, is the faster one.
+The faiss wheels ship an OpenBLAS of 2021: 1,000 queries of 32,000 x 768 take faiss 1.6 s on one thread, and this module
+0.5 s. For few queries faiss, which then needs no product, is faster.
 """
 
 from collections.abc import Iterator
@@ -12,15 +12,15 @@ import numpy.typing as npt
 from kotovec.store.metric import Metric
 from kotovec.store.nearest import Candidates, Matrix, Rows
 
-BLOCK = 65536  # rows that faiss searches or takes in at a time: 200 MB at 768 dimensions
-FEWEST = 8  # queries for which this pays: 44 ms against faiss' 77; for four it is 44 against 38
-ROWS = 2048  # in a product: with 1,024 queries 8 MB, which stay in the cache while the best are looked for
+BLOCK = 65536  # rows that faiss searches or adds at a time: 200 MB at 768 dimensions
+FEWEST = 8  # fewest queries for which this pays: 44 ms against faiss' 77 ms; for four it is 44 ms against 38 ms
+ROWS = 2048  # rows in a product: with 1,024 queries 8 MB, which stay in the cache while the best are searched for
 FIRST = 512  # rows in the first product, all of which are sorted; of the next ones only those that beat the best
-QUERIES = 1024  # in a product
+QUERIES = 1024  # queries in a product
 
 
 def blocks(matrix: Matrix, metric: Metric, most: int) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
-    """Yield float32 blocks of rows with the number of their first; of length 1 for cosine (zero rows stay zero)."""
+    """Yield the number of its first row and each float32 block; for cosine, at length 1 (zero rows stay zero)."""
     yield from _pieces(matrix, metric, ((start, start + most) for start in range(0, len(matrix.vectors), most)))
 
 
@@ -73,9 +73,9 @@ def _growing(total: int, count: int) -> Iterator[tuple[int, int]]:
 
 
 def _take(best: npt.NDArray[np.float32], rows: Rows, scores: npt.NDArray[np.float32], start: int) -> None:
-    """Put what is better than the worst of the best so far, their last column, among them.
+    """Merge the scores that beat the worst of the best so far, their last column, into the best.
 
-    Looking for it takes a tenth of the time of sorting; among 32,000 rows in no order it is some hundred a query.
+    Finding them takes a tenth of the time of sorting; among 32,000 rows in no order they are about a hundred per query.
     """
     owners, places = np.nonzero(scores < best[:, -1:])
     if len(owners) == 0:
@@ -88,7 +88,7 @@ def _take(best: npt.NDArray[np.float32], rows: Rows, scores: npt.NDArray[np.floa
     all_scores[:, : best.shape[1]], all_rows[:, : best.shape[1]] = best, rows
     all_scores[owners, best.shape[1] + columns] = scores[owners, places]
     all_rows[owners, best.shape[1] + columns] = start + places
-    # Partitioned, the worst of the best stands last.
+    # After the partition, the worst of the best is last.
     order = np.argpartition(all_scores, best.shape[1] - 1, axis=1)[:, : best.shape[1]]
     best[:] = np.take_along_axis(all_scores, order, axis=1)
     rows[:] = np.take_along_axis(all_rows, order, axis=1)

@@ -1,4 +1,4 @@
-"""From D dimensions to two: UMAP on the neighbours that are known exactly, t-SNE as the article drew it, PCA."""
+"""From D dimensions to two: UMAP on exact neighbours, t-SNE as in the article, and PCA."""
 
 import warnings
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ from kotovec.store.nearest import Matrix, Rows
 from kotovec.store.products import search_products
 
 CURE = "pip install 'kotovec[map]'"
-FEWEST = 4  # tokens that can be mapped
+FEWEST = 4  # fewest tokens that can be mapped
 Vectors = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Known:
-    """The nearest rows of each row by cosine, itself first.
+    """The nearest rows of each row by cosine, the row itself first.
 
     Attributes:
         rows: (n, k) int64.
@@ -34,14 +34,14 @@ class Known:
 
 @dataclass(frozen=True)
 class Projected:
-    """Coordinates (n, 2), and what they were made with."""
+    """Coordinates (n, 2), and the parameters that they were made with."""
 
     coordinates: Coordinates
     parameters: dict[str, Any]
 
 
 def unit(matrix: Matrix, rows: Rows) -> Vectors:
-    """Return some rows at length 1, (n, D) float32, as cosine wants them; zero rows stay zero."""
+    """Return some rows at length 1, (n, D) float32, as cosine needs them; zero rows stay zero."""
     return Metric.COSINE.scaled(matrix.vectors[rows], matrix.norms[rows])
 
 
@@ -49,12 +49,12 @@ def neighbours(vectors: Vectors, count: int) -> Known:
     """Return the nearest rows of each row.
 
     Args:
-        vectors: (n, D) of length 1.
-        count: how many, with the row itself.
+        vectors: (n, D) vectors of length 1.
+        count: how many nearest rows, including the row itself.
     """
     matrix = Matrix(vectors, np.linalg.norm(vectors.astype(np.float64), axis=1))
     scores, rows = search_products(matrix, Metric.COSINE)(vectors, count)
-    # Of equal vectors another one may have come first; each row has itself there.
+    # Among equal vectors another row may have come first; each row itself belongs there.
     own = np.arange(len(vectors))[:, np.newaxis]
     order = np.argsort(rows != own, axis=1, kind="stable")
     rows, scores = np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
@@ -67,13 +67,13 @@ def by_pca(vectors: Vectors) -> Projected:
     centred = vectors - vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
     values, axes = np.linalg.eigh((centred.T @ centred).astype(np.float64))
     first = axes[:, ::-1][:, :2]
-    first = first * np.sign(first[np.abs(first).argmax(axis=0), [0, 1]])  # an axis' sign is chance: the largest is +
+    first = first * np.sign(first[np.abs(first).argmax(axis=0), [0, 1]])  # an axis has no sign: its largest is made +
     share = values[::-1][:2].sum() / values.sum()
     return Projected(centred @ first.astype(np.float32), {"explained_variance": round(float(share), 4)})
 
 
 def by_umap(vectors: Vectors, known: Known, seed: int, n_neighbors: int) -> Projected:
-    """Return UMAP's coordinates, fed with the exact neighbours.
+    """Return UMAP's coordinates, computed from the exact neighbours.
 
     Raises:
         MissingDependencyError: umap-learn is not installed.
@@ -83,7 +83,7 @@ def by_umap(vectors: Vectors, known: Known, seed: int, n_neighbors: int) -> Proj
     except ImportError as error:
         raise MissingDependencyError(f"--method umap needs umap-learn: {CURE}, or take --method pca") from error
     with warnings.catch_warnings():
-        # It draws no new points later, which it warns that these neighbours do not serve.
+        # UMAP warns that these neighbours cannot place new points later; none are placed.
         warnings.filterwarnings("ignore", "precomputed_knn", UserWarning)
         made = umap.UMAP(
             n_neighbors=n_neighbors,
@@ -98,7 +98,7 @@ def by_umap(vectors: Vectors, known: Known, seed: int, n_neighbors: int) -> Proj
 
 
 def by_tsne(vectors: Vectors, seed: int, perplexity: float) -> Projected:
-    """Return the coordinates of scikit-learn's t-SNE, which the article took.
+    """Return the coordinates of scikit-learn's t-SNE, which the article used.
 
     Raises:
         MissingDependencyError: scikit-learn is not installed.

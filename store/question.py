@@ -1,4 +1,4 @@
-"""A question: an expression, read into the tokens that it names and their sum, one vector."""
+"""A question: an expression that was read into the tokens that it names and their sum, one vector."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,16 +12,16 @@ from kotovec.space import Space
 from kotovec.store.expression import Term, parse, render
 from kotovec.store.terms import Lookup, ResolvedTerm
 
-VANISHING = 1e-12  # of the terms' summed lengths: what rounding leaves of 王 - 王 is below, real sums far above
+VANISHING = 1e-12  # share of the terms' summed lengths: what rounding leaves of 王 - 王 is below, real sums far above
 
 
 @dataclass(frozen=True)
 class Question:
-    """An expression, read.
+    """An expression that was read.
 
     Attributes:
-        text: as kotovec understood it.
-        terms: what each term was taken for.
+        text: the expression as kotovec understood it.
+        terms: the terms, each with the tokens that it stands for.
         vector: their weighted sum, (D,) float64.
     """
 
@@ -31,12 +31,12 @@ class Question:
 
     @property
     def rows(self) -> npt.NDArray[np.int64]:
-        """The rows of the tokens that it is made of, ascending, each once."""
-        # np.unique would import numpy.ma, 15 ms of a query's 500.
+        """The rows of the tokens that the expression is made of, ascending, each once."""
+        # np.unique would import numpy.ma, 15 ms of a query's 500 ms.
         return np.array(sorted({row for term in self.terms for row in term.rows}), dtype=np.int64)
 
     def notes(self, space: Space) -> tuple[str, ...]:
-        """Return what a person should know about how it was read, in a space."""
+        """Return what a person should know about how the expression was read, in a space."""
         notes = [term.note for term in self.terms if term.note]
         if space.name == "isolated" and any(len(term.rows) > 1 for term in self.terms):
             notes.append("a mean of isolated vectors only approximates the word: the model never saw it whole")
@@ -55,16 +55,16 @@ def read(
 
     Args:
         expression: what the user typed.
-        lookup: of the store's vocabulary.
-        vectors: of the space, (V, D).
+        lookup: the lookup in the store's vocabulary.
+        vectors: the vectors of the space, (V, D).
         unit_terms: scale each term to length 1 before adding.
-        allow_zero: a sum that is zero is an answer, too.
+        allow_zero: accept a sum that is zero.
 
     Raises:
-        ExpressionError: it cannot be read.
-        UnknownTokenError: a term is not in the vocabulary, nor made of its tokens.
+        ExpressionError: the expression cannot be read.
+        UnknownTokenError: a term is neither in the vocabulary nor made of its tokens.
         NotStoredError: no token has such an id.
-        InputError: as `add`.
+        InputError: as in `add`.
     """
     terms = tuple(lookup.resolve(term) for term in parse(expression, lookup.known))
     return add(terms, vectors, unit_terms=unit_terms, allow_zero=allow_zero)
@@ -77,10 +77,10 @@ def add(
     unit_terms: bool = False,
     allow_zero: bool = False,
 ) -> Question:
-    """Return the question that some terms are; a term of several tokens is the mean of their vectors.
+    """Return the question that some terms make; a term of several tokens is the mean of their vectors.
 
     Raises:
-        InputError: the sum is zero, or with `unit_terms` a term.
+        InputError: the sum is zero or, with `unit_terms`, the vector of a term is.
     """
     vectors = np.asarray(vectors)  # indexing a memmap takes 10 µs more
     total = np.zeros(vectors.shape[1], dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Search with faiss: in an index, on GPUs, or in the vectors themselves, with no index."""
+"""Search with faiss: in an index, on GPUs, or in the vectors themselves, without an index."""
 
 import contextlib
 from threading import Lock
@@ -12,7 +12,7 @@ from kotovec.store.metric import Metric
 from kotovec.store.nearest import Candidates, Matrix, Rows
 from kotovec.store.products import BLOCK, FEWEST, blocks, search_products
 
-GPU_MOST = 2048  # candidates that faiss finds on a GPU at most
+GPU_MOST = 2048  # most candidates that faiss finds on a GPU
 
 
 def search_index(index: Any) -> Candidates:
@@ -27,21 +27,21 @@ def search_index(index: Any) -> Candidates:
 
 
 def search_flat(index: Any, matrix: Matrix, metric: Metric) -> Candidates:
-    """Return the candidates that a Flat index of the vectors finds for few queries, and their products for many."""
+    """Return the candidates that a Flat index of the vectors finds for few queries, and matrix products for many."""
     for_few, for_many = search_index(index), search_products(matrix, metric)
     return lambda queries, count: (for_few if len(queries) < FEWEST else for_many)(queries, count)
 
 
 def _threads_for(queries: npt.NDArray[np.float32]) -> contextlib.AbstractContextManager[None]:
-    """Search a lone query on one thread.
+    """Search a single query on one thread.
 
-    faiss deals out whole queries, so more threads do nothing but wake up and wait: 8 ms then become up to 40.
+    faiss gives each thread whole queries, so more threads only wake up and wait: 8 ms then become up to 40 ms.
     """
     return single_thread() if len(queries) == 1 else contextlib.nullcontext()
 
 
 def search_gpu(index: Any, on_cpu: Candidates) -> Candidates:
-    """Return the candidates of an index on GPUs; those of `on_cpu` where faiss' GPU code finds too few."""
+    """Return the candidates of an index on GPUs; those of `on_cpu` if faiss' GPU code cannot find enough."""
     on_gpu = search_index(index)
     lock = Lock()  # the scratch memory of faiss' GPU resources is for one thread at a time
 
@@ -70,7 +70,7 @@ def search_vectors(matrix: Matrix, metric: Metric) -> Candidates:
             if start == 0:
                 scores, rows = block_scores, block_rows
                 continue
-            # Merged block by block: all blocks' candidates at once would be as many times more memory.
+            # Merged block by block: keeping the candidates of all blocks would multiply the memory by their number.
             scores, rows = np.hstack([scores, block_scores]), np.hstack([rows, block_rows + start])
             order = np.argsort(metric.sign * scores, axis=1, kind="stable")[:, :count]
             scores, rows = np.take_along_axis(scores, order, axis=1), np.take_along_axis(rows, order, axis=1)

@@ -21,11 +21,11 @@ class Shard:
     """The vectors of n tokens.
 
     Attributes:
-        number: place of the shard in the plan, from 0.
+        number: the position of the shard in the plan, from 0.
         ids: (n,) int64 token ids.
         arrays: (n, D) float32 or float16 vectors by space.
-        host: where it was computed, for provenance.
-        cpu: instruction set that computed it (or the GPU's name), for provenance.
+        host: the host that computed the vectors, for provenance.
+        cpu: the instruction set that computed them (or the GPU's name), for provenance.
     """
 
     number: int
@@ -41,7 +41,7 @@ def path_of(folder: Path, number: int) -> Path:
 
 
 def write_shard(folder: Path, shard: Shard, fingerprint: str) -> None:
-    """Write a shard under its final name, whole or not at all.
+    """Write a shard under its final name, completely or not at all.
 
     Raises:
         DiskFullError: no space is left.
@@ -100,7 +100,7 @@ class ShardReader:
         return array
 
     def check(self, ids: Sequence[int] | npt.NDArray[np.int64], spaces: Iterable[Space]) -> None:
-        """Read everything once, and compare the ids with those the plan wants."""
+        """Read everything once, and compare the ids with those of the plan."""
         if not np.array_equal(self.read("ids"), ids):
             raise DamagedError(f"{self.path} holds other tokens than planned")
         for space in spaces:
@@ -113,7 +113,7 @@ class ShardReader:
 
 @contextlib.contextmanager
 def open_shard(folder: Path, number: int, fingerprint: str) -> Iterator[ShardReader]:
-    """Open a shard of a plan; see `ShardReader` for what is raised."""
+    """Open a shard of a plan; see `ShardReader` for the errors."""
     reader = ShardReader(path_of(folder, number), fingerprint, number)
     try:
         yield reader

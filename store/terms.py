@@ -18,11 +18,11 @@ class ResolvedTerm:
     """A term and the tokens it stands for.
 
     Attributes:
-        text: as written in the expression.
-        weight: its weight in the sum.
-        rows: of its tokens in the store; the term's vector is the mean of theirs.
-        tokens: their surfaces.
-        note: what a person should know about how it was read, or None.
+        text: the term as written in the expression.
+        weight: the weight of the term in the sum.
+        rows: the rows of its tokens in the store; the term's vector is the mean of their vectors.
+        tokens: the surfaces of its tokens.
+        note: what a person should know about how the term was read, or None.
     """
 
     text: str
@@ -33,7 +33,7 @@ class ResolvedTerm:
 
 
 class Lookup:
-    """Finds terms in a vocabulary; loads the tokenizer when a term is not in it. Several threads may ask at once."""
+    """Finds terms in a vocabulary; loads the tokenizer when a term is not in it. Several threads may use it at once."""
 
     def __init__(
         self, tokens: Tokens, folder: Path, files: dict[str, str] | None = None, token_filter: str = ""
@@ -56,7 +56,7 @@ class Lookup:
             place = self.folder.stat().st_ino
             whole = checksums(self.folder) == self.files
             tokenize = load_tokenizer(self.folder) if whole else None
-            swapped = self.folder.stat().st_ino != place  # between being checked and being read
+            swapped = self.folder.stat().st_ino != place  # between the check and the reading
         except OSError as error:
             raise other from error
         if tokenize is None or swapped:
@@ -64,7 +64,7 @@ class Lookup:
         return tokenize
 
     def known(self, text: str) -> bool:
-        """Tell whether a text is a token as it stands, bare or word-initial, or `#id`."""
+        """Return whether a text is a token as it stands, bare or word-initial, or `#id`."""
         token_id = Term(text, 1.0, 0).token_id
         if token_id is not None:
             return self.tokens.row_of_id(token_id) is not None
@@ -74,7 +74,7 @@ class Lookup:
         """Find a term.
 
         Raises:
-            UnknownTokenError: the vocabulary cannot spell it; names the nearest tokens.
+            UnknownTokenError: the vocabulary cannot spell the term; the message names the nearest tokens.
             NotStoredError: no token has that id.
         """
         if term.token_id is not None:

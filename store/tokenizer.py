@@ -28,10 +28,10 @@ def load_tokenizer(folder: Path) -> Tokenize:
     """Return the function that splits a text into the texts of tokens.
 
     Args:
-        folder: what the model's tokenizer saved of itself.
+        folder: the folder that the model's tokenizer was saved to.
 
     Raises:
-        StoreError: the files are missing, or of a tokenizer that only transformers can run.
+        StoreError: the files are missing, or belong to a tokenizer that only transformers can run.
         MissingDependencyError: fugashi or the MeCab dictionary is not installed.
     """
     if (folder / "tokenizer.json").is_file():
@@ -42,7 +42,7 @@ def load_tokenizer(folder: Path) -> Tokenize:
         raise StoreError(f"{folder} holds no tokenizer: only whole tokens can be looked up") from error
     word, subword = config.get("word_tokenizer_type"), config.get("subword_tokenizer_type", "wordpiece")
     added = [entry for entry in config.get("added_tokens_decoder", {}).values() if isinstance(entry, dict)]
-    # What no published model of MeCab's has, and what splits text otherwise than below.
+    # Options that no published model with MeCab has, and that split text differently from the code below.
     unusual = any(entry.get("single_word") for entry in added) or False in (
         config.get("do_word_tokenize"),
         config.get("do_subword_tokenize"),
@@ -87,8 +87,8 @@ def _from_json(path: Path) -> Tokenize:
     from tokenizers import Tokenizer
 
     try:
-        tokenizer = Tokenizer.from_buffer(path.read_bytes())  # from_file takes no path that is not UTF-8
-    except Exception as error:  # tokenizers raises no kind of its own
+        tokenizer = Tokenizer.from_buffer(path.read_bytes())  # from_file accepts only paths in UTF-8
+    except Exception as error:  # tokenizers has no error class of its own
         raise StoreError(f"{path} cannot be read ({first_line(error)}): only whole tokens can be looked up") from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
@@ -100,7 +100,7 @@ def _from_json(path: Path) -> Tokenize:
 
 
 def _mecab(config: dict[str, Any], split: Tokenize) -> Tokenize:
-    """Return BertJapaneseTokenizer's way: specials apart, NFKC, MeCab's words, then subwords."""
+    """Return a function that splits as BertJapaneseTokenizer: special tokens, NFKC, MeCab's words, then subwords."""
     try:
         import fugashi
     except ImportError as error:
@@ -116,7 +116,7 @@ def _mecab(config: dict[str, Any], split: Tokenize) -> Tokenize:
         if isinstance(entry, dict) and entry.get("content")
     ]
     specials += [_text_of(config[name]) for name in config if name.endswith("_token") and config[name]]
-    # The longest first: of two specials that begin at one place, transformers takes the longer.
+    # The longest first: of two special tokens that begin at one position, transformers takes the longer.
     longest_first = sorted(set(specials), key=len, reverse=True)
     pattern = re.compile(f"({'|'.join(map(re.escape, longest_first))})")
     lower = bool(config.get("do_lower_case"))

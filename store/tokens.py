@@ -25,7 +25,7 @@ class Kind(IntEnum):
 
     @property
     def label(self) -> str:
-        """The name in lower case, as the command line shows and takes it."""
+        """The name in lower case, as the command line shows and accepts it."""
         return self.name.lower()
 
 
@@ -33,7 +33,7 @@ KINDS = tuple(kind.label for kind in Kind)
 
 
 class Marking(StrEnum):
-    """How a vocabulary tells the beginning of a word from its continuation."""
+    """How a vocabulary distinguishes the beginning of a word from its continuation."""
 
     WORDPIECE = "wordpiece"  # ##ing continues a word
     METASPACE = "metaspace"  # ▁king begins one (SentencePiece)
@@ -42,8 +42,8 @@ class Marking(StrEnum):
     NONE = "none"  # characters, or words alone
 
 
-FEW = 64  # strings that are looked for one by one; then a dictionary pays
-LONGEST = 4096  # bytes of a text; what is cut off is told by its hash
+FEW = 64  # strings that are searched for one by one; beyond that, a dictionary pays
+LONGEST = 4096  # most bytes of a text; a longer one is cut and ends in its hash
 _UNUSED = re.compile(r"[\[<]\|?unused[_ ]?\d+\|?[\]>]|madeupword\d+", re.IGNORECASE)
 _BYTE = re.compile(r"<0x[0-9A-Fa-f]{2}>")
 # Scripts written without spaces between words: there a token without a word-initial mark is as often a word
@@ -52,14 +52,14 @@ _UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "
 
 
 class Strings(Sequence[str]):
-    """V strings in one block of UTF-8, decoded one by one when asked for.
+    """V strings in one block of UTF-8, decoded one by one on access.
 
-    Decoding 32,000 takes 9 ms; a query shows twenty. A dictionary of their bytes takes 5 to 11 ms, looking all of them
-    through less than 0.1: the first few are looked for so. The block grows with what the strings hold, and not with
-    the longest of them times their number.
+    Decoding 32,000 strings takes 9 ms, and a query shows twenty. A dictionary of their bytes takes 5 to 11 ms, a search
+    through all of them less than 0.1 ms: the first few strings are found by such a search. The block grows with the
+    total length of the strings, not with the longest of them times their number.
 
     Attributes:
-        block: every string with a NUL on either side; neighbours share one, and no string holds one.
+        block: every string with a NUL on either side; adjacent strings share one, and no string holds one.
     """
 
     def __init__(self, strings: Iterable[str | bytes] | npt.NDArray[np.uint8]) -> None:
@@ -91,7 +91,7 @@ class Strings(Sequence[str]):
         return self.block[1:-1].split(b"\0") if len(self) else []
 
     def take(self, rows: Iterable[int]) -> "Strings":
-        """Return those of some rows."""
+        """Return the strings of some rows, in one block."""
         return Strings(self._bytes(row) for row in rows)
 
     def at(self, rows: npt.NDArray[np.int64]) -> list[str]:
@@ -119,7 +119,7 @@ class Strings(Sequence[str]):
 
 
 def _bounded(text: str) -> bytes:
-    """Return a text in UTF-8, without what a table cannot hold; of an absurdly long one its beginning and its hash."""
+    """Return a text in UTF-8, without characters that a table cannot hold; an absurdly long one is cut and hashed."""
     whole = text.encode("utf-8", errors="replace").replace(b"\0", "␀".encode())
     if len(whole) <= LONGEST:
         return whole
@@ -133,11 +133,11 @@ class Tokens:
 
     Attributes:
         ids: (V,) int64, ascending.
-        texts: (V,) as the vocabulary spells them.
-        surfaces: (V,) as a person reads them.
+        texts: (V,) tokens as the vocabulary spells them.
+        surfaces: (V,) tokens as a person reads them.
         kinds: (V,) uint8, values of `Kind`.
         marking: how this vocabulary marks words.
-        unk_id: id of the unknown token, -1 where there is none.
+        unk_id: id of the unknown token, -1 if there is none.
     """
 
     ids: npt.NDArray[np.int64]
@@ -200,7 +200,7 @@ def surface_of(text: str, marking: Marking) -> str:
     r"""Return a token as a person reads it.
 
     Only byte-level vocabularies need it: their bytes are decoded, the word-initial Ġ becomes ▁, and bytes that
-    are no whole character become escapes (`\xe7`). Others already spell tokens readably.
+    do not form a complete character become escapes (`\xe7`). Others already spell tokens readably.
     """
     if marking is not Marking.BYTELEVEL:
         return text
@@ -213,7 +213,7 @@ def surface_of(text: str, marking: Marking) -> str:
 
 
 def spelled(word: str, marking: Marking) -> str:
-    """Return a word as the vocabulary spells it inside a text: bytes as signs, or the word itself."""
+    """Return a word as the vocabulary spells it inside a text: its bytes as characters, or the word itself."""
     if marking is not Marking.BYTELEVEL:
         return word
     signs = _signs_of_bytes()
@@ -221,7 +221,7 @@ def spelled(word: str, marking: Marking) -> str:
 
 
 def word_initial(word: str, marking: Marking) -> str | None:
-    """Return the spelling of a word where it begins one (`▁king`, `Ġking`), or None without such a mark."""
+    """Return the spelling of a word that begins or ends one (`▁king`, `Ġking`, `king</w>`), or None without a mark."""
     if marking is Marking.METASPACE:
         return f"▁{word}"
     if marking is Marking.BYTELEVEL:

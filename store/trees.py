@@ -1,4 +1,4 @@
-"""Folders of which not all may be ours: walk them, and delete from them what is known, without following a link."""
+"""Folders that may also hold others' files: walk them, and delete what is known in them, without following a link."""
 
 import contextlib
 import os
@@ -11,7 +11,7 @@ LAST = ("tokens.h5", "vectors.h5", "plan.json", "manifest.json")
 
 
 class Entry(NamedTuple):
-    """Something below a folder: its path from there, and its mode as of `stat`."""
+    """A file or folder below a folder: its path from there, and its mode as `stat` returns it."""
 
     path: str
     mode: int
@@ -23,12 +23,12 @@ class Entry(NamedTuple):
 
     @property
     def is_folder(self) -> bool:
-        """It is a folder, and no link to one."""
+        """Whether it is a folder, and not a link to one."""
         return stat.S_ISDIR(self.mode)
 
     @property
     def is_file(self) -> bool:
-        """It is a regular file, and no link to one."""
+        """Whether it is a regular file, and not a link to one."""
         return stat.S_ISREG(self.mode)
 
 
@@ -40,8 +40,8 @@ def walk(folder: Path, part: str = "") -> Iterator[Entry]:
 def delete(folder: Path, is_known: Callable[[Entry], bool], part: str = "") -> None:
     """Delete the regular files that are known, then the folders that are empty, `folder` or its sub-folder included.
 
-    By descriptors: a folder that somebody exchanges for a link meanwhile leads nowhere else. A file of `LAST` goes
-    after all else in its folder: whoever finds the rest of an interrupted deletion sees by it whose that is.
+    Descriptors are used, so that a folder that somebody replaces with a link meanwhile leads nowhere else. A file of
+    `LAST` is deleted after everything else in its folder: after an interrupted deletion it shows whose the rest is.
     """
     for entry, descriptor in _walk(folder, part):
         with contextlib.suppress(OSError):  # a folder that is not empty

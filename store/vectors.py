@@ -1,4 +1,4 @@
-"""The files of an open store: the table of its tokens, read at once, and its spaces, mapped when they are asked for."""
+"""The files of an open store: the table of its tokens, read on opening, and its spaces, mapped on first use."""
 
 import contextlib
 import json
@@ -19,7 +19,7 @@ from kotovec.store.layout import Layout
 from kotovec.store.opened import CURE, File, SpaceFile
 from kotovec.store.tokens import Kind, Marking, Strings, Tokens
 
-MOST_SWAPS = 100  # that are met in a row while a store is opened
+MOST_SWAPS = 100  # most swaps in a row while a store is opened
 TABLES = ("id", "text", "surface", "kind")
 Block = npt.NDArray[np.floating[Any]]
 
@@ -28,14 +28,14 @@ class Vectors:
     """An open store's tokens and vectors.
 
     Attributes:
-        path: of the folder.
+        path: the folder of the store.
         attributes: where tokens and model came from, as written by the build.
         tokens: the V tokens.
-        is_former: it is of format 1, in one file.
+        is_former: whether the store is of format 1, in one file.
 
     Raises:
         StoreNotFoundError: there is no store, or none that has a space yet.
-        StoreError: a file is none of kotovec's, or of a newer format.
+        StoreError: a file is not kotovec's, or has a newer format.
         DamagedError: headers or the token table do not match their checksums, or a file is cut short.
     """
 
@@ -118,8 +118,8 @@ class Vectors:
         """Return the vectors of a space, (V, D) as stored: a read-only memmap, in row order.
 
         Raises:
-            NotStoredError: the store does not hold it.
-            DamagedError: its file is damaged, or of other tokens.
+            NotStoredError: the store does not hold the space.
+            DamagedError: the file of the space is damaged, or of other tokens.
         """
         return self._open(space).vectors.array
 
@@ -136,13 +136,13 @@ class Vectors:
         return self._open(space).vectors.sha256
 
     def dataset(self, space: Space) -> str | None:
-        """Return the checksum of a space's vectors, or None where they are not stored, or cannot be used."""
+        """Return the checksum of a space's vectors, or None if they are not stored, or cannot be used."""
         with contextlib.suppress(DamagedError, StoreError):
             return self.checksum(space) if space in self.spaces else None
         return None
 
     def may_be(self, space: Space, sha256: str) -> bool:
-        """Tell whether a space's vectors have a checksum, or may have: their file is damaged, which `verify` names."""
+        """Return whether a space's vectors have a checksum, or may have: their file is damaged, as `verify` reports."""
         try:
             return self.dataset(space) == sha256
         except (DamagedError, StoreError):
@@ -171,7 +171,7 @@ class Vectors:
 
     @property
     def replaced(self) -> bool:
-        """Another store, or none, lies at the path since this one was opened."""
+        """Whether the store at the path was replaced or deleted since this one was opened."""
         return self._file.replaced
 
     def verify(self) -> list[str]:
@@ -201,7 +201,7 @@ class Vectors:
         return settings
 
     def close(self) -> None:
-        """Close all files; what is mapped stays."""
+        """Close all files; their memory maps stay valid."""
         for file in (self._file, *self._spaces.values()):
             if isinstance(file, File):
                 file.close()
@@ -216,9 +216,9 @@ def _space_of(path: Path) -> Space:
 
 @contextlib.contextmanager
 def _holding(folder: Path) -> Iterator[Callable[[], bool]]:
-    """Hold a folder open, and give what tells whether its path still leads to it: a build may swap the store.
+    """Hold a folder open, and yield a check of whether its path still leads to it: a build may swap the store.
 
-    Held, so that no other folder gets its number.
+    The folder is held so that no other one gets its inode number.
     """
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

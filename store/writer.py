@@ -1,6 +1,6 @@
 """The only code that writes vectors: the table of a store's tokens, and a file for each of its spaces.
 
-`tokens.h5` comes first. Each file of `spaces/` names the table that its rows are of, and is not used with any other.
+`tokens.h5` comes first. Each file of `spaces/` names the table that its rows belong to, and is not used with any other.
 """
 
 import contextlib
@@ -20,16 +20,16 @@ from kotovec.store.layout import Layout
 from kotovec.store.tokens import Kind, Tokens
 
 TABLE = "kotovec-tokens"  # encoding-type of tokens.h5
-SPACE = "kotovec-space"  # of the files in spaces/
+SPACE = "kotovec-space"  # encoding-type of the files in spaces/
 Rows = npt.NDArray[np.floating[Any]]
 
 
 def identity_of(tokens: Tokens, weights: str) -> str:
-    """Return the SHA-256 that tells a table of tokens, and the model that they are of, from any other.
+    """Return the SHA-256 that identifies a table of tokens and the model that they come from.
 
     Args:
         tokens: the V tokens.
-        weights: SHA-256 of the model's weights, or whatever else their vectors come from.
+        weights: SHA-256 of the model's weights, or of whatever else the vectors come from.
     """
     digest = hashlib.sha256(f"{weights}\n".encode())
     digest.update(np.ascontiguousarray(tokens.ids).view(np.uint8).data)
@@ -38,10 +38,10 @@ def identity_of(tokens: Tokens, weights: str) -> str:
 
 
 def write_tokens(layout: Layout, tokens: Tokens, provenance: Mapping[str, Any]) -> str:
-    """Write `tokens.h5`, whole or not at all; return the identity of the table.
+    """Write `tokens.h5`, completely or not at all; return the identity of the table.
 
     Args:
-        layout: of the store; its folder is there.
+        layout: the layout of the store, whose folder exists.
         tokens: the V tokens.
         provenance: attributes of the file; strings, numbers and sequences of them.
 
@@ -63,7 +63,7 @@ def write_tokens(layout: Layout, tokens: Tokens, provenance: Mapping[str, Any]) 
 
 
 class SpaceWriter:
-    """Takes the vectors of a space in row order, a block at a time, and their checksum and norms on the way."""
+    """Writes the vectors of a space in row order, block by block, and computes their checksum and norms on the way."""
 
     def __init__(self, dataset: h5py.Dataset, sink: Sink) -> None:
         self._dataset, self._sink = dataset, sink
@@ -80,7 +80,7 @@ class SpaceWriter:
         part = slice(self.rows, self.rows + len(block))
         block = np.ascontiguousarray(block, dtype=self._dataset.dtype)
         self._dataset[part] = block
-        self._sink.check()  # a full disk ends it here, not after the last block
+        self._sink.check()  # a full disk stops the writing here, not after the last block
         self.digest.update(block.view(np.uint8).data)
         self.norms[part] = np.sqrt(np.einsum("ij,ij->i", block, block, dtype=np.float64))
         self.rows = part.stop
@@ -90,18 +90,18 @@ class SpaceWriter:
 def writing_space(
     layout: Layout, space: Space, shape: tuple[int, int], dtype: str, identity: str, made: dict[str, Any]
 ) -> Iterator[SpaceWriter]:
-    """Give what takes the vectors of a space; its file appears, whole, when the block ends well.
+    """Yield a writer for the vectors of a space; the complete file appears if the block succeeds.
 
     Args:
-        layout: of the store.
-        space: whose vectors.
-        shape: (V, D).
+        layout: the layout of the store.
+        space: the space of the vectors.
+        shape: the shape of the vectors, (V, D).
         dtype: `float32` or `float16`.
-        identity: of the store's tokens.
-        made: how they were made, JSON-ready; what is added to it in the block is written, too.
+        identity: the identity of the store's tokens.
+        made: how the vectors were made, JSON-ready; what the block adds to it is written, too.
 
     Raises:
-        ValueError: the block gave more or fewer than V vectors.
+        ValueError: the block added more or fewer than V vectors.
         DiskFullError: no space is left.
     """
     layout.spaces.mkdir(exist_ok=True)
