@@ -1,4 +1,4 @@
-"""The actor that a worker is: a replica, and what the driver asks about the machine that it is on."""
+"""The Ray actor behind a worker: a replica, and answers to the driver about the machine that it runs on."""
 
 from pathlib import Path
 from typing import Any
@@ -9,14 +9,14 @@ from kotovec.workers.encoder import Encoder
 
 
 class Placed:
-    """What every actor answers about its machine. Plain methods: Ray's own `__ray_call__` is not in ray:// handles."""
+    """The methods of every actor about its machine; plain ones, as handles of `ray://` lack Ray's `__ray_call__`."""
 
     def __init__(self, spec: Any) -> None:
-        drop_public_paths()  # before torch and transformers are imported: a cluster's workers start anywhere
+        drop_public_paths()  # before torch and transformers are imported: workers of a cluster start in any folder
         super().__init__(spec)  # type: ignore[call-arg]
 
     def node(self) -> str:
-        """Return the id of the node that this runs on."""
+        """Return the id of the node that the actor runs on."""
         import ray
 
         return str(ray.get_runtime_context().get_node_id())
@@ -30,10 +30,10 @@ class Placed:
         checkpoint.receive(sender, name, offset, piece)
 
     def complete(self, checkpoint: Checkpoint, sender: str) -> Path | None:
-        """Return the folder of the files that arrived; None where they are not what was sent."""
+        """Return the folder of the received files; None where they differ from those that were sent."""
         return checkpoint.complete(sender)
 
 
 def actor_class(encoder: type[Encoder]) -> type[Any]:
-    """Return the class to make actors of; it keeps the encoder's name, which Ray shows in `ps` and its dashboard."""
+    """Return the class of the actors; it keeps the encoder's name, which Ray shows in `ps` and in its dashboard."""
     return type(encoder.__name__, (Placed, encoder), {})

@@ -1,4 +1,4 @@
-"""A private Ray that starts while the build is planned: together they take 5 seconds, one after the other 6."""
+"""A private Ray that starts while the build is planned: 5 s in parallel, 6 s one after the other."""
 
 import contextlib
 import json
@@ -19,12 +19,12 @@ from kotovec.workers.source import Source
 
 @dataclass
 class Planned:
-    """A plan.
+    """A plan, and the private Ray that was started beside it.
 
     Attributes:
-        plan: as `make_plan` made it.
-        seconds: that it and Ray's start took, one after the other.
-        ray: ends the private Ray, if there is one, where it is closed.
+        plan: the result of `make_plan`.
+        seconds: time that planning and the start of Ray took, by phase (`plan`, `start`).
+        ray: a stack that ends the private Ray, if there is one, when it is closed.
     """
 
     plan: Plan
@@ -34,20 +34,20 @@ class Planned:
 
 @contextlib.contextmanager
 def planned(request: Request, workers: int | None, *, with_ray: bool, folder: Path | None = None) -> Iterator[Planned]:
-    """Give the plan of a build; hold a private Ray for the block, or until it is closed, where one is wanted.
+    """Yield the plan of a build; hold a private Ray for the block, or until it is closed, where one is needed.
 
     Args:
-        request: what is asked.
-        workers: how many the Ray is to have room for; None for one a core.
-        with_ray: the build will need a private Ray.
-        folder: of that Ray; as for `session`.
+        request: the request of the user.
+        workers: number of workers that Ray must have room for; None for one worker per core.
+        with_ray: whether the build needs a private Ray.
+        folder: folder of that Ray, as for `session`.
 
     Raises:
         InputError and its kinds: as `make_plan`.
         WorkerError: Ray does not start.
     """
     begin = time.monotonic()
-    # Where there is a GPU the plan decides how many workers there are.
+    # Where there is a GPU, the number of workers depends on the plan.
     if not with_ray or find_gpus():
         plan = make_plan(request)
         yield Planned(plan, {"plan": time.monotonic() - begin}, contextlib.ExitStack())
@@ -56,7 +56,7 @@ def planned(request: Request, workers: int | None, *, with_ray: bool, folder: Pa
     source = sources.resolve(request.model, request.revision)
     _check_layers(request, source)
     found = time.monotonic()
-    import_ray()  # before the thread: of packages that two import at once, one may see half
+    import_ray()  # before the thread: of two threads that import a package at once, one may see half of it
     count = workers or resources.cores()
     with ThreadPoolExecutor(1) as thread, contextlib.ExitStack() as held:
         future = thread.submit(make_plan, request, source)
@@ -64,7 +64,7 @@ def planned(request: Request, workers: int | None, *, with_ray: bool, folder: Pa
         try:
             held.enter_context(session(None, count * request.cpus_per_worker, store_bytes, folder))
         except WorkerError:
-            future.result()  # what is wrong with the request is said first
+            future.result()  # an error of the request is reported first
             raise
         up = time.monotonic()
         plan = future.result()
@@ -72,12 +72,12 @@ def planned(request: Request, workers: int | None, *, with_ray: bool, folder: Pa
 
 
 def find_gpus() -> list[Path]:
-    """Return the devices of this machine's GPUs; torch would say so too, in two seconds."""
+    """Return the device files of this machine's GPUs; torch would take 2 s to find them."""
     return list(Path("/dev").glob("nvidia[0-9]*"))
 
 
 def _check_layers(request: Request, source: Source) -> None:
-    """Refuse layers that the model has not before Ray starts; what else is wrong, the plan says."""
+    """Refuse layers that the model does not have before Ray starts; planning reports every other error."""
     depth = None
     with contextlib.suppress(OSError, ValueError, AttributeError):
         depth = json.loads((source.folder / "config.json").read_text(encoding="utf-8")).get("num_hidden_layers")

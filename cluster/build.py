@@ -1,4 +1,4 @@
-"""The build: encode what is missing, merge, index; every step picks up what an earlier run left whole."""
+"""The build: encode missing shards, merge, index; every step resumes from what an earlier run completed."""
 
 import contextlib
 import shutil
@@ -43,7 +43,7 @@ from kotovec.store.writer import identity_of, write_tokens
 from kotovec.workers.encoder import Encoded
 from kotovec.workers.tokenizer import save_tokenizer
 
-NAMED = 5  # tokens that an error about NaN names
+NAMED = 5  # number of tokens that an error about NaN names
 
 
 @dataclass
@@ -51,12 +51,12 @@ class Summary:
     """What a build did.
 
     Attributes:
-        store: path of the folder.
-        tokens: in the store.
-        encoded: of them in this run (the rest was there).
-        seconds: of each phase.
-        bytes: of the store.
-        finished_before: nothing was to be done.
+        store: path of the store's folder.
+        tokens: number of tokens in the store.
+        encoded: number of tokens that this run encoded; earlier runs encoded the others.
+        seconds: duration of each phase, by its name.
+        bytes: size of the store.
+        finished_before: whether the store was complete before this run, which had nothing to do.
     """
 
     store: Path
@@ -76,24 +76,24 @@ def build(
     report: Report = ignore,
     ray: contextlib.ExitStack | None = None,
 ) -> Summary:
-    """Build a store, or go on with one that an earlier run began.
+    """Build a store, or resume one that an earlier run began.
 
     Args:
-        plan: from `make_plan`.
+        plan: the plan, from `make_plan`.
         store: path of the store's folder.
         where: workers and cluster.
-        overwrite: build anew beside a finished store and swap when whole.
-        report: called with what happens.
-        ray: ends the Ray that this process is in; closed when all is encoded.
+        overwrite: build again beside a complete store, and swap the two when the new one is complete.
+        report: called with each event.
+        ray: a stack that ends the Ray session of this process; closed when all shards are encoded.
 
     Raises:
-        SettingsDifferError: the store was begun or finished with other settings.
-        StoreBusyError: another process builds this store.
+        SettingsDifferError: the store was begun or completed with other settings.
+        StoreBusyError: another process is building this store.
         StoreError, DiskFullError: the path cannot be used, or the disk is full.
         NonFiniteError: the model gave NaN or Inf.
         WorkerError: workers died or failed.
     """
-    layout = Layout(store.resolve())  # a link stays a link: what it points to is built, and swapped
+    layout = Layout(store.resolve())  # a link stays a link: its target is built, and swapped
     layout.check_usable(overwrite=overwrite)
     with locked(layout):
         layout.recover()
@@ -119,8 +119,8 @@ def build(
 
 
 def _rebuild(layout: Layout, plan: Plan) -> Layout:
-    """Return where `--overwrite` builds: what an interrupted one with this plan left there, or nothing yet."""
-    layout.delete_plan()  # once swapped out, the old store must not look like one that is being built
+    """Return the layout where `--overwrite` builds; it keeps the shards of an interrupted run with the same plan."""
+    layout.delete_plan()  # once swapped out, the old store must not look like an unfinished one
     target = Layout(layout.rebuild)
     if target.folder.is_dir() and (target.read_plan() or {}).get("settings") != plan.settings:
         contents.delete(target.folder)
@@ -158,16 +158,16 @@ class _Build:
             with self._phase("merge"):
                 self._merge()
         if not _is_begun(self.layout):
-            self.layout.delete_shards()  # the indexes take their place on the disk
+            self.layout.delete_shards()  # the indexes take the space that the shards had on the disk
         built = self._index()
         self.summary.finished_before = not todo and not built
         return self.summary
 
     def _todo(self) -> tuple[Space, ...]:
-        """Return the spaces that are to be encoded: those that are missing, or that an earlier run began with."""
+        """Return the spaces to encode: the missing ones, or those that an interrupted run began with."""
         if self.layout.former.is_file() and self.layout.is_store:
             return ()
-        if not self.layout.tokens.is_file():  # which the files of spaces mean nothing without
+        if not self.layout.tokens.is_file():  # without it, the files of spaces are meaningless
             return self.plan.spaces
         begun = self.layout.read_plan() or {}
         todo = [space for space in self.plan.spaces if not self.layout.space(space).is_file()]
@@ -183,14 +183,14 @@ class _Build:
         self.summary.seconds[name] = self.summary.seconds.get(name, 0.0) + time.monotonic() - begin
 
     def _open(self) -> list[ShardPlan]:
-        """Begin the folder or take up what is in it; return the shards that are still to be encoded."""
+        """Begin the folder or resume from its contents; return the shards that are still to be encoded."""
         begun = self.layout.read_plan()
         if begun is not None and begun != self.plan.task:
             if not self.discard:
                 check_begun(self.layout.folder, begun.get("settings", begun), self.plan)
             self.layout.clear()
         elif begun is None and not self.layout.is_store:
-            self.layout.clear()  # what is left of a store may be of another model
+            self.layout.clear()  # the remains of a store may belong to another model
         self.layout.begin(self.plan.task)
         self._write_tokens()
         missing = []
@@ -210,7 +210,7 @@ class _Build:
         return missing
 
     def _check_disk(self, missing: list[ShardPlan]) -> None:
-        """Refuse to begin what cannot end: shards beside the merged file, then the indexes in the shards' place."""
+        """Refuse a build that cannot fit: shards beside the merged file, later the indexes in place of the shards."""
         rows = sum(shard.stop - shard.start for shard in missing)
         to_encode = self.plan.vector_bytes * rows // len(self.plan.tokens)
         most = max(to_encode + self.plan.vector_bytes, to_encode + self.plan.index_bytes)
@@ -222,7 +222,7 @@ class _Build:
             )
 
     def _encode(self, missing: list[ShardPlan], stack: contextlib.ExitStack) -> None:
-        """Encode shards; the stack ends what that needs."""
+        """Encode the missing shards; the stack ends the workers and Ray."""
         total = len(self.plan.tokens)
         done = total - sum(shard.stop - shard.start for shard in missing)
         if not missing:
@@ -254,7 +254,7 @@ class _Build:
         return Pool(order, self.plan.checkpoint, self.report, check)
 
     def _order(self, most: int) -> Order:
-        """Return what kind of workers are wanted, and how many: `most` at most."""
+        """Return what kind of workers are wanted, and how many: no more than `most`."""
         spec, where = self.plan.spec, self.where
         wanted = count_workers(self.plan, where, self.report)
         gpus = where.gpus_per_worker
@@ -262,7 +262,7 @@ class _Build:
             gpus = 1.0 if spec.device == "cuda" else 0.0
         takes = {"CPU": float(spec.threads), "GPU": gpus}
         if wanted is None and spec.device == "cpu":
-            takes["memory"] = float(self.plan.worker_bytes)  # a node's cores may be more than its memory has room for
+            takes["memory"] = float(self.plan.worker_bytes)  # a node's cores may need more memory than it has
         return Order(
             spec=spec,
             takes=takes,
@@ -273,11 +273,11 @@ class _Build:
         )
 
     def _write(self, shard: ShardPlan, encoded: Encoded) -> None:
-        """Check what a worker gave, and write it.
+        """Validate a shard that a worker returned, and write it.
 
         Raises:
-            WorkerError: it is not the shard that was asked for, or another forward pass computed it.
-            NonFiniteError: it holds NaN or Inf.
+            WorkerError: the worker returned another shard, or computed it with another forward pass.
+            NonFiniteError: the shard contains NaN or Inf.
         """
         spec, rows = self.plan.spec, shard.stop - shard.start
         if encoded.forward != self.plan.settings["forward"]:
@@ -286,7 +286,7 @@ class _Build:
                 f"{self.plan.settings['forward']!r}: install the same versions of kotovec and transformers there"
             )
         arrays = encoded.arrays
-        # The widths are the model's own (its config may name another): those of the first shard hold for all.
+        # The model decides the widths (its config may name others): those of the first shard apply to all.
         self.widths = self.widths or {name: array.shape[-1] for name, array in arrays.items()}
         dtypes = {name: "float32" if name == "static" else spec.store_dtype for name in spec.spaces}
         given = (encoded.number, {name: (array.shape, str(array.dtype)) for name, array in arrays.items()})
@@ -317,7 +317,7 @@ class _Build:
         return f"{self.plan.source.name} gave NaN or Inf for {names}{more}: {cure}"
 
     def _write_tokens(self) -> None:
-        """Write what comes first: the model's tokenizer, and the table of the tokens."""
+        """Write the first files of a store: the model's tokenizer and the table of tokens."""
         if self.layout.is_store:
             return
         if not self.layout.tokenizer.is_dir():
@@ -337,13 +337,13 @@ class _Build:
             raise DamagedError(f"{error}: give the same command again, it is then encoded anew") from error
 
     def _index(self) -> bool:
-        """Build the default indexes that are missing; tell whether any was."""
+        """Build the missing default indexes; return whether any was missing."""
         vectors = Vectors(self.layout.folder)
         wanted = (Space("static"), Space("isolated"))
         missing = [space for space in wanted if indexes.load(vectors, self.layout.indexes, space, Metric.L2) is None]
         if not missing:
             return False
-        # torch is in this process, and shares OpenMP with faiss: one thread, which a Flat index is copied with.
+        # torch is loaded in this process and shares OpenMP with faiss: one thread is enough to copy a Flat index.
         with self._phase("index"), single_thread():
             for space in missing:
                 indexes.build(vectors, self.layout.indexes, space, Metric.L2)
@@ -351,23 +351,23 @@ class _Build:
 
 
 def _is_begun(layout: Layout) -> bool:
-    """Tell whether shards are of use: spaces are missing that a build, perhaps another than this one, began with."""
+    """Return whether the shards are still needed: a build, perhaps another one, has not merged all of its spaces."""
     spaces = (layout.read_plan() or {}).get("spaces", ())
     return not all(layout.space(Space.parse(name)).is_file() for name in spaces)
 
 
 def _said(number: int, arrays: Mapping[str, tuple[Any, str]]) -> str:
-    """Say what a shard holds, as `2 (static (64, 32) float32, isolated@6 (64, 32) float32)`."""
+    """Describe the contents of a shard, as in `2 (static (64, 32) float32, isolated@6 (64, 32) float32)`."""
     parts = [f"{name} {shape} {dtype}" for name, (shape, dtype) in arrays.items()]
     return f"{number} ({', '.join(parts)})"
 
 
 @contextlib.contextmanager
 def _naming_full_disks(layout: Layout) -> Iterator[None]:
-    """Turn every form in which a full disk shows into one error."""
+    """Turn every exception that a full disk causes into one error."""
     try:
         yield
-    except Exception as error:  # tokenizers says it in a plain Exception
+    except Exception as error:  # tokenizers raises a plain Exception
         if is_disk_full(error) and not isinstance(error, DiskFullError):
             raise disk_full(layout.folder) from error
         raise

@@ -1,4 +1,4 @@
-"""What a launch file says to kotovec itself, under `metadata: kotovec:`: the one place that Ray's schema leaves."""
+"""The options of kotovec in a launch file, under `metadata: kotovec:`, the only key that Ray's schema leaves free."""
 
 import difflib
 from collections.abc import Collection
@@ -13,15 +13,15 @@ SECTION = ("metadata", "kotovec")
 def read_config(path: Path, names: Collection[str]) -> dict[str, str]:
     """Return the options in a launch file by their names, each as it would be typed on the command line.
 
-    As typed, so that `workers: 2.5` is no more a whole number here than there. A key without a value counts as not
-    there.
+    Values stay text, so that `workers: 2.5` is refused here as it is on the command line. A key without a value
+    counts as absent.
 
     Args:
-        path: of a YAML file, such as `ray_config.yaml`.
-        names: of the options that there are, without their dashes.
+        path: path of a YAML file, such as `ray_config.yaml`.
+        names: names of the known options, without their dashes.
 
     Raises:
-        InputError: the file cannot be read, says nothing to kotovec, or names an option that there is not.
+        InputError: the file cannot be read, has no options for kotovec, or names an unknown option.
     """
     section = _load(path)
     for name in SECTION:

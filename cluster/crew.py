@@ -1,4 +1,4 @@
-"""The workers of a build: made, started step by step, given up where they do not start, as many as have room."""
+"""The workers of a build: as many as have room, started step by step, and given up where they do not start."""
 
 import re
 import time
@@ -14,11 +14,11 @@ from kotovec.cluster.shards import ShardPlan
 from kotovec.errors import InputError, KotovecError, WorkerError
 from kotovec.workers.encoder import Encoder, ReplicaSpec
 
-TRIES = 3  # deaths of workers over one shard, or as one starts, before that is held to be the cause
-LOOK_SECONDS = 5.0  # nodes come and go over minutes
+TRIES = 3  # deaths of workers over one shard, or during one start, before that is taken to be the cause
+LOOK_SECONDS = 5.0  # nodes join and leave over minutes
 PLACE_SECONDS = 30.0  # a worker starts within some 5 s where there is room for it
 GROW_SECONDS = 600.0  # a cloud takes minutes to add a node with a GPU
-NODE_SECONDS = 20.0  # Ray tells of a node that lost its power some 12 s after the workers on it
+NODE_SECONDS = 20.0  # Ray reports a node that lost its power some 12 s after the workers on it
 Nodes = frozenset[str]
 
 
@@ -27,12 +27,12 @@ class Order:
     """What kind of workers, and how many.
 
     Attributes:
-        spec: what each loads.
-        takes: of a node's resources, by Ray's names (`CPU`, `GPU`, `memory` in bytes).
-        wanted: how many; None for as many as the cluster has room for, as its nodes come and go.
-        most: never more than this: the number of shards.
-        may_grow: the cluster may add nodes by itself: one that has no room for a worker is given time.
-        stall_seconds: a worker that gives nothing for so long is replaced.
+        spec: the replica that each worker loads.
+        takes: resources of a node that a worker takes, by Ray's names (`CPU`, `GPU`, `memory` in bytes).
+        wanted: number of workers; None for as many as the cluster has room for, as its nodes join and leave.
+        most: upper limit of the number of workers: the number of shards.
+        may_grow: whether the cluster may add nodes by itself; if it has no room for a worker, it is given time.
+        stall_seconds: time without a result after which a worker is replaced.
     """
 
     spec: ReplicaSpec
@@ -45,18 +45,18 @@ class Order:
 
 @dataclass(eq=False)
 class Worker:
-    """An actor and the shards that it holds, the one under work first.
+    """An actor and the shards that it holds, the one being encoded first.
 
-    It gets shards once it runs: one that the cluster has no room for keeps none from the others.
+    A worker gets shards only once it runs, so that one without room on the cluster keeps none from the others.
 
     Attributes:
-        actor: Ray's handle.
-        nodes: where it may be: all nodes that were alive when it was made, then the one it is on.
-        deaths: of those before it in its place, as they started: where each may have been.
-        placed: it has told which node it is on.
-        start: what is still to be done until it runs; None then.
-        since: when it was given what it is at, by the monotonic clock.
-        holds: its shards.
+        actor: Ray's handle of the actor.
+        nodes: nodes that the worker may be on: all that were alive when it was created, then the one it reported.
+        deaths: one entry per predecessor that died as it started: the nodes that it may have been on.
+        placed: whether the worker has reported its node.
+        start: the remaining steps of the worker's start; None once it runs.
+        since: when the current step or shard was handed to the worker, in seconds of the monotonic clock.
+        holds: shards that the worker holds.
     """
 
     actor: Any
@@ -68,7 +68,7 @@ class Worker:
     holds: deque[ShardPlan] = field(default_factory=deque)
 
     def runs_on(self, node: str) -> bool:
-        """Tell whether it runs, and on this node."""
+        """Return whether the worker runs on this node."""
         return self.start is None and node in self.nodes
 
 
@@ -105,25 +105,25 @@ class Crew:
         self._look_around(first=True)
 
     def alive(self) -> Nodes:
-        """Return the ids of the nodes that Ray holds to be alive."""
+        """Return the ids of the nodes that Ray considers alive."""
         return frozenset(node["NodeID"] for node in self._nodes())
 
     def count_deaths(self, deaths: list[Nodes]) -> int:
         """Count deaths, less those of workers that died with their node.
 
-        Ray tells of a node's death late: one that is not known yet counts until it is, and where the count would
-        end the build, it is waited for.
+        Ray reports the death of a node late. Until then the deaths on it count, and where the count would end the
+        build, this method waits for the report.
         """
         end = time.monotonic() + NODE_SECONDS
         while True:
             alive = self.alive()
             count = sum(nodes <= alive for nodes in deaths)
-            if count < TRIES or len(alive) == 1 or time.monotonic() > end:  # the one node is where this runs
+            if count < TRIES or len(alive) == 1 or time.monotonic() > end:  # a single node: that of this process
                 return count
             time.sleep(min(1.0, NODE_SECONDS / 20))
 
     def next_step(self, worker: Worker, result: Any = None) -> Any:
-        """Return a reference to the next step of a worker's start; None where it waits, or runs."""
+        """Return a reference to the next step of a worker's start; None where the worker waits or runs."""
         if worker.start is None:
             return None
         worker.since = time.monotonic()
@@ -131,22 +131,22 @@ class Crew:
             return worker.start.send(result)
         except StopIteration:
             worker.start, worker.deaths = None, []
-            for node in worker.nodes & self._bad.keys():  # it was not the node
+            for node in worker.nodes & self._bad.keys():  # the node was not the cause
                 self._report(Notice(f"a worker failed as it started: {self._bad.pop(node)}"))
             return None
 
     def replace(self, worker: Worker) -> None:
-        """Put a new worker in the place of another."""
-        if worker.placed:  # one that only waited goes on waiting in its successor
+        """Replace a worker by a new one."""
+        if worker.placed:  # where it only waited for room, its successor keeps waiting
             self._placing, self._told = time.monotonic(), False
         self.dismiss(worker)
         self.workers.append(self._make(worker.deaths))
 
     def died_at_start(self, worker: Worker, reason: str) -> None:
-        """Try again in the place of a worker that died as it started, or leave it empty after three.
+        """Replace a worker that died as it started; after three deaths, do without it.
 
         Raises:
-            WorkerError: it was the last place.
+            WorkerError: no worker is left.
         """
         worker.deaths.append(worker.nodes)
         if self.count_deaths(worker.deaths) < TRIES:
@@ -159,7 +159,7 @@ class Crew:
         self._report(Notice(f"{what}; the build goes on with {len(self.workers)} worker(s)"))
 
     def failed_at_start(self, worker: Worker, error: Exception) -> None:
-        """Keep workers away from a node on which one raised an error as it started.
+        """Exclude a node on which a worker raised an error as it started.
 
         Raises:
             KotovecError: there is no other node to try; the error itself where kotovec raised it.
@@ -170,7 +170,7 @@ class Crew:
             cure = " (install it there, or let kotovec submit bring it along)" if "'kotovec'" in str(error) else ""
             known = WorkerError(f"a worker does not start: {last_line(error)}{cure}")
         if node is None or any(other.runs_on(node["NodeID"]) for other in self.workers):
-            self.died_at_start(worker, str(known))  # it is not the node: memory was short for a moment, say
+            self.died_at_start(worker, str(known))  # the node is not the cause: memory may have been short for a moment
             return
         told = node["NodeID"] in self._bad
         self._bad[node["NodeID"]] = known
@@ -186,7 +186,7 @@ class Crew:
         """Follow the cluster as it grows and shrinks; return the workers that stalled.
 
         Raises:
-            InputError: none runs, and the cluster will never have room.
+            InputError: no worker runs, and the cluster will never have room for one.
         """
         now = time.monotonic()
         if now > self._looked + LOOK_SECONDS:
@@ -208,10 +208,10 @@ class Crew:
         self.workers.remove(worker)
         if worker.start is not None:
             worker.start.close()
-        self._ray.kill(worker.actor)  # where it is only out of reach, it must not go on beside its successor
+        self._ray.kill(worker.actor)  # if it is only out of reach, it must not keep running beside its successor
 
     def _look_around(self, *, first: bool = False) -> None:
-        """Bring the number of workers to what it should be: more as nodes join, fewer waiting ones as they leave."""
+        """Adjust the number of workers: more as nodes join, fewer waiting ones as nodes leave."""
         self._looked = time.monotonic()
         wanted, room = self._order.wanted, self._room()
         target = min(self._order.most, max(1, room) if wanted is None else wanted) - self._given_up
@@ -254,11 +254,11 @@ class Crew:
             raise error
 
     def _nodes(self) -> list[dict[str, Any]]:
-        self._check()  # `ray.nodes` hangs where the head is gone
+        self._check()  # `ray.nodes` hangs where the head is lost
         return [node for node in self._ray.nodes() if node["Alive"]]
 
     def _holding(self, node: Mapping[str, Any]) -> int:
-        """Return how many workers a node holds when nothing else runs there."""
+        """Return for how many workers a node has room when nothing else runs there."""
         if node["NodeID"] in self._bad:
             return sum(worker.placed and node["NodeID"] in worker.nodes for worker in self.workers)
         has = node["Resources"]
@@ -268,7 +268,7 @@ class Crew:
         return sum(map(self._holding, self._nodes()))
 
     def _place(self, worker: Worker, error: Exception) -> dict[str, Any] | None:
-        """Return the node that a worker failed on: it told, or Ray names its address and only one node has it."""
+        """Return the node that a worker failed on: the reported one, or the only one with the error's address."""
         nodes = self._nodes()
         address = re.search(r"\bip[=:] ?([\d.]+)", str(error))
         here = [
@@ -279,7 +279,7 @@ class Crew:
         return here[0] if len(here) == 1 else None
 
     def _lack(self) -> str | None:
-        """Return what is wrong where no node has what a worker takes, even when nothing else runs there."""
+        """Return the error where no node has what a worker takes, even when nothing else runs there; else None."""
         if any(self._holding(node) for node in self._nodes() if node["NodeID"] not in self._bad):
             return None
         nodes = [node["Resources"] for node in self._nodes() if node["NodeID"] not in self._bad]
@@ -291,7 +291,7 @@ class Crew:
 
 
 def _amounts(has: Mapping[str, float], like: Mapping[str, float] | None = None) -> str:
-    """Say amounts of resources, as `1 CPU and 0.5 GPU`."""
+    """Format amounts of resources, as in `1 CPU and 0.5 GPU`."""
     parts = [f"{has.get('CPU', 0):g} CPU", f"{has.get('GPU', 0):g} GPU"]
     if "memory" in (like or has):
         parts.append(f"{has.get('memory', 0) / 1e9:.1f} GB")
@@ -299,7 +299,7 @@ def _amounts(has: Mapping[str, float], like: Mapping[str, float] | None = None) 
 
 
 def last_line(error: Exception) -> str:
-    """Return an error's kind and the last line of what it says; Ray's own texts end in a traceback that names both."""
+    """Return an error's type and the last line of its message; the last line of Ray's own messages names both."""
     lines = str(error).strip().splitlines()
     if type(error).__module__.startswith("ray."):
         return lines[-1]

@@ -1,4 +1,4 @@
-"""The model on the cluster's nodes: a node that lacks it gets it from the driver, once."""
+"""The model on the nodes of a cluster: the driver sends it once to each node that lacks it."""
 
 import secrets
 from collections.abc import Generator
@@ -9,17 +9,17 @@ from kotovec.cluster.events import Notice, Report
 from kotovec.errors import WorkerError
 from kotovec.workers.checkpoint import Checkpoint
 
-# A step yields a reference and is sent its value, or yields None to be asked again later.
+# A step yields a reference and is sent its value, or yields None to be resumed later.
 Steps = Generator[Any, Any, Any]
 
 
 class Delivery:
-    """Brings a model to nodes.
+    """Brings a model to the nodes of a cluster.
 
     Args:
         checkpoint: the model's files.
-        home: id of the node that shares the driver's disk, which needs no look; None where none does (`ray://`).
-        report: called when a node is sent the model.
+        home: id of the node that shares the driver's disk and is not searched; None where no node does (`ray://`).
+        report: called when the model is sent to a node.
     """
 
     def __init__(self, checkpoint: Checkpoint, home: str | None, report: Report) -> None:
@@ -29,12 +29,12 @@ class Delivery:
         self._under_way: set[str] = set()
 
     def bring(self, actor: Any, node: str) -> Steps:
-        """Return the folder of the model on an actor's node; None where it is the plan's own.
+        """Return the folder of the model on an actor's node; None where the plan's own path holds there.
 
         Raises:
-            WorkerError: what arrived is not what was sent.
+            WorkerError: the received files differ from those that were sent.
         """
-        while node in self._under_way:  # another worker of this node is at it
+        while node in self._under_way:  # another worker of this node is bringing it
             yield None
         if node not in self._folders:
             self._under_way.add(node)
@@ -47,7 +47,7 @@ class Delivery:
 
     def _send(self, actor: Any, node: str) -> Steps:
         self._report(Notice(f"node {node[:8]} has no {self._checkpoint.source.name}: it is sent from here"))
-        sender = f"{self._sender}-{node[:8]}"  # nodes may share a home
+        sender = f"{self._sender}-{node[:8]}"  # nodes may share a home folder
         for piece in self._checkpoint.pieces():
             yield actor.receive.remote(self._checkpoint, sender, *piece)
         folder = yield actor.complete.remote(self._checkpoint, sender)

@@ -1,4 +1,4 @@
-"""What a build tells as it goes: plain values for whoever listens (the command line draws them)."""
+"""The events that a build reports: plain values for any listener (the command line draws them)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class Progress:
-    """So many of the tokens are encoded and written."""
+    """Progress: `done` of `total` tokens are encoded and written."""
 
     done: int
     total: int
@@ -21,7 +21,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Notice:
-    """Something a person should know: a worker died, a rest of an earlier build is used."""
+    """A message for the user: a worker died, or shards of an earlier build are used."""
 
     text: str
 
@@ -31,4 +31,4 @@ Report = Callable[[Event], None]
 
 
 def ignore(_event: Event) -> None:
-    """Listen to nothing."""
+    """Ignore an event."""

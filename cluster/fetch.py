@@ -1,8 +1,8 @@
-"""Fetch a finished store from a cluster through its Jobs API alone, in checksummed pieces that can be resumed.
+"""Fetch a complete store from a cluster through its Jobs API alone, in checksummed pieces; a fetch can be resumed.
 
-The Jobs API has no file download, but it has a job's log, of which a WebSocket carries 250 MB/s. So a small job
-(`kotovec.cluster.pieces`) writes the store's pieces there in Base64. They are laid beside the target, in files of
-their full size with holes: a piece that has the checksum which the manifest names is here, any other is asked for.
+The Jobs API cannot download files, but it can follow a job's log, at 250 MB/s through a WebSocket. A small job
+(`kotovec.cluster.pieces`) therefore writes the store's pieces to its log in Base64. They are stored beside the target,
+in files of their full size with holes: a piece whose checksum is that of the manifest is present, any other is missing.
 """
 
 import base64
@@ -28,14 +28,14 @@ from kotovec.store.files import PART, disk_full, is_disk_full, open_below, open_
 from kotovec.store.layout import Layout
 from kotovec.store.lock import locked
 
-ROUND_PIECES = 512  # the log of one job grows to 0.7 GB before it is emptied
-POLLED_PIECES = 32  # without a WebSocket a log goes whole through three processes' memory, at 18 MB/s
+ROUND_PIECES = 512  # with these, the log of one job grows to 0.7 GB before it is emptied
+POLLED_PIECES = 32  # without a WebSocket, a whole log passes through the memory of three processes, at 18 MB/s
 Report = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """What a fetch did: bytes of the store, those of them that came in this run, and seconds."""
+    """What a fetch did: the size of the store, the bytes received in this run, and the duration in seconds."""
 
     store: Path
     bytes: int
@@ -44,12 +44,12 @@ class Fetched:
 
 
 class Partial:
-    """What is here of a store, in a folder beside the one that it becomes.
+    """A partly fetched store, in a folder beside its target.
 
     Attributes:
-        pieces: of the store on the cluster, by their numbers; none before a manifest has told.
-        known: the `state_of` that manifest, or `-`.
-        done: bytes that are here as they should be.
+        pieces: pieces of the store on the cluster, by number; empty until a manifest was received.
+        known: `state_of` of that manifest, or `-`.
+        done: bytes of the pieces that are present with the right checksum.
     """
 
     def __init__(self, target: Path) -> None:
@@ -59,7 +59,7 @@ class Partial:
         self._target = target
         self._store = self.folder / "store"
         self._files: list[dict[str, Any]] = []
-        self._here: set[int] = set()  # each piece is hashed once, when it is found here or laid in its place
+        self._here: set[int] = set()  # each piece is hashed once, when it is found or written
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, DamagedError):
             with open_regular(self.folder / "manifest.json") as file:
                 files = json.load(file)["files"]
@@ -73,14 +73,14 @@ class Partial:
 
     @property
     def size(self) -> int:
-        """Bytes of the whole store."""
+        """Size of the complete store in bytes."""
         return sum(file["bytes"] for file in self._files)
 
     def _check_ours(self) -> None:
-        """Refuse a folder that no fetch has made: it may be deleted, and what its manifest names is overwritten.
+        """Refuse a folder that no fetch has created, as a fetch deletes and overwrites what is in its own.
 
         Raises:
-            StoreError: it is a link or another user's, or something else is in it.
+            StoreError: the folder is a link, belongs to another user, or contains other files.
         """
         if not os.path.lexists(self.folder):
             return
@@ -89,7 +89,7 @@ class Partial:
             raise StoreError(f"{self.folder} is not kotovec's: move it, or name another place with --fetch")
 
     def _is_known(self, entry: trees.Entry) -> bool:
-        """Tell whether something in the folder is of a fetch."""
+        """Return whether an entry of the folder belongs to a fetch."""
         if entry.is_folder:
             return entry.path.split("/")[0] == "store"
         known = {"manifest.json", *(f"store/{file['path']}" for file in self._files)}
@@ -99,27 +99,27 @@ class Partial:
         trees.delete(self.folder, self._is_known)
 
     def _lay_out(self) -> None:
-        """Give every file its size; what it lacks becomes a hole."""
+        """Give every file its full size; missing bytes become a hole."""
         self._store.mkdir(parents=True, exist_ok=True)
         for file in self._files:
             with open_below(self._store, file["path"], os.O_WRONLY | os.O_CREAT) as descriptor:
                 os.ftruncate(descriptor, file["bytes"])
 
     def _check(self) -> None:
-        """Hash what is here."""
+        """Hash all pieces, and keep those with the right checksum."""
         read = (read_piece(self._store, piece.path, piece.offset, piece.size) for piece in self.pieces)
         self._keep(_is(piece, data) for piece, data in zip(self.pieces, read, strict=True))
 
     def _keep(self, right: Iterable[bool]) -> None:
-        """Take those pieces as being here for which it says so."""
+        """Mark the pieces for which `right` is true as present, and all others as missing."""
         self._here = set(compress(range(len(self.pieces)), right))
         self.done = sum(self.pieces[number].size for number in self._here)
 
     def begin(self, files: list[dict[str, Any]]) -> None:
-        """Take the manifest of the store as it is now; keep what is here if it is of the same.
+        """Adopt the current manifest of the store; keep the present pieces if they belong to the same files.
 
         Raises:
-            DamagedError: it names a file outside of the store.
+            DamagedError: the manifest names a file outside of the store.
             DiskFullError: the disk has no room for the store.
         """
         _check_names(files)
@@ -133,18 +133,18 @@ class Partial:
                     "free some, or name another place with --fetch"
                 )
             self.pieces, self._files = pieces_of(files), files
-            write_text(self.folder / "manifest.json", json.dumps({"files": files}))  # it says whose the files are
+            write_text(self.folder / "manifest.json", json.dumps({"files": files}))  # marks the files as a fetch's
             self._lay_out()
             self._keep(piece.sha256 == _sha256_of_hole(piece.size) for piece in self.pieces)
         write_text(self.folder / "manifest.json", json.dumps({"files": files}))
         self.known, self._files = state_of(files), files
 
     def missing(self) -> list[int]:
-        """Return the numbers of the pieces that are not here as they should be."""
+        """Return the numbers of the missing pieces."""
         return [number for number in range(len(self.pieces)) if number not in self._here]
 
     def write(self, number: int, data: bytes) -> bool:
-        """Lay a piece in its place if it is what the manifest says; tell whether it was."""
+        """Write a piece if its checksum is that of the manifest; return whether it is."""
         piece = self.pieces[number]
         if not _is(piece, data):
             return False
@@ -156,10 +156,10 @@ class Partial:
         return True
 
     def finish(self) -> None:
-        """Read all of it back from the disk once more, and make the folder the target in one step.
+        """Verify all files on the disk once more, and rename the folder to the target in one step.
 
         Raises:
-            DamagedError: what is on the disk is not what was written.
+            DamagedError: the files on the disk differ from what was written.
         """
         try:
             self._lay_out()
@@ -170,7 +170,7 @@ class Partial:
                 )
             for path in (*self._store.rglob("*"), self._store):
                 sync(path)
-            self._store.rename(self._target)  # an empty folder may be there
+            self._store.rename(self._target)  # an empty folder may exist at the target
         except FileNotFoundError as error:
             raise DamagedError(f"{self.folder} was changed meanwhile: give the same command again") from error
         sync(self._target.parent)
@@ -195,10 +195,10 @@ def _is(piece: Piece, data: bytes) -> bool:
 
 
 def check_target(target: Path) -> None:
-    """Make sure that a store can be fetched to a path.
+    """Check that a store can be fetched to a path.
 
     Raises:
-        StoreError: something is there, or it cannot be made.
+        StoreError: the path exists already, or it cannot be created.
     """
     if not target.name:
         raise StoreError(f"{target} cannot be a store: name another place with --fetch")
@@ -210,18 +210,18 @@ def check_target(target: Path) -> None:
 
 
 def fetch(jobs: Jobs, store: str, target: Path, report: Report = lambda _done, _total: None) -> Fetched:
-    """Fetch a finished store; go on with the pieces that an earlier run got.
+    """Fetch a complete store; resume with the pieces that an earlier run received.
 
     Args:
-        jobs: the cluster's.
-        store: path on the cluster's node where jobs run.
-        target: path of the folder here; absent or empty.
-        report: called with the bytes that are here and those of the whole store.
+        jobs: the Jobs API of the cluster.
+        store: path of the store on the node that runs the jobs.
+        target: path of the folder on this machine; absent or empty.
+        report: called with the bytes that are present and the size of the complete store in bytes.
 
     Raises:
-        StoreError: something is at the target.
-        StoreBusyError: another process fetches or builds there.
-        InputError: there is no finished store at the path.
+        StoreError: the target exists already.
+        StoreBusyError: another process fetches or builds a store at the target.
+        InputError: there is no complete store at the path.
         WorkerError: the cluster does not answer.
         DiskFullError: the disk is full.
     """
@@ -245,7 +245,7 @@ def fetch(jobs: Jobs, store: str, target: Path, report: Report = lambda _done, _
 
 
 def _round(jobs: Jobs, store: str, partial: Partial, report: Report) -> int:
-    """Let one job send the next of the missing pieces; return how many bytes of them came as they should."""
+    """Let one job send the next missing pieces; return how many bytes arrived undamaged."""
     limit = ROUND_PIECES if jobs.streams else POLLED_PIECES
     wanted = partial.missing()[:limit] if partial.pieces else list(range(limit))
     job = f"kotovec-fetch-{secrets.token_hex(4)}"
@@ -269,13 +269,13 @@ def _round(jobs: Jobs, store: str, partial: Partial, report: Report) -> int:
 
 
 def _take(records: Iterator[str], partial: Partial, wanted: list[int], report: Report) -> Iterator[int]:
-    """Read what a job sends until what is wanted has come; yield the bytes of each piece that is laid in its place."""
+    """Read the records of a job until all wanted pieces have arrived; yield the size of each piece that is written."""
     _begin(records, partial)
     expected = sum(number < len(partial.pieces) for number in wanted)
     report(partial.done, partial.size)
     for record in islice(records, expected):
         digits, _, text = record.partition(" ")
-        with contextlib.suppress(ValueError, IndexError):  # changed on the way
+        with contextlib.suppress(ValueError, IndexError):  # damaged on the way
             data = base64.b64decode(text, validate=True)
             if partial.write(int(digits), data):
                 yield len(data)
@@ -283,10 +283,10 @@ def _take(records: Iterator[str], partial: Partial, wanted: list[int], report: R
 
 
 def _begin(records: Iterator[str], partial: Partial) -> None:
-    """Read the manifest, of which nothing comes where the one that is here still holds.
+    """Read the manifest; the job sends none where the one on this machine is still current.
 
     Raises:
-        WorkerError: it was changed on the way, or cut off.
+        WorkerError: the manifest was damaged on the way, or cut off.
     """
     files: list[dict[str, Any]] = []
     whole = hashlib.sha256()
@@ -311,10 +311,10 @@ def _begin(records: Iterator[str], partial: Partial) -> None:
 
 
 def _records(chunks: Iterable[str]) -> Iterator[str]:
-    """Yield what a job sends, without the other lines of its log.
+    """Yield the records that a job sends, without the other lines of its log.
 
     Raises:
-        InputError: it had nothing to send, and says why.
+        InputError: the job had nothing to send, for the reason in the message.
     """
     rest = ""
     for chunk in chunks:

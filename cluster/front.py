@@ -1,4 +1,4 @@
-"""`kotovec.build` and `kotovec.open`: the way in for Python."""
+"""`kotovec.build`: the entry point for Python."""
 
 import contextlib
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ def build(
     overwrite: bool = False,
     report: Report = ignore,
 ) -> Store:
-    """Build the store of a model's vocabulary, or finish or extend the one that is there, and open it.
+    """Build the store of a model's vocabulary, or complete or extend an existing one, and open it.
 
     >>> import kotovec
     >>> store = kotovec.build("demo", workers=0)
@@ -38,18 +38,18 @@ def build(
         store: path of the store's folder; None is the last part of the model's name, in the working directory.
         workers: Ray actors; 0 encodes in this process, without Ray, and gives the same bytes; None is one per core.
         layers: `last`, `all`, or their numbers; 0 is the embeddings' output.
-        dtype: to compute in, `float32`, `bfloat16` or `float16`.
-        store_dtype: to store hidden states in, `float32` or `float16`.
+        dtype: dtype of the computation, `float32`, `bfloat16` or `float16`.
+        store_dtype: dtype of the stored hidden states, `float32` or `float16`.
         device: `auto`, `cpu` or `cuda`.
         token_filter: kinds of tokens to keep; None is all.
         mecab_dic: MeCab dictionary; None is the model's.
         revision: branch, tag or commit on the Hub.
-        address: of a Ray cluster to join.
-        overwrite: build again beside a finished store, and swap.
+        address: address of a Ray cluster to join.
+        overwrite: build again beside a complete store, and swap the two.
         report: called with each event of the build.
 
     Raises:
-        KotovecError: what `kotovec build` would end with; its message names the fix.
+        KotovecError: the error that `kotovec build` would report; its message names the fix.
     """
     from kotovec.cluster.build import build as build_plan
     from kotovec.cluster.plan import Request, make_plan
@@ -60,7 +60,7 @@ def build(
     path = Path(f"{default_name(model)}.kotovec" if store is None else store)
     where = Resources(workers=workers, address=address)
     with contextlib.ExitStack() as stack:
-        if address is not None:  # first: what the workers run on is part of the plan
+        if address is not None:  # first: the device of the workers is part of the plan
             stack.enter_context(join(address))
         request = Request(
             model=model,
@@ -78,10 +78,10 @@ def build(
 
 
 def default_name(model: str) -> str:
-    """Return the last part of a model's name: what its store is called by default.
+    """Return the last part of a model's name, the default name of its store.
 
     Raises:
-        InputError: it has none, such as `/`.
+        InputError: the name has no last part, such as `/`.
     """
     name = Path(model).name or Path(model).resolve().name
     if not name:

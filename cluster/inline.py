@@ -1,4 +1,4 @@
-"""Encode in this process, one shard after the other: no Ray, and the same bytes."""
+"""Encode in this process, one shard after the other, without Ray; the bytes are the same."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from kotovec.workers.inputs import Inputs
 
 
 class Inline:
-    """One replica in this process; takes the place of a `Pool` where no workers are wanted."""
+    """One replica in this process; it replaces a `Pool` where no workers are wanted."""
 
     def __init__(self, spec: ReplicaSpec) -> None:
         self._encoder = Encoder(spec)
@@ -33,12 +33,12 @@ class Inline:
         inputs: Callable[[ShardPlan], Inputs],
         take: Callable[[ShardPlan, Encoded], None],
     ) -> None:
-        """Encode all shards and hand each over; see `Pool.run`."""
+        """Encode all shards and pass each result to `take`; see `Pool.run`."""
         for shard in shards:
             take(shard, self._encoder.encode(shard.number, inputs(shard)))
 
     def close(self) -> None:
-        """Give torch back the threads that it had in this process."""
+        """Restore the number of threads that torch had in this process."""
         torch: Any = sys.modules.get("torch")
         if self._threads is not None:
             torch.set_num_threads(self._threads)

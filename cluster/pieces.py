@@ -1,7 +1,7 @@
-"""The cluster's side of a fetch: a finished store, piece by piece, on the log of a job.
+"""The cluster's side of a fetch: a job that writes a complete store to its log, piece by piece.
 
-`python -m kotovec.cluster.pieces STORE PIECES KNOWN` writes a manifest of the store unless the reader has it, then some
-of the pieces; see `kotovec.cluster.fetch` for the other side.
+`python -m kotovec.cluster.pieces STORE PIECES KNOWN` writes a manifest of the store unless the reader has it, then the
+requested pieces; see `kotovec.cluster.fetch` for the other side.
 """
 
 import base64
@@ -22,11 +22,11 @@ from typing import Any, BinaryIO
 from kotovec.errors import InputError, StoreNotFoundError
 from kotovec.store.layout import Layout
 
-MARK = "\x1e"  # begins a record, as in RFC 7464: no other line of a log does
-# A line of a log goes through as one WebSocket message, at most 4 MiB. 64 KiB: 195 MB/s on one machine, 1 MiB: 247.
+MARK = "\x1e"  # begins a record, as in RFC 7464, and no other line of a log
+# A line of a log is one WebSocket message of at most 4 MiB. On one machine 64 KiB gives 195 MB/s, 1 MiB 247 MB/s.
 PIECE_BYTES = 1 << 20
-SUMS = 16  # a line of the manifest: a disk of 1 MB/s lets the reader, who gives up after 60 s, hear something every 16
-KEEP_SECONDS = 600.0  # how long what is written waits for a reader
+SUMS = 16  # per line of the manifest: a line every 16 s from a disk of 1 MB/s; the reader gives up after 60 s
+KEEP_SECONDS = 600.0  # how long the log waits for a reader
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,10 @@ class Piece:
 
 
 def list_files(store: Path) -> list[dict[str, Any]]:
-    """Return the files of a finished store: path, bytes, and when the file was last changed, in ns.
+    """Return the files of a complete store: path, size in bytes, and time of the last change in ns.
 
     Raises:
-        StoreNotFoundError: there is no finished store at the path.
+        StoreNotFoundError: there is no complete store at the path.
     """
     layout = Layout(store)
     if not layout.is_store or layout.plan.exists():
@@ -52,44 +52,44 @@ def list_files(store: Path) -> list[dict[str, Any]]:
     for path in sorted(file for file in store.rglob("*") if file.is_file()):
         name = path.relative_to(store).as_posix()
         if name.startswith((".", "shards/")) or "/." in name:
-            continue  # an unfinished build's, or somebody's part of a file
+            continue  # left by an unfinished build, or a partial file of another program
         told = path.stat()
         files.append({"path": name, "bytes": told.st_size, "changed": told.st_ctime_ns})
     return files
 
 
 def state_of(files: list[dict[str, Any]]) -> str:
-    """Return a checksum of what `list_files` tells: while it stays, no file was changed."""
+    """Return a checksum of the result of `list_files`: while it is the same, no file has changed."""
     told = [PIECE_BYTES, *([file["path"], file["bytes"], file["changed"]] for file in files)]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 
 def places_of(files: list[dict[str, Any]]) -> Iterator[tuple[str, int, int]]:
-    """Yield each piece's path, offset and size; its number is its place here."""
+    """Yield each piece's path, offset and size, in the order of the numbers of the pieces."""
     for file in files:
         for offset in range(0, file["bytes"], PIECE_BYTES):
             yield file["path"], offset, min(PIECE_BYTES, file["bytes"] - offset)
 
 
 def pieces_of(files: list[dict[str, Any]]) -> list[Piece]:
-    """Return the pieces of files that have their checksums, `sums`.
+    """Return the pieces of files that list the checksums of their pieces in `sums`.
 
     Raises:
-        ValueError: there are more or fewer of those.
+        ValueError: the number of checksums is not that of the pieces.
     """
     sums = [sha256 for file in files for sha256 in file["sums"]]
     return [Piece(*place, sha256) for place, sha256 in zip(places_of(files), sums, strict=True)]
 
 
 def read_piece(store: Path, path: str, offset: int, size: int) -> bytes:
-    """Return a piece's bytes; fewer where the file has fewer."""
+    """Return a piece's bytes; fewer where the file is shorter."""
     with (store / path).open("rb") as file:
         file.seek(offset)
         return file.read(size)
 
 
 def _manifest(store: Path, files: list[dict[str, Any]]) -> Iterator[bytes]:
-    """Yield each file as JSON, and after it the SHA-256 of its pieces, some in a line as soon as they are known."""
+    """Yield each file as JSON, then the SHA-256 of its pieces, `SUMS` per line, as soon as they are computed."""
     for file in files:
         yield json.dumps(file).encode()
         places = list(places_of([file]))
@@ -115,21 +115,21 @@ def read_numbers(text: str) -> Iterator[int]:
 
 
 def send(store: Path, wanted: str, known: str, out: BinaryIO) -> None:
-    """Write the manifest of a finished store, and those of the wanted pieces that it has.
+    """Write the manifest of a complete store, and the wanted pieces that it has.
 
     Args:
         store: path of the store.
-        wanted: from `write_numbers`.
-        known: the `state_of` the manifest that the reader has: if it still holds, nothing is read to make it again.
-        out: gets the manifest in lines, then one with their SHA-256 (none: it is known), then one a piece: its
-            number, and its bytes in Base64.
+        wanted: numbers of pieces, from `write_numbers`.
+        known: `state_of` of the manifest that the reader has; if it is current, no manifest is computed or sent.
+        out: receives the lines of the manifest (none if the reader has it), then one line with their SHA-256, then
+            one line per piece: its number, and its bytes in Base64.
     """
     files = list_files(store)
     whole = hashlib.sha256()
     for line in _manifest(store, files) if state_of(files) != known else ():
         whole.update(line)
         out.write(b"%s%s\n" % (MARK.encode(), line))
-        out.flush()  # what hashes for minutes is heard in each of them
+        out.flush()  # hashing may take minutes, and the reader must see lines meanwhile
     out.write(f'{MARK}{{"end": "{whole.hexdigest()}"}}\n'.encode())
     places = list(places_of(files))
     for number in read_numbers(wanted):
@@ -139,7 +139,7 @@ def send(store: Path, wanted: str, known: str, out: BinaryIO) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Send, wait until the reader has it all and stops this job, and empty the job's log; return the exit code."""
+    """Send, wait until the reader has everything and stops this job, and empty the job's log; return the exit code."""
     store, wanted, known = arguments
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
@@ -155,7 +155,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _empty(descriptor: int) -> None:
-    """Give back the space of a log that nobody will read again: Ray itself keeps it as long as the cluster lives."""
+    """Free the space of a log that nobody will read again; Ray itself keeps it as long as the cluster runs."""
     with contextlib.suppress(OSError):
         if stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.ftruncate(descriptor, 0)

@@ -1,7 +1,7 @@
 """The plan of a build: everything that decides its bytes, before any weight is loaded.
 
-Shards and batches depend on the model and the settings alone, never on the number of workers: that, and one
-thread a worker, is why any number of them gives the same bytes.
+Shards and batches depend on the model and the settings alone, never on the number of workers. This, and one thread
+per worker, is why any number of workers gives the same bytes.
 """
 
 import hashlib
@@ -27,28 +27,27 @@ from kotovec.workers.foreign_code import named_code, notice_code, refuse_code
 from kotovec.workers.inputs import Inputs
 from kotovec.workers.source import Source
 
-SHARD_TOKENS = 1024  # some 4 s of BERT-base on one core: little is lost with a worker, and 32 shards balance well
-SHARD_BYTES = 32 << 20  # fewer tokens where many layers are kept: a shard passes through Ray's object store
-# A CPU: between 96 and 240 there is no difference, below them products take longer. A GPU is kept busy.
+SHARD_TOKENS = 1024  # some 4 s of BERT-base on one core: a lost worker costs little, and 32 shards balance well
+SHARD_BYTES = 32 << 20  # fewer tokens per shard where many layers are kept: shards pass through Ray's object store
+# On a CPU, 96 to 240 make no difference, and fewer make the products slower. 1024 keep a GPU busy.
 BATCH_TOKENS = {"cpu": 192, "cuda": 1024}
 DTYPES = ("float32", "bfloat16", "float16")
 STORE_DTYPES = ("float32", "float16")
 DEVICES = ("auto", "cpu", "cuda")
-# Settings that only say where it ran: a finished store is not called different because of them.
+# Settings that only describe where a build ran: a complete store does not count as different because of them.
 ENVIRONMENT = ("device", "batch-tokens", "cpus-per-worker", "torch", "forward")
-# Those of the table of tokens; the others are of the spaces.
+# Settings of the table of tokens; the others belong to the spaces.
 OF_TOKENS = ("weights", "config", "tokenizer", "token-filter", "tokens", "template", "mecab-dic")
-OF_STATES = ("dtype", "store-dtype", "shard-tokens")  # and not of static, which is the same whatever they are
-# Of a worker besides weights: torch, buffers, and the shards that it holds.
+OF_STATES = ("dtype", "store-dtype", "shard-tokens")  # of hidden states alone: static vectors do not depend on them
+# Memory of a worker besides the weights: torch, buffers, and the shards that it holds.
 BASE_BYTES = 400 << 20
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a user asks of a build; every field has the name of its option.
+    """What a user requests of a build; every field but `on_cluster` has the name of its option.
 
-    `on_cluster` has none: the workers run on the cluster that was joined, which may have GPUs where this machine
-    has none.
+    With `on_cluster`, the workers run on the joined cluster, which may have GPUs where this machine has none.
     """
 
     model: str = DEFAULT_MODEL
@@ -64,10 +63,10 @@ class Request:
     on_cluster: bool = False
 
     def check(self) -> None:
-        """Make sure of what needs no model to be checked.
+        """Validate everything that can be checked without loading the model.
 
         Raises:
-            InputError: a value that there is not.
+            InputError: an option has an unknown value.
         """
         for option, value, values in (
             ("--dtype", self.dtype, DTYPES),
@@ -77,7 +76,7 @@ class Request:
         ):
             if value not in values:
                 raise InputError(f"{option} {value!r}: take one of {', '.join(values)}")
-        if self.shard_tokens < 2:  # noqa: PLR2004 — a batch of one takes another kernel
+        if self.shard_tokens < 2:  # noqa: PLR2004 — torch has another kernel for a batch of one
             raise InputError("--shard-tokens: take 2 or more")
         if self.cpus_per_worker < 1:
             raise InputError(f"--cpus-per-worker {self.cpus_per_worker}: take 1 or more")
@@ -85,21 +84,22 @@ class Request:
 
 @dataclass(frozen=True)
 class Plan:
-    """A build, decided.
+    """A build with everything decided.
 
     Attributes:
         source: the model.
-        tokenizer: transformers' tokenizer, to be saved with the store.
+        tokenizer: the tokenizer of transformers, which is saved with the store.
         tokens: the V tokens to encode.
-        spec: what every worker loads.
-        shards: what they encode.
+        spec: the replica that every worker loads.
+        shards: the shards to encode.
         static_size, size: dimensions of the static and the isolated vectors, from the model's config.
-        parameters: of the model.
-        settings: all that decides the bytes, by the names that an error about them uses.
-        counts: tokens of each kind, before the filter.
-        rows_without_token, tokens_without_row: left out.
-        mecab_dic: MeCab dictionary, or None; `mecab_assumed` if the model's config names none.
-        notices: what the user should know.
+        parameters: number of the model's parameters.
+        settings: everything that decides the bytes, by the names that errors about them use.
+        counts: number of tokens of each kind, before the filter.
+        rows_without_token, tokens_without_row: numbers of embedding rows and of tokens that are left out.
+        mecab_dic: name of the MeCab dictionary, or None.
+        mecab_assumed: whether that name was assumed, as neither the user nor the model's config names one.
+        notices: messages for the user.
     """
 
     source: Source
@@ -120,33 +120,33 @@ class Plan:
 
     @property
     def checkpoint(self) -> Checkpoint:
-        """The model's files as a worker on another machine must have them."""
+        """The files of the model that a worker on another machine must have."""
         return Checkpoint(self.source, self.settings["weights"], self.settings["config"])
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of settings and spaces: a shard file that carries it is of this plan."""
+        """SHA-256 of settings and spaces: a shard file that carries it belongs to this plan."""
         return hashlib.sha256(json.dumps(self.task, sort_keys=True).encode()).hexdigest()
 
     @property
     def spaces(self) -> tuple[Space, ...]:
-        """The spaces that the store is to hold."""
+        """The spaces that the store must contain once it is complete."""
         layers = map(int, str(self.settings["layers"]).split(","))
         return Space("static"), *(Space(self.spec.space, layer) for layer in layers)
 
     @property
     def encoded(self) -> tuple[Space, ...]:
-        """Those of them that are to be encoded, and are in every shard."""
+        """The spaces that this build encodes; every shard contains them."""
         return tuple(map(Space.parse, self.spec.spaces))
 
     def only(self, spaces: Collection[Space]) -> "Plan":
-        """Return the plan of the same build that encodes no more than these spaces."""
+        """Return the plan of the same build, restricted to these spaces."""
         layers = tuple(space.layer for space in spaces if space.layer is not None)
         return replace(self, spec=replace(self.spec, layers=layers, static=Space("static") in spaces))
 
     @property
     def task(self) -> dict[str, Any]:
-        """What an unfinished build is to do, as its folder has it."""
+        """The task of an unfinished build, as it is stored in its folder."""
         return {"settings": self.settings, "spaces": list(self.spec.spaces)}
 
     @property
@@ -155,23 +155,23 @@ class Plan:
         return [(shard.start, shard.stop) for shard in self.shards]
 
     def inputs(self, shard: ShardPlan) -> Inputs:
-        """Return what a worker is to encode for a shard."""
+        """Return the inputs that a worker encodes for a shard."""
         return Inputs.isolated(self.tokens.ids[shard.start : shard.stop], self.spec.template)
 
     @property
     def vector_bytes(self) -> int:
-        """Bytes of the vectors that are to be encoded."""
+        """Size in bytes of the vectors that this build encodes."""
         stored, static = np.dtype(self.spec.store_dtype).itemsize, self.static_size * 4 if self.spec.static else 0
         return len(self.tokens) * (static + len(self.spec.layers) * self.size * stored)
 
     @property
     def index_bytes(self) -> int:
-        """Bytes of the two default indexes (static, last layer; Flat keeps float32)."""
+        """Size in bytes of the two default indexes (static, last layer; Flat keeps float32)."""
         return len(self.tokens) * (self.static_size + self.size) * 4
 
     @property
     def worker_bytes(self) -> int:
-        """Memory that a worker needs, about; half-precision weights lie beside the float32 ones for a moment."""
+        """Approximate memory of a worker in bytes; half-precision weights briefly exist beside the float32 ones."""
         extra = 0 if self.spec.dtype == "float32" else 2
         return BASE_BYTES + self.parameters * (4 + extra)
 
@@ -180,11 +180,11 @@ def make_plan(request: Request, source: Source | None = None) -> Plan:
     """Decide a build: find the model, list its tokens, cut them into shards. Loads no weights.
 
     Args:
-        request: what is asked.
+        request: the request of the user.
         source: the model, where it has been found already.
 
     Raises:
-        InputError and its kinds: anything of the request that cannot be had; the message names the fix.
+        InputError and its subclasses: a part of the request cannot be fulfilled; the message names the fix.
     """
     from kotovec.store.library import import_faiss
 
@@ -253,7 +253,7 @@ def make_plan(request: Request, source: Source | None = None) -> Plan:
 
 
 def parse_layers(text: str, depth: int) -> tuple[int, ...]:
-    """Return the layers that `last`, `all` or a list such as `0,1,12` means, ascending; −1 is the last.
+    """Return the layers that `last`, `all` or a list such as `0,1,12` stands for, ascending; −1 is the last layer.
 
     Raises:
         InputError: the model has no such layer, or the list cannot be read.
@@ -276,8 +276,8 @@ def _load_config(source: Source) -> Any:
     """Return the text part of the model's config.
 
     Raises:
-        ModelError: it does not load, or is of a model without token-wise hidden states, or of one that runs only by
-            its own code.
+        ModelError: the config does not load, or belongs to a model that has no token-wise hidden states or needs its
+            own code.
     """
     import transformers
 
@@ -311,7 +311,7 @@ def _names_mecab(source: Source) -> bool:
 
 
 def _pick_device(request: Request) -> str:
-    """Return the device of the workers; `auto` goes by the cluster that was joined, else by this machine."""
+    """Return the device of the workers; `auto` depends on the joined cluster, or else on this machine."""
     import torch
 
     available = resources.cluster_gpus() > 0 if request.on_cluster else torch.cuda.is_available()
@@ -345,7 +345,7 @@ def _settings(
         "shard-tokens": shard_tokens,
         "batch-tokens": BATCH_TOKENS[spec.device],
         "device": spec.device,
-        "cpus-per-worker": spec.threads,  # more threads cut a sum elsewhere: other last bits
+        "cpus-per-worker": spec.threads,  # more threads split a sum elsewhere, which changes the last bits
         "torch": torch.__version__,
         "forward": spec.forward,
     }

@@ -1,4 +1,4 @@
-"""Schedule shards over Ray actors: two in flight each, lost ones again, errors of the code at once."""
+"""Schedule shards over Ray actors: two in flight per worker, lost ones again, errors of the code raised at once."""
 
 import contextlib
 import time
@@ -16,13 +16,13 @@ from kotovec.workers.checkpoint import Checkpoint
 from kotovec.workers.encoder import Encoded, Encoder
 from kotovec.workers.inputs import Inputs
 
-IN_FLIGHT = 2  # shards an actor holds: one it computes, one that waits, so that it never idles
-SMALLEST_STORE, LARGEST_STORE = 128 << 20, 8 << 30  # bytes, of a private Ray's object store
-WAIT_SECONDS = 1.0  # Ctrl-C is noticed this often at the latest
+IN_FLIGHT = 2  # shards per actor: one is computed, one waits, so that the actor never idles
+SMALLEST_STORE, LARGEST_STORE = 128 << 20, 8 << 30  # of a private Ray's object store, in bytes
+WAIT_SECONDS = 1.0  # Ctrl-C is noticed after this time at the latest
 
 
 def object_store_bytes(workers: int, shard_bytes: int) -> int:
-    """Return the size of a private Ray's object store: twice what is in flight, as far as Ray starts with it."""
+    """Return the size of a private Ray's object store in bytes: twice the shards in flight, within Ray's limits."""
     wanted = 2 * workers * IN_FLIGHT * shard_bytes
     return max(SMALLEST_STORE, min(wanted, resources.available_memory() // 10, LARGEST_STORE))
 
@@ -33,8 +33,8 @@ class Pool:
     Args:
         order: what kind of workers, and how many.
         checkpoint: the model's files, for nodes that lack them.
-        report: called with what happens.
-        check: called once a round; raises where Ray itself has died, in which its own calls would hang.
+        report: called with each notice.
+        check: called once per round; raises where Ray itself has died, as Ray's own calls would hang then.
 
     Raises:
         InputError: no node of the cluster has what a worker takes.
@@ -48,11 +48,11 @@ class Pool:
         self._ray: Any = untyped_ray
         self._crew = Crew(Encoder, order, Delivery(checkpoint, self._home(), report), report, check)
         self._report, self._check, self._stall_seconds = report, check, order.stall_seconds
-        self._running: dict[Any, tuple[Worker, ShardPlan | None]] = {}  # by reference; None: a step of its start
-        self._deaths: defaultdict[int, list[Nodes]] = defaultdict(list)  # by shard: where each was
+        self._running: dict[Any, tuple[Worker, ShardPlan | None]] = {}  # by reference; None: a step of a start
+        self._deaths: defaultdict[int, list[Nodes]] = defaultdict(list)  # by shard: the nodes of each death
 
     def open(self) -> None:
-        """Wait until a worker runs: it has imported torch and loaded the model.
+        """Wait until a worker runs, which has then imported torch and loaded the model.
 
         Raises:
             as `run`.
@@ -67,17 +67,17 @@ class Pool:
         inputs: Callable[[ShardPlan], Inputs],
         take: Callable[[ShardPlan, Encoded], None],
     ) -> None:
-        """Encode all shards, in any order, and hand each result over as soon as it is there.
+        """Encode all shards, in any order, and pass each result to `take` as soon as it arrives.
 
         Args:
-            shards: what to encode.
-            inputs: called with each shard as it is given to a worker: what that is to encode.
+            shards: the shards to encode.
+            inputs: called with each shard when it is assigned to a worker; returns the inputs to encode.
             take: called with each shard and its vectors, in this process.
 
         Raises:
             InputError: no worker runs, and no node of the cluster has what one takes.
             WorkerError: a shard killed several workers, a worker failed with an error of its code, or none starts.
-            KotovecError: what a replica raised itself, as it is.
+            KotovecError: a replica raised it; it is passed on unchanged.
         """
         queue = deque(shards)
         with _ray_lost():
@@ -91,8 +91,8 @@ class Pool:
         take: Callable[[ShardPlan, Encoded], None],
     ) -> None:
         self._fill(queue, inputs)
-        # One reference at a time, the oldest first: what a worker gave is taken before the error that says
-        # that it died afterwards, so the shard under work is the one that gets the blame.
+        # One reference at a time, the oldest first: a worker's result is taken before the error that reports its
+        # later death, so that the shard it was encoding is the one that gets the blame.
         ready = self._wait()
         self._check()
         for reference in ready:
@@ -108,17 +108,17 @@ class Pool:
         for worker in self._crew.look_after():
             own = [reference for reference, (holder, _) in self._running.items() if holder is worker]
             if own and self._ray.wait(own, timeout=0)[0]:
-                continue  # its result waits here for its turn
+                continue  # its result has arrived and waits for its turn
             queue.extendleft(self._lost(worker, TimeoutError(f"it gave nothing for {self._stall_seconds:g} s")))
 
     def close(self) -> None:
         """Kill the actors."""
         for worker in list(self._crew.workers):
-            with contextlib.suppress(Exception):  # there may be no Ray any more: its client raises bare ones
+            with contextlib.suppress(Exception):  # Ray may have ended: its client raises bare exceptions
                 self._crew.dismiss(worker)
 
     def _home(self) -> str | None:
-        """Return the id of the node that this process is on; None behind `ray://`, where it is on none."""
+        """Return the id of the node that this process runs on; None with `ray://`, where it runs on no node."""
         from ray.util.client import ray as client
 
         if client.is_connected():
@@ -133,7 +133,7 @@ class Pool:
         return list(ready)
 
     def _fill(self, queue: deque[ShardPlan], inputs: Callable[[ShardPlan], Inputs]) -> None:
-        """Let new workers take the next step of their start; give shards to those that run and hold fewest."""
+        """Let new workers take the next step of their start; assign shards to the running ones that hold fewest."""
         employed = set(self._crew.workers)
         self._running = {key: value for key, value in self._running.items() if value[0] in employed}
         for worker in employed - {worker for worker, _ in self._running.values()}:
@@ -162,7 +162,7 @@ class Pool:
         take(shard, result)
 
     def _failed(self, worker: Worker, error: Any) -> None:
-        """Raise the error that a worker's code raised, or keep away from where it cannot start."""
+        """Raise the error that a worker's code raised, or exclude the node on which the worker cannot start."""
         cause = error.cause if isinstance(error.cause, Exception) else error
         if worker.start is not None:
             self._crew.failed_at_start(worker, cause)
@@ -172,20 +172,20 @@ class Pool:
             raise WorkerError(f"a worker failed: {last_line(cause)}") from error
 
     def _lost(self, worker: Worker, error: Exception) -> list[ShardPlan]:
-        """Put a new worker in a lost one's place, and return the shards it held, the last one first.
+        """Replace a lost worker, and return the shards that it held, the last one first.
 
-        Only the shard under work counts a try: the one behind it cannot have been the cause. A node that is taken
-        away is no try either, where Ray says so.
+        Only the shard being encoded counts a try, as the one behind it cannot have been the cause. A preempted node
+        does not count as a try, where Ray reports it as such.
 
         Raises:
-            WorkerError: the shard under work was the third worker's death, or no worker starts.
+            WorkerError: the shard being encoded has killed its third worker, or no worker starts.
         """
         reason = first_line(error)
         if worker.start is not None:
-            if getattr(error, "actor_init_failed", False):  # kotovec cannot be imported there, say
+            if getattr(error, "actor_init_failed", False):  # for example, kotovec cannot be imported there
                 self._crew.failed_at_start(worker, error)
             elif isinstance(error, TimeoutError) and not worker.placed:
-                self._crew.replace(worker)  # it may only have waited for room
+                self._crew.replace(worker)  # the worker may only have waited for room
             else:
                 self._crew.died_at_start(worker, reason)
             return []
@@ -207,7 +207,7 @@ def _no_shards(*_: object) -> NoReturn:
 def _ray_lost() -> Iterator[None]:
     try:
         yield
-    except ConnectionError as error:  # of Ray's client
+    except ConnectionError as error:  # raised by Ray's client
         raise WorkerError(
             f"Ray no longer answers ({first_line(error)}): the same command goes on with what is whole"
         ) from error

@@ -1,4 +1,4 @@
-"""What a private Ray has on this machine, its folder and its processes, and the end of both."""
+"""The folder and the processes of a private Ray on this machine, and how both are removed."""
 
 import contextlib
 import fcntl
@@ -15,24 +15,24 @@ from kotovec.errors import InputError
 from kotovec.ownership import changeable
 
 _PREFIX = "kotovec-ray-"
-_LONGEST = 11  # characters of its parent: it has up to 28 itself, Ray adds 67, a Unix socket's path ends at 107
+_LONGEST = 11  # characters of the parent's path: the folder adds up to 28, Ray 67, and a Unix socket's path ends at 107
 _RAY, _WORK = "r", "w"
-_NEEDLESS = ("monitor.py", "log_monitor.py")  # one for a cluster that grows, one for logs that are shown
+_NEEDLESS = ("monitor.py", "log_monitor.py")  # the former scales clusters, the latter shows logs
 _END_SECONDS, _END_PAUSE = 5.0, 0.01
 
 
 @contextlib.contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """Give a folder for Ray's session, deleted after it; those of builds that were killed go, too, with their Rays.
+    """Yield a folder for Ray's session and delete it afterwards; also delete those of killed builds, with their Rays.
 
-    It is closed to other users, as Ray lets everyone write to what is its own: that lies within, see `ray_folder`, and
-    so does the folder that its processes start in, see `working_folder`.
+    The folder is closed to other users, as Ray lets everyone write to its own folder. That one lies within, see
+    `ray_folder`, and so does the folder in which Ray's processes start, see `working_folder`.
 
-    A build that lives holds a lock on its folder. Its process id would not do: where containers share a /tmp, that
-    of one's build means nothing in the other. A process that is forked within the block holds the lock as well.
+    A running build holds a lock on its folder. A process id would not be enough: where containers share a /tmp, the
+    id of one container's build means nothing in another. A process that is forked within the block holds the lock, too.
 
     Raises:
-        InputError: other users could exchange what lies in the temporary folder.
+        InputError: other users could replace the contents of the temporary folder.
     """
     root = _root()
     for left in root.glob(f"{_PREFIX}[0-9]*-*"):
@@ -40,7 +40,7 @@ def temporary_folder() -> Iterator[Path]:
             _end_processes(left)
             shutil.rmtree(left, ignore_errors=True)
             os.close(lock)
-    # It gets the name that others look for when it is locked.
+    # It gets the name that other builds look for only once it is locked.
     made = Path(tempfile.mkdtemp(prefix=f".{_PREFIX}{os.getpid()}-", dir=root))
     lock = _lock(made)
     ray_folder(made).mkdir(mode=0o700)
@@ -56,20 +56,20 @@ def temporary_folder() -> Iterator[Path]:
 
 
 def ray_folder(folder: Path) -> Path:
-    """Return where Ray may keep what it has: it gives everyone every right on it, but nobody else can enter."""
+    """Return the folder for Ray's own files: Ray opens it to all users, but its parent lets nobody else enter."""
     return folder / _RAY
 
 
 def working_folder(folder: Path) -> Path:
-    """Return where Ray's processes start: Ray puts it in front of its workers' sys.path, and nothing is ever in it."""
+    """Return where Ray's processes start: always empty, as Ray puts this folder first on its workers' sys.path."""
     return folder / _WORK
 
 
 def _root() -> Path:
-    """Return the temporary folder, or /tmp where that one's path is too long or others could exchange what is in it.
+    """Return the temporary folder, or /tmp where its path is too long or other users could replace its contents.
 
     Raises:
-        InputError: they could in both.
+        InputError: neither folder can be used.
     """
     named = Path(tempfile.gettempdir())
     for root in (named, Path("/tmp")):  # noqa: S108 — it is checked
@@ -82,13 +82,13 @@ def _root() -> Path:
 
 
 def _lock(folder: Path) -> int | None:
-    """Lock an own folder for as long as the file descriptor is open, or this process lives; None if it is locked."""
+    """Lock a folder of this user while the file descriptor is open or this process runs; None if it is locked."""
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    except OSError:  # another user's, or a link
+    except OSError:  # it belongs to another user, or is a link
         return None
-    with contextlib.suppress(OSError):  # held by a build that lives, or the file system has no locks
-        if os.fstat(descriptor).st_uid == os.geteuid():  # root may open what is others'
+    with contextlib.suppress(OSError):  # a running build holds it, or the file system has no locks
+        if os.fstat(descriptor).st_uid == os.geteuid():  # root may open other users' folders
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return descriptor
     os.close(descriptor)
@@ -96,10 +96,10 @@ def _lock(folder: Path) -> int | None:
 
 
 def _end_processes(folder: Path) -> None:
-    """Kill what is left of a Ray session.
+    """Kill the remaining processes of a Ray session.
 
-    One that was interrupted in its start ends nothing itself, and without the raylet nobody ends its agents, which
-    try for a minute to tell a server of it that has died as well.
+    A session that was interrupted during its start ends nothing itself, and without the raylet nobody ends its agents,
+    which try for a minute to report that to a server that has died as well.
     """
     end = time.monotonic() + _END_SECONDS
     while left := _of_ray(folder, psutil.process_iter()):
@@ -110,19 +110,19 @@ def _end_processes(folder: Path) -> None:
                 for each in (*process.children(recursive=True), process):
                     each.kill()
         own = psutil.Process().children()
-        psutil.wait_procs([each for each in left if each in own], _END_SECONDS)  # the others' zombies are init's
+        psutil.wait_procs([each for each in left if each in own], _END_SECONDS)  # init reaps the zombies of the others
         time.sleep(_END_PAUSE)
 
 
 def _of_ray(folder: Path, processes: Iterable[psutil.Process]) -> list[psutil.Process]:
-    """Return those of the processes that are of the Ray in `folder`, whoever their parent is by now.
+    """Return those of the processes that belong to the Ray in `folder`, whatever their current parent is.
 
-    All of them work in there, unlike somebody's `tail` of a log, and have it in their command until they take a title;
-    this process' children also before they have a command of their own.
+    All of them have their working directory in the folder, and its path in their command until they set a title, unlike
+    a user's `tail` of a log. Children of this process also count before they have a command of their own.
     """
     place, found = os.path.realpath(folder), []  # /tmp is a link on macOS
     for process in processes:
-        with contextlib.suppress(psutil.Error, OSError):  # the latter where a path is too long
+        with contextlib.suppress(psutil.Error, OSError):  # OSError where a path is too long
             if f"{process.cwd()}/".startswith(f"{place}/") and process.uids().effective == os.geteuid():
                 command = " ".join(process.cmdline())
                 if command.startswith("ray::") or str(folder) in command or process.ppid() == os.getpid():
@@ -131,7 +131,7 @@ def _of_ray(folder: Path, processes: Iterable[psutil.Process]) -> list[psutil.Pr
 
 
 def end_needless(folder: Path) -> None:
-    """End what a private Ray starts and does not need: 100 MB, a second of processor time, a second when it ends."""
+    """End processes that a private Ray starts needlessly: 100 MB, 1 s of processor time, and 1 s when Ray ends."""
     for _, child in children(folder):
         with contextlib.suppress(psutil.Error):
             if any(Path(word).name in _NEEDLESS for word in child.cmdline()):
@@ -140,7 +140,7 @@ def end_needless(folder: Path) -> None:
 
 
 def children(folder: Path) -> Iterator[tuple[str, psutil.Process]]:
-    """Give this process' children that belong to the Ray of a folder, with their names."""
+    """Yield this process' children that belong to the Ray in a folder, with their names."""
     for child in _of_ray(folder, psutil.Process().children()):
         with contextlib.suppress(psutil.Error):
             yield child.name(), child

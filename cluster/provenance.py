@@ -1,4 +1,4 @@
-"""Where a store came from, and whether a plan is the one that a store was built by."""
+"""The provenance of a store, and whether a store was built with the settings of a plan."""
 
 import json
 import shlex
@@ -25,11 +25,11 @@ _SAID = {
 
 
 def provenance(plan: Plan, started: datetime, tokenizer_files: dict[str, str]) -> dict[str, Any]:
-    """Return the attributes of `tokens.h5` that say where the tokens came from.
+    """Return the attributes of `tokens.h5` that record where the tokens came from.
 
     Args:
-        plan: of the build.
-        started: when its last run began.
+        plan: plan of the build.
+        started: when the last run of the build began.
         tokenizer_files: SHA-256 of each file of the store's tokenizer, by its path.
     """
     source = plan.source
@@ -58,7 +58,7 @@ def provenance(plan: Plan, started: datetime, tokenizer_files: dict[str, str]) -
 
 
 def made(plan: Plan, space: Space, started: datetime) -> dict[str, Any]:
-    """Return how the vectors of a space were made, as its file has it; JSON-ready."""
+    """Return how the vectors of a space were made, as JSON-ready values for its file."""
     unlike = OF_TOKENS if space.layer is not None else (*OF_TOKENS, *OF_STATES)
     return {
         "dtype": plan.spec.dtype if space.layer is not None else "float32",
@@ -78,7 +78,7 @@ def _versions() -> dict[str, str]:
 
 
 def check_begun(folder: Path, begun: dict[str, Any], plan: Plan) -> None:
-    """Refuse to go on with shards that a build with other settings began.
+    """Refuse to resume a build that was begun with other settings.
 
     Raises:
         SettingsDifferError: names every setting that differs.
@@ -88,12 +88,12 @@ def check_begun(folder: Path, begun: dict[str, Any], plan: Plan) -> None:
 
 
 def check_finished(folder: Path, vectors: Vectors, plan: Plan) -> None:
-    """Refuse to take what a store holds for what is asked for when it was built with other settings.
+    """Refuse a complete store that was built with other settings than the plan's.
 
-    Where it ran (device, versions) is no difference: the vectors are there, and nothing would be mixed within a space.
+    Where it was built (device, versions) does not matter: the vectors exist, and no space would mix two origins.
 
     Raises:
-        SettingsDifferError: names every setting that differs.
+        SettingsDifferError: names every setting that differs; or a space cannot be added to a store of format 1.
     """
     tokens = vectors.settings()
     ours = {name: plan.settings[name] for name in OF_TOKENS}
@@ -117,7 +117,7 @@ def check_finished(folder: Path, vectors: Vectors, plan: Plan) -> None:
 
 
 def _same_batches(wanted: dict[str, Any], stored: dict[str, Any]) -> bool:
-    """Tell whether shards of another size, such as many layers ask for, hold batches of the size that they held."""
+    """Return whether shards of another size, as many layers need them, hold batches of the same size as before."""
     if "shard-tokens" not in wanted or not {"shard-tokens", "batch-tokens"} <= stored.keys():
         return False
     most = stored["batch-tokens"]

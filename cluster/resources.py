@@ -1,8 +1,8 @@
-"""What this machine may use: cores and memory, container limits included.
+"""The cores and the memory that this process may use, container limits included.
 
 A container's limits are those of the process's control group and of every group above it, in version 2
 (https://docs.kernel.org/admin-guide/cgroup-v2.html) or version 1 (…/cgroup-v1/memory.html) of the interface.
-Where there is none, as on macOS, the machine's own numbers hold.
+Without control groups, as on macOS, the numbers of the machine apply.
 """
 
 import os
@@ -30,7 +30,7 @@ def cores() -> int:
 
 
 def available_memory() -> int:
-    """Return how many bytes this process may still use; the page cache, which gives way, counts as free."""
+    """Return how many bytes of memory this process may still use; the page cache counts as free."""
     available = int(psutil.virtual_memory().available)
     for folder in _folders(""):
         limit, used = _read(folder / "memory.max"), _read(folder / "memory.current")
@@ -42,16 +42,16 @@ def available_memory() -> int:
 
 
 def cluster_gpus() -> float:
-    """Return how many GPUs the joined cluster has; 0 where this process has joined none."""
+    """Return how many GPUs the joined cluster has; 0 where this process has not joined one."""
     ray: Any = sys.modules.get("ray")
     return float(ray.cluster_resources().get("GPU", 0)) if ray is not None and ray.is_initialized() else 0.0
 
 
 def _folders(controller: str) -> Iterator[Path]:
-    """Give the folder of this process's group and those above it; version 1 has a tree for every controller.
+    """Yield the folders of this process's group and of those above it; version 1 has one tree per controller.
 
-    Inside a container the path may be that of the host, and the container's own group the root of the tree:
-    what does not exist reads as no limit.
+    Inside a container the path may be that of the host, and the container's own group the root of the tree. A file
+    that does not exist counts as no limit.
     """
     root = _ROOT / controller
     yield root
@@ -78,7 +78,7 @@ def _least_memory(available: int, limit: str, used: str, cached: int) -> int:
 
 
 def _cached(folder: Path, name: str) -> int:
-    """Return the bytes of files that were read once and can be dropped, as `kubectl top` reckons."""
+    """Return the bytes of cached files that can be dropped, as `kubectl top` computes them."""
     values = dict(line.split() for line in _read(folder / "memory.stat").splitlines())
     return int(values.get(name, 0))
 

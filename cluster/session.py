@@ -1,4 +1,4 @@
-"""A Ray session for a build: one that is there, a cluster's, or a private local one that leaves nothing behind."""
+"""A Ray session for a build: an existing one, that of a cluster, or a private local one that leaves nothing behind."""
 
 import contextlib
 import logging
@@ -25,44 +25,44 @@ from kotovec.errors import InputError, MissingDependencyError, WorkerError, firs
 from kotovec.ownership import is_public
 
 KNOCK_SECONDS = 5.0
-# How a client of gRPC, which Ray's processes speak, begins: HTTP/2's preface and an empty SETTINGS frame. The answer
-# begins with such a frame as well, of type 4 (RFC 9113, sections 3.4 and 6.5).
+# Ray's processes speak gRPC, whose clients begin with HTTP/2's preface and an empty SETTINGS frame. The answer begins
+# with a SETTINGS frame, too, which is type 4 (RFC 9113, sections 3.4 and 6.5).
 _HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes.fromhex("000000 04 00 00000000")
 _PRIVATE = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # silences a FutureWarning at every start
 }
-# Ray prints paragraphs on stdout for what is lost, whatever its logging options: the pool tells it in a line.
+# Ray prints paragraphs about losses on stdout, whatever its logging options; the pool reports each in one line.
 _LOSSES = ("worker died or was killed", "has been marked dead", "running low on memory", "Raylet is terminated")
 _QUIET = {"RAY_DEDUP_LOGS_SKIP_REGEX": "|".join(_LOSSES)}
-# A cluster that wants another token is asked again and again, with a line of a log each time: 20 s by default.
-# And where its client was disconnected, any call would connect to whatever else there is.
+# By default, Ray asks a cluster that refuses its token for 20 s, and logs a line at each try. After its client was
+# disconnected, any call would connect to another Ray, if there is one.
 _JOINED = {"RAY_NUM_REDIS_GET_RETRIES": "8", "RAY_ENABLE_AUTO_CONNECT": "0"}
 _FILES = ("RAY_AUTH_TOKEN_PATH", "RAY_TLS_SERVER_CERT", "RAY_TLS_SERVER_KEY", "RAY_TLS_CA_CERT")
 
 
 Check = Callable[[], None]
 _VITAL = ("gcs_server", "raylet")
-_CLIENT_TRIES = 3  # of half a minute each
-_LOOKS, _LOOK_SECONDS = 3, 5.0  # a minute after it lost the head, Ray's C++ ends this process
+_CLIENT_TRIES = 3  # each takes half a minute
+_LOOKS, _LOOK_SECONDS = 3, 5.0  # Ray's C++ code ends this process a minute after it lost the head
 
 
 @contextlib.contextmanager
 def session(address: str | None, cpus: int, object_store_bytes: int, folder: Path | None = None) -> Iterator[Check]:
     """Hold a Ray session for the block: the running one, the cluster at `address`, or a private local one.
 
-    Gives a function that raises a WorkerError once a private Ray has died, or the head of a cluster: Ray's own calls
-    then hang, or end this process, after a minute.
+    Yields a function that raises a WorkerError once a private Ray or the head of a cluster has died: Ray's own calls
+    would then hang, or end this process after a minute.
 
-    Signals are Ray's: its start sets a handler of SIGTERM, which exits with 1, and a KeyboardInterrupt within its start
-    or its end can crash the process or wait for a lock. Whoever must be interrupted at any time lets a process of its
-    own hold the session, and kills it, as the command line does.
+    Ray takes over signals: its start installs a handler of SIGTERM, which exits with 1, and a KeyboardInterrupt during
+    its start or its end can crash the process or wait for a lock. A caller that must be interruptible at any time holds
+    the session in a separate process and kills that one, as the command line does.
 
     Args:
         address: `auto`, `HOST:PORT`, `ray://…`; None for a private local Ray.
-        cpus: logical CPUs of a private one.
-        object_store_bytes: size of a private one's object store.
-        folder: of a private one, from `temporary_folder`, for whoever ends it instead of this process; None for one
+        cpus: number of logical CPUs of a private Ray.
+        object_store_bytes: size of a private Ray's object store.
+        folder: folder of a private Ray, from `temporary_folder`, where another process ends that Ray; None for a folder
             that is deleted after the block.
 
     Raises:
@@ -94,14 +94,14 @@ def session(address: str | None, cpus: int, object_store_bytes: int, folder: Pat
 
 
 def import_ray() -> None:
-    """Import Ray for a private session: some of its environment it reads only now."""
+    """Import Ray for a private session; Ray reads some environment variables only when it is imported."""
     with _environment(_PRIVATE | _QUIET):
         import ray  # noqa: F401
 
 
 @contextlib.contextmanager
 def join(address: str) -> Iterator[None]:
-    """Be in the cluster at `address` (`auto`, `HOST:PORT`, `ray://…`) for the block, if in none yet.
+    """Join the cluster at `address` (`auto`, `HOST:PORT`, `ray://…`) for the block, unless a session exists already.
 
     Raises:
         InputError: no cluster answers at the address.
@@ -117,8 +117,8 @@ def join(address: str) -> Iterator[None]:
             f"no Ray cluster answers at {address!r} (one that wants a token gets it from RAY_AUTH_MODE=token and "
             "RAY_AUTH_TOKEN)"
         )
-        logging.getLogger("ray.util.client").setLevel(logging.CRITICAL)  # what is lost, an error says
-        # The root: it is there on every machine, and nowhere another user's to write to.
+        logging.getLogger("ray.util.client").setLevel(logging.CRITICAL)  # an error reports lost connections
+        # The root folder: every machine has it, and no other user can write to it.
         with _hold(ray, {"address": address}, failure, Path("/")):
             place = _place(address if address.startswith("ray://") else ray.get_runtime_context().gcs_address)
             with _checked(partial(_check_head, address, place) if place else _nothing):
@@ -126,11 +126,11 @@ def join(address: str) -> Iterator[None]:
 
 
 def _nothing() -> None:
-    """Check nothing: whoever started this Ray looks after it."""
+    """Check nothing: whoever started this Ray monitors it."""
 
 
 def _check_head(address: str, place: tuple[str, int]) -> None:
-    """Look whether the head of a cluster opens its port; wait for it some seconds, as it may only be restarting."""
+    """Check that the head of a cluster accepts connections; wait some seconds for it, as it may be restarting."""
     for look in range(_LOOKS):
         time.sleep(_LOOK_SECONDS if look else 0)
         with contextlib.suppress(OSError), socket.create_connection(place, timeout=_LOOK_SECONDS):
@@ -138,7 +138,7 @@ def _check_head(address: str, place: tuple[str, int]) -> None:
     raise WorkerError(f"the cluster at {address} no longer answers: the same command goes on with what is whole")
 
 
-_checks: list[Check] = []  # of the Ray that this process is in
+_checks: list[Check] = []  # of the Ray session of this process
 
 
 @contextlib.contextmanager
@@ -161,28 +161,28 @@ def _check(vital: dict[str, psutil.Process]) -> None:
 
 
 def _import_path() -> dict[str, str]:
-    """Return the PYTHONPATH of workers: where kotovec is, if it is not installed, and what nobody else can write to.
+    """Return the PYTHONPATH of workers: kotovec's folder, if not installed, and entries that are not public.
 
-    An empty or a relative entry would mean the folder that they start in.
+    An empty or a relative entry would mean the folder in which the workers start.
     """
     root = Path(kotovec.__file__).resolve().parents[1]
     installed = (*site.getsitepackages(), site.getusersitepackages(), sysconfig.get_path("purelib"))
     own = [] if len(kotovec.__path__) == 1 and str(root) in map(os.path.realpath, installed) else [str(root)]
     named = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     kept = [entry for entry in named if Path(entry).is_absolute() and not is_public(entry)]
-    return {"PYTHONPATH": os.pathsep.join([*own, *kept])}  # an empty one is as none
+    return {"PYTHONPATH": os.pathsep.join([*own, *kept])}  # an empty PYTHONPATH counts as none
 
 
 def _absolute_paths() -> dict[str, str]:
-    """Return Ray's settings that name files, with paths that hold in another working directory."""
+    """Return Ray's settings that name files, with absolute paths, which hold in any working directory."""
     return {name: str(Path(path).absolute()) for name in _FILES if (path := os.environ.get(name))}
 
 
 def _check_reachable(address: str) -> None:
-    """Knock at a cluster's door: Ray itself tries for more than two minutes, and complains all the while.
+    """Check that a Ray cluster answers: Ray itself tries for more than two minutes, and logs errors meanwhile.
 
     Raises:
-        InputError: nobody opens, or somebody who is no Ray.
+        InputError: nothing answers, or the answer is not Ray's.
         MissingDependencyError: Ray's client is not installed.
     """
     if address.startswith(("http://", "https://")):
@@ -195,7 +195,7 @@ def _check_reachable(address: str) -> None:
     meant = _meant(address)
     place = _place(meant)
     if place is None:
-        return  # a form that Ray judges
+        return  # another form of address, which Ray validates
     try:
         with socket.create_connection(place, timeout=KNOCK_SECONDS) as door:
             door.sendall(_HTTP2)
@@ -208,15 +208,15 @@ def _check_reachable(address: str) -> None:
 
 
 def _meant(address: str) -> str:
-    """Return the address that `auto` stands for: a killed Ray leaves its own behind. Others as they are."""
+    """Return the address that `auto` stands for, perhaps left by a killed Ray; return any other address unchanged."""
     if address != "auto":
         return address
     from ray._private.services import canonicalize_bootstrap_address
 
-    logging.getLogger("ray._private.services").setLevel(logging.ERROR)  # else it counts the Rays of this machine
+    logging.getLogger("ray._private.services").setLevel(logging.ERROR)  # else it logs how many Rays this machine has
     try:
         return canonicalize_bootstrap_address(address) or address
-    except (ConnectionError, ValueError):  # there is none: Ray says so itself
+    except (ConnectionError, ValueError):  # no Ray was found: Ray reports that itself
         return address
 
 
@@ -227,7 +227,7 @@ def _place(address: str) -> tuple[str, int] | None:
 
 
 def _running() -> bool:
-    """Tell whether this process has a Ray session, without importing Ray."""
+    """Return whether this process has a Ray session, without importing Ray."""
     ray: Any = sys.modules.get("ray")
     return ray is not None and bool(ray.is_initialized())
 
@@ -236,18 +236,18 @@ def _running() -> bool:
 def _hold(ray: Any, options: dict[str, Any], failure: Exception, place: Path) -> Iterator[None]:
     """Hold a session that starts in `place`.
 
-    Ray puts the working directory in front of its workers' sys.path, and the script's folder: a `random.py` in one of
-    them, as in the folder of a downloaded model, would be run by every worker.
+    Ray puts the working directory and the script's folder first on its workers' sys.path: every worker would run a
+    `random.py` in one of them, for example in the folder of a downloaded model.
     """
     try:
         with contextlib.chdir(place), _harmless_arguments():
             try:
                 with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # the error says it
+                    warnings.simplefilter("ignore")  # the error contains them
                     _start_or_join(ray, options)
             except (RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
                 reason = first_line(error)
-                if isinstance(error, ConnectionAbortedError):  # by a server for clients, whose traceback it quotes
+                if isinstance(error, ConnectionAbortedError):  # quotes the traceback of a server for clients
                     reason = next(reversed(str(error).strip().splitlines()), reason)
                 raise type(failure)(f"{failure}: {reason}") from error
         yield
@@ -256,9 +256,9 @@ def _hold(ray: Any, options: dict[str, Any], failure: Exception, place: Path) ->
 
 
 def _start_or_join(ray: Any, options: dict[str, Any]) -> None:
-    """Start or join Ray; ask again where a cluster could not start its server for this client.
+    """Start or join Ray; try again where a cluster could not start its server for this client.
 
-    The cluster forks that server beside gRPC's threads, and one in some fifteen dies of it (ray-project/ray
+    The cluster forks that server while gRPC's threads run, and about one in fifteen dies of it (ray-project/ray
     issue 63202; not where the head has GRPC_ENABLE_FORK_SUPPORT=0).
     """
     for tries_left in reversed(range(_CLIENT_TRIES)):
@@ -272,15 +272,15 @@ def _start_or_join(ray: Any, options: dict[str, Any]) -> None:
 
 
 def _died_as_it_started(error: ConnectionAbortedError) -> bool:
-    """Tell the death of a cluster's server for clients, with what Ray makes of it, from other refusals."""
+    """Return whether a cluster's server for clients died, as Ray reports it, rather than refused the connection."""
     return any(words in str(error) for words in ("Starting Ray client server failed", "ZombieProcess", "to backend!"))
 
 
 @contextlib.contextmanager
 def _harmless_arguments() -> Iterator[None]:
-    """Let Ray, which takes note of the command, see no folder of the script, and no bytes that are no UTF-8.
+    """Hide the script's folder, and bytes that are not UTF-8, from Ray, which records the command.
 
-    It would put the one on its workers' sys.path, and not start over the other.
+    Ray would put the folder on its workers' sys.path, and would not start with such bytes.
     """
     before = sys.argv
     names = [Path(argument).name for argument in before[:1]]
@@ -308,7 +308,7 @@ def _environment(wanted: dict[str, str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _private_authentication() -> Iterator[None]:
-    """Keep a local Ray private: it gets a token of its own, else it would write one to the user's home."""
+    """Keep a local Ray private with a token of its own; without one, Ray would write one to the user's home."""
     with _environment({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}):
         _reload_authentication()
         yield
@@ -316,10 +316,10 @@ def _private_authentication() -> Iterator[None]:
 
 
 def _reload_authentication() -> None:
-    """Let Ray read its token anew: it keeps the mode from its import, and the token from its first session."""
+    """Let Ray read its token again: it keeps the mode from its import, and the token from its first session."""
     try:
         from ray._raylet import AuthenticationTokenLoader, Config
-    except ImportError:  # a Ray of before tokens
+    except ImportError:  # a version of Ray without tokens
         return
     Config.initialize("")
     AuthenticationTokenLoader.instance().reset_cache()

@@ -1,4 +1,4 @@
-"""Cut a vocabulary into shards, and those into batches: by the plan alone, whatever the number of workers."""
+"""Cut a vocabulary into shards, and shards into batches, independently of the number of workers."""
 
 import math
 from dataclasses import dataclass
@@ -18,14 +18,14 @@ class ShardPlan:
 def cut(total: int, shard_tokens: int, batch_tokens: int) -> tuple[ShardPlan, ...]:
     """Cut `total` rows into batches of one size, and those into shards of at most `shard_tokens`, small ones last.
 
-    One size, as kotovec's own forward pass fills up any other. The last batch has the rest, but is none of one: by
-    transformers' it would take another kernel, and have other last bits.
+    All batches have one size, as kotovec's own forward pass pads smaller ones to it. The last batch has the remaining
+    rows, but never a single one: transformers' forward pass would use another kernel for it, with other last bits.
     """
     size = min(shard_tokens, batch_tokens)
     together = shard_tokens // size
     bounds = [*range(0, total, size), total]
     if total > 1 and bounds[-1] - bounds[-2] == 1:
-        if size > 2:  # noqa: PLR2004 — two of two rows cannot give one away
+        if size > 2:  # noqa: PLR2004 — a batch of two cannot give a row away
             bounds[-2] -= 1
         else:
             del bounds[-2]
@@ -43,7 +43,8 @@ def cut(total: int, shard_tokens: int, batch_tokens: int) -> tuple[ShardPlan, ..
 def _counts(batches: int, together: int) -> list[int]:
     """Return how many batches each shard has, at most `together`.
 
-    They are even, but for the last ones, two of each size down to a single batch: so that workers end at once.
+    The counts are even except for the last shards, of which two have each size, down to a single batch, so that all
+    workers finish at the same time.
     """
     last: list[int] = []
     while batches > together > (step := 2 ** (len(last) // 2)) and batches >= 2 * (sum(last) + step):

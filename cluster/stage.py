@@ -1,4 +1,4 @@
-"""kotovec's own code as a tree that a job can import, from an installed package or a checkout alike."""
+"""kotovec's own code as a folder that a job can import, from an installed package or a checkout."""
 
 import shutil
 from importlib.util import find_spec
@@ -10,7 +10,8 @@ PACKAGES = ("kotovec", "kotovec.cluster", "kotovec.workers", "kotovec.store", "k
 def stage(folder: Path) -> Path:
     """Copy the modules of every sub-package to `folder/kotovec/…`; return `folder`.
 
-    In a checkout they lie beside `kotovec/`, not in it: shipped as it is, `store` would be a package of that name.
+    In a checkout the sub-packages lie beside `kotovec/`, not in it: shipped as they are, `store` would be a top-level
+    package.
     """
     for name in PACKAGES:
         spec = find_spec(name)

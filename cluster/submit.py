@@ -1,4 +1,4 @@
-"""Jobs on a cluster that is there, through Ray's Jobs API: start one, read its log as it grows, stop it."""
+"""Jobs on an existing cluster, through Ray's Jobs API: start one, read its log as it grows, stop it."""
 
 import asyncio
 import contextlib
@@ -19,10 +19,10 @@ from kotovec.errors import InputError, KotovecError, MissingDependencyError, Wor
 from kotovec.ownership import changeable
 from kotovec.store.files import disk_full, is_disk_full
 
-PATIENCE_SECONDS = 60.0  # for a cluster that no longer answers: a port forward or a head node that starts again
-QUIET_SECONDS = 60.0  # without a line of a log: the connection may be dead, as after a laptop's sleep
-_TELLS = "kotovec_store"  # in a job's metadata
-_ADDRESS = "RAY_API_SERVER_ADDRESS"  # overrules the address that Ray's client is given
+PATIENCE_SECONDS = 60.0  # for a cluster that no longer answers: a port forward or a head may be restarting
+QUIET_SECONDS = 60.0  # without a line of the log: the connection may be dead, for example after a laptop's sleep
+_TELLS = "kotovec_store"  # a key of a job's metadata
+_ADDRESS = "RAY_API_SERVER_ADDRESS"  # overrides the address that is passed to Ray's client
 _CHATTY = (
     "ray.dashboard.modules.dashboard_sdk",
     "ray.dashboard.modules.job.sdk",
@@ -32,7 +32,7 @@ _CHATTY = (
 
 @dataclass(frozen=True)
 class JobEnd:
-    """How a job ended: Ray's word (SUCCEEDED, FAILED, STOPPED), its exit code where it had one, and why."""
+    """How a job ended: Ray's status (SUCCEEDED, FAILED, STOPPED), the exit code where there is one, and the reason."""
 
     status: str
     code: int | None
@@ -45,15 +45,15 @@ class Jobs:
     def __init__(self, client: Any, address: str) -> None:
         self.address = address
         self._client = client
-        self.streams = True  # until a WebSocket cannot be had: some proxies pass none
+        self.streams = True  # until a WebSocket is not available: some proxies pass none
 
     def start(self, module: str, arguments: list[str], job: str, metadata: dict[str, str] | None = None) -> None:
         """Start a job that runs a module of this kotovec with the cluster's own Python.
 
         Raises:
-            InputError: the cluster refuses it, as where a job of that name is there already; or other users could
-                exchange what is shipped.
-            DiskFullError: this machine's disk has no room for what is shipped.
+            InputError: the cluster refuses the job, for example as a job of that name exists already; or other users
+                could replace the files that are shipped.
+            DiskFullError: this machine's disk has no room for the files that are shipped.
         """
         command = shlex.join(["python", "-m", module, *arguments])
         try:
@@ -77,7 +77,7 @@ class Jobs:
         """Return the path of the store that a job builds.
 
         Raises:
-            InputError: there is no such job, or it is none of ours.
+            InputError: there is no such job, or `kotovec submit` did not start it.
         """
         metadata = self._info(job).metadata or {}
         if _TELLS not in metadata:
@@ -85,12 +85,12 @@ class Jobs:
         return str(metadata[_TELLS])
 
     def build(self, arguments: list[str], job: str, store: str) -> None:
-        """Start a job that builds a store; as `start`."""
+        """Start a job that builds a store; see `start`."""
         command = ["build", *arguments, "--store", store, "--address", "auto", "--json"]
         self.start("kotovec.cli", command, job, {_TELLS: store})
 
     def end(self, job: str) -> JobEnd | None:
-        """Return how a job ended, or None while it has not.
+        """Return how a job ended, or None while it is not over.
 
         Raises:
             InputError: there is no such job.
@@ -102,7 +102,7 @@ class Jobs:
         return JobEnd(str(info.status.value), info.driver_exit_code, info.message or "")
 
     def stop(self, job: str) -> bool:
-        """Stop a job; tell whether it was running. Ray gives it 3 s to end by itself.
+        """Stop a job; return whether it was running. Ray gives the job 3 s to end by itself.
 
         Raises:
             InputError: there is no such job.
@@ -114,7 +114,7 @@ class Jobs:
     def lines(self, job: str) -> Iterator[str]:
         """Yield each line of a job's log, from its beginning until the job has ended.
 
-        Connections that break are taken up again.
+        Broken connections are restored.
 
         Raises:
             InputError: there is no such job.
@@ -152,7 +152,7 @@ class Jobs:
                 with _answering(self.address):
                     yield from self._streamed(job)
             except _NoStreamError:
-                self._info(job)  # or the cluster is gone
+                self._info(job)  # raises where the cluster itself is lost
                 self.streams = False
         if not self.streams:
             yield from self._polled(job)
@@ -200,19 +200,19 @@ class Jobs:
 
 
 class _NoStreamError(Exception):
-    """No WebSocket can be had where the rest of the API answers."""
+    """The API answers, but a WebSocket is not available."""
 
 
 def connect(address: str | None) -> Jobs:
     """Return the Jobs API at an address, once it has answered.
 
     Args:
-        address: `http://HOST:PORT` of the cluster's dashboard, `https://…`, `HOST:PORT`; `auto` for a cluster that
-            runs on this machine.
+        address: address of the cluster's dashboard, `http://HOST:PORT`, `https://…` or `HOST:PORT`; `auto` for a
+            cluster that runs on this machine.
 
     Raises:
         MissingDependencyError: ray[default] is not installed.
-        InputError: nobody answers there, something else does, or the token is not the cluster's.
+        InputError: nothing answers, the answer is not Ray's, or the token is not the cluster's.
     """
     if not address:
         raise InputError("no cluster: name its dashboard with --address http://HOST:8265, or set RAY_ADDRESS")
@@ -240,10 +240,10 @@ def connect(address: str | None) -> Jobs:
 
 
 def _knock(address: str, shown: str) -> None:
-    """Ask a dashboard who it is: Ray's own client waits without a limit, and takes no hint that it is none.
+    """Check that an address is a dashboard: Ray's own client has no time limit, and does not notice that it is not.
 
     Raises:
-        InputError: it is none.
+        InputError: the address is not a dashboard.
     """
     import requests
 
@@ -261,14 +261,14 @@ def _knock(address: str, shown: str) -> None:
         raise InputError(f"no Ray cluster answers at {shown}{f': {reason[0]}' if reason else ''}") from error
     except (requests.RequestException, ValueError) as error:
         raise InputError(f"--address {shown}: {_line(error)}") from error
-    told = answer.status_code in (401, 403) or "ray_version" in answer.text  # 401, 403: it wants a token
+    told = answer.status_code in (401, 403) or "ray_version" in answer.text  # 401, 403: it requires a token
     if not told:
         raise InputError(f"{shown} is no Ray cluster (HTTP {answer.status_code}): {dashboard}")
 
 
 @contextlib.contextmanager
 def _overruled(address: str) -> Iterator[None]:
-    """Let an address count that the environment names another one beside: Ray would take that."""
+    """Let an address override the one in the environment, which Ray would prefer."""
     before = os.environ.get(_ADDRESS)
     os.environ[_ADDRESS] = address
     try:
@@ -282,7 +282,7 @@ def _overruled(address: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _answering(address: str) -> Iterator[None]:
-    """Turn what Ray's client raises into one line.
+    """Turn the exceptions of Ray's client into errors of one line.
 
     Raises:
         InputError: the token is not the cluster's, or the request is refused.
@@ -300,18 +300,18 @@ def _answering(address: str) -> Iterator[None]:
             f"{address}: {reason}: give Ray the cluster's token with RAY_AUTH_MODE=token and RAY_AUTH_TOKEN "
             "(or RAY_AUTH_TOKEN_PATH)"
         ) from error
-    except OSError as error:  # requests' errors are some
-        if is_disk_full(error):  # this machine's
+    except OSError as error:  # includes the exceptions of requests
+        if is_disk_full(error):  # the disk of this machine
             raise
         raise WorkerError(f"the cluster at {address} does not answer: {_line(error)}") from error
     except (RuntimeError, ValueError) as error:
-        if re.search("status code 50[234]", str(error)):  # a proxy whose cluster is not there
+        if re.search("status code 50[234]", str(error)):  # from a proxy whose cluster does not answer
             raise WorkerError(f"the cluster at {address} does not answer: {_reason(error)}") from error
         raise InputError(f"the cluster at {address}: {_reason(error)}") from error
 
 
 def _reason(error: Exception) -> str:
-    """Return what matters of a refused request: Ray sends a traceback, whose last line tells."""
+    """Return the reason of a refused request: the last line of the traceback that Ray sends."""
     lines = [line.strip(" .") for line in str(error).splitlines()]
     return _harmless(next(filter(None, reversed(lines)), type(error).__name__))
 

@@ -1,4 +1,4 @@
-"""Where a build runs, as a user asks for it: how many workers, on what, in which cluster."""
+"""Where a build runs, as the user requests it: the number of workers, their resources, the cluster."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,15 +16,15 @@ class Resources:
     """Where a build runs.
 
     Attributes:
-        workers: how many actors; 0 to encode in this process, without Ray; None for one a core (a GPU with `cuda`), as
-            far as memory reaches; on a cluster as many as it has room for, as its nodes come and go.
+        workers: number of actors; 0 encodes in this process, without Ray; None is one worker per core (one per GPU with
+            `cuda`), as far as memory allows, and on a cluster as many as it has room for, as its nodes join and leave.
         gpus_per_worker: share of a GPU that a worker takes; None is 1 with `cuda` and 0 without.
-        address: of a Ray cluster, or None for a private local Ray.
-        stall_seconds: after which a worker that gives no result for its shard is replaced.
-        folder: of a private Ray, from `temporary_folder`; None for one of its own.
+        address: address of a Ray cluster, or None for a private local Ray.
+        stall_seconds: time without a result after which a worker is replaced.
+        folder: folder of a private Ray, from `temporary_folder`; None for a new one.
 
     Raises:
-        InputError: a number that means nothing.
+        InputError: a number is out of range.
     """
 
     workers: int | None = None
@@ -49,9 +49,9 @@ ANYWHERE = Resources()  # one worker per core, on this machine
 
 
 def count_workers(plan: Plan, where: Resources, report: Report = ignore) -> int | None:
-    """Return how many workers to start: as asked for, or one a core (a GPU), as far as memory reaches.
+    """Return how many workers to start: as requested, or one worker per core (or GPU), as far as memory allows.
 
-    None on a cluster where none are asked for: as many as it has room for, as its nodes come and go.
+    None means as many as a cluster has room for, as its nodes join and leave, where no number was requested.
     """
     if where.workers is not None:
         return where.workers

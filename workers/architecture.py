@@ -1,4 +1,4 @@
-"""What a model of BERT's kind is built like: from its config, and whether a checkpoint has the tensors for it."""
+"""The architecture of a BERT-like model, from its config, and whether a checkpoint has the tensors for it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,17 +11,17 @@ LAYER = "encoder.layer.{}."
 
 @dataclass(frozen=True)
 class Architecture:
-    """What the tensors do not tell.
+    """The architecture of a BERT-like model, which its tensors alone do not define.
 
     Attributes:
-        prefix: of the tensors' names in a checkpoint with a head, such as `bert.`.
-        depth: the last layer.
-        size, inner: of the hidden states, and between a layer's last two products.
-        positions, types: rows of their embeddings.
-        heads: of the attention.
-        epsilon: of the layer norms.
-        approximate: how gelu is computed, in torch's words.
-        padding: id of `<pad>` where positions are counted from there on, as RoBERTa does; None where from 0 on.
+        prefix: prefix of the tensors' names in a checkpoint with a head, such as `bert.`.
+        depth: number of the last layer.
+        size, inner: dimensions of the hidden states, and of the feed-forward part between its two products.
+        positions, types: numbers of rows of the position and token-type embeddings.
+        heads: number of attention heads.
+        epsilon: epsilon of the layer norms.
+        approximate: torch's name of the approximation of gelu.
+        padding: id of `<pad>` where positions start after it, as in RoBERTa; None where they start at 0.
     """
 
     prefix: str
@@ -37,12 +37,12 @@ class Architecture:
 
     @property
     def longest(self) -> int:
-        """How many positions a sequence has at most."""
+        """Maximum number of positions in a sequence."""
         return self.positions - (0 if self.padding is None else self.padding + 1)
 
 
 def architecture_of(config: Any) -> Architecture | None:
-    """Return the architecture that a config of transformers tells; None where this is not its forward pass."""
+    """Return the architecture in a config of transformers; None where kotovec's own forward pass cannot compute it."""
     kind = config.model_type
     plain = (
         kind in _KINDS
@@ -70,11 +70,11 @@ def architecture_of(config: Any) -> Architecture | None:
 
 
 def lack(shapes: Mapping[str, tuple[int, ...]], architecture: Architecture) -> str | None:
-    """Return what a checkpoint has otherwise than its config says: a tensor and both shapes; None where all is there.
+    """Return where a checkpoint differs from its config, as a tensor and both shapes; None where all tensors match.
 
     Args:
-        shapes: of its tensors, by their names without a head.
-        architecture: from its config.
+        shapes: shapes of the checkpoint's tensors, by their names without a head.
+        architecture: the architecture from the checkpoint's config.
     """
     size, inner = architecture.size, architecture.inner
     wanted = {

@@ -1,4 +1,4 @@
-"""Any encoder's forward pass, by transformers' AutoModel."""
+"""The forward pass of any encoder, computed by transformers' AutoModel."""
 
 import contextlib
 import os
@@ -11,12 +11,12 @@ from kotovec.workers.foreign_code import refuse_code, unloadable
 from kotovec.workers.inputs import Batch
 from kotovec.workers.source import Source
 
-# Parameters that no token-wise hidden state depends on: a checkpoint may lack them.
+# No token-wise hidden state depends on these parameters: a checkpoint may lack them.
 _UNUSED_PARTS = ("pooler", "position_ids", "lm_head", "cls.")
 
 
 def forward_name() -> str:
-    """Return what vectors computed here are said to be computed by: another version may have other last bits."""
+    """Return the name of this code, with its version, as another version may compute other last bits."""
     import transformers
 
     return f"transformers {transformers.__version__}, AutoModel"
@@ -26,7 +26,7 @@ class Auto:
     """A model as transformers loads it.
 
     Attributes:
-        name: of the code that computes.
+        name: name of the code that computes.
         static: (rows, D) float32, the input embeddings.
 
     Raises:
@@ -39,14 +39,14 @@ class Auto:
         Args:
             source: the model.
             layers: which hidden states are wanted, ascending; 0 is the embeddings' output.
-            depth: the model's last layer.
-            dtype: of torch, to compute in.
+            depth: number of the model's last layer.
+            dtype: torch dtype of the computation.
             device: `cpu` or `cuda`.
         """
         self.name = forward_name()
         self._model_name, self._layers, self._depth, self._device = source.name, tuple(layers), depth, device
         model = _from_pretrained(source)
-        # Kept apart in float32: with --dtype bfloat16 the matrix would be rounded, and static is exact.
+        # A separate float32 matrix: --dtype bfloat16 would round it, and static vectors are exact.
         self.static = model.get_input_embeddings().weight.detach().float().cpu()
         self._model = model.to(dtype=dtype, device=device)
 
@@ -57,7 +57,7 @@ class Auto:
             batch: b sequences of one length, of which k positions are wanted.
 
         Returns:
-            For each layer (k, D), in the dtype of the computation.
+            An array (k, D) for each layer, in the dtype of the computation.
 
         Raises:
             ModelError: the model gives no token-wise hidden states.
@@ -65,10 +65,10 @@ class Auto:
         import torch
 
         inputs = torch.from_numpy(batch.ids).to(self._device)
-        if len(inputs) == 1:  # one sequence alone takes another kernel, and has other last bits
+        if len(inputs) == 1:  # torch has another kernel for one sequence, with other last bits
             inputs = inputs.expand(2, -1)
         inner = [layer for layer in self._layers if layer != self._depth]
-        # All ones, whatever the id: with no mask given, some models would mask <pad> away.
+        # All ones, whatever the ids: without a mask, some models would mask <pad> themselves.
         output = self._model(input_ids=inputs, attention_mask=torch.ones_like(inputs), output_hidden_states=bool(inner))
         last = getattr(output, "last_hidden_state", None)
         if last is None or last.ndim != 3 or last.shape[:2] != inputs.shape:  # noqa: PLR2004 — (batch, length, D)

@@ -1,10 +1,10 @@
 """BERT's forward pass: sequences of one length, of which some positions are wanted.
 
-The arithmetic is that of transformers' BertModel and RobertaModel, to which tests hold it (1e-5), with what such
-sequences do not need left out: masks, all positions but those wanted in the last layer wanted, the layers above it, and
+The arithmetic is that of transformers' BertModel and RobertaModel; tests compare them (1e-5). It omits what such
+sequences do not need: masks; in the last wanted layer, all positions but the wanted ones; the layers above it; and
 transformers itself, whose BertModel takes 5.8 CPU-seconds to import where torch takes 2. For a token alone in its
-template also the template's rows in the first layer but once, and one position's keys (with the last layer's positions
-14 % of MiniLM's products, 9 % of BERT-base's).
+template it also computes the template's rows in the first layer only once, and omits one position's keys. Together with
+the last layer's positions, that saves 14 % of MiniLM's products and 9 % of BERT-base's.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,23 +16,23 @@ from kotovec.workers.architecture import LAYER, Architecture
 from kotovec.workers.inputs import Batch
 from kotovec.workers.linear import Linear
 
-_ROWS = 16  # a vector register's: those behind the last full one are computed otherwise
-_CHUNK = 64  # rows of the last layer at once where sentences have any number of wanted positions
-FORWARD = "kotovec BERT 6"  # counted up with every change of its last bits: shards of two are not mixed
+_ROWS = 16  # rows of a vector register: those after the last full one are computed otherwise
+_CHUNK = 64  # rows of the last layer per product, as sentences have any number of wanted positions
+FORWARD = "kotovec BERT 6"  # increases with every change of the last bits: shards of two versions are not mixed
 
 
 class Bert:
-    """A BERT-like model; for one thread, and in torch's inference mode.
+    """A BERT-like model, for use by one thread and in torch's inference mode.
 
-    In float32 on a CPU, batches are filled up, so that products have the same rows and a sequence's bits do not depend
-    on its batch.
+    In float32 on a CPU, batches are padded to one size, so that all products have the same number of rows and the bits
+    of a sequence do not depend on its batch.
 
-    Shapes at the lines: T positions of b sequences, D dimensions, F within the feed-forward part, H heads of d
-    dimensions each. Of tokens alone in their template, the rows of a position lie together, (T, b, D); of sentences,
-    those of a sequence, (b T, D).
+    Shapes in the comments: T positions of b sequences, D dimensions, F in the feed-forward part, H heads of d
+    dimensions each. For tokens alone in their template, the rows of one position are contiguous, (T, b, D); for
+    sentences, those of one sequence, (b T, D).
 
     Attributes:
-        name: of the code that computes.
+        name: name of the code that computes.
         static: (rows, D) float32, the input embeddings.
     """
 
@@ -47,14 +47,14 @@ class Bert:
         dtype: Any,
         device: str,
     ) -> None:
-        """Take what is needed of a checkpoint's tensors.
+        """Take the tensors that are needed from a checkpoint.
 
         Args:
-            tensors: from `read_tensors`; `lack` has found nothing wrong with them.
-            architecture: of the model.
+            tensors: tensors from `read_tensors` in which `lack` has found no error.
+            architecture: architecture of the model.
             layers: which hidden states are wanted, ascending; 0 is the embeddings' output.
-            positions: rows times length of a batch, about, as batches are cut by.
-            dtype: of torch, to compute in.
+            positions: approximate rows times length of a batch, by which batches are cut.
+            dtype: torch dtype of the computation.
             device: `cpu` or `cuda`.
         """
         import torch
@@ -100,7 +100,7 @@ class Bert:
             batch: b sequences of one length, of which k positions are wanted.
 
         Returns:
-            For each layer (k, D), in the dtype of the computation.
+            An array (k, D) for each layer, in the dtype of the computation.
 
         Raises:
             InputError: the sequences are longer than the model has positions.
@@ -117,7 +117,7 @@ class Bert:
         return self._sentences(ids, wanted)
 
     def _isolated(self, ids: Any, position: int) -> list[Any]:
-        """Return what `states` does for tokens alone in their template, (b, T), at their position."""
+        """Return the result of `states` for tokens alone in their template, (b, T), at their position."""
         count, depth = len(ids), len(self._layers)
         ids = self._filled(ids, -(-self._sequences(ids.shape[1]) // _ROWS) * _ROWS).T  # (T, b)
         shared, varying = self._split_positions(ids, position)
@@ -132,12 +132,12 @@ class Bert:
                 context = self._template_attention(layer, states, wanted, embedded)
                 states = self._feed_forward(layer, context, states[wanted])
             if number in self._wanted:
-                # The next layer overwrites them, and a part would keep all positions in memory.
+                # A copy: the next layer overwrites the states, and a view would keep all positions in memory.
                 found.append(states[position if len(states) > 1 else 0, :count].clone())
         return found
 
     def _sentences(self, ids: Any, wanted: Any) -> list[Any]:
-        """Return what `states` does for any sequences, (b, T), at any positions: (k,) of all b T."""
+        """Return the result of `states` for any sequences, (b, T), at any positions, (k,) indices of all b T."""
         import torch
 
         length, depth = ids.shape[1], len(self._layers)
@@ -161,11 +161,11 @@ class Bert:
         return found
 
     def _sequences(self, length: int) -> int:
-        """Return how many sequences of a length are in a batch, at most; as `Inputs.batches` cuts them."""
+        """Return the maximum number of sequences of a length in a batch, as `Inputs.batches` cuts them."""
         return max(1, self._budget // length)
 
     def _filled(self, rows: Any, size: int) -> Any:
-        """Return rows, (n, …), and the first of them until there are `size`, where that keeps bits the same."""
+        """Return rows, (n, …), padded with the first row to `size` rows where bits would otherwise depend on n."""
         import torch
 
         lacking = size - len(rows) if self._on_cpu else 0
@@ -174,8 +174,8 @@ class Bert:
     def _split_positions(self, ids: Any, position: int) -> tuple[list[int], list[int]]:
         """Return the positions whose rows are the template's, the same for all tokens, and the others.
 
-        The former begin with 0, or are none. RoBERTa does not count `<pad>`: in the token's position, it moves those
-        behind it.
+        The former begin with 0, or are empty. RoBERTa does not count `<pad>`: as the token, it changes the positions
+        after it.
         """
         padding = self._architecture.padding
         moved = position == 0 or (padding is not None and bool((ids[position] == padding).any()))
@@ -183,14 +183,14 @@ class Bert:
         return [index for index in range(len(ids)) if index not in varying], varying
 
     def _embed(self, ids: Any, shared: list[int], varying: list[int]) -> Any:
-        """Return the embeddings' output: a row for each shared position, then b rows for each varying one."""
+        """Return the embeddings' output: one row for each shared position, then b rows for each varying one."""
         import torch
 
         found = (torch.cat([of[shared, 0], of[varying].flatten()]) for of in (ids, self._position_ids(ids)))
         return self._embedded(*found)
 
     def _position_ids(self, ids: Any) -> Any:
-        """Return the positions of ids, both (T, b); RoBERTa counts from behind `<pad>`, and not `<pad>` itself."""
+        """Return the positions of ids, both (T, b); RoBERTa starts after the id of `<pad>`, and skips `<pad>`."""
         import torch
 
         if self._architecture.padding is None:
@@ -209,9 +209,10 @@ class Bert:
 
         Args:
             layer: the layer.
-            states: (T, b, D), its input.
-            wanted: the positions; the token's alone in the last layer.
-            embedded: the same as `_embed` returned it, with its positions, where the first layer gets by with less.
+            states: (T, b, D), the layer's input.
+            wanted: the t positions; in the last layer that of the token alone.
+            embedded: the same input as `_embed` returned it, with its shared and varying positions, where the first
+                layer needs fewer rows; else None.
         """
         size = states.shape[1]
         if embedded is None:
@@ -243,23 +244,23 @@ class Bert:
         return found
 
     def _feed_forward(self, layer: "_Layer", context: Any, states: Any) -> Any:
-        """Return a layer's output, (…, D), of its heads' attention and its input, which it overwrites."""
+        """Return a layer's output, (…, D), from its heads' attention and its input, which is overwritten."""
         import torch
 
         states = self._normalise(layer.attention_output(context, states), layer.attention_norm)
         inner = layer.intermediate(states)  # (…, F)
-        gelu: Any = torch.nn.functional.gelu  # its type does not tell of `out`
+        gelu: Any = torch.nn.functional.gelu  # its type lacks `out`
         gelu(inner, approximate=self._architecture.approximate, out=inner)
         return self._normalise(layer.output(inner, states), layer.output_norm)
 
     def _scaled_dot_product(self, query: Any, keys: Any, value: Any) -> Any:
         """Return the heads' attention, (t, b, D), of queries (t, b, D), keys (T - 1, b, D) and values (T, b, D).
 
-        A softmax does not see what all scores have in common: keys less the first position's give the same weights, and
-        their bias none; the first one's score is 0.
+        A softmax ignores a constant that all scores share. Keys minus the first position's therefore give the same
+        weights, need no bias, and leave the first position's score at 0.
 
-        With keys so few, whole rows at once are faster on a CPU than torch's kernel, which goes from head to head; one
-        query at a time, as what a core's cache holds.
+        With so few keys, products of whole rows are faster on a CPU than torch's kernel, which processes head by head.
+        They take one query at a time, as this fits a core's cache.
         """
         import torch
 
@@ -290,7 +291,7 @@ class Bert:
 
 
 def _spread(rows: Any, shared: list[int], varying: list[int], size: int) -> Any:
-    """Return (T, b, n) of `_embed`'s rows, (…, n)."""
+    """Return the rows of `_embed`, (…, n), repeated for all sequences, (T, b, n)."""
     states = rows.new_empty(len(shared) + len(varying), size, rows.shape[-1])
     parts = (*rows[: len(shared)], *rows[len(shared) :].split(size))
     for position, part in zip(shared + varying, parts, strict=True):
@@ -300,16 +301,16 @@ def _spread(rows: Any, shared: list[int], varying: list[int], size: int) -> Any:
 
 @dataclass(frozen=True)
 class _Layer:
-    """A layer's products and norms.
+    """The products and norms of a layer.
 
     Attributes:
-        query: of the last layer, where a token's position alone may ask; else None.
-        inputs: to queries and values, or to the latter.
-        keys: to keys; without their bias, which adds the same to all scores of a query.
-        attention_output: of all heads.
-        attention_norm: behind it.
-        intermediate, output: of the feed-forward part.
-        output_norm: behind it.
+        query: product that gives queries in the last layer, where only the token's position may need one; else None.
+        inputs: product that gives queries and values; values alone where `query` is not None.
+        keys: product that gives keys, without their bias, which adds the same to all scores of a query.
+        attention_output: product of the attention of all heads.
+        attention_norm: norm after `attention_output`.
+        intermediate, output: products of the feed-forward part.
+        output_norm: norm after `output`.
     """
 
     query: Linear | None

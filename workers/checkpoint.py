@@ -1,4 +1,4 @@
-"""A model's files on another machine than the one that planned: found there, downloaded, or received in pieces."""
+"""A model's files on a machine other than the driver's: found there, downloaded, or received in pieces."""
 
 import contextlib
 import os
@@ -15,16 +15,16 @@ from kotovec.workers import source as sources
 from kotovec.workers.source import Source
 
 DAY_SECONDS = 86_400.0
-PIECE_BYTES = 32 << 20  # what travels at once: small beside a worker, and some 15 pieces for BERT-base
+PIECE_BYTES = 32 << 20  # sent at once: small compared with a worker, and some 15 pieces for BERT-base
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The files that a replica loads, known by their content: the same path may hold another model elsewhere.
+    """The files that a replica loads, identified by content: the same path may hold another model elsewhere.
 
     Attributes:
-        source: the model, as the machine that planned sees it.
-        weights, config: SHA-256 of its weight files and of its `config.json`.
+        source: the model, with the paths of the driver's machine.
+        weights, config: SHA-256 of the model's weight files and of its `config.json`.
     """
 
     source: Source
@@ -32,9 +32,9 @@ class Checkpoint:
     config: str
 
     def find(self) -> Path | None:
-        """Return a folder of this machine that holds these very files; None where there is none.
+        """Return a folder of this machine that holds exactly these files; None where there is none.
 
-        The plan's own path is looked at first, then what an earlier build was sent, then the hub.
+        The path in the plan is tried first, then files that an earlier build received, then the Hub.
         """
         received = [folder for folder in self._cached() if is_private(folder.parent)]
         for folder in (self.source.folder, *received):
@@ -44,12 +44,12 @@ class Checkpoint:
             return None
         try:
             folder = sources.resolve(self.source.repository, self.source.revision).folder
-        except InputError:  # no hub from here: the files can still be sent
+        except InputError:  # the Hub is out of reach: the files can still be sent
             return None
         return folder if self._is_in(folder) else None
 
     def pieces(self) -> Iterator[tuple[str, int, bytes]]:
-        """Give the files piece by piece: name, offset, bytes."""
+        """Yield the files piece by piece: name, offset, bytes."""
         for path in self.source.files():
             with path.open("rb") as file:
                 offset = 0
@@ -58,7 +58,7 @@ class Checkpoint:
                     offset += len(piece)
 
     def receive(self, sender: str, name: str, offset: int, piece: bytes) -> None:
-        """Write a piece into a folder of the sender's own, beside the one that the whole will have."""
+        """Write a piece into a folder of its sender, beside the final folder of the complete files."""
         path = self._part(sender) / name
         if not path.parent.exists():
             self._delete_remains()
@@ -68,24 +68,24 @@ class Checkpoint:
             file.write(piece)
 
     def complete(self, sender: str) -> Path | None:
-        """Give the folder its final name; None where what arrived is not what was sent."""
+        """Rename the folder to its final path and return that; None where the files differ from those sent."""
         part, folder = self._part(sender), self._home()
         try:
-            if self._is_in(folder):  # it may be in use: it stays as it is
+            if self._is_in(folder):  # it may be in use, and is left unchanged
                 return folder
             if not self._is_in(part):
                 return None
             shutil.rmtree(folder, ignore_errors=True)
             try:
                 part.rename(folder)
-            except OSError:  # another build's came first
+            except OSError:  # another build renamed its folder first
                 return folder if self._is_in(folder) else None
             return folder
         finally:
             shutil.rmtree(part, ignore_errors=True)
 
     def _delete_remains(self) -> None:
-        """Delete what builds that were killed left behind: nothing is on its way for a day."""
+        """Delete the remains of killed builds: no transfer takes as long as a day."""
         for left in self._home().parent.glob(".*.*-*"):
             with contextlib.suppress(OSError):
                 if time.time() - left.stat().st_mtime > DAY_SECONDS:
@@ -104,7 +104,10 @@ class Checkpoint:
     def _home(self) -> Path:
         """Return where received files go: the user's cache, or the temporary folder where there is no home.
 
-        Another user may have made the latter before, or put a link there: what is loaded must lie in the user's own.
+        Another user may have created a folder or a link there before: a model is loaded only from a private folder.
+
+        Raises:
+            InputError: neither folder is private and writable.
         """
         for folder in self._cached():
             try:

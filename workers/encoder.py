@@ -1,6 +1,6 @@
-"""A replica: the model in this process, turning sequences of token ids into vectors.
+"""A replica: the model in this process, which turns sequences of token ids into vectors.
 
-A plain class. The cluster makes Ray actors of it; tests, benchmarks and machines without Ray use it as it is.
+It is a plain class. The cluster makes Ray actors of it; tests, benchmarks and machines without Ray use it directly.
 """
 
 import contextlib
@@ -22,28 +22,28 @@ from kotovec.workers.inputs import Inputs
 from kotovec.workers.source import Source
 from kotovec.workers.tokenizer import Template
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from malloc.h
 
 
 @dataclass(frozen=True)
 class ReplicaSpec:
-    """What a replica is to be.
+    """The specification of a replica.
 
     Attributes:
         source: the model.
         template: ids around each token.
         layers: which hidden states to keep, ascending; 0 is the embeddings' output.
-        depth: the model's last layer.
-        rows: rows of the input embedding matrix that the plan expects.
-        positions: rows times length of a batch, about: as many sequences at once as have room in it.
+        depth: number of the model's last layer.
+        rows: number of rows of the input embedding matrix that the plan expects.
+        positions: approximate rows times length of a batch; a batch has as many sequences as fit.
         forward: name of the code that computes, as the plan decided.
-        dtype: of the computation, `float32`, `bfloat16` or `float16`.
-        store_dtype: of the hidden states handed back, `float32` or `float16`.
+        dtype: dtype of the computation, `float32`, `bfloat16` or `float16`.
+        store_dtype: dtype of the returned hidden states, `float32` or `float16`.
         device: `cpu` or `cuda`.
-        threads: of a replica on a CPU; one, so that the same bytes come out on any number of cores.
-        architecture: of a model of BERT's kind; None for what transformers computes.
-        space: stem of the hidden states' spaces, such as `isolated`.
-        static: hand the tokens' rows of the input embedding matrix back, too.
+        threads: threads of a replica on a CPU; with one, the bytes are the same on any number of cores.
+        architecture: architecture of a BERT-like model; None for a model that transformers computes.
+        space: kind of the hidden states' spaces, such as `isolated`.
+        static: whether to return the tokens' rows of the input embedding matrix, too.
     """
 
     source: Source
@@ -74,15 +74,15 @@ class ReplicaSpec:
 
 @dataclass(frozen=True)
 class Encoded:
-    """A shard's vectors as a replica hands them back.
+    """The vectors of a shard, as a replica returns them.
 
     Attributes:
-        number: of the shard.
-        arrays: (m, D) for each space by its name: `static`, float32; `isolated@12`, float32 or float16. The i-th row is
-            that of the i-th wanted position.
+        number: number of the shard.
+        arrays: one array (m, D) for each space, by its name: `static`, float32; `isolated@12`, float32 or float16. Row
+            i belongs to the i-th wanted position.
         host: name of the machine.
-        cpu: its instruction set, or the name of the GPU.
-        forward: name of the code that computed.
+        cpu: instruction set of the CPU, or the name of the GPU.
+        forward: name of the code that computed the vectors.
     """
 
     number: int
@@ -93,7 +93,7 @@ class Encoded:
 
 
 class Encoder:
-    """A replica: makes nothing but itself until `load`, so that an error of loading reaches the driver as itself."""
+    """A replica; it loads nothing before `load`, so that errors of loading reach the driver with their own type."""
 
     def __init__(self, spec: ReplicaSpec) -> None:
         self.spec = spec
@@ -101,14 +101,14 @@ class Encoder:
         self._cpu = ""
 
     def load(self, folder: Path | None = None) -> None:
-        """Load the model; on a CPU, set torch's threads and the C library's memory for the whole process.
+        """Load the model; on a CPU, configure torch's threads and the C library's memory for the whole process.
 
         Args:
-            folder: where its files are on this machine; None is where the plan found them.
+            folder: folder of the model's files on this machine; None is the path in the plan.
 
         Raises:
-            ModelError: the weights are damaged or of another model.
-            WorkerError: this machine has other code than the plan decided on.
+            ModelError: the weights are damaged or belong to another model.
+            WorkerError: this machine has another version of the code than the plan requires.
         """
         self._model = self._read(folder or self.spec.source.folder)
 
@@ -117,7 +117,7 @@ class Encoder:
 
         spec, on_gpu = self.spec, self.spec.device == "cuda"
         if not on_gpu:
-            # Ray and `ray up` set OMP_NUM_THREADS as they like; the plan counts on this number.
+            # Ray and `ray up` set OMP_NUM_THREADS to other numbers; the bytes depend on the one in the plan.
             torch.set_num_threads(spec.threads)
             _keep_memory()
         model = forward.load(
@@ -136,7 +136,7 @@ class Encoder:
             )
         self._cpu = torch.cuda.get_device_name() if on_gpu else torch.backends.cpu.get_cpu_capability()
         if spec.states and (on_gpu or spec.architecture is None):
-            # The first batch takes longer, or fails: here, not in a shard.
+            # The first batch takes longer, or fails: run one here rather than in a shard.
             self._states(model, Inputs.isolated(np.zeros(2, dtype=np.int64), spec.template))
         return model
 
@@ -144,8 +144,8 @@ class Encoder:
         """Encode a shard.
 
         Args:
-            number: of the shard, handed back.
-            inputs: its sequences, and the m positions of them that are wanted.
+            number: number of the shard, which is returned.
+            inputs: sequences of the shard, and their m wanted positions.
 
         Raises:
             ModelError: the model does not load, or gives no token-wise hidden states.
@@ -163,7 +163,7 @@ class Encoder:
         return Encoded(number, arrays, platform.node(), self._cpu, model.name)
 
     def _states(self, model: ForwardPass, inputs: Inputs) -> npt.NDArray[np.floating[Any]]:
-        """Return the hidden states at the wanted positions, (L, m, D), in the dtype that is stored."""
+        """Return the hidden states at the wanted positions, (L, m, D), in the stored dtype."""
         import torch
 
         states: npt.NDArray[np.floating[Any]] | None = None
@@ -173,7 +173,7 @@ class Encoder:
             if states is None:
                 shape = len(found), len(inputs.wanted), found[0].shape[1]
                 states = np.empty(shape, dtype=self.spec.store_dtype)
-            with np.errstate(over="ignore"):  # an overflow to Inf in float16 is found, and named, by the driver
+            with np.errstate(over="ignore"):  # the driver finds and reports an overflow to Inf in float16
                 for layer, part in zip(states, found, strict=True):
                     layer[batch.index] = part
         assert states is not None  # noqa: S101 — `Inputs` has wanted positions
@@ -181,11 +181,12 @@ class Encoder:
 
 
 def _keep_memory() -> None:
-    """Let the C library keep what a batch gives back for the next one.
+    """Let the C library keep memory that a batch has freed for the next one.
 
-    It hands it to the kernel otherwise, which clears every page again: of MiniLM's 540-620 us a token, 30-110.
+    Otherwise the library returns it to the kernel, which clears every page again: 30-110 of MiniLM's 540-620 us per
+    token.
     """
-    with contextlib.suppress(AttributeError, OSError):  # of glibc only
+    with contextlib.suppress(AttributeError, OSError):  # only glibc has it
         library = ctypes.CDLL(None)
         for parameter, size in ((_M_MMAP_THRESHOLD, 32 << 20), (_M_TRIM_THRESHOLD, 1 << 30)):
             library.mallopt(parameter, size)

@@ -1,4 +1,4 @@
-"""Code that a model's files bring along: told, and never run."""
+"""Code that a model's files bring along: it is reported, and never run."""
 
 import json
 from pathlib import Path
@@ -8,19 +8,19 @@ from kotovec.errors import ModelError, first_line
 from kotovec.workers.source import Source
 
 _CONFIG, _TOKENIZER = "config.json", "tokenizer_config.json"
-# What torch says of a pickle that names more than tensors are made of, and of formats of before.
+# torch's messages about pickles that name more than the parts of tensors, and about older formats, contain this.
 _NAMES_MORE = "global "
 
 
 def named_code(folder: Path) -> dict[str, str]:
-    """Return which classes of its own a model names (`auto_map`), by the class of transformers that each stands for.
+    """Return the model's own classes (`auto_map`), by the class of transformers that each replaces.
 
-    As in `{"AutoConfig": "configuration_mine.MyConfig", "AutoTokenizer": "tokenization_mine.MyTokenizer"}`.
+    For example, `{"AutoConfig": "configuration_mine.MyConfig", "AutoTokenizer": "tokenization_mine.MyTokenizer"}`.
     """
     named: dict[str, str] = {}
     for name in (_CONFIG, _TOKENIZER):
         found = _read(folder / name).get("auto_map")
-        if isinstance(found, list):  # of a tokenizer from before: slow, fast
+        if isinstance(found, list):  # an older tokenizer's pair: slow, fast
             found = {"AutoTokenizer": found}
         for stands_for, classes in found.items() if isinstance(found, dict) else ():
             several = classes if isinstance(classes, list) else [classes]
@@ -30,7 +30,7 @@ def named_code(folder: Path) -> dict[str, str]:
 
 
 def refuse_code(source: Source, stands_for: str) -> ModelError:
-    """Return the error about a class of the model's own without which it does not load."""
+    """Return the error about the model's own class, without which the model does not load."""
     named = named_code(source.folder)
     text = named.get(stands_for) or next(iter(named.values()), "auto_map")
     return ModelError(
@@ -40,7 +40,7 @@ def refuse_code(source: Source, stands_for: str) -> ModelError:
 
 
 def notice_code(source: Source, model_type: str, tokenizer: Any) -> tuple[str, ...]:
-    """Return what the user should know of code that the model names and that transformers' own stands in for."""
+    """Return notices about the model's own code, in place of which transformers' code is used."""
     named = named_code(source.folder)
     told = []
     if model := next((text for name, text in named.items() if name.startswith("AutoModel")), named.get("AutoConfig")):
@@ -62,9 +62,9 @@ def unloadable(source: Source, error: BaseException) -> ModelError:
 
 
 def _pickle_reason(source: Source, error: BaseException) -> str | None:
-    """Return why pickled weights do not load, or None for any other reason.
+    """Return why pickled weights do not load; None where the reason is another one.
 
-    torch and transformers advise to load it whatever it runs.
+    It replaces the advice of torch and transformers, which is to load the file whatever code it runs.
     """
     text, cause = str(error), error
     while cause.__cause__ is not None or cause.__context__ is not None:
@@ -79,7 +79,7 @@ def _pickle_reason(source: Source, error: BaseException) -> str | None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """Return what a JSON file holds; nothing where it is missing, or damaged, which others tell."""
+    """Return the object in a JSON file; empty where the file is missing, or damaged, which is reported elsewhere."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):

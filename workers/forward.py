@@ -1,7 +1,7 @@
-"""The forward pass: what a replica asks of a model, and which code computes it.
+"""The forward pass: the interface that a replica uses, and the choice of the code that computes it.
 
-It is decided once, in the plan, from the config and from the names and shapes of the tensors, without a weight. A
-replica computes what was decided or raises: vectors of two forward passes are never mixed.
+The plan chooses the code once, from the config and from the names and shapes of the tensors, without loading weights. A
+replica uses that code or raises an error: vectors of two forward passes are never mixed.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ class ForwardPass(Protocol):
     """A model in memory, as a replica uses it.
 
     Attributes:
-        name: which code computes, as the fingerprint of a build has it: other last bits have another name.
+        name: name of the code, part of the fingerprint of a build: code with other last bits has another name.
         static: (rows, D) float32, the input embeddings.
     """
 
@@ -37,16 +37,16 @@ class ForwardPass(Protocol):
             batch: b sequences of one length, of which k positions are wanted.
 
         Returns:
-            For each layer (k, D), in the dtype of the computation, on its device.
+            An array (k, D) for each layer, in the dtype of the computation, on its device.
         """
 
 
 def choose(source: Source, config: Any) -> tuple[str, Architecture | None]:
-    """Decide which code computes a model: its name, and the architecture where it is kotovec's own.
+    """Choose the code that computes a model: return its name, and the architecture where the code is kotovec's own.
 
     Args:
         source: the model.
-        config: its config, as transformers loads it.
+        config: the model's config, as transformers loads it.
 
     Raises:
         ModelError: the weight files are damaged.
@@ -58,7 +58,7 @@ def choose(source: Source, config: Any) -> tuple[str, Architecture | None]:
 
 
 def _lack(source: Source, architecture: Architecture) -> str | None:
-    """Return what keeps kotovec's own pass from computing a checkpoint; None where nothing does."""
+    """Return why kotovec's own forward pass cannot compute a checkpoint; None where it can."""
     try:
         with _naming(source):
             return lack(read_shapes(source.weights(), architecture.prefix), architecture)
@@ -76,22 +76,22 @@ def load(
     dtype: Any,
     device: str,
 ) -> ForwardPass:
-    """Load a model by the code that the plan decided on.
+    """Load a model with the code that the plan chose.
 
     Args:
-        source: the model, its files on this machine.
+        source: the model, with the folder of its files on this machine.
         forward: name of the code, from `choose`.
-        architecture: from `choose`; None for what transformers computes.
+        architecture: architecture from `choose`; None for a model that transformers computes.
         layers: which hidden states are wanted, ascending; 0 is the embeddings' output.
-        depth: the model's last layer.
-        positions: rows times length of a batch, about.
-        dtype: of torch, to compute in.
+        depth: number of the model's last layer.
+        positions: approximate rows times length of a batch.
+        dtype: torch dtype of the computation.
         device: `cpu` or `cuda`.
 
     Raises:
-        ModelError: the weights are damaged, or not those that the plan saw.
+        ModelError: the weights are damaged, or differ from those of the plan.
         WorkerError: this machine has another version of the code.
-        MemoryError: memory is short.
+        MemoryError: there is not enough memory.
     """
     here = auto.forward_name() if architecture is None else bert.FORWARD
     if here != forward:
@@ -110,7 +110,7 @@ def load(
 
 @contextlib.contextmanager
 def _naming(source: Source) -> Iterator[None]:
-    """Turn what torch and safetensors raise into one line; what is short for a moment stays what it is."""
+    """Turn the exceptions of torch and safetensors into errors of one line; keep errors that may be temporary."""
     import torch
 
     try:
@@ -118,6 +118,6 @@ def _naming(source: Source) -> Iterator[None]:
     except (MemoryError, OSError, torch.OutOfMemoryError, AmbiguousNameError, ModelError):
         raise
     except Exception as error:
-        if "allocate memory" in str(error):  # what torch raises on a CPU is a bare RuntimeError
+        if "allocate memory" in str(error):  # torch raises a bare RuntimeError on a CPU
             raise MemoryError(str(error)) from error
         raise unloadable(source, error) from error

@@ -1,4 +1,4 @@
-"""What a replica is given: sequences of token ids, and which positions of each are wanted."""
+"""The inputs of a replica: sequences of token ids, and the wanted positions of each."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from kotovec.workers.tokenizer import Template
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """b sequences of one length T, of which k positions are wanted. No padding, so no mask.
+    """b sequences of one length T, of which k positions are wanted; without padding, they need no mask.
 
     Attributes:
         ids: (b, T) int64 token ids.
         rows, positions: (k,) int64: the i-th wanted state is that of sequence `rows[i]` at `positions[i]`.
-        index: (k,) int64, where each is in `Inputs.wanted`.
-        position: where each sequence is one token in the same template, the token's position; else None.
+        index: (k,) int64, index of each wanted state in `Inputs.wanted`.
+        position: position of the token where each sequence is one token in the same template; else None.
     """
 
     ids: npt.NDArray[np.int64]
@@ -34,15 +34,15 @@ class Inputs:
     """n sequences of any length, template included, and m wanted positions of them.
 
     Attributes:
-        ids: (N,) int64 token ids, one sequence behind the other; fed as they are, never as text.
+        ids: (N,) int64 token ids, one sequence after the other; the model receives these ids, never text.
         offsets: (n + 1,) int64, ascending: sequence i is `ids[offsets[i]:offsets[i + 1]]`, never empty.
-        wanted: (m,) int64 indices into `ids`, in the order of the vectors that come back. A sequence may have any
+        wanted: (m,) int64 indices into `ids`, in the order of the returned vectors. A sequence may have any
             number of them; one that has none is not computed.
-        template: where each sequence is one token in it, and that token what is wanted of it: what all sequences have
-            in common is then computed once. None for sentences.
+        template: template where each sequence is one token in it and only that token is wanted; the parts that all
+            sequences share are then computed once. None for sentences.
 
     Raises:
-        InputError: the arrays do not fit each other, or nothing is wanted.
+        InputError: the arrays do not match, or no position is wanted.
     """
 
     ids: npt.NDArray[np.int64]
@@ -61,11 +61,11 @@ class Inputs:
 
     @classmethod
     def isolated(cls, ids: npt.NDArray[np.int64], template: Template) -> "Inputs":
-        """Return a sequence for each token: the token alone in a template.
+        """Return one sequence for each token: the token alone in a template.
 
         Args:
-            ids: (n,) int64, n at least 1.
-            template: the ids around each.
+            ids: (n,) int64 token ids, n at least 1.
+            template: ids around each token.
         """
         rows = np.empty((len(ids), template.length), dtype=np.int64)
         position = len(template.prefix)
@@ -81,10 +81,10 @@ class Inputs:
         return self.ids[self.wanted]
 
     def batches(self, positions: int) -> Iterator[Batch]:
-        """Cut the sequences into batches of one length each, short ones first, otherwise in their order.
+        """Cut the sequences into batches of one length each, the shortest first, otherwise in their order.
 
         Args:
-            positions: rows times length of a batch; as near below as the length allows, but one sequence at least.
+            positions: upper limit of rows times length of a batch, except that a batch has at least one sequence.
         """
         lengths = np.diff(self.offsets)
         owners = np.searchsorted(self.offsets, self.wanted, side="right") - 1
@@ -119,11 +119,12 @@ class Inputs:
 
 
 def _bounds(total: int, size: int) -> list[int]:
-    """Return where batches of one size begin and end; the last has the rest, but is none of one where that can be had.
+    """Return the bounds of batches of one size; the last one has the rest, but a single row only where unavoidable.
 
-    As the plan cuts a vocabulary: by transformers', one sequence alone takes another kernel and has other last bits.
+    The plan cuts a vocabulary in the same way: transformers' forward pass uses another kernel for a single sequence,
+    with other last bits.
     """
     bounds = [*range(0, total, size), total]
-    if total > size > 2 and total % size == 1:  # noqa: PLR2004 — two of two cannot give one away
+    if total > size > 2 and total % size == 1:  # noqa: PLR2004 — a batch of two cannot give one away
         bounds[-2] -= 1
     return bounds

