@@ -114,7 +114,7 @@ def command(
 ) -> None:
     """Encode the whole vocabulary of a model, in parallel, into a store.
 
-    The same command goes on where an interrupted one stopped.
+    The same command resumes an interrupted build.
 
     Example: `kotovec build tohoku-nlp/bert-base-japanese-v3 --layers all`
     """
@@ -149,7 +149,7 @@ def command(
 
 
 def _run(work: Callable[..., "Result"], target: Path, *, with_ray: bool, quiet: bool) -> "Result":
-    """Do the work of a build in a process of its own, or in this one where it must not be forked, and draw it."""
+    """Run a build in a child process, or in this one if it must not fork, and display its progress."""
     from kotovec.cli.child import Child, can_fork
     from kotovec.cli.events import open_display
     from kotovec.cluster.private import temporary_folder
@@ -160,7 +160,7 @@ def _run(work: Callable[..., "Result"], target: Path, *, with_ray: bool, quiet: 
             if child is not None:
                 folder = None
                 if with_ray:
-                    with suppress(InputError):  # raised again where a Ray is really started
+                    with suppress(InputError):  # raised again if Ray is really started
                         folder = stack.enter_context(temporary_folder())
                 stack.callback(child.end)  # before its folder is deleted
                 child.start(partial(work, folder=folder))
@@ -174,7 +174,7 @@ def _run(work: Callable[..., "Result"], target: Path, *, with_ray: bool, quiet: 
 
 
 def _tidy(target: Path, made: list[Path]) -> bool:
-    """Delete what an interrupted build leaves that is of no use; tell whether there is something to go on with."""
+    """Delete the useless files of an interrupted build; return whether there is a build to resume."""
     from kotovec.store.layout import Layout
     from kotovec.store.lock import locked
 
@@ -203,16 +203,16 @@ def _work(
     dry_run: bool,
     folder: Path | None = None,
 ) -> "Result":
-    """Plan and build; return what is to be printed.
+    """Plan and build; return what the command prints.
 
     Args:
-        report: called with what happens.
-        asked: fields of the `Request`; None stands for a default.
-        where: fields of the `Resources`, likewise.
-        target: the store.
-        overwrite: build it anew.
-        dry_run: return the plan.
-        folder: of a private Ray.
+        report: called with every event.
+        asked: fields of the `Request`; None stands for the default.
+        where: fields of the `Resources`; None stands for the default.
+        target: the folder of the store.
+        overwrite: build again even if the store is complete.
+        dry_run: return the plan, and build nothing.
+        folder: the temporary folder of a private Ray cluster.
     """
     from kotovec.cluster.ahead import planned
     from kotovec.cluster.build import build
@@ -225,7 +225,7 @@ def _work(
     resources = Resources(**_given(where), folder=folder)
     address = resources.address
     with ExitStack() as stack:
-        if address is not None:  # first: what the workers run on is part of the plan
+        if address is not None:  # first, as the workers' device is part of the plan
             report(Phase("joining the cluster"))
             stack.enter_context(join(address))
         report(Phase("planning"))
@@ -259,17 +259,17 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def kinds_of(token_filter: str) -> tuple[str, ...]:
-    """Return the kinds that a list of them names."""
+    """Return the kinds of tokens in a comma-separated list."""
     return tuple(kind.strip() for kind in token_filter.split(","))
 
 
 def default_name(model: str) -> str:
-    """Return the last part of a model's name: what its store is called by default."""
+    """Return the last part of a model's name, which names its store by default."""
     return Path(model).name or Path(model).resolve().name
 
 
 def _describe(plan: "Plan", target: Path, where: "Resources") -> "Result":
-    """Return a plan for a program, `data`, and for a person, `pairs`."""
+    """Return a plan as `data` for a program and as `pairs` for a person."""
     from kotovec.cli.tables import left_out, mecab, megabytes
     from kotovec.cluster.where import count_workers
 

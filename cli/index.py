@@ -1,4 +1,4 @@
-"""`kotovec index`: build an index anew, or for another space, layer, metric or factory."""
+"""`kotovec index`: build an index again, or for another space, layer, metric or factory."""
 
 import json
 from dataclasses import asdict
@@ -40,7 +40,7 @@ def command(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Build an index; for anything but Flat, measure recall@10 and speed against Flat.
+    """Build an index; unless it is Flat, measure its recall@10 and speed against Flat.
 
     Example: `kotovec index --space isolated --metric cosine --factory HNSW32`
     """

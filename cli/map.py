@@ -1,4 +1,4 @@
-"""`kotovec map`: the whole vocabulary in two dimensions, and how far that can be trusted."""
+"""`kotovec map`: the whole vocabulary in two dimensions, and how far the map can be trusted."""
 
 import json
 import os
@@ -61,7 +61,7 @@ def command(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Lay the vocabulary out in two dimensions, keep the map in the store, and say what it keeps of the space.
+    """Map the vocabulary to two dimensions, keep the map in the store, and print how far it can be trusted.
 
     Example: `kotovec map --html map.html --expression "王 - 男 + 女"`
     """
@@ -75,7 +75,7 @@ def command(
     _check(png, label, labels, html, expression)
     opened = Store.open(find_store(store))
     spaces = resolve(read_spaces(space, layer), opened.spaces)
-    if html is not None and len(spaces) == 1:  # a page shows more than one, where there is another
+    if html is not None and len(spaces) == 1:  # a page shows two spaces if the store has two
         spaces += tuple(_beside(spaces[0], opened.spaces))
     requests = [MapRequest(each, method, sample, seed, neighbors, perplexity) for each in spaces]
     words = [word for text in label or () for word in text.split()]
@@ -100,16 +100,16 @@ def command(
 
 
 def _beside(space: Space, stored: Sequence[Space]) -> list[Space]:
-    """Return the space that a page shows beside another one: static beside hidden states, beside static the last."""
+    """Return the space that a page shows beside another one: static, or beside static the last layer stored."""
     others = [each for each in stored if each.name != space.name]
     return [others[0] if others[0].layer is None else others[-1]] if others else []
 
 
 def _check(png: Path | None, label: list[str] | None, labels: int, html: Path | None, expression: str | None) -> None:
-    """Refuse, before a map is made, what could not be drawn of it.
+    """Validate the options of the picture and the page before a map is computed.
 
     Raises:
-        InputError: what, and what to give.
+        InputError: an option cannot be used; the message names it and what to pass.
         MissingDependencyError: a library of the extra `map` is not installed.
     """
     from kotovec.cli.page import import_bokeh

@@ -1,4 +1,4 @@
-"""Options that several commands share, each with its environment twin, and how a store is found."""
+"""Options that several commands share, each with its environment variable, and how a store is found."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +9,7 @@ from kotovec.space import Space, parse_spaces
 
 
 def _use_config(context: typer.Context, path: Path | None) -> Path | None:
-    """Let a launch file give the defaults of the options: flags beat environment beats file.
+    """Read the defaults of the options from a launch file; the environment overrides it, and flags override both.
 
     Raises:
         InputError: the file cannot be used; the message names it and the key.
@@ -62,7 +62,7 @@ SpaceOption = Annotated[
 
 
 class AmbientLayer(int):
-    """A layer from the environment: it is meant for those spaces that have layers, and for no other."""
+    """A layer from the environment, which applies only to the spaces that have layers."""
 
 
 def _mark_ambient(context: typer.Context, parameter: typer.CallbackParam, layer: int | None) -> int | None:
@@ -116,8 +116,8 @@ def read_spaces(text: str, layer: int | None) -> tuple[Space, ...]:
     """Return the spaces that `--space` and `--layer` ask for.
 
     Raises:
-        InputError: there is no such space.
-        NotStoredError: `--layer` was given for a space that has none.
+        InputError: a space is unknown.
+        NotStoredError: `--layer` was given for a space without layers.
     """
     spaces = parse_spaces(text)
     layered = [space.at(layer) if space.layer == -1 else space for space in spaces]
@@ -127,10 +127,10 @@ def read_spaces(text: str, layer: int | None) -> tuple[Space, ...]:
 
 
 def find_store(store: Path | None) -> Path:
-    """Return the store to work with: the one named, or the only one in the working directory.
+    """Return the path of the store: the one named, or the only one in the working directory.
 
     Raises:
-        StoreNotFoundError: there is none, or several.
+        StoreNotFoundError: the working directory has none, or several.
     """
     from kotovec.errors import StoreNotFoundError
 
