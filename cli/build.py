@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def command(
     model: Annotated[
         str,
-        typer.Argument(envvar="KOTOVEC_MODEL", help="Hub id, folder, or `demo` (a small English model)."),
+        typer.Argument(envvar="KOTOVEC_MODEL", help="Hub id or folder of the model, or `demo` (a small English one)."),
     ] = DEFAULT_MODEL,
     store: Annotated[
         Path | None,
@@ -34,13 +34,14 @@ def command(
         ),
     ] = None,
     layers: Annotated[
-        str, typer.Option(envvar="KOTOVEC_LAYERS", help="Of isolated: `last`, `all`, or such as `0,1,12`.")
+        str,
+        typer.Option(envvar="KOTOVEC_LAYERS", help="Layers of `isolated`: `last`, `all`, or a list such as `0,1,12`."),
     ] = "last",
     workers: Annotated[
         int | None,
         typer.Option(
             envvar="KOTOVEC_WORKERS",
-            help="Ray actors [one a core, as far as memory reaches].",
+            help="Number of Ray actors [one per core, as memory allows].",
             show_default=False,
         ),
     ] = None,
@@ -48,25 +49,30 @@ def command(
         float | None,
         typer.Option(
             envvar="KOTOVEC_GPUS_PER_WORKER",
-            help="Share of a GPU that a worker takes [1].",
+            help="GPUs, or share of a GPU, per worker [1].",
             show_default=False,
         ),
     ] = None,
     cpus_per_worker: Annotated[
-        int, typer.Option(envvar="KOTOVEC_CPUS_PER_WORKER", help="Cores, and so threads, that a worker takes.")
+        int, typer.Option(envvar="KOTOVEC_CPUS_PER_WORKER", help="Cores, and so threads, per worker.")
     ] = 1,
-    device: Annotated[str, typer.Option(envvar="KOTOVEC_DEVICE", help="`auto`, `cpu` or `cuda`.")] = "auto",
+    device: Annotated[
+        str, typer.Option(envvar="KOTOVEC_DEVICE", help="Device that encodes: `auto`, `cpu` or `cuda`.")
+    ] = "auto",
     dtype: Annotated[
-        str, typer.Option(envvar="KOTOVEC_DTYPE", help="To compute in: `float32`, `bfloat16` or `float16`.")
+        str, typer.Option(envvar="KOTOVEC_DTYPE", help="Dtype of the computation: `float32`, `bfloat16` or `float16`.")
     ] = "float32",
     store_dtype: Annotated[
-        str, typer.Option(envvar="KOTOVEC_STORE_DTYPE", help="To store isolated in: `float32` or `float16`.")
+        str,
+        typer.Option(
+            envvar="KOTOVEC_STORE_DTYPE", help="Dtype of the stored isolated vectors: `float32` or `float16`."
+        ),
     ] = "float32",
     token_filter: Annotated[
         str | None,
         typer.Option(
             envvar="KOTOVEC_TOKEN_FILTER",
-            help="Kinds to keep, of `word,subword,special,unused,byte,empty` [all].",
+            help="Kinds of tokens to keep, of `word,subword,special,unused,byte,empty` [all].",
             show_default=False,
         ),
     ] = None,
@@ -74,13 +80,13 @@ def command(
         str | None,
         typer.Option(
             envvar="KOTOVEC_MECAB_DIC",
-            help="`ipadic`, `unidic_lite` or `unidic` [the model's].",
+            help="MeCab dictionary: `ipadic`, `unidic_lite` or `unidic` [the model's].",
             show_default=False,
         ),
     ] = None,
     revision: Annotated[
         str | None,
-        typer.Option(envvar="KOTOVEC_REVISION", help="Branch, tag or commit on the hub.", show_default=False),
+        typer.Option(envvar="KOTOVEC_REVISION", help="Branch, tag or commit on the Hub.", show_default=False),
     ] = None,
     address: Annotated[
         str | None,
@@ -92,18 +98,21 @@ def command(
     ] = None,
     shard_tokens: Annotated[
         int | None,
-        typer.Option(envvar="KOTOVEC_SHARD_TOKENS", help="Tokens a shard, at most [1024].", show_default=False),
+        typer.Option(envvar="KOTOVEC_SHARD_TOKENS", help="Tokens per shard, at most [1024].", show_default=False),
     ] = None,
     stall_seconds: Annotated[
         float | None,
         typer.Option(
             envvar="KOTOVEC_STALL_SECONDS",
-            help="Replace a worker that gives no result for so long [900].",
+            help="Seconds without a result after which a worker is replaced [900].",
             show_default=False,
         ),
     ] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", envvar="KOTOVEC_OVERWRITE", help="Build anew, then swap.")
+        bool,
+        typer.Option(
+            "--overwrite", envvar="KOTOVEC_OVERWRITE", help="Build again beside the finished store, then swap."
+        ),
     ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", envvar="KOTOVEC_DRY_RUN", help="Print the plan and stop.")

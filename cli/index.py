@@ -31,10 +31,12 @@ def command(
     metric: MetricOption = "l2",
     factory: Annotated[
         str,
-        typer.Option(envvar="KOTOVEC_FACTORY", help="faiss' index_factory string, such as `IVF256,Flat`."),
+        typer.Option(
+            envvar="KOTOVEC_FACTORY", help="Index, as a string of faiss' index_factory, such as `IVF256,Flat`."
+        ),
     ] = "Flat",
     parameters: Annotated[
-        str, typer.Option(envvar="KOTOVEC_PARAMETERS", help="faiss' search parameters, such as `nprobe=16`.")
+        str, typer.Option(envvar="KOTOVEC_PARAMETERS", help="Search parameters of faiss, such as `nprobe=16`.")
     ] = "",
     device: DeviceOption = "auto",
     as_json: JsonOption = False,

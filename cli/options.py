@@ -39,7 +39,7 @@ ConfigOption = Annotated[
         envvar="KOTOVEC_CONFIG",
         callback=_use_config,
         is_eager=True,
-        help="Launch file whose `metadata: kotovec:` holds options; flags and environment beat it.",
+        help="Launch file with options under `metadata: kotovec:`; flags and environment override it.",
         show_default=False,
     ),
 ]
@@ -48,7 +48,7 @@ StoreOption = Annotated[
     typer.Option(
         "--store",
         envvar="KOTOVEC_STORE",
-        help="Folder of the store; default: the only *.kotovec here.",
+        help="Folder of the store [the only *.kotovec here].",
         show_default=False,
     ),
 ]
@@ -56,7 +56,7 @@ SpaceOption = Annotated[
     str,
     typer.Option(
         envvar="KOTOVEC_SPACE",
-        help="A list of `static` (input embeddings), `isolated`, `isolated@6` (hidden states); or `both`.",
+        help="List of `static` (input embeddings), `isolated` or `isolated@6` (hidden states); or `both`.",
     ),
 ]
 
@@ -82,33 +82,33 @@ LayerOption = Annotated[
 ]
 MetricOption = Annotated[
     str,
-    typer.Option(envvar="KOTOVEC_METRIC", help="`l2` (squared distance), `cosine` or `ip` (inner product)."),
+    typer.Option(envvar="KOTOVEC_METRIC", help="Metric: `l2` (squared distance), `cosine` or `ip` (inner product)."),
 ]
-DeviceOption = Annotated[str, typer.Option(envvar="KOTOVEC_DEVICE", help="`auto`, `cpu` or `cuda`.")]
+DeviceOption = Annotated[str, typer.Option(envvar="KOTOVEC_DEVICE", help="Device to run on: `auto`, `cpu` or `cuda`.")]
 JsonOption = Annotated[bool, typer.Option("--json", envvar="KOTOVEC_JSON", help="Print JSON.")]
 QuietOption = Annotated[
     bool, typer.Option("--quiet", "-q", envvar="KOTOVEC_QUIET", help="Print results and errors only.")
 ]
-CountOption = Annotated[int, typer.Option("-k", envvar="KOTOVEC_K", help="How many tokens to show.")]
+CountOption = Annotated[int, typer.Option("-k", envvar="KOTOVEC_K", help="Number of tokens to show.")]
 ExcludeOption = Annotated[
     bool,
-    typer.Option("--exclude-inputs", envvar="KOTOVEC_EXCLUDE_INPUTS", help="Leave out the tokens that were put in."),
+    typer.Option("--exclude-inputs", envvar="KOTOVEC_EXCLUDE_INPUTS", help="Leave out the tokens of the expression."),
 ]
 UnitOption = Annotated[
     bool,
     typer.Option(
         "--unit-terms",
         envvar="KOTOVEC_UNIT_TERMS",
-        help="Scale each term to length 1 first, as gensim does; with cosine or ip.",
+        help="Scale each term to length 1 first, as gensim does; with cosine or ip only.",
     ),
 ]
 WordsOption = Annotated[
     bool,
-    typer.Option("--words-only", envvar="KOTOVEC_WORDS_ONLY", help="No subwords, special or unused tokens."),
+    typer.Option("--words-only", envvar="KOTOVEC_WORDS_ONLY", help="Leave out subwords, special and unused tokens."),
 ]
 ExactOption = Annotated[
     bool,
-    typer.Option("--exact", envvar="KOTOVEC_EXACT", help="Search every vector, whatever index there is."),
+    typer.Option("--exact", envvar="KOTOVEC_EXACT", help="Search every vector, and ignore approximate indexes."),
 ]
 
 

@@ -38,7 +38,9 @@ BATCH = 4096  # expressions of a file per matrix product: 25 MB at 768 dimension
 def command(
     expression: Annotated[
         str | None,
-        typer.Argument(help='Such as "王 - 男 + 女"; weights, parentheses, quotes and #id work.', show_default=False),
+        typer.Argument(
+            help='Expression such as "王 - 男 + 女"; weights, parentheses, quotes and #id work.', show_default=False
+        ),
     ] = None,
     store: StoreOption = None,
     space: SpaceOption = "static",
@@ -53,7 +55,7 @@ def command(
         str | None,
         typer.Option(
             envvar="KOTOVEC_FILE",
-            help="Expressions, one a line (`-` is stdin); JSON lines out, none for blank lines.",
+            help="File with one expression per line (`-` is stdin); prints JSON lines, none for blank lines.",
             show_default=False,
         ),
     ] = None,

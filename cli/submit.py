@@ -27,13 +27,15 @@ def command(
     context: typer.Context,
     store: Annotated[
         str | None,
-        typer.Option(envvar="KOTOVEC_STORE", help="Folder of the store on the cluster, from `/`.", show_default=False),
+        typer.Option(
+            envvar="KOTOVEC_STORE", help="Folder of the store on the cluster, an absolute path.", show_default=False
+        ),
     ] = None,
     address: Annotated[
         str | None,
         typer.Option(
             envvar=["KOTOVEC_ADDRESS", "RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"],
-            help="The cluster's dashboard: `http://HOST:8265`.",
+            help="Dashboard of the cluster: `http://HOST:8265`.",
             show_default=False,
         ),
     ] = None,
@@ -41,7 +43,7 @@ def command(
         Path | None,
         typer.Option(
             envvar="KOTOVEC_FETCH",
-            help="Folder here for the finished store [./LAST-PART-OF-STORE].",
+            help="Local folder for the finished store [./LAST-PART-OF-STORE].",
             show_default=False,
         ),
     ] = None,
@@ -49,11 +51,11 @@ def command(
         bool, typer.Option("--no-fetch", envvar="KOTOVEC_NO_FETCH", help="Leave the store on the cluster.")
     ] = False,
     job: Annotated[
-        str | None, typer.Option(envvar="KOTOVEC_JOB", help="Name for the job [made up].", show_default=False)
+        str | None, typer.Option(envvar="KOTOVEC_JOB", help="Name of the job [a random one].", show_default=False)
     ] = None,
     attach: Annotated[
         str | None,
-        typer.Option(envvar="KOTOVEC_ATTACH", help="Go on showing this job, and fetch its store.", show_default=False),
+        typer.Option(envvar="KOTOVEC_ATTACH", help="Show this job again, and fetch its store.", show_default=False),
     ] = None,
     stop: Annotated[str | None, typer.Option(envvar="KOTOVEC_STOP", help="Stop this job.", show_default=False)] = None,
     as_json: JsonOption = False,
