@@ -1,5 +1,5 @@
-# Each target makes what it needs, on a machine that has Python >= 3.11, pip, make and git; the second time it
-# finds it there. PYTHON names another interpreter: make test PYTHON=python3.12
+# Each target makes what it needs, once, on a machine that has Python >= 3.11, pip, make and git.
+# PYTHON names another interpreter: make test PYTHON=python3.12
 
 PYTHON ?= python3
 VENV   := .venv
@@ -11,10 +11,10 @@ SOURCE := $(shell find kotovec cluster workers store cli -type f ! -name '*.pyc'
 .DEFAULT_GOAL := help
 .PHONY: help install demo test faults faults-long promises bench bench-scale lint types format wheel clean
 
-help:  ## what can be made
+help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/ —/'
 
-# What kotovec needs: made anew when pyproject.toml or the constraints change.
+# What kotovec needs: installed again when pyproject.toml or the constraints change.
 $(VENV)/.needs: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) install --quiet --constraint constraints.txt '.[cpu,cluster,map,dev]'
@@ -22,37 +22,37 @@ $(VENV)/.needs: pyproject.toml constraints.txt
 	$(PIP) install --quiet 'setuptools>=77'
 	touch $@
 
-# kotovec itself, as a wheel would install it: tests, types and demo run what users get. Anew when a source changes.
+# kotovec itself, as a wheel would install it: tests, types and demo run what users get. Again when a source changes.
 $(VENV)/.installed: $(VENV)/.needs $(SOURCE)
 	$(PIP) install --quiet --no-deps --no-build-isolation --force-reinstall .
 	rm -rf build
 	touch $@
 
-install: $(VENV)/.installed  ## a virtual environment in .venv with kotovec in it
+install: $(VENV)/.installed  ## install kotovec into a virtual environment, .venv
 
-demo: $(VENV)/.installed  ## build a real English model's vocabulary and ask it for king - man + woman
+demo: $(VENV)/.installed  ## encode the vocabulary of an English model and query king - man + woman
 	$(BIN)/kotovec build demo
 	$(BIN)/kotovec query --store demo.kotovec --exclude-inputs --space both "king - man + woman"
 
-test: $(VENV)/.installed  ## the tests (some minutes)
+test: $(VENV)/.installed  ## run the tests (some minutes)
 	$(BIN)/pytest
 
-faults: $(VENV)/.installed  ## the fault suite alone: killed processes and nodes, full disks, damaged stores
+faults: $(VENV)/.installed  ## run only the fault suite: killed processes and nodes, full disks, damaged stores
 	$(BIN)/pytest tests/faults
 
-faults-long: $(VENV)/.installed  ## the same with 20 rounds of each kind of kill and 10,000 damaged files (an hour)
+faults-long: $(VENV)/.installed  ## run the fault suite with 20 rounds per kind of kill and 10,000 damaged files (an hour)
 	FUZZ_INPUTS=10000 $(BIN)/pytest tests/faults --rounds 20
 
-promises: $(VENV)/.installed  ## what is promised of start-up time and memory, measured (two minutes)
+promises: $(VENV)/.installed  ## measure what is promised of start-up time and memory (two minutes)
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/memory.py
 
-# What kotovec is measured against; only here, as some of it slows the imports of the rest.
+# The peers that kotovec is measured against; only here, as some of them slow down the imports of the rest.
 $(VENV)/.bench: $(VENV)/.installed
 	$(PIP) install --quiet --constraint constraints.txt '.[bench]'
 	touch $@
 
-bench: $(VENV)/.bench  ## the benchmark suite of docs/speed.md: peers, floor, queries, memory (an hour; says which promise fails)
+bench: $(VENV)/.bench  ## run the benchmarks of docs/speed.md: peers, floor, queries, memory (an hour; prints which promise fails)
 	$(BIN)/python benchmarks/startup.py
 	-$(BIN)/python benchmarks/encode.py --model minilm --dtype float32,bfloat16
 	-$(BIN)/python benchmarks/encode.py --model bert-base --dtype float32,bfloat16
@@ -61,14 +61,14 @@ bench: $(VENV)/.bench  ## the benchmark suite of docs/speed.md: peers, floor, qu
 	-$(BIN)/python benchmarks/gpu.py
 	$(BIN)/python benchmarks/table.py
 
-bench-scale: $(VENV)/.installed  ## how a build grows with its vocabulary, and with its workers (ten minutes)
+bench-scale: $(VENV)/.installed  ## measure how a build scales with its vocabulary and its workers (ten minutes)
 	$(BIN)/python benchmarks/scale.py
 
-lint: $(VENV)/.needs  ## ruff
+lint: $(VENV)/.needs  ## run ruff
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(VENV)/.installed  ## mypy, strict, on what is installed
+types: $(VENV)/.installed  ## run mypy, strict, on the installed package
 	cd $(VENV) && bin/python -m mypy --config-file ../pyproject.toml -p kotovec
 
 format: $(VENV)/.needs  ## let ruff rewrite the sources
@@ -79,5 +79,5 @@ wheel: $(VENV)/.needs  ## dist/kotovec-VERSION-py3-none-any.whl
 	$(PIP) wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 	rm -rf build
 
-clean:  ## delete what was made
+clean:  ## delete everything that the targets make
 	rm -rf $(VENV) build dist *.egg-info demo.kotovec .pytest_cache .mypy_cache .ruff_cache .hypothesis

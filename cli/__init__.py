@@ -1,4 +1,4 @@
-"""The command line: words in, tables out; the only place that prints."""
+"""The command line, the only package that prints: words in, tables out."""
 
 from kotovec.ownership import drop_public_paths
 

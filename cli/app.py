@@ -1,6 +1,6 @@
 """The `kotovec` command: its sub-commands, and how every error becomes one line and an exit code.
 
-Heavy imports stay inside the commands: `kotovec --help` needs typer and rich alone.
+Heavy imports stay inside the commands: `kotovec --help` needs only typer and rich.
 """
 
 import gc
@@ -18,7 +18,7 @@ import typer
 from kotovec.errors import KotovecError, first_line
 from kotovec.version import __version__
 
-INTERRUPTED = 130  # as a shell reports a process that Ctrl-C ended
+INTERRUPTED = 130  # what a shell reports for a process that Ctrl-C ended
 UNEXPECTED = 1
 
 _PATHS = ("--store", "--file", "--config", "--fetch", "--png", "--html")
@@ -43,7 +43,7 @@ def kotovec(
 
 
 def make_app(names: Sequence[str] = COMMANDS) -> typer.Typer:
-    """Return the command line with some of its commands: reading the options of all takes 25 ms."""
+    """Return the command line with some of its commands, as reading the options of all of them takes 25 ms."""
     app = typer.Typer(
         add_completion=False,
         pretty_exceptions_enable=False,
@@ -58,16 +58,16 @@ def make_app(names: Sequence[str] = COMMANDS) -> typer.Typer:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 1 honest failure, 2 bad input, 130 interrupted."""
+    """Run the command line and exit with 0 (done), 1 (honest failure), 2 (bad input) or 130 (interrupted)."""
     if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="surrogateescape")  # a path may hold bytes that are no UTF-8
+        sys.stdout.reconfigure(errors="surrogateescape")  # a path may contain bytes that are not UTF-8
     code = run(sys.argv[1:] if arguments is None else arguments)
-    # As it exits, Python looks for garbage in all modules that were imported: 35 ms of a query's 250.
+    # At exit Python would search all imported modules for garbage: 35 ms of a query's 250 ms.
     gc.freeze()
     sys.exit(code)
 
 
-def run(arguments: list[str]) -> int:  # noqa: PLR0911 — one for each way to end
+def run(arguments: list[str]) -> int:  # noqa: PLR0911 — one return per outcome
     """Run the command line; return the exit code. `KOTOVEC_DEBUG=1` shows tracebacks."""
     debug = os.environ.get("KOTOVEC_DEBUG", "") not in ("", "0")
     arguments = shield_minus(arguments or ["--help"])
@@ -79,19 +79,19 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911 — one for each way to e
     except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted", INTERRUPTED, debug=False)
     except (BrokenPipeError, SystemExit) as error:
-        # `kotovec … | head`: the reader has what it wanted. Typer makes a SystemExit of it.
+        # `kotovec … | head`: the reader needs no more. Typer turns the error into a SystemExit.
         if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):
             raise
-        # Python must not complain at exit either.
+        # Without this, Python reports the broken pipe at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception as error:  # noqa: BLE001 — whatever it is, a user gets one line and an exit code
+    except Exception as error:  # noqa: BLE001 — the user gets one line and an exit code, whatever it is
         # Typer's usage errors, without importing the Click that it vendors.
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
             return _fail(f"{error.format_message()} (see kotovec --help)", int(error.exit_code), debug=False)
         reason = first_line(error)
         return _fail(f"{type(error).__name__}: {reason} (KOTOVEC_DEBUG=1 shows where)", UNEXPECTED, debug)
-    if code == INTERRUPTED:  # what Typer makes of Ctrl-C
+    if code == INTERRUPTED:  # what Typer returns after Ctrl-C
         return _fail("interrupted", INTERRUPTED, debug=False)
     return code if isinstance(code, int) else 0
 
@@ -108,9 +108,9 @@ def _fail(message: str, code: int, debug: bool) -> int:
 
 
 def shield_minus(arguments: list[str]) -> list[str]:
-    """Let an expression begin with a minus: what begins like an option and is none gets a space in front.
+    """Put a space before what looks like an option and is none, so that an expression can begin with a minus.
 
-    `kotovec query "-男 + 王"` works; `--typo`, `-k5`, and a path after its option stay what they are.
+    `kotovec query "-男 + 王"` works; `--typo`, `-k5`, and a path after its option are left as they are.
     """
     options = {"-h", "-k", "-q", "-"}
     return [

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def command(
     model: Annotated[
         str,
-        typer.Argument(envvar="KOTOVEC_MODEL", help="Hub id, folder, or `demo` (a small English model)."),
+        typer.Argument(envvar="KOTOVEC_MODEL", help="Hub id or folder of the model, or `demo` (a small English one)."),
     ] = DEFAULT_MODEL,
     store: Annotated[
         Path | None,
@@ -34,13 +34,14 @@ def command(
         ),
     ] = None,
     layers: Annotated[
-        str, typer.Option(envvar="KOTOVEC_LAYERS", help="Of isolated: `last`, `all`, or such as `0,1,12`.")
+        str,
+        typer.Option(envvar="KOTOVEC_LAYERS", help="Layers of `isolated`: `last`, `all`, or a list such as `0,1,12`."),
     ] = "last",
     workers: Annotated[
         int | None,
         typer.Option(
             envvar="KOTOVEC_WORKERS",
-            help="Ray actors [one a core, as far as memory reaches].",
+            help="Number of Ray actors [one per core, as memory allows].",
             show_default=False,
         ),
     ] = None,
@@ -48,25 +49,30 @@ def command(
         float | None,
         typer.Option(
             envvar="KOTOVEC_GPUS_PER_WORKER",
-            help="Share of a GPU that a worker takes [1].",
+            help="GPUs, or share of a GPU, per worker [1].",
             show_default=False,
         ),
     ] = None,
     cpus_per_worker: Annotated[
-        int, typer.Option(envvar="KOTOVEC_CPUS_PER_WORKER", help="Cores, and so threads, that a worker takes.")
+        int, typer.Option(envvar="KOTOVEC_CPUS_PER_WORKER", help="Cores, and so threads, per worker.")
     ] = 1,
-    device: Annotated[str, typer.Option(envvar="KOTOVEC_DEVICE", help="`auto`, `cpu` or `cuda`.")] = "auto",
+    device: Annotated[
+        str, typer.Option(envvar="KOTOVEC_DEVICE", help="Device that encodes: `auto`, `cpu` or `cuda`.")
+    ] = "auto",
     dtype: Annotated[
-        str, typer.Option(envvar="KOTOVEC_DTYPE", help="To compute in: `float32`, `bfloat16` or `float16`.")
+        str, typer.Option(envvar="KOTOVEC_DTYPE", help="Dtype of the computation: `float32`, `bfloat16` or `float16`.")
     ] = "float32",
     store_dtype: Annotated[
-        str, typer.Option(envvar="KOTOVEC_STORE_DTYPE", help="To store isolated in: `float32` or `float16`.")
+        str,
+        typer.Option(
+            envvar="KOTOVEC_STORE_DTYPE", help="Dtype of the stored isolated vectors: `float32` or `float16`."
+        ),
     ] = "float32",
     token_filter: Annotated[
         str | None,
         typer.Option(
             envvar="KOTOVEC_TOKEN_FILTER",
-            help="Kinds to keep, of `word,subword,special,unused,byte,empty` [all].",
+            help="Kinds of tokens to keep, of `word,subword,special,unused,byte,empty` [all].",
             show_default=False,
         ),
     ] = None,
@@ -74,13 +80,13 @@ def command(
         str | None,
         typer.Option(
             envvar="KOTOVEC_MECAB_DIC",
-            help="`ipadic`, `unidic_lite` or `unidic` [the model's].",
+            help="MeCab dictionary: `ipadic`, `unidic_lite` or `unidic` [the model's].",
             show_default=False,
         ),
     ] = None,
     revision: Annotated[
         str | None,
-        typer.Option(envvar="KOTOVEC_REVISION", help="Branch, tag or commit on the hub.", show_default=False),
+        typer.Option(envvar="KOTOVEC_REVISION", help="Branch, tag or commit on the Hub.", show_default=False),
     ] = None,
     address: Annotated[
         str | None,
@@ -92,18 +98,21 @@ def command(
     ] = None,
     shard_tokens: Annotated[
         int | None,
-        typer.Option(envvar="KOTOVEC_SHARD_TOKENS", help="Tokens a shard, at most [1024].", show_default=False),
+        typer.Option(envvar="KOTOVEC_SHARD_TOKENS", help="Tokens per shard, at most [1024].", show_default=False),
     ] = None,
     stall_seconds: Annotated[
         float | None,
         typer.Option(
             envvar="KOTOVEC_STALL_SECONDS",
-            help="Replace a worker that gives no result for so long [900].",
+            help="Seconds without a result after which a worker is replaced [900].",
             show_default=False,
         ),
     ] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", envvar="KOTOVEC_OVERWRITE", help="Build anew, then swap.")
+        bool,
+        typer.Option(
+            "--overwrite", envvar="KOTOVEC_OVERWRITE", help="Build again beside the finished store, then swap."
+        ),
     ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", envvar="KOTOVEC_DRY_RUN", help="Print the plan and stop.")
@@ -114,7 +123,7 @@ def command(
 ) -> None:
     """Encode the whole vocabulary of a model, in parallel, into a store.
 
-    The same command goes on where an interrupted one stopped.
+    The same command resumes an interrupted build.
 
     Example: `kotovec build tohoku-nlp/bert-base-japanese-v3 --layers all`
     """
@@ -149,7 +158,7 @@ def command(
 
 
 def _run(work: Callable[..., "Result"], target: Path, *, with_ray: bool, quiet: bool) -> "Result":
-    """Do the work of a build in a process of its own, or in this one where it must not be forked, and draw it."""
+    """Run a build in a child process, or in this one if it must not fork, and display its progress."""
     from kotovec.cli.child import Child, can_fork
     from kotovec.cli.events import open_display
     from kotovec.cluster.private import temporary_folder
@@ -160,7 +169,7 @@ def _run(work: Callable[..., "Result"], target: Path, *, with_ray: bool, quiet: 
             if child is not None:
                 folder = None
                 if with_ray:
-                    with suppress(InputError):  # raised again where a Ray is really started
+                    with suppress(InputError):  # raised again if Ray is really started
                         folder = stack.enter_context(temporary_folder())
                 stack.callback(child.end)  # before its folder is deleted
                 child.start(partial(work, folder=folder))
@@ -174,7 +183,7 @@ def _run(work: Callable[..., "Result"], target: Path, *, with_ray: bool, quiet: 
 
 
 def _tidy(target: Path, made: list[Path]) -> bool:
-    """Delete what an interrupted build leaves that is of no use; tell whether there is something to go on with."""
+    """Delete the useless files of an interrupted build; return whether there is a build to resume."""
     from kotovec.store.layout import Layout
     from kotovec.store.lock import locked
 
@@ -203,16 +212,16 @@ def _work(
     dry_run: bool,
     folder: Path | None = None,
 ) -> "Result":
-    """Plan and build; return what is to be printed.
+    """Plan and build; return what the command prints.
 
     Args:
-        report: called with what happens.
-        asked: fields of the `Request`; None stands for a default.
-        where: fields of the `Resources`, likewise.
-        target: the store.
-        overwrite: build it anew.
-        dry_run: return the plan.
-        folder: of a private Ray.
+        report: called with every event.
+        asked: fields of the `Request`; None stands for the default.
+        where: fields of the `Resources`; None stands for the default.
+        target: the folder of the store.
+        overwrite: build again even if the store is complete.
+        dry_run: return the plan, and build nothing.
+        folder: the temporary folder of a private Ray cluster.
     """
     from kotovec.cluster.ahead import planned
     from kotovec.cluster.build import build
@@ -225,7 +234,7 @@ def _work(
     resources = Resources(**_given(where), folder=folder)
     address = resources.address
     with ExitStack() as stack:
-        if address is not None:  # first: what the workers run on is part of the plan
+        if address is not None:  # first, as the workers' device is part of the plan
             report(Phase("joining the cluster"))
             stack.enter_context(join(address))
         report(Phase("planning"))
@@ -259,17 +268,17 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def kinds_of(token_filter: str) -> tuple[str, ...]:
-    """Return the kinds that a list of them names."""
+    """Return the kinds of tokens in a comma-separated list."""
     return tuple(kind.strip() for kind in token_filter.split(","))
 
 
 def default_name(model: str) -> str:
-    """Return the last part of a model's name: what its store is called by default."""
+    """Return the last part of a model's name, which names its store by default."""
     return Path(model).name or Path(model).resolve().name
 
 
 def _describe(plan: "Plan", target: Path, where: "Resources") -> "Result":
-    """Return a plan for a program, `data`, and for a person, `pairs`."""
+    """Return a plan as `data` for a program and as `pairs` for a person."""
     from kotovec.cli.tables import left_out, mecab, megabytes
     from kotovec.cluster.where import count_workers
 

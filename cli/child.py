@@ -1,4 +1,4 @@
-"""A build in a process of its own: what Ray does to signal handlers it does there, and Ctrl-C here only ends it."""
+"""A build in a child process: Ray replaces the signal handlers there, and Ctrl-C here only has to kill the child."""
 
 import contextlib
 import fcntl
@@ -21,10 +21,10 @@ Work = Callable[[Report], Result]
 
 
 def can_fork() -> bool:
-    """Tell whether a forked process could do the work of this one.
+    """Return whether a forked process could do the work of this one.
 
-    The command line's own process can: it has one thread and nothing heavy. In somebody else's, as in a test, the
-    fork of a Ray or of torch's threads would wait for ever for the ones that it has not.
+    The command line's own process can be forked: it has one thread and has loaded nothing heavy. Another process, such
+    as a test's, may have loaded Ray or torch: its fork would lack their threads, and would wait for them for ever.
     """
     ray: Any = sys.modules.get("ray")
     running = ray is not None and ray.is_initialized()
@@ -32,13 +32,13 @@ def can_fork() -> bool:
 
 
 class Child:
-    """A forked process in a session of its own; for the block, Ctrl-C and SIGTERM end it and all that is of its group.
+    """A forked process in its own session; within the block, Ctrl-C and SIGTERM kill it and its process group.
 
-    It hears neither itself: the terminal signals this process' group alone. It ends with this process however that
-    ends, by the SIGIO that the kernel sends where a pipe's other end is closed: a thread that waits for that would wait
-    for the import that is under way as well, and `prctl` is Linux' alone.
+    The child receives neither signal itself: the terminal signals only the process group of its parent. It ends with
+    its parent, however that ends, through the SIGIO that the kernel sends when the other end of a pipe is closed. A
+    thread that waits for this would also wait for an import in progress, and `prctl` exists only on Linux.
 
-    Nothing is raised out of a signal handler: Python drops what is raised within a `__del__`.
+    No signal handler raises: Python drops what is raised within a `__del__`.
     """
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class Child:
 
     def __enter__(self) -> Self:
         for number in (signal.SIGINT, signal.SIGTERM):
-            # What a script starts in the background ignores SIGINT, and goes on doing so.
+            # A process that a script starts in the background ignores SIGINT, and must continue to.
             if signal.getsignal(number) is not signal.SIG_IGN:
                 self._before[number] = signal.signal(number, self._interrupt)
         return self
@@ -58,14 +58,14 @@ class Child:
     def __exit__(self, *_: object) -> None:
         self.end()
         for number, handler in self._before.items():
-            # Once interrupted, this process only tidies and ends.
+            # After an interruption, this process only cleans up and ends.
             signal.signal(number, signal.SIG_IGN if self._interrupted else handler)
 
     def start(self, work: Work) -> None:
         """Start the work.
 
         Raises:
-            KeyboardInterrupt: a signal has arrived already.
+            KeyboardInterrupt: a signal has already arrived.
         """
         if self._interrupted:
             raise KeyboardInterrupt
@@ -102,7 +102,7 @@ class Child:
         raise WorkerError(f"the process that builds {told}: the same command goes on with what is whole")
 
     def end(self) -> None:
-        """Kill what there still is: a build loses nothing by it."""
+        """Kill the process if it still runs; a build loses no completed shard by it."""
         if self._pid:
             self._kill()
             _, self._status = os.waitpid(self._pid, 0)
@@ -125,13 +125,13 @@ class Child:
         self._kill()
 
     def _kill(self) -> None:
-        if self._pid:  # it is 0 in the child, which may meet a signal before it has its own group
+        if self._pid:  # 0 in the child, which may receive a signal before it has its own group
             for kill in (os.killpg, os.kill):
                 with contextlib.suppress(ProcessLookupError):
                     kill(self._pid, signal.SIGKILL)
 
     def _be(self, work: Work, writer: int, watched: int) -> None:
-        """Do the work in the child, and end it: Python's own end would wait for threads, and Ray's for a second."""
+        """Do the work in the child, and exit at once: Python would wait for threads, and Ray for a second."""
         try:
             os.setsid()
             fcntl.fcntl(watched, fcntl.F_SETOWN, os.getpid())
@@ -154,7 +154,7 @@ def _reset(numbers: Iterable[int]) -> None:
 
 
 def _error(name: str, message: str, trace: str) -> Exception:
-    """Return an error as the child raised it; of one of a library's, which is not imported here, name and message."""
+    """Return the error that the child raised; of a library's, which is not imported here, only name and message."""
     error: Exception = (getattr(errors, name, None) or type(name, (Exception,), {}))(message)
     error.add_note(trace)
     return error

@@ -1,4 +1,4 @@
-"""A build's events as lines: its own process writes them, and a job without a terminal; whoever reads draws them."""
+"""A build's events as lines of JSON, which a child process or a job writes, and the process that reads them shows."""
 
 import json
 import os
@@ -15,7 +15,7 @@ VARIABLE = "KOTOVEC_EVENTS"  # set in a job's environment
 
 
 class Lines:
-    """Does what a `Display` does, as lines of JSON on a stream; stderr by default."""
+    """Has the methods of a `Display`, and writes lines of JSON to a stream, by default stderr."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = sys.stderr if stream is None else stream
@@ -24,7 +24,7 @@ class Lines:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Leave nothing open."""
+        """Do nothing: the stream stays open."""
 
     def close(self) -> None:
         """Do nothing: there is no bar."""
@@ -34,7 +34,7 @@ class Lines:
         self.write("phase", phase)
 
     def note(self, text: str) -> None:
-        """Write a line for a person."""
+        """Write a notice."""
         self.write("notice", text)
 
     def show(self, event: Event) -> None:
@@ -48,12 +48,12 @@ class Lines:
                 self.note(text)
 
     def write(self, kind: str, value: Any) -> None:
-        """Write a record of one key."""
+        """Write a record with one key."""
         print(MARK + json.dumps({kind: value}), file=self._stream, flush=True)
 
 
 def open_display(*, quiet: bool) -> "Display | Lines":
-    """Return what shows a build: to a person, or in a job to whoever reads its log."""
+    """Return what shows a build: a `Display` for a person, or `Lines` in a job, for the reader of its log."""
     if os.environ.get(VARIABLE):
         return Lines()
     from kotovec.cli.progress import Display
@@ -62,7 +62,7 @@ def open_display(*, quiet: bool) -> "Display | Lines":
 
 
 def parse(line: str) -> Any:
-    """Return the record in a line, or None where it holds none."""
+    """Return the record in a line, or None if it has none."""
     if not line.startswith(MARK):
         return None
     try:
@@ -72,7 +72,7 @@ def parse(line: str) -> Any:
 
 
 def read_event(line: str) -> Event | None:
-    """Return the event in a line, or None where it holds none."""
+    """Return the event in a line, or None if it has none."""
     match parse(line):
         case {"phase": str(name)}:
             return Phase(name)

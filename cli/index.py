@@ -1,4 +1,4 @@
-"""`kotovec index`: build an index anew, or for another space, layer, metric or factory."""
+"""`kotovec index`: build an index again, or for another space, layer, metric or factory."""
 
 import json
 from dataclasses import asdict
@@ -31,16 +31,18 @@ def command(
     metric: MetricOption = "l2",
     factory: Annotated[
         str,
-        typer.Option(envvar="KOTOVEC_FACTORY", help="faiss' index_factory string, such as `IVF256,Flat`."),
+        typer.Option(
+            envvar="KOTOVEC_FACTORY", help="Index, as a string of faiss' index_factory, such as `IVF256,Flat`."
+        ),
     ] = "Flat",
     parameters: Annotated[
-        str, typer.Option(envvar="KOTOVEC_PARAMETERS", help="faiss' search parameters, such as `nprobe=16`.")
+        str, typer.Option(envvar="KOTOVEC_PARAMETERS", help="Search parameters of faiss, such as `nprobe=16`.")
     ] = "",
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Build an index; for anything but Flat, measure recall@10 and speed against Flat.
+    """Build an index; unless it is Flat, measure its recall@10 and speed against Flat.
 
     Example: `kotovec index --space isolated --metric cosine --factory HNSW32`
     """

@@ -1,4 +1,4 @@
-"""`kotovec info`: what is in a store, and where it came from."""
+"""`kotovec info`: what a store contains, and where it came from."""
 
 import json
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from kotovec.cli.options import JsonOption, QuietOption, StoreOption, find_store
 
 
 def command(store: StoreOption = None, as_json: JsonOption = False, quiet: QuietOption = False) -> None:
-    """Print what is in a store and where it came from.
+    """Print what a store contains and where it came from.
 
     Example: `kotovec info --json`
     """
@@ -58,7 +58,7 @@ def command(store: StoreOption = None, as_json: JsonOption = False, quiet: Quiet
 
 
 def _spaces(spaces: dict[str, dict[str, object]]) -> Iterator[tuple[str, str]]:
-    """Yield a line for each kind of space, and for each shape that its layers have."""
+    """Yield one name and value per kind of space and shape of its layers."""
     lines: dict[tuple[str, str], list[str]] = {}
     for text, about in spaces.items():
         name, _, layer = text.partition("@")

@@ -1,4 +1,4 @@
-"""`kotovec map`: the whole vocabulary in two dimensions, and how far that can be trusted."""
+"""`kotovec map`: the whole vocabulary in two dimensions, and how far the map can be trusted."""
 
 import json
 import os
@@ -20,48 +20,62 @@ def command(
     store: StoreOption = None,
     space: SpaceOption = "static",
     layer: LayerOption = None,
-    method: Annotated[str, typer.Option(envvar="KOTOVEC_METHOD", help="`umap`, `tsne` or `pca`.")] = "umap",
+    method: Annotated[
+        str, typer.Option(envvar="KOTOVEC_METHOD", help="Method of reduction: `umap`, `tsne` or `pca`.")
+    ] = "umap",
     sample: Annotated[
         int | None,
-        typer.Option(envvar="KOTOVEC_SAMPLE", help="Only so many tokens, chosen by the seed.", show_default=False),
+        typer.Option(
+            envvar="KOTOVEC_SAMPLE",
+            help="Number of tokens on the map, sampled with the seed [all].",
+            show_default=False,
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(envvar="KOTOVEC_SEED", help="Of the random numbers.")] = 0,
+    seed: Annotated[int, typer.Option(envvar="KOTOVEC_SEED", help="Random seed.")] = 0,
     neighbors: Annotated[
-        int, typer.Option(envvar="KOTOVEC_NEIGHBORS", help="Of umap: how many tokens around each to keep together.")
+        int, typer.Option(envvar="KOTOVEC_NEIGHBORS", help="Neighbours per token that UMAP keeps together.")
     ] = 15,
-    perplexity: Annotated[float, typer.Option(envvar="KOTOVEC_PERPLEXITY", help="Of tsne: the same, about.")] = 30.0,
+    perplexity: Annotated[
+        float,
+        typer.Option(
+            envvar="KOTOVEC_PERPLEXITY", help="Perplexity of t-SNE: about the number of neighbours per token."
+        ),
+    ] = 30.0,
     png: Annotated[
-        Path | None, typer.Option(envvar="KOTOVEC_PNG", help="Draw the map into this file.", show_default=False)
+        Path | None,
+        typer.Option(envvar="KOTOVEC_PNG", help="Draw the map as a picture, into this file.", show_default=False),
     ] = None,
     label: Annotated[
         list[str] | None,
         typer.Option(
-            envvar="KOTOVEC_LABEL", help="Of the picture: words to name, such as `王 女`.", show_default=False
+            envvar="KOTOVEC_LABEL", help="Words to label in the picture, such as `王 女`.", show_default=False
         ),
     ] = None,
     labels: Annotated[
         int,
-        typer.Option(
-            envvar="KOTOVEC_LABELS", help="Of the picture: how many frequent words to name where there is room."
-        ),
+        typer.Option(envvar="KOTOVEC_LABELS", help="Number of frequent words to label in the picture where they fit."),
     ] = 3000,
     html: Annotated[
         Path | None,
-        typer.Option(envvar="KOTOVEC_HTML", help="Write a page to explore, of both spaces.", show_default=False),
+        typer.Option(
+            envvar="KOTOVEC_HTML", help="Write a page to explore both spaces, into this file.", show_default=False
+        ),
     ] = None,
     expression: Annotated[
         str | None,
         typer.Option(
-            envvar="KOTOVEC_EXPRESSION", help="Of the page: draw the way of `王 - 男 + 女`.", show_default=False
+            envvar="KOTOVEC_EXPRESSION",
+            help="Expression whose path is drawn on the page, such as `王 - 男 + 女`.",
+            show_default=False,
         ),
     ] = None,
     again: Annotated[
-        bool, typer.Option("--again", envvar="KOTOVEC_AGAIN", help="Make the map anew, even if the store has it.")
+        bool, typer.Option("--again", envvar="KOTOVEC_AGAIN", help="Compute the map again, even if the store has it.")
     ] = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Lay the vocabulary out in two dimensions, keep the map in the store, and say what it keeps of the space.
+    """Map the vocabulary to two dimensions, keep the map in the store, and print how far it can be trusted.
 
     Example: `kotovec map --html map.html --expression "王 - 男 + 女"`
     """
@@ -75,7 +89,7 @@ def command(
     _check(png, label, labels, html, expression)
     opened = Store.open(find_store(store))
     spaces = resolve(read_spaces(space, layer), opened.spaces)
-    if html is not None and len(spaces) == 1:  # a page shows more than one, where there is another
+    if html is not None and len(spaces) == 1:  # a page shows two spaces if the store has two
         spaces += tuple(_beside(spaces[0], opened.spaces))
     requests = [MapRequest(each, method, sample, seed, neighbors, perplexity) for each in spaces]
     words = [word for text in label or () for word in text.split()]
@@ -100,16 +114,16 @@ def command(
 
 
 def _beside(space: Space, stored: Sequence[Space]) -> list[Space]:
-    """Return the space that a page shows beside another one: static beside hidden states, beside static the last."""
+    """Return the space that a page shows beside another one: static, or beside static the last layer stored."""
     others = [each for each in stored if each.name != space.name]
     return [others[0] if others[0].layer is None else others[-1]] if others else []
 
 
 def _check(png: Path | None, label: list[str] | None, labels: int, html: Path | None, expression: str | None) -> None:
-    """Refuse, before a map is made, what could not be drawn of it.
+    """Validate the options of the picture and the page before a map is computed.
 
     Raises:
-        InputError: what, and what to give.
+        InputError: an option cannot be used; the message names it and what to pass.
         MissingDependencyError: a library of the extra `map` is not installed.
     """
     from kotovec.cli.page import import_bokeh

@@ -1,4 +1,4 @@
-"""`kotovec norms`: how long the vectors of some words are."""
+"""`kotovec norms`: the norms of the vectors of some words."""
 
 import json
 from typing import Annotated
@@ -8,7 +8,7 @@ import typer
 from kotovec.cli.options import JsonOption, QuietOption, StoreOption, find_store
 from kotovec.errors import InputError
 
-MOST_COLUMNS = 4  # with more layers than this each is a line, and the words are columns: a terminal has 80 columns
+MOST_COLUMNS = 4  # with more, each layer is a row and each word a column: a terminal has 80 characters per line
 
 
 def command(

@@ -1,4 +1,4 @@
-"""Options that several commands share, each with its environment twin, and how a store is found."""
+"""Options that several commands share, each with its environment variable, and how a store is found."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +9,7 @@ from kotovec.space import Space, parse_spaces
 
 
 def _use_config(context: typer.Context, path: Path | None) -> Path | None:
-    """Let a launch file give the defaults of the options: flags beat environment beats file.
+    """Read the defaults of the options from a launch file; the environment overrides it, and flags override both.
 
     Raises:
         InputError: the file cannot be used; the message names it and the key.
@@ -39,7 +39,7 @@ ConfigOption = Annotated[
         envvar="KOTOVEC_CONFIG",
         callback=_use_config,
         is_eager=True,
-        help="Launch file whose `metadata: kotovec:` holds options; flags and environment beat it.",
+        help="Launch file with options under `metadata: kotovec:`; flags and environment override it.",
         show_default=False,
     ),
 ]
@@ -48,7 +48,7 @@ StoreOption = Annotated[
     typer.Option(
         "--store",
         envvar="KOTOVEC_STORE",
-        help="Folder of the store; default: the only *.kotovec here.",
+        help="Folder of the store [the only *.kotovec here].",
         show_default=False,
     ),
 ]
@@ -56,13 +56,13 @@ SpaceOption = Annotated[
     str,
     typer.Option(
         envvar="KOTOVEC_SPACE",
-        help="A list of `static` (input embeddings), `isolated`, `isolated@6` (hidden states); or `both`.",
+        help="List of `static` (input embeddings), `isolated` or `isolated@6` (hidden states); or `both`.",
     ),
 ]
 
 
 class AmbientLayer(int):
-    """A layer from the environment: it is meant for those spaces that have layers, and for no other."""
+    """A layer from the environment, which applies only to the spaces that have layers."""
 
 
 def _mark_ambient(context: typer.Context, parameter: typer.CallbackParam, layer: int | None) -> int | None:
@@ -82,33 +82,33 @@ LayerOption = Annotated[
 ]
 MetricOption = Annotated[
     str,
-    typer.Option(envvar="KOTOVEC_METRIC", help="`l2` (squared distance), `cosine` or `ip` (inner product)."),
+    typer.Option(envvar="KOTOVEC_METRIC", help="Metric: `l2` (squared distance), `cosine` or `ip` (inner product)."),
 ]
-DeviceOption = Annotated[str, typer.Option(envvar="KOTOVEC_DEVICE", help="`auto`, `cpu` or `cuda`.")]
+DeviceOption = Annotated[str, typer.Option(envvar="KOTOVEC_DEVICE", help="Device to run on: `auto`, `cpu` or `cuda`.")]
 JsonOption = Annotated[bool, typer.Option("--json", envvar="KOTOVEC_JSON", help="Print JSON.")]
 QuietOption = Annotated[
     bool, typer.Option("--quiet", "-q", envvar="KOTOVEC_QUIET", help="Print results and errors only.")
 ]
-CountOption = Annotated[int, typer.Option("-k", envvar="KOTOVEC_K", help="How many tokens to show.")]
+CountOption = Annotated[int, typer.Option("-k", envvar="KOTOVEC_K", help="Number of tokens to show.")]
 ExcludeOption = Annotated[
     bool,
-    typer.Option("--exclude-inputs", envvar="KOTOVEC_EXCLUDE_INPUTS", help="Leave out the tokens that were put in."),
+    typer.Option("--exclude-inputs", envvar="KOTOVEC_EXCLUDE_INPUTS", help="Leave out the tokens of the expression."),
 ]
 UnitOption = Annotated[
     bool,
     typer.Option(
         "--unit-terms",
         envvar="KOTOVEC_UNIT_TERMS",
-        help="Scale each term to length 1 first, as gensim does; with cosine or ip.",
+        help="Scale each term to length 1 first, as gensim does; with cosine or ip only.",
     ),
 ]
 WordsOption = Annotated[
     bool,
-    typer.Option("--words-only", envvar="KOTOVEC_WORDS_ONLY", help="No subwords, special or unused tokens."),
+    typer.Option("--words-only", envvar="KOTOVEC_WORDS_ONLY", help="Leave out subwords, special and unused tokens."),
 ]
 ExactOption = Annotated[
     bool,
-    typer.Option("--exact", envvar="KOTOVEC_EXACT", help="Search every vector, whatever index there is."),
+    typer.Option("--exact", envvar="KOTOVEC_EXACT", help="Search every vector, and ignore approximate indexes."),
 ]
 
 
@@ -116,8 +116,8 @@ def read_spaces(text: str, layer: int | None) -> tuple[Space, ...]:
     """Return the spaces that `--space` and `--layer` ask for.
 
     Raises:
-        InputError: there is no such space.
-        NotStoredError: `--layer` was given for a space that has none.
+        InputError: a space is unknown.
+        NotStoredError: `--layer` was given for a space without layers.
     """
     spaces = parse_spaces(text)
     layered = [space.at(layer) if space.layer == -1 else space for space in spaces]
@@ -127,10 +127,10 @@ def read_spaces(text: str, layer: int | None) -> tuple[Space, ...]:
 
 
 def find_store(store: Path | None) -> Path:
-    """Return the store to work with: the one named, or the only one in the working directory.
+    """Return the path of the store: the one named, or the only one in the working directory.
 
     Raises:
-        StoreNotFoundError: there is none, or several.
+        StoreNotFoundError: the working directory has none, or several.
     """
     from kotovec.errors import StoreNotFoundError
 

@@ -1,4 +1,4 @@
-"""A map as a picture: every token a dot, its kind in colour, and labels where there is room for them."""
+"""A map as a picture: one dot per token, coloured by kind, and labels where they fit."""
 
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -14,7 +14,7 @@ from kotovec.store.files import write_output
 from kotovec.store.maps import Map
 from kotovec.store.tokens import Kind, Tokens
 
-# Okabe and Ito's colours, which people who see few colours can tell apart; grey for what is not language.
+# Okabe and Ito's palette, which colour-blind people can tell apart; grey for tokens that are not language.
 COLOURS = {
     Kind.WORD: "#0072B2",
     Kind.SUBWORD: "#E69F00",
@@ -23,17 +23,17 @@ COLOURS = {
     Kind.BYTE: "#CC79A7",
     Kind.EMPTY: "#888888",
 }
-INCHES, DOTS = 10.0, 200  # of the longer side, and dots an inch
-SMALL, LARGE = 7.0, 11.0  # points of a label: of a frequent token, and of one that was asked for
-FARTHEST = 100  # gaps between a dot and a label that was asked for
+INCHES, DOTS = 10.0, 200  # of the longer side; dots per inch
+SMALL, LARGE = 7.0, 11.0  # points: the size of a frequent token's label, and of a requested one
+FARTHEST = 100  # gaps between a dot and a requested label, at most
 GAP = 4.0  # pixels between a dot and its label, and between labels
 
 
 def draw(store: Store, made: Map, asked: Sequence[int], frequent: int, path: Path) -> None:
-    """Write a PNG, under a title that says what it is and what it is worth.
+    """Write a PNG, whose title names the model and the map, with its recall@10 and trustworthiness.
 
     Raises:
-        MissingDependencyError, InputError: as `compose`.
+        MissingDependencyError, InputError: as in `compose`.
         DiskFullError: no space is left.
     """
     record = made.record
@@ -45,20 +45,20 @@ def draw(store: Store, made: Map, asked: Sequence[int], frequent: int, path: Pat
 
 
 def model_of(store: Store) -> str:
-    """Return the model that a store is of, as others may read it: of a folder its name, not where it lies."""
+    """Return the name of a store's model; of a folder only the last part, as a path is private."""
     model = str(store.vectors.attributes.get("model") or store.path.name)
     return Path(model).name if Path(model).is_absolute() else model
 
 
 def compose(made: Map, tokens: Tokens, asked: Sequence[int], frequent: int, title: str) -> Any:
-    """Return a figure of matplotlib.
+    """Return the map as a matplotlib figure.
 
     Args:
         made: the map.
-        tokens: all of the store.
-        asked: rows that are labelled in any case, in large letters.
-        frequent: how many more are tried, in the order of the vocabulary, which is that of frequency.
-        title: above the picture.
+        tokens: all tokens of the store.
+        asked: rows of the tokens that are always labelled, in large letters.
+        frequent: how many more labels are tried, in the order of the vocabulary, which is that of frequency.
+        title: the line above the picture.
 
     Raises:
         MissingDependencyError: matplotlib or the font is not installed.
@@ -81,7 +81,7 @@ def compose(made: Map, tokens: Tokens, asked: Sequence[int], frequent: int, titl
     axes.set(xticks=[], yticks=[], title=title)
     axes.set_aspect("equal", adjustable="datalim")
     axes.legend(markerscale=4, loc="upper left", fontsize=8)
-    canvas.draw()  # so that places are known in pixels
+    canvas.draw()  # so that positions are known in pixels
     placed: list[Any] = [axes.get_legend().get_window_extent()]
     for row, place in zip(asked, wanted, strict=True):
         text = font.shown(tokens.surfaces[row]) or f"#{tokens.ids[row]}"
@@ -96,7 +96,7 @@ def compose(made: Map, tokens: Tokens, asked: Sequence[int], frequent: int, titl
 
 
 def _label(axes: Any, text: str, coordinates: Any, font: Any, placed: list[Any], *, force: bool) -> None:
-    """Write a label beside its dot where it meets no other; one that is forced goes as far away as it takes."""
+    """Write a label beside its dot if it overlaps no other; a forced one is moved as far away as necessary."""
     from matplotlib.patheffects import withStroke
 
     point = axes.transData.transform(coordinates)
@@ -126,7 +126,7 @@ def _label(axes: Any, text: str, coordinates: Any, font: Any, placed: list[Any],
 
 
 def _speaks(tokens: Tokens, row: int) -> bool:
-    """Tell whether a token says something by itself: a word, but no lone letter or sign of an alphabet."""
+    """Return whether a token means something by itself: a word, but not a single letter of an alphabet."""
     text = tokens.surfaces[row]
     return tokens.kinds[row] == Kind.WORD and (len(text) > 1 or "CJK" in unicodedata.name(text, ""))
 
@@ -140,7 +140,7 @@ def _places(*, far: bool) -> Iterator[tuple[str, str, Any]]:
 
 
 class Font:
-    """A font with Japanese glyphs, from a package, and matplotlib's own behind it."""
+    """A font with Japanese glyphs, from a package, with matplotlib's own as a fallback."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
         from matplotlib import font_manager
@@ -152,12 +152,12 @@ class Font:
         self._glyphs: set[int] = set().union(*(FT2Font(str(path)).get_charmap() for path in paths))
 
     def shown(self, text: str) -> str:
-        """Return a text as matplotlib draws it; nothing where a letter has no glyph, and would be a box."""
+        """Return a text escaped for matplotlib, or an empty one if a letter has no glyph and would be a box."""
         known = all(ord(letter) in self._glyphs for letter in text.strip())
         return text.strip().replace("$", r"\$") if known else ""  # $ begins a formula
 
     def of_size(self, points: float) -> Any:
-        """Return what matplotlib takes as a font."""
+        """Return the font in a size, as matplotlib takes it."""
         from matplotlib.font_manager import FontProperties
 
         return FontProperties(family=self._names, size=points)

@@ -1,4 +1,4 @@
-"""What a build shows while it runs."""
+"""The display of a running build."""
 
 from typing import Any, Self
 
@@ -11,7 +11,7 @@ from kotovec.cluster.events import Event, Notice, Phase, Progress
 
 
 class Display:
-    """Phases and a bar for tokens on a terminal's stderr; notices always, unless quiet."""
+    """Shows phases and a progress bar if stderr is a terminal, and notices in any case; nothing if quiet."""
 
     def __init__(self, *, quiet: bool) -> None:
         self._console, self._quiet = console(stderr=True), quiet
@@ -37,22 +37,22 @@ class Display:
         self.close()
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self._bar is not None:
             self._bar.stop()
 
     def say(self, phase: str) -> None:
-        """Show a phase, at once: a job's log comes in pieces, and the next phase may stand in the same one."""
+        """Show a phase at once: a job's log arrives in pieces, and the next phase may be in the same one."""
         if self._bar is not None:
             self._bar.update(self._task, description=phase, refresh=True)
 
     def note(self, text: str) -> None:
-        """Print a line for a person."""
+        """Print a note, unless quiet."""
         if not self._quiet:
             self._console.print(Text(f"note: {harmless(text)}"), soft_wrap=True)
 
     def show(self, event: Event) -> None:
-        """Draw an event of the build."""
+        """Show an event of the build."""
         match event:
             case Phase(name):
                 self.say(

@@ -1,4 +1,4 @@
-"""`kotovec query`: the nearest tokens of an expression, or of a file of them."""
+"""`kotovec query`: the nearest tokens of an expression, or of every expression in a file."""
 
 import gc
 import json
@@ -31,14 +31,16 @@ from kotovec.space import Space, resolve
 if TYPE_CHECKING:
     from kotovec.store import Answer, Store
 
-RARELY = 100_000  # objects made, and not freed, between two searches for garbage
-BATCH = 4096  # expressions of a file in one matrix product: 25 MB at 768 dimensions
+RARELY = 100_000  # objects allocated, and not freed, between two garbage collections
+BATCH = 4096  # expressions of a file per matrix product: 25 MB at 768 dimensions
 
 
 def command(
     expression: Annotated[
         str | None,
-        typer.Argument(help='Such as "王 - 男 + 女"; weights, parentheses, quotes and #id work.', show_default=False),
+        typer.Argument(
+            help='Expression such as "王 - 男 + 女"; weights, parentheses, quotes and #id work.', show_default=False
+        ),
     ] = None,
     store: StoreOption = None,
     space: SpaceOption = "static",
@@ -53,7 +55,7 @@ def command(
         str | None,
         typer.Option(
             envvar="KOTOVEC_FILE",
-            help="Expressions, one a line (`-` is stdin); JSON lines out, none for blank lines.",
+            help="File with one expression per line (`-` is stdin); prints JSON lines, none for blank lines.",
             show_default=False,
         ),
     ] = None,
@@ -85,7 +87,7 @@ def command(
         "device": device,
         "exact": exact,
     }
-    # Python would look for garbage 70 times while modules are imported that make none: 15 ms.
+    # Python would collect garbage 70 times during imports, which leave none: 15 ms.
     gc.set_threshold(RARELY)
     from kotovec.store import Store
 
@@ -102,13 +104,13 @@ def command(
             spaces = resolve(wanted, opened.spaces)
             answers = [opened.search((expression or "").strip(), space=each, **options) for each in spaces]
         except DamagedError:
-            if not opened.replaced:  # else a build has just put another store there, with its own tokenizer
+            if not opened.replaced:  # else a build has just replaced the store, and its tokenizer with it
                 raise
     print_result(answers, as_json=as_json, tsv=tsv, quiet=quiet)
 
 
 def print_result(answers: "list[Answer]", *, as_json: bool = False, tsv: bool = False, quiet: bool = False) -> None:
-    """Print the answers to one expression, as asked for."""
+    """Print the answers to one expression as a table, JSON or TSV."""
     if as_json:
         for answer in answers:
             typer.echo(json.dumps(answer.as_dict(), ensure_ascii=False))
@@ -125,7 +127,7 @@ def print_result(answers: "list[Answer]", *, as_json: bool = False, tsv: bool = 
 
 
 def _answer_file(store: "Store", file: str, spaces: Sequence[Space], options: dict[str, Any]) -> None:
-    """Answer every line of a file, many in one matrix product; a line that cannot be read gets its error as JSON."""
+    """Answer every line of a file, many per matrix product; print an error as JSON for a line that has one."""
     from kotovec.cli.tables import notice
 
     lines = [line.strip() for line in _read_lines(file) if line.strip()]
@@ -142,7 +144,7 @@ def _answer_file(store: "Store", file: str, spaces: Sequence[Space], options: di
 def _answer_lines(
     store: "Store", lines: list[str], spaces: Sequence[Space], options: dict[str, Any]
 ) -> Iterator[dict[str, Any]]:
-    """Yield the answers to some lines in order, one for each space, or one error for a line that has one."""
+    """Yield the answers to some lines in order: one per space, or one error for a line that has one."""
     errors: dict[int, str] = {}
     for number, line in enumerate(lines):
         try:
@@ -166,5 +168,5 @@ def _read_lines(file: str) -> list[str]:
         raise InputError(f"{file} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{file} is not UTF-8: {error}") from error
-    # Not splitlines(), which also breaks at signs such as U+2028 that may be part of a token.
+    # Not splitlines(), which also breaks at characters such as U+2028 that may be part of a token.
     return text.removeprefix("\ufeff").split("\n")

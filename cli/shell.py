@@ -1,4 +1,4 @@
-"""`kotovec shell`: the store stays in memory, expressions are answered line by line."""
+"""`kotovec shell`: the store stays in memory, and expressions are answered line by line."""
 
 import os
 import sys
@@ -95,10 +95,10 @@ def command(
 
 
 def _change(settings: dict[str, Any], line: str) -> None:
-    """Carry out a line that begins with a colon.
+    """Execute a line that begins with a colon.
 
     Raises:
-        InputError: there is no such setting, or the value does not fit.
+        InputError: the setting is unknown, or the value does not fit.
     """
     name, _, value = line[1:].partition(" ")
     key, value = name.replace("-", "_"), value.strip()
@@ -126,7 +126,7 @@ def _change(settings: dict[str, Any], line: str) -> None:
 
 
 def _lines(store: "Store", interactive: bool) -> Iterator[str]:
-    """Yield what is typed, or what stdin holds, without empty lines."""
+    """Yield the lines that are typed, or those of stdin, without the empty ones."""
     for line in _prompted(store) if interactive else sys.stdin:
         if line.strip():
             yield line.strip()
@@ -140,7 +140,7 @@ def _prompted(store: "Store") -> Iterator[str]:
     tokens = sorted(surface for surface in store.tokens.surfaces if surface)
 
     class Tokens(Completer):
-        """Completes the term under the cursor with the tokens that begin as it does."""
+        """Completes the term under the cursor with the tokens that begin with it."""
 
         def get_completions(self, document: Any, _event: Any) -> Iterator[Completion]:
             from bisect import bisect_left
@@ -166,7 +166,7 @@ def _prompted(store: "Store") -> Iterator[str]:
 
 
 def _history() -> Path | None:
-    """Return the file of the history (KOTOVEC_HISTORY, else the state folder), or None where none can be kept."""
+    """Return the file of the history (KOTOVEC_HISTORY, else the state folder), or None if it cannot be written."""
     named = os.environ.get("KOTOVEC_HISTORY")
     state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
     path = Path(named) if named else Path(state).expanduser() / "kotovec" / "history"

@@ -1,4 +1,4 @@
-"""`kotovec submit`: a build on a cluster that is there, seen from here, and its store fetched."""
+"""`kotovec submit`: a build on an existing cluster, shown on this machine, to which its store is fetched."""
 
 import contextlib
 import inspect
@@ -27,13 +27,15 @@ def command(
     context: typer.Context,
     store: Annotated[
         str | None,
-        typer.Option(envvar="KOTOVEC_STORE", help="Folder of the store on the cluster, from `/`.", show_default=False),
+        typer.Option(
+            envvar="KOTOVEC_STORE", help="Folder of the store on the cluster, an absolute path.", show_default=False
+        ),
     ] = None,
     address: Annotated[
         str | None,
         typer.Option(
             envvar=["KOTOVEC_ADDRESS", "RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"],
-            help="The cluster's dashboard: `http://HOST:8265`.",
+            help="Dashboard of the cluster: `http://HOST:8265`.",
             show_default=False,
         ),
     ] = None,
@@ -41,7 +43,7 @@ def command(
         Path | None,
         typer.Option(
             envvar="KOTOVEC_FETCH",
-            help="Folder here for the finished store [./LAST-PART-OF-STORE].",
+            help="Local folder for the finished store [./LAST-PART-OF-STORE].",
             show_default=False,
         ),
     ] = None,
@@ -49,11 +51,11 @@ def command(
         bool, typer.Option("--no-fetch", envvar="KOTOVEC_NO_FETCH", help="Leave the store on the cluster.")
     ] = False,
     job: Annotated[
-        str | None, typer.Option(envvar="KOTOVEC_JOB", help="Name for the job [made up].", show_default=False)
+        str | None, typer.Option(envvar="KOTOVEC_JOB", help="Name of the job [a random one].", show_default=False)
     ] = None,
     attach: Annotated[
         str | None,
-        typer.Option(envvar="KOTOVEC_ATTACH", help="Go on showing this job, and fetch its store.", show_default=False),
+        typer.Option(envvar="KOTOVEC_ATTACH", help="Show this job again, and fetch its store.", show_default=False),
     ] = None,
     stop: Annotated[str | None, typer.Option(envvar="KOTOVEC_STOP", help="Stop this job.", show_default=False)] = None,
     as_json: JsonOption = False,
@@ -62,8 +64,8 @@ def command(
 ) -> None:
     """Build on an existing Ray cluster through its Jobs API, and fetch the store.
 
-    All options of `kotovec build` go to the cluster. Ctrl-C or a lost terminal does not stop the job; the same
-    command goes on with an unfinished store.
+    All options of `kotovec build` are passed to the cluster. Ctrl-C or a lost terminal does not stop the job; the
+    same command resumes an interrupted build.
 
     Example: `kotovec submit demo --address http://head:8265 --store /data/demo.kotovec --workers 8`
     """
@@ -117,18 +119,18 @@ _PASSED = {
     for name, parameter in inspect.signature(build.command).parameters.items()
     if name not in _OWN and name != "dry_run"
 }
-# Typer reads the signature: build's options are here without being said again, checked before anything is sent.
+# Typer reads the signature: build's options are not repeated here, and are checked before anything is sent.
 _FIRST = {"context": _OWN["context"], "model": _PASSED["model"]}
 _REST = {name: parameter for name, parameter in _OWN.items() if name != "options"}
 command.__signature__ = inspect.Signature([*(_FIRST | _REST | _PASSED).values()])  # type: ignore[attr-defined]
 
 
-# What Ray itself writes into every job's log.
+# The lines that Ray itself writes into every job's log.
 _RAYS_OWN = re.compile(r"^Running entrypoint for job |Runtime env is setting up\.$")
 
 
 def _build_words(context: typer.Context) -> list[str]:
-    """Return the command line of the build: the model, and every option that is not its default."""
+    """Return the command line of the build: the model, and every option that differs from its default."""
     words = [str(context.params["model"])]
     for option in context.command.params:
         value = context.params.get(str(option.name))
@@ -139,10 +141,10 @@ def _build_words(context: typer.Context) -> list[str]:
 
 
 def _check_values(options: dict[str, Any]) -> None:
-    """Make sure of build's options here, in a second, as far as they need no model.
+    """Validate every option of build that can be checked on this machine without loading the model.
 
     Raises:
-        InputError: a value that there is not.
+        InputError: a value is unknown or out of range.
     """
     from kotovec.cluster.plan import Request
     from kotovec.cluster.where import Resources
@@ -154,7 +156,7 @@ def _check_values(options: dict[str, Any]) -> None:
     def made(kind: Any) -> Any:
         return kind(**{field.name: given[field.name] for field in fields(kind) if field.name in given})
 
-    made(Resources)  # checks itself
+    made(Resources)  # validates itself
     made(Request).check()
 
 
@@ -162,7 +164,7 @@ def _check_places(model: str, store: str | None) -> str:
     """Return the path of the store on the cluster.
 
     Raises:
-        InputError: it would not last, or the cluster sees no such model.
+        InputError: the path is missing or would not outlast the job, or the model is a folder of this machine.
     """
     if store is None:
         raise InputError("name the store's folder on the cluster: --store /PATH")
@@ -186,7 +188,7 @@ def _check_places(model: str, store: str | None) -> str:
 
 
 def _local_target(store: str, fetch: Path | None, *, no_fetch: bool) -> Path | None:
-    """Return where the store is fetched to, or None where it is not."""
+    """Return the folder to which the store is fetched, or None with `--no-fetch`."""
     from kotovec.cluster.fetch import check_target
 
     if no_fetch:
@@ -197,10 +199,11 @@ def _local_target(store: str, fetch: Path | None, *, no_fetch: bool) -> Path | N
 
 
 def _watch(jobs: "Jobs", job: str, display: "Display", *, quiet: bool) -> dict[str, Any]:
-    """Show a job until it has ended; return what its build printed.
+    """Show a job until it has ended; return the summary that its build printed.
 
     Raises:
-        InputError, WorkerError: as the build's own exit code says; or it was stopped.
+        InputError: the build exited with 2, bad input.
+        WorkerError: the build failed otherwise, or was stopped.
     """
     from kotovec.cli.events import read_event
     from kotovec.cli.tables import notice
@@ -271,7 +274,7 @@ def _print(summary: dict[str, Any], job: str, fetched: "Fetched | None", *, as_j
         typer.echo(json.dumps(data, ensure_ascii=False))
     elif not quiet:
         pairs = [("seconds", ", ".join(f"{name} {value:.1f}" for name, value in seconds.items()))] if seconds else []
-        if "tokens" in summary:  # or the log has lost what the build printed
+        if "tokens" in summary:  # absent if the log has lost what the build printed
             place = ("on the cluster", f"{summary['store']}  ({megabytes(summary['bytes'])})")
             pairs = [("tokens", f"{summary['tokens']:,}"), *pairs, place]
         if fetched is not None:

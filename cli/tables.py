@@ -1,4 +1,4 @@
-"""Answers and key-value lists as tables; tokens as data, never as markup or control codes."""
+"""Tables of answers and of key-value pairs; tokens are printed as data, never as markup or control codes."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,23 +12,23 @@ from rich.text import Text
 if TYPE_CHECKING:
     from kotovec.store import Answer
 
-WIDE = 10_000  # columns where the output is no terminal: nothing is cut then, nor folded
+WIDE = 10_000  # columns if the output is not a terminal, so that nothing is cut or folded
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Return a console for stdout or stderr that neither wraps nor cuts what goes into a file."""
+    """Return a console for stdout or stderr that neither wraps nor cuts what is written to a file."""
     plain = Console(stderr=stderr, highlight=False)
     return plain if plain.is_terminal else Console(stderr=stderr, highlight=False, width=WIDE)
 
 
 def shown(token: str) -> str:
-    """Return a token fit for a terminal and a TSV field: nothing invisible, no control codes."""
+    """Return a token escaped for a terminal and a TSV field: no invisible characters, no control codes."""
     escaped = _escaped(token)
     return escaped if token.strip() else f'"{escaped}"'
 
 
 def harmless(text: str) -> str:
-    """Return a message fit for a terminal, whatever tokens it cites; its lines and wide spaces stay."""
+    """Return a message escaped for a terminal, whatever tokens it quotes; line breaks and wide spaces stay."""
     return _escaped(text, keep="\n\u3000")
 
 
@@ -41,7 +41,7 @@ def _escaped(text: str, keep: str = "") -> str:
 def print_answers(answers: Sequence["Answer"], *, quiet: bool = False) -> None:
     """Print the answers to one expression, then, unless quiet, the notes.
 
-    Two spaces stand side by side, or one below the other where the terminal is too narrow for that.
+    Two spaces are printed side by side, or one below the other if the terminal is too narrow.
     """
     out = console()
     table = _answer_table(answers)
@@ -55,11 +55,11 @@ def print_answers(answers: Sequence["Answer"], *, quiet: bool = False) -> None:
 
 
 def _answer_table(answers: Sequence["Answer"]) -> Table:
-    """Return a table of answers side by side; tokens may be folded, numbers are always whole."""
+    """Return a table of answers side by side; tokens may be folded, numbers are not."""
     table = _table(title=Text(title(answers)))
     table.add_column("rank", justify="right", no_wrap=True)
     names = [answer.space.name for answer in answers]
-    if len(set(names)) < len(names):  # two layers of one
+    if len(set(names)) < len(names):  # two layers of one space
         names = [str(answer.space) for answer in answers]
     for place in range(len(answers)):
         table.add_column(names[place] if len(answers) > 1 else "token", overflow="fold")
@@ -85,14 +85,14 @@ def _table(**options: Any) -> Table:
 
 
 def title(answers: Sequence["Answer"]) -> str:
-    """Return what was asked, and of what: `王 - 男 + 女 (isolated, layer 12, l2)`."""
+    """Return the expression, the spaces and the metric of answers: `王 - 男 + 女 (isolated, layer 12, l2)`."""
     first = answers[0]
     spaces = " | ".join(answer.space.title for answer in answers)
     return f"{shown(first.expression)}  ({spaces}, {first.metric})"
 
 
 def tsv_lines(answers: Sequence["Answer"]) -> Iterable[str]:
-    """Yield a header and a line a row: space, rank, token, id, score, whether it is an input."""
+    """Yield a header and one line per hit: space, rank, token, id, score, whether it is an input."""
     yield "space\trank\ttoken\tid\tscore\tis_input"
     for answer in answers:
         for hit in answer.hits:
@@ -119,7 +119,7 @@ def print_pairs(pairs: Iterable[tuple[str, Any]]) -> None:
 
 
 def print_grid(columns: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> None:
-    """Print a table; the first `left` columns are text, which may be folded, the others numbers."""
+    """Print a table; the first `left` columns are text, which may be folded, and the others are numbers."""
     table = _table()
     for place, column in enumerate(columns):
         if place < left:
@@ -138,7 +138,7 @@ def notice(text: str, *, quiet: bool) -> None:
 
 
 def left_out(rows_without_token: int, tokens_without_row: int, filtered: int, token_filter: str) -> str:
-    """Return what a store does not hold of a model, for a person."""
+    """Return, for a person, how many rows and tokens of a model a store leaves out."""
     text = f"{rows_without_token:,} rows without a token, {tokens_without_row:,} tokens without a row"
     return f"{text}, {filtered:,} tokens not of the kinds {token_filter}" if filtered else text
 

@@ -8,7 +8,7 @@ from kotovec.cli.options import JsonOption, QuietOption, StoreOption, find_store
 
 
 def command(store: StoreOption = None, as_json: JsonOption = False, quiet: QuietOption = False) -> None:
-    """Recompute every checksum; exit 1 and name what is damaged.
+    """Recompute every checksum; if anything is damaged, name it and exit with 1.
 
     Example: `kotovec verify --store demo.kotovec`
     """

@@ -38,7 +38,7 @@ and `KOTOVEC_HISTORY` names the file in which `kotovec shell` keeps its history.
 
 ## Expressions
 
-An expression is a sum of terms: `王 - 男 + 女`.
+`王 - 男 + 女` is an expression: a sum of terms.
 
 | written | means |
 |---|---|

@@ -1,4 +1,4 @@
-"""A map as a page: one HTML file with everything in it, which Bokeh's WebGL draws in a browser."""
+"""A map as a page: one self-contained HTML file, which Bokeh draws with WebGL in a browser."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,17 +17,17 @@ def write_page(store: Store, made: Sequence[Map], expression: str | None, path: 
     """Write the page.
 
     Args:
-        store: of the maps.
+        store: the store of the maps.
         made: one map per space, all of the same tokens; the page opens with the first one.
-        expression: whose way is drawn.
-        path: of the file.
+        expression: the expression whose way is drawn, if any.
+        path: the file to write.
 
     Raises:
         MissingDependencyError: Bokeh is not installed.
         InputError: the expression has no way on the maps.
         DiskFullError: no space is left.
     """
-    import_bokeh()  # before the neighbours are searched for
+    import_bokeh()  # before the search for neighbours, which takes long
     title = f"{model_of(store)}: {len(made[0].rows):,} tokens"
     page = bundle(title, page_data(store, made, expression))
     write_output(path, page.encode())

@@ -11,9 +11,9 @@ from typing import Any
 
 from kotovec.errors import MissingDependencyError
 
-# All of them become one script: each may use what the others define, and the last one begins.
+# They are joined into one script: each may use what the others define, and the last one starts the page.
 SCRIPTS = ("source.js", "labels.js", "map.js", "panel.js", "page.js")
-# What the page's scripts fill: the columns of each of the figure's sources.
+# The columns of each of the figure's sources, which the page's scripts fill.
 COLUMNS = {
     "points": ("x", "y", "colour"),
     "labels": ("x", "y", "text", "weight", "align", "beside"),
@@ -47,7 +47,7 @@ def bundle(title: str, data: Mapping[str, Any]) -> str:
 
 
 def import_bokeh() -> Any:
-    """Return the package that draws.
+    """Return the package `bokeh`.
 
     Raises:
         MissingDependencyError: it is not installed.
@@ -60,7 +60,7 @@ def import_bokeh() -> Any:
 
 
 def _json_in_html(value: Any) -> str:
-    """Return JSON that can stand in a script element: there, `</script>` and `<!--` would end or change it."""
+    """Return JSON escaped for a script element, which `</script>` and `<!--` would end or change."""
     return json.dumps(value, ensure_ascii=False).replace("<", "\\u003c")
 
 
@@ -81,7 +81,7 @@ def _figure() -> Any:
     from bokeh.plotting import figure
 
     zoom = WheelZoomTool()
-    plot: Any = figure(  # its types do not know all that glyphs take
+    plot: Any = figure(  # its annotations lack some arguments of the glyphs
         name="map",
         sizing_mode="stretch_both",
         output_backend="webgl",
@@ -100,7 +100,7 @@ def _figure() -> Any:
 
 
 def _add_glyphs(plot: Any, sources: Mapping[str, Any]) -> None:
-    """Draw what is in the sources; what is added later lies above."""
+    """Draw the sources; a glyph lies above those that were added before it."""
     from bokeh.core.properties import value
 
     plot.scatter("x", "y", source=sources["points"], name="dots", color="colour", line_color=None, alpha=0.75)

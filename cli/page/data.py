@@ -1,6 +1,6 @@
-"""What the page knows: tokens, spaces, coordinates, true neighbours and classes to colour by, ready for JSON.
+"""The data of the page: tokens, spaces, coordinates, true neighbours and classes of colours, ready for JSON.
 
-Arrays are the base64 of their little-endian bytes; `source.js` decodes them.
+An array is written as the base64 of its little-endian bytes, which `source.js` decodes.
 """
 
 import unicodedata
@@ -24,9 +24,9 @@ from kotovec.store.nearest import Rows
 from kotovec.store.neighbours import Neighbours, neighbours
 from kotovec.store.tokens import Tokens
 
-# A letter's script by the first word of its name in Unicode.
+# The script of a letter, by the first word of its Unicode name.
 SCRIPTS = {"CJK": "kanji", "HIRAGANA": "kana", "KATAKANA": "kana", "KATAKANA-HIRAGANA": "kana", "LATIN": "Latin"}
-# Okabe and Ito's colours, as in pictures.
+# Okabe and Ito's palette, as in pictures.
 SCRIPT_COLOURS = {"kanji": "#D55E00", "kana": "#CC79A7", "Latin": "#0072B2", "digits": "#009E73", "other": "#999999"}
 NORM_COLOURS = ("#440154", "#46327e", "#365c8d", "#277f8e", "#1fa187", "#4ac16d", "#a0da39", "#d5c21a")  # viridis
 
@@ -36,10 +36,10 @@ class _Side:
     """A space on the page.
 
     Attributes:
-        map_: of its n tokens.
-        near: the nearest tokens of each of them by cosine, of the whole vocabulary, in the space and not on the map.
-        norms: (n,).
-        way: of the expression, where there is one.
+        map_: the map of n tokens.
+        near: for each of the n tokens its nearest ones in the whole vocabulary, by cosine in the space, not on the map.
+        norms: (n,) float64, the L2 norms of the vectors.
+        way: the way of the expression, if there is one.
     """
 
     map_: Map
@@ -52,20 +52,20 @@ def page_data(store: Store, maps: Sequence[Map], expression: str | None) -> dict
     """Return all that the page shows, ready for JSON.
 
     Args:
-        store: of the maps.
+        store: the store of the maps.
         maps: one per space, all of the same tokens; the page opens with the first one.
-        expression: whose way is drawn.
+        expression: the expression whose way is drawn, if any.
 
     Raises:
         InputError: the expression has no way on the maps.
     """
-    # Ways come first: an expression that has none is refused before the search for neighbours, which takes long.
+    # Ways come first: an expression that has none is rejected before the search for neighbours, which takes long.
     ways = [None if expression is None else trace(store, map_, expression) for map_ in maps]
     sides = [_side(store, map_, way) for map_, way in zip(maps, ways, strict=True)]
     tokens, rows = store.tokens, maps[0].rows
     return {
         "tokens": list(tokens.surfaces),
-        "ids": _packed(tokens.ids, np.float64),  # JavaScript's only numbers of more than 32 bits
+        "ids": _packed(tokens.ids, np.float64),  # JavaScript numbers are doubles
         "rows": _packed(rows, np.int32),
         "near": sides[0].near.rows.shape[1],
         "spaces": [_space(side) for side in sides],
@@ -115,7 +115,7 @@ def _stops(stops: Sequence[Stop]) -> list[dict[str, Any]]:
 
 
 def _colourings(tokens: Tokens, rows: Rows, norms: Sequence[npt.NDArray[np.float64]]) -> list[dict[str, Any]]:
-    """Return what dots may be coloured by, each with its classes and every point's; by norm, one per space."""
+    """Return the colourings, each with its classes and the class of every point; norms have classes per space."""
     kinds = [{"name": kind.label, "colour": colour} for kind, colour in COLOURS.items()]
     code_of_kind = {int(kind): code for code, kind in enumerate(COLOURS)}
     scripts = [{"name": name, "colour": colour} for name, colour in SCRIPT_COLOURS.items()]
@@ -135,7 +135,7 @@ def _colourings(tokens: Tokens, rows: Rows, norms: Sequence[npt.NDArray[np.float
 
 
 def _by_norm(norms: npt.NDArray[np.float64]) -> tuple[list[dict[str, str]], npt.NDArray[np.intp]]:
-    """Return classes of about as many tokens each, and every token's."""
+    """Return classes of about equally many tokens, and the class of every token."""
     bounds = np.quantile(norms, np.linspace(0, 1, len(NORM_COLOURS) + 1))
     classes = [
         {"name": f"{low:.4g} to {high:.4g}", "colour": colour}

@@ -1,10 +1,10 @@
 "use strict";
-// Labels of dots: written where there is room, in the order in which they are tried.
+// Labels of dots, which are tried in order and written where they fit.
 
 const FONT = "13px sans-serif";
 const MOST_LABELS = 250;
-const MOST_TRIED = 20_000; // tokens in view for which room is looked for
-const GRID = 4; // pixels of a cell of the grid in which labels find room
+const MOST_TRIED = 20_000; // tokens in view whose label is tried
+const GRID = 4; // pixels: the side of a cell of the grid in which labels are placed
 const HALF = 10; // pixels: half of a label's height
 const BESIDE = 7; // pixels from a dot to its label
 
@@ -20,14 +20,14 @@ function widthOf(text, bold) {
   return widths.get(key);
 }
 
-// Which cells of the picture are taken.
+// The cells of the picture that are taken.
 class Room {
   constructor(width, height) {
     [this.columns, this.lines] = [Math.ceil(width / GRID), Math.ceil(height / GRID)];
     this.taken = new Uint8Array(this.columns * this.lines);
   }
 
-  // Of a label whose left end is at (x, y).
+  // The cells of a label whose left end is at (x, y).
   cells(x, y, wide) {
     return [x, x + wide, y - HALF, y + HALF].map((pixels) => Math.floor(pixels / GRID));
   }
@@ -51,7 +51,7 @@ class Room {
   }
 }
 
-// The labels of a figure of Bokeh's, as it is seen now: `written` has the columns of their source.
+// The labels of a Bokeh figure in its current view: `written` has the columns of their source.
 class Labels {
   constructor({ x_range, y_range, inner_width, inner_height }) {
     [this.left, this.top] = [x_range.start, y_range.end];

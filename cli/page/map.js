@@ -1,10 +1,10 @@
 "use strict";
 // The map: dots, labels, rings and an expression's way, drawn by Bokeh, and the camera above them.
 
-const NEAR_PIXELS = 12; // how far from a dot a click or the pointer may be
+const NEAR_PIXELS = 12; // from a dot to a click or the pointer, at most
 const FLIGHT = 350; // milliseconds
 
-// What part of the map is seen.
+// The part of the map that is in view.
 class Camera {
   constructor(figure) {
     this.figure = figure;
@@ -61,14 +61,14 @@ class TokenMap {
     this.enter();
   }
 
-  // Where all is seen.
+  // The view of the whole map.
   get extent() {
     const { x, y, wide, high } = this.bounds;
     const { inner_width, inner_height } = this.figure;
     return { x, y, width: 1.06 * Math.max(wide, (high * inner_width) / inner_height, 1e-6) };
   }
 
-  // To be called when the view has entered a space: measures it.
+  // Measures a space; called when the view has entered it.
   enter() {
     this.bounds = boundsOf(this.view.points);
   }
@@ -99,7 +99,7 @@ class TokenMap {
     this.highlight();
   }
 
-  // Rings the chosen point, in a larger ring, and its neighbours.
+  // Draws a ring around the chosen point, and smaller ones around its neighbours.
   highlight() {
     const { x, y } = this.view.points;
     const ringed = this.view.chosenAndNear();
@@ -114,7 +114,7 @@ class TokenMap {
   label() {
     const found = new Labels(this.figure);
     const { stops, terms } = this.view.way;
-    const marks = [...stops.toReversed(), ...terms]; // where it lands comes first
+    const marks = [...stops.toReversed(), ...terms]; // the label of its end is tried first
     marks.forEach((mark, position) => found.write(mark.label, mark.x, mark.y, { forced: position === 0, bold: true }));
     const { x, y } = this.view.points;
     const { texts } = this.view.tokens;
@@ -133,7 +133,7 @@ class TokenMap {
     this.frame = requestAnimationFrame(() => this.label());
   }
 
-  // Dots are small where all is seen, so that they are no blot, and grow as one comes nearer; but not at every step.
+  // Dots are small in the view of the whole map, where they would merge, and grow with the zoom, but not at every step.
   resize() {
     const count = this.view.points.x.length;
     const size = 2.4 * (this.extent.width / this.camera.span) ** 0.25 * (30_000 / count) ** 0.25;
@@ -141,7 +141,7 @@ class TokenMap {
     if (this.dots.glyph.size.value !== pixels) this.dots.glyph.size = { value: pixels };
   }
 
-  // The point that is shown nearest to a place on the map, −1 if none is within a distance.
+  // The point shown nearest to a position on the map, −1 if none is within a distance.
   nearestTo(x, y, within = Infinity) {
     const { x: allX, y: allY } = this.view.points;
     let [best, least] = [-1, within ** 2];
@@ -156,8 +156,8 @@ class TokenMap {
     return this.nearestTo(x, y, (NEAR_PIXELS * this.camera.span) / this.figure.inner_width);
   }
 
-  // Reports what people do: `moved()`, `tapped(point)`, `doubleTapped()`, and `hovered(point, left, top)` with the
-  // pixels where a tip has room. A point is −1 where there is none.
+  // Reports what the user does: `moved()`, `tapped(point)`, `doubleTapped()`, and `hovered(point, left, top)` with the
+  // pixels where a tip fits. A point is −1 if there is none.
   connect({ moved, tapped, doubleTapped, hovered }) {
     const { figure, camera } = this;
     const seesAnother = () => {

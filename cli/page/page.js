@@ -1,10 +1,10 @@
 "use strict";
-// The page of `kotovec map --html`: what it shows, and what becomes of it when people do something.
+// The page of `kotovec map --html`: what it shows, and how it reacts to the user.
 
-const CLOSE_UP = 0.04; // of the map's width, where a search flies to
+const CLOSE_UP = 0.04; // the part of the map's width that is in view after a search
 
-// What is shown. Points are tokens on the map, rows are tokens of the vocabulary: they differ where the map is of a
-// sample.
+// The state of the page. Points are tokens on the map, rows are tokens of the vocabulary: they differ if the map is of
+// a sample.
 class View {
   constructor(tokens) {
     this.tokens = tokens;
@@ -46,7 +46,7 @@ class View {
     return [this.chosen, ...this.near.map(({ row }) => this.pointOf[row])].filter((point) => point >= 0);
   }
 
-  // Words are named before what says little by itself: signs, subwords, unused tokens.
+  // Words are labelled before tokens that mean little by themselves: punctuation, subwords, unused tokens.
   wordsFirst() {
     const speaks = (point) =>
       this.classOf(point, "kind") === "word" &&
@@ -67,7 +67,7 @@ class View {
   }
 }
 
-// What people do changes the view, then the map and the panel.
+// What the user does changes the view, then the map and the panel.
 class Page {
   constructor(source, view, map, panel) {
     Object.assign(this, { source, view, map, panel });
@@ -75,7 +75,7 @@ class Page {
     this.before = -1; // the chosen point before the last tap
   }
 
-  // Whatever waits for the source is done in the order in which people asked for it, one after the other: otherwise the
+  // Whatever waits for the source is done one after the other, in the order of the user's actions: otherwise the
   // neighbours of one space could be shown in another.
   inTurn(change) {
     this.turn = this.turn.then(change).catch((error) => console.error(error));
@@ -122,7 +122,7 @@ class Page {
     if (point !== undefined) await this.pick(point);
   }
 
-  // The chosen token stays in view; where none is chosen, the one in the middle does, unless all is seen.
+  // The chosen token stays in view; if none is chosen, the one in the middle does, unless the whole map is in view.
   async switchTo(space) {
     const { view, map } = this;
     const [points, way, near] = await Promise.all([

@@ -1,6 +1,6 @@
 "use strict";
 // The panel beside the map (search box, spaces, legend, the chosen token and its neighbours) and the pointer's tip.
-// Texts of tokens reach the document as text, never as markup.
+// Tokens are added to the document as text, never as markup.
 
 const $ = (id) => document.getElementById(id);
 
@@ -10,7 +10,7 @@ function element(tag, text, properties = {}) {
 
 const input = (type, properties) => Object.assign(document.createElement("input"), { type, ...properties });
 
-// Writes what a view shows; what people do, it reports to the handlers of `connect`.
+// Writes what a view shows, and reports what the user does to the handlers of `connect`.
 class Panel {
   constructor(view) {
     this.view = view;
@@ -41,7 +41,7 @@ class Panel {
     this.enter();
   }
 
-  // To be called when the view has entered a space.
+  // Called when the view has entered a space.
   enter() {
     $("quality").textContent = this.view.space.quality;
     this.legend();

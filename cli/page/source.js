@@ -1,7 +1,7 @@
 "use strict";
-// Where the page gets its facts: a source answers these questions, each with a promise, and nothing else knows how.
+// Where the page gets its data: a source answers these questions, each with a promise, and nothing else reads the data.
 //
-//   spaces()                the spaces, the one to show first in front: [{ id, name, quality }];
+//   spaces()                the spaces, of which the first is shown first: [{ id, name, quality }];
 //                           `id` names a space in the other questions
 //   tokens()                { total, rows, ids, texts }: how many tokens the vocabulary has; and of every point, which
 //                           is a token on the map, the row in the vocabulary, id and text: the same in all spaces
@@ -24,7 +24,7 @@ class EmbeddedSource {
     this.ids = decode(data.ids, Float64Array);
     this.pointOf = pointsOf(this.rows, data.tokens.length);
     this.texts = Array.from(this.rows, (row) => data.tokens[row]);
-    this.plainTexts = null; // made when something is first searched for
+    this.plainTexts = null; // computed at the first search
     this.decoded = data.spaces.map(decodeSpace);
     this.colourings = data.colourings.map(({ name, classes, codes }) => ({
       name,
@@ -44,7 +44,7 @@ class EmbeddedSource {
 
   async points(space) {
     const { x, y, norms } = this.decoded[space];
-    const ofSpace = (all) => all[Math.min(space, all.length - 1)]; // one for all spaces, or one for each
+    const ofSpace = (all) => all[Math.min(space, all.length - 1)]; // one for all spaces, or one per space
     const colourings = this.colourings.map(({ name, classes, codes }) => ({
       name,
       perSpace: codes.length > 1,
@@ -68,7 +68,7 @@ class EmbeddedSource {
   async find(text) {
     this.plainTexts ??= this.texts.map(plain);
     const wanted = plain(text);
-    const groups = [[], [], [], []]; // as it is typed, the whole token, its beginning, inside
+    const groups = [[], [], [], []]; // exactly as typed, the whole token, its beginning, inside
     this.plainTexts.forEach((token, point) => {
       const position = token.indexOf(wanted);
       if (position < 0) return;
@@ -103,7 +103,7 @@ function pointsOf(rows, total) {
   return points;
 }
 
-// Texts are compared whatever their width and case, and without the mark with which a word begins.
+// Texts are compared without regard to width and case, and without the mark with which a word begins.
 const bare = (text) => text.replace(/^▁(?=.)/, "");
 const plain = (text) => bare(text.normalize("NFKC").toLowerCase());
 
