@@ -349,7 +349,7 @@ class Store:
         names = sorted(name for name in {*tokenizer, *there} if tokenizer and tokenizer.get(name) != there.get(name))
         damaged += [f"{TOKENIZER_FOLDER}/{name} ({CURE})" for name in names]
         damaged += indexes.verify(self.path / indexes.FOLDER, self.vectors)
-        return damaged + maps.verify(self.path / maps.FOLDER, self.vectors.may_be)
+        return damaged + maps.verify(self.path / maps.FOLDER, self.vectors.matches)
 
     @property
     def replaced(self) -> bool:

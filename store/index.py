@@ -152,7 +152,7 @@ def verify(folder: Path, vectors: Vectors) -> list[str]:
         record = _record(folder, path.stem)
         if record is None:
             damaged.append(f"{FOLDER}/{path.name} (without a record; kotovec index builds it anew)")
-        elif not vectors.may_be(Space.parse(record.space), record.dataset):
+        elif not vectors.matches(Space.parse(record.space), record.dataset):
             damaged.append(f"{FOLDER}/{path.name} (of other vectors; {record.command} builds it anew)")
         elif not path.is_file() or checksum.of_file(path) != record.sha256:
             damaged.append(f"{FOLDER}/{path.name} ({record.command} builds it anew)")

@@ -122,12 +122,12 @@ def read_map(folder: Path, name: str, dataset: str) -> Map | None:
     return made if made.record.dataset == dataset else None
 
 
-def verify(folder: Path, may_be: Callable[[Space, str], bool]) -> list[str]:
+def verify(folder: Path, matches: Callable[[Space, str], bool]) -> list[str]:
     """Return the names of map files that do not match their checksums or the vectors.
 
     Args:
         folder: the folder of the maps.
-        may_be: returns whether a space's vectors may have a checksum.
+        matches: returns whether a space's vectors may have a checksum.
     """
     damaged = []
     for path in sorted(folder.glob("*.h5")):
@@ -136,7 +136,7 @@ def verify(folder: Path, may_be: Callable[[Space, str], bool]) -> list[str]:
         except DamagedError:
             damaged.append(f"{FOLDER}/{path.name} ({CURE})")
             continue
-        if not may_be(Space.parse(record.space), record.dataset):
+        if not matches(Space.parse(record.space), record.dataset):
             damaged.append(f"{FOLDER}/{path.name} (of other vectors; {CURE})")
     return damaged
 

@@ -141,12 +141,9 @@ class Vectors:
             return self.checksum(space) if space in self.spaces else None
         return None
 
-    def may_be(self, space: Space, sha256: str) -> bool:
-        """Return whether a space's vectors have a checksum, or may have: their file is damaged, as `verify` reports."""
-        try:
-            return self.dataset(space) == sha256
-        except (DamagedError, StoreError):
-            return True
+    def matches(self, space: Space, sha256: str) -> bool:
+        """Return whether a space's vectors have this checksum; not if they are not stored, or their file is damaged."""
+        return self.dataset(space) == sha256
 
     def _open(self, space: Space) -> SpaceFile:
         space = space.among(self.spaces)
