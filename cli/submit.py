@@ -156,7 +156,8 @@ def _check_values(options: dict[str, Any]) -> None:
     def made(kind: Any) -> Any:
         return kind(**{field.name: given[field.name] for field in fields(kind) if field.name in given})
 
-    made(Resources)  # validates itself
+    if made(Resources).workers == 0:  # it validates everything else itself
+        raise InputError("--workers 0: take 1 or more; a job on a cluster has workers there")
     made(Request).check()
 
 
