@@ -26,9 +26,10 @@ def _replacing(target: Path) -> Iterator[io.FileIO]:
     there to any other file. The new file has a random name, and is locked while it is written.
 
     Raises:
-        StoreError: the folder is a link.
+        StoreError: the folder is a link, or the target is what must not be replaced.
         DiskFullError: the disk or the quota has no room (also where a library hides that in another error).
     """
+    check_replaceable(target)
     with open_folder(target.parent) as folder:
         part = f".kotovec-{secrets.token_hex(8)}.part"
         try:
@@ -45,6 +46,18 @@ def _replacing(target: Path) -> Iterator[io.FileIO]:
             if is_disk_full(error):
                 raise disk_full(target) from error
             raise
+
+
+def check_replaceable(target: Path) -> None:
+    """Make sure that a new file would take the place of no folder, pipe or device.
+
+    Raises:
+        StoreError: it would.
+    """
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        mode = target.lstat().st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
+            raise StoreError(f"{target} is not a regular file: move it")
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ import numpy as np
 from kotovec.errors import DamagedError, InputError, KotovecError
 from kotovec.space import Space
 from kotovec.store import checksum
-from kotovec.store.files import delete_parts, open_folder, sinking, write_text
+from kotovec.store.files import check_replaceable, delete_parts, open_folder, sinking, write_text
 from kotovec.store.library import import_faiss, kind, on_gpus
 from kotovec.store.metric import Metric
 from kotovec.store.nearest import Matrix
@@ -87,6 +87,7 @@ def build(
 
     Raises:
         InputError: faiss does not know the factory string, or it does not fit the vectors.
+        StoreError: a folder, a pipe or a device is in the place of one of its files.
         DiskFullError: no space is left.
     """
     faiss = import_faiss()
@@ -99,6 +100,8 @@ def build(
     folder.mkdir(exist_ok=True)
     stem = index_name(space, metric)
     target, note = folder / f"{stem}.faiss", folder / f"{stem}.json"
+    for path in (target, note):
+        check_replaceable(path)
     delete_parts(folder)
     with open_folder(folder) as descriptor:
         with contextlib.suppress(FileNotFoundError):

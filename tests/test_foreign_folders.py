@@ -10,8 +10,11 @@ import pytest
 from kotovec.cluster.build import build
 from kotovec.cluster.where import Resources
 from kotovec.errors import StoreError
+from kotovec.space import Space
+from kotovec.store import index
 from kotovec.store.layout import Layout
 from kotovec.store.lock import locked
+from kotovec.store.nearest import Metric
 from kotovec.store.vectors import Vectors
 
 from rays import plan_of
@@ -79,6 +82,19 @@ def test_what_is_no_folder_in_a_folders_place_is_named(planned, store, name, wha
     with pytest.raises(StoreError, match=rf"x\.kotovec (holds|is not a store: it holds).*{name}; move it"):
         build(planned, store, INLINE)
     assert os.path.lexists(store / name)
+
+
+@pytest.mark.parametrize("name", ["static.l2.json", "static.cosine.faiss"])
+@pytest.mark.parametrize("what", ["pipe", "folder"])
+def test_an_index_takes_no_place_of_a_pipe_or_a_folder(store, name, what):
+    place = store / "indexes" / name
+    place.unlink(missing_ok=True)
+    plant(place, "pipe") if what == "pipe" else place.mkdir()
+    mode = place.lstat().st_mode
+    metric = Metric(name.split(".")[1])
+    with pytest.raises(StoreError, match=f"{name} is not a regular file: move it"):
+        index.build(Vectors(store), store / "indexes", Space("static"), metric)
+    assert place.lstat().st_mode == mode
 
 
 @pytest.mark.parametrize("name", ["maps/thesis.h5", "indexes/notes.json", "spaces/mine.h5", "spaces/static.old.h5"])
