@@ -10,7 +10,7 @@ import secrets
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from kotovec.errors import DiskFullError, InputError, StoreError
 
@@ -81,7 +81,7 @@ def open_folder(path: Path) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def open_regular(path: Path) -> Iterator[BinaryIO]:
+def open_regular(path: Path) -> Iterator[io.BufferedReader]:
     """Give a regular file to read: a pipe would wait for a writer, a device never end.
 
     Raises:
@@ -92,7 +92,7 @@ def open_regular(path: Path) -> Iterator[BinaryIO]:
         yield file
 
 
-def open_descriptor(path: Path) -> BinaryIO:
+def open_descriptor(path: Path) -> io.BufferedReader:
     """Open a regular file to read; see `open_regular`."""
     file = open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb")  # noqa: PTH123, SIM115 — the caller closes it
     mode = os.fstat(file.fileno()).st_mode

@@ -20,7 +20,7 @@ import numpy as np
 from kotovec.errors import DamagedError, InputError, KotovecError
 from kotovec.space import Space
 from kotovec.store import checksum
-from kotovec.store.files import check_replaceable, delete_parts, open_folder, sinking, write_text
+from kotovec.store.files import check_replaceable, delete_parts, open_folder, open_regular, sinking, write_text
 from kotovec.store.library import import_faiss, kind, on_gpus
 from kotovec.store.metric import Metric
 from kotovec.store.nearest import Matrix
@@ -138,7 +138,8 @@ def records(folder: Path) -> Iterator[IndexRecord]:
     """Yield the records of a store's indexes, in the order of their names; unreadable ones are passed over."""
     for path in sorted(folder.glob("*.json")):
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
+            with open_regular(path) as file:  # a pipe would wait for a writer
+                values = json.load(file)
             layer = values.pop("layer", -1)  # of kotovec 0.1.0, which told a space in two parts
             values["space"] = str(Space.parse(values["space"]).at(layer if layer >= 0 else None))
             record = IndexRecord(**values)
@@ -173,7 +174,7 @@ def load(vectors: Vectors, folder: Path, space: Space, metric: Metric) -> tuple[
     matrix = Matrix(vectors.array(space), vectors.norms(space))
     index = None
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             # Before faiss reads it: it takes damaged sizes at their word, and gives rows that are none.
             if _is_flat(faiss, file, matrix, record) or _sha256(file) == record.sha256:
                 # By the open file: it is the one that was checked, and faiss takes no path that is not UTF-8.
