@@ -141,7 +141,8 @@ def _check(png: Path | None, label: list[str] | None, labels: int, html: Path | 
             import_it()
             if not path.parent.is_dir():
                 raise InputError(f"{path}: there is no folder {path.parent}")
-            if path.is_dir() or not os.access(path.parent, os.W_OK):
+            special = path.exists() and not path.is_file()  # a pipe or a device: nothing is made in its folder
+            if path.is_dir() or not os.access(path if special else path.parent, os.W_OK):
                 raise InputError(f"{path} cannot be written: give a file in a folder that is yours")
     if png is not None and png == html:
         raise InputError(f"{png}: the picture and the page need a file each")

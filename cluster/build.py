@@ -337,17 +337,17 @@ class _Build:
             raise DamagedError(f"{error}: give the same command again, it is then encoded anew") from error
 
     def _index(self) -> bool:
-        """Build the missing default indexes; return whether any was missing."""
-        vectors = Vectors(self.layout.folder)
-        wanted = (Space("static"), Space("isolated"))
-        missing = [space for space in wanted if indexes.load(vectors, self.layout.indexes, space, Metric.L2) is None]
-        if not missing:
-            return False
-        # torch is loaded in this process and shares OpenMP with faiss: one thread is enough to copy a Flat index.
-        with self._phase("index"), single_thread():
-            for space in missing:
-                indexes.build(vectors, self.layout.indexes, space, Metric.L2)
-        return True
+        """Build the default indexes that are missing; tell whether any was."""
+        with contextlib.closing(Vectors(self.layout.folder)) as vectors:
+            folder, wanted = self.layout.indexes, (Space("static"), Space("isolated"))
+            missing = [space for space in wanted if indexes.load(vectors, folder, space, Metric.L2) is None]
+            if not missing:
+                return False
+            # torch is in this process, and shares OpenMP with faiss: one thread, which a Flat index is copied with.
+            with self._phase("index"), single_thread():
+                for space in missing:
+                    indexes.build(vectors, folder, space, Metric.L2)
+            return True
 
 
 def _is_begun(layout: Layout) -> bool:

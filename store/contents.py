@@ -8,20 +8,23 @@ from pathlib import Path
 
 import h5py
 
+from kotovec.space import NAMES
 from kotovec.store import hdf5, trees
 from kotovec.store.files import PART, open_regular
 from kotovec.store.trees import Entry
 
 TOKENIZER_LIST = "shards/tokenizer.json"  # the names of the tokenizer's files, while a build is unfinished
+_SPACE = rf"({'|'.join(NAMES)})(-(\d+-)?\d+)?(\+[a-z][a-z0-9.:]*)*"  # a space as the name of a file
 _OURS = re.compile(
     r"(tokens|vectors)\.h5"
-    r"|spaces/[\w@+.:-]+\.h5"
-    r"|indexes/[\w@+.:-]+\.(faiss|json)"
-    r"|maps/[\w@+.:-]+\.h5"
+    rf"|spaces/{_SPACE}\.h5"
+    rf"|indexes/{_SPACE}\.[a-z0-9]+\.(faiss|json)"
+    rf"|maps/{_SPACE}\.[a-z0-9]+\.h5"
     r"|shards/((plan|tokenizer)\.json|\d{6,}\.h5)"
 )
 _FOLDERS = ("indexes", "maps", "shards", "spaces", "tokenizer")
-_FORMER_PART = re.compile(r"\.(tokenizer|[\w@+.-]+\.(faiss|h5|json))\.part")  # as kotovec 0.1.0 named them
+_LITTER = ".DS_Store"  # macOS' Finder makes one in each folder that it shows
+_FORMER_PART = re.compile(r"\.(tokenizer|[\w@+.-]+\.(faiss|h5|json))\.part")  # of kotovec 0.1.0
 
 
 def foreign(folder: Path, part: str = "") -> str | None:
@@ -41,15 +44,28 @@ def is_store(folder: Path) -> bool:
     try:
         with open_regular(path) as raw:
             if raw.read(len(hdf5.SIGNATURE)) != hdf5.SIGNATURE:
-                return path.stat().st_size == 0 or (folder / "tokenizer").is_dir()
+                return _is_around(folder)
             with h5py.File(raw, "r") as file:
                 return hdf5.read_attributes(file).get("encoding-type") in ("kotovec-tokens", "kotovec-store")
     except FileNotFoundError:
         return any(map(_is_record, (folder / "indexes").glob("*.json")))
     except OSError:
-        return path.is_file() and os.access(path, os.R_OK)
+        return path.is_file() and os.access(path, os.R_OK) and _is_around(folder)
     except hdf5.UNREADABLE:
-        return True
+        return _is_around(folder)
+
+
+def _is_around(folder: Path) -> bool:
+    """Tell whether there is an index or a space of kotovec's: a first file that cannot be read may be anyone's."""
+    records, spaces = (folder / "indexes").glob("*.json"), (folder / "spaces").glob("*.h5")
+    return any(map(_is_record, records)) or any(map(_is_space, spaces))
+
+
+def _is_space(path: Path) -> bool:
+    """Tell whether a file is what kotovec writes of a space."""
+    with contextlib.suppress(*hdf5.UNREADABLE), open_regular(path) as raw, h5py.File(raw, "r") as file:
+        return bool(hdf5.read_attributes(file).get("encoding-type") == "kotovec-space")
+    return False
 
 
 def _is_record(path: Path) -> bool:
@@ -81,10 +97,10 @@ def _is_ours(entry: Entry, tokenizer: frozenset[str] | None) -> bool:
         return unfinished or first in _FOLDERS
     if not entry.is_file:
         return False
-    if first == "tokenizer":
+    if first == "tokenizer" and entry.name != _LITTER:
         return "/" not in rest if tokenizer is None else rest in tokenizer
     parts = PART.fullmatch(entry.name) or _FORMER_PART.fullmatch(entry.name)
-    return unfinished or bool(_OURS.fullmatch(entry.path) or parts)
+    return unfinished or entry.name == _LITTER or bool(_OURS.fullmatch(entry.path) or parts)
 
 
 def _tokenizer_files(folder: Path) -> frozenset[str] | None:

@@ -10,7 +10,7 @@ import secrets
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from kotovec.errors import DiskFullError, InputError, StoreError
 
@@ -26,9 +26,10 @@ def _replacing(target: Path) -> Iterator[io.FileIO]:
     a link to any other file there. The new file has a random name, and is locked while it is written.
 
     Raises:
-        StoreError: the folder is a link.
-        DiskFullError: the disk or the quota is full (also if a library hides that in another error).
+        StoreError: the folder is a link, or the target is what must not be replaced.
+        DiskFullError: the disk or the quota has no room (also where a library hides that in another error).
     """
+    check_replaceable(target)
     with open_folder(target.parent) as folder:
         part = f".kotovec-{secrets.token_hex(8)}.part"
         try:
@@ -45,6 +46,18 @@ def _replacing(target: Path) -> Iterator[io.FileIO]:
             if is_disk_full(error):
                 raise disk_full(target) from error
             raise
+
+
+def check_replaceable(target: Path) -> None:
+    """Make sure that a new file would take the place of no folder, pipe or device.
+
+    Raises:
+        StoreError: it would.
+    """
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        mode = target.lstat().st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
+            raise StoreError(f"{target} is not a regular file: move it")
 
 
 @contextlib.contextmanager
@@ -68,8 +81,8 @@ def open_folder(path: Path) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def open_regular(path: Path) -> Iterator[BinaryIO]:
-    """Yield a regular file, open for reading: a pipe would wait for a writer, and a device would never end.
+def open_regular(path: Path) -> Iterator[io.BufferedReader]:
+    """Give a regular file to read: a pipe would wait for a writer, a device never end.
 
     Raises:
         FileNotFoundError: there is no file.
@@ -79,8 +92,8 @@ def open_regular(path: Path) -> Iterator[BinaryIO]:
         yield file
 
 
-def open_descriptor(path: Path) -> BinaryIO:
-    """Open a regular file for reading; see `open_regular`."""
+def open_descriptor(path: Path) -> io.BufferedReader:
+    """Open a regular file to read; see `open_regular`."""
     file = open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb")  # noqa: PTH123, SIM115 — the caller closes it
     mode = os.fstat(file.fileno()).st_mode
     if stat.S_ISREG(mode):

@@ -20,7 +20,7 @@ import numpy as np
 from kotovec.errors import DamagedError, InputError, KotovecError
 from kotovec.space import Space
 from kotovec.store import checksum
-from kotovec.store.files import delete_parts, open_folder, sinking, write_text
+from kotovec.store.files import check_replaceable, delete_parts, open_folder, open_regular, sinking, write_text
 from kotovec.store.library import import_faiss, kind, on_gpus
 from kotovec.store.metric import Metric
 from kotovec.store.nearest import Matrix
@@ -87,6 +87,7 @@ def build(
 
     Raises:
         InputError: faiss does not know the factory string, or it does not fit the vectors.
+        StoreError: a folder, a pipe or a device is in the place of one of its files.
         DiskFullError: no space is left.
     """
     faiss = import_faiss()
@@ -99,6 +100,8 @@ def build(
     folder.mkdir(exist_ok=True)
     stem = index_name(space, metric)
     target, note = folder / f"{stem}.faiss", folder / f"{stem}.json"
+    for path in (target, note):
+        check_replaceable(path)
     delete_parts(folder)
     with open_folder(folder) as descriptor:
         with contextlib.suppress(FileNotFoundError):
@@ -135,8 +138,9 @@ def records(folder: Path) -> Iterator[IndexRecord]:
     """Yield the records of a store's indexes, in the order of their names; unreadable ones are skipped."""
     for path in sorted(folder.glob("*.json")):
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-            layer = values.pop("layer", -1)  # of kotovec 0.1.0, which recorded a space in two parts
+            with open_regular(path) as file:  # a pipe would wait for a writer
+                values = json.load(file)
+            layer = values.pop("layer", -1)  # of kotovec 0.1.0, which told a space in two parts
             values["space"] = str(Space.parse(values["space"]).at(layer if layer >= 0 else None))
             record = IndexRecord(**values)
             if record.name == path.stem:
@@ -170,8 +174,8 @@ def load(vectors: Vectors, folder: Path, space: Space, metric: Metric) -> tuple[
     matrix = Matrix(vectors.array(space), vectors.norms(space))
     index = None
     try:
-        with path.open("rb") as file:
-            # Checked before faiss reads it: faiss trusts damaged sizes, and returns rows that do not exist.
+        with open_regular(path) as file:
+            # Before faiss reads it: it takes damaged sizes at their word, and gives rows that are none.
             if _is_flat(faiss, file, matrix, record) or _sha256(file) == record.sha256:
                 # Read by its descriptor: this is the file that was checked, and faiss accepts only paths in UTF-8.
                 index = faiss.read_index(f"/dev/fd/{file.fileno()}", faiss.IO_FLAG_MMAP_IFC)

@@ -160,10 +160,12 @@ class Layout:
             (new.folder if new._is_store() else aside.folder).rename(self.folder)
         for folder in (aside.folder, new.folder):
             with contextlib.suppress(OSError):
-                folder.rmdir()  # the process was killed when only this was left to do
+                folder.rmdir()  # killed when only this was left to do
+        if not self.is_store:  # what is here took no store's place: the one aside may be the only one
+            return
         if aside._is_rest():
             contents.delete(aside.folder)
-        if self.is_store and new._is_rest() and not new.plan.is_file():
+        if new._is_rest() and not new.plan.is_file():
             contents.delete(new.folder)
 
     def _is_store(self) -> bool:
@@ -176,7 +178,9 @@ class Layout:
         return not self.folder.is_symlink() and first and contents.foreign(self.folder) is None
 
     def tidy(self) -> None:
-        """Delete what a failed build left and the next one cannot use, and the folder itself if it is empty."""
+        """After a build that failed: delete what is of no use to the next one, the folder itself if empty."""
+        if self.folder.is_symlink():
+            return
         if self.plan.is_file() and not any(self.shards.glob("*.h5")):
             self.clear()
         self._delete_parts()
@@ -209,14 +213,23 @@ class Layout:
                 raise StoreError(f"{file} is a folder: delete it, or name another place with --store")
         if self.folder.is_dir():
             self.check_contents(overwrite=overwrite)
-        if overwrite and self.rebuild.is_dir():
-            Layout(self.rebuild).check_contents(overwrite=True)
+        if overwrite:
+            self._check_swap()
         nearest = next(path for path in (self.folder, *self.folder.absolute().parents) if path.exists())
         if not nearest.is_dir():
             raise StoreError(f"{nearest} is a file: name another place with --store")
         for place in {nearest, self.folder.absolute().parent} if self.folder.exists() else {nearest}:
             if not os.access(place, os.W_OK | os.X_OK):
                 raise StoreError(f"{place} is not writable: name another place with --store")
+
+    def _check_swap(self) -> None:
+        """Raise a StoreError where a store could not be built beside this one, or not take its place."""
+        if os.path.lexists(self.rebuild):
+            if self.rebuild.is_symlink() or not self.rebuild.is_dir():  # what it leads to would be deleted
+                raise StoreError(f"{self.rebuild} is in the way: move it, and give the same command again")
+            Layout(self.rebuild).check_contents(overwrite=True)
+        if self.is_store and os.path.ismount(self.folder):
+            raise StoreError(f"{self.folder} is a mount point, which --overwrite cannot swap: build in a folder of it")
 
     def check_contents(self, *, overwrite: bool) -> None:
         """Raise a StoreError that names what in the folder is not kotovec's and would be in danger."""
@@ -225,12 +238,17 @@ class Layout:
         strange = contents.foreign(self.folder) if overwrite else contents.foreign(self.folder, self.shards.name)
         places = (self.tokens, self.former, self.spaces, self.tokenizer, self.indexes, self.maps, self.shards)
         unknown = sorted(set(shown) - {place.name for place in places})
-        linked = [place.name for place in places if place.is_symlink()]
-        # Without the file that identifies a store, or a plan, these may be somebody's own folders of the same names.
+        firsts = (self.tokens, self.former)
+        odd = [
+            place.name
+            for place in places
+            if place.is_symlink() or (place not in firsts and place.exists() and not place.is_dir())
+        ]
+        # Without the one file or a plan, these may be folders of those names of somebody's.
         nameless = [] if contents.is_store(self.folder) or self.read_plan() is not None else shown
         if nameless == [self.shards.name] and all(PART.fullmatch(path.name) for path in self.shards.iterdir()):
-            nameless = []  # a build was killed before or while it wrote its plan
-        for name in (*unknown, *linked, *filter(None, [strange]), *nameless):
+            nameless = []  # killed before it wrote its plan, or as it did
+        for name in (*unknown, *odd, *filter(None, [strange]), *nameless):
             raise self._strange(name)
 
     def _strange(self, name: str) -> StoreError:

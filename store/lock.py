@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,8 @@ import filelock
 from kotovec.errors import StoreBusyError, StoreError
 from kotovec.store.layout import Layout
 
+MOST_BYTES = 512
+_SOFT = re.compile(rb"\d+\n[\w.:\n-]*")  # process id, and name of the machine
 PATIENCE_SECONDS = 1.0  # a build whose command was killed ends a moment after it
 
 
@@ -50,12 +53,12 @@ def locked(layout: Layout) -> Iterator[None]:
 def _check_ours(lock: Path) -> None:
     """Refuse to lock, and later delete, a file that is not a lock.
 
-    A lock is an empty file; on a file system without locks, filelock writes a process id into it.
+    A lock is an empty file; on a file system that has none, filelock writes a process id and a machine's name into it.
     """
     try:
         status = lock.lstat()
         known = stat.S_ISREG(status.st_mode) and (
-            not status.st_size or lock.read_bytes()[:10].split(b"\n")[0].isdigit()
+            not status.st_size or (status.st_size <= MOST_BYTES and _SOFT.fullmatch(lock.read_bytes()) is not None)
         )
     except OSError:  # there is no file
         return

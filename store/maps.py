@@ -13,7 +13,7 @@ import numpy.typing as npt
 from kotovec.errors import DamagedError, InputError, first_line
 from kotovec.space import Space
 from kotovec.store import checksum, hdf5
-from kotovec.store.files import delete_parts, sinking
+from kotovec.store.files import delete_parts, open_regular, sinking
 from kotovec.store.nearest import Rows
 from kotovec.store.tokens import Tokens
 
@@ -143,7 +143,7 @@ def verify(folder: Path, matches: Callable[[Space, str], bool]) -> list[str]:
 
 def _read(path: Path) -> Map:
     try:
-        with h5py.File(path, "r") as file:
+        with open_regular(path) as raw, h5py.File(raw, "r") as file:
             attributes = hdf5.read_attributes(file)
             layer = attributes.get("layer", -1)  # of kotovec 0.1.0, which recorded a space in two parts
             attributes["space"] = str(Space.parse(attributes["space"]).at(layer if layer >= 0 else None))

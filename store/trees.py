@@ -40,9 +40,12 @@ def walk(folder: Path, part: str = "") -> Iterator[Entry]:
 def delete(folder: Path, is_known: Callable[[Entry], bool], part: str = "") -> None:
     """Delete the regular files that are known, then the folders that are empty, `folder` or its sub-folder included.
 
-    Descriptors are used, so that a folder that somebody replaces with a link meanwhile leads nowhere else. A file of
-    `LAST` is deleted after everything else in its folder: after an interrupted deletion it shows whose the rest is.
+    By descriptors: a folder that somebody exchanges for a link meanwhile leads nowhere else. A file of `LAST` goes
+    after all else in its folder: whoever finds the rest of an interrupted deletion sees by it whose that is.
+    Nothing is deleted where `folder` itself is a link.
     """
+    if folder.is_symlink():  # its sub-folders would be reached through it
+        return
     for entry, descriptor in _walk(folder, part):
         with contextlib.suppress(OSError):  # a folder that is not empty
             if entry.is_folder:
@@ -55,7 +58,7 @@ def delete(folder: Path, is_known: Callable[[Entry], bool], part: str = "") -> N
 
 def _walk(folder: Path, part: str) -> Iterator[tuple[Entry, int]]:
     """Yield each entry with a descriptor of the folder that it is in; nothing where there is no folder."""
-    if not os.path.lexists(folder / part):
+    if (folder / part).is_symlink() or not (folder / part).is_dir():  # os.fwalk would wait for a writer of a pipe
         return
     for place, folders, files, descriptor in os.fwalk(folder / part, topdown=False):
         for name in sorted((*folders, *files), key=LAST.__contains__):

@@ -150,7 +150,9 @@ class Vectors:
         with self._lock:  # two threads would read headers from one descriptor
             file = self._spaces[space]
             if isinstance(file, File):
-                self._spaces[space] = file = self._read_space(file, space)
+                self._spaces[space] = read = self._read_space(file, space)
+                file.close()  # what is mapped stays
+                return read
             return file
 
     def _read_space(self, file: File, space: Space) -> SpaceFile:
