@@ -124,9 +124,10 @@ def anonymous(process: int | str = "self") -> int:
 def build_it(tell: Connection, model: Path, store: Path, workers: int, warm: Path | None) -> None:
     """Plan and build, telling what happens and when: the whole store, or with no `warm` model its encoding only."""
     find_kotovec()
-    from kotovec.cluster.build import Resources, build
+    from kotovec.cluster.build import build
     from kotovec.cluster.events import Event, Phase, Progress
     from kotovec.cluster.plan import Request, make_plan
+    from kotovec.cluster.where import Resources
 
     def mark(name: str, value: int = 0) -> None:
         tell.send((time.monotonic(), name, value))
@@ -144,7 +145,7 @@ def build_it(tell: Connection, model: Path, store: Path, workers: int, warm: Pat
         mark("imports", live())
     mark("plan")
     plan = make_plan(Request(model=str(model), device="cpu"))
-    columns = (plan.tokens.ids, plan.tokens.texts.array, plan.tokens.surfaces.array, plan.tokens.kinds)
+    columns = (plan.tokens.ids, plan.tokens.texts, plan.tokens.surfaces, plan.tokens.kinds)
     mark("table", sum(column.nbytes for column in columns))
     mark("planned", live())
     with contextlib.suppress(simulate.EnoughError):

@@ -86,6 +86,11 @@ class Strings(Sequence[str]):
     def __iter__(self) -> Iterator[str]:
         return (each.decode() for each in self.encoded())
 
+    @property
+    def nbytes(self) -> int:
+        """Number of bytes in memory."""
+        return len(self.block) + self._ends.nbytes
+
     def encoded(self) -> list[bytes]:
         """Return all strings in UTF-8."""
         return self.block[1:-1].split(b"\0") if len(self) else []

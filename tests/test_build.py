@@ -187,8 +187,8 @@ def test_workers_are_one_a_core_as_far_as_memory_reaches(tiny_models, monkeypatc
         said = [f"{workers} worker(s) instead of 16: each needs some 0.4 GB"] if workers < 16 else []
         assert listener.notices == said
     assert count_workers(plan, Resources(workers=5), listener) == 5
-    with pytest.raises(InputError, match="--workers 0: take 1 or more"):
-        Resources(workers=0)
+    with pytest.raises(InputError, match="--workers -1: take 1 or more, or 0 to encode in this process"):
+        Resources(workers=-1)
 
 
 MACHINE = (8, 64_000_000)  # cores and bytes of the machine that the containers below are on
