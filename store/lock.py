@@ -14,7 +14,7 @@ from kotovec.store.layout import Layout
 
 MOST_BYTES = 512
 _SOFT = re.compile(rb"\d+\n[\w.:\n-]*")  # process id, and name of the machine
-PATIENCE_SECONDS = 1.0  # a build whose command was killed ends a moment after it
+PATIENCE_SECONDS = 0.5  # a build whose command was killed ends a moment after it
 
 
 @contextlib.contextmanager

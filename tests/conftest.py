@@ -1,6 +1,7 @@
 """What all tests share: the tiny models, the demo model, and which tests run where."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,13 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 for _name in [name for name in os.environ if name.startswith("KOTOVEC_")]:
     del os.environ[_name]
+
+
+def pytest_configure():
+    """Let the commands under test hear Ctrl-C and a hang-up where the tests themselves do not, in the background, say."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_collection_modifyitems(items):
