@@ -20,7 +20,7 @@ for _name in [name for name in os.environ if name.startswith("KOTOVEC_")]:
 
 
 def pytest_configure():
-    """Let the commands under test hear Ctrl-C and a hang-up where the tests themselves do not, in the background, say."""
+    """Let the commands under test hear Ctrl-C and a hang-up, also if the tests run in the background."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
