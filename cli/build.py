@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kotovec.cli.options import ConfigOption, JsonOption, QuietOption
-from kotovec.cluster import DEFAULT_MODEL
+from kotovec.cluster import DEFAULT_MODEL, default_name
 from kotovec.errors import InputError, KotovecError
 
 if TYPE_CHECKING:
@@ -270,11 +270,6 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
 def kinds_of(token_filter: str) -> tuple[str, ...]:
     """Return the kinds of tokens in a comma-separated list."""
     return tuple(kind.strip() for kind in token_filter.split(","))
-
-
-def default_name(model: str) -> str:
-    """Return the last part of a model's name, which names its store by default."""
-    return Path(model).name or Path(model).resolve().name
 
 
 def _describe(plan: "Plan", target: Path, where: "Resources") -> "Result":

@@ -1,3 +1,10 @@
 """Ray: plan a build, start or join a cluster, schedule shards, survive lost workers, assemble the store."""
 
+from pathlib import Path
+
 DEFAULT_MODEL = "tohoku-nlp/bert-base-japanese-whole-word-masking"  # the model of the article
+
+
+def default_name(model: str) -> str:
+    """Return the last part of a model's name, its store's default name; empty if it has none, such as `/`."""
+    return Path(model).name or Path(model).resolve().name

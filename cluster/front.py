@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
-from kotovec.cluster import DEFAULT_MODEL
+from kotovec.cluster import DEFAULT_MODEL, default_name
 from kotovec.cluster.events import Report, ignore
 from kotovec.errors import InputError
 from kotovec.store.database import Store
@@ -57,6 +57,8 @@ def build(
     from kotovec.cluster.where import Resources
     from kotovec.store.tokens import KINDS
 
+    if store is None and not default_name(model):
+        raise InputError(f"{model!r} gives a store no name: name one")
     path = Path(f"{default_name(model)}.kotovec" if store is None else store)
     where = Resources(workers=workers, address=address)
     with contextlib.ExitStack() as stack:
@@ -75,15 +77,3 @@ def build(
         )
         build_plan(make_plan(request), path, where, overwrite=overwrite, report=report)
     return Store.open(path)
-
-
-def default_name(model: str) -> str:
-    """Return the last part of a model's name, the default name of its store.
-
-    Raises:
-        InputError: the name has no last part, such as `/`.
-    """
-    name = Path(model).name or Path(model).resolve().name
-    if not name:
-        raise InputError(f"{model!r} gives a store no name: name one")
-    return name
