@@ -213,7 +213,8 @@ def _cached(repository: str, revision: str | None, reason: Exception) -> tuple[P
                 break
     except (OSError, ValueError) as error:
         raise ModelNotFoundError(
-            f"there is no folder {repository}, it is not in the cache, and the Hub is out of reach ({first_line(reason)})",
+            f"there is no folder {repository}, it is not in the cache, and the Hub is out of reach "
+            f"({first_line(reason)})",
             hint=f"restore the network, or choose `{DEMO}` or a local folder as MODEL",
         ) from error
     return folder, folder.name
