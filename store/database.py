@@ -359,8 +359,11 @@ class Store:
     def damage(self, damaged: Sequence[str]) -> DamagedError:
         """Return the error that names what `verify` found and, if a build repairs it, the command of the last one."""
         command = self.vectors.attributes.get("command")
-        by = f"{CURE}; it was built by {quoted(command)}" if command and any(CURE in what for what in damaged) else None
-        return DamagedError(f"{self.path} is damaged: {'; '.join(damaged)}", hint=by)
+        names = [what.removesuffix(f" ({CURE})") for what in damaged]
+        hint = f"{CURE}; it was built by {quoted(command)}" if command else CURE
+        return DamagedError(
+            f"{self.path} is damaged: {'; '.join(names)}", hint=None if names == list(damaged) else hint
+        )
 
     def _metric(self, metric: str, k: int) -> Metric:
         measure = Metric.parse(metric)

@@ -187,7 +187,7 @@ def test_workers_are_one_a_core_as_far_as_memory_reaches(tiny_models, monkeypatc
         said = [f"{workers} worker(s) instead of 16: each needs some 0.4 GB"] if workers < 16 else []
         assert listener.notices == said
     assert count_workers(plan, Resources(workers=5), listener) == 5
-    with pytest.raises(InputError, match="--workers -1: take 1 or more, or 0 to encode in this process"):
+    with pytest.raises(InputError, match=r"--workers is -1\nhint: use 1 or more, or 0 to encode in this process"):
         Resources(workers=-1)
 
 
@@ -318,7 +318,7 @@ def test_a_place_that_cannot_be_written_is_refused(employ, tiny_models, tmp_path
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(place)], capture_output=True).returncode:
         pytest.skip("no file system can be mounted here (that takes root): a read-only place is not tried")
     try:
-        with pytest.raises(StoreError, match=f"{place} is not writable: name another place with --store"):
+        with pytest.raises(StoreError, match=rf"{place} is not writable\nhint: name another path with --store$"):
             run_build(plan_of(tiny_models["bert"]), place / "new" / "x.kotovec")
     finally:
         subprocess.run(["umount", str(place)], check=True)

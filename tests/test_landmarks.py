@@ -80,7 +80,7 @@ def test_what_cannot_be_drawn_is_one_line_and_leaves_no_page(store, capsys, tmp_
 def test_a_missing_library_is_named_before_a_map_is_made(store, capsys, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "bokeh", None)
     answer = call(capsys, "map", "--store", store, "--method", "pca", "--html", tmp_path / "x.html")
-    assert (answer.code, answer.err) == (2, "error: --html needs bokeh: pip install 'kotovec[map]'\n")
+    assert (answer.code, answer.err) == (2, "error: --html needs bokeh\nhint: install it: pip install 'kotovec[map]'\n")
     assert not (store / "maps").exists()
 
 

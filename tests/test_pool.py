@@ -263,7 +263,9 @@ def test_more_workers_than_the_cluster_has_room_for_do_no_harm(run, plan, monkey
     assert "workers wait for room: each takes 1 CPU" in listener.notices[0]
 
 
-LACK = r"^no node has room for a worker, which takes 1 CPU and 1e\+06 GPU: the largest has 3 CPU and \d+ GPU; lower"
+LACK = (
+    r"^no node has room for a worker, which takes 1 CPU and 1e\+06 GPU: the largest has 3 CPU and \d+ GPU\nhint: lower"
+)
 
 
 def test_a_worker_that_fits_on_no_node_is_refused_at_once(run, monkeypatch):

