@@ -248,9 +248,12 @@ def test_an_error_of_a_workers_code_ends_the_build_in_one_line(run):
 
 
 def test_an_error_that_a_worker_raises_on_purpose_comes_as_it_is(run):
-    with pytest.raises(ModelError, match="^the weights of x do not load$") as caught:
-        run(raising(ModelError("the weights of x do not load")))
+    with pytest.raises(ModelError) as caught:
+        run(raising(ModelError("the weights of x do not load", hint="choose another")))
     assert type(caught.value) is ModelError
+    assert str(caught.value) == "the weights of x do not load"
+    assert caught.value.hint == "choose another"
+    assert caught.value.__notes__ == ["hint: choose another"]
     assert caught.value.exit_code == 2
 
 
