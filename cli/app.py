@@ -88,7 +88,7 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911 — one return per outcom
     except Exception as error:  # noqa: BLE001 — the user gets a message and an exit code, whatever it is
         # Typer's usage errors, without importing the Click that it vendors.
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
-            return _fail(_lowered(error.format_message()), "see kotovec --help", int(error.exit_code), debug=False)
+            return _fail(*_usage(error.format_message()), int(error.exit_code), debug=False)
         message = f"{type(error).__name__}: {first_line(error)}"
         return _fail(message, None if debug else "set KOTOVEC_DEBUG=1 to see where", UNEXPECTED, debug)
     if code == INTERRUPTED:  # what Typer returns after Ctrl-C
@@ -107,9 +107,12 @@ def _fail(message: str, hint: str | None, code: int, debug: bool) -> int:
     return code
 
 
-def _lowered(message: str) -> str:
-    """Return Typer's message as kotovec's own: in lower case, without a full stop."""
-    return message[:1].lower() + message[1:].removesuffix(".")
+def _usage(message: str) -> tuple[str, str]:
+    """Return Typer's message as kotovec's own, in lower case and without a full stop, and its proposal as the hint."""
+    named = re.search(r" (?:Did you mean (.+)\?|\(Possible options: (.+)\))$", message)
+    hint = f"use {' or '.join((named[1] or named[2]).split(', '))}" if named else "see kotovec --help"
+    problem = message[: named.start()] if named else message
+    return problem[:1].lower() + problem[1:].removesuffix("."), hint
 
 
 def shield_minus(arguments: list[str]) -> list[str]:

@@ -284,7 +284,7 @@ def test_a_process_that_met_a_damaged_store_ends_with_its_exit_code(arguments, n
     done = start(*arguments, "--store", store)
     assert (done.returncode, done.stdout) == (1, "")
     named = (
-        f"{store} is damaged: {name} "
+        f"{store} is damaged: {name}; indexes/static."
         if (arguments, name) == (["verify"], "spaces/static.h5")
         else f"{store / name} is "
     )

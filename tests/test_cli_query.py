@@ -190,7 +190,7 @@ def test_the_number_behind_k_is_how_many_are_shown(results):
 def test_a_mistyped_option_is_an_error_and_no_expression(ask):
     answer = ask("--typo", "king")
     assert (answer.code, answer.out) == (2, "")
-    assert "No such option: --typo" in answer.err
+    assert "error: no such option: --typo\nhint: use --store\n" in answer.err
 
 
 def test_a_mean_of_subwords_is_said_and_doubly_so_in_the_isolated_space(ask):
@@ -301,4 +301,4 @@ def test_a_file_is_answered_in_json_alone(ask, tmp_path):
     (tmp_path / "asked").write_text("king\n")
     answer = ask("--file", tmp_path / "asked", "--tsv")
     assert (answer.code, answer.out) == (2, "")
-    assert "leave --tsv away" in answer.err
+    assert "\nhint: leave out --tsv\n" in answer.err

@@ -143,7 +143,7 @@ def test_an_index_of_other_vectors_is_not_used_and_is_named(folder, tmp_path):
         ("static.l2", False),
     ]
     assert store.verify() == [
-        f"indexes/{name}.l2.faiss (of other vectors; kotovec index --space {options} builds it anew)"
+        f"indexes/{name}.l2.faiss (of other vectors; kotovec index --space {options} builds it again)"
         for name, options in (("isolated-12", "isolated@12 --metric l2"), ("static", "static --metric l2"))
     ]
 
@@ -165,7 +165,7 @@ def test_an_index_whose_rewrite_was_interrupted_is_not_used_and_is_named(folder,
     answers = store.search_many(QUESTIONS)
     assert ids(answers) == expected(STATIC)
     assert all(answer.notes == () for answer in answers)
-    assert store.verify() == ["indexes/static.l2.faiss (without a record; kotovec index builds it anew)"]
+    assert store.verify() == ["indexes/static.l2.faiss (without a record; kotovec index builds it again)"]
 
 
 def test_an_index_that_is_replaced_while_it_is_opened_is_not_taken_for_the_old_one(folder, monkeypatch):
@@ -189,7 +189,7 @@ def test_a_damaged_index_is_named(folder, damage):
     raw[len(raw) // 2] ^= 1
     path.write_bytes({"flipped": raw, "cut": raw[:-1000], "empty": b""}[damage])
     assert Store.open(folder).verify() == [
-        "indexes/static.l2.faiss (kotovec index --space static --metric l2 builds it anew)"
+        "indexes/static.l2.faiss (kotovec index --space static --metric l2 builds it again)"
     ]
     if damage != "flipped":
         with pytest.raises(

@@ -58,7 +58,8 @@ def test_no_store_at_a_path_is_said(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"text", b"\x89HDF\r\n\x1a\n" + b"\0" * 500])
 def test_a_file_that_is_not_hdf5_is_no_store(tmp_path, content):
     (tmp_path / "tokens.h5").write_bytes(content)
-    said = "(is not a kotovec store, or is damaged|is empty|is cut short|is damaged).*: build it again with --overwrite"
+    what = "(is not a kotovec store, or is damaged|is empty|is cut short|is damaged)"
+    said = rf"{what}.*\nhint: build it again with --overwrite$"
     with pytest.raises(KotovecError, match=said):
         Store.open(tmp_path)
 
@@ -215,6 +216,6 @@ def test_verify_names_a_space_whose_header_is_damaged_with_its_index_and_all_els
     flip(store / "indexes" / "isolated-12.l2.faiss", 100)
     assert Store.open(store).verify() == [
         "spaces/static.h5 (build it again with --overwrite)",
-        "indexes/isolated-12.l2.faiss (kotovec index --space isolated@12 --metric l2 builds it anew)",
-        "indexes/static.l2.faiss (of other vectors; kotovec index --space static --metric l2 builds it anew)",
+        "indexes/isolated-12.l2.faiss (kotovec index --space isolated@12 --metric l2 builds it again)",
+        "indexes/static.l2.faiss (of other vectors; kotovec index --space static --metric l2 builds it again)",
     ]

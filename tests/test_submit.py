@@ -54,7 +54,7 @@ def test_nothing_but_modules_is_shipped(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["demo"], "name the store's folder on the cluster: --store /PATH"),
+        (["demo"], "no folder is named for the store\nhint: name one on the cluster with --store /PATH\n"),
         (["demo", "--store", "x.kotovec"], "--store x.kotovec is relative, and a job's working directory is deleted"),
         (["demo", "--store", "~/x.kotovec"], "--store ~/x.kotovec is relative"),
         (

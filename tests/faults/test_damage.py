@@ -164,12 +164,12 @@ def test_the_command_that_is_named_mends_the_index(capsys, store, options, damag
         path.mkdir() if damage == "folder" else path.write_bytes(whole[:-9] if damage == "cut" else b"")
     told = call(capsys, "verify", "--store", store)
     assert (told.code, told.out) == (1, "")
-    (cure,) = re.findall(r"\((kotovec index .*) builds it anew\)", told.err)
+    (cure,) = re.findall(r"\((kotovec index .*) builds it again\)", told.err)
     assert sorted(shlex.split(cure)[2:]) == sorted(options.split())
     if damage not in ("bit", "other"):
         asked = call(capsys, "query", "king", "--store", store, *options.split(" --factory")[0].split())
         assert (asked.code, asked.out) == (1, "")
-        assert f"{path} is damaged: {cure} builds it anew" in asked.err
+        assert f"{path} is damaged\nhint: build it again: {cure}\n" in asked.err
     if damage == "folder":
         path.rmdir()
     assert run([*shlex.split(cure)[1:], "--store", str(store), "--quiet"]) == 0
