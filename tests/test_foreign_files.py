@@ -92,7 +92,10 @@ def test_a_folder_of_a_strangers_store_that_is_a_link_is_not_written_into(tmp_pa
     command = ["index"] if name == "indexes" else ["map", "--method", "pca", "--space", "static"]
     done = call(capsys, *command, "--store", store)
     assert done.code == 2
-    assert done.err == f"error: {store / name} is a link: nothing is written through it; put a folder in its place\n"
+    assert (
+        done.err
+        == f"error: {store / name} is a link, and nothing is written through it\nhint: put a folder in its place\n"
+    )
 
 
 def test_a_record_behind_a_linked_folder_is_not_deleted(tmp_path):
