@@ -372,7 +372,7 @@ def test_no_space_is_used_with_the_tokens_of_another_store(capsys, tmp_path):
     for space in ("static", "isolated@0", "isolated@2"):
         told = call(capsys, "query", "t7", "--space", space, "--store", store)
         assert (told.code, told.out) == (1, "")
-        assert "is of other tokens or of another space: build it again with --overwrite" in told.err
+        assert told.err.endswith("is of other tokens or of another space\nhint: build it again with --overwrite\n")
     files = [f"spaces/{stem}.h5 (build it again with --overwrite)" for stem in ("static", "isolated-0", "isolated-2")]
     assert Store.open(store).verify() == files
 
@@ -391,7 +391,7 @@ def test_zeros_in_place_of_a_part_of_a_file_are_found(capsys, store, name, part)
     assert (told.code, told.out) in ((1, ""), (2, ""))
     assert name in told.err
     assert "build it again with --overwrite" in told.err
-    assert told.err.count("\n") == 1
+    assert re.fullmatch(r"error: \S.*\nhint: \S.*\n", told.err)
 
 
 def test_a_damaged_plan_is_one_line_and_a_fresh_start(tmp_path):
