@@ -76,8 +76,8 @@ def _root() -> Path:
         if len(str(root)) <= _LONGEST and changeable(root) is None:
             return root
     raise InputError(
-        f"other users can change {changeable(root)}, where temporary files go: "
-        f"chmod +t {changeable(root)}, or name another folder with TMPDIR (of at most {_LONGEST} characters)"
+        f"other users can change {changeable(root)}, where temporary files go",
+        hint=f"run chmod +t {changeable(root)}, or name another folder with TMPDIR (of at most {_LONGEST} characters)",
     )
 
 

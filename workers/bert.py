@@ -109,7 +109,9 @@ class Bert:
 
         length = batch.ids.shape[1]
         if length > self._architecture.longest:
-            raise InputError(f"a sequence of {length} tokens: the model has {self._architecture.longest} positions")
+            raise InputError(
+                f"a sequence has {length} tokens, but the model has {self._architecture.longest} positions"
+            )
         ids = torch.from_numpy(batch.ids).to(self._device)
         if batch.position is not None:
             return self._isolated(ids, batch.position)
