@@ -201,10 +201,10 @@ def make_plan(request: Request, source: Source | None = None) -> Plan:
     vocabulary = tokenizers.list_vocabulary(tokenizer)
     template = tokenizers.find_template(tokenizer)
     rows = int(config.vocab_size)
-    with_row = [place for place, token_id in enumerate(vocabulary.ids) if 0 <= token_id < rows]
+    with_row = [index for index, token_id in enumerate(vocabulary.ids) if 0 <= token_id < rows]
     everything = describe(
-        [vocabulary.ids[place] for place in with_row],
-        [vocabulary.texts[place] for place in with_row],
+        [vocabulary.ids[index] for index in with_row],
+        [vocabulary.texts[index] for index in with_row],
         vocabulary.special,
         Marking(vocabulary.marking),
         vocabulary.unk_id,

@@ -219,9 +219,9 @@ class Layout:
         nearest = next(path for path in (self.folder, *self.folder.absolute().parents) if path.exists())
         if not nearest.is_dir():
             raise StoreError(f"{nearest} is a file", hint=ELSEWHERE)
-        for place in {nearest, self.folder.absolute().parent} if self.folder.exists() else {nearest}:
-            if not os.access(place, os.W_OK | os.X_OK):
-                raise StoreError(f"{place} is not writable", hint=ELSEWHERE)
+        for folder in {nearest, self.folder.absolute().parent} if self.folder.exists() else {nearest}:
+            if not os.access(folder, os.W_OK | os.X_OK):
+                raise StoreError(f"{folder} is not writable", hint=ELSEWHERE)
 
     def _check_swap(self) -> None:
         """Raise a StoreError where a store could not be built beside this one, or not take its place."""
@@ -239,13 +239,13 @@ class Layout:
         names = sorted(path.name for path in self.folder.iterdir())
         shown = [name for name in names if not name.startswith(".")]  # .DS_Store, parts
         strange = contents.foreign(self.folder) if overwrite else contents.foreign(self.folder, self.shards.name)
-        places = (self.tokens, self.former, self.spaces, self.tokenizer, self.indexes, self.maps, self.shards)
-        unknown = sorted(set(shown) - {place.name for place in places})
+        parts = (self.tokens, self.former, self.spaces, self.tokenizer, self.indexes, self.maps, self.shards)
+        unknown = sorted(set(shown) - {part.name for part in parts})
         firsts = (self.tokens, self.former)
         odd = [
-            place.name
-            for place in places
-            if place.is_symlink() or (place not in firsts and place.exists() and not place.is_dir())
+            part.name
+            for part in parts
+            if part.is_symlink() or (part not in firsts and part.exists() and not part.is_dir())
         ]
         # Without the one file or a plan, these may be folders of those names of somebody's.
         nameless = [] if contents.is_store(self.folder) or self.read_plan() is not None else shown

@@ -276,8 +276,8 @@ class Bert:
             return context.permute(2, 0, 1, 3).reshape(query.shape)
         products, scores = torch.empty_like(keys), query.new_zeros(count, len(value), size, heads, 1)
         by_product = products.view(-1, width // heads)  # ((T - 1) b H, d)
-        for one, score in zip(query.unbind(), scores[:, 1:].flatten(1).unbind(), strict=True):
-            torch.mul(one, keys, out=products)
+        for vector, score in zip(query.unbind(), scores[:, 1:].flatten(1).unbind(), strict=True):
+            torch.mul(vector, keys, out=products)
             torch.mv(by_product, self._scale, out=score)
         weights = torch.softmax(scores, 1).unbind(1)  # (t, b, H, 1) for each key
         values = value.reshape(by_head).unbind()  # (b, H, d) for each key

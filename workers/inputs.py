@@ -99,7 +99,7 @@ class Inputs:
             members = asked[lengths[asked] == length]
             for start, stop in pairwise(_bounds(len(members), max(1, positions // length))):
                 chosen = members[start:stop]
-                index = np.concatenate([by_owner[ends[one] : ends[one + 1]] for one in chosen])
+                index = np.concatenate([by_owner[ends[owner] : ends[owner + 1]] for owner in chosen])
                 yield Batch(
                     ids=self.ids[self.offsets[chosen, np.newaxis] + np.arange(length)],
                     rows=np.repeat(np.arange(len(chosen)), ends[chosen + 1] - ends[chosen]),
