@@ -141,6 +141,9 @@ class Space:
         return f"{self} is not in this store: it holds {', '.join(map(str, sorted(stored)))}"
 
 
+STATIC = Space("static")
+
+
 def parse_spaces(text: str) -> tuple[Space, ...]:
     """Read a list of spaces, `static,isolated@12`, or `both`: static and isolated.
 
