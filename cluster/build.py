@@ -1,4 +1,4 @@
-"""The build: encode missing shards, merge, index; every step resumes from what an earlier run completed."""
+"""The build: encode missing shards, merge them, copy the table, index; every step resumes from an earlier run."""
 
 import contextlib
 import shutil
@@ -283,9 +283,9 @@ class _Build:
         identity = identity_of(plan.tokens, plan.settings["weights"])
         try:
             for space in plan.added:
-                how = made(plan, space, self.started)
                 if layout.space(space).is_file():
                     continue
+                how = made(plan, space, self.started)
                 if space == STATIC:
                     copy_static(plan, layout, identity, how)
                 else:
