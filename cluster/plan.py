@@ -234,13 +234,15 @@ def make_plan(request: Request, source: Source | None = None) -> Plan:
     tokens = everything.keep(request.token_filter)
     if len(tokens) == 0:
         raise InputError(f"no token of {request.model} is of the kinds {', '.join(request.token_filter)}")
-    size = int(config.hidden_size)
-    token_bytes = len(layers) * size * np.dtype(request.store_dtype).itemsize
-    shard_tokens = max(2, min(request.shard_tokens, SHARD_BYTES // token_bytes))
     device = _pick_device(request)
-    shards = cut(len(tokens), shard_tokens, BATCH_TOKENS[device])
     forward, architecture = forwards.choose(source, config)
     table = tables.find(source, config, architecture)
+    size = int(config.hidden_size)
+    # Shards do not hold static vectors, but once did: another count would cut the batches of a model with very many
+    # layers otherwise, and stores that exist would no longer be those of the plan.
+    token_bytes = table.size * 4 + len(layers) * size * np.dtype(request.store_dtype).itemsize
+    shard_tokens = max(2, min(request.shard_tokens, SHARD_BYTES // token_bytes))
+    shards = cut(len(tokens), shard_tokens, BATCH_TOKENS[device])
     spec = ReplicaSpec(
         source=source,
         template=template,

@@ -191,15 +191,15 @@ def test_a_new_space_may_have_another_dtype_than_those_that_are_there(extended, 
 def test_more_layers_make_smaller_shards_which_is_no_other_setting_while_batches_stay(
     rows, employ, tiny_models, tmp_path, monkeypatch
 ):
-    """A batch has 192 tokens: shards of 600 and of 200 hold the same ones, shards of 100 do not."""
+    """A batch has 192 tokens: shards of 400 and of 200 hold the same ones, shards of 100 do not."""
     model, store = tiny_models["bert"], tmp_path / "x.kotovec"
-    monkeypatch.setattr(planning, "SHARD_BYTES", rows * 3 * 32 * 4)
+    monkeypatch.setattr(planning, "SHARD_BYTES", rows * 4 * 32 * 4)
     employ(Encoder)
     run_build(plan_of(model, shard_tokens=1024), store)
     plan = plan_of(model, layers="all", shard_tokens=1024)
     assert plan.settings["shard-tokens"] == rows
     if rows < planning.BATCH_TOKENS["cpu"]:
-        with pytest.raises(SettingsDifferError, match="shard-tokens was 300, now 100"):
+        with pytest.raises(SettingsDifferError, match="shard-tokens was 200, now 100"):
             run_build(plan, store)
         return
     run_build(plan, store)
