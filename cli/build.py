@@ -281,7 +281,7 @@ def _describe(plan: "Plan", target: Path, where: "Resources") -> "Result":
     wanted = count_workers(plan, where)
     workers = None if wanted is None else min(wanted, len(plan.shards))
     many = "as many as the cluster has room for" if workers is None else workers
-    peak = plan.vector_bytes + max(plan.vector_bytes, plan.index_bytes)
+    peak = plan.peak_bytes(len(plan.tokens))
     data = {
         "model": plan.source.name,
         "store": str(target),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kotovec.errors import InputError
-from kotovec.workers.architecture import LAYER, Architecture
+from kotovec.workers.architecture import LAYER, WORDS, Architecture
 from kotovec.workers.inputs import Batch
 from kotovec.workers.linear import Linear
 
@@ -33,7 +33,7 @@ class Bert:
 
     Attributes:
         name: name of the code that computes.
-        static: (rows, D) float32, the input embeddings.
+        rows: number of rows of the input embedding matrix.
     """
 
     name = FORWARD
@@ -66,11 +66,11 @@ class Bert:
             return take(f"{name}.weight"), take(f"{name}.bias")
 
         self._architecture, self._wanted, self._budget, self._device = architecture, tuple(layers), positions, device
-        self._words = take("embeddings.word_embeddings.weight")
+        self._words = take(WORDS)
+        self.rows = len(self._words)
         self._on_cpu = device == "cpu" and dtype == torch.float32
         width = architecture.size // architecture.heads
         self._scale = torch.full((width,), width**-0.5, dtype=dtype, device=device)
-        self.static = self._words if self._on_cpu else tensors["embeddings.word_embeddings.weight"].float()
         self._positions = take("embeddings.position_embeddings.weight")
         self._types = take("embeddings.token_type_embeddings.weight")
         self._norm = pair("embeddings.LayerNorm")
