@@ -314,7 +314,7 @@ class _Build:
         more = f" and {len(rows) - NAMED} more" if len(rows) > NAMED else ""
         narrow = "float16" in (self.plan.spec.dtype, self.plan.spec.store_dtype)
         cure = "float16 ends at 65,504: take float32" if narrow else "its weights are damaged or do not fit its config"
-        return f"{self.plan.source.name} gave NaN or Inf for {names}{more}: {cure}"
+        return f"{self.plan.model.name} gave NaN or Inf for {names}{more}: {cure}"
 
     def _write_tokens(self) -> None:
         """Write the first files of a store: the model's tokenizer and the table of tokens."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from kotovec.cluster import DEFAULT_MODEL, resources
 from kotovec.cluster.shards import ShardPlan, cut
-from kotovec.errors import InputError, ModelError, first_line
+from kotovec.errors import InputError
 from kotovec.space import Space
 from kotovec.store.hdf5 import FORMAT_VERSION
 from kotovec.store.tokens import KINDS, Marking, Tokens, describe
@@ -23,9 +23,9 @@ from kotovec.workers import source as sources
 from kotovec.workers import tokenizer as tokenizers
 from kotovec.workers.checkpoint import Checkpoint
 from kotovec.workers.encoder import ReplicaSpec
-from kotovec.workers.foreign_code import named_code, notice_code, refuse_code
+from kotovec.workers.foreign_code import notice_code
 from kotovec.workers.inputs import Inputs
-from kotovec.workers.source import Source
+from kotovec.workers.model import Model
 
 SHARD_TOKENS = 1024  # some 4 s of BERT-base on one core: a lost worker costs little, and 32 shards balance well
 SHARD_BYTES = 32 << 20  # fewer tokens per shard where many layers are kept: shards pass through Ray's object store
@@ -87,7 +87,7 @@ class Plan:
     """A build with everything decided.
 
     Attributes:
-        source: the model.
+        model: the model, without its weights.
         tokenizer: the tokenizer of transformers, which is saved with the store.
         tokens: the V tokens to encode.
         spec: the replica that every worker loads.
@@ -102,7 +102,7 @@ class Plan:
         notices: messages for the user.
     """
 
-    source: Source
+    model: Model
     tokenizer: Any
     tokens: Tokens
     spec: ReplicaSpec
@@ -121,7 +121,7 @@ class Plan:
     @property
     def checkpoint(self) -> Checkpoint:
         """The files of the model that a worker on another machine must have."""
-        return Checkpoint(self.source, self.settings["weights"], self.settings["config"])
+        return Checkpoint(self.model.source, self.settings["weights"], self.settings["config"])
 
     @property
     def fingerprint(self) -> str:
@@ -176,12 +176,12 @@ class Plan:
         return BASE_BYTES + self.parameters * (4 + extra)
 
 
-def make_plan(request: Request, source: Source | None = None) -> Plan:
+def make_plan(request: Request, model: Model | None = None) -> Plan:
     """Decide a build: find the model, list its tokens, cut them into shards. Loads no weights.
 
     Args:
         request: the request of the user.
-        source: the model, where it has been found already.
+        model: the model, where it has been read already.
 
     Raises:
         InputError and its subclasses: a part of the request cannot be fulfilled; the message names the fix.
@@ -192,12 +192,12 @@ def make_plan(request: Request, source: Source | None = None) -> Plan:
     # OpenMP with it.
     import_faiss()
     request.check()
-    source = source or sources.resolve(request.model, request.revision)
-    config = _load_config(source)
+    model = model or Model.read(sources.resolve(request.model, request.revision))
+    config = model.pretrained_config
     depth = int(config.num_hidden_layers)
     layers = parse_layers(request.layers, depth)
-    parameters = sources.count_parameters(source)
-    tokenizer, mecab_dic = tokenizers.load_tokenizer(source, request.mecab_dic)
+    parameters = model.parameters
+    tokenizer, mecab_dic = tokenizers.load_tokenizer(model, request.mecab_dic)
     vocabulary = tokenizers.list_vocabulary(tokenizer)
     template = tokenizers.find_template(tokenizer)
     rows = int(config.vocab_size)
@@ -218,9 +218,9 @@ def make_plan(request: Request, source: Source | None = None) -> Plan:
     shard_tokens = max(2, min(request.shard_tokens, SHARD_BYTES // token_bytes))
     device = _pick_device(request)
     shards = cut(len(tokens), shard_tokens, BATCH_TOKENS[device])
-    forward, architecture = forwards.choose(source, config)
+    forward, architecture = forwards.choose(model)
     spec = ReplicaSpec(
-        source=source,
+        source=model.source,
         template=template,
         layers=layers,
         depth=depth,
@@ -234,7 +234,7 @@ def make_plan(request: Request, source: Source | None = None) -> Plan:
         architecture=architecture,
     )
     return Plan(
-        source=source,
+        model=model,
         tokenizer=tokenizer,
         tokens=tokens,
         spec=spec,
@@ -242,13 +242,13 @@ def make_plan(request: Request, source: Source | None = None) -> Plan:
         static_size=static_size,
         size=size,
         parameters=parameters,
-        settings=_settings(spec, tokens, request, mecab_dic, shard_tokens),
+        settings=_settings(model, spec, tokens, request, mecab_dic, shard_tokens),
         counts=everything.count(),
         rows_without_token=rows - len(everything),
         tokens_without_row=len(vocabulary.ids) - len(with_row),
         mecab_dic=mecab_dic,
-        mecab_assumed=mecab_dic is not None and request.mecab_dic is None and not _names_mecab(source),
-        notices=(*notice_code(source, config.model_type, tokenizer), *_notices(vocabulary)),
+        mecab_assumed=mecab_dic is not None and request.mecab_dic is None and not _names_mecab(model),
+        notices=(*notice_code(model.code, config.model_type, tokenizer), *_notices(vocabulary)),
     )
 
 
@@ -272,42 +272,8 @@ def parse_layers(text: str, depth: int) -> tuple[int, ...]:
     return tuple(sorted({number % (depth + 1) for number in numbers}))
 
 
-def _load_config(source: Source) -> Any:
-    """Return the text part of the model's config.
-
-    Raises:
-        ModelError: the config does not load, or belongs to a model that has no token-wise hidden states or needs its
-            own code.
-    """
-    import transformers
-
-    transformers.utils.logging.set_verbosity_error()
-    try:
-        config = transformers.AutoConfig.from_pretrained(source.folder, trust_remote_code=False)
-    except Exception as error:  # transformers raises anything from OSError to KeyError here
-        if "trust_remote_code" in str(error):
-            raise refuse_code(source, "AutoConfig") from error
-        reason = first_line(error)
-        raise ModelError(f"the config.json of {source.name} does not load: {reason}") from error
-    kind = config.model_type
-    if "AutoModel" in named_code(source.folder) and type(config) not in transformers.MODEL_MAPPING:
-        raise refuse_code(source, "AutoModel")
-    if config.is_encoder_decoder:
-        raise ModelError(f"{source.name} is an encoder-decoder ({kind}): kotovec needs an encoder such as BERT")
-    if hasattr(config, "vision_config") or hasattr(config, "audio_config"):
-        raise ModelError(f"{source.name} ({kind}) is a model of several modalities: kotovec needs a text encoder")
-    for name in ("vocab_size", "hidden_size", "num_hidden_layers"):
-        if getattr(config, name, None) is None:
-            raise ModelError(
-                f"{source.name} ({kind}) has no {name}, so no token-wise hidden states: kotovec needs a text encoder"
-            )
-    return config
-
-
-def _names_mecab(source: Source) -> bool:
-    path = source.folder / "tokenizer_config.json"
-    config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return "mecab_dic" in (config.get("mecab_kwargs") or {})
+def _names_mecab(model: Model) -> bool:
+    return "mecab_dic" in (model.tokenizer_config.get("mecab_kwargs") or {})
 
 
 def _pick_device(request: Request) -> str:
@@ -323,7 +289,7 @@ def _pick_device(request: Request) -> str:
 
 
 def _settings(
-    spec: ReplicaSpec, tokens: Tokens, request: Request, mecab_dic: str | None, shard_tokens: int
+    model: Model, spec: ReplicaSpec, tokens: Tokens, request: Request, mecab_dic: str | None, shard_tokens: int
 ) -> dict[str, Any]:
     import torch
 
@@ -332,9 +298,9 @@ def _settings(
         listing.update(text + b"\n")
     return {
         "format": FORMAT_VERSION,
-        "weights": sources.hash_weights(spec.source),
-        "config": sources.hash_config(spec.source),
-        "tokenizer": sources.hash_tokenizer(spec.source),
+        "weights": sources.hash_weights(model.source),
+        "config": model.config_hash,
+        "tokenizer": sources.hash_tokenizer(model.source),
         "token-filter": ",".join(sorted(set(request.token_filter), key=KINDS.index)),
         "tokens": listing.hexdigest(),
         "template": [list(spec.template.prefix), list(spec.template.suffix)],

@@ -9,6 +9,7 @@ from typing import Any
 from kotovec.errors import ModelError
 from kotovec.workers.foreign_code import refuse_code, unloadable
 from kotovec.workers.inputs import Batch
+from kotovec.workers.model import Model
 from kotovec.workers.source import Source
 
 # No token-wise hidden state depends on these parameters: a checkpoint may lack them.
@@ -106,7 +107,7 @@ def _from_pretrained(source: Source) -> Any:
             )
     except Exception as error:
         if "trust_remote_code" in str(error):
-            raise refuse_code(source, "AutoModel") from error
+            raise refuse_code(source.name, Model.read(source).code, "AutoModel") from error
         raise unloadable(source, error) from error
     if model.main_input_name != "input_ids":
         raise ModelError(f"{source.name} takes {model.main_input_name}, not tokens: kotovec needs a text encoder")
