@@ -17,6 +17,7 @@ from kotovec.cluster.shards import ShardPlan, cut
 from kotovec.errors import InputError
 from kotovec.space import Space
 from kotovec.store.hdf5 import FORMAT_VERSION
+from kotovec.store.library import DEVICES, import_faiss
 from kotovec.store.tokens import KINDS, Marking, Tokens, describe
 from kotovec.workers import forward as forwards
 from kotovec.workers import source as sources
@@ -33,7 +34,6 @@ SHARD_BYTES = 32 << 20  # fewer tokens per shard where many layers are kept: sha
 BATCH_TOKENS = {"cpu": 192, "cuda": 1024}
 DTYPES = ("float32", "bfloat16", "float16")
 STORE_DTYPES = ("float32", "float16")
-DEVICES = ("auto", "cpu", "cuda")
 # Settings that only describe where a build ran: a complete store does not count as different because of them.
 ENVIRONMENT = ("device", "batch-tokens", "cpus-per-worker", "torch", "forward")
 # Settings of the table of tokens; the others belong to the spaces.
@@ -186,8 +186,6 @@ def make_plan(request: Request, model: Model | None = None) -> Plan:
     Raises:
         InputError and its subclasses: a part of the request cannot be fulfilled; the message names the fix.
     """
-    from kotovec.store.library import import_faiss
-
     # First: a missing or doubled wheel is found before any work, and faiss comes before torch, which shares
     # OpenMP with it.
     import_faiss()

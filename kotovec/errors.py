@@ -101,3 +101,12 @@ class ExpressionError(InputError):
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's message, or the name of its type if the message is empty."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def last_line(error: BaseException) -> str:
+    """Return the last line of an error's message that says something, or the name of its type if none does.
+
+    In an error that quotes a traceback, this is the line that names the exception.
+    """
+    lines = [line for line in str(error).splitlines() if line.strip(" .")]
+    return lines[-1] if lines else type(error).__name__

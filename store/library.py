@@ -10,6 +10,7 @@ from typing import Any
 from kotovec.errors import InputError, MissingDependencyError
 from kotovec.store.metric import Metric
 
+DEVICES = ("auto", "cpu", "cuda")
 WHEELS = ("faiss-cpu", "faiss-gpu", "faiss-gpu-cuvs", "faiss-gpu-cu12", "faiss-gpu-cu11")
 
 
@@ -66,7 +67,7 @@ def choose_device(device: str, *, many: bool) -> str:
     Raises:
         InputError: the device is unknown.
     """
-    if device not in ("auto", "cpu", "cuda"):
+    if device not in DEVICES:
         raise InputError(f"there is no device {device!r}: take auto, cpu or cuda")
     if device == "auto":
         return "cuda" if many and gpus() else "cpu"

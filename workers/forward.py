@@ -20,7 +20,9 @@ from kotovec.workers.tensors import AmbiguousNameError, read_tensors, without_he
 
 
 class ForwardPass(Protocol):
-    """A model in memory, as a replica uses it.
+    """A model in memory, as a replica uses it: the contract of `Bert` and `Auto`.
+
+    `load` returns both as this type, so that mypy checks them; tests/test_forward.py checks what types do not say.
 
     Attributes:
         name: name of the code, part of the fingerprint of a build: code with other last bits has another name.
@@ -37,7 +39,11 @@ class ForwardPass(Protocol):
             batch: b sequences of one length, of which k positions are wanted.
 
         Returns:
-            An array (k, D) for each layer, in the dtype of the computation, on its device.
+            A tensor (k, D) for each wanted layer, ascending, in the dtype of the computation, on its device; no later
+            call overwrites it.
+
+        Raises:
+            InputError, ModelError: the model cannot compute sequences of this length, or has no such hidden states.
         """
 
 
