@@ -50,18 +50,18 @@ def refuse_code(name: str, code: Mapping[str, str], stands_for: str) -> ModelErr
 
 def notice_code(code: Mapping[str, str], model_type: str, tokenizer: Any) -> tuple[str, ...]:
     """Return notices about a model's own classes, in place of which transformers' code is used."""
-    told = []
+    notices = []
     if model := next((text for name, text in code.items() if name.startswith("AutoModel")), code.get("AutoConfig")):
-        told.append(
+        notices.append(
             f"the model's config.json names its own code ({model}), which kotovec never runs: "
             f"the vectors are those of transformers' own {model_type}"
         )
     if text := code.get("AutoTokenizer"):
-        told.append(
+        notices.append(
             f"the model names its own tokenizer's code ({text}), which kotovec never runs: "
             f"the tokens are those of transformers' own {type(tokenizer).__name__}"
         )
-    return tuple(told)
+    return tuple(notices)
 
 
 @contextlib.contextmanager
