@@ -14,6 +14,7 @@ import numpy as np
 
 from kotovec.cluster.crew import Order
 from kotovec.cluster.events import Notice, Phase, Progress, Report, ignore
+from kotovec.cluster.executor import Executor
 from kotovec.cluster.inline import Inline
 from kotovec.cluster.plan import Plan
 from kotovec.cluster.pool import Pool, object_store_bytes
@@ -229,7 +230,7 @@ class _Build:
             return
         with self._phase("start"):
             inline = self.where.workers == 0
-            pool = Inline(self.plan.spec) if inline else self._pool(len(missing), stack)
+            pool: Executor = Inline(self.plan.spec) if inline else self._pool(len(missing), stack)
             stack.enter_context(contextlib.closing(pool))
         with self._phase("load"):
             pool.open()
