@@ -125,6 +125,7 @@ def _run(work: Callable[..., "Result"], target: Path, *, with_ray: bool, quiet: 
 
 def _tidy(target: Path, made: list[Path]) -> bool:
     """Delete the useless files of an interrupted build; return whether there is a build to resume."""
+    from kotovec.store import folder as folders
     from kotovec.store.layout import Layout
     from kotovec.store.lock import locked
 
@@ -132,8 +133,8 @@ def _tidy(target: Path, made: list[Path]) -> bool:
     places = (layout, Layout(layout.rebuild))
     with suppress(KotovecError, OSError), locked(layout):
         for place in places:
-            place.check_usable()
-            place.tidy()
+            folders.check_usable(place)
+            folders.tidy(place)
             with suppress(OSError):
                 place.shards.rmdir()  # killed before it wrote its plan
                 place.folder.rmdir()
@@ -168,6 +169,7 @@ def _work(
     from kotovec.cluster.plan import Request
     from kotovec.cluster.session import join
     from kotovec.cluster.where import Resources
+    from kotovec.store import folder as folders
     from kotovec.store.layout import Layout
 
     resources = Resources(**fields_of(Resources, options), folder=folder)
@@ -179,7 +181,7 @@ def _work(
         report(Phase("planning"))
         request = Request(**fields_of(Request, options))
         layout = Layout(target.resolve())
-        layout.check_usable()
+        folders.check_usable(layout)
         with_ray = address is None and resources.workers != 0 and not dry_run and (overwrite or not layout.is_store)
         ahead = stack.enter_context(planned(request, resources.workers, with_ray=with_ray, folder=folder))
         plan = ahead.plan

@@ -72,7 +72,7 @@ def find_map(store: Store, request: MapRequest) -> Map | None:
     name = maps.map_name(space, request.method)
     made = None
     with contextlib.suppress(DamagedError):  # a damaged map is made again
-        made = maps.read_map(store.path / maps.FOLDER, name, store.vectors.checksum(space))
+        made = maps.read_map(Layout(store.path).maps, name, store.vectors.checksum(space))
     if made is None or made.record.seed != request.seed or len(made.rows) != min(total, request.sample or total):
         return None
     wanted = {"umap": ("n_neighbors", request.neighbors), "tsne": ("perplexity", request.perplexity)}.get(
@@ -124,7 +124,7 @@ def make_map(store: Store, request: MapRequest, report: Callable[[str], None] = 
     )
     made = Map(record, rows, coordinates)
     with locked(Layout(store.path)):
-        maps.write_map(store.path / maps.FOLDER, made)
+        maps.write_map(Layout(store.path).maps, made)
     return made
 
 

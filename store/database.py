@@ -17,13 +17,13 @@ from kotovec.store import index as indexes
 from kotovec.store import maps
 from kotovec.store.answer import Answer, compose
 from kotovec.store.finder import Finder, open_finder
+from kotovec.store.layout import TOKENIZER, Layout
 from kotovec.store.library import choose_device
 from kotovec.store.metric import Metric
 from kotovec.store.nearest import Neighbourhood, Rows
 from kotovec.store.opened import CURE
 from kotovec.store.question import Question, read
 from kotovec.store.terms import Lookup
-from kotovec.store.tokenizer import FOLDER as TOKENIZER_FOLDER
 from kotovec.store.tokenizer import checksums
 from kotovec.store.tokens import Kind, Tokens
 from kotovec.store.vectors import Block, Vectors
@@ -43,6 +43,7 @@ class Store:
 
     def __init__(self, path: Path, vectors: Vectors) -> None:
         self.path = path
+        self._layout = Layout(path)
         self._vectors: Vectors | None = vectors
         self._finders: dict[tuple[Space, Metric, str, bool], Finder] = {}
         self._lock = Lock()
@@ -125,7 +126,7 @@ class Store:
     @cached_property
     def lookup(self) -> Lookup:
         """The lookup that finds terms among the tokens."""
-        return Lookup(self.tokens, self.path / TOKENIZER_FOLDER, self.vectors.tokenizer_files(), self._token_filter)
+        return Lookup(self.tokens, self._layout.tokenizer, self.vectors.tokenizer_files(), self._token_filter)
 
     @property
     def spaces(self) -> tuple[Space, ...]:
@@ -335,7 +336,7 @@ class Store:
                     "parameters": record.parameters,
                     "usable": record.dataset == self.vectors.dataset(Space.parse(record.space)),
                 }
-                for record in indexes.records(self.path / indexes.FOLDER)
+                for record in indexes.records(self._layout.indexes)
             ],
             "bytes": sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file()),
             "provenance": attributes,
@@ -345,11 +346,11 @@ class Store:
         """Recompute every checksum; return what is damaged, by file, and how to repair it."""
         damaged = [f"{name} ({CURE})" for name in self.vectors.verify()]
         tokenizer = self.vectors.tokenizer_files()
-        there = checksums(self.path / TOKENIZER_FOLDER)
+        there = checksums(self._layout.tokenizer)
         names = sorted(name for name in {*tokenizer, *there} if tokenizer and tokenizer.get(name) != there.get(name))
-        damaged += [f"{TOKENIZER_FOLDER}/{name} ({CURE})" for name in names]
-        damaged += indexes.verify(self.path / indexes.FOLDER, self.vectors)
-        return damaged + maps.verify(self.path / maps.FOLDER, self.vectors.matches)
+        damaged += [f"{TOKENIZER}/{name} ({CURE})" for name in names]
+        damaged += indexes.verify(self._layout.indexes, self.vectors)
+        return damaged + maps.verify(self._layout.maps, self.vectors.matches)
 
     @property
     def replaced(self) -> bool:
@@ -372,5 +373,5 @@ class Store:
         key = (space, metric, choose_device(device, many=many), exact)
         with self._lock:  # opening checks an index, or copies it to a GPU: once is enough
             if key not in self._finders:
-                self._finders[key] = open_finder(self.vectors, self.path / indexes.FOLDER, *key[:3], exact=exact)
+                self._finders[key] = open_finder(self.vectors, self._layout.indexes, *key[:3], exact=exact)
             return self._finders[key]
