@@ -6,7 +6,7 @@ from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from threading import Lock
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,20 @@ from kotovec.store.terms import Lookup
 from kotovec.store.tokenizer import checksums
 from kotovec.store.tokens import Kind, Tokens
 from kotovec.store.vectors import Block, Vectors
+
+
+class Search(NamedTuple):
+    """How to search; the fields are the arguments of `Store.search`."""
+
+    space: Space | str
+    layer: int | None
+    metric: str
+    k: int
+    exclude_inputs: bool
+    unit_terms: bool
+    words_only: bool
+    device: str
+    exact: bool
 
 
 class Store:
@@ -260,19 +274,8 @@ class Store:
         """
         if not isinstance(expression, str):
             raise InputError(f"search takes one expression, not a {type(expression).__name__}: take search_many")
-        (answer,) = self.search_many(
-            [expression],
-            space=space,
-            layer=layer,
-            metric=metric,
-            k=k,
-            exclude_inputs=exclude_inputs,
-            unit_terms=unit_terms,
-            words_only=words_only,
-            device=device,
-            exact=exact,
-        )
-        return answer
+        search = Search(space, layer, metric, k, exclude_inputs, unit_terms, words_only, device, exact)
+        return self._answer([expression], search)[0]
 
     def search_many(
         self,
@@ -294,25 +297,8 @@ class Store:
         """
         if isinstance(expressions, str):
             raise InputError("search_many takes a list of expressions: take search for one")
-        measure = self._metric(metric, k)
-        if unit_terms and measure.is_distance:
-            raise InputError(f"unit terms mean nothing with {measure}: take the metric cosine (or ip) with them")
-        space = self.space(space, layer)
-        vectors, lookup = self.array(space), self.lookup
-        questions = [read(text, lookup, vectors, unit_terms=unit_terms) for text in expressions]
-        if not questions:
-            return []
-        finder = self._finder(space, measure, device, exact=exact, many=len(questions) > 1)
-        found = finder.nearest(
-            np.stack([question.vector for question in questions]),
-            k,
-            [question.rows for question in questions] if exclude_inputs else None,
-            self.tokens.kinds == Kind.WORD if words_only else None,
-        )
-        return [
-            compose(question, near, self.tokens, space, measure.value, finder.warning)
-            for question, near in zip(questions, found, strict=True)
-        ]
+        search = Search(space, layer, metric, k, exclude_inputs, unit_terms, words_only, device, exact)
+        return self._answer(expressions, search)
 
     def info(self) -> dict[str, Any]:
         """Return what is in the store and where it came from, as JSON-ready data."""
@@ -334,7 +320,7 @@ class Store:
                     "name": record.name,
                     "factory": record.factory,
                     "parameters": record.parameters,
-                    "usable": record.dataset == self.vectors.dataset(Space.parse(record.space)),
+                    "usable": self.vectors.matches(Space.parse(record.space), record.dataset),
                 }
                 for record in indexes.records(self._layout.indexes)
             ],
@@ -362,6 +348,27 @@ class Store:
         command = self.vectors.attributes.get("command")
         by = f"; it was built by: {command}" if command and any(CURE in what for what in damaged) else ""
         return DamagedError(f"{self.path} is damaged: {'; '.join(damaged)}{by}")
+
+    def _answer(self, expressions: Iterable[str], search: Search) -> list[Answer]:
+        metric = self._metric(search.metric, search.k)
+        if search.unit_terms and metric.is_distance:
+            raise InputError(f"unit terms mean nothing with {metric}: take the metric cosine (or ip) with them")
+        space = self.space(search.space, search.layer)
+        vectors, lookup = self.array(space), self.lookup
+        questions = [read(text, lookup, vectors, unit_terms=search.unit_terms) for text in expressions]
+        if not questions:
+            return []
+        finder = self._finder(space, metric, search.device, exact=search.exact, many=len(questions) > 1)
+        found = finder.nearest(
+            np.stack([question.vector for question in questions]),
+            search.k,
+            [question.rows for question in questions] if search.exclude_inputs else None,
+            self.tokens.kinds == Kind.WORD if search.words_only else None,
+        )
+        return [
+            compose(question, near, self.tokens, space, metric.value, finder.warning)
+            for question, near in zip(questions, found, strict=True)
+        ]
 
     def _metric(self, metric: str, k: int) -> Metric:
         measure = Metric.parse(metric)

@@ -135,15 +135,11 @@ class Vectors:
         """Return the SHA-256 of a space's vectors."""
         return self._open(space).vectors.sha256
 
-    def dataset(self, space: Space) -> str | None:
-        """Return the checksum of a space's vectors, or None if they are not stored, or cannot be used."""
-        with contextlib.suppress(DamagedError, StoreError):
-            return self.checksum(space) if space in self.spaces else None
-        return None
-
     def matches(self, space: Space, sha256: str) -> bool:
         """Return whether a space's vectors have this checksum; not if they are not stored, or their file is damaged."""
-        return self.dataset(space) == sha256
+        with contextlib.suppress(DamagedError, StoreError):
+            return space in self.spaces and self.checksum(space) == sha256
+        return False
 
     def _open(self, space: Space) -> SpaceFile:
         space = space.among(self.spaces)
