@@ -77,14 +77,14 @@ def command(
         for each in spaces:
             opened.question(expression, each)
     with Display(quiet=quiet) as display:
-        made = [_find_or_make(opened, request, display, again=again) for request in requests]
+        maps = [_find_or_make(opened, request, display, again=again) for request in requests]
         if png is not None:
             display.say("drawing")
-            draw(opened, made[0], asked, labels, png)
+            draw(opened, maps[0], asked, labels, png)
         if html is not None:
             display.say("writing the page")
-            write_page(opened, made, expression, html)
-    _print([each.record for each in made], len(made[0].rows), as_json=as_json, quiet=quiet)
+            write_page(opened, maps, expression, html)
+    _print([each.record for each in maps], len(maps[0].rows), as_json=as_json, quiet=quiet)
 
 
 def _rows_of(store: "Store", texts: Iterable[str]) -> list[int]:
