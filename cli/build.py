@@ -132,16 +132,16 @@ def _tidy(target: Path, made: list[Path]) -> bool:
     layout = Layout(target.resolve())
     layouts = (layout, Layout(layout.rebuild))
     with suppress(KotovecError, OSError), locked(layout):
-        for each in layouts:
-            folders.check_usable(place)
-            folders.tidy(place)
+        for found in layouts:
+            folders.check_usable(found)
+            folders.tidy(found)
             with suppress(OSError):
-                each.shards.rmdir()  # killed before it wrote its plan
-                each.folder.rmdir()
+                found.shards.rmdir()  # killed before it wrote its plan
+                found.folder.rmdir()
     for folder in made:
         with suppress(OSError):
             folder.rmdir()
-    return any(each.plan.is_file() for each in layouts)
+    return any(found.plan.is_file() for found in layouts)
 
 
 def _work(

@@ -333,7 +333,9 @@ class Store:
         damaged = [f"{name} ({CURE})" for name in self.vectors.verify()]
         tokenizer = self.vectors.tokenizer_files()
         present = checksums(self._layout.tokenizer)
-        names = sorted(name for name in {*tokenizer, *present} if tokenizer and tokenizer.get(name) != present.get(name))
+        names = sorted(
+            name for name in {*tokenizer, *present} if tokenizer and tokenizer.get(name) != present.get(name)
+        )
         damaged += [f"{TOKENIZER}/{name} ({CURE})" for name in names]
         damaged += indexes.verify(self._layout.indexes, self.vectors)
         return damaged + maps.verify(self._layout.maps, self.vectors.matches)
