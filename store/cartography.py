@@ -73,6 +73,8 @@ def find_map(store: Store, request: MapRequest) -> Map | None:
     made = None
     with contextlib.suppress(DamagedError):  # a damaged map is made again
         made = maps.read_map(store.path / maps.FOLDER, name, store.vectors.checksum(space))
+    if made is not None and not _is_of(made.rows, total):
+        made = None
     if made is None or made.record.seed != request.seed or len(made.rows) != min(total, request.sample or total):
         return None
     wanted = {"umap": ("n_neighbors", request.neighbors), "tsne": ("perplexity", request.perplexity)}.get(
@@ -126,6 +128,11 @@ def make_map(store: Store, request: MapRequest, report: Callable[[str], None] = 
     with locked(Layout(store.path)):
         maps.write_map(store.path / maps.FOLDER, made)
     return made
+
+
+def _is_of(rows: Rows, total: int) -> bool:
+    """Return whether rows ascend, and are those of a table of some tokens: a map may be anyone's."""
+    return len(rows) > 0 and rows[0] >= 0 and rows[-1] < total and bool((np.diff(rows) > 0).all())
 
 
 def _rows(total: int, request: MapRequest) -> Rows:

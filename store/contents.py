@@ -10,7 +10,7 @@ import h5py
 
 from kotovec.space import NAMES
 from kotovec.store import hdf5, trees
-from kotovec.store.files import PART, open_regular
+from kotovec.store.files import PART, open_regular, read_regular
 from kotovec.store.trees import Entry
 
 TOKENIZER_LIST = "shards/tokenizer.json"  # the names of the tokenizer's files, while a build is unfinished
@@ -22,6 +22,13 @@ _OURS = re.compile(
     rf"|maps/{_SPACE}\.[a-z0-9]+\.h5"
     r"|shards/((plan|tokenizer)\.json|\d{6,}\.h5)"
 )
+# What transformers saves of a tokenizer; where no list of its files can be read, all else may be somebody's.
+_TOKENIZER = re.compile(
+    r"(tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab|emoji)\.json"
+    r"|(vocab|merges)\.txt|bpe\.codes|chat_template\.jinja"
+    r"|[\w.-]*(spiece|sentencepiece|spm|tokenizer)[\w.-]*\.(model|spm|vocab)"
+)
+MOST_RECORD = 1 << 16  # bytes of the record of an index, or of the list of a tokenizer's files
 _FOLDERS = ("indexes", "maps", "shards", "spaces", "tokenizer")
 _LITTER = ".DS_Store"  # macOS' Finder makes one in each folder that it shows
 _FORMER_PART = re.compile(r"\.(tokenizer|[\w@+.-]+\.(faiss|h5|json))\.part")  # of kotovec 0.1.0
@@ -70,8 +77,8 @@ def _is_space(path: Path) -> bool:
 
 def _is_record(path: Path) -> bool:
     """Return whether a file is a record that kotovec writes of an index."""
-    with contextlib.suppress(OSError, ValueError), open_regular(path) as file:
-        return {"dataset", "sha256", "faiss"} <= set(json.load(file))
+    with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):
+        return {"dataset", "sha256", "faiss"} <= set(json.loads(read_regular(path, MOST_RECORD)))
     return False
 
 
@@ -98,7 +105,7 @@ def _is_ours(entry: Entry, tokenizer: frozenset[str] | None) -> bool:
     if not entry.is_file:
         return False
     if first == "tokenizer" and entry.name != _LITTER:
-        return "/" not in rest if tokenizer is None else rest in tokenizer
+        return bool(_TOKENIZER.fullmatch(rest)) if tokenizer is None else rest in tokenizer
     parts = PART.fullmatch(entry.name) or _FORMER_PART.fullmatch(entry.name)
     return unfinished or entry.name == _LITTER or bool(_OURS.fullmatch(entry.path) or parts)
 
@@ -109,8 +116,8 @@ def _tokenizer_files(folder: Path) -> frozenset[str] | None:
         with contextlib.suppress(*hdf5.UNREADABLE), open_regular(path) as raw, h5py.File(raw, "r") as file:
             if "tokenizer_files" in file.attrs:
                 return frozenset(json.loads(hdf5.read_attributes(file)["tokenizer_files"]))
-    with contextlib.suppress(OSError, ValueError, TypeError), open_regular(folder / TOKENIZER_LIST) as raw:
-        return frozenset(json.load(raw))
+    with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):
+        return frozenset(json.loads(read_regular(folder / TOKENIZER_LIST, MOST_RECORD)))
     return None
 
 

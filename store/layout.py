@@ -13,11 +13,12 @@ from typing import Any
 from kotovec.errors import StoreError
 from kotovec.space import Space
 from kotovec.store import contents
-from kotovec.store.files import PART, delete_parts, open_regular, sync, write_text
+from kotovec.store.files import PART, delete_parts, read_regular, sync, write_text
 
 SUFFIX = ".kotovec"
 _RENAME_EXCHANGE = 2  # renameat2(2)
 _AT_FDCWD = -100
+MOST_PLAN = 1 << 20  # bytes of a plan; one of 1,000 layers has 20 KB
 
 
 @dataclass(frozen=True)
@@ -93,15 +94,14 @@ class Layout:
     def read_plan(self) -> dict[str, Any] | None:
         """Return the settings of an unfinished build, or None if there is none."""
         try:
-            with open_regular(self.plan) as file:
-                settings = json.load(file)
+            plan = json.loads(read_regular(self.plan, MOST_PLAN))
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError, RecursionError) as error:
             raise StoreError(f"{self.plan} is damaged: delete {self.shards} to start anew") from error
-        if not isinstance(settings, dict):
+        if not _is_plan(plan):
             raise StoreError(f"{self.plan} is damaged: delete {self.shards} to start anew")
-        return settings
+        return dict(plan)
 
     def begin(self, settings: dict[str, Any]) -> None:
         """Create the folders and write the plan, so that a power cut leaves all of this or nothing.
@@ -274,6 +274,20 @@ class Layout:
     def size(self) -> int:
         """Return the size of all files in bytes."""
         return sum(file.stat().st_size for file in self.folder.rglob("*") if file.is_file())
+
+
+def _is_plan(plan: Any) -> bool:
+    """Return whether JSON is the plan of a build: of this format, or of kotovec 0.1.0, which wrote the settings alone.
+
+    Any other object may be a file of somebody's, and its folder no build.
+    """
+    if not isinstance(plan, dict):
+        return False
+    if "settings" not in plan:
+        return "weights" in plan
+    spaces = plan.get("spaces", [])
+    known = isinstance(spaces, list) and all(isinstance(name, str) for name in spaces)
+    return known and isinstance(plan["settings"], dict)
 
 
 def _exchange(first: Path, second: Path) -> bool:
