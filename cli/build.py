@@ -1,6 +1,5 @@
 """`kotovec build`: from a model to a store."""
 
-import json
 from collections.abc import Callable
 from contextlib import ExitStack, nullcontext, suppress
 from functools import partial
@@ -12,6 +11,7 @@ import typer
 from kotovec.cli.options import ConfigOption, JsonOption, QuietOption
 from kotovec.cluster import DEFAULT_MODEL, default_name
 from kotovec.errors import InputError, KotovecError
+from kotovec.text import escaped, json_line
 
 if TYPE_CHECKING:
     from kotovec.cli.child import Result
@@ -331,7 +331,7 @@ def _print_plan(plan: "Result", *, as_json: bool) -> None:
     from kotovec.cli.tables import print_pairs
 
     if as_json:
-        typer.echo(json.dumps(plan["data"], ensure_ascii=False))
+        typer.echo(json_line(plan["data"]))
     else:
         print_pairs(plan["pairs"])
 
@@ -340,12 +340,12 @@ def _print_summary(summary: "Result", *, as_json: bool, quiet: bool) -> None:
     from kotovec.cli.tables import megabytes, print_pairs
 
     if as_json:
-        typer.echo(json.dumps(summary, ensure_ascii=False))
+        typer.echo(json_line(summary))
         return
     if quiet:
         return
     if summary["finished_before"]:
-        typer.echo(f"{summary['store']} is finished: nothing to do (--overwrite builds it anew)")
+        typer.echo(f"{escaped(summary['store'])} is finished: nothing to do (--overwrite builds it anew)")
         return
     store = summary["store"]
     seconds = ", ".join(f"{name} {value:.1f}" for name, value in summary["seconds"].items())

@@ -1,6 +1,5 @@
 """`kotovec map`: the whole vocabulary in two dimensions, and how far the map can be trusted."""
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -11,6 +10,7 @@ import typer
 
 from kotovec.cli.options import JsonOption, LayerOption, QuietOption, SpaceOption, StoreOption, find_store, read_spaces
 from kotovec.space import Space, resolve
+from kotovec.text import json_line
 
 if TYPE_CHECKING:
     from kotovec.store.maps import Map, MapRecord
@@ -153,7 +153,7 @@ def _print(records: "list[MapRecord]", tokens: int, *, as_json: bool, quiet: boo
 
     for record in records:
         if as_json:
-            typer.echo(json.dumps({**asdict(record), "name": record.name, "tokens": tokens}, ensure_ascii=False))
+            typer.echo(json_line({**asdict(record), "name": record.name, "tokens": tokens}))
         elif not quiet:
             parameters = ", ".join(f"{name} {value}" for name, value in sorted(record.parameters.items()))
             trust = f"{record.trustworthiness:.4f} trustworthiness, of {record.sampled:,} tokens (0.5 is chance)"

@@ -6,8 +6,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as ProgressBar
 from rich.text import Text
 
-from kotovec.cli.tables import console, harmless
+from kotovec.cli.tables import console
 from kotovec.cluster.events import Event, Notice, Phase, Progress
+from kotovec.text import escaped
 
 
 class Display:
@@ -49,7 +50,7 @@ class Display:
     def note(self, text: str) -> None:
         """Print a note, unless quiet."""
         if not self._quiet:
-            self._console.print(Text(f"note: {harmless(text)}"), soft_wrap=True)
+            self._console.print(Text(f"note: {escaped(text)}"), soft_wrap=True)
 
     def show(self, event: Event) -> None:
         """Show an event of the build."""

@@ -16,6 +16,7 @@ import typer
 from kotovec.cli import build
 from kotovec.cli.options import JsonOption, QuietOption
 from kotovec.errors import InputError, WorkerError
+from kotovec.text import json_line
 
 if TYPE_CHECKING:
     from kotovec.cli.progress import Display
@@ -272,7 +273,7 @@ def _print(summary: dict[str, Any], job: str, fetched: "Fetched | None", *, as_j
             "fetched": None if fetched is None else str(fetched.store),
             "fetched_bytes": 0 if fetched is None else fetched.received,
         }
-        typer.echo(json.dumps(data, ensure_ascii=False))
+        typer.echo(json_line(data))
     elif not quiet:
         pairs = [("seconds", ", ".join(f"{name} {value:.1f}" for name, value in seconds.items()))] if seconds else []
         if "tokens" in summary:  # absent if the log has lost what the build printed

@@ -9,6 +9,8 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from kotovec.text import WIDE_SPACE, escaped
+
 if TYPE_CHECKING:
     from kotovec.store import Answer
 
@@ -23,19 +25,13 @@ def console(*, stderr: bool = False) -> Console:
 
 def shown(token: str) -> str:
     """Return a token escaped for a terminal and a TSV field: no invisible characters, no control codes."""
-    escaped = _escaped(token)
-    return escaped if token.strip() else f'"{escaped}"'
+    visible = escaped(token, keep="")
+    return visible if token.strip() else f'"{visible}"'
 
 
 def harmless(text: str) -> str:
-    """Return a message escaped for a terminal, whatever tokens it quotes; line breaks and wide spaces stay."""
-    return _escaped(text, keep="\n\u3000")
-
-
-def _escaped(text: str, keep: str = "") -> str:
-    return "".join(
-        char if char.isprintable() or char in keep else char.encode("unicode_escape").decode() for char in text
-    )
+    """Return the message of an error escaped for a terminal; line breaks stay, as only kotovec puts any into one."""
+    return escaped(text, keep=f"\n{WIDE_SPACE}")
 
 
 def print_answers(answers: Sequence["Answer"], *, quiet: bool = False) -> None:
@@ -114,7 +110,7 @@ def print_pairs(pairs: Iterable[tuple[str, Any]]) -> None:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in pairs:
-        table.add_row(Text(name), Text(harmless(str(value))))
+        table.add_row(Text(name), Text(escaped(str(value))))
     console().print(table)
 
 
@@ -127,14 +123,14 @@ def print_grid(columns: Sequence[str], rows: Iterable[Sequence[str]], *, left: i
         else:
             table.add_column(column, justify="right", no_wrap=True)
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(escaped(cell)) for cell in row))
     console().print(table)
 
 
 def notice(text: str, *, quiet: bool) -> None:
     """Print a line on stderr, unless quiet."""
     if not quiet:
-        console(stderr=True).print(Text(harmless(text)), soft_wrap=True)
+        console(stderr=True).print(Text(escaped(text)), soft_wrap=True)
 
 
 def left_out(rows_without_token: int, tokens_without_row: int, filtered: int, token_filter: str) -> str:

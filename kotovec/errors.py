@@ -12,8 +12,11 @@ class KotovecError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __str__(self) -> str:
-        """Return the message alone (KeyError would quote it, OSError would add its errno)."""
-        return " ".join(str(arg) for arg in self.args)
+        r"""Return the message alone, in one line (KeyError would quote it, OSError would add its errno).
+
+        A line break in a name would begin a line that looks like another error: it is written as `\n`.
+        """
+        return _in_line(" ".join(str(arg) for arg in self.args))
 
 
 class InputError(KotovecError, ValueError):
@@ -88,14 +91,18 @@ class ExpressionError(InputError):
     def __str__(self) -> str:
         """Return the problem, the expression, and a caret under the position."""
         if not self.expression.strip():
-            return self.problem
+            return _in_line(self.problem)
         from unicodedata import combining, east_asian_width
 
         # A line break or a tab would shift the text after it away from the caret.
         line = "".join(char if char.isprintable() else " " for char in self.expression)
         before = line[: self.position]
         columns = sum(0 if combining(char) else 2 if east_asian_width(char) in "WF" else 1 for char in before)
-        return f"{self.problem}\n  {line}\n  {' ' * columns}^"
+        return f"{_in_line(self.problem)}\n  {line}\n  {' ' * columns}^"
+
+
+def _in_line(text: str) -> str:
+    return text.replace("\n", "\\n")
 
 
 def first_line(error: BaseException) -> str:

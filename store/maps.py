@@ -171,7 +171,7 @@ def _record(attributes: dict[str, Any]) -> MapRecord:
     kinds |= {"trustworthiness": float, "recall": float}
     for name, kind in kinds.items():
         if not isinstance(getattr(record, name), kind):
-            raise ValueError(f"{name} is of another type")
+            raise TypeError(f"{name} is of another type")
     return record
 
 

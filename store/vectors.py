@@ -96,8 +96,8 @@ class Vectors:
 
     def _read_tokens(self) -> Tokens:
         tables = {name: self._tables[name].array for name in TABLES}
-        texts = max(tables["text"].nbytes, tables["surface"].nbytes)
-        if tables["id"].size > MOST_TOKENS or tables["kind"].size > MOST_TOKENS or texts > MOST_TEXT:
+        longest = max(tables["text"].nbytes, tables["surface"].nbytes)
+        if tables["id"].size > MOST_TOKENS or tables["kind"].size > MOST_TOKENS or longest > MOST_TEXT:
             raise DamagedError(f"{self._file.path} claims more tokens than any model has; {CURE}")
         for name, table in self._tables.items():
             if not table.is_whole():

@@ -1,10 +1,10 @@
 """Code that a model's files bring along: it is reported, and never run."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from kotovec.errors import ModelError, first_line
+from kotovec.workers.claims import read_json
 from kotovec.workers.source import Source
 
 _CONFIG, _TOKENIZER = "config.json", "tokenizer_config.json"
@@ -81,7 +81,6 @@ def _pickle_reason(source: Source, error: BaseException) -> str | None:
 def _read(path: Path) -> dict[str, Any]:
     """Return the object in a JSON file; empty where the file is missing, or damaged, which is reported elsewhere."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        return read_json(path)
+    except ModelError:
         return {}
-    return content if isinstance(content, dict) else {}

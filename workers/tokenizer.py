@@ -1,13 +1,14 @@
 """The model's own tokenizer: how it is loaded, its tokens by id, and the template around a token."""
 
 import importlib.util
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from kotovec.errors import MissingDependencyError, ModelError, first_line
+from kotovec.panics import panics_as
+from kotovec.workers.claims import CONFIGS, read_json
 from kotovec.workers.foreign_code import refuse_code
 from kotovec.workers.source import Source
 
@@ -78,7 +79,8 @@ def load_tokenizer(source: Source, mecab_dic: str | None = None) -> tuple[Any, s
         options["mecab_kwargs"] = mecab
         _check_mecab(mecab["mecab_dic"])
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False, **options)
+        with panics_as(ValueError):
+            tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False, **options)
     except ImportError as error:
         package = next((name for name in ("fugashi", "ipadic", "unidic_lite") if name in str(error)), None)
         cure = f"pip install {package.replace('_', '-')}" if package else first_line(error)
@@ -94,6 +96,11 @@ def load_tokenizer(source: Source, mecab_dic: str | None = None) -> tuple[Any, s
     return tokenizer, None if mecab is None else mecab["mecab_dic"]
 
 
+def _panicked(reason: str) -> ModelError:
+    return ModelError(f"the model's tokenizer is damaged ({reason}): download the model again")
+
+
+@panics_as(_panicked)
 def list_vocabulary(tokenizer: Any) -> Vocabulary:
     """List every token of a tokenizer by id, added ones included."""
     by_id = {token_id: text for text, token_id in tokenizer.get_vocab().items()}
@@ -113,6 +120,7 @@ def list_vocabulary(tokenizer: Any) -> Vocabulary:
     )
 
 
+@panics_as(_panicked)
 def find_template(tokenizer: Any) -> Template:
     """Find the ids that the tokenizer puts around a sequence, without assuming which they are.
 
@@ -133,6 +141,7 @@ def find_template(tokenizer: Any) -> Template:
     return Template(tuple(ids[:first]), tuple(ids[last + 1 :]))
 
 
+@panics_as(_panicked)
 def save_tokenizer(tokenizer: Any, folder: Path) -> None:
     """Write the tokenizer's own files into a folder."""
     tokenizer.save_pretrained(folder)
@@ -141,13 +150,8 @@ def save_tokenizer(tokenizer: Any, folder: Path) -> None:
 def _mecab_options(folder: Path) -> dict[str, Any] | None:
     """Return the `mecab_kwargs` of a Japanese tokenizer that uses MeCab, or None for any other."""
     config: dict[str, Any] = {}
-    for name in ("config.json", "tokenizer_config.json"):
-        path = folder / name
-        if path.is_file():
-            try:
-                config.update(json.loads(path.read_text(encoding="utf-8")))
-            except ValueError as error:
-                raise ModelError(f"{path} is not JSON: {error}") from error
+    for name in CONFIGS:
+        config.update(read_json(folder / name))
     if config.get("tokenizer_class") != "BertJapaneseTokenizer" or config.get("word_tokenizer_type") != "mecab":
         return None
     return dict(config.get("mecab_kwargs") or {})
