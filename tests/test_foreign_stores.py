@@ -191,7 +191,7 @@ def test_the_reader_of_vectors_reads_its_own_bytes_alone(store, tmp_path, spoil)
         spoil(file, "vectors", tmp_path / "other.h5")
         with contextlib.suppress(KeyError, OSError):
             if spoil not in (of_other_file, soft):
-                file["vectors"].attrs["sha256"] = "0" * 64
+                file["vectors"].attrs["sha256"] = np.bytes_("0" * 64)
     code, said, memory = attacked("query", "king", "--store", store)
     assert (code, memory < 500) == (1, True), (said, memory)
     assert f"{store}/spaces/static.h5 is" in said
@@ -230,7 +230,7 @@ def test_a_shard_reads_its_own_bytes_alone(tmp_path):
     with h5py.File(path, "r+") as file:
         del file["static"]
         empty_bomb(file, "static", path)
-        file["static"].attrs["sha256"] = "0" * 64
+        file["static"].attrs["sha256"] = np.bytes_("0" * 64)
     with open_shard(tmp_path, 0, fingerprint) as shard, pytest.raises(DamagedError, match="static is not in one piece"):
         shard.read("static")
     path.unlink()
