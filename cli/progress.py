@@ -19,7 +19,7 @@ class Display:
         self._bar: Any = None
         if self._console.is_terminal and not quiet:
             self._bar = ProgressBar(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 MofNCompleteColumn(),
                 TextColumn("{task.fields[rate]}"),
@@ -45,7 +45,7 @@ class Display:
     def say(self, phase: str) -> None:
         """Show a phase at once: a job's log arrives in pieces, and the next phase may be in the same one."""
         if self._bar is not None:
-            self._bar.update(self._task, description=phase, refresh=True)
+            self._bar.update(self._task, description=escaped(phase), refresh=True)
 
     def note(self, text: str) -> None:
         """Print a note, unless quiet."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kotovec.errors import MissingDependencyError, StoreError, first_line
+from kotovec.errors import KotovecError, MissingDependencyError, StoreError, first_line
 from kotovec.panics import panics_as
 from kotovec.store import checksum
 from kotovec.store.files import read_regular
@@ -40,17 +40,27 @@ def load_tokenizer(folder: Path) -> Tokenize:
         StoreError: the files are missing, or belong to a tokenizer that only transformers can run.
         MissingDependencyError: fugashi or the MeCab dictionary is not installed.
     """
-    with panics_as(lambda reason: _panicked(folder, reason)):
-        tokenize = _load(folder)
+    try:
+        with panics_as(lambda reason: _damaged(folder, reason)):
+            tokenize = _load(folder)
+    except KotovecError:
+        raise
+    except (
+        AttributeError,
+        LookupError,
+        TypeError,
+        ValueError,
+    ) as error:  # parts of other types than transformers saves
+        raise _damaged(folder, first_line(error)) from error
 
     def guarded(text: str) -> list[str]:
-        with panics_as(lambda reason: _panicked(folder, reason)):
+        with panics_as(lambda reason: _damaged(folder, reason)):
             return tokenize(text)
 
     return guarded
 
 
-def _panicked(folder: Path, reason: str) -> StoreError:
+def _damaged(folder: Path, reason: str) -> StoreError:
     return StoreError(f"{folder} holds a damaged tokenizer ({reason}): only whole tokens can be looked up")
 
 

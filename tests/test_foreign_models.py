@@ -256,6 +256,26 @@ def test_what_others_write_to_stderr_is_held_back_and_not_lost(capfd):
     assert capfd.readouterr().err == "another\n"
 
 
+def test_a_pipe_in_the_folder_of_a_model_is_not_waited_for(model):
+    before = plan_of(model).settings["tokenizer"]
+    os.mkfifo(model / "tokens.txt")
+    assert plan_of(model).settings["tokenizer"] == before
+
+
+@pytest.mark.parametrize("parts", [[1], "x", 7])
+def test_parts_of_a_tokenizer_that_are_none_are_one_line(tmp_path, model, parts):
+    change(model / "tokenizer_config.json", mecab_kwargs=parts)
+    assert refusal(model).endswith("is damaged (mecab_kwargs is no object): download the model again")
+    store = make_store(tmp_path / "s.kotovec")
+    (store / "tokenizer" / "tokenizer.json").unlink()
+    config = {"word_tokenizer_type": "mecab", "mecab_kwargs": parts, "added_tokens_decoder": {}}
+    (store / "tokenizer" / "vocab.txt").write_text("[UNK]\n")
+    for changed in (config, config | {"added_tokens_decoder": parts}):
+        (store / "tokenizer" / "tokenizer_config.json").write_text(json.dumps(changed))
+        with pytest.raises(UnknownTokenError, match="holds a damaged tokenizer"):
+            Store.open(store).search("kings")
+
+
 @pytest.mark.parametrize("content", ["[" * 10**5, "[]", "null"])
 def test_a_tokenizer_config_that_is_none_is_no_tokenizer(tmp_path, content):
     store = make_store(tmp_path / "s.kotovec")

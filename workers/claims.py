@@ -97,6 +97,8 @@ def _check_names(folder: Path, name: str, config: dict[str, Any]) -> None:
 
     Many published configs hold paths of the machine that they were made on: those are harmless, as no file is there.
     """
+    if not isinstance(config.get("mecab_kwargs") or {}, dict):
+        raise ModelError(f"{folder / name} is damaged (mecab_kwargs is no object): download the model again")
     for key, value in _items(config):
         if not isinstance(value, str):
             continue

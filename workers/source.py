@@ -125,7 +125,7 @@ def hash_config(source: Source) -> str:
 def hash_tokenizer(source: Source) -> str:
     """Return the SHA-256 over the files beside the weights that a tokenizer may be made of, in order."""
     files = {path for pattern in _SMALL_FILES for path in source.folder.glob(pattern)}
-    return _hash_files(sorted(path for path in files if _is_of_tokenizer(path)), named=True)
+    return _hash_files(sorted(path for path in files if _is_of_tokenizer(path) and path.is_file()), named=True)
 
 
 def _is_of_tokenizer(path: Path) -> bool:
