@@ -10,7 +10,7 @@ import typer
 
 from kotovec.cli.options import ConfigOption, JsonOption, QuietOption
 from kotovec.cluster import DEFAULT_MODEL, default_name
-from kotovec.errors import InputError, KotovecError
+from kotovec.errors import InputError, KotovecError, quoted
 from kotovec.text import escaped, json_line
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def command(
     Example: `kotovec build tohoku-nlp/bert-base-japanese-v3 --layers all`
     """
     if store is None and "/" in model.rstrip("/") and not model.strip("/."):
-        raise InputError(f"{model!r} gives a store no name: add --store")
+        raise InputError(f"{quoted(model)} gives a store no name", hint="name one with --store")
     target = store or Path(f"{default_name(model)}.kotovec")
     asked = {
         "model": model,

@@ -26,10 +26,10 @@ from kotovec.cli.options import (
     read_spaces,
 )
 from kotovec.cli.query import print_result
-from kotovec.cli.tables import harmless
-from kotovec.errors import InputError, KotovecError
+from kotovec.cli.tables import error_lines
+from kotovec.errors import InputError, KotovecError, quoted
 from kotovec.space import parse_spaces, resolve
-from kotovec.text import escaped
+from kotovec.text import escaped, is_restless
 
 if TYPE_CHECKING:
     from kotovec.store import Store
@@ -91,7 +91,7 @@ def command(
                 answers = [opened.search(line, space=each, **options) for each in spaces]
                 print_result(answers, as_json=as_json, quiet=quiet)
         except KotovecError as error:
-            typer.echo(f"error: {harmless(str(error))}", err=True)
+            typer.echo(error_lines(str(error), error.hint), err=True)
             failed = True
     if failed and not interactive:
         raise typer.Exit(InputError.exit_code)
@@ -112,16 +112,16 @@ def _change(settings: dict[str, Any], line: str) -> None:
             shown = ("off", "on")[value] if isinstance(value, bool) else value
             typer.echo(f"{key.replace('_', '-')} {shown}")
     elif key not in settings:
-        raise InputError(f"there is no :{name}; :help says what there is")
+        raise InputError(f"unknown setting {quoted(f':{name}')}", hint="type :help for a list")
     elif isinstance(settings[key], bool):
         if value not in ("on", "off"):
-            raise InputError(f":{name} takes on or off")
+            raise InputError(f":{name} is on or off, not {quoted(value)}")
         settings[key] = value == "on"
     elif isinstance(settings[key], int):
         try:
             settings[key] = type(settings[key])(value)
         except ValueError as error:
-            raise InputError(f":{name} takes a number, not {value!r}") from error
+            raise InputError(f":{name} is a number, not {quoted(value)}") from error
     else:
         if key == "space":
             parse_spaces(value)
@@ -140,8 +140,7 @@ def _prompted(store: "Store") -> Iterator[str]:
     from prompt_toolkit.completion import Completer, Completion
     from prompt_toolkit.history import FileHistory, InMemoryHistory
 
-    # Others cannot be typed, and a control code among them would be executed by the terminal: #id names them.
-    tokens = sorted(surface for surface in store.tokens.surfaces if surface and surface.isprintable())
+    tokens = sorted(surface for surface in store.tokens.surfaces if surface and not is_restless(surface))
 
     class Tokens(Completer):
         """Completes the term under the cursor with the tokens that begin with it."""

@@ -34,6 +34,12 @@ def harmless(text: str) -> str:
     return escaped(text, keep=f"\n{WIDE_SPACE}")
 
 
+def error_lines(message: str, hint: str | None) -> str:
+    """Return what is printed of an error: its message and, on a line of its own, the hint."""
+    line = f"error: {harmless(message)}"
+    return line if hint is None else f"{line}\nhint: {escaped(hint)}"
+
+
 def print_answers(answers: Sequence["Answer"], *, quiet: bool = False) -> None:
     """Print the answers to one expression, then, unless quiet, the notes.
 

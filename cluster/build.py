@@ -218,7 +218,8 @@ class _Build:
         if free < most:
             raise DiskFullError(
                 f"{self.layout.folder} needs {most / 1e6:,.0f} MB more for a while, and the disk has "
-                f"{free / 1e6:,.0f} MB free: free some, or name another place with --store"
+                f"{free / 1e6:,.0f} MB free",
+                hint="free some space, or name another path with --store",
             )
 
     def _encode(self, missing: list[ShardPlan], stack: contextlib.ExitStack) -> None:
@@ -283,7 +284,8 @@ class _Build:
         if encoded.forward != self.plan.settings["forward"]:
             raise WorkerError(
                 f"a worker on {encoded.host} computed shard {shard.number} by {encoded.forward!r}, the plan is by "
-                f"{self.plan.settings['forward']!r}: install the same versions of kotovec and transformers there"
+                f"{self.plan.settings['forward']!r}",
+                hint="install the same versions of kotovec and transformers there",
             )
         arrays = encoded.arrays
         # The model decides the widths (its config may name others): those of the first shard apply to all.
@@ -293,12 +295,12 @@ class _Build:
         wanted = (shard.number, {name: ((rows, self.widths.get(name)), dtype) for name, dtype in dtypes.items()})
         if given != wanted:
             raise WorkerError(
-                f"a worker on {encoded.host} gave shard {_said(*given)} for shard {_said(*wanted)}: is another version "
-                "of kotovec installed there?"
+                f"a worker on {encoded.host} gave shard {_said(*given)} for shard {_said(*wanted)}",
+                hint="install the same version of kotovec there",
             )
         finite = np.logical_and.reduce([np.isfinite(array).all(axis=1) for array in arrays.values()])
         if not finite.all():
-            raise NonFiniteError(self._non_finite(shard.start + np.flatnonzero(~finite)))
+            raise self._non_finite(shard.start + np.flatnonzero(~finite))
         ids = self.plan.tokens.ids[shard.start : shard.stop]
         by_space = {Space.parse(name): array for name, array in arrays.items()}
         write_shard(
@@ -307,14 +309,15 @@ class _Build:
             self.plan.fingerprint,
         )
 
-    def _non_finite(self, rows: Any) -> str:
+    def _non_finite(self, rows: Any) -> NonFiniteError:
         names = ", ".join(
             f"{self.plan.tokens.surfaces[row]!r} (id {self.plan.tokens.ids[row]})" for row in rows[:NAMED].tolist()
         )
         more = f" and {len(rows) - NAMED} more" if len(rows) > NAMED else ""
         narrow = "float16" in (self.plan.spec.dtype, self.plan.spec.store_dtype)
-        cure = "float16 ends at 65,504: take float32" if narrow else "its weights are damaged or do not fit its config"
-        return f"{self.plan.source.name} gave NaN or Inf for {names}{more}: {cure}"
+        why = "float16 ends at 65,504" if narrow else "its weights are damaged or do not fit its config"
+        hint = "use float32 for --dtype and --store-dtype" if narrow else None
+        return NonFiniteError(f"{self.plan.source.name} gave NaN or Inf for {names}{more}: {why}", hint=hint)
 
     def _write_tokens(self) -> None:
         """Write the first files of a store: the model's tokenizer and the table of tokens."""
@@ -334,7 +337,7 @@ class _Build:
                     how = made(plan, space, self.started)
                     merge(layout, space, layout.shards, plan.bounds, plan.fingerprint, identity, how)
         except DamagedError as error:
-            raise DamagedError(f"{error}: give the same command again, it is then encoded anew") from error
+            raise DamagedError(str(error), hint="run the same command again, which encodes it again") from error
 
     def _index(self) -> bool:
         """Build the default indexes that are missing; tell whether any was."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from kotovec.cluster import DEFAULT_MODEL, resources
 from kotovec.cluster.shards import ShardPlan, cut
-from kotovec.errors import InputError, ModelError, first_line
+from kotovec.errors import InputError, ModelError, choices, first_line, quoted
 from kotovec.space import Space
 from kotovec.store.hdf5 import FORMAT_VERSION
 from kotovec.store.tokens import KINDS, Marking, Tokens, describe
@@ -75,11 +75,11 @@ class Request:
             *(("--token-filter", kind, KINDS) for kind in self.token_filter),
         ):
             if value not in values:
-                raise InputError(f"{option} {value!r}: take one of {', '.join(values)}")
+                raise InputError(f"unknown {option} {quoted(value)}", hint=f"choose {choices(values)}")
         if self.shard_tokens < 2:  # noqa: PLR2004 — torch has another kernel for a batch of one
-            raise InputError("--shard-tokens: take 2 or more")
+            raise InputError(f"--shard-tokens is {self.shard_tokens}", hint="use 2 or more")
         if self.cpus_per_worker < 1:
-            raise InputError(f"--cpus-per-worker {self.cpus_per_worker}: take 1 or more")
+            raise InputError(f"--cpus-per-worker is {self.cpus_per_worker}", hint="use 1 or more")
 
 
 @dataclass(frozen=True)
@@ -201,10 +201,10 @@ def make_plan(request: Request, source: Source | None = None) -> Plan:
     vocabulary = tokenizers.list_vocabulary(tokenizer)
     template = tokenizers.find_template(tokenizer)
     rows = int(config.vocab_size)
-    with_row = [place for place, token_id in enumerate(vocabulary.ids) if 0 <= token_id < rows]
+    with_row = [index for index, token_id in enumerate(vocabulary.ids) if 0 <= token_id < rows]
     everything = describe(
-        [vocabulary.ids[place] for place in with_row],
-        [vocabulary.texts[place] for place in with_row],
+        [vocabulary.ids[index] for index in with_row],
+        [vocabulary.texts[index] for index in with_row],
         vocabulary.special,
         Marking(vocabulary.marking),
         vocabulary.unk_id,
@@ -265,10 +265,13 @@ def parse_layers(text: str, depth: int) -> tuple[int, ...]:
     try:
         numbers = [int(part) for part in text.split(",")]
     except ValueError as error:
-        raise InputError(f"--layers {text!r}: give last, all, or numbers such as 0,1,{depth}") from error
+        raise InputError(
+            f"--layers {quoted(text)} is not a list of layers",
+            hint=f"choose `last`, `all`, or numbers such as `0,1,{depth}`",
+        ) from error
     for number in numbers:
         if not -depth - 1 <= number <= depth:
-            raise InputError(f"--layers {text!r}: the model has the layers 0 to {depth}, not {number}")
+            raise InputError(f"--layers {quoted(text)}: the model has the layers 0 to {depth}, not {number}")
     return tuple(sorted({number % (depth + 1) for number in numbers}))
 
 
@@ -293,13 +296,13 @@ def _load_config(source: Source) -> Any:
     if "AutoModel" in named_code(source.folder) and type(config) not in transformers.MODEL_MAPPING:
         raise refuse_code(source, "AutoModel")
     if config.is_encoder_decoder:
-        raise ModelError(f"{source.name} is an encoder-decoder ({kind}): kotovec needs an encoder such as BERT")
+        raise ModelError(f"{source.name} is an encoder-decoder ({kind})", hint="choose an encoder such as BERT")
     if hasattr(config, "vision_config") or hasattr(config, "audio_config"):
-        raise ModelError(f"{source.name} ({kind}) is a model of several modalities: kotovec needs a text encoder")
+        raise ModelError(f"{source.name} ({kind}) is a model of several modalities", hint="choose a text encoder")
     for name in ("vocab_size", "hidden_size", "num_hidden_layers"):
         if getattr(config, name, None) is None:
             raise ModelError(
-                f"{source.name} ({kind}) has no {name}, so no token-wise hidden states: kotovec needs a text encoder"
+                f"{source.name} ({kind}) has no {name}, so no token-wise hidden states", hint="choose a text encoder"
             )
     return config
 
@@ -317,7 +320,7 @@ def _pick_device(request: Request) -> str:
     available = resources.cluster_gpus() > 0 if request.on_cluster else torch.cuda.is_available()
     if request.device == "cuda" and not available and not request.on_cluster:
         raise InputError(
-            "--device cuda: torch sees no GPU here; take --device cpu, or --address of a cluster with GPUs"
+            "--device cuda: torch sees no GPU here", hint="use --device cpu, or --address of a cluster with GPUs"
         )
     return ("cuda" if available else "cpu") if request.device == "auto" else request.device
 

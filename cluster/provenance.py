@@ -16,6 +16,7 @@ from kotovec.errors import SettingsDifferError
 from kotovec.space import Space
 from kotovec.store.vectors import Vectors
 
+_APART = "use --overwrite to build again, or --store to name another path"
 _SAID = {
     "weights": "the model's weights differ",
     "config": "the model's config.json differs",
@@ -84,7 +85,7 @@ def check_begun(folder: Path, begun: dict[str, Any], plan: Plan) -> None:
         SettingsDifferError: names every setting that differs.
     """
     if begun != plan.settings:
-        raise SettingsDifferError(_difference(folder, "begun", begun, plan.settings))
+        raise _difference(folder, "begun", begun, plan.settings)
 
 
 def check_finished(folder: Path, vectors: Vectors, plan: Plan) -> None:
@@ -107,12 +108,12 @@ def check_finished(folder: Path, vectors: Vectors, plan: Plan) -> None:
             for name in wanted.keys() - {*ENVIRONMENT, "format"}:
                 ours[name], theirs[name] = wanted[name], stored.get(name)
     if ours != theirs:
-        raise SettingsDifferError(_difference(folder, "built", theirs, ours))
+        raise _difference(folder, "built", theirs, ours)
     missing = [str(space) for space in plan.spaces if space not in vectors.spaces]
     if missing and vectors.is_former:
         raise SettingsDifferError(
-            f"{folder} is a store of format 1, to which {', '.join(missing)} cannot be added: --overwrite builds anew, "
-            "--store names another place"
+            f"{folder} is a store of format 1, to which {', '.join(missing)} cannot be added",
+            hint=_APART,
         )
 
 
@@ -124,10 +125,7 @@ def _same_batches(wanted: dict[str, Any], stored: dict[str, Any]) -> bool:
     return bool(min(wanted["shard-tokens"], most) == min(stored["shard-tokens"], most))
 
 
-def _difference(folder: Path, done: str, old: dict[str, Any], new: dict[str, Any]) -> str:
+def _difference(folder: Path, done: str, old: dict[str, Any], new: dict[str, Any]) -> SettingsDifferError:
     names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
     parts = [_SAID.get(name) or f"{name} was {old.get(name)}, now {new.get(name)}" for name in names]
-    return (
-        f"{folder} was {done} with other settings ({'; '.join(parts)}): "
-        "--overwrite builds anew, --store names another place"
-    )
+    return SettingsDifferError(f"{folder} was {done} with other settings ({'; '.join(parts)})", hint=_APART)

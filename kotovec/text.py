@@ -5,8 +5,10 @@ page, too. All that is shown goes through `escaped`, and JSON through `json_line
 """
 
 from typing import Any
+from unicodedata import bidirectional, category
 
 WIDE_SPACE = "\u3000"  # separates words in Japanese text
+_REORDERING = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
 
 
 def escaped(text: str, keep: str = WIDE_SPACE) -> str:
@@ -21,6 +23,11 @@ def escaped(text: str, keep: str = WIDE_SPACE) -> str:
     return "".join(
         char if char.isprintable() or char in keep else char.encode("unicode_escape").decode() for char in text
     )
+
+
+def is_restless(text: str) -> bool:
+    """Return whether a text would move a terminal's cursor, or reorder what stands around it."""
+    return not text.isprintable() and any(category(char) == "Cc" or bidirectional(char) in _REORDERING for char in text)
 
 
 def json_line(data: Any) -> str:

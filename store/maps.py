@@ -21,7 +21,7 @@ from kotovec.store.tokens import Tokens
 FOLDER = "maps"
 KIND = "kotovec-map"  # encoding-type of the files
 ARRAYS = ("rows", "coordinates")
-CURE = "kotovec map makes it anew"
+CURE = "make it again with kotovec map"
 METHODS = ("umap", "tsne", "pca")
 Coordinates = npt.NDArray[np.float32]
 
@@ -155,10 +155,10 @@ def _read(path: Path) -> Map:
         raise
     except (*hdf5.UNREADABLE, RecursionError) as error:
         reason = first_line(error.__cause__ or error)  # without the cure of a store
-        raise DamagedError(f"{path} cannot be read ({reason}): {CURE}") from error
+        raise DamagedError(f"{path} cannot be read ({reason})", hint=CURE) from error
     for name, part in found.items():
         if not part.is_whole():
-            raise DamagedError(f"{path}: {name} does not match its checksum: {CURE}")
+            raise DamagedError(f"{path}: {name} does not match its checksum", hint=CURE)
     return Map(record, *(np.array(found[name].array) for name in ARRAYS))
 
 

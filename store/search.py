@@ -24,7 +24,10 @@ def search_index(index: Any) -> Candidates:
             scores, rows = index.search(queries, count)
         # An index may be anyone's; -1 stands for a row that was not found.
         if rows.size and (rows.min() < -1 or rows.max() >= index.ntotal):
-            raise DamagedError("an index of the store is damaged: it finds rows that do not exist; build it again")
+            raise DamagedError(
+                "an index of the store is damaged: it finds rows that do not exist",
+                hint="build it again with kotovec index",
+            )
         return scores, rows
 
     return candidates

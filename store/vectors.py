@@ -16,7 +16,7 @@ from kotovec.errors import DamagedError, InputError, KotovecError, StoreError, S
 from kotovec.space import Space
 from kotovec.store import hdf5, writer
 from kotovec.store.layout import Layout
-from kotovec.store.opened import CURE, File, SpaceFile
+from kotovec.store.opened import CURE, UPGRADE, File, SpaceFile
 from kotovec.store.tokens import Kind, Marking, Strings, Tokens
 
 MOST_SWAPS = 100  # most swaps in a row while a store is opened
@@ -55,7 +55,7 @@ class Vectors:
                     if is_there():
                         return
                     self.close()
-        raise StoreError(f"{path} is swapped all the time: give the same command again")
+        raise StoreError(f"{path} is swapped all the time", hint="run the same command again")
 
     def _open_all(self, layout: Layout) -> None:
         self._spaces: dict[Space, File | SpaceFile] = {}
@@ -98,10 +98,10 @@ class Vectors:
         tables = {name: self._tables[name].array for name in TABLES}
         longest = max(tables["text"].nbytes, tables["surface"].nbytes)
         if tables["id"].size > MOST_TOKENS or tables["kind"].size > MOST_TOKENS or longest > MOST_TEXT:
-            raise DamagedError(f"{self._file.path} claims more tokens than any model has; {CURE}")
+            raise DamagedError(f"{self._file.path} claims more tokens than any model has", hint=CURE)
         for name, table in self._tables.items():
             if not table.is_whole():
-                raise DamagedError(f"{self._file.path}: {name} does not match its checksum; {CURE}")
+                raise DamagedError(f"{self._file.path}: {name} does not match its checksum", hint=CURE)
         try:
             ids, texts, surfaces, kinds = (np.array(self._tables[name].array) for name in TABLES)
             tokens = Tokens(
@@ -115,7 +115,7 @@ class Vectors:
             if not len(ids) == len(tokens.texts) == len(tokens.surfaces) == len(kinds):
                 raise ValueError("tables of different lengths")
             if kinds.size and kinds.max() >= len(Kind):
-                raise StoreError(f"{self.path} knows other kinds of tokens than this kotovec: pip install -U kotovec")
+                raise StoreError(f"{self.path} knows other kinds of tokens than this kotovec", hint=UPGRADE)
         except hdf5.UNREADABLE as error:
             raise self._file.unreadable(error) from error
         return tokens
@@ -157,7 +157,7 @@ class Vectors:
             file = self._spaces[space]
             if isinstance(file, File):
                 if file.closed:
-                    raise StoreError(f"{self.path} was closed: open it again")
+                    raise StoreError(f"{self.path} was closed", hint="open it again")
                 self._spaces[space] = read = self._read_space(file, space)
                 file.close()  # what is mapped stays
                 return read
@@ -168,7 +168,7 @@ class Vectors:
         vectors, norms, rows = found["vectors"], found["norms"], len(self.tokens)
         try:
             if attributes["identity"] != self.attributes["identity"] or attributes["space"] != str(space):
-                raise DamagedError(f"{file.path} is of other tokens or of another space: {CURE}")
+                raise DamagedError(f"{file.path} is of other tokens or of another space", hint=CURE)
             shapes = (vectors.array.dtype.kind, vectors.array.ndim, len(vectors.array), norms.array.shape)
             if shapes != ("f", 2, rows, (rows,)) or vectors.array.shape[1] > MOST_DIMENSIONS:
                 raise ValueError("another type or shape than the tokens have")
@@ -216,7 +216,7 @@ class Vectors:
         except (ValueError, TypeError, RecursionError):
             found = None
         if not isinstance(found, dict):
-            raise DamagedError(f"{self._file.path} is damaged ({name} is no table): {CURE}")
+            raise DamagedError(f"{self._file.path} is damaged ({name} is no table)", hint=CURE)
         return found
 
     def close(self) -> None:
@@ -231,7 +231,7 @@ def _open_space(path: Path) -> File:
         return File(path)
     except FileNotFoundError as error:
         if path.is_symlink():  # else a build has just swapped the store
-            raise DamagedError(f"{path} is a link to nothing: {CURE}") from error
+            raise DamagedError(f"{path} is a link to nothing", hint=CURE) from error
         raise
 
 
@@ -239,7 +239,7 @@ def _space_of(path: Path) -> Space:
     try:
         return Space.of_stem(path.stem)
     except InputError as error:
-        raise StoreError(f"{path} is no space of a kotovec store: move it elsewhere") from error
+        raise StoreError(f"{path} is not a space of a kotovec store", hint="move it elsewhere") from error
 
 
 @contextlib.contextmanager
@@ -268,5 +268,7 @@ def _leads_to(folder: Path, descriptor: int) -> bool:
 
 def _not_found(layout: Layout) -> StoreNotFoundError:
     if layout.plan.is_file() or layout.tokens.is_file():
-        return StoreNotFoundError(f"{layout.folder} is not finished: the same kotovec build that began it goes on")
+        return StoreNotFoundError(
+            f"{layout.folder} is not finished", hint="run the kotovec build that began it again; it resumes"
+        )
     return StoreNotFoundError(f"{layout.folder} holds no {layout.tokens.name}: not a store, or not built yet")

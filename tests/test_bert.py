@@ -283,7 +283,8 @@ def test_a_worker_with_other_code_than_planned_says_so(name, tiny_models):
     spec = make_plan(Request(model=str(tiny_models[name]))).spec
     here = spec.forward
     with pytest.raises(
-        WorkerError, match=rf"^this machine computes by '{here}', the plan by 'kotovec BERT 0': install"
+        WorkerError,
+        match=rf"^this machine computes by '{here}', the plan by 'kotovec BERT 0'\nhint: install the same versions of",
     ):
         Encoder(replace(spec, forward="kotovec BERT 0")).load()
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 
@@ -187,7 +188,7 @@ def test_workers_are_one_a_core_as_far_as_memory_reaches(tiny_models, monkeypatc
         said = [f"{workers} worker(s) instead of 16: each needs some 0.4 GB"] if workers < 16 else []
         assert listener.notices == said
     assert count_workers(plan, Resources(workers=5), listener) == 5
-    with pytest.raises(InputError, match="--workers -1: take 1 or more, or 0 to encode in this process"):
+    with pytest.raises(InputError, match=r"--workers is -1\nhint: use 1 or more, or 0 to encode in this process"):
         Resources(workers=-1)
 
 
@@ -273,7 +274,7 @@ def test_without_limits_the_machines_own_numbers_hold(container, tmp_path, monke
 
 def occupy_file(root):
     (root / "x.kotovec").write_text("notes")
-    return root / "x.kotovec", "is a file: name another place"
+    return root / "x.kotovec", "is a file\nhint: name another path with --store\n"
 
 
 def occupy_folder(root):
@@ -284,7 +285,7 @@ def occupy_folder(root):
 
 def below_a_file(root):
     (root / "file").write_text("notes")
-    return root / "file" / "x.kotovec", "is a file: name another place"
+    return root / "file" / "x.kotovec", "is a file\nhint: name another path with --store\n"
 
 
 def in_proc(_root):
@@ -306,8 +307,7 @@ def test_a_place_that_cannot_be_a_store_is_refused_and_left_as_it_is(
         assert app.run(["build", str(tiny_models["bert"]), "--store", str(store), "--workers", "1", *extra]) == 2
         told = capsys.readouterr().err
         assert said in told
-        assert told.startswith("error: ")
-        assert told.count("\n") == 1
+        assert re.fullmatch(r"error: \S.*\n(hint: \S.*\n)?", told)
         assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
@@ -318,7 +318,7 @@ def test_a_place_that_cannot_be_written_is_refused(employ, tiny_models, tmp_path
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(place)], capture_output=True).returncode:
         pytest.skip("no file system can be mounted here (that takes root): a read-only place is not tried")
     try:
-        with pytest.raises(StoreError, match=f"{place} is not writable: name another place with --store"):
+        with pytest.raises(StoreError, match=rf"{place} is not writable\nhint: name another path with --store$"):
             run_build(plan_of(tiny_models["bert"]), place / "new" / "x.kotovec")
     finally:
         subprocess.run(["umount", str(place)], check=True)

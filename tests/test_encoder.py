@@ -248,7 +248,7 @@ def test_a_model_without_tokenwise_hidden_states_is_refused_by_the_plan(kind, re
 def test_a_speech_model_is_refused_when_it_is_loaded(tmp_path, tiny_models):
     """Its config has a vocab_size, of the letters that it writes: only the model says that it takes sound."""
     shutil.copytree(tiny_models["bert"], tmp_path / "model")
-    with pytest.raises(ModelError, match="takes input_values, not tokens: kotovec needs a text encoder"):
+    with pytest.raises(ModelError, match=r"takes input_values, not tokens\nhint: choose a text encoder$"):
         encode(save_other("Wav2Vec2", tmp_path / "model"))
 
 
@@ -266,7 +266,7 @@ def test_damaged_safetensors_are_refused_by_the_plan_naming_the_file(spoil, vari
     folder = shutil.copytree(tiny_models[variant], tmp_path / "model")
     weights = max(folder.glob("*.safetensors"))
     spoil(weights)
-    with pytest.raises(ModelError, match=rf"{weights.name} is damaged.*download the model again") as caught:
+    with pytest.raises(ModelError, match=rf"{weights.name} is damaged.*\nhint: download the model again$") as caught:
         make_plan(Request(model=str(folder)))
     assert "\n" not in str(caught.value)
 

@@ -37,6 +37,7 @@ def refusal(model) -> str:
     with pytest.raises(ModelError) as caught:
         plan_of(model)
     assert len(str(caught.value).splitlines()) == 1
+    assert caught.value.hint
     return str(caught.value)
 
 
@@ -47,8 +48,7 @@ def test_the_weights_that_are_hashed_are_those_that_are_read(model):
     (model / "other.safetensors").write_bytes((model / "model.safetensors").read_bytes())
     change(model / "config.json", transformers_weights="other.safetensors")
     assert refusal(model) == (
-        f"{model}/config.json names other weights ('other.safetensors'), and only model.safetensors is read: "
-        "delete the key"
+        f"{model}/config.json names other weights (`other.safetensors`), and only model.safetensors is read"
     )
     change(model / "config.json", transformers_weights="model.safetensors")
     assert plan_of(model).settings["weights"] == hash_weights(resolve(str(model)))
@@ -63,9 +63,7 @@ def test_an_index_of_weights_names_files_of_its_folder(tmp_path, model, name):
     name = name.format(tmp_path) if isinstance(name, str) else name
     index = {"metadata": {}, "weight_map": {"embeddings.word_embeddings.weight": name}}
     (model / "model.safetensors.index.json").write_text(json.dumps(index))
-    assert refusal(model) == (
-        f"{model}/model.safetensors.index.json names {name!r}, which is no file of the model: download it again"
-    )
+    assert refusal(model) == (f"{model}/model.safetensors.index.json names `{name}`, which is no file of the model")
 
 
 def test_weights_in_parts_are_read_by_their_index(tmp_path):
@@ -77,7 +75,7 @@ def test_weights_in_parts_are_read_by_their_index(tmp_path):
 
 def test_an_adapter_is_not_loaded_beside_its_model(model):
     (model / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "other"}))
-    assert refusal(model) == f"{model} holds an adapter (adapter_config.json): merge it into its model"
+    assert refusal(model) == f"{model} holds an adapter (adapter_config.json)"
 
 
 @pytest.mark.parametrize(
@@ -94,7 +92,7 @@ def test_a_file_outside_of_the_folder_is_not_opened(tmp_path, model, file, key, 
     other.write_text("\n".join(reversed(bert_vocabulary())))
     named = {key: str(other)}
     change(model / file, **({"sudachi_kwargs": named} if nested else named))
-    assert refusal(model) == f"{model}/{file} names what is not the model's ({key} {str(other)!r}): delete the key"
+    assert refusal(model) == f"{model}/{file} names what is not the model's ({key} `{other}`)"
 
 
 @pytest.mark.parametrize("key", ["vocab_file", "tokenizer_file", "special_tokens_map_file", "name_or_path"])
@@ -119,13 +117,13 @@ def test_options_of_mecab_name_no_dictionary_and_no_output(tmp_path, tiny_models
     folder = shutil.copytree(tiny_models["japanese-v3"], tmp_path / "model")
     change(folder / "tokenizer_config.json", mecab_kwargs={"mecab_dic": "unidic_lite", "mecab_option": option})
     assert refusal(folder) == (
-        f"{folder}/tokenizer_config.json names what is not the model's (mecab_option {option!r}): delete the key"
+        f"{folder}/tokenizer_config.json names what is not the model's (mecab_option `{option}`)"
     )
 
 
 def test_code_of_the_hub_is_not_fetched_for_attention(model):
     change(model / "config.json", attn_implementation="somebody/kernel")
-    assert "names what is not the model's (attn_implementation 'somebody/kernel')" in refusal(model)
+    assert "names what is not the model's (attn_implementation `somebody/kernel`)" in refusal(model)
 
 
 # ---- numbers and JSON
@@ -149,9 +147,7 @@ def test_code_of_the_hub_is_not_fetched_for_attention(model):
 def test_a_number_that_no_model_has_is_one_line(model, claimed):
     change(model / "config.json", **claimed)
     ((name, value),) = claimed.items()
-    assert refusal(model) == (
-        f"{model}/config.json claims {name} {value}, which no model has: download the model again"
-    )
+    assert refusal(model) == (f"{model}/config.json claims {name} {value}, which no model has")
 
 
 def test_a_number_of_layers_inside_another_config_counts(model):
@@ -161,15 +157,13 @@ def test_a_number_of_layers_inside_another_config_counts(model):
 
 def test_embeddings_that_no_weights_hold_take_no_memory(model):
     change(model / "config.json", vocab_size=2**30)
-    assert refusal(model) == (
-        f"{model}/config.json claims 1,073,741,824 × 32 embeddings, more than the weights: download it again"
-    )
+    assert refusal(model) == (f"{model}/config.json claims 1,073,741,824 × 32 embeddings, more than the weights")
 
 
 def test_a_billion_layers_are_one_line_of_the_command(model):
     change(model / "config.json", num_hidden_layers=10**9)
     done = start("build", model, "--layers", "all", "--dry-run", prepare=LIMITED, timeout=60)
-    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 2)
     assert "claims num_hidden_layers 1000000000" in done.stderr
 
 
@@ -265,7 +259,7 @@ def test_a_pipe_in_the_folder_of_a_model_is_not_waited_for(model):
 @pytest.mark.parametrize("parts", [[1], "x", 7])
 def test_parts_of_a_tokenizer_that_are_none_are_one_line(tmp_path, model, parts):
     change(model / "tokenizer_config.json", mecab_kwargs=parts)
-    assert refusal(model).endswith("is damaged (mecab_kwargs is no object): download the model again")
+    assert refusal(model).endswith("is damaged (mecab_kwargs is no object)")
     store = make_store(tmp_path / "s.kotovec")
     (store / "tokenizer" / "tokenizer.json").unlink()
     config = {"word_tokenizer_type": "mecab", "mecab_kwargs": parts, "added_tokens_decoder": {}}
@@ -281,7 +275,7 @@ def test_a_tokenizer_config_that_is_none_is_no_tokenizer(tmp_path, content):
     store = make_store(tmp_path / "s.kotovec")
     (store / "tokenizer" / "tokenizer.json").unlink()
     (store / "tokenizer" / "tokenizer_config.json").write_text(content)
-    with pytest.raises(UnknownTokenError, match="holds no tokenizer: only whole tokens can be looked up"):
+    with pytest.raises(UnknownTokenError, match="holds no tokenizer, so only whole tokens can be looked up"):
         Store.open(store).search("kings")
 
 

@@ -76,7 +76,7 @@ def test_an_index_on_disk_maps_no_other_file(store, tmp_path):
     code, said, _ = attacked("query", "king", "--store", store)
     assert (code, said) == (
         1,
-        f"error: {store}/indexes/static.l2.faiss is damaged: {AGAIN} --factory IVF2,Flat builds it anew",
+        f"error: {store}/indexes/static.l2.faiss is damaged\nhint: {AGAIN} --factory IVF2,Flat",
     )
 
 
@@ -218,7 +218,7 @@ def test_tables_that_claim_more_than_any_model_are_not_read(store):
     assert (store / "tokens.h5").stat().st_blocks < 1000
     code, said, memory = attacked("info", "--store", store)
     assert (code, memory < 500) == (1, True), (said, memory)
-    assert said == (f"error: {store}/tokens.h5 claims more tokens than any model has; build it again with --overwrite")
+    assert said.splitlines()[0] == f"error: {store}/tokens.h5 claims more tokens than any model has"
 
 
 def test_a_shard_reads_its_own_bytes_alone(tmp_path):
@@ -264,7 +264,9 @@ def test_no_command_waits_for_a_pipe_or_reads_a_device(store, path, kind):
         code, said, memory = attacked(*command, "--store", store)
         assert code in (0, 1, 2)
         assert memory < 500
-        assert len(said.splitlines()) == 1 or code == 0, said
+        assert code == 0 or [line.partition(":")[0] for line in said.splitlines()] in (["error"], ["error", "hint"]), (
+            said
+        )
 
 
 def test_only_regular_files_of_a_limited_size_are_read(tmp_path):
@@ -289,7 +291,7 @@ def test_a_plan_that_is_none_is_damage_and_not_a_build(capsys, tmp_path, tiny_mo
     with pytest.raises(StoreError, match=r"plan\.json is damaged"):
         layout.read_plan()
     answer = call(capsys, "build", tiny_models["bert"], "--store", layout.folder, "--workers", 0)
-    assert (answer.code, len(answer.err.splitlines())) == (2, 1)
+    assert (answer.code, len(answer.err.splitlines())) == (2, 2)
     assert f"{layout.plan} is damaged" in answer.err
     assert json.loads(layout.plan.read_text()) == plan
 

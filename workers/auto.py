@@ -72,11 +72,13 @@ class Auto:
         output = self._model(input_ids=inputs, attention_mask=torch.ones_like(inputs), output_hidden_states=bool(inner))
         last = getattr(output, "last_hidden_state", None)
         if last is None or last.ndim != 3 or last.shape[:2] != inputs.shape:  # noqa: PLR2004 — (batch, length, D)
-            raise ModelError(f"{self._model_name} gives no token-wise hidden states: kotovec needs an encoder")
+            raise ModelError(
+                f"{self._model_name} gives no token-wise hidden states", hint="choose an encoder such as BERT"
+            )
         if inner and len(output.hidden_states) != self._depth + 1:
             raise ModelError(
-                f"{self._model_name} gives {len(output.hidden_states)} hidden states, not {self._depth + 1}: "
-                "only --layers last can be had of it"
+                f"{self._model_name} gives {len(output.hidden_states)} hidden states, not {self._depth + 1}",
+                hint="use --layers last",
             )
         states = [last if layer == self._depth else output.hidden_states[layer] for layer in self._layers]
         return [state[batch.rows, batch.positions] for state in states]
@@ -109,11 +111,12 @@ def _from_pretrained(source: Source) -> Any:
             raise refuse_code(source, "AutoModel") from error
         raise unloadable(source, error) from error
     if model.main_input_name != "input_ids":
-        raise ModelError(f"{source.name} takes {model.main_input_name}, not tokens: kotovec needs a text encoder")
+        raise ModelError(f"{source.name} takes {model.main_input_name}, not tokens", hint="choose a text encoder")
     missing = [name for name in report["missing_keys"] if not any(part in name for part in _UNUSED_PARTS)]
     if missing:
         raise ModelError(
-            f"the weights of {source.name} lack {len(missing)} of the model's parameters ({min(missing)}, …): "
-            "they would be random; is config.json of another model?"
+            f"the weights of {source.name} lack {len(missing)} of the model's parameters ({min(missing)}, …), "
+            "which would be random",
+            hint="check that its config.json is not that of another model",
         )
     return model.eval()

@@ -109,7 +109,9 @@ class Bert:
 
         length = batch.ids.shape[1]
         if length > self._architecture.longest:
-            raise InputError(f"a sequence of {length} tokens: the model has {self._architecture.longest} positions")
+            raise InputError(
+                f"a sequence has {length} tokens, but the model has {self._architecture.longest} positions"
+            )
         ids = torch.from_numpy(batch.ids).to(self._device)
         if batch.position is not None:
             return self._isolated(ids, batch.position)
@@ -274,8 +276,8 @@ class Bert:
             return context.permute(2, 0, 1, 3).reshape(query.shape)
         products, scores = torch.empty_like(keys), query.new_zeros(count, len(value), size, heads, 1)
         by_product = products.view(-1, width // heads)  # ((T - 1) b H, d)
-        for one, score in zip(query.unbind(), scores[:, 1:].flatten(1).unbind(), strict=True):
-            torch.mul(one, keys, out=products)
+        for vector, score in zip(query.unbind(), scores[:, 1:].flatten(1).unbind(), strict=True):
+            torch.mul(vector, keys, out=products)
             torch.mv(by_product, self._scale, out=score)
         weights = torch.softmax(scores, 1).unbind(1)  # (t, b, H, 1) for each key
         values = value.reshape(by_head).unbind()  # (b, H, d) for each key

@@ -117,7 +117,9 @@ class Checkpoint:
             if is_private(folder.parent) and os.access(folder.parent, os.W_OK):
                 return folder
         folders = " nor ".join(str(folder.parent) for folder in self._cached())
-        raise InputError(f"neither {folders} can be written to by this user alone (chmod 700 makes it so)")
+        raise InputError(
+            f"neither {folders} can be written to by this user alone", hint="make one of them private with chmod 700"
+        )
 
     def _cached(self) -> tuple[Path, ...]:
         name = self.weights[:16]

@@ -9,8 +9,9 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from kotovec.errors import ModelError
+from kotovec.errors import ModelError, quoted
 
+DOWNLOAD, DELETE = "download the model again", "delete the key"
 MOST_JSON = 64 << 20  # bytes; a config has some KB, the index of a checkpoint in parts up to some MB
 MOST_LAYERS = 10_000
 MOST_SIZE = 1 << 20
@@ -33,15 +34,15 @@ def read_json(path: Path, most: int = MOST_JSON) -> dict[str, Any]:
     except OSError:
         return {}
     if not stat.S_ISREG(info.st_mode) or info.st_size > most:
-        raise ModelError(f"{path} is not a file of at most {most:,} bytes: download the model again")
+        raise ModelError(f"{path} is not a file of at most {most:,} bytes", hint=DOWNLOAD)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except RecursionError as error:
-        raise ModelError(f"{path} is nested too deeply: download the model again") from error
+        raise ModelError(f"{path} is nested too deeply", hint=DOWNLOAD) from error
     except (OSError, ValueError) as error:
-        raise ModelError(f"{path} is not JSON ({error}): download the model again") from error
+        raise ModelError(f"{path} is not JSON ({error})", hint=DOWNLOAD) from error
     if not isinstance(content, dict):
-        raise ModelError(f"{path} is not a JSON object: download the model again")
+        raise ModelError(f"{path} is not a JSON object", hint=DOWNLOAD)
     return content
 
 
@@ -58,9 +59,9 @@ def check(folder: Path, weights: str | None) -> None:
     config, tokenizer = (read_json(folder / name) for name in CONFIGS)
     path, named = folder / CONFIGS[0], config.get("transformers_weights")
     if named is not None and named != weights:
-        raise ModelError(f"{path} names other weights ({named!r}), and only {weights} is read: delete the key")
+        raise ModelError(f"{path} names other weights ({quoted(named)}), and only {weights} is read", hint=DELETE)
     if (folder / "adapter_config.json").exists():
-        raise ModelError(f"{folder} holds an adapter (adapter_config.json): merge it into its model")
+        raise ModelError(f"{folder} holds an adapter (adapter_config.json)", hint="merge it into its model")
     _check_numbers(folder, config)
     for name, content in zip(CONFIGS, (config, tokenizer), strict=True):
         _check_names(folder, name, content)
@@ -70,7 +71,7 @@ def _check_numbers(folder: Path, config: dict[str, Any]) -> None:
     path = folder / CONFIGS[0]
 
     def refuse(name: str, value: object) -> ModelError:
-        return ModelError(f"{path} claims {name} {str(value)[:40]}, which no model has: download the model again")
+        return ModelError(f"{path} claims {name} {str(value)[:40]}, which no model has", hint=DOWNLOAD)
 
     for name, value in _items(config):
         if isinstance(value, int) and "layer" in name and value > MOST_LAYERS:
@@ -89,7 +90,7 @@ def _check_numbers(folder: Path, config: dict[str, Any]) -> None:
     held = sum(file.stat().st_size for ending in ("safetensors", "bin") for file in folder.glob(f"*.{ending}"))
     # Eight numbers in a byte: more than any quantization packs. Else transformers takes memory before it looks.
     if held and isinstance(rows, int) and isinstance(width, int) and rows * width > 8 * held:
-        raise ModelError(f"{path} claims {rows:,} × {width:,} embeddings, more than the weights: download it again")
+        raise ModelError(f"{path} claims {rows:,} × {width:,} embeddings, more than the weights", hint=DOWNLOAD)
 
 
 def _check_names(folder: Path, name: str, config: dict[str, Any]) -> None:
@@ -98,7 +99,7 @@ def _check_names(folder: Path, name: str, config: dict[str, Any]) -> None:
     Many published configs hold paths of the machine that they were made on: those are harmless, as no file is there.
     """
     if not isinstance(config.get("mecab_kwargs") or {}, dict):
-        raise ModelError(f"{folder / name} is damaged (mecab_kwargs is no object): download the model again")
+        raise ModelError(f"{folder / name} is damaged (mecab_kwargs is no object)", hint=DOWNLOAD)
     for key, value in _items(config):
         if not isinstance(value, str):
             continue
@@ -106,7 +107,7 @@ def _check_names(folder: Path, name: str, config: dict[str, Any]) -> None:
         kernel = key.endswith("_implementation") and "/" in value  # code of the Hub
         option = key == "mecab_option" and not _MECAB_OPTION.fullmatch(value)
         if kernel or option or (names and _leads_outside(folder, value)):
-            raise ModelError(f"{folder / name} names what is not the model's ({key} {value[:80]!r}): delete the key")
+            raise ModelError(f"{folder / name} names what is not the model's ({key} {quoted(value[:80])})", hint=DELETE)
 
 
 def _leads_outside(folder: Path, value: str) -> bool:

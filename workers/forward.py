@@ -96,8 +96,8 @@ def load(
     here = auto.forward_name() if architecture is None else bert.FORWARD
     if here != forward:
         raise WorkerError(
-            f"this machine computes by {here!r}, the plan by {forward!r}: install the same versions of kotovec and "
-            "transformers on all machines"
+            f"this machine computes by {here!r}, the plan by {forward!r}",
+            hint="install the same versions of kotovec and transformers on all machines",
         )
     if architecture is None:
         return Auto(source, layers, depth, dtype, device)

