@@ -260,7 +260,6 @@ def test_no_command_waits_for_a_pipe_or_reads_a_device(store, path, kind):
         assert memory < 500
         heads = [line.partition(":")[0] for line in said.splitlines()]
         assert code == 0 or heads in (["error"], ["error", "hint"]), said
-        )
 
 
 def test_only_regular_files_of_a_limited_size_are_read(tmp_path):
