@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from kotovec import __version__
-from kotovec.cluster.plan import ENVIRONMENT, OF_STATES, OF_TOKENS, Plan
+from kotovec.cluster.plan import ENVIRONMENT, OF_STATIC, OF_TOKENS, Plan
 from kotovec.errors import SettingsDifferError
-from kotovec.space import Space
+from kotovec.space import STATIC, Space
 from kotovec.store.vectors import Vectors
 
 _APART = "use --overwrite to build again, or --store to name another path"
@@ -22,6 +22,7 @@ _SAID = {
     "config": "the model's config.json differs",
     "tokenizer": "the model's tokenizer files differ",
     "tokens": "the list of tokens differs",
+    "static": "the static vectors come from elsewhere, or were part of the shards, as in an earlier version",
 }
 
 
@@ -33,7 +34,7 @@ def provenance(plan: Plan, started: datetime, tokenizer_files: dict[str, str]) -
         started: when the last run of the build began.
         tokenizer_files: SHA-256 of each file of the store's tokenizer, by its path.
     """
-    source = plan.source
+    source = plan.model.source
     return {
         "model": source.name,
         "model_folder": "" if source.repository else str(source.folder),
@@ -60,12 +61,15 @@ def provenance(plan: Plan, started: datetime, tokenizer_files: dict[str, str]) -
 
 def made(plan: Plan, space: Space, started: datetime) -> dict[str, Any]:
     """Return how the vectors of a space were made, as JSON-ready values for its file."""
-    unlike = OF_TOKENS if space.layer is not None else (*OF_TOKENS, *OF_STATES)
+    if space == STATIC:
+        how = {"dtype": "float32", "tensor": plan.settings["static"]}
+        names = set(OF_STATIC)
+    else:
+        how = {"dtype": plan.spec.dtype, "device": plan.spec.device, "forward": plan.settings["forward"]}
+        names = plan.settings.keys() - {*OF_TOKENS, "layers", "static"}
     return {
-        "dtype": plan.spec.dtype if space.layer is not None else "float32",
-        "device": plan.spec.device,
-        "forward": plan.settings["forward"],
-        "settings": {name: value for name, value in plan.settings.items() if name not in (*unlike, "layers")},
+        **how,
+        "settings": {name: value for name, value in plan.settings.items() if name in names},
         "versions": _versions(),
         "command": shlex.join(sys.argv),
         "started": started.isoformat(timespec="seconds"),

@@ -147,6 +147,9 @@ class Space:
         return NotStoredError(f"{self} is not in this store: it holds {', '.join(map(str, sorted(stored)))}")
 
 
+STATIC = Space("static")
+
+
 def parse_spaces(text: str) -> tuple[Space, ...]:
     """Read a list of spaces, `static,isolated@12`, or `both`: static and isolated.
 

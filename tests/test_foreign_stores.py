@@ -76,7 +76,7 @@ def test_an_index_on_disk_maps_no_other_file(store, tmp_path):
     code, said, _ = attacked("query", "king", "--store", store)
     assert (code, said) == (
         1,
-        f"error: {store}/indexes/static.l2.faiss is damaged\nhint: {AGAIN} --factory IVF2,Flat",
+        f"error: {store}/indexes/static.l2.faiss is damaged\nhint: build it again: {AGAIN} --factory IVF2,Flat",
     )
 
 

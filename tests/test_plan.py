@@ -321,6 +321,9 @@ def test_the_sizes_it_promises_follow_from_the_model(tiny_models):
     tokens = len(bert_vocabulary())
     assert plan.vector_bytes == tokens * (32 * 4 + 2 * 32 * 2)
     assert plan.index_bytes == tokens * 64 * 4
+    assert plan.shard_bytes(10) == 10 * 2 * 32 * 2
+    assert plan.peak_bytes(tokens) == plan.vector_bytes + plan.index_bytes  # the indexes are larger than the shards
+    assert plan.peak_bytes(0) == plan.vector_bytes + plan.index_bytes - plan.shard_bytes(tokens)
     assert plan.worker_bytes > dataclasses.replace(plan, parameters=0).worker_bytes
     assert plan.bounds == [(shard.start, shard.stop) for shard in plan.shards]
 

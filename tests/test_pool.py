@@ -56,7 +56,7 @@ def assert_whole(taken, plan):
     for number, encoded in taken:
         ids = plan.tokens.ids[plan.shards[number].start : plan.shards[number].stop]
         wanted = arrays(ids, plan.spec)
-        assert encoded.arrays.keys() == wanted.keys() == {"static", "isolated@2"}
+        assert encoded.arrays.keys() == wanted.keys() == {"isolated@2"}
         for name, array in wanted.items():
             np.testing.assert_array_equal(encoded.arrays[name], array)
 

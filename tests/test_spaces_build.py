@@ -142,7 +142,7 @@ def test_what_an_extension_tells_of_itself_is_in_the_new_files_alone(extended):
 
 def test_a_question_goes_to_the_last_layer_once_it_is_there(extended):
     store, plan = extended
-    _, states = expected(plan.tokens.ids, plan.spec)
+    states = expected(plan.tokens.ids, plan.spec)
     np.testing.assert_array_equal(Store.open(store).array("isolated"), states[0])
     run_build(plan, store)
     np.testing.assert_array_equal(Store.open(store).array("isolated"), states[2])

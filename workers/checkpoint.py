@@ -48,6 +48,10 @@ class Checkpoint:
             return None
         return folder if self._is_in(folder) else None
 
+    def is_unchanged(self) -> bool:
+        """Return whether the path in the plan still holds exactly these files."""
+        return self._is_in(self.source.folder)
+
     def pieces(self) -> Iterator[tuple[str, int, bytes]]:
         """Yield the files piece by piece: name, offset, bytes."""
         for path in self.source.files():
