@@ -1,10 +1,8 @@
 """`kotovec norms`: the norms of the vectors of some words."""
 
-from typing import Annotated
-
 import typer
 
-from kotovec.cli.options import JsonOption, QuietOption, StoreOption, find_store
+from kotovec.cli.options import JsonOption, QuietOption, StoreOption, WordsArgument, find_store
 from kotovec.errors import InputError
 from kotovec.text import json_line
 
@@ -12,7 +10,7 @@ MOST_COLUMNS = 4  # with more, each layer is a row and each word a column: a ter
 
 
 def command(
-    terms: Annotated[list[str] | None, typer.Argument(help="Words, such as 王 子 女 男.", show_default=False)] = None,
+    terms: WordsArgument = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,

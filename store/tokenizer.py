@@ -17,7 +17,6 @@ from kotovec.panics import panics_as
 from kotovec.store import checksum
 from kotovec.store.files import read_regular
 
-FOLDER = "tokenizer"
 MOST_BYTES = 1 << 30  # of a file; the largest tokenizer.json have some 75 MB
 # MeCab's lattice level, theta and cost factor; its other options name a dictionary, or a file that it writes.
 _OPTION = re.compile(r"\s*(-[ltc]\s*[\d.]+\s*)*")

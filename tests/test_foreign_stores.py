@@ -19,6 +19,7 @@ from kotovec.space import Space
 from kotovec.store import Store, contents, maps
 from kotovec.store.cartography import MapRequest, find_map, make_map
 from kotovec.store.files import read_regular, write_output
+from kotovec.store.folder import read_plan
 from kotovec.store.layout import Layout
 from kotovec.store.shard import open_shard
 from kotovec.store.vectors import Vectors
@@ -282,7 +283,7 @@ def test_a_plan_that_is_none_is_damage_and_not_a_build(capsys, tmp_path, tiny_mo
     layout.shards.mkdir(parents=True)
     layout.plan.write_text(json.dumps(plan))
     with pytest.raises(StoreError, match=r"plan\.json is damaged"):
-        layout.read_plan()
+        read_plan(layout)
     answer = call(capsys, "build", tiny_models["bert"], "--store", layout.folder, "--workers", 0)
     assert (answer.code, len(answer.err.splitlines())) == (2, 2)
     assert f"{layout.plan} is damaged" in answer.err
@@ -294,7 +295,7 @@ def test_a_plan_is_read(tmp_path, plan):
     layout = Layout(tmp_path)
     layout.shards.mkdir()
     layout.plan.write_text(json.dumps(plan))
-    assert layout.read_plan() == plan
+    assert read_plan(layout) == plan
 
 
 def test_a_space_that_is_a_link_to_nothing_is_damage(store):
