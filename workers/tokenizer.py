@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from kotovec.errors import MissingDependencyError, ModelError, first_line, quoted
+from kotovec.panics import panics_as
+from kotovec.workers.claims import DOWNLOAD
 from kotovec.workers.foreign_code import refuse_code
 from kotovec.workers.model import Model
 
@@ -78,7 +80,8 @@ def load_tokenizer(model: Model, mecab_dic: str | None = None) -> tuple[Any, str
         options["mecab_kwargs"] = mecab
         _check_mecab(mecab["mecab_dic"])
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False, **options)
+        with panics_as(ValueError):
+            tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False, **options)
     except ImportError as error:
         package = next((name for name in ("fugashi", "ipadic", "unidic_lite") if name in str(error)), None)
         needed = package or f"a package ({first_line(error)})"
@@ -95,6 +98,11 @@ def load_tokenizer(model: Model, mecab_dic: str | None = None) -> tuple[Any, str
     return tokenizer, None if mecab is None else mecab["mecab_dic"]
 
 
+def _panicked(reason: str) -> ModelError:
+    return ModelError(f"the model's tokenizer is damaged ({reason})", hint=DOWNLOAD)
+
+
+@panics_as(_panicked)
 def list_vocabulary(tokenizer: Any) -> Vocabulary:
     """List every token of a tokenizer by id, added ones included."""
     by_id = {token_id: text for text, token_id in tokenizer.get_vocab().items()}
@@ -114,6 +122,7 @@ def list_vocabulary(tokenizer: Any) -> Vocabulary:
     )
 
 
+@panics_as(_panicked)
 def find_template(tokenizer: Any) -> Template:
     """Find the ids that the tokenizer puts around a sequence, without assuming which they are.
 
@@ -134,6 +143,7 @@ def find_template(tokenizer: Any) -> Template:
     return Template(tuple(ids[:first]), tuple(ids[last + 1 :]))
 
 
+@panics_as(_panicked)
 def save_tokenizer(tokenizer: Any, folder: Path) -> None:
     """Write the tokenizer's own files into a folder."""
     tokenizer.save_pretrained(folder)
