@@ -17,7 +17,7 @@ from kotovec.cluster.events import Notice, Phase, Progress, Report, ignore
 from kotovec.cluster.inline import Inline
 from kotovec.cluster.plan import Plan
 from kotovec.cluster.pool import Pool, object_store_bytes
-from kotovec.cluster.provenance import check_begun, check_finished, made, provenance
+from kotovec.cluster.provenance import Machine, check_begun, check_finished, check_products, made, provenance
 from kotovec.cluster.session import session
 from kotovec.cluster.shards import ShardPlan
 from kotovec.cluster.where import ANYWHERE, Resources, count_workers
@@ -145,6 +145,7 @@ class _Build:
         self.summary = Summary(store=layout.folder, tokens=len(plan.tokens))
         self.started = datetime.now(UTC)
         self.widths: dict[str, int] = {}
+        self.machine: Machine | None = None
 
     def run(self) -> Summary:
         todo = self._todo()
@@ -199,6 +200,7 @@ class _Build:
             try:
                 with open_shard(self.layout.shards, shard.number, self.plan.fingerprint) as reader:
                     reader.check(self.plan.tokens.ids[shard.start : shard.stop], self.plan.encoded)
+                    self.machine = self.machine or Machine(reader.host, reader.cpu, reader.products, earlier=True)
             except DamagedError:
                 damaged += (self.layout.shards / f"{shard.number:06d}.h5").exists()
                 missing.append(shard)
@@ -276,7 +278,8 @@ class _Build:
         """Validate a shard that a worker returned, and write it.
 
         Raises:
-            WorkerError: the worker returned another shard, or computed it with another forward pass.
+            WorkerError: the worker returned another shard, or computed it with another forward pass or other products.
+            SettingsDifferError: an earlier run computed the other shards with other products.
             NonFiniteError: the shard contains NaN or Inf.
         """
         spec, rows = self.plan.spec, shard.stop - shard.start
@@ -285,6 +288,8 @@ class _Build:
                 f"a worker on {encoded.host} computed shard {shard.number} by {encoded.forward!r}, the plan is by "
                 f"{self.plan.settings['forward']!r}: install the same versions of kotovec and transformers there"
             )
+        machine = Machine(encoded.host, encoded.cpu, encoded.products)
+        self.machine = check_products(self.layout.folder, machine, self.machine)
         arrays = encoded.arrays
         # The model decides the widths (its config may name others): those of the first shard apply to all.
         self.widths = self.widths or {name: array.shape[-1] for name, array in arrays.items()}
@@ -303,7 +308,7 @@ class _Build:
         by_space = {Space.parse(name): array for name, array in arrays.items()}
         write_shard(
             self.layout.shards,
-            Shard(shard.number, ids, by_space, encoded.host, encoded.cpu),
+            Shard(shard.number, ids, by_space, encoded.host, encoded.cpu, encoded.products),
             self.plan.fingerprint,
         )
 

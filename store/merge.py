@@ -31,7 +31,7 @@ def merge(
         bounds: (start, stop) rows of each shard.
         fingerprint: the fingerprint that every shard must carry.
         identity: the identity of the store's tokens.
-        made: how the vectors were made; the hosts and CPUs that computed them are added.
+        made: how the vectors were made; the hosts, CPUs and products that computed them are added.
 
     Raises:
         DamagedError: a shard is damaged or not as planned; nothing is written.
@@ -39,7 +39,7 @@ def merge(
     """
     with open_shard(shards, 0, fingerprint) as first:
         block = first.read(space.stem)
-    hosts, cpus = set(), set()
+    hosts, cpus, products = set(), set(), set()
     made = {**made}
     shape = bounds[-1][1], block.shape[1]
     with writing_space(layout, space, shape, str(block.dtype), identity, made) as writer:
@@ -48,4 +48,5 @@ def merge(
                 writer.add(shard.read(space.stem))
                 hosts.add(shard.host)
                 cpus.add(shard.cpu)
-        made |= {"hosts": len(hosts), "cpus": sorted(cpus)}
+                products.add(shard.products)
+        made |= {"hosts": len(hosts), "cpus": sorted(cpus), "products": ", ".join(sorted(products))}

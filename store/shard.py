@@ -26,6 +26,7 @@ class Shard:
         arrays: (n, D) float32 or float16 vectors by space.
         host: the host that computed the vectors, for provenance.
         cpu: the instruction set that computed them (or the GPU's name), for provenance.
+        products: hash of known vectors on that host, which are other ones where it computes other bits.
     """
 
     number: int
@@ -33,6 +34,7 @@ class Shard:
     arrays: Mapping[Space, npt.NDArray[np.floating[Any]]]
     host: str
     cpu: str
+    products: str = ""
 
 
 def path_of(folder: Path, number: int) -> Path:
@@ -56,6 +58,7 @@ def write_shard(folder: Path, shard: Shard, fingerprint: str) -> None:
                 "number": shard.number,
                 "host": shard.host,
                 "cpu": shard.cpu,
+                "products": shard.products,
             },
         )
         for name, array in {"ids": shard.ids, **{space.stem: array for space, array in shard.arrays.items()}}.items():
@@ -80,6 +83,7 @@ class ShardReader:
             attributes = hdf5.read_attributes(self._file)
             stored = (attributes["fingerprint"], attributes["number"])
             self.host, self.cpu = str(attributes["host"]), str(attributes["cpu"])
+            self.products = str(attributes["products"])
         except hdf5.UNREADABLE as error:
             self.close()
             raise DamagedError(f"{path} cannot be read: {error}") from error
