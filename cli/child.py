@@ -98,8 +98,8 @@ class Child:
         if self._interrupted:
             raise KeyboardInterrupt
         how = os.waitstatus_to_exitcode(self._status)
-        told = f"was killed by {signal.Signals(-how).name} (out of memory?)" if how < 0 else f"exited with {how}"
-        raise WorkerError(f"the process that builds {told}: the same command goes on with what is whole")
+        ending = f"was killed by {signal.Signals(-how).name} (out of memory?)" if how < 0 else f"exited with {how}"
+        raise WorkerError(f"the process that builds {ending}: the same command goes on with what is whole")
 
     def end(self) -> None:
         """Kill the process if it still runs; a build loses no completed shard by it."""

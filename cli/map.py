@@ -100,17 +100,17 @@ def command(
     with Display(quiet=quiet) as display:
 
         def find_or_make(wanted: MapRequest) -> "Map":
-            made = None if again else find_map(opened, wanted)
-            return made or make_map(opened, wanted, lambda phase: display.say(f"{wanted.space.title}: {phase}"))
+            maps = None if again else find_map(opened, wanted)
+            return maps or make_map(opened, wanted, lambda phase: display.say(f"{wanted.space.title}: {phase}"))
 
-        made = [find_or_make(request) for request in requests]
+        maps = [find_or_make(request) for request in requests]
         if png is not None:
             display.say("drawing")
-            draw(opened, made[0], asked, labels, png)
+            draw(opened, maps[0], asked, labels, png)
         if html is not None:
             display.say("writing the page")
-            write_page(opened, made, expression, html)
-    _print([each.record for each in made], len(made[0].rows), as_json=as_json, quiet=quiet)
+            write_page(opened, maps, expression, html)
+    _print([each.record for each in maps], len(maps[0].rows), as_json=as_json, quiet=quiet)
 
 
 def _beside(space: Space, stored: Sequence[Space]) -> list[Space]:

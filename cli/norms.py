@@ -46,7 +46,7 @@ def command(
     if len(names) > MOST_COLUMNS:
         print_grid(
             ["norm of", *(shown(read.text) for read, _ in rows)],
-            [[name, *(f"{norms[place]:.4f}" for _, norms in rows)] for place, name in enumerate(names)],
+            [[name, *(f"{norms[index]:.4f}" for _, norms in rows)] for index, name in enumerate(names)],
         )
     else:
         print_grid(

@@ -29,16 +29,16 @@ FARTHEST = 100  # gaps between a dot and a requested label, at most
 GAP = 4.0  # pixels between a dot and its label, and between labels
 
 
-def draw(store: Store, made: Map, asked: Sequence[int], frequent: int, path: Path) -> None:
+def draw(store: Store, map_: Map, asked: Sequence[int], frequent: int, path: Path) -> None:
     """Write a PNG, whose title names the model and the map, with its recall@10 and trustworthiness.
 
     Raises:
         MissingDependencyError, InputError: as in `compose`.
         DiskFullError: no space is left.
     """
-    record = made.record
+    record = map_.record
     quality = f"recall@10 {record.recall:.2f}, trustworthiness {record.trustworthiness:.2f}"
-    figure = compose(made, store.tokens, asked, frequent, f"{model_of(store)}, {record.name}: {quality}")
+    figure = compose(map_, store.tokens, asked, frequent, f"{model_of(store)}, {record.name}: {quality}")
     picture = BytesIO()
     figure.savefig(picture, format="png")
     write_output(path, picture.getbuffer())
@@ -50,11 +50,11 @@ def model_of(store: Store) -> str:
     return Path(model).name if Path(model).is_absolute() else model
 
 
-def compose(made: Map, tokens: Tokens, asked: Sequence[int], frequent: int, title: str) -> Any:
+def compose(map_: Map, tokens: Tokens, asked: Sequence[int], frequent: int, title: str) -> Any:
     """Return the map as a matplotlib figure.
 
     Args:
-        made: the map.
+        map_: the map.
         tokens: all tokens of the store.
         asked: rows of the tokens that are always labelled, in large letters.
         frequent: how many more labels are tried, in the order of the vocabulary, which is that of frequency.
@@ -68,29 +68,29 @@ def compose(made: Map, tokens: Tokens, asked: Sequence[int], frequent: int, titl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    wanted = made.places(asked, tokens)
-    spread = np.ptp(made.coordinates, axis=0)
+    wanted = map_.positions(asked, tokens)
+    spread = np.ptp(map_.coordinates, axis=0)
     figure = Figure(figsize=INCHES * np.maximum(spread / spread.max(), 0.5), dpi=DOTS, layout="constrained")
     canvas: Any = FigureCanvasAgg(figure)
     axes: Any = figure.add_subplot()
-    kinds = tokens.kinds[made.rows]
+    kinds = tokens.kinds[map_.rows]
     for kind, colour in COLOURS.items():
-        part = made.coordinates[kinds == kind]
+        part = map_.coordinates[kinds == kind]
         if len(part):
-            axes.scatter(*part.T, s=200 / np.sqrt(len(made.rows)), c=colour, lw=0, label=f"{kind.label} {len(part):,}")
+            axes.scatter(*part.T, s=200 / np.sqrt(len(map_.rows)), c=colour, lw=0, label=f"{kind.label} {len(part):,}")
     axes.set(xticks=[], yticks=[], title=title)
     axes.set_aspect("equal", adjustable="datalim")
     axes.legend(markerscale=4, loc="upper left", fontsize=8)
     canvas.draw()  # so that positions are known in pixels
     placed: list[Any] = [axes.get_legend().get_window_extent()]
-    for row, place in zip(asked, wanted, strict=True):
+    for row, point in zip(asked, wanted, strict=True):
         text = font.shown(tokens.surfaces[row]) or f"#{tokens.ids[row]}"
-        _label(axes, text, made.coordinates[place], font.of_size(LARGE), placed, force=True)
+        _label(axes, text, map_.coordinates[point], font.of_size(LARGE), placed, force=True)
     left = frequent
-    for place, row in enumerate(made.rows.tolist()):
+    for point, row in enumerate(map_.rows.tolist()):
         text = font.shown(tokens.surfaces[row]) if left and row not in asked and _speaks(tokens, row) else ""
         if text:
-            _label(axes, text, made.coordinates[place], font.of_size(SMALL), placed, force=False)
+            _label(axes, text, map_.coordinates[point], font.of_size(SMALL), placed, force=False)
             left -= 1
     return figure
 
@@ -112,7 +112,7 @@ def _label(axes: Any, text: str, coordinates: Any, font: Any, placed: list[Any],
     )
     renderer = axes.figure.canvas.get_renderer()
     inside = axes.get_window_extent()
-    for horizontal, vertical, shift in _places(far=force):
+    for horizontal, vertical, shift in _offsets(far=force):
         written.set(ha=horizontal, va=vertical, position=tuple(np.asarray(point) + shift))
         box = written.get_window_extent(renderer).padded(GAP / 2)
         fits = inside.x0 <= box.x0 and box.x1 <= inside.x1 and inside.y0 <= box.y0 and box.y1 <= inside.y1
@@ -131,7 +131,7 @@ def _speaks(tokens: Tokens, row: int) -> bool:
     return tokens.kinds[row] == Kind.WORD and (len(text) > 1 or "CJK" in unicodedata.name(text, ""))
 
 
-def _places(*, far: bool) -> Iterator[tuple[str, str, Any]]:
+def _offsets(*, far: bool) -> Iterator[tuple[str, str, Any]]:
     for steps in range(1, FARTHEST, 3) if far else (1,):
         for horizontal, x in (("left", 1), ("right", -1), ("center", 0)):
             for vertical, y in (("center", 0), ("bottom", 1), ("top", -1)):

@@ -106,8 +106,8 @@ def _change(settings: dict[str, Any], line: str) -> None:
         typer.echo(HELP)
     elif name == "show":
         for key, value in settings.items():
-            said = ("off", "on")[value] if isinstance(value, bool) else value
-            typer.echo(f"{key.replace('_', '-')} {said}")
+            shown = ("off", "on")[value] if isinstance(value, bool) else value
+            typer.echo(f"{key.replace('_', '-')} {shown}")
     elif key not in settings:
         raise InputError(f"there is no :{name}; :help says what there is")
     elif isinstance(settings[key], bool):
@@ -146,12 +146,12 @@ def _prompted(store: "Store") -> Iterator[str]:
             from bisect import bisect_left
 
             text = document.text_before_cursor
-            start = max(text.rfind(sign) for sign in _SIGNS) + 1
+            start = max(text.rfind(char) for char in _SIGNS) + 1
             begun = text[start:]
-            place = bisect_left(tokens, begun) if begun else len(tokens)
-            while place < len(tokens) and tokens[place].startswith(begun):
-                yield Completion(tokens[place], start_position=-len(begun))
-                place += 1
+            index = bisect_left(tokens, begun) if begun else len(tokens)
+            while index < len(tokens) and tokens[index].startswith(begun):
+                yield Completion(tokens[index], start_position=-len(begun))
+                index += 1
 
     path = _history()
     history = FileHistory(str(path)) if path else InMemoryHistory()

@@ -34,7 +34,7 @@ def harmless(text: str) -> str:
 
 def _escaped(text: str, keep: str = "") -> str:
     return "".join(
-        sign if sign.isprintable() or sign in keep else sign.encode("unicode_escape").decode() for sign in text
+        char if char.isprintable() or char in keep else char.encode("unicode_escape").decode() for char in text
     )
 
 
@@ -61,16 +61,16 @@ def _answer_table(answers: Sequence["Answer"]) -> Table:
     names = [answer.space.name for answer in answers]
     if len(set(names)) < len(names):  # two layers of one space
         names = [str(answer.space) for answer in answers]
-    for place in range(len(answers)):
-        table.add_column(names[place] if len(answers) > 1 else "token", overflow="fold")
+    for index in range(len(answers)):
+        table.add_column(names[index] if len(answers) > 1 else "token", overflow="fold")
         table.add_column("id", justify="right", no_wrap=True)
         table.add_column("score", justify="right", no_wrap=True)
         table.add_column("input", no_wrap=True)
-    for place in range(max(len(answer.hits) for answer in answers)):
-        cells: list[Text] = [Text(str(place + 1))]
+    for index in range(max(len(answer.hits) for answer in answers)):
+        cells: list[Text] = [Text(str(index + 1))]
         for answer in answers:
-            if place < len(answer.hits):
-                hit = answer.hits[place]
+            if index < len(answer.hits):
+                hit = answer.hits[index]
                 mark = "input" if hit.is_input else ""
                 cells += [Text(shown(hit.token)), Text(str(hit.id)), Text(f"{hit.score:.4f}"), Text(mark)]
             else:
@@ -121,8 +121,8 @@ def print_pairs(pairs: Iterable[tuple[str, Any]]) -> None:
 def print_grid(columns: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> None:
     """Print a table; the first `left` columns are text, which may be folded, and the others are numbers."""
     table = _table()
-    for place, column in enumerate(columns):
-        if place < left:
+    for index, column in enumerate(columns):
+        if index < left:
             table.add_column(column, overflow="fold")
         else:
             table.add_column(column, justify="right", no_wrap=True)

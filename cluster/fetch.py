@@ -292,10 +292,10 @@ def _begin(records: Iterator[str], partial: Partial) -> None:
     whole = hashlib.sha256()
     for record in records:
         try:
-            told = json.loads(record)
+            line = json.loads(record)
         except ValueError:
             break
-        match told:
+        match line:
             case {"end": sha256}:
                 if sha256 != whole.hexdigest() or not (files or partial.pieces):
                     break
@@ -303,9 +303,9 @@ def _begin(records: Iterator[str], partial: Partial) -> None:
                     partial.begin(files)
                 return
             case dict():
-                files.append(told | {"sums": []})
+                files.append(line | {"sums": []})
             case list() if files:
-                files[-1]["sums"] += told
+                files[-1]["sums"] += line
         whole.update(record.encode())
     raise WorkerError("the list of the store's files does not arrive whole: give the same command again")
 

@@ -53,18 +53,18 @@ def list_files(store: Path) -> list[dict[str, Any]]:
         name = path.relative_to(store).as_posix()
         if name.startswith((".", "shards/")) or "/." in name:
             continue  # left by an unfinished build, or a partial file of another program
-        told = path.stat()
-        files.append({"path": name, "bytes": told.st_size, "changed": told.st_ctime_ns})
+        status = path.stat()
+        files.append({"path": name, "bytes": status.st_size, "changed": status.st_ctime_ns})
     return files
 
 
 def state_of(files: list[dict[str, Any]]) -> str:
     """Return a checksum of the result of `list_files`: while it is the same, no file has changed."""
-    told = [PIECE_BYTES, *([file["path"], file["bytes"], file["changed"]] for file in files)]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+    content = [PIECE_BYTES, *([file["path"], file["bytes"], file["changed"]] for file in files)]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def places_of(files: list[dict[str, Any]]) -> Iterator[tuple[str, int, int]]:
+def ranges_of(files: list[dict[str, Any]]) -> Iterator[tuple[str, int, int]]:
     """Yield each piece's path, offset and size, in the order of the numbers of the pieces."""
     for file in files:
         for offset in range(0, file["bytes"], PIECE_BYTES):
@@ -78,7 +78,7 @@ def pieces_of(files: list[dict[str, Any]]) -> list[Piece]:
         ValueError: the number of checksums is not that of the pieces.
     """
     sums = [sha256 for file in files for sha256 in file["sums"]]
-    return [Piece(*place, sha256) for place, sha256 in zip(places_of(files), sums, strict=True)]
+    return [Piece(*range_, sha256) for range_, sha256 in zip(ranges_of(files), sums, strict=True)]
 
 
 def read_piece(store: Path, path: str, offset: int, size: int) -> bytes:
@@ -92,9 +92,9 @@ def _manifest(store: Path, files: list[dict[str, Any]]) -> Iterator[bytes]:
     """Yield each file as JSON, then the SHA-256 of its pieces, `SUMS` per line, as soon as they are computed."""
     for file in files:
         yield json.dumps(file).encode()
-        places = list(places_of([file]))
-        for start in range(0, len(places), SUMS):
-            blocks = (read_piece(store, *place) for place in places[start : start + SUMS])
+        ranges = list(ranges_of([file]))
+        for start in range(0, len(ranges), SUMS):
+            blocks = (read_piece(store, *range_) for range_ in ranges[start : start + SUMS])
             yield json.dumps([hashlib.sha256(block).hexdigest() for block in blocks]).encode()
 
 
@@ -131,10 +131,10 @@ def send(store: Path, wanted: str, known: str, out: BinaryIO) -> None:
         out.write(b"%s%s\n" % (MARK.encode(), line))
         out.flush()  # hashing may take minutes, and the reader must see lines meanwhile
     out.write(f'{MARK}{{"end": "{whole.hexdigest()}"}}\n'.encode())
-    places = list(places_of(files))
+    ranges = list(ranges_of(files))
     for number in read_numbers(wanted):
-        if number < len(places):
-            out.write(b"%s%d %s\n" % (MARK.encode(), number, base64.b64encode(read_piece(store, *places[number]))))
+        if number < len(ranges):
+            out.write(b"%s%d %s\n" % (MARK.encode(), number, base64.b64encode(read_piece(store, *ranges[number]))))
     out.flush()
 
 

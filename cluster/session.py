@@ -76,7 +76,7 @@ def session(address: str | None, cpus: int, object_store_bytes: int, folder: Pat
         yield _checks[-1] if _checks else _nothing
     elif address is None:
         held = temporary_folder() if folder is None else contextlib.nullcontext(folder)
-        with _environment(_PRIVATE | _QUIET | _import_path()), _private_authentication(), held as place:
+        with _environment(_PRIVATE | _QUIET | _import_path()), _private_authentication(), held as home:
             import ray
 
             options = {
@@ -84,11 +84,11 @@ def session(address: str | None, cpus: int, object_store_bytes: int, folder: Pat
                 "num_cpus": cpus,
                 "object_store_memory": object_store_bytes,
                 "include_dashboard": False,
-                "_temp_dir": str(ray_folder(place)),
+                "_temp_dir": str(ray_folder(home)),
             }
-            with _hold(ray, options, WorkerError("a local Ray does not start"), working_folder(place)):
-                end_needless(place)
-                vital = {name: child for name, child in children(place) if name in _VITAL}
+            with _hold(ray, options, WorkerError("a local Ray does not start"), working_folder(home)):
+                end_needless(home)
+                vital = {name: child for name, child in children(home) if name in _VITAL}
                 with _checked(partial(_check, vital)):
                     yield _checks[-1]
     else:
@@ -123,8 +123,8 @@ def join(address: str) -> Iterator[None]:
         logging.getLogger("ray.util.client").setLevel(logging.CRITICAL)  # an error reports lost connections
         # The root folder: every machine has it, and no other user can write to it.
         with _hold(ray, {"address": address}, failure, Path("/")):
-            place = _place(address if address.startswith("ray://") else ray.get_runtime_context().gcs_address)
-            with _checked(partial(_check_head, address, place) if place else _nothing):
+            endpoint = _endpoint(address if address.startswith("ray://") else ray.get_runtime_context().gcs_address)
+            with _checked(partial(_check_head, address, endpoint) if endpoint else _nothing):
                 yield
 
 
@@ -132,11 +132,11 @@ def _nothing() -> None:
     """Check nothing: whoever started this Ray monitors it."""
 
 
-def _check_head(address: str, place: tuple[str, int]) -> None:
+def _check_head(address: str, endpoint: tuple[str, int]) -> None:
     """Check that the head of a cluster accepts connections; wait some seconds for it, as it may be restarting."""
     for look in range(_LOOKS):
         time.sleep(_LOOK_SECONDS if look else 0)
-        with contextlib.suppress(OSError), socket.create_connection(place, timeout=_LOOK_SECONDS):
+        with contextlib.suppress(OSError), socket.create_connection(endpoint, timeout=_LOOK_SECONDS):
             return
     raise WorkerError(f"the cluster at {address} no longer answers: the same command goes on with what is whole")
 
@@ -196,11 +196,11 @@ def _check_reachable(address: str) -> None:
     if address.startswith("ray://") and find_spec("grpc") is None:
         raise MissingDependencyError(f"{address} needs Ray's client: pip install 'kotovec[cluster]'")
     meant = _meant(address)
-    place = _place(meant)
-    if place is None:
+    endpoint = _endpoint(meant)
+    if endpoint is None:
         return  # another form of address, which Ray validates
     try:
-        with socket.create_connection(place, timeout=KNOCK_SECONDS) as door:
+        with socket.create_connection(endpoint, timeout=KNOCK_SECONDS) as door:
             door.sendall(_HTTP2)
             answer = door.recv(9)
     except (OSError, OverflowError) as error:
@@ -223,7 +223,7 @@ def _meant(address: str) -> str:
         return address
 
 
-def _place(address: str) -> tuple[str, int] | None:
+def _endpoint(address: str) -> tuple[str, int] | None:
     """Return host and port of `HOST:PORT` or `ray://HOST:PORT`; None for any other form."""
     found = re.fullmatch(r"(?:ray://)?\[?([^/\[\]]+)\]?:(\d+)", address)
     return None if found is None else (found[1], int(found[2]))
@@ -236,14 +236,14 @@ def _running() -> bool:
 
 
 @contextlib.contextmanager
-def _hold(ray: Any, options: dict[str, Any], failure: Exception, place: Path) -> Iterator[None]:
-    """Hold a session that starts in `place`.
+def _hold(ray: Any, options: dict[str, Any], failure: Exception, folder: Path) -> Iterator[None]:
+    """Hold a session that starts in `folder`.
 
     Ray puts the working directory and the script's folder first on its workers' sys.path: every worker would run a
     `random.py` in one of them, for example in the folder of a downloaded model.
     """
     try:
-        with contextlib.chdir(place), _harmless_arguments():
+        with contextlib.chdir(folder), _harmless_arguments():
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # the error contains them

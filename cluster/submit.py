@@ -261,8 +261,8 @@ def _knock(address: str, shown: str) -> None:
         raise InputError(f"no Ray cluster answers at {shown}{f': {reason[0]}' if reason else ''}") from error
     except (requests.RequestException, ValueError) as error:
         raise InputError(f"--address {shown}: {_line(error)}") from error
-    told = answer.status_code in (401, 403) or "ray_version" in answer.text  # 401, 403: it requires a token
-    if not told:
+    answered = answer.status_code in (401, 403) or "ray_version" in answer.text  # 401, 403: it requires a token
+    if not answered:
         raise InputError(f"{shown} is no Ray cluster (HTTP {answer.status_code}): {dashboard}")
 
 

@@ -92,9 +92,9 @@ class ExpressionError(InputError):
         from unicodedata import combining, east_asian_width
 
         # A line break or a tab would shift the text after it away from the caret.
-        line = "".join(sign if sign.isprintable() else " " for sign in self.expression)
+        line = "".join(char if char.isprintable() else " " for char in self.expression)
         before = line[: self.position]
-        columns = sum(0 if combining(sign) else 2 if east_asian_width(sign) in "WF" else 1 for sign in before)
+        columns = sum(0 if combining(char) else 2 if east_asian_width(char) in "WF" else 1 for char in before)
         return f"{self.problem}\n  {line}\n  {' ' * columns}^"
 
 

@@ -70,15 +70,15 @@ def find_map(store: Store, request: MapRequest) -> Map | None:
     request.check(total)
     space = store.space(request.space)
     name = maps.map_name(space, request.method)
-    made = None
+    map_ = None
     with contextlib.suppress(DamagedError):  # a damaged map is made again
-        made = maps.read_map(store.path / maps.FOLDER, name, store.vectors.checksum(space))
-    if made is None or made.record.seed != request.seed or len(made.rows) != min(total, request.sample or total):
+        map_ = maps.read_map(store.path / maps.FOLDER, name, store.vectors.checksum(space))
+    if map_ is None or map_.record.seed != request.seed or len(map_.rows) != min(total, request.sample or total):
         return None
     wanted = {"umap": ("n_neighbors", request.neighbors), "tsne": ("perplexity", request.perplexity)}.get(
         request.method
     )
-    return made if wanted is None or made.record.parameters.get(wanted[0]) == wanted[1] else None
+    return map_ if wanted is None or map_.record.parameters.get(wanted[0]) == wanted[1] else None
 
 
 def make_map(store: Store, request: MapRequest, report: Callable[[str], None] = lambda _: None) -> Map:
@@ -122,10 +122,10 @@ def make_map(store: Store, request: MapRequest, report: Callable[[str], None] = 
         recall=fidelity.recall(known.rows[:, 1 : near + 1], drawn),
         sampled=sampled,
     )
-    made = Map(record, rows, coordinates)
+    map_ = Map(record, rows, coordinates)
     with locked(Layout(store.path)):
-        maps.write_map(store.path / maps.FOLDER, made)
-    return made
+        maps.write_map(store.path / maps.FOLDER, map_)
+    return map_
 
 
 def _rows(total: int, request: MapRequest) -> Rows:

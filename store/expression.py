@@ -103,7 +103,7 @@ class _Reader:
         return self.at >= len(self.text)
 
     @property
-    def sign(self) -> str:
+    def char(self) -> str:
         """The next character, or a space at the end (which no set of operators contains)."""
         return " " if self.at_end else self.text[self.at]
 
@@ -118,19 +118,19 @@ class _Reader:
         """Read `[-] product (+|- product)*`, up to the end or a closing parenthesis."""
         terms: list[Term] = []
         weight = 1.0
-        if self.sign in PLUS + MINUS and not self.whole():
+        if self.char in PLUS + MINUS and not self.longest():
             weight = self.read_sign()
         while True:
             terms += _scaled(self.product(), weight)
             self.skip_spaces()
-            if self.at_end or self.sign in CLOSE:
+            if self.at_end or self.char in CLOSE:
                 return terms
-            if self.sign not in PLUS + MINUS:
+            if self.char not in PLUS + MINUS:
                 raise self.error('put + or - before this, or quotes around words that belong together: "a b"')
             weight = self.read_sign()
 
     def read_sign(self) -> float:
-        weight = -1.0 if self.sign in MINUS else 1.0
+        weight = -1.0 if self.char in MINUS else 1.0
         self.at += 1
         self.skip_spaces()
         return weight
@@ -145,7 +145,7 @@ class _Reader:
         while True:
             back = self.at
             self.skip_spaces()
-            if self.sign not in TIMES:
+            if self.char not in TIMES:
                 self.at = back
                 terms = _scaled(terms, weighted)
                 if not all(abs(term.weight) <= LARGEST for term in terms):
@@ -164,7 +164,7 @@ class _Reader:
         number = self.number()
         if number is not None and not self.in_token(start):
             self.skip_spaces()
-            if self.sign in TIMES:
+            if self.char in TIMES:
                 self.at += 1
                 self.skip_spaces()
                 return number
@@ -174,7 +174,7 @@ class _Reader:
     def in_token(self, start: int) -> bool:
         """Return whether the text read from `start` on is the beginning of a longer token, such as `2*3`."""
         end, self.at = self.at, start
-        token = self.whole()
+        token = self.longest()
         self.at = end
         return len(token) > end - start
 
@@ -196,7 +196,7 @@ class _Reader:
         """Return whether the vocabulary has a chunk that is more than operators: a bare `-` is always an operator."""
         return len(chunk) <= LONGEST and bool(chunk.strip(SIGNS)) and self.known(chunk)
 
-    def whole(self) -> str:
+    def longest(self) -> str:
         """Return the token that begins here and ends with the chunk, operators included, or an empty text.
 
         As many closing parentheses at its end as are open belong to the expression: of `C++)`, `C++` is looked up.
@@ -215,7 +215,7 @@ class _Reader:
         start, chunk = self.at, self.chunk()
         if not chunk:
             raise self.error("a token is missing here")
-        if token := self.whole():
+        if token := self.longest():
             self.at += len(token)
             return [Term(token, 1.0, start)]
         if chunk[0] in QUOTES:
@@ -231,7 +231,7 @@ class _Reader:
 
     def quoted(self) -> Term:
         start = self.at
-        end = self.text.find(QUOTES[self.sign], start + 1)
+        end = self.text.find(QUOTES[self.char], start + 1)
         if end < 0:
             raise self.error("this quote is not closed", start)
         self.at = end + 1
@@ -244,7 +244,7 @@ class _Reader:
         self.at, self.depth = self.at + 1, self.depth + 1
         self.skip_spaces()
         terms = self.sum()
-        if self.sign not in CLOSE:
+        if self.char not in CLOSE:
             raise self.error("this parenthesis is not closed", start)
         self.at, self.depth = self.at + 1, self.depth - 1
         return terms

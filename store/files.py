@@ -116,17 +116,17 @@ def open_below(folder: Path, path: str, flags: int) -> Iterator[int]:
         OSError: a link is in the way (ELOOP, ENOTDIR), or the file cannot be opened.
     """
     *folders, name = path.split("/")
-    place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    parent = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         for each in folders:
             with contextlib.suppress(FileExistsError):
-                os.mkdir(each, dir_fd=place)
-            below = os.open(each, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=place)
-            os.close(place)
-            place = below
-        descriptor = os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666, dir_fd=place)
+                os.mkdir(each, dir_fd=parent)
+            below = os.open(each, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
+            os.close(parent)
+            parent = below
+        descriptor = os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666, dir_fd=parent)
     finally:
-        os.close(place)
+        os.close(parent)
     try:
         yield descriptor
     finally:

@@ -21,11 +21,11 @@ class Stop:
 
     Attributes:
         label: the name of the point.
-        place: the coordinates of the point, (2,) float32.
+        position: the coordinates of the point, (2,) float32.
     """
 
     label: str
-    place: npt.NDArray[np.float32]
+    position: npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -42,18 +42,18 @@ class Way:
     terms: tuple[Stop, ...]
 
 
-def trace(store: Store, made: Map, expression: str) -> Way:
+def trace(store: Store, map_: Map, expression: str) -> Way:
     """Return the path of an expression over a map.
 
     Raises:
         ExpressionError, UnknownTokenError: as in `Store.search`.
         InputError: a term is not on the map.
     """
-    space = made.record.space
+    space = map_.record.space
     terms = store.question(expression, space).terms
     stops, others = [], []
     for count, term in enumerate(terms, start=1):
-        own = Stop(term.text, _place(store, made, term.rows))
+        own = Stop(term.text, _position(store, map_, term.rows))
         if count == 1 and term.weight > 0:
             stops.append(own)
             continue
@@ -61,12 +61,12 @@ def trace(store: Store, made: Map, expression: str) -> Way:
         # A zero sum lands nowhere, and a sample may lack the token at which a sum lands.
         with contextlib.suppress(InputError):
             sum_ = questions.add(terms[:count], store.array(space))
-            row = _nearest(store, made, sum_)
-            stops.append(Stop(f"{sum_.text} ≈ {store.tokens.surfaces[row]}", _place(store, made, (row,))))
+            row = _nearest(store, map_, sum_)
+            stops.append(Stop(f"{sum_.text} ≈ {store.tokens.surfaces[row]}", _position(store, map_, (row,))))
     return Way(tuple(stops), tuple(others))
 
 
-def _nearest(store: Store, made: Map, question: Question) -> int:
+def _nearest(store: Store, map_: Map, question: Question) -> int:
     """Return the row of the token that is nearest to a question by cosine and is not one of its own tokens.
 
     Raises:
@@ -74,7 +74,7 @@ def _nearest(store: Store, made: Map, question: Question) -> int:
     """
     ((rows, _),) = store.nearest(
         question.vector[np.newaxis],
-        space=made.record.space,
+        space=map_.record.space,
         metric=Metric.COSINE,
         k=1,
         skip=[question.rows],
@@ -86,6 +86,6 @@ def _nearest(store: Store, made: Map, question: Question) -> int:
     return int(rows[0])
 
 
-def _place(store: Store, made: Map, rows: Sequence[int]) -> npt.NDArray[np.float32]:
+def _position(store: Store, map_: Map, rows: Sequence[int]) -> npt.NDArray[np.float32]:
     """Return the coordinates of a token, or the mean of those of several tokens."""
-    return np.asarray(made.coordinates[made.places(rows, store.tokens)].mean(axis=0))
+    return np.asarray(map_.coordinates[map_.positions(rows, store.tokens)].mean(axis=0))

@@ -26,7 +26,7 @@ def locked(layout: Layout) -> Iterator[None]:
         StoreError: the lock cannot be created.
     """
     parent = layout.folder.absolute().parent
-    made = [folder for folder in (parent, *parent.parents) if not folder.exists()]
+    created = [folder for folder in (parent, *parent.parents) if not folder.exists()]
     _check_ours(layout.lock)
     lock = filelock.FileLock(layout.lock, timeout=PATIENCE_SECONDS)
     try:
@@ -45,7 +45,7 @@ def locked(layout: Layout) -> Iterator[None]:
         with contextlib.suppress(OSError):
             os.unlink(layout.lock)  # noqa: PTH108 — the lock's own call
         lock.release()
-        for folder in made:  # folders that a failed build leaves empty
+        for folder in created:  # folders that a failed build leaves empty
             with contextlib.suppress(OSError):
                 folder.rmdir()
 

@@ -70,18 +70,20 @@ class Map:
     rows: Rows
     coordinates: Coordinates
 
-    def places(self, rows: Sequence[int], tokens: Tokens) -> npt.NDArray[np.intp]:
-        """Return the positions that rows of the token table have among the rows of the map.
+    def positions(self, rows: Sequence[int], tokens: Tokens) -> npt.NDArray[np.intp]:
+        """Return the positions of rows of the token table among the rows of the map.
 
         Raises:
             InputError: a row is not on the map.
         """
-        places = np.searchsorted(self.rows, rows)
-        there = self.rows[np.minimum(places, len(self.rows) - 1)] == rows
-        if not there.all():
-            missing = ", ".join(tokens.surfaces[row] for row, is_there in zip(rows, there, strict=True) if not is_there)
+        positions = np.searchsorted(self.rows, rows)
+        present = self.rows[np.minimum(positions, len(self.rows) - 1)] == rows
+        if not present.all():
+            missing = ", ".join(
+                tokens.surfaces[row] for row, is_present in zip(rows, present, strict=True) if not is_present
+            )
             raise InputError(f"not on this map, which is of a sample: {missing}")
-        return places
+        return positions
 
 
 def map_name(space: Space, method: str) -> str:
@@ -89,7 +91,7 @@ def map_name(space: Space, method: str) -> str:
     return f"{space.stem}.{method}"
 
 
-def write_map(folder: Path, made: Map) -> Path:
+def write_map(folder: Path, map_: Map) -> Path:
     """Write a map, completely or not at all, in place of the last one of its name; return its path.
 
     Raises:
@@ -97,13 +99,13 @@ def write_map(folder: Path, made: Map) -> Path:
     """
     folder.mkdir(exist_ok=True)
     delete_parts(folder)
-    target = folder / f"{made.record.name}.h5"
+    target = folder / f"{map_.record.name}.h5"
     with sinking(target) as sink, hdf5.create(sink) as file:
-        values = asdict(made.record)
+        values = asdict(map_.record)
         texts = {name: json.dumps(value, sort_keys=True) for name, value in values.items() if isinstance(value, dict)}
         hdf5.write_attributes(file, {"encoding-type": "kotovec-map", "encoding-version": "1", **values, **texts})
         for name in ARRAYS:
-            array = getattr(made, name)
+            array = getattr(map_, name)
             dataset = file.create_dataset(name, data=array)
             hdf5.write_attributes(dataset, {"sha256": checksum.of_array(array)})
     return target
@@ -116,10 +118,10 @@ def read_map(folder: Path, name: str, dataset: str) -> Map | None:
         DamagedError: the file cannot be read, or does not match its checksums.
     """
     try:
-        made = _read(folder / f"{name}.h5")
+        map_ = _read(folder / f"{name}.h5")
     except FileNotFoundError:
         return None
-    return made if made.record.dataset == dataset else None
+    return map_ if map_.record.dataset == dataset else None
 
 
 def verify(folder: Path, matches: Callable[[Space, str], bool]) -> list[str]:

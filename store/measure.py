@@ -57,11 +57,11 @@ def build_index(
         InputError: no such metric or device, or faiss cannot build it.
         StoreBusyError: another process is building this store, or an index of it.
     """
-    measure, space, place = Metric.parse(metric), store.space(space), choose_device(device, many=True)
+    measure, space, chosen = Metric.parse(metric), store.space(space), choose_device(device, many=True)
     folder = store.path / indexes.FOLDER
     with locked(Layout(store.path)):  # two at once would write the same temporary file
         record = indexes.build(
-            store.vectors, folder, space, measure, factory=factory, parameters=parameters, device=place
+            store.vectors, folder, space, measure, factory=factory, parameters=parameters, device=chosen
         )
     if factory == FLAT:
         return record, None

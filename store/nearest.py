@@ -61,9 +61,9 @@ class Choice:
     def allows(self, queries: Sequence[int], rows: Rows) -> npt.NDArray[np.bool_]:
         """Return for each of the rows (n, m) whether it may answer its query."""
         allowed = rows >= 0
-        for place, query in enumerate(queries):
+        for index, query in enumerate(queries):
             if len(self.skip[query]):
-                allowed[place] &= ~np.isin(rows[place], self.skip[query])
+                allowed[index] &= ~np.isin(rows[index], self.skip[query])
         return allowed if self.keep is None else allowed & self.keep[rows]
 
 
@@ -142,7 +142,7 @@ def _rescored(
     order = np.lexsort((rows, metric.sign * scores, ~allowed), axis=-1)[:, :k]
     rows, scores = np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
     counts = np.minimum(allowed.sum(axis=1), k).tolist()
-    return [Neighbourhood(rows[place, :count], scores[place, :count]) for place, count in enumerate(counts)]
+    return [Neighbourhood(rows[index, :count], scores[index, :count]) for index, count in enumerate(counts)]
 
 
 def _best(rows: Rows, scores: Scores, k: int, metric: Metric) -> Neighbourhood:
@@ -181,9 +181,9 @@ def _scan(
         rows = np.arange(len(matrix.vectors), dtype=np.int64)[part][keep]
         vectors, norms = matrix.vectors[part][keep].astype(np.float64), matrix.norms[part][keep]
         products = queries[chosen] @ vectors.T
-        for place, query in enumerate(chosen):
-            low, high = metric.bounds(products[place], norms, queries[query])
-            known_rows, known = best[place]
+        for index, query in enumerate(chosen):
+            low, high = metric.bounds(products[index], norms, queries[query])
+            known_rows, known = best[index]
             worst = np.inf if len(known) < k else metric.sign * known[-1]
             near = np.flatnonzero(~(low > worst))  # written this way, NaN counts as near
             near = near[choice.allows([query], rows[np.newaxis, near])[0]]
@@ -192,5 +192,5 @@ def _scan(
             if len(near) > 0:
                 scores = metric.exact(vectors[near], norms[near], queries[query])
                 both = np.concatenate([known_rows, rows[near]]), np.concatenate([known, scores])
-                best[place] = _best(*both, k, metric)
+                best[index] = _best(*both, k, metric)
     return best

@@ -85,7 +85,7 @@ def by_umap(vectors: Vectors, known: Known, seed: int, n_neighbors: int) -> Proj
     with warnings.catch_warnings():
         # UMAP warns that these neighbours cannot place new points later; none are placed.
         warnings.filterwarnings("ignore", "precomputed_knn", UserWarning)
-        made = umap.UMAP(
+        model = umap.UMAP(
             n_neighbors=n_neighbors,
             metric="cosine",
             init="pca",
@@ -94,7 +94,7 @@ def by_umap(vectors: Vectors, known: Known, seed: int, n_neighbors: int) -> Proj
             precomputed_knn=(known.rows[:, :n_neighbors], known.distances[:, :n_neighbors], None),
             force_approximation_algorithm=True,
         ).fit(vectors)
-    return Projected(made.embedding_, {"n_neighbors": n_neighbors, "metric": "cosine"})
+    return Projected(model.embedding_, {"n_neighbors": n_neighbors, "metric": "cosine"})
 
 
 def by_tsne(vectors: Vectors, seed: int, perplexity: float) -> Projected:
@@ -107,8 +107,8 @@ def by_tsne(vectors: Vectors, seed: int, perplexity: float) -> Projected:
         from sklearn.manifold import TSNE
     except ImportError as error:
         raise MissingDependencyError(f"--method tsne needs scikit-learn: {CURE}, or take --method pca") from error
-    made = TSNE(perplexity=perplexity, metric="cosine", init="pca", random_state=seed, n_jobs=-1)
-    return Projected(made.fit_transform(vectors), {"perplexity": perplexity, "metric": "cosine"})
+    model = TSNE(perplexity=perplexity, metric="cosine", init="pca", random_state=seed, n_jobs=-1)
+    return Projected(model.fit_transform(vectors), {"perplexity": perplexity, "metric": "cosine"})
 
 
 def versions(*packages: str) -> dict[str, str]:

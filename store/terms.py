@@ -53,10 +53,10 @@ class Lookup:
             return load_tokenizer(self.folder)
         other = DamagedError(f"{self.folder} does not match the vectors: open the store again, or build it anew")
         try:
-            place = self.folder.stat().st_ino
-            whole = checksums(self.folder) == self.files
-            tokenize = load_tokenizer(self.folder) if whole else None
-            swapped = self.folder.stat().st_ino != place  # between the check and the reading
+            inode = self.folder.stat().st_ino
+            intact = checksums(self.folder) == self.files
+            tokenize = load_tokenizer(self.folder) if intact else None
+            swapped = self.folder.stat().st_ino != inode  # between the check and the reading
         except OSError as error:
             raise other from error
         if tokenize is None or swapped:
@@ -89,7 +89,7 @@ class Lookup:
         if initial is not None:
             surface = self.tokens.surfaces[initial]
             return self._found(
-                term, initial, f"{term.text} is {surface}, which {self._place} a word; it has no bare form"
+                term, initial, f"{term.text} is {surface}, which {self._verb} a word; it has no bare form"
             )
         return self._tokenized(term)
 
@@ -116,10 +116,10 @@ class Lookup:
         if initial is None:
             return None
         other = self.tokens.surfaces[initial]
-        return f"{text} is the form inside a word; for the one that {self._place} a word write {other}"
+        return f"{text} is the form inside a word; for the one that {self._verb} a word write {other}"
 
     @property
-    def _place(self) -> str:
+    def _verb(self) -> str:
         return "ends" if self.tokens.marking is Marking.SUFFIX else "begins"
 
     def _found(self, term: Term, row: int, note: str | None = None) -> ResolvedTerm:
@@ -157,11 +157,11 @@ class Lookup:
         from difflib import get_close_matches
 
         folded = text.casefold()
-        signs = set(folded)
+        chars = set(folded)
         # Only tokens that share a character and are about as long: difflib needs 1 s for 32,000, 0.05 s for these.
         near = {
             surface
             for surface in self.tokens.surfaces
-            if abs(len(surface) - len(text)) <= max(2, len(text) // 2) and not signs.isdisjoint(surface.casefold())
+            if abs(len(surface) - len(text)) <= max(2, len(text) // 2) and not chars.isdisjoint(surface.casefold())
         }
         return get_close_matches(folded, sorted(near), n=NEAREST, cutoff=0.4)

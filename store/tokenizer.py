@@ -58,7 +58,7 @@ def load_tokenizer(folder: Path) -> Tokenize:
     else:
 
         def split(text: str) -> list[str]:
-            return [sign if sign in vocabulary else unknown for sign in unicodedata.normalize("NFKC", text)]
+            return [char if char in vocabulary else unknown for char in unicodedata.normalize("NFKC", text)]
 
     return _mecab(config, split)
 

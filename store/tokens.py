@@ -119,8 +119,8 @@ class Strings(Sequence[str]):
         self._looked_for += 1
         if self._looked_for > FEW:
             return self._rows.get(wanted)
-        place = -1 if b"\0" in wanted else self.block.rfind(b"\0" + wanted + b"\0")
-        return None if place < 0 else int(np.searchsorted(self._ends, place))
+        offset = -1 if b"\0" in wanted else self.block.rfind(b"\0" + wanted + b"\0")
+        return None if offset < 0 else int(np.searchsorted(self._ends, offset))
 
 
 def _bounded(text: str) -> bytes:
@@ -210,9 +210,9 @@ def surface_of(text: str, marking: Marking) -> str:
     if marking is not Marking.BYTELEVEL:
         return text
     alphabet = _bytes_of_signs()
-    if any(sign not in alphabet for sign in text):
+    if any(char not in alphabet for char in text):
         return text  # an added token such as <s> or <mask>: not spelled in bytes
-    surface = bytes(alphabet[sign] for sign in text).decode("utf-8", errors="backslashreplace")
+    surface = bytes(alphabet[char] for char in text).decode("utf-8", errors="backslashreplace")
     surface = f"▁{surface[1:]}" if surface.startswith(" ") else surface
     return surface.replace("\0", "␀")
 
@@ -221,8 +221,8 @@ def spelled(word: str, marking: Marking) -> str:
     """Return a word as the vocabulary spells it inside a text: its bytes as characters, or the word itself."""
     if marking is not Marking.BYTELEVEL:
         return word
-    signs = _signs_of_bytes()
-    return "".join(signs[byte] for byte in word.encode("utf-8", errors="replace"))
+    chars = _signs_of_bytes()
+    return "".join(chars[byte] for byte in word.encode("utf-8", errors="replace"))
 
 
 def word_initial(word: str, marking: Marking) -> str | None:
@@ -259,8 +259,8 @@ def _body(text: str, surface: str, marking: Marking) -> tuple[str, bool]:
     return body, unmarked or surface.startswith("▁")
 
 
-def _is_unspaced(sign: str) -> bool:
-    return unicodedata.name(sign, "").startswith(_UNSPACED)
+def _is_unspaced(char: str) -> bool:
+    return unicodedata.name(char, "").startswith(_UNSPACED)
 
 
 @cache
@@ -273,4 +273,4 @@ def _signs_of_bytes() -> dict[int, str]:
 
 @cache
 def _bytes_of_signs() -> dict[str, int]:
-    return {sign: byte for byte, sign in _signs_of_bytes().items()}
+    return {char: byte for byte, char in _signs_of_bytes().items()}

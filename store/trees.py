@@ -60,8 +60,8 @@ def _walk(folder: Path, part: str) -> Iterator[tuple[Entry, int]]:
     """Yield each entry with a descriptor of the folder that it is in; nothing where there is no folder."""
     if (folder / part).is_symlink() or not (folder / part).is_dir():  # os.fwalk would wait for a writer of a pipe
         return
-    for place, folders, files, descriptor in os.fwalk(folder / part, topdown=False):
+    for path, folders, files, descriptor in os.fwalk(folder / part, topdown=False):
         for name in sorted((*folders, *files), key=LAST.__contains__):
             with contextlib.suppress(FileNotFoundError):
                 status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
-                yield Entry(Path(place, name).relative_to(folder).as_posix(), status.st_mode), descriptor
+                yield Entry(Path(path, name).relative_to(folder).as_posix(), status.st_mode), descriptor

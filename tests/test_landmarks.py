@@ -44,13 +44,13 @@ def test_a_way_goes_over_the_places_of_its_terms_and_where_their_sums_land(store
     way = trace(opened, made, '王 - "word7" + 2*女')
     places = dict(zip(opened.tokens.surfaces, made.coordinates, strict=True))
     assert [stop.label for stop in way.terms] == ["word7", "女"]
-    np.testing.assert_array_equal([stop.place for stop in way.terms], [places["word7"], places["女"]])
+    np.testing.assert_array_equal([stop.position for stop in way.terms], [places["word7"], places["女"]])
     assert way.stops[0].label == "王"
-    np.testing.assert_array_equal(way.stops[0].place, places["王"])
+    np.testing.assert_array_equal(way.stops[0].position, places["王"])
     for stop, expression in zip(way.stops[1:], ["王 - word7", "王 - word7 + 2*女"], strict=True):
         ((token, _), *_) = nearest(capsys, store, expression)
         assert stop.label == f"{expression} ≈ {token}"
-        np.testing.assert_array_equal(stop.place, places[token])
+        np.testing.assert_array_equal(stop.position, places[token])
 
 
 @pytest.mark.parametrize(

@@ -42,18 +42,18 @@ def refuse_code(source: Source, stands_for: str) -> ModelError:
 def notice_code(source: Source, model_type: str, tokenizer: Any) -> tuple[str, ...]:
     """Return notices about the model's own code, in place of which transformers' code is used."""
     named = named_code(source.folder)
-    told = []
+    notices = []
     if model := next((text for name, text in named.items() if name.startswith("AutoModel")), named.get("AutoConfig")):
-        told.append(
+        notices.append(
             f"the model's {_CONFIG} names its own code ({model}), which kotovec never runs: "
             f"the vectors are those of transformers' own {model_type}"
         )
     if text := named.get("AutoTokenizer"):
-        told.append(
+        notices.append(
             f"the model names its own tokenizer's code ({text}), which kotovec never runs: "
             f"the tokens are those of transformers' own {type(tokenizer).__name__}"
         )
-    return tuple(told)
+    return tuple(notices)
 
 
 def unloadable(source: Source, error: BaseException) -> ModelError:

@@ -123,8 +123,8 @@ def find_template(tokenizer: Any) -> Template:
         probe = -7  # an id that no template contains
         ids = list(tokenizer.build_inputs_with_special_tokens([probe]))
         if ids.count(probe) == 1:
-            place = ids.index(probe)
-            return Template(tuple(ids[:place]), tuple(ids[place + 1 :]))
+            position = ids.index(probe)
+            return Template(tuple(ids[:position]), tuple(ids[position + 1 :]))
     encoded = tokenizer(PROBE, return_special_tokens_mask=True)
     ids, mask = list(encoded["input_ids"]), list(encoded["special_tokens_mask"])
     if 0 not in mask:

@@ -13,12 +13,12 @@ from kotovec.store.maps import Map
 __all__ = ["import_bokeh", "script_of", "write_page"]
 
 
-def write_page(store: Store, made: Sequence[Map], expression: str | None, path: Path) -> None:
+def write_page(store: Store, maps: Sequence[Map], expression: str | None, path: Path) -> None:
     """Write the page.
 
     Args:
         store: the store of the maps.
-        made: one map per space, all of the same tokens; the page opens with the first one.
+        maps: one map per space, all of the same tokens; the page opens with the first one.
         expression: the expression whose way is drawn, if any.
         path: the file to write.
 
@@ -28,6 +28,6 @@ def write_page(store: Store, made: Sequence[Map], expression: str | None, path: 
         DiskFullError: no space is left.
     """
     import_bokeh()  # before the search for neighbours, which takes long
-    title = f"{model_of(store)}: {len(made[0].rows):,} tokens"
-    page = bundle(title, page_data(store, made, expression))
+    title = f"{model_of(store)}: {len(maps[0].rows):,} tokens"
+    page = bundle(title, page_data(store, maps, expression))
     write_output(path, page.encode())

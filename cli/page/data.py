@@ -111,7 +111,7 @@ def _space(side: _Side) -> dict[str, Any]:
 
 
 def _stops(stops: Sequence[Stop]) -> list[dict[str, Any]]:
-    return [{"label": stop.label, "x": float(stop.place[0]), "y": float(stop.place[1])} for stop in stops]
+    return [{"label": stop.label, "x": float(stop.position[0]), "y": float(stop.position[1])} for stop in stops]
 
 
 def _colourings(tokens: Tokens, rows: Rows, norms: Sequence[npt.NDArray[np.float64]]) -> list[dict[str, Any]]:
