@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from kotovec.cli.interrupts import ending_at_once
 from kotovec.cli.options import (
     AmbientLayer,
     CountOption,
@@ -85,7 +86,8 @@ def command(
             else:
                 spaces = resolve(read_spaces(settings["space"], settings["layer"]), opened.spaces)
                 options = {name: value for name, value in settings.items() if name not in ("space", "layer")}
-                answers = [opened.search(line, space=each, **options) for each in spaces]
+                with ending_at_once():
+                    answers = [opened.search(line, space=each, **options) for each in spaces]
                 print_result(answers, as_json=as_json, quiet=quiet)
         except KotovecError as error:
             typer.echo(f"error: {harmless(str(error))}", err=True)

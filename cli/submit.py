@@ -97,7 +97,7 @@ def command(
                 sent = True
                 display.note(f"job {name}; Ctrl-C leaves it running, {again} returns to it")
             summary = _watch(jobs, name, display, quiet=quiet)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):
             display.close()
             stopping = shlex.join(["kotovec", "submit", "--stop", name, "--address", jobs.address])
             goes_on = f"job {name} goes on on the cluster:" if sent else f"if job {name} began all the same,"
@@ -107,7 +107,7 @@ def command(
     if local is not None:
         try:
             fetched = _fetch(jobs, str(store), local, quiet=quiet)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):
             display.note(f"what is fetched is kept: {again} goes on from there")
             raise
     _print(summary, name, fetched, as_json=as_json, quiet=quiet)

@@ -8,7 +8,7 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,12 @@ PART = re.compile(r"\.kotovec-[0-9a-f]{16}\.part")  # a file that is being writt
 MOST_LINKS = 40  # the limit of Linux
 
 
+def _nothing() -> None:
+    """Do nothing before a new file takes its place."""
+
+
 @contextlib.contextmanager
-def _replacing(target: Path) -> Iterator[io.FileIO]:
+def _replacing(target: Path, before: Callable[[], None] = _nothing) -> Iterator[io.FileIO]:
     """Yield a new file in the target's folder; if the block succeeds, it becomes `target` in one step.
 
     No link is followed, neither at the target nor in place of its folder: whoever provided the folder could have put
@@ -38,6 +42,7 @@ def _replacing(target: Path) -> Iterator[io.FileIO]:
                 _lock(file.fileno())
                 yield file
                 os.fsync(file.fileno())
+                before()
             os.replace(part, target.name, src_dir_fd=folder, dst_dir_fd=folder)
             os.fsync(folder)
         except BaseException as error:
@@ -269,19 +274,28 @@ class Sink:
     def flush(self) -> None:
         """Do nothing: there is no buffer."""
 
+    def sync(self) -> None:
+        """Write to the disk what has been written so far; raise the error of the first write that failed."""
+        self.check()
+        os.fsync(self._file.fileno())
+
 
 @contextlib.contextmanager
-def sinking(target: Path) -> Iterator[Sink]:
+def sinking(target: Path, before: Callable[[], None] = _nothing) -> Iterator[Sink]:
     """Yield a `Sink` that becomes `target`, completely or not at all; raise the sink's own error before any other.
 
     After an error nothing is left of it. After SIGKILL or a power cut its `.part` file may stay, until `delete_parts`
     deletes it.
 
+    Args:
+        target: the path of the file.
+        before: called when the new file is complete, just before it takes its place; may raise.
+
     Raises:
         StoreError: the target's folder is a link.
         DiskFullError: the disk or the quota is full (also if a library hides that in another error).
     """
-    with _replacing(target) as file:
+    with _replacing(target, before) as file:
         sink = Sink(file)
         try:
             yield sink

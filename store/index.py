@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from io import BufferedReader
 from pathlib import Path
@@ -20,7 +20,7 @@ import numpy as np
 from kotovec.errors import DamagedError, InputError, KotovecError
 from kotovec.space import Space
 from kotovec.store import checksum
-from kotovec.store.files import check_replaceable, delete_parts, open_folder, open_regular, sinking, write_text
+from kotovec.store.files import check_replaceable, delete_parts, open_folder, open_regular, sinking
 from kotovec.store.library import import_faiss, kind, on_gpus
 from kotovec.store.metric import Metric
 from kotovec.store.nearest import Matrix
@@ -82,8 +82,19 @@ def build(
     factory: str = FLAT,
     parameters: str = "",
     device: str = "cpu",
+    check: Callable[[], None] = lambda: None,
 ) -> IndexRecord:
     """Build an index and write it, completely or not at all; it replaces the last one of its name.
+
+    Args:
+        vectors: the open files of the store.
+        folder: the folder of its indexes.
+        space: the space to search.
+        metric: how nearness is measured.
+        factory: the index_factory string of faiss.
+        parameters: faiss' search-time parameters to set.
+        device: `cpu` or `cuda`, where faiss trains and fills the index.
+        check: called when the index is complete, just before it replaces the last one; may raise.
 
     Raises:
         InputError: faiss does not know the factory string, or it does not fit the vectors.
@@ -103,12 +114,18 @@ def build(
     for path in (target, note):
         check_replaceable(path)
     delete_parts(folder)
-    with open_folder(folder) as descriptor:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(note.name, dir_fd=descriptor)  # until the new record is written, no index of this name is used
-        os.fsync(descriptor)
     digest = hashlib.sha256()
-    with sinking(target) as sink:
+
+    def exchange() -> None:
+        """Let no reader take the new index by the old record: between the two renames there is none."""
+        check()
+        with open_folder(folder) as descriptor:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(note.name, dir_fd=descriptor)
+            os.fsync(descriptor)
+
+    # Both files are complete before one of them takes its place: a full disk or an interrupt leaves the last index.
+    with sinking(note) as record_sink, sinking(target, exchange) as sink:
 
         def write(data: Any) -> int:
             digest.update(data)
@@ -121,16 +138,17 @@ def build(
             for _, block in blocks(matrix, metric, WRITTEN):
                 write(block)
                 sink.check()  # a full disk stops the build here, not after the last block
-    record = IndexRecord(
-        space=str(space),
-        metric=metric.value,
-        factory=factory,
-        parameters=parameters,
-        dataset=vectors.checksum(space),
-        sha256=digest.hexdigest(),
-        faiss=faiss.__version__,
-    )
-    write_text(note, json.dumps(asdict(record), indent=1) + "\n")
+        record = IndexRecord(
+            space=str(space),
+            metric=metric.value,
+            factory=factory,
+            parameters=parameters,
+            dataset=vectors.checksum(space),
+            sha256=digest.hexdigest(),
+            faiss=faiss.__version__,
+        )
+        record_sink.write((json.dumps(asdict(record), indent=1) + "\n").encode())
+        record_sink.sync()
     return record
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kotovec.errors import MissingDependencyError, StoreError, first_line
+from kotovec.mecab import is_harmless
 from kotovec.store import checksum
 
 FOLDER = "tokenizer"
@@ -67,8 +68,11 @@ def mecab_options(dictionary: str | None, options: str | None) -> str:
     """Return MeCab's arguments for a dictionary by the name that transformers uses.
 
     Raises:
+        StoreError: the dictionary is unknown, or an option could do more than weigh words.
         MissingDependencyError: the dictionary's package is not installed.
     """
+    if not is_harmless(options):
+        raise StoreError(f"the tokenizer's mecab_option is {str(options)[:80]!r}, which kotovec does not give to MeCab")
     if dictionary is None:
         return options or ""
     import importlib

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kotovec.errors import MissingDependencyError, ModelError, first_line
+from kotovec.mecab import is_harmless
 from kotovec.workers.foreign_code import refuse_code
 from kotovec.workers.source import Source
 
@@ -62,7 +63,8 @@ def load_tokenizer(source: Source, mecab_dic: str | None = None) -> tuple[Any, s
         The tokenizer, and the MeCab dictionary's name (None without MeCab).
 
     Raises:
-        ModelError: there is no tokenizer, it does not load, or it does not use MeCab although `mecab_dic` is given.
+        ModelError: there is no tokenizer, it does not load, or it does not use MeCab although `mecab_dic` is given,
+            or it gives MeCab an option that could do more than weigh words.
         MissingDependencyError: MeCab or its dictionary is missing.
     """
     import transformers
@@ -74,6 +76,8 @@ def load_tokenizer(source: Source, mecab_dic: str | None = None) -> tuple[Any, s
     if mecab is None and mecab_dic is not None:
         raise ModelError(f"{source.name} does not use MeCab: leave --mecab-dic away")
     if mecab is not None:
+        if not is_harmless(option := mecab.get("mecab_option")):
+            raise ModelError(f"the tokenizer of {source.name} has the mecab_option {str(option)[:80]!r}: take it out")
         mecab["mecab_dic"] = mecab_dic or mecab.get("mecab_dic", "ipadic")
         options["mecab_kwargs"] = mecab
         _check_mecab(mecab["mecab_dic"])
