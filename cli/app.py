@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from importlib import import_module
 from io import TextIOWrapper
 from itertools import pairwise
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from kotovec.cli.encodings import as_utf8, escaping_errors
 from kotovec.cli.interrupts import TERMINATED, hear_sigterm
-from kotovec.errors import KotovecError, first_line
+from kotovec.errors import InputError, KotovecError, first_line
 from kotovec.version import __version__
 
 INTERRUPTED = 130  # what a shell reports for a process that Ctrl-C ended
@@ -95,11 +96,21 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911 — one return per outcom
         # Typer's usage errors, without importing the Click that it vendors.
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
             return _fail(f"{error.format_message()} (see kotovec --help)", int(error.exit_code), debug=False)
+        if isinstance(error, FileNotFoundError) and not _has_working_directory():
+            return _fail("the working directory was deleted: go to another one", InputError.exit_code, debug)
         reason = first_line(error)
         return _fail(f"{type(error).__name__}: {reason} (KOTOVEC_DEBUG=1 shows where)", UNEXPECTED, debug)
     if code == INTERRUPTED:  # what Typer returns after Ctrl-C
         return _fail("interrupted", INTERRUPTED, debug=False)
     return code if isinstance(code, int) else 0
+
+
+def _has_working_directory() -> bool:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _fail(message: str, code: int, debug: bool) -> int:

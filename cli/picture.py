@@ -170,6 +170,9 @@ def import_font() -> Font:
     Raises:
         MissingDependencyError: matplotlib or the font is not installed.
     """
+    import logging
+
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns where there is no home for its cache
     try:
         import matplotlib as mpl
         import matplotlib_fontja
