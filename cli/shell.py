@@ -171,10 +171,10 @@ def _history() -> Path | None:
     """Return the file of the history (KOTOVEC_HISTORY, else the state folder), or None if it cannot be written."""
     named = os.environ.get("KOTOVEC_HISTORY")
     state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    path = Path(named) if named else Path(state).expanduser() / "kotovec" / "history"
     try:
+        path = Path(named) if named else Path(state).expanduser() / "kotovec" / "history"
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.touch(mode=0o600)
-    except OSError:
+    except (OSError, RuntimeError):  # a user that the machine does not know has no home
         return None
     return path

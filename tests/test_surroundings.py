@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import time
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from kotovec.cli.picture import compose
 from kotovec.errors import ModelError, StoreError
 from kotovec.mecab import is_harmless
-from kotovec.store import Store
+from kotovec.store import Store, projection
 from kotovec.store.cartography import MapRequest, make_map
 from kotovec.store.tokenizer import mecab_options
 from kotovec.workers.source import Source
@@ -123,3 +124,18 @@ def test_a_private_ray_listens_on_loopback_alone_needs_no_home_and_freezes_nobod
         assert seconds < 5 if os.getloadavg()[0] < 2 * os.cpu_count() else seconds < 15
         assert process.left() == []
         assert process.folders() == []
+
+
+@pytest.mark.parametrize("writable", [False, True])
+def test_numba_gets_a_folder_where_it_has_none(writable, monkeypatch, tmp_path):
+    """As for an unprivileged user in a container: umap could not be imported, "no locator available"."""
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
+    monkeypatch.setattr(projection, "find_spec", lambda _: SimpleNamespace(origin=str(tmp_path / "__init__.py")))
+    monkeypatch.setattr(projection.os, "access", lambda path, _: writable and str(path) == str(tmp_path))
+    with projection._compiling():
+        given = os.environ.get("NUMBA_CACHE_DIR")
+        assert writable == (given is None)
+        assert writable or os.path.isdir(given)
+    assert "NUMBA_CACHE_DIR" not in os.environ
+    assert writable or not os.path.exists(given)

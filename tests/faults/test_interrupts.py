@@ -1,4 +1,4 @@
-"""Ctrl-C (130) and SIGTERM (143) in every phase: at once, nothing left running or lying about, and the same command goes on."""
+"""Ctrl-C (130) and SIGTERM (143) in every phase: nothing left running or lying about, and the same command goes on."""
 
 import logging
 import os
