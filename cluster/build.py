@@ -267,7 +267,7 @@ class _Build:
     def _write(self, shard: ShardPlan, encoded: Encoded) -> None:
         """Check a shard that a worker returned, and write it."""
         self.widths = check_encoded(self.plan, shard, encoded, self.widths)
-        machine = Machine(encoded.host, encoded.cpu, None, encoded.products)
+        machine = Machine(encoded.host, encoded.cpu, encoded.products)
         self.machine = check_products(self.layout.folder, machine, self.machine)
         ids = self.plan.tokens.ids[shard.start : shard.stop]
         arrays = {Space.parse(name): array for name, array in encoded.arrays.items()}

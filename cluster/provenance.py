@@ -110,7 +110,7 @@ def check_products(folder: Path, machine: Machine, first: Machine | None) -> Mac
     if first.earlier:
         raise SettingsDifferError(
             f"{folder} was begun on {first}, and {machine} computes other bits",
-            hint="resume it with the same kind of processor and the same variables, or use --store to name another path",
+            hint="resume on the same kind of processor with the same variables, or use --store to name another path",
         )
     raise WorkerError(
         f"{machine} computes other bits than {first}",

@@ -363,7 +363,7 @@ class Store:
             StoreError: the store was replaced or deleted since it was opened.
         """
         if self.replaced:
-            raise StoreError(f"{self.path} was replaced meanwhile, and nothing is written into it: try again")
+            raise StoreError(f"{self.path} was replaced meanwhile, and nothing is written into it", hint="try again")
 
     def damage(self, damaged: Sequence[str]) -> DamagedError:
         """Return the error that names what `verify` found and, if a build repairs it, the command of the last one."""

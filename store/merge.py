@@ -93,7 +93,7 @@ def merge_means(
     """
     with open_shard(shards, 0, fingerprint) as first:
         width = first.read(space.stem).shape[1]
-    hosts, cpus, made = set(), set(), {**made}
+    hosts, cpus, products, made = set(), set(), set(), {**made}
     step = max(1, BLOCK_BYTES // (8 * width))
     counts = np.zeros(rows, dtype=np.int64)
     with writing_space(layout, space, (rows, width), "float32", identity, made) as writer:
@@ -103,6 +103,7 @@ def merge_means(
                 with open_shard(shards, number, fingerprint) as shard:
                     hosts.add(shard.host)
                     cpus.add(shard.cpu)
+                    products.add(shard.products)
                     numbers = shard.read("ids")
                     inside = slice(*np.searchsorted(numbers, (start, start + step)))
                     if inside.start < inside.stop:
@@ -115,4 +116,4 @@ def merge_means(
                 )
             writer.add(sums.mean(total, block))
         writer.counts = counts
-        made |= {"hosts": len(hosts), "cpus": sorted(cpus)}
+        made |= {"hosts": len(hosts), "cpus": sorted(cpus), "products": ", ".join(sorted(products))}

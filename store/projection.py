@@ -100,8 +100,8 @@ def _compiling() -> Iterator[None]:
 
 def _is_writable(folder: Path) -> bool:
     """Return whether files can be written in a folder, or the folder be made."""
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+    parent = next(path for path in (folder, *folder.parents) if path.exists())
+    return parent.is_dir() and os.access(parent, os.W_OK | os.X_OK)
 
 
 def by_umap(vectors: Vectors, known: Known, seed: int, n_neighbors: int) -> Projected:

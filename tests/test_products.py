@@ -24,7 +24,7 @@ encoder.load()
 shard = plan.shards[0]
 encoded = encoder.encode(shard.number, plan.inputs(shard))
 digest = hashlib.sha256()
-for name in plan.spec.states:
+for name in encoded.arrays:
     digest.update(encoded.arrays[name].tobytes())
 print(encoded.products, digest.hexdigest(), encoded.cpu, sep="\\t")
 """
@@ -80,7 +80,7 @@ def test_a_build_is_not_resumed_by_a_machine_that_computes_other_bits(tiny_model
     with pytest.raises(SettingsDifferError) as caught:
         run_build(plan, store, workers=0)
     assert str(caught.value).startswith(
-        f"{store} was begun on old (CPU of old), and new (CPU of new) computes other bits: resume it with the same"
+        f"{store} was begun on old (CPU of old), and new (CPU of new) computes other bits"
     )
     assert len(list((store / "shards").glob("*.h5"))) == 2
     monkeypatch.setattr(inline, "Encoder", worker("newer", "1234"))
@@ -107,6 +107,6 @@ def test_machines_work_together_only_if_their_products_are_equal(products, tiny_
         run_build(plan, store, workers=0)
         assert made_of(store)["hosts"] == 2
         return
-    with pytest.raises(WorkerError, match=r"^two \(CPU of two\) computes other bits than one \(CPU of one\): take"):
+    with pytest.raises(WorkerError, match=r"^two \(CPU of two\) computes other bits than one \(CPU of one\)$"):
         run_build(plan, store, workers=0)
     assert len(list((store / "shards").glob("*.h5"))) == 1

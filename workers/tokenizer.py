@@ -77,7 +77,10 @@ def load_tokenizer(source: Source, mecab_dic: str | None = None) -> tuple[Any, s
         raise ModelError(f"{source.name} does not use MeCab", hint="leave out --mecab-dic")
     if mecab is not None:
         if not is_harmless(option := mecab.get("mecab_option")):
-            raise ModelError(f"the tokenizer of {source.name} has the mecab_option {str(option)[:80]!r}: take it out")
+            raise ModelError(
+                f"the tokenizer of {source.name} has the mecab_option {str(option)[:80]!r}",
+                hint="take it out of tokenizer_config.json",
+            )
         mecab["mecab_dic"] = mecab_dic or mecab.get("mecab_dic", "ipadic")
         options["mecab_kwargs"] = mecab
         _check_mecab(mecab["mecab_dic"])
