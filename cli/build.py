@@ -283,7 +283,7 @@ def _describe(plan: "Plan", target: Path, where: "Resources") -> "Result":
     many = "as many as the cluster has room for" if workers is None else workers
     peak = plan.peak_bytes(len(plan.tokens))
     data = {
-        "model": plan.source.name,
+        "model": plan.model.name,
         "store": str(target),
         "tokens": len(plan.tokens),
         "kinds": plan.counts,
@@ -305,7 +305,7 @@ def _describe(plan: "Plan", target: Path, where: "Resources") -> "Result":
     }
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in plan.counts.items() if count)
     pairs = [
-        ("model", f"{plan.source.name}  ({plan.parameters / 1e6:,.1f} M parameters)"),
+        ("model", f"{plan.model.name}  ({plan.parameters / 1e6:,.1f} M parameters)"),
         ("store", str(target)),
         ("tokens", f"{len(plan.tokens):,} to encode; the vocabulary has {kinds}"),
         (

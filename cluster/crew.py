@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from kotovec import errors
 from kotovec.cluster.actor import actor_class
 from kotovec.cluster.delivery import Delivery, Steps
 from kotovec.cluster.events import Notice, Report
@@ -172,7 +173,7 @@ class Crew:
             hint = (
                 "install it there, or use kotovec submit, which brings it along" if "'kotovec'" in str(error) else None
             )
-            known = WorkerError(f"a worker does not start: {last_line(error)}", hint=hint)
+            known = WorkerError(f"a worker does not start: {failure(error)}", hint=hint)
         if node is None or any(other.runs_on(node["NodeID"]) for other in self.workers):
             # The node is not the cause: memory may have been short for a moment.
             self.died_at_start(worker, str(known), known.hint)
@@ -303,9 +304,7 @@ def _amounts(has: Mapping[str, float], like: Mapping[str, float] | None = None) 
     return f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
-def last_line(error: Exception) -> str:
+def failure(error: Exception) -> str:
     """Return an error's type and the last line of its message; the last line of Ray's own messages names both."""
-    lines = str(error).strip().splitlines()
-    if type(error).__module__.startswith("ray."):
-        return lines[-1]
-    return ": ".join((type(error).__name__, *lines[-1:]))
+    line, kind = errors.last_line(error), type(error)
+    return line if kind.__module__.startswith("ray.") or line == kind.__name__ else f"{kind.__name__}: {line}"

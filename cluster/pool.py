@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from kotovec.cluster import resources
-from kotovec.cluster.crew import TRIES, Crew, Nodes, Order, Worker, last_line
+from kotovec.cluster.crew import TRIES, Crew, Nodes, Order, Worker, failure
 from kotovec.cluster.delivery import Delivery
 from kotovec.cluster.events import Notice, Report
 from kotovec.cluster.shards import ShardPlan
@@ -169,7 +169,7 @@ class Pool:
         elif isinstance(cause, KotovecError):
             raise cause from None
         else:
-            raise WorkerError(f"a worker failed: {last_line(cause)}") from error
+            raise WorkerError(f"a worker failed: {failure(cause)}") from error
 
     def _lost(self, worker: Worker, error: Exception) -> list[ShardPlan]:
         """Replace a lost worker, and return the shards that it held, the last one first.

@@ -239,7 +239,7 @@ def all_shards(employ, tiny_models, tmp_path):
 def kill_at(points, root, plan):
     """Kill a build in each of the folders `root/POINT`, at its point."""
     environment = os.environ | ({"PYTHONPATH": str(CHECKOUT)} if CHECKOUT else {})
-    command = [sys.executable, "-c", KILLED, str(plan.source.folder), str(root), plan.settings["layers"], *points]
+    command = [sys.executable, "-c", KILLED, str(plan.model.source.folder), str(root), plan.settings["layers"], *points]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=True)
     assert done.stdout.split("\n")[:-1] == [f"{point} killed" for point in points]
 

@@ -1,7 +1,6 @@
 """The model's own tokenizer: how it is loaded, its tokens by id, and the template around a token."""
 
 import importlib.util
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 from kotovec.errors import MissingDependencyError, ModelError, first_line, quoted
 from kotovec.mecab import is_harmless
 from kotovec.workers.foreign_code import refuse_code
-from kotovec.workers.source import Source
+from kotovec.workers.model import Model
 
 PROBE = "a"  # any text that becomes at least one token
 
@@ -49,14 +48,14 @@ class Vocabulary:
     rewritten: Sequence[tuple[str, str]]
 
 
-def load_tokenizer(source: Source, mecab_dic: str | None = None) -> tuple[Any, str | None]:
+def load_tokenizer(model: Model, mecab_dic: str | None = None) -> tuple[Any, str | None]:
     """Load a model's tokenizer.
 
     A BertJapaneseTokenizer whose config names no MeCab dictionary dates from when ipadic was the default;
     transformers 5 would use unidic_lite, and split words in another way than in the training of the model.
 
     Args:
-        source: the model.
+        model: the model.
         mecab_dic: MeCab dictionary that overrides the config, or None.
 
     Returns:
@@ -70,15 +69,16 @@ def load_tokenizer(source: Source, mecab_dic: str | None = None) -> tuple[Any, s
     import transformers
 
     transformers.utils.logging.set_verbosity_error()
-    folder = source.folder
-    options: dict[str, Any] = {}
-    mecab = _mecab_options(folder)
+    folder = model.source.folder
+    # With its config, transformers need not load that once more.
+    options: dict[str, Any] = {"config": model.pretrained_config}
+    mecab = _mecab_options(model)
     if mecab is None and mecab_dic is not None:
-        raise ModelError(f"{source.name} does not use MeCab", hint="leave out --mecab-dic")
+        raise ModelError(f"{model.name} does not use MeCab", hint="leave out --mecab-dic")
     if mecab is not None:
         if not is_harmless(option := mecab.get("mecab_option")):
             raise ModelError(
-                f"the tokenizer of {source.name} has the mecab_option {str(option)[:80]!r}",
+                f"the tokenizer of {model.name} has the mecab_option {str(option)[:80]!r}",
                 hint="take it out of tokenizer_config.json",
             )
         mecab["mecab_dic"] = mecab_dic or mecab.get("mecab_dic", "ipadic")
@@ -90,15 +90,15 @@ def load_tokenizer(source: Source, mecab_dic: str | None = None) -> tuple[Any, s
         package = next((name for name in ("fugashi", "ipadic", "unidic_lite") if name in str(error)), None)
         needed = package or f"a package ({first_line(error)})"
         hint = f"install it: pip install {package.replace('_', '-')}" if package else None
-        raise MissingDependencyError(f"the tokenizer of {source.name} needs {needed}", hint=hint) from error
+        raise MissingDependencyError(f"the tokenizer of {model.name} needs {needed}", hint=hint) from error
     except Exception as error:  # transformers raises anything from OSError to KeyError here
         if "trust_remote_code" in str(error):
-            raise refuse_code(source, "AutoTokenizer") from error
-        raise ModelError(f"{source.name} has no tokenizer that transformers can load: {first_line(error)}") from error
+            raise refuse_code(model.name, model.code, "AutoTokenizer") from error
+        raise ModelError(f"{model.name} has no tokenizer that transformers can load: {first_line(error)}") from error
     special = set(tokenizer.all_special_tokens)
     if not any(text.strip("▁") and text not in special for text in tokenizer.get_vocab()):
         # where the folder has no tokenizer, transformers 5 makes one of [PAD], [UNK], …
-        raise ModelError(f"{source.name} has no tokenizer: neither tokenizer.json nor a vocab file is in {folder}")
+        raise ModelError(f"{model.name} has no tokenizer: neither tokenizer.json nor a vocab file is in {folder}")
     return tokenizer, None if mecab is None else mecab["mecab_dic"]
 
 
@@ -146,16 +146,9 @@ def save_tokenizer(tokenizer: Any, folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
-def _mecab_options(folder: Path) -> dict[str, Any] | None:
+def _mecab_options(model: Model) -> dict[str, Any] | None:
     """Return the `mecab_kwargs` of a Japanese tokenizer that uses MeCab, or None for any other."""
-    config: dict[str, Any] = {}
-    for name in ("config.json", "tokenizer_config.json"):
-        path = folder / name
-        if path.is_file():
-            try:
-                config.update(json.loads(path.read_text(encoding="utf-8")))
-            except ValueError as error:
-                raise ModelError(f"{path} is not JSON: {error}") from error
+    config = {**model.config, **model.tokenizer_config}
     if config.get("tokenizer_class") != "BertJapaneseTokenizer" or config.get("word_tokenizer_type") != "mecab":
         return None
     return dict(config.get("mecab_kwargs") or {})
