@@ -107,6 +107,7 @@ def test_machines_work_together_only_if_their_products_are_equal(products, tiny_
         run_build(plan, store, workers=0)
         assert made_of(store)["hosts"] == 2
         return
-    with pytest.raises(WorkerError, match=r"^two \(CPU of two\) computes other bits than one \(CPU of one\)$"):
+    with pytest.raises(WorkerError) as caught:
         run_build(plan, store, workers=0)
+    assert str(caught.value).startswith("two (CPU of two) computes other bits than one (CPU of one)")
     assert len(list((store / "shards").glob("*.h5"))) == 1
