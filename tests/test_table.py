@@ -200,7 +200,9 @@ def test_files_that_changed_since_the_plan_are_not_copied_from(name, employ, tin
     raw = bytearray((folder / name).read_bytes())
     raw[-2] ^= 1
     (folder / name).write_bytes(raw)
-    with pytest.raises(ModelError, match="model has changed since this build was planned\nhint: run the same command again"):
+    with pytest.raises(
+        ModelError, match="model has changed since this build was planned\nhint: run the same command again"
+    ):
         run_build(plan, store)
     assert not (store / "spaces").exists() or [*(store / "spaces").iterdir()] == []
     shutil.copy(tiny_models["bert"] / name, folder / name)
