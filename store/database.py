@@ -245,7 +245,7 @@ class Store:
             layer: the layer, for a space that has layers; −1 is the last one stored.
             metric: `l2` (squared distance), `cosine` or `ip` (inner product).
             k: how many tokens, at most V.
-            exclude_inputs: leave out the tokens that the expression is made of.
+            exclude_inputs: leave out the tokens that the expression is made of, in all their forms (王, ▁王 and ##王).
             unit_terms: scale each term to length 1 before adding, as gensim and 3CosAdd do; not with `l2`.
             words_only: leave out subwords, special, unused, byte and empty tokens.
             device: `cpu`, `cuda`, or `auto` (a GPU for more than one expression, if there is one).
@@ -302,15 +302,15 @@ class Store:
         if not questions:
             return []
         finder = self._finder(space, measure, device, exact=exact, many=len(questions) > 1)
-        found = finder.nearest(
+        found = finder.answer(
             np.stack([question.vector for question in questions]),
             k,
-            [question.rows for question in questions] if exclude_inputs else None,
+            [lookup.forms(question.rows) for question in questions] if exclude_inputs else None,
             self.tokens.kinds == Kind.WORD if words_only else None,
         )
         return [
-            compose(question, near, self.tokens, space, measure.value, finder.warning)
-            for question, near in zip(questions, found, strict=True)
+            compose(question, near, self.tokens, space, measure.value, note)
+            for question, (near, note) in zip(questions, found, strict=True)
         ]
 
     def info(self) -> dict[str, Any]:

@@ -269,6 +269,10 @@ class Sink:
     def flush(self) -> None:
         """Do nothing: there is no buffer."""
 
+    def fileno(self) -> int:
+        """Return the descriptor of the file."""
+        return self._file.fileno()
+
 
 @contextlib.contextmanager
 def sinking(target: Path) -> Iterator[Sink]:

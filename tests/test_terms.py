@@ -162,7 +162,7 @@ SENTENCEPIECE = ["<s>", "<unk>", "▁", "▁王", "王", "▁king", "dom", "▁q
 @pytest.mark.parametrize(
     ("text", "token", "note"),
     [
-        ("王", "王", "王 is the form inside a word; for the one that begins a word write ▁王"),
+        ("王", "王", "王 is the form inside a word; for the one that begins a word write _王"),
         ("▁王", "▁王", None),
         ("king", "▁king", "king is ▁king, which begins a word; it has no bare form"),
         ("▁king", "▁king", None),
@@ -183,7 +183,7 @@ BYTELEVEL = ["<s>", "<unk>", "king", "Ġking", "Ġqueen", "çİĭ", "Ġçİĭå�
 @pytest.mark.parametrize(
     ("text", "token", "note"),
     [
-        ("king", "king", "king is the form inside a word; for the one that begins a word write ▁king"),
+        ("king", "king", "king is the form inside a word; for the one that begins a word write _king"),
         ("▁king", "Ġking", None),
         ("Ġking", "Ġking", None),
         ("queen", "Ġqueen", "queen is ▁queen, which begins a word; it has no bare form"),
