@@ -18,6 +18,7 @@ from kotovec.cli.options import (
     LayerOption,
     MetricOption,
     QuietOption,
+    ScriptOption,
     SpaceOption,
     StoreOption,
     UnitOption,
@@ -50,6 +51,7 @@ def command(
     exclude_inputs: ExcludeOption = False,
     unit_terms: UnitOption = False,
     words_only: WordsOption = False,
+    script: ScriptOption = None,
     exact: ExactOption = False,
     file: Annotated[
         str | None,
@@ -84,6 +86,7 @@ def command(
         "exclude_inputs": exclude_inputs,
         "unit_terms": unit_terms,
         "words_only": words_only,
+        "script": script,
         "device": device,
         "exact": exact,
     }

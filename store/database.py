@@ -22,6 +22,7 @@ from kotovec.store.metric import Metric
 from kotovec.store.nearest import Neighbourhood, Rows
 from kotovec.store.opened import CURE
 from kotovec.store.question import Question, read
+from kotovec.store.scripts import parse_scripts, written_in
 from kotovec.store.terms import Lookup
 from kotovec.store.tokenizer import FOLDER as TOKENIZER_FOLDER
 from kotovec.store.tokenizer import checksums
@@ -45,6 +46,7 @@ class Store:
         self.path = path
         self._vectors: Vectors | None = vectors
         self._finders: dict[tuple[Space, Metric, str, bool], Finder] = {}
+        self._written: dict[frozenset[str], npt.NDArray[np.bool_]] = {}
         self._lock = Lock()
 
     @classmethod
@@ -234,6 +236,7 @@ class Store:
         exclude_inputs: bool = False,
         unit_terms: bool = False,
         words_only: bool = False,
+        script: str | Sequence[str] | None = None,
         device: str = "auto",
         exact: bool = False,
     ) -> Answer:
@@ -248,6 +251,7 @@ class Store:
             exclude_inputs: leave out the tokens that the expression is made of, in all their forms (王, ▁王 and ##王).
             unit_terms: scale each term to length 1 before adding, as gensim and 3CosAdd do; not with `l2`.
             words_only: leave out subwords, special, unused, byte and empty tokens.
+            script: leave out tokens with letters of other scripts than these, such as `"Han,Hiragana,Katakana"`.
             device: `cpu`, `cuda`, or `auto` (a GPU for more than one expression, if there is one).
             exact: do not use an approximate index (one built with a factory other than Flat).
 
@@ -255,7 +259,7 @@ class Store:
             ExpressionError: the expression cannot be read.
             UnknownTokenError: a term is neither in the vocabulary nor made of its tokens.
             NotStoredError: no such space, layer or token id.
-            InputError: k, metric or device does not fit, or a sum is zero.
+            InputError: k, metric, script or device does not fit, or a sum is zero.
         """
         if not isinstance(expression, str):
             raise InputError(f"search takes one expression, not a {type(expression).__name__}: take search_many")
@@ -268,6 +272,7 @@ class Store:
             exclude_inputs=exclude_inputs,
             unit_terms=unit_terms,
             words_only=words_only,
+            script=script,
             device=device,
             exact=exact,
         )
@@ -284,6 +289,7 @@ class Store:
         exclude_inputs: bool = False,
         unit_terms: bool = False,
         words_only: bool = False,
+        script: str | Sequence[str] | None = None,
         device: str = "auto",
         exact: bool = False,
     ) -> list[Answer]:
@@ -306,7 +312,7 @@ class Store:
             np.stack([question.vector for question in questions]),
             k,
             [lookup.forms(question.rows) for question in questions] if exclude_inputs else None,
-            self.tokens.kinds == Kind.WORD if words_only else None,
+            self._keep(script, words_only=words_only),
         )
         return [
             compose(question, near, self.tokens, space, measure.value, note)
@@ -361,6 +367,20 @@ class Store:
         command = self.vectors.attributes.get("command")
         by = f"; it was built by: {command}" if command and any(CURE in what for what in damaged) else ""
         return DamagedError(f"{self.path} is damaged: {'; '.join(damaged)}{by}")
+
+    def _keep(self, script: str | Sequence[str] | None, *, words_only: bool) -> npt.NDArray[np.bool_] | None:
+        """Return which tokens may be answers, (V,) bool, or None for all."""
+        keep = self.tokens.kinds == Kind.WORD if words_only else None
+        if script is None:
+            return keep
+        scripts = parse_scripts(script)
+        with self._lock:
+            if scripts not in self._written:  # 0.2 s at 250,000 tokens
+                self._written[scripts] = written_in(self.tokens, scripts)
+        chosen = self._written[scripts] if keep is None else keep & self._written[scripts]
+        if not chosen.any():
+            raise InputError(f"no {'word' if words_only else 'token'} of this store is in {', '.join(sorted(scripts))}")
+        return chosen
 
     def _metric(self, metric: str, k: int) -> Metric:
         measure = Metric.parse(metric)
