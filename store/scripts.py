@@ -15,7 +15,7 @@ from kotovec.store.tokens import Kind, Tokens
 
 COMMON = "Common"  # what has no letters: digits, punctuation, marks of words
 # The scripts of Unicode 15.1, as its Scripts.txt spells them; a letter of any other has none.
-SCRIPTS = tuple(  # noqa: SIM905: 160 quoted names take as many lines
+SCRIPTS = tuple(
     """
     Adlam Ahom Anatolian_Hieroglyphs Arabic Armenian Avestan Balinese Bamum Bassa_Vah Batak Bengali Bhaiksuki
     Bopomofo Brahmi Buginese Buhid Canadian_Aboriginal Carian Caucasian_Albanian Chakma Cham Cherokee Chorasmian
@@ -32,7 +32,7 @@ SCRIPTS = tuple(  # noqa: SIM905: 160 quoted names take as many lines
     Saurashtra Sharada Shavian Siddham SignWriting Sinhala Sogdian Sora_Sompeng Soyombo Sundanese Syloti_Nagri
     Syriac Tagalog Tagbanwa Tai_Le Tai_Tham Tai_Viet Takri Tamil Tangsa Tangut Telugu Thaana Thai Tibetan
     Tifinagh Tirhuta Toto Ugaritic Vai Vithkuqi Wancho Warang_Citi Yezidi Yi Zanabazar_Square
-    """.split()
+    """.split()  # noqa: SIM905 — 160 quoted names would be hard to read
 )
 _LONGEST = 3  # most words in a script's name that say which it is
 _BY_WORDS = {name.upper(): name for name in SCRIPTS}
