@@ -18,9 +18,9 @@ def store_bytes(plan: Plan) -> int:
     a temporary folder to be measured: of a vocabulary of 250,000 tokens they take 17 MB.
     """
     tokens = plan.tokens
-    norms = len(plan.encoded) * len(tokens) * 8
+    norms = len(plan.spaces) * len(tokens) * 8
     table = tokens.ids.nbytes + tokens.kinds.nbytes + len(tokens.texts.block) + len(tokens.surfaces.block)
-    headers = HEADERS * (len(plan.encoded) + 1) + PROVENANCE + 2 * RECORD
+    headers = HEADERS * (len(plan.spaces) + 1) + PROVENANCE + 2 * RECORD
     return plan.vector_bytes + plan.index_bytes + norms + table + _tokenizer_bytes(plan) + headers
 
 

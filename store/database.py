@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from kotovec.errors import DamagedError, InputError, StoreError
+from kotovec.errors import DamagedError, InputError, StoreError, quoted
 from kotovec.space import Space
 from kotovec.store import index as indexes
 from kotovec.store import maps
@@ -22,11 +22,11 @@ from kotovec.store.metric import Metric
 from kotovec.store.nearest import Neighbourhood, Rows
 from kotovec.store.opened import CURE
 from kotovec.store.question import Question, read
-from kotovec.store.scripts import parse_scripts, written_in
+from kotovec.store.scripts import Masks, answerable
 from kotovec.store.terms import Lookup
 from kotovec.store.tokenizer import FOLDER as TOKENIZER_FOLDER
 from kotovec.store.tokenizer import checksums
-from kotovec.store.tokens import Kind, Tokens
+from kotovec.store.tokens import Tokens
 from kotovec.store.vectors import Block, Vectors
 
 
@@ -46,7 +46,7 @@ class Store:
         self.path = path
         self._vectors: Vectors | None = vectors
         self._finders: dict[tuple[Space, Metric, str, bool], Finder] = {}
-        self._written: dict[frozenset[str], npt.NDArray[np.bool_]] = {}
+        self._written: Masks = {}
         self._lock = Lock()
 
     @classmethod
@@ -77,7 +77,7 @@ class Store:
             StoreError: the store was closed.
         """
         if self._vectors is None:
-            raise StoreError(f"{self.path} was closed: open it again")
+            raise StoreError(f"{self.path} was closed", hint="open it again")
         return self._vectors
 
     def close(self) -> None:
@@ -219,7 +219,7 @@ class Store:
             InputError: k, metric, device or a shape does not fit, or a vector is not finite.
         """
         if (vectors is None) == (rows is None):
-            raise InputError("give vectors or rows, one of the two")
+            raise InputError("nearest takes vectors or rows, and not both", hint="give one of the two")
         given = np.asarray(rows if vectors is None else vectors)
         finder = self._finder(self.space(space), self._metric(metric, k), device, exact=exact, many=len(given) > 1)
         queries = finder.vectors_of(given) if vectors is None else given.astype(np.float64)
@@ -262,7 +262,7 @@ class Store:
             InputError: k, metric, script or device does not fit, or a sum is zero.
         """
         if not isinstance(expression, str):
-            raise InputError(f"search takes one expression, not a {type(expression).__name__}: take search_many")
+            raise InputError(f"search takes one expression, not a {type(expression).__name__}", hint="use search_many")
         (answer,) = self.search_many(
             [expression],
             space=space,
@@ -298,10 +298,10 @@ class Store:
         Arguments and errors are those of `search`; the first expression that cannot be read raises its error for all.
         """
         if isinstance(expressions, str):
-            raise InputError("search_many takes a list of expressions: take search for one")
+            raise InputError("search_many takes a list of expressions, not a str", hint="use search for one expression")
         measure = self._metric(metric, k)
         if unit_terms and measure.is_distance:
-            raise InputError(f"unit terms mean nothing with {measure}: take the metric cosine (or ip) with them")
+            raise InputError(f"unit terms mean nothing with {measure}", hint="use them with `cosine` or `ip`")
         space = self.space(space, layer)
         vectors, lookup = self.array(space), self.lookup
         questions = [read(text, lookup, vectors, unit_terms=unit_terms) for text in expressions]
@@ -312,7 +312,7 @@ class Store:
             np.stack([question.vector for question in questions]),
             k,
             [lookup.forms(question.rows) for question in questions] if exclude_inputs else None,
-            self._keep(script, words_only=words_only),
+            answerable(self.tokens, script, self._written, words_only=words_only),
         )
         return [
             compose(question, near, self.tokens, space, measure.value, note)
@@ -365,27 +365,17 @@ class Store:
     def damage(self, damaged: Sequence[str]) -> DamagedError:
         """Return the error that names what `verify` found and, if a build repairs it, the command of the last one."""
         command = self.vectors.attributes.get("command")
-        by = f"; it was built by: {command}" if command and any(CURE in what for what in damaged) else ""
-        return DamagedError(f"{self.path} is damaged: {'; '.join(damaged)}{by}")
-
-    def _keep(self, script: str | Sequence[str] | None, *, words_only: bool) -> npt.NDArray[np.bool_] | None:
-        """Return which tokens may be answers, (V,) bool, or None for all."""
-        keep = self.tokens.kinds == Kind.WORD if words_only else None
-        if script is None:
-            return keep
-        scripts = parse_scripts(script)
-        with self._lock:
-            if scripts not in self._written:  # 0.2 s at 250,000 tokens
-                self._written[scripts] = written_in(self.tokens, scripts)
-        chosen = self._written[scripts] if keep is None else keep & self._written[scripts]
-        if not chosen.any():
-            raise InputError(f"no {'word' if words_only else 'token'} of this store is in {', '.join(sorted(scripts))}")
-        return chosen
+        names = [what.removesuffix(f" ({CURE})") for what in damaged]
+        hint = f"{CURE}; it was built by {quoted(command)}" if command else CURE
+        return DamagedError(
+            f"{self.path} is damaged: {'; '.join(names)}", hint=None if names == list(damaged) else hint
+        )
 
     def _metric(self, metric: str, k: int) -> Metric:
         measure = Metric.parse(metric)
         if not 1 <= k <= len(self):
-            raise InputError(f"k is {k}: take a number from 1 to {len(self)}, the size of the vocabulary")
+            problem = f"k is {k}, but the vocabulary has {len(self)} tokens" if k > 0 else f"k is {k}"
+            raise InputError(problem, hint=f"choose a number from 1 to {len(self)}")
         return measure
 
     def _finder(self, space: Space, metric: Metric, device: str, *, exact: bool, many: bool) -> Finder:

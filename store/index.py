@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from kotovec.errors import DamagedError, InputError, KotovecError
+from kotovec.errors import DamagedError, InputError, KotovecError, quoted
 from kotovec.space import Space
 from kotovec.store import checksum
 from kotovec.store.files import check_replaceable, delete_parts, open_folder, open_regular, sinking, write_text
@@ -165,11 +165,11 @@ def verify(folder: Path, vectors: Vectors) -> list[str]:
     for path in sorted(folder.glob("*.faiss")):
         record = _record(folder, path.stem)
         if record is None:
-            damaged.append(f"{FOLDER}/{path.name} (without a record; kotovec index builds it anew)")
+            damaged.append(f"{FOLDER}/{path.name} (without a record; kotovec index builds it again)")
         elif not vectors.matches(Space.parse(record.space), record.dataset):
-            damaged.append(f"{FOLDER}/{path.name} (of other vectors; {record.command} builds it anew)")
+            damaged.append(f"{FOLDER}/{path.name} (of other vectors; {record.command} builds it again)")
         elif not path.is_file() or checksum.of_file(path) != record.sha256:
-            damaged.append(f"{FOLDER}/{path.name} ({record.command} builds it anew)")
+            damaged.append(f"{FOLDER}/{path.name} ({record.command} builds it again)")
     return damaged
 
 
@@ -197,7 +197,7 @@ def load(vectors: Vectors, folder: Path, space: Space, metric: Metric) -> tuple[
     if _record(folder, path.stem) != record:
         return None
     if index is None or (index.ntotal, index.d) != matrix.vectors.shape:
-        raise DamagedError(f"{path} is damaged: {record.command} builds it anew")
+        raise DamagedError(f"{path} is damaged", hint=f"build it again: {record.command}")
     return index, record
 
 
@@ -264,7 +264,7 @@ def _filled(faiss: Any, matrix: Matrix, metric: Metric, factory: str, device: st
     except KotovecError:
         raise
     except RuntimeError as error:
-        raise InputError(f"faiss cannot build {factory!r} from these vectors ({_reason(error)})") from error
+        raise InputError(f"faiss cannot build {quoted(factory)} from these vectors ({_reason(error)})") from error
     return faiss.index_gpu_to_cpu(index) if device == "cuda" else index
 
 
@@ -274,11 +274,11 @@ def _set_parameters(faiss: Any, index: Any, parameters: str) -> None:
     for part in parameters.split(","):
         name, _, value = part.strip().partition("=")
         if (known := _FROM_ONE.fullmatch(name)) and not _is_from_one(value, fraction=known[1] == "k_factor_rf"):
-            raise InputError(f"faiss does not take the parameters {parameters!r}: {name} is a number from 1")
+            raise InputError(f"faiss cannot search with {quoted(part.strip())}", hint=f"give {name} a number from 1")
     try:
         faiss.ParameterSpace().set_index_parameters(index, parameters)
     except RuntimeError as error:
-        raise InputError(f"faiss does not take the parameters {parameters!r} for this index") from error
+        raise InputError(f"faiss does not take the parameters {quoted(parameters)} for this index") from error
 
 
 def _is_from_one(value: str, *, fraction: bool) -> bool:
@@ -294,7 +294,7 @@ def _write(faiss: Any, index: Any, write: Callable[[Any], int], factory: str) ->
     try:
         faiss.write_index(index, faiss.PyCallbackIOWriter(write))
     except RuntimeError as error:
-        raise InputError(f"faiss cannot write an index {factory!r} ({_reason(error)})") from error
+        raise InputError(f"faiss cannot write an index {quoted(factory)} ({_reason(error)})") from error
 
 
 def _try(faiss: Any, descriptor: int, matrix: Matrix, metric: Metric, name: str) -> None:
@@ -306,15 +306,16 @@ def _try(faiss: Any, descriptor: int, matrix: Matrix, metric: Metric, name: str)
     Raises:
         InputError: the index cannot be read or searched, or finds nothing.
     """
+    kept, hint = "and the last one is kept", f"choose another factory or other parameters than `{name}`"
     rows = np.linspace(0, len(matrix.vectors) - 1, TRIED).astype(np.int64)
     queries = metric.scaled(np.asarray(matrix.vectors[rows]), matrix.norms[rows])
     try:
         index = faiss.read_index(f"/dev/fd/{descriptor}", faiss.IO_FLAG_MMAP_IFC)
         _, found = index.search(queries, min(TRIED_COUNT, len(matrix.vectors)))
     except (RuntimeError, MemoryError) as error:
-        raise InputError(f"a search in the index {name} fails ({_reason(error)}): the last index stays") from error
+        raise InputError(f"a search in the new index fails ({_reason(error)}), {kept}", hint=hint) from error
     if not (found >= 0).any():
-        raise InputError(f"a search in the index {name} finds nothing: the last index stays")
+        raise InputError(f"a search in the new index finds nothing, {kept}", hint=hint)
 
 
 def _reason(error: BaseException) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from kotovec.errors import InputError
+from kotovec.errors import InputError, choices, quoted
 from kotovec.store.tokens import Kind, Tokens
 
 COMMON = "Common"  # what has no letters: digits, punctuation, marks of words
@@ -50,6 +50,7 @@ _BY_WORDS |= {
     "ROMAN": "Latin",
 }
 _BY_FOLDED = {name.lower(): name for name in SCRIPTS}
+Masks = dict[frozenset[str], npt.NDArray[np.bool_]]  # (V,) for each set of scripts
 _EXAMPLES = ("Han", "Hiragana", "Katakana", "Latin", "Cyrillic")
 
 
@@ -70,9 +71,9 @@ def parse_scripts(text: str | Sequence[str]) -> frozenset[str]:
             from difflib import get_close_matches
 
             near = [_BY_FOLDED[each] for each in get_close_matches(name, _BY_FOLDED, n=3)] or _EXAMPLES
-            raise InputError(f"there is no script {part.strip()!r}: take scripts of Unicode, such as {', '.join(near)}")
+            raise InputError(f"unknown script {quoted(part.strip())}", hint=f"choose {choices(near)}")
     if not folded:
-        raise InputError(f"no script is named: take scripts of Unicode, such as {', '.join(_EXAMPLES)}")
+        raise InputError("no script is named", hint=f"choose {choices(_EXAMPLES)}")
     return frozenset(_BY_FOLDED[name] for name in folded)
 
 
@@ -109,3 +110,23 @@ def written_in(tokens: Tokens, scripts: frozenset[str]) -> npt.NDArray[np.bool_]
     has_right = np.logical_or.reduceat(right[codes], starts) & is_text
     has_wrong = np.logical_or.reduceat(wrong[codes], starts) & is_text
     return ~has_wrong & (has_right | (COMMON in scripts))
+
+
+def answerable(
+    tokens: Tokens, script: str | Sequence[str] | None, masks: Masks, *, words_only: bool
+) -> npt.NDArray[np.bool_] | None:
+    """Return which of the V tokens may be answers, or None for all; what was computed is kept in `masks`.
+
+    Raises:
+        InputError: a script is unknown, or no token is left.
+    """
+    keep = tokens.kinds == Kind.WORD if words_only else None
+    if script is None:
+        return keep
+    scripts = parse_scripts(script)
+    if scripts not in masks:
+        masks[scripts] = written_in(tokens, scripts)
+    chosen = masks[scripts] if keep is None else keep & masks[scripts]
+    if not chosen.any():
+        raise InputError(f"no {'word' if words_only else 'token'} of this store is in {', '.join(sorted(scripts))}")
+    return chosen

@@ -25,8 +25,8 @@ def search_index(index: Any, name: str = "") -> Candidates:
                 scores, rows = index.search(queries, count)
         except (RuntimeError, MemoryError) as error:  # such as parameters of an index that kotovec 0.1.0 accepted
             reason = str(error).rsplit(":", 1)[-1].strip() or "unknown"
-            cure = "--exact searches every vector, and kotovec index replaces the index"
-            raise StoreError(f"a search in the index {name} fails ({reason}): {cure}") from error
+            hint = "search every vector with --exact, or build the index again with `kotovec index`"
+            raise StoreError(f"a search in the index {name} fails ({reason})", hint=hint) from error
         return scores, rows
 
     return candidates

@@ -9,7 +9,7 @@ from threading import Lock
 
 import numpy as np
 
-from kotovec.errors import DamagedError, NotStoredError, StoreError, UnknownTokenError
+from kotovec.errors import DamagedError, NotStoredError, StoreError, UnknownTokenError, choices, quoted
 from kotovec.store.expression import SIGNS, Term
 from kotovec.store.nearest import Rows
 from kotovec.store.tokenizer import Tokenize, checksums, load_tokenizer
@@ -56,7 +56,9 @@ class Lookup:
         """
         if not self.files:
             return load_tokenizer(self.folder)
-        other = DamagedError(f"{self.folder} does not match the vectors: open the store again, or build it anew")
+        other = DamagedError(
+            f"{self.folder} does not match the vectors", hint="open the store again, or build it again with --overwrite"
+        )
         try:
             inode = self.folder.stat().st_ino
             intact = checksums(self.folder) == self.files
@@ -152,9 +154,12 @@ class Lookup:
 
     def _typed(self, row: int) -> str:
         """Return how a token can be written with a keyboard: `_王` for ▁王, unless that is another token."""
-        surface = self.tokens.surfaces[row]
+        return self._written(self.tokens.surfaces[row], row)
+
+    def _written(self, surface: str, row: int | None = None) -> str:
         if not surface.startswith("▁"):
             return surface
+        row = self.tokens.surfaces.find(surface) if row is None else row
         word = surface[1:]
         for written, read in ((f"_{word}", f"_{word}"), (f'" {word}"', f" {word}")):
             if self._row(read) == row:
@@ -171,16 +176,18 @@ class Lookup:
 
     def _tokenized(self, term: Term) -> ResolvedTerm:
         if not term.text.strip():
-            raise UnknownTokenError(f"the vocabulary has no token {term.text!r}")
+            raise UnknownTokenError(f"the vocabulary has no token {quoted(term.text)}")
         try:
             with self._lock:
                 pieces = self.tokenize(term.text)
         except StoreError as error:
-            raise UnknownTokenError(f"{term.text!r} is not a token of this store; {error}") from error
+            raise UnknownTokenError(
+                f"{quoted(term.text)} is not a token of this store; {error}", hint=error.hint
+            ) from error
         rows = [self.tokens.texts.find(piece) for piece in pieces]
         unknown = self.tokens.row_of_id(self.tokens.unk_id)
         if not rows or any(row is None or row == unknown for row in rows):
-            raise UnknownTokenError(self._unknown(term.text))
+            raise self._unknown(term.text)
         # The lone mark before 女王蜂 (▁ | 女王 | 蜂) says that a word begins, and is most of the mean of three.
         mark = self.tokens.texts.find(word_initial("", self.tokens.marking) or "\0")
         pieces_of_word = tuple(row for row in rows if row is not None and row != mark)
@@ -194,13 +201,12 @@ class Lookup:
             note += f", without the lone {self.tokens.surfaces[mark]}"
         return ResolvedTerm(term.text, term.weight, found, surfaces, note)
 
-    def _unknown(self, text: str) -> str:
+    def _unknown(self, text: str) -> UnknownTokenError:
         nearest = self._nearest(text)
-        hint = f"; the nearest tokens are {' '.join(nearest)}" if nearest else ""
-        if self.token_filter:
-            built = f"which was built with --token-filter {self.token_filter}"
-            return f"{text!r} is not in this store, {built}, nor made of its tokens{hint}"
-        return f"{text!r} is not in the vocabulary, nor made of its tokens{hint}"
+        hint = f"try {choices(map(self._written, nearest))}" if nearest else None
+        where = f"this store, which was built with --token-filter {self.token_filter}"
+        holder = where if self.token_filter else "the vocabulary"
+        return UnknownTokenError(f"{quoted(text)} is not in {holder}, nor made of its tokens", hint=hint)
 
     def _nearest(self, text: str) -> list[str]:
         from difflib import get_close_matches

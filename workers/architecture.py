@@ -7,6 +7,7 @@ from typing import Any
 _ACTIVATIONS = {"gelu": "none", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh"}
 _KINDS = {"bert": "bert.", "roberta": "roberta.", "xlm-roberta": "roberta.", "camembert": "roberta."}
 LAYER = "encoder.layer.{}."
+WORDS = "embeddings.word_embeddings.weight"  # the input embedding matrix
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def lack(shapes: Mapping[str, tuple[int, ...]], architecture: Architecture) -> s
     """
     size, inner = architecture.size, architecture.inner
     wanted = {
-        "embeddings.word_embeddings.weight": (shapes.get("embeddings.word_embeddings.weight", (0,))[0], size),
+        WORDS: (shapes.get(WORDS, (0,))[0], size),
         "embeddings.position_embeddings.weight": (architecture.positions, size),
         "embeddings.token_type_embeddings.weight": (architecture.types, size),
         **_pair("embeddings.LayerNorm", size),
