@@ -328,7 +328,7 @@ def test_a_faiss_that_is_missing_or_does_not_load_is_refused_with_the_cure(folde
         ("IVF16_HNSW8,Flat", "quantizer_efSearch=0", "cannot search with `quantizer_efSearch=0`"),
         ("SQ4,Refine(Flat)", "k_factor_rf=0.5", "cannot search with `k_factor_rf=0.5`"),
         ("SQ4,Refine(Flat)", "k_factor_rf=1001", r"a search in the new index fails \(k_factor 1001 out of valid range"),
-        ("PQ4x4", "ht=-5", "a search in the new index finds nothing"),
+        ("PQ4", "ht=-5", "a search in the new index finds nothing"),
     ],
 )
 def test_parameters_that_no_search_works_with_are_refused_and_the_old_index_stays(folder, factory, parameters, reason):

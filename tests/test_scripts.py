@@ -121,9 +121,9 @@ def test_the_command_line_and_its_environment_limit_answers(capsys, monkeypatch,
 
 
 def test_the_shell_sets_scripts_and_refuses_unknown_ones_at_once(folder):
-    shell = start("shell", "--store", folder, "-k", 3, "--json", "--quiet")
     lines = [":script han", "#1", ":script klingon", ":show", ":script all", "#1"]
-    out, err = shell.communicate("\n".join(lines), timeout=60)
+    done = start("shell", "--store", folder, "-k", 3, "--json", "--quiet", input="\n".join(lines))
+    out, err = done.stdout, done.stderr
     answers = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
     assert [hit["token"] for hit in answers[0]["results"]] == ["▁王", "女王", "々"]
     assert "script Han" in out.splitlines()
