@@ -1,16 +1,17 @@
 """`kotovec index`: build an index again, or for another space, layer, metric or factory."""
 
-import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from kotovec.cli.options import (
     DeviceOption,
+    FactoryOption,
     JsonOption,
     LayerOption,
     MetricOption,
+    ParametersOption,
     QuietOption,
     SpaceOption,
     StoreOption,
@@ -18,6 +19,7 @@ from kotovec.cli.options import (
     read_spaces,
 )
 from kotovec.space import resolve
+from kotovec.text import json_line
 
 if TYPE_CHECKING:
     from kotovec.store.index import IndexRecord
@@ -29,15 +31,8 @@ def command(
     space: SpaceOption = "static",
     layer: LayerOption = None,
     metric: MetricOption = "l2",
-    factory: Annotated[
-        str,
-        typer.Option(
-            envvar="KOTOVEC_FACTORY", help="Index, as a string of faiss' index_factory, such as `IVF256,Flat`."
-        ),
-    ] = "Flat",
-    parameters: Annotated[
-        str, typer.Option(envvar="KOTOVEC_PARAMETERS", help="Search parameters of faiss, such as `nprobe=16`.")
-    ] = "",
+    factory: FactoryOption = "Flat",
+    parameters: ParametersOption = "",
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -60,7 +55,7 @@ def _print(record: "IndexRecord", measured: "Measured | None", *, as_json: bool,
 
     if as_json:
         data = {**asdict(record), "name": record.name, "measured": asdict(measured) if measured else None}
-        typer.echo(json.dumps(data, ensure_ascii=False))
+        typer.echo(json_line(data))
     elif not quiet:
         pairs = [("index", f"{record.name}  {record.factory} {record.parameters}".rstrip())]
         if measured is not None:

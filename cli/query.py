@@ -1,11 +1,10 @@
 """`kotovec query`: the nearest tokens of an expression, or of every expression in a file."""
 
 import gc
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -14,6 +13,8 @@ from kotovec.cli.options import (
     DeviceOption,
     ExactOption,
     ExcludeOption,
+    ExpressionArgument,
+    FileOption,
     JsonOption,
     LayerOption,
     MetricOption,
@@ -21,13 +22,16 @@ from kotovec.cli.options import (
     ScriptOption,
     SpaceOption,
     StoreOption,
+    TsvOption,
     UnitOption,
+    VerifyOption,
     WordsOption,
     find_store,
     read_spaces,
 )
 from kotovec.errors import DamagedError, InputError, KotovecError
 from kotovec.space import Space, resolve
+from kotovec.text import json_line
 
 if TYPE_CHECKING:
     from kotovec.store import Answer, Store
@@ -37,12 +41,7 @@ BATCH = 4096  # expressions of a file per matrix product: 25 MB at 768 dimension
 
 
 def command(
-    expression: Annotated[
-        str | None,
-        typer.Argument(
-            help='Expression such as "王 - 男 + 女"; weights, parentheses, quotes and #id work.', show_default=False
-        ),
-    ] = None,
+    expression: ExpressionArgument = None,
     store: StoreOption = None,
     space: SpaceOption = "static",
     layer: LayerOption = None,
@@ -53,22 +52,10 @@ def command(
     words_only: WordsOption = False,
     script: ScriptOption = None,
     exact: ExactOption = False,
-    file: Annotated[
-        str | None,
-        typer.Option(
-            envvar="KOTOVEC_FILE",
-            help="File with one expression per line (`-` is stdin); prints JSON lines, none for blank lines.",
-            show_default=False,
-        ),
-    ] = None,
+    file: FileOption = None,
     device: DeviceOption = "auto",
-    verify: Annotated[
-        bool,
-        typer.Option(
-            "--verify", envvar="KOTOVEC_VERIFY", help="Recompute every checksum first; exit 1 if one does not match."
-        ),
-    ] = False,
-    tsv: Annotated[bool, typer.Option("--tsv", envvar="KOTOVEC_TSV", help="Print tab-separated values.")] = False,
+    verify: VerifyOption = False,
+    tsv: TsvOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -117,7 +104,7 @@ def print_result(answers: "list[Answer]", *, as_json: bool = False, tsv: bool = 
     """Print the answers to one expression as a table, JSON or TSV."""
     if as_json:
         for answer in answers:
-            typer.echo(json.dumps(answer.as_dict(), ensure_ascii=False))
+            typer.echo(json_line(answer.as_dict()))
         return
     from kotovec.cli.tables import notice, print_answers, tsv_lines
 
@@ -139,7 +126,7 @@ def _answer_file(store: "Store", file: str, spaces: Sequence[Space], options: di
     for start in range(0, len(lines), BATCH):
         for answered in _answer_lines(store, lines[start : start + BATCH], spaces, options):
             failed += "error" in answered
-            typer.echo(json.dumps(answered, ensure_ascii=False))
+            typer.echo(json_line(answered))
     if failed:
         notice(f"error: {failed} of {len(lines)} lines could not be answered; each says why", quiet=False)
         raise typer.Exit(InputError.exit_code)

@@ -21,15 +21,24 @@ import numpy as np
 
 from kotovec.errors import DamagedError, InputError, KotovecError, quoted
 from kotovec.space import Space
-from kotovec.store import checksum
-from kotovec.store.files import check_replaceable, delete_parts, open_folder, open_regular, sinking, write_text
+from kotovec.store import checksum, faiss_files
+from kotovec.store.contents import MOST_RECORD
+from kotovec.store.files import (
+    check_replaceable,
+    delete_parts,
+    open_folder,
+    open_regular,
+    read_regular,
+    sinking,
+    write_text,
+)
+from kotovec.store.layout import FAISS, INDEXES, RECORD
 from kotovec.store.library import import_faiss, kind, on_gpus
 from kotovec.store.metric import Metric
 from kotovec.store.nearest import Matrix
 from kotovec.store.products import BLOCK, blocks
 from kotovec.store.vectors import Vectors
 
-FOLDER = "indexes"
 FLAT = "Flat"
 WRITTEN = 4096  # rows of a Flat index that are written at a time: 12 MiB at 768 dimensions
 TRIED = 5  # rows that a new index is searched for before it replaces the last one
@@ -105,7 +114,7 @@ def build(
         _set_parameters(faiss, index, parameters)
     folder.mkdir(exist_ok=True)
     stem = index_name(space, metric)
-    target, note = folder / f"{stem}.faiss", folder / f"{stem}.json"
+    target, note = folder / f"{stem}{FAISS}", folder / f"{stem}{RECORD}"
     for path in (target, note):
         check_replaceable(path)
     delete_parts(folder)
@@ -125,11 +134,9 @@ def build(
             for _, block in blocks(matrix, metric, WRITTEN):
                 write(block)
                 sink.check()  # a full disk stops the build here, not after the last block
-        with open_folder(folder) as descriptor:
+        with open_folder(folder) as descriptor:  # until the new record is written, no index of this name is used
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(
-                    note.name, dir_fd=descriptor
-                )  # until the new record is written, no index of this name is used
+                os.unlink(note.name, dir_fd=descriptor)
             os.fsync(descriptor)
     record = IndexRecord(
         space=str(space),
@@ -146,37 +153,37 @@ def build(
 
 def records(folder: Path) -> Iterator[IndexRecord]:
     """Yield the records of a store's indexes, in the order of their names; unreadable ones are skipped."""
-    for path in sorted(folder.glob("*.json")):
+    for path in sorted(folder.glob(f"*{RECORD}")):
         try:
-            with open_regular(path) as file:  # a pipe would wait for a writer
-                values = json.load(file)
+            values = json.loads(read_regular(path, MOST_RECORD))
             layer = values.pop("layer", -1)  # of kotovec 0.1.0, which told a space in two parts
             values["space"] = str(Space.parse(values["space"]).at(layer if layer >= 0 else None))
             record = IndexRecord(**values)
-            if record.name == path.stem:
+            texts = all(isinstance(value, str) for value in asdict(record).values())
+            if texts and record.name == path.stem:
                 yield record
-        except (OSError, ValueError, TypeError, LookupError, AttributeError):
+        except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
             continue
 
 
 def verify(folder: Path, vectors: Vectors) -> list[str]:
     """Return the names of index files that do not match their record or the vectors."""
     damaged = []
-    for path in sorted(folder.glob("*.faiss")):
+    for path in sorted(folder.glob(f"*{FAISS}")):
         record = _record(folder, path.stem)
         if record is None:
-            damaged.append(f"{FOLDER}/{path.name} (without a record; kotovec index builds it again)")
+            damaged.append(f"{INDEXES}/{path.name} (without a record; kotovec index builds it again)")
         elif not vectors.matches(Space.parse(record.space), record.dataset):
-            damaged.append(f"{FOLDER}/{path.name} (of other vectors; {record.command} builds it again)")
+            damaged.append(f"{INDEXES}/{path.name} (of other vectors; {record.command} builds it again)")
         elif not path.is_file() or checksum.of_file(path) != record.sha256:
-            damaged.append(f"{FOLDER}/{path.name} ({record.command} builds it again)")
+            damaged.append(f"{INDEXES}/{path.name} ({record.command} builds it again)")
     return damaged
 
 
 def load(vectors: Vectors, folder: Path, space: Space, metric: Metric) -> tuple[Any, IndexRecord] | None:
     """Return the index for a space and metric, memory-mapped, or None if none can be used."""
     space = space.among(vectors.spaces)
-    path = folder / f"{index_name(space, metric)}.faiss"
+    path = folder / f"{index_name(space, metric)}{FAISS}"
     record = _record(folder, path.stem)
     if record is None or record.dataset != vectors.checksum(space):
         return None
@@ -186,9 +193,8 @@ def load(vectors: Vectors, folder: Path, space: Space, metric: Metric) -> tuple[
     try:
         with open_regular(path) as file:
             # Before faiss reads it: it takes damaged sizes at their word, and gives rows that are none.
-            if _is_flat(faiss, file, matrix, record) or _sha256(file) == record.sha256:
-                # Read by its descriptor: this is the file that was checked, and faiss accepts only paths in UTF-8.
-                index = faiss.read_index(f"/dev/fd/{file.fileno()}", faiss.IO_FLAG_MMAP_IFC)
+            if _is_flat(faiss, file, matrix, record) or (_sha256(file) == record.sha256 and faiss_files.is_alone(file)):
+                index = faiss_files.read(faiss, file)
     except FileNotFoundError:
         return None
     except (OSError, RuntimeError, MemoryError):
@@ -244,10 +250,10 @@ def _flat_header(faiss: Any, matrix: Matrix, metric: Metric, parameters: str) ->
         index.add(zeros)
         samples.append(faiss.serialize_index(index).tobytes())
     head = samples[0]
-    place = next((place for place, (a, b) in enumerate(zip(head, samples[1], strict=False)) if a != b), 0)
+    offset = next((offset for offset, (a, b) in enumerate(zip(head, samples[1], strict=False)) if a != b), 0)
 
     def header(rows: int) -> bytes:
-        return head[:place] + struct.pack("=q", rows) + head[place + 8 : -8] + struct.pack("=q", rows * index.d)
+        return head[:offset] + struct.pack("=q", rows) + head[offset + 8 : -8] + struct.pack("=q", rows * index.d)
 
     known = all(header(rows) + rows * zeros.tobytes() == sample for rows, sample in enumerate(samples))
     return header(len(matrix.vectors)) if known else None

@@ -64,7 +64,7 @@ def build_index(
         StoreBusyError: another process is building this store, or an index of it.
     """
     measure, space, chosen = Metric.parse(metric), store.space(space), choose_device(device, many=True)
-    folder = store.path / indexes.FOLDER
+    folder = Layout(store.path).indexes
     with locked(Layout(store.path)):  # two at once would write the same temporary file
         record = indexes.build(
             store.vectors, folder, space, measure, factory=factory, parameters=parameters, device=chosen
@@ -75,7 +75,7 @@ def build_index(
 
 
 def _measure(store: Store, space: Space, metric: Metric) -> Measured | None:
-    folder = store.path / indexes.FOLDER
+    folder = Layout(store.path).indexes
     finder, truth = (open_finder(store.vectors, folder, space, metric, "cpu", exact=flag) for flag in (False, True))
     total = len(finder.matrix.vectors)
     if finder.approximate is None or total <= TERMS:

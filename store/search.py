@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kotovec.errors import StoreError
+from kotovec.errors import DamagedError, StoreError
 from kotovec.store.library import import_faiss, kind, single_thread
 from kotovec.store.metric import Metric
 from kotovec.store.nearest import Candidates, Matrix, Rows
@@ -27,6 +27,12 @@ def search_index(index: Any, name: str = "") -> Candidates:
             reason = str(error).rsplit(":", 1)[-1].strip() or "unknown"
             hint = "search every vector with --exact, or build the index again with `kotovec index`"
             raise StoreError(f"a search in the index {name} fails ({reason})", hint=hint) from error
+        # An index may be anyone's; -1 stands for a row that was not found.
+        if rows.size and (rows.min() < -1 or rows.max() >= index.ntotal):
+            raise DamagedError(
+                "an index of the store is damaged: it finds rows that do not exist",
+                hint="build it again with kotovec index",
+            )
         return scores, rows
 
     return candidates

@@ -1,15 +1,16 @@
 """The model's own tokenizer: how it is loaded, its tokens by id, and the template around a token."""
 
 import importlib.util
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from kotovec.errors import MissingDependencyError, ModelError, first_line, quoted
+from kotovec.panics import panics_as
+from kotovec.workers.claims import DOWNLOAD
 from kotovec.workers.foreign_code import refuse_code
-from kotovec.workers.source import Source
+from kotovec.workers.model import Model
 
 PROBE = "a"  # any text that becomes at least one token
 
@@ -48,14 +49,14 @@ class Vocabulary:
     rewritten: Sequence[tuple[str, str]]
 
 
-def load_tokenizer(source: Source, mecab_dic: str | None = None) -> tuple[Any, str | None]:
+def load_tokenizer(model: Model, mecab_dic: str | None = None) -> tuple[Any, str | None]:
     """Load a model's tokenizer.
 
     A BertJapaneseTokenizer whose config names no MeCab dictionary dates from when ipadic was the default;
     transformers 5 would use unidic_lite, and split words in another way than in the training of the model.
 
     Args:
-        source: the model.
+        model: the model.
         mecab_dic: MeCab dictionary that overrides the config, or None.
 
     Returns:
@@ -68,33 +69,40 @@ def load_tokenizer(source: Source, mecab_dic: str | None = None) -> tuple[Any, s
     import transformers
 
     transformers.utils.logging.set_verbosity_error()
-    folder = source.folder
-    options: dict[str, Any] = {}
-    mecab = _mecab_options(folder)
+    folder = model.source.folder
+    # With its config, transformers need not load that once more.
+    options: dict[str, Any] = {"config": model.pretrained_config}
+    mecab = _mecab_options(model)
     if mecab is None and mecab_dic is not None:
-        raise ModelError(f"{source.name} does not use MeCab", hint="leave out --mecab-dic")
+        raise ModelError(f"{model.name} does not use MeCab", hint="leave out --mecab-dic")
     if mecab is not None:
         mecab["mecab_dic"] = mecab_dic or mecab.get("mecab_dic", "ipadic")
         options["mecab_kwargs"] = mecab
         _check_mecab(mecab["mecab_dic"])
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False, **options)
+        with panics_as(ValueError):
+            tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False, **options)
     except ImportError as error:
         package = next((name for name in ("fugashi", "ipadic", "unidic_lite") if name in str(error)), None)
         needed = package or f"a package ({first_line(error)})"
         hint = f"install it: pip install {package.replace('_', '-')}" if package else None
-        raise MissingDependencyError(f"the tokenizer of {source.name} needs {needed}", hint=hint) from error
+        raise MissingDependencyError(f"the tokenizer of {model.name} needs {needed}", hint=hint) from error
     except Exception as error:  # transformers raises anything from OSError to KeyError here
         if "trust_remote_code" in str(error):
-            raise refuse_code(source, "AutoTokenizer") from error
-        raise ModelError(f"{source.name} has no tokenizer that transformers can load: {first_line(error)}") from error
+            raise refuse_code(model.name, model.code, "AutoTokenizer") from error
+        raise ModelError(f"{model.name} has no tokenizer that transformers can load: {first_line(error)}") from error
     special = set(tokenizer.all_special_tokens)
     if not any(text.strip("▁") and text not in special for text in tokenizer.get_vocab()):
         # where the folder has no tokenizer, transformers 5 makes one of [PAD], [UNK], …
-        raise ModelError(f"{source.name} has no tokenizer: neither tokenizer.json nor a vocab file is in {folder}")
+        raise ModelError(f"{model.name} has no tokenizer: neither tokenizer.json nor a vocab file is in {folder}")
     return tokenizer, None if mecab is None else mecab["mecab_dic"]
 
 
+def _panicked(reason: str) -> ModelError:
+    return ModelError(f"the model's tokenizer is damaged ({reason})", hint=DOWNLOAD)
+
+
+@panics_as(_panicked)
 def list_vocabulary(tokenizer: Any) -> Vocabulary:
     """List every token of a tokenizer by id, added ones included."""
     by_id = {token_id: text for text, token_id in tokenizer.get_vocab().items()}
@@ -114,6 +122,7 @@ def list_vocabulary(tokenizer: Any) -> Vocabulary:
     )
 
 
+@panics_as(_panicked)
 def find_template(tokenizer: Any) -> Template:
     """Find the ids that the tokenizer puts around a sequence, without assuming which they are.
 
@@ -134,21 +143,15 @@ def find_template(tokenizer: Any) -> Template:
     return Template(tuple(ids[:first]), tuple(ids[last + 1 :]))
 
 
+@panics_as(_panicked)
 def save_tokenizer(tokenizer: Any, folder: Path) -> None:
     """Write the tokenizer's own files into a folder."""
     tokenizer.save_pretrained(folder)
 
 
-def _mecab_options(folder: Path) -> dict[str, Any] | None:
+def _mecab_options(model: Model) -> dict[str, Any] | None:
     """Return the `mecab_kwargs` of a Japanese tokenizer that uses MeCab, or None for any other."""
-    config: dict[str, Any] = {}
-    for name in ("config.json", "tokenizer_config.json"):
-        path = folder / name
-        if path.is_file():
-            try:
-                config.update(json.loads(path.read_text(encoding="utf-8")))
-            except ValueError as error:
-                raise ModelError(f"{path} is not JSON: {error}") from error
+    config = {**model.config, **model.tokenizer_config}
     if config.get("tokenizer_class") != "BertJapaneseTokenizer" or config.get("word_tokenizer_type") != "mecab":
         return None
     return dict(config.get("mecab_kwargs") or {})
