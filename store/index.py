@@ -173,7 +173,7 @@ def records(folder: Path) -> Iterator[IndexRecord]:
     for path in sorted(folder.glob(f"*{RECORD}")):
         try:
             values = json.loads(read_regular(path, MOST_RECORD))
-            layer = values.pop("layer", -1)  # of kotovec 0.1.0, which told a space in two parts
+            layer = values.pop("layer", -1)  # of kotovec 0.1.0, which recorded a space in two parts
             values["space"] = str(Space.parse(values["space"]).at(layer if layer >= 0 else None))
             record = IndexRecord(**values)
             texts = all(isinstance(value, str) for value in asdict(record).values())
