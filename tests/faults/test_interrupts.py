@@ -1,4 +1,4 @@
-"""Ctrl-C (130) and SIGTERM (143) in every phase: nothing is left running or lying about, and the same command resumes."""
+"""Ctrl-C (130) and SIGTERM (143) in every phase: nothing is left running, and the same command resumes."""
 
 import logging
 import os
