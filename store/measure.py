@@ -93,7 +93,8 @@ def _measure(store: Store, space: Space, metric: Metric) -> Measured | None:
         filled += sum(note != finder.note for _, note in found)
         recalls.append(_recall([near for near, _ in found], true, metric))
     speed, flat_speed = (_speed(each, vectors[:, 0], rows[:, :1]) for each in (finder, truth))
-    return Measured(*recalls, filled, speed, flat_speed, len(rows))
+    of_tokens, of_sums = recalls
+    return Measured(of_tokens, of_sums, filled, speed, flat_speed, len(rows))
 
 
 def _rows(total: int) -> Rows:
