@@ -117,9 +117,9 @@ def _run(work: Callable[..., "Result"], target: Path, *, with_ray: bool, quiet: 
             with open_display(quiet=quiet) as display:
                 display.say("planning")
                 return work(display.show) if child is None else child.result(display.show)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):
         if _tidy(target, missing):
-            open_display(quiet=quiet).note("what is whole is kept: the same command goes on from there")
+            open_display(quiet=quiet).note("completed shards are kept: the same command resumes the build")
         raise
 
 
@@ -296,7 +296,7 @@ def _print_summary(summary: "Result", *, as_json: bool, quiet: bool) -> None:
     if quiet:
         return
     if summary["finished_before"]:
-        typer.echo(f"{escaped(summary['store'])} is finished: nothing to do (--overwrite builds it anew)")
+        typer.echo(f"{escaped(summary['store'])} is complete: nothing to do (--overwrite builds it again)")
         return
     store = summary["store"]
     seconds = ", ".join(f"{name} {value:.1f}" for name, value in summary["seconds"].items())

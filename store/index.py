@@ -30,7 +30,6 @@ from kotovec.store.files import (
     open_regular,
     read_regular,
     sinking,
-    write_text,
 )
 from kotovec.store.layout import FAISS, INDEXES, RECORD
 from kotovec.store.library import import_faiss, kind, on_gpus
@@ -97,8 +96,19 @@ def build(
     factory: str = FLAT,
     parameters: str = "",
     device: str = "cpu",
+    check: Callable[[], None] = lambda: None,
 ) -> IndexRecord:
     """Build an index and write it, completely or not at all; it replaces the last one of its name.
+
+    Args:
+        vectors: the open files of the store.
+        folder: the folder of its indexes.
+        space: the space to search.
+        metric: how nearness is measured.
+        factory: the index_factory string of faiss.
+        parameters: faiss' search-time parameters to set.
+        device: `cpu` or `cuda`, where faiss trains and fills the index.
+        check: called when the index is complete, just before it replaces the last one; may raise.
 
     Raises:
         InputError: faiss does not know the factory string, it does not fit the vectors, or a search in the index fails.
@@ -119,7 +129,17 @@ def build(
         check_replaceable(path)
     delete_parts(folder)
     digest = hashlib.sha256()
-    with sinking(target) as sink:
+
+    def exchange() -> None:
+        """Let no reader take the new index by the old record: between the two renames there is none."""
+        check()
+        with open_folder(folder) as descriptor:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(note.name, dir_fd=descriptor)
+            os.fsync(descriptor)
+
+    # Both files are complete before one of them takes its place: a full disk or an interrupt leaves the last index.
+    with sinking(note) as record_sink, sinking(target, before=exchange) as sink:
 
         def write(data: Any) -> int:
             digest.update(data)
@@ -134,20 +154,17 @@ def build(
             for _, block in blocks(matrix, metric, WRITTEN):
                 write(block)
                 sink.check()  # a full disk stops the build here, not after the last block
-        with open_folder(folder) as descriptor:  # until the new record is written, no index of this name is used
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(note.name, dir_fd=descriptor)
-            os.fsync(descriptor)
-    record = IndexRecord(
-        space=str(space),
-        metric=metric.value,
-        factory=factory,
-        parameters=parameters,
-        dataset=vectors.checksum(space),
-        sha256=digest.hexdigest(),
-        faiss=faiss.__version__,
-    )
-    write_text(note, json.dumps(asdict(record), indent=1) + "\n")
+        record = IndexRecord(
+            space=str(space),
+            metric=metric.value,
+            factory=factory,
+            parameters=parameters,
+            dataset=vectors.checksum(space),
+            sha256=digest.hexdigest(),
+            faiss=faiss.__version__,
+        )
+        record_sink.write((json.dumps(asdict(record), indent=1) + "\n").encode())
+        record_sink.sync()
     return record
 
 
@@ -156,7 +173,7 @@ def records(folder: Path) -> Iterator[IndexRecord]:
     for path in sorted(folder.glob(f"*{RECORD}")):
         try:
             values = json.loads(read_regular(path, MOST_RECORD))
-            layer = values.pop("layer", -1)  # of kotovec 0.1.0, which told a space in two parts
+            layer = values.pop("layer", -1)  # of kotovec 0.1.0, which recorded a space in two parts
             values["space"] = str(Space.parse(values["space"]).at(layer if layer >= 0 else None))
             record = IndexRecord(**values)
             texts = all(isinstance(value, str) for value in asdict(record).values())

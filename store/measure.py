@@ -62,12 +62,21 @@ def build_index(
         NotStoredError: no such space.
         InputError: no such metric or device, or faiss cannot build it.
         StoreBusyError: another process is building this store, or an index of it.
+        StoreError: the store was replaced since it was opened.
     """
     measure, space, chosen = Metric.parse(metric), store.space(space), choose_device(device, many=True)
     folder = Layout(store.path).indexes
     with locked(Layout(store.path)):  # two at once would write the same temporary file
+        store.check_current()
         record = indexes.build(
-            store.vectors, folder, space, measure, factory=factory, parameters=parameters, device=chosen
+            store.vectors,
+            folder,
+            space,
+            measure,
+            factory=factory,
+            parameters=parameters,
+            check=store.check_current,
+            device=chosen,
         )
     if factory == FLAT:
         return record, None
@@ -93,8 +102,7 @@ def _measure(store: Store, space: Space, metric: Metric) -> Measured | None:
         filled += sum(note != finder.note for _, note in found)
         recalls.append(_recall([near for near, _ in found], true, metric))
     speed, flat_speed = (_speed(each, vectors[:, 0], rows[:, :1]) for each in (finder, truth))
-    of_tokens, of_sums = recalls
-    return Measured(of_tokens, of_sums, filled, speed, flat_speed, len(rows))
+    return Measured(recalls[0], recalls[1], filled, speed, flat_speed, len(rows))
 
 
 def _rows(total: int) -> Rows:

@@ -1,6 +1,6 @@
 """Unicode scripts: which one a letter belongs to, and which tokens are written in given ones.
 
-Python has no table of scripts. A letter's name tells its script by its first words: CJK UNIFIED IDEOGRAPH-738B is Han,
+Python has no table of scripts. The first words of a letter's name name its script: CJK UNIFIED IDEOGRAPH-738B is Han,
 CYRILLIC SMALL LETTER A is Cyrillic.
 """
 

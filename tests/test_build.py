@@ -127,7 +127,7 @@ def test_an_interrupted_overwrite_leaves_the_old_store_and_is_taken_up(employ, t
     assert Store.open(store).search("#7", k=1).hits[0].id == 7
     assert run_build(plan, store)[0].finished_before
     summary, listener = run_build(plan, store, overwrite=True)
-    assert listener.notices == [f"going on with 3 of {len(plan.shards)} shards from an earlier run"]
+    assert listener.notices == [f"resuming with 3 of {len(plan.shards)} shards from an earlier run"]
     assert summary.encoded == len(plan.tokens) - plan.shards[2].stop
     assert datasets(store) != before
     assert left_behind(store) == []
