@@ -19,6 +19,7 @@ from kotovec.space import Space
 from kotovec.store.hdf5 import FORMAT_VERSION
 from kotovec.store.tokens import KINDS, Marking, Tokens, describe
 from kotovec.workers import forward as forwards
+from kotovec.workers import rows as row_checks
 from kotovec.workers import source as sources
 from kotovec.workers import tokenizer as tokenizers
 from kotovec.workers.checkpoint import Checkpoint
@@ -198,16 +199,20 @@ def make_plan(request: Request, source: Source | None = None) -> Plan:
     layers = parse_layers(request.layers, depth)
     parameters = sources.count_parameters(source)
     tokenizer, mecab_dic = tokenizers.load_tokenizer(source, request.mecab_dic)
-    vocabulary = tokenizers.list_vocabulary(tokenizer)
+    vocabulary = tokenizers.list_vocabulary(tokenizer, source.folder)
     template = tokenizers.find_template(tokenizer)
     rows = int(config.vocab_size)
+    notices = row_checks.check_roles(source, config, tokenizer, vocabulary)
+    row_checks.check_template(source, tokenizer, vocabulary, template, rows)
+    notices += row_checks.notice_tokenizer(source, config, tokenizer, vocabulary, template)
     with_row = [place for place, token_id in enumerate(vocabulary.ids) if 0 <= token_id < rows]
     everything = describe(
         [vocabulary.ids[place] for place in with_row],
         [vocabulary.texts[place] for place in with_row],
-        vocabulary.special,
+        vocabulary.special | {*template.prefix, *template.suffix},
         Marking(vocabulary.marking),
         vocabulary.unk_id,
+        vocabulary.added,
     )
     tokens = everything.keep(request.token_filter)
     if len(tokens) == 0:
@@ -248,7 +253,11 @@ def make_plan(request: Request, source: Source | None = None) -> Plan:
         tokens_without_row=len(vocabulary.ids) - len(with_row),
         mecab_dic=mecab_dic,
         mecab_assumed=mecab_dic is not None and request.mecab_dic is None and not _names_mecab(source),
-        notices=(*notice_code(source, config.model_type, tokenizer), *_notices(vocabulary)),
+        notices=(
+            *notice_code(source, config.model_type, tokenizers.origin(source, tokenizer)),
+            *notices,
+            *_notices(vocabulary),
+        ),
     )
 
 

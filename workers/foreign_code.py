@@ -39,8 +39,14 @@ def refuse_code(source: Source, stands_for: str) -> ModelError:
     )
 
 
-def notice_code(source: Source, model_type: str, tokenizer: Any) -> tuple[str, ...]:
-    """Return notices about the model's own code, in place of which transformers' code is used."""
+def notice_code(source: Source, model_type: str, tokens: str) -> tuple[str, ...]:
+    """Return notices about the model's own code, in place of which other code is used.
+
+    Args:
+        source: the model.
+        model_type: type of the model, whose class of transformers computes the vectors.
+        tokens: where the tokens come from, such as `its tokenizer.json`.
+    """
     named = named_code(source.folder)
     notices = []
     if model := next((text for name, text in named.items() if name.startswith("AutoModel")), named.get("AutoConfig")):
@@ -51,7 +57,7 @@ def notice_code(source: Source, model_type: str, tokenizer: Any) -> tuple[str, .
     if text := named.get("AutoTokenizer"):
         notices.append(
             f"the model names its own tokenizer's code ({text}), which kotovec never runs: "
-            f"the tokens are those of transformers' own {type(tokenizer).__name__}"
+            f"the tokens are those of {tokens}"
         )
     return tuple(notices)
 

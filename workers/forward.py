@@ -10,13 +10,14 @@ from typing import Any, Protocol
 
 from kotovec.errors import ModelError, WorkerError
 from kotovec.workers import auto, bert
-from kotovec.workers.architecture import Architecture, architecture_of, lack
+from kotovec.workers.architecture import PARTS, Architecture, architecture_of, lack, read_names
 from kotovec.workers.auto import Auto
 from kotovec.workers.bert import Bert
 from kotovec.workers.foreign_code import unloadable
 from kotovec.workers.inputs import Batch
 from kotovec.workers.source import Source
-from kotovec.workers.tensors import AmbiguousNameError, read_shapes, read_tensors
+from kotovec.workers.tensors import AmbiguousNameError, plain_name, read_dtypes, read_shapes, read_tensors
+from kotovec.workers.unread import check_dtypes, check_settings, check_tensors
 
 
 class ForwardPass(Protocol):
@@ -49,10 +50,17 @@ def choose(source: Source, config: Any) -> tuple[str, Architecture | None]:
         config: the model's config, as transformers loads it.
 
     Raises:
-        ModelError: the weight files are damaged.
+        ModelError: the weight files are damaged or quantised, or neither code would compute this model's vectors.
     """
+    check_settings(source, config)
+    with _naming(source):
+        dtypes = read_dtypes(source.weights())
+    check_dtypes(source, dtypes)
     architecture = architecture_of(config)
     if architecture is not None and _lack(source, architecture) is None:
+        read, prefix = read_names(architecture), architecture.prefix
+        left_out = (name for name in dtypes if plain_name(prefix, name) not in read)
+        check_tensors(source, left_out, dtypes, prefix, PARTS)
         return bert.FORWARD, architecture
     return auto.forward_name(), None
 

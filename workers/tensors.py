@@ -31,6 +31,29 @@ def read_shapes(paths: Sequence[Path], prefix: str) -> dict[str, tuple[int, ...]
     return _without(prefix, shapes)
 
 
+def read_dtypes(paths: Sequence[Path]) -> dict[str, str]:
+    """Return the dtypes of the tensors in weight files, by their names as they stand; no weights are read.
+
+    Args:
+        paths: safetensors or pickled files.
+
+    Raises:
+        Exception: a file is damaged; safetensors and torch raise many types.
+    """
+    dtypes: dict[str, str] = {}
+    for path in paths:
+        if path.suffix == ".safetensors":
+            dtypes |= _each(path, lambda file, name: str(file.get_slice(name).get_dtype()))
+        else:
+            tensors = _unpickle(path, "meta")
+            dtypes |= {
+                name: str(tensor.dtype).removeprefix("torch.")
+                for name, tensor in tensors.items()
+                if hasattr(tensor, "dtype")
+            }
+    return dtypes
+
+
 def read_tensors(paths: Sequence[Path], prefix: str) -> dict[str, Any]:
     """Return the tensors of weight files by their names without a head.
 
@@ -82,9 +105,13 @@ def _without(prefix: str, tensors: Mapping[str, Any]) -> dict[str, Any]:
 
 def _plain_names(prefix: str, names: Iterable[str]) -> list[str]:
     # Checkpoints that were converted from TensorFlow call the weight and bias of a norm gamma and beta.
-    return [
+    return [plain_name(prefix, name) for name in names]
+
+
+def plain_name(prefix: str, name: str) -> str:
+    """Return the name of a tensor without a head, as today's checkpoints have it."""
+    return (
         name.removeprefix(prefix)
         .replace("LayerNorm.gamma", "LayerNorm.weight")
         .replace("LayerNorm.beta", "LayerNorm.bias")
-        for name in names
-    ]
+    )

@@ -1,0 +1,143 @@
+"""Whether tokenizer and model belong together: template, special tokens and config.json against the rows."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from kotovec.errors import ModelError
+from kotovec.workers.source import Source
+from kotovec.workers.tokenizer import Template, Vocabulary
+from kotovec.workers.tokenizer_files import ROLES, TOKENIZER, computes_ids, named_tokens, read_settings
+
+
+def check_template(source: Source, tokenizer: Any, vocabulary: Vocabulary, template: Template, rows: int) -> None:
+    """Check that the model has a row for every token of the template, and that they are the tokens it names.
+
+    Raises:
+        ModelError: a token of the template has no row, is not in the vocabulary, or is another one by its text.
+    """
+    known = dict(zip(vocabulary.ids, vocabulary.texts, strict=True))
+    for token_id in (*template.prefix, *template.suffix):
+        if not 0 <= token_id < rows:
+            text = known.get(token_id)
+            named = f" (`{text}`)" if text else ""
+            raise ModelError(
+                f"the template of {source.name} has the id {token_id}{named}, the model has the rows 0 to {rows - 1}: "
+                "the tokenizer is another model's"
+            )
+        if token_id not in known:
+            raise ModelError(
+                f"the template of {source.name} has the id {token_id}, to which the tokenizer's files give no token: "
+                "its row was never trained"
+            )
+    for text, token_id in _named_in_template(tokenizer):
+        if token_id in (*template.prefix, *template.suffix) and known[token_id] != text:
+            raise ModelError(
+                f"the template of {source.name} names `{text}` and gives its id as {token_id}, which is "
+                f"`{known[token_id]}`"
+            )
+
+
+def check_roles(source: Source, config: Any, tokenizer: Any, vocabulary: Vocabulary) -> tuple[str, ...]:
+    """Compare the ids that config.json says of special tokens with the tokenizer's; return notices.
+
+    Raises:
+        ModelError: they differ, and no file lists the ids: each token would have its neighbour's row.
+    """
+    said = read_settings(source.folder / "config.json")
+    computed = computes_ids(source.folder)
+    known = dict(zip(vocabulary.ids, vocabulary.texts, strict=True))
+    notices = []
+    for role in ROLES:
+        name = f"{role}_token_id"
+        wanted = getattr(config, name, None) if computed else said.get(name)
+        if not _is_id(wanted) or wanted >= int(config.vocab_size):
+            continue
+        found = getattr(tokenizer, name, None)
+        if found is None or found == wanted:
+            continue
+        text = known.get(found, getattr(tokenizer, f"{role}_token"))
+        if computed:
+            raise ModelError(
+                f"the tokenizer that transformers makes for {source.name} has other ids than the model: by config.json "
+                f"{role} is {wanted}, `{text}` is {found}"
+            )
+        is_now = f"`{known[wanted]}`" if wanted in known else "no token"
+        notices.append(f"config.json says {name} {wanted}, which is {is_now}; the tokenizer's `{text}` is {found}")
+    return tuple(notices)
+
+
+def notice_tokenizer(
+    source: Source, config: Any, tokenizer: Any, vocabulary: Vocabulary, template: Template
+) -> tuple[str, ...]:
+    """Return notices about tokens without a row, settings that are not followed, and a template that looks wrong."""
+    return (
+        *_lacking_tokens(source, vocabulary, int(config.vocab_size)),
+        *_settings_not_followed(source, tokenizer, template),
+        *_bare_template(config, tokenizer, vocabulary, template),
+    )
+
+
+def _lacking_tokens(source: Source, vocabulary: Vocabulary, rows: int) -> Iterator[str]:
+    known = {text: token_id for token_id, text in zip(vocabulary.ids, vocabulary.texts, strict=True)}
+    roles, others = named_tokens(source.folder)
+    for text in dict.fromkeys([*roles.values(), *others]):
+        if text not in known:
+            yield f"the tokenizer's settings name `{text}`, to which its files give no id: it is left out"
+        elif known[text] >= rows:
+            yield f"the tokenizer adds `{text}` as id {known[text]}, for which the model has no row: it is left out"
+
+
+def _settings_not_followed(source: Source, tokenizer: Any, template: Template) -> Iterator[str]:
+    """Yield settings of `tokenizer_config.json` that `tokenizer.json`, which is followed, contradicts."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None or not (source.folder / TOKENIZER).is_file():
+        return
+    settings = read_settings(source.folder / "tokenizer_config.json")
+    for role, ids in (("bos", template.prefix), ("eos", template.suffix)):
+        wanted, token_id = settings.get(f"add_{role}_token"), getattr(tokenizer, f"{role}_token_id")
+        if isinstance(wanted, bool) and token_id is not None and wanted != (token_id in ids):
+            yield _contradicts(f"add_{role}_token", wanted=wanted)
+    if type(backend.normalizer).__name__ == "BertNormalizer":
+        wanted, lowers = settings.get("do_lower_case"), backend.normalizer.lowercase
+        if isinstance(wanted, bool) and wanted != lowers:
+            yield _contradicts("do_lower_case", wanted=wanted)
+
+
+def _contradicts(name: str, *, wanted: bool) -> str:
+    return f"tokenizer_config.json says {name} {str(wanted).lower()}, {TOKENIZER} does not: {TOKENIZER} is followed"
+
+
+def _bare_template(config: Any, tokenizer: Any, vocabulary: Vocabulary, template: Template) -> Iterator[str]:
+    """Yield a notice where an encoder was trained with tokens around a text that its tokenizer does not put there."""
+    import transformers
+
+    if type(config) not in transformers.MODEL_FOR_MASKED_LM_MAPPING:
+        return
+    first = getattr(tokenizer, "cls_token", None) or next(
+        (text for text in ("[CLS]", "<s>") if text in set(vocabulary.texts)), None
+    )
+    if not (template.prefix or template.suffix):
+        yield "the tokenizer puts no tokens around a text: the model may have been trained with some"
+    elif first is not None and vocabulary.ids[list(vocabulary.texts).index(first)] not in template.prefix:
+        yield f"the tokenizer does not put its `{first}` before a text: the model may have been trained with it"
+
+
+def _named_in_template(tokenizer: Any) -> Iterator[tuple[str, int]]:
+    """Yield the texts and ids of tokens as the tokenizer's template writes them."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None or backend.post_processor is None:
+        return
+    parts = [json.loads(backend.post_processor.__getstate__())]
+    while parts:
+        part = parts.pop()
+        parts += part.get("processors", ())
+        for pair in (part.get("cls"), part.get("sep")):
+            if pair is not None:
+                yield pair[0], pair[1]
+        for token in (part.get("special_tokens") or {}).values():
+            yield from zip(token["tokens"], token["ids"], strict=True)
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
