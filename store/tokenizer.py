@@ -94,14 +94,19 @@ def _from_json(path: Path) -> Tokenize:
     tokenizer.no_padding()
 
     spells = _spells(tokenizer)
+    # The tokenizer shows these as it normalized them: 超電磁砲 with spaces, where BERT's splits kanji.
+    added = {
+        token_id: token.content for token_id, token in tokenizer.get_added_tokens_decoder().items() if token.normalized
+    }
 
     def tokenize(text: str) -> list[str]:
         try:
-            tokens = tokenizer.encode(text, add_special_tokens=False).tokens
+            encoded = tokenizer.encode(text, add_special_tokens=False)
         except Exception as error:  # tokenizers has no error class of its own
             if re.search(r"unk|missing", str(error), re.IGNORECASE):  # it knows no token for what it does not know
                 return []
             raise StoreError(f"{path} does not split it ({first_line(error)})") from error
+        tokens = [added.get(token_id, token) for token_id, token in zip(encoded.ids, encoded.tokens, strict=True)]
         return tokens if spells(text) else []
 
     return tokenize

@@ -2,12 +2,19 @@
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeGuard
 
 from kotovec.errors import ModelError
 from kotovec.workers.source import Source
 from kotovec.workers.tokenizer import Template, Vocabulary
-from kotovec.workers.tokenizer_files import ROLES, TOKENIZER, computes_ids, named_tokens, read_settings
+from kotovec.workers.tokenizer_files import (
+    ROLES,
+    TOKENIZER,
+    computes_ids,
+    named_tokens,
+    read_settings,
+    words_read_otherwise,
+)
 
 
 def check_template(source: Source, tokenizer: Any, vocabulary: Vocabulary, template: Template, rows: int) -> None:
@@ -42,28 +49,30 @@ def check_roles(source: Source, config: Any, tokenizer: Any, vocabulary: Vocabul
     """Compare the ids that config.json says of special tokens with the tokenizer's; return notices.
 
     Raises:
-        ModelError: they differ, and no file lists the ids: each token would have its neighbour's row.
+        ModelError: they differ, and no file lists the ids: every token would have its neighbour's row.
     """
     said = read_settings(source.folder / "config.json")
     computed = computes_ids(source.folder)
     known = dict(zip(vocabulary.ids, vocabulary.texts, strict=True))
-    notices = []
+    notices, compared, differ = [], set(), set()
     for role in ROLES:
         name = f"{role}_token_id"
         wanted = getattr(config, name, None) if computed else said.get(name)
         if not _is_id(wanted) or wanted >= int(config.vocab_size):
             continue
         found = getattr(tokenizer, name, None)
-        if found is None or found == wanted:
+        if found is None:
             continue
+        compared.add(role)
+        if found == wanted:
+            continue
+        differ.add(role)
         text = known.get(found, getattr(tokenizer, f"{role}_token"))
-        if computed:
-            raise ModelError(
-                f"the tokenizer that transformers makes for {source.name} has other ids than the model: by config.json "
-                f"{role} is {wanted}, `{text}` is {found}"
-            )
         is_now = f"`{known[wanted]}`" if wanted in known else "no token"
         notices.append(f"config.json says {name} {wanted}, which is {is_now}; the tokenizer's `{text}` is {found}")
+    # BigBird's config.json swaps bos and eos, MiniLM's has BERT's pad: one of them alone is no sign of a shift.
+    if computed and "bos" in differ and ("pad" in differ or "pad" not in compared):
+        raise ModelError(f"the tokenizer that transformers makes for {source.name} has other ids: {notices[0]}")
     return tuple(notices)
 
 
@@ -74,6 +83,7 @@ def notice_tokenizer(
     return (
         *_lacking_tokens(source, vocabulary, int(config.vocab_size)),
         *_settings_not_followed(source, tokenizer, template),
+        *_forms_read_otherwise(source, tokenizer),
         *_bare_template(config, tokenizer, vocabulary, template),
     )
 
@@ -86,6 +96,12 @@ def _lacking_tokens(source: Source, vocabulary: Vocabulary, rows: int) -> Iterat
             yield f"the tokenizer's settings name `{text}`, to which its files give no id: it is left out"
         elif known[text] >= rows:
             yield f"the tokenizer adds `{text}` as id {known[text]}, for which the model has no row: it is left out"
+    added = [text for text, token_id in known.items() if token_id >= rows and token_id in vocabulary.added]
+    if others_added := [text for text in added if text not in {*roles.values(), *others}]:
+        yield (
+            f"the tokenizer adds {len(others_added):,} tokens for which the model has no row (`{others_added[0]}`, …): "
+            "they are left out"
+        )
 
 
 def _settings_not_followed(source: Source, tokenizer: Any, template: Template) -> Iterator[str]:
@@ -102,6 +118,15 @@ def _settings_not_followed(source: Source, tokenizer: Any, template: Template) -
         wanted, lowers = settings.get("do_lower_case"), backend.normalizer.lowercase
         if isinstance(wanted, bool) and wanted != lowers:
             yield _contradicts("do_lower_case", wanted=wanted)
+
+
+def _forms_read_otherwise(source: Source, tokenizer: Any) -> Iterator[str]:
+    file, forms = words_read_otherwise(source.folder, tokenizer)
+    if forms:
+        yield (
+            f"the tokenizer that transformers makes of {file} reads {' '.join(forms)} otherwise than the file: "
+            "words that are no token would be misread"
+        )
 
 
 def _contradicts(name: str, *, wanted: bool) -> str:
@@ -139,5 +164,5 @@ def _named_in_template(tokenizer: Any) -> Iterator[tuple[str, int]]:
             yield from zip(token["tokens"], token["ids"], strict=True)
 
 
-def _is_id(value: Any) -> bool:
+def _is_id(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0

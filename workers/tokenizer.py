@@ -11,7 +11,7 @@ from typing import Any
 from kotovec.errors import MissingDependencyError, ModelError, first_line
 from kotovec.workers.foreign_code import refuse_code
 from kotovec.workers.source import Source
-from kotovec.workers.tokenizer_files import TOKENIZER, check_ids, invented_ids, read_tokenizer
+from kotovec.workers.tokenizer_files import TOKENIZER, check_ids, invented_ids, listed_texts, read_tokenizer
 
 PROBE = "a"  # any text that becomes at least one token
 PROBE_ID = (1 << 32) - 1  # an id that no template contains
@@ -89,6 +89,11 @@ def load_tokenizer(source: Source, mecab_dic: str | None = None) -> tuple[Any, s
     special = set(tokenizer.all_special_tokens)
     if not any(text.strip("▁") and text not in special for text in tokenizer.get_vocab()):
         # where the folder has no tokenizer, transformers 5 makes one of [PAD], [UNK], …
+        if (folder / "vocab.txt").is_file():
+            raise ModelError(
+                f"{source.name} has no tokenizer: transformers' {type(tokenizer).__name__} does not read its "
+                "vocab.txt; name the class that does as tokenizer_class in tokenizer_config.json"
+            )
         raise ModelError(f"{source.name} has no tokenizer: neither tokenizer.json nor a vocab file is in {folder}")
     check_ids(source, tokenizer)
     return tokenizer, None if mecab is None else mecab["mecab_dic"]
@@ -122,6 +127,7 @@ def list_vocabulary(tokenizer: Any, folder: Path | None = None) -> Vocabulary:
     """
     invented = frozenset[int]() if folder is None else invented_ids(folder, tokenizer)
     by_id = {token_id: text for text, token_id in tokenizer.get_vocab().items() if token_id not in invented}
+    by_id |= {} if folder is None else listed_texts(folder, tokenizer)
     ids = sorted(by_id)
     added = tokenizer.added_tokens_decoder
     special = {*tokenizer.all_special_ids, *(number for number, token in added.items() if token.special)}
@@ -134,7 +140,7 @@ def list_vocabulary(tokenizer: Any, folder: Path | None = None) -> Vocabulary:
         ids=ids,
         texts=texts,
         special=frozenset(special),
-        unk_id=-1 if unknown is None else int(unknown),
+        unk_id=unknown if unknown is not None and unknown in by_id else -1,
         marking=marking,
         rewritten=_rewritten(tokenizer, texts, marking),
         added=frozenset(added),

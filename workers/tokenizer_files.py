@@ -15,7 +15,10 @@ from kotovec.workers.source import Source
 
 TOKENIZER = "tokenizer.json"
 ROLES = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
+_AROUND = ("cls", "sep", "bos", "eos")
 _SETTINGS = ("special_tokens_map.json", "tokenizer_config.json")  # the later one wins
+MOST_WORDS = 200  # of a vocabulary, that are split for comparison: 20 ms
+FORMS = ("Ａｂｃ１２３", "ガ", "é")  # full width, voiced, accented: what normalizers change
 _PIECES = ("sentencepiece.bpe.model", "spiece.model", "tokenizer.model", "spm.model", "sentencepiece.model")
 
 
@@ -79,19 +82,24 @@ def check_ids(source: Source, tokenizer: Any) -> None:
         ModelError: it gives another one; the message names the file, the text and both ids.
     """
     folder, vocabulary = source.folder, tokenizer.get_vocab()
-    model = type(tokenizer.backend_tokenizer.model).__name__ if hasattr(tokenizer, "backend_tokenizer") else "Python"
+    model = model_name(tokenizer)
     complete = not (folder / TOKENIZER).is_file()
     for file, kinds in (("vocab.txt", ("WordPiece", "Python")), ("vocab.json", ("BPE", "WordLevel", "Python"))):
         if model not in kinds:
             continue
-        for text, token_id in _listed(folder / file).items():
+        listed = _listed(folder / file)
+        # tokenizers takes lines without the blanks at their end, of which the last one wins.
+        stripped = {text.rstrip(): token_id for text, token_id in listed.items()} if file == "vocab.txt" else {}
+        for text, token_id in listed.items():
             found = vocabulary.get(text)
+            if found != token_id and stripped.get(text.rstrip(), -1) == vocabulary.get(text.rstrip()):
+                continue
             if complete or found is not None:  # tokenizer.json may have given a spare row another text
                 _require(source, file, text, token_id, found)
     for file, text, token_id, _ in _explicit(folder):
         _require(source, file, text, token_id, vocabulary.get(text))
     if complete:
-        _check_pieces(source, vocabulary)
+        _check_pieces(source, tokenizer, vocabulary)
 
 
 def invented_ids(folder: Path, tokenizer: Any) -> frozenset[int]:
@@ -102,15 +110,31 @@ def invented_ids(folder: Path, tokenizer: Any) -> frozenset[int]:
     """
     if (folder / TOKENIZER).is_file():
         return frozenset()
-    listed = _listed(folder / "vocab.txt") or _listed(folder / "vocab.json")
-    if not listed:
+    written = {text for _, text, _, _ in _explicit(folder)}
+    if listed := _listed(folder / "vocab.txt") or _listed(folder / "vocab.json"):
+        return frozenset(
+            token_id for text, token_id in tokenizer.get_vocab().items() if text not in written and text not in listed
+        )
+    if (found := _pieces(folder)) is None:
         return frozenset()
-    explicit = {text for _, text, _, _ in _explicit(folder)}
-    last = max(listed.values())
-    vocabulary = tokenizer.get_vocab().items()
-    return frozenset(
-        token_id for text, token_id in vocabulary if token_id > last and text not in explicit | set(listed)
-    )
+    size = found[1].get_piece_size()
+    written |= {found[1].id_to_piece(number) for number in range(size)}
+    # <mask> and the tokens of languages, which fairseq's models do have there, are no such roles.
+    roles = [(getattr(tokenizer, f"{role}_token"), getattr(tokenizer, f"{role}_token_id")) for role in _AROUND]
+    return frozenset(number for text, number in roles if text not in written and number is not None and number >= size)
+
+
+def listed_texts(folder: Path, tokenizer: Any) -> dict[int, str]:
+    """Return the texts of the rows that `vocab.txt` lists, equal ones too; empty where another file says them."""
+    if (folder / TOKENIZER).is_file() or model_name(tokenizer) not in ("WordPiece", "Python"):
+        return {}
+    return dict(enumerate(_lines(folder / "vocab.txt")))
+
+
+def model_name(tokenizer: Any) -> str:
+    """Return which model of `tokenizers` splits words, such as `WordPiece`; `Python` where it is code."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    return "Python" if backend is None else type(backend.model).__name__
 
 
 def computes_ids(folder: Path) -> bool:
@@ -119,20 +143,25 @@ def computes_ids(folder: Path) -> bool:
 
 
 def _listed(path: Path) -> dict[str, int]:
-    """Return the ids that a vocabulary file lists; empty where it is missing, or of another form.
-
-    Lines end at a line feed alone: a token may be any other sign that ends lines.
-    """
+    """Return the ids that a vocabulary file lists; empty where it is missing, or of another form."""
     if path.suffix == ".json":
         content = read_settings(path)
         return content if all(isinstance(token_id, int) for token_id in content.values()) else {}
+    return {line: token_id for token_id, line in enumerate(_lines(path))}
+
+
+def _lines(path: Path) -> list[str]:
+    """Return the texts in a `vocab.txt`; none where it is missing, or of another form.
+
+    Lines end at a line feed alone: a token may be any other sign that ends lines.
+    """
     try:
         lines = path.read_bytes().decode("utf-8").removesuffix("\n").split("\n")
     except (OSError, UnicodeDecodeError):
-        return {}
+        return []
     if all(line.rpartition(" ")[2].isdigit() and " " in line for line in lines[:3]):
-        return {}  # fairseq's dict.txt, as PhoBERT has it: text and frequency
-    return {line.removesuffix("\r"): token_id for token_id, line in enumerate(lines)}
+        return []  # fairseq's dict.txt, as PhoBERT has it: text and frequency
+    return [line.removesuffix("\r") for line in lines]
 
 
 def _explicit(folder: Path) -> Iterator[tuple[str, str, int, dict[str, bool]]]:
@@ -163,29 +192,64 @@ def _refuse_shared_ids(source: Source, vocabulary: Any) -> None:
         seen[token_id] = text
 
 
-def _check_pieces(source: Source, vocabulary: Mapping[str, int]) -> None:
-    """Check that all pieces of a SentencePiece model are as far from their own ids as the first one.
+def _check_pieces(source: Source, tokenizer: Any, vocabulary: Mapping[str, int]) -> None:
+    """Check that all pieces of a SentencePiece model are as far from their own ids as the first one, and split words.
 
     Vocabularies of fairseq are shifted by one, that of Pegasus by 103; what is shifted in part is wrong.
     """
-    import sentencepiece
-
-    path = next((path for file in _PIECES if (path := source.folder / file).is_file()), None)
-    if path is None:
+    if (found := _pieces(source.folder)) is None:
         return
-    try:
-        pieces = sentencepiece.SentencePieceProcessor(model_proto=path.read_bytes())
-    except RuntimeError:  # `tokenizer.model` may be tiktoken's
-        return
-    shift = None
+    file, pieces = found
+    shift: int | None = None
+    words = []
     for number in range(pieces.get_piece_size()):
         if pieces.is_control(number) or pieces.is_unknown(number) or pieces.is_unused(number):
             continue
         text = pieces.id_to_piece(number)
-        found = vocabulary.get(text)
-        if shift is None and found is not None:
-            shift = found - number
-        _require(source, path.name, text, number + (shift or 0), found)
+        token_id = vocabulary.get(text)
+        if shift is None and token_id is not None:
+            shift = token_id - number
+        _require(source, file, text, number + (shift or 0), token_id)
+        if text.startswith("▁") and len(text) > 2:  # noqa: PLR2004 — a word of two characters or more
+            words.append(text[1:])
+    some = words[:: len(words) // MOST_WORDS + 1]
+    other = [word for word in some if not _splits_alike(word, tokenizer, pieces, shift or 0)]
+    if len(other) > len(some) // 2:
+        raise ModelError(
+            f"the tokenizer that transformers makes for {source.name} splits {len(other)} of {len(some)} words "
+            f"otherwise than {file}, for example `{other[0]}`"
+        )
+
+
+def words_read_otherwise(folder: Path, tokenizer: Any) -> tuple[str, list[str]]:
+    """Return the file of a SentencePiece model, and which of a few forms a tokenizer made of it reads otherwise."""
+    if not computes_ids(folder) or (found := _pieces(folder)) is None:
+        return "", []
+    file, pieces = found
+    vocabulary = tokenizer.get_vocab()
+    usual = (n for n in range(pieces.get_piece_size()) if not (pieces.is_control(n) or pieces.is_unknown(n)))
+    number = next(usual, 0)
+    shift = vocabulary.get(pieces.id_to_piece(number), number) - number
+    return file, [form for form in FORMS if not _splits_alike(form, tokenizer, pieces, shift)]
+
+
+def _splits_alike(word: str, tokenizer: Any, pieces: Any, shift: int) -> bool:
+    unknown = tokenizer.unk_token_id
+    own = [unknown if pieces.is_unknown(number) else number + shift for number in pieces.encode(word)]
+    return bool(own == tokenizer.encode(word, add_special_tokens=False))
+
+
+def _pieces(folder: Path) -> tuple[str, Any] | None:
+    """Return the name and the contents of the SentencePiece model in a folder; None where there is none."""
+    import sentencepiece
+
+    path = next((path for file in _PIECES if (path := folder / file).is_file()), None)
+    if path is None:
+        return None
+    try:
+        return path.name, sentencepiece.SentencePieceProcessor(model_proto=path.read_bytes())
+    except RuntimeError:  # `tokenizer.model` may be tiktoken's
+        return None
 
 
 def _require(source: Source, file: str, text: str, token_id: int, found: int | None) -> None:
