@@ -265,7 +265,7 @@ def simulation(folder: Path, actors: list[int], seconds: float, shards: int) -> 
     model = make_model(folder / "model", shards * simulate.TOKENS, simulate.WIDTH, weights=False)
     plan = make_plan(Request(model=str(model), device="cpu", shard_tokens=simulate.TOKENS))
     runs = [simulate.run(folder / f"{count}.kotovec", plan, count, seconds) for count in actors]
-    return {"shard_bytes": plan.vector_bytes // shards, "shard_seconds": seconds, "runs": runs}
+    return {"shard_bytes": plan.shard_bytes(len(plan.tokens)) // shards, "shard_seconds": seconds, "runs": runs}
 
 
 # Tables

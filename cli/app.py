@@ -1,4 +1,4 @@
-"""The `kotovec` command: its sub-commands, and how every error becomes one line and an exit code.
+"""The `kotovec` command: its sub-commands, and how every error becomes a line, its hint and an exit code.
 
 Heavy imports stay inside the commands: `kotovec --help` needs only typer and rich.
 """
@@ -75,9 +75,9 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911 — one return per outcom
     try:
         code = app(args=arguments, prog_name="kotovec", standalone_mode=False)
     except KotovecError as error:
-        return _fail(str(error), error.exit_code, debug)
+        return _fail(str(error), error.hint, error.exit_code, debug)
     except (KeyboardInterrupt, typer.Abort):
-        return _fail("interrupted", INTERRUPTED, debug=False)
+        return _fail("interrupted", None, INTERRUPTED, debug=False)
     except (BrokenPipeError, SystemExit) as error:
         # `kotovec … | head`: the reader needs no more. Typer turns the error into a SystemExit.
         if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):
@@ -85,26 +85,34 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911 — one return per outcom
         # Without this, Python reports the broken pipe at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception as error:  # noqa: BLE001 — the user gets one line and an exit code, whatever it is
+    except Exception as error:  # noqa: BLE001 — the user gets a message and an exit code, whatever it is
         # Typer's usage errors, without importing the Click that it vendors.
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
-            return _fail(f"{error.format_message()} (see kotovec --help)", int(error.exit_code), debug=False)
-        reason = first_line(error)
-        return _fail(f"{type(error).__name__}: {reason} (KOTOVEC_DEBUG=1 shows where)", UNEXPECTED, debug)
+            return _fail(*_usage(error.format_message()), int(error.exit_code), debug=False)
+        message = f"{type(error).__name__}: {first_line(error)}"
+        return _fail(message, None if debug else "set KOTOVEC_DEBUG=1 to see where", UNEXPECTED, debug)
     if code == INTERRUPTED:  # what Typer returns after Ctrl-C
-        return _fail("interrupted", INTERRUPTED, debug=False)
+        return _fail("interrupted", None, INTERRUPTED, debug=False)
     return code if isinstance(code, int) else 0
 
 
-def _fail(message: str, code: int, debug: bool) -> int:
+def _fail(message: str, hint: str | None, code: int, debug: bool) -> int:
     if debug:
         import traceback
 
         traceback.print_exc()
-    from kotovec.cli.tables import harmless
+    from kotovec.cli.tables import error_lines
 
-    print(f"error: {harmless(message)}", file=sys.stderr)
+    print(error_lines(message, hint), file=sys.stderr)
     return code
+
+
+def _usage(message: str) -> tuple[str, str]:
+    """Return Typer's message as kotovec's own, in lower case and without a full stop, and its proposal as the hint."""
+    named = re.search(r" (?:Did you mean (.+)\?|\(Possible options: (.+)\))$", message)
+    hint = f"use {' or '.join((named[1] or named[2]).split(', '))}" if named else "see kotovec --help"
+    problem = message[: named.start()] if named else message
+    return problem[:1].lower() + problem[1:].removesuffix("."), hint
 
 
 def shield_minus(arguments: list[str]) -> list[str]:

@@ -11,7 +11,7 @@ import typer
 
 from kotovec.cli.options import ConfigOption, JsonOption, QuietOption
 from kotovec.cluster import DEFAULT_MODEL, default_name
-from kotovec.errors import InputError, KotovecError
+from kotovec.errors import InputError, KotovecError, quoted
 
 if TYPE_CHECKING:
     from kotovec.cli.child import Result
@@ -128,7 +128,7 @@ def command(
     Example: `kotovec build tohoku-nlp/bert-base-japanese-v3 --layers all`
     """
     if store is None and "/" in model.rstrip("/") and not model.strip("/."):
-        raise InputError(f"{model!r} gives a store no name: add --store")
+        raise InputError(f"{quoted(model)} gives a store no name", hint="name one with --store")
     target = store or Path(f"{default_name(model)}.kotovec")
     asked = {
         "model": model,
@@ -281,7 +281,7 @@ def _describe(plan: "Plan", target: Path, where: "Resources") -> "Result":
     wanted = count_workers(plan, where)
     workers = None if wanted is None else min(wanted, len(plan.shards))
     many = "as many as the cluster has room for" if workers is None else workers
-    peak = plan.vector_bytes + max(plan.vector_bytes, plan.index_bytes)
+    peak = plan.peak_bytes(len(plan.tokens))
     data = {
         "model": plan.source.name,
         "store": str(target),

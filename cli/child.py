@@ -14,7 +14,7 @@ from typing import Any, Self
 from kotovec import errors
 from kotovec.cli.events import Lines, parse, read_event
 from kotovec.cluster.events import Report
-from kotovec.errors import KotovecError, WorkerError, first_line
+from kotovec.errors import RESUME, KotovecError, WorkerError, first_line
 
 Result = dict[str, Any]
 Work = Callable[[Report], Result]
@@ -98,8 +98,8 @@ class Child:
         if self._interrupted:
             raise KeyboardInterrupt
         how = os.waitstatus_to_exitcode(self._status)
-        ending = f"was killed by {signal.Signals(-how).name} (out of memory?)" if how < 0 else f"exited with {how}"
-        raise WorkerError(f"the process that builds {ending}: the same command goes on with what is whole")
+        end = f"was killed by {signal.Signals(-how).name} (out of memory?)" if how < 0 else f"exited with {how}"
+        raise WorkerError(f"the process that builds {end}", hint=RESUME)
 
     def end(self) -> None:
         """Kill the process if it still runs; a build loses no completed shard by it."""
@@ -114,8 +114,8 @@ class Child:
             match parse(line):
                 case {"result": dict(result)}:
                     return result
-                case {"error": [str(name), str(message), str(trace)]}:
-                    raise _error(name, message, trace)
+                case {"error": [str(name), str(message), str() | None as hint, str(trace)]}:
+                    raise _error(name, message, hint, trace)
             if event := read_event(line):
                 report(event)
         return None
@@ -143,7 +143,8 @@ class Child:
                     lines.write("result", work(lines.show))
                 except BaseException as error:  # noqa: BLE001 — raised by the parent
                     message = str(error) if isinstance(error, KotovecError) else first_line(error)
-                    lines.write("error", [type(error).__name__, message, traceback.format_exc()])
+                    hint = error.hint if isinstance(error, KotovecError) else None
+                    lines.write("error", [type(error).__name__, message, hint, traceback.format_exc()])
         finally:
             os._exit(0)
 
@@ -153,8 +154,9 @@ def _reset(numbers: Iterable[int]) -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
-def _error(name: str, message: str, trace: str) -> Exception:
+def _error(name: str, message: str, hint: str | None, trace: str) -> Exception:
     """Return the error that the child raised; of a library's, which is not imported here, only name and message."""
-    error: Exception = (getattr(errors, name, None) or type(name, (Exception,), {}))(message)
+    known: type[KotovecError] | None = getattr(errors, name, None)
+    error: Exception = type(name, (Exception,), {})(message) if known is None else known(message, hint=hint)
     error.add_note(trace)
     return error

@@ -131,11 +131,11 @@ def _check(png: Path | None, label: list[str] | None, labels: int, html: Path | 
     from kotovec.errors import InputError
 
     if labels < 0:
-        raise InputError(f"--labels {labels}: take 0 or more")
+        raise InputError(f"--labels is {labels}", hint="use 0 or more")
     if label and png is None:
-        raise InputError("--label names words on a picture: give --png FILE")
+        raise InputError("--label names words on a picture, and there is none", hint="add --png FILE")
     if expression is not None and html is None:
-        raise InputError("--expression is drawn on a page: give --html FILE")
+        raise InputError("--expression is drawn on a page, and there is none", hint="add --html FILE")
     for path, import_it in ((png, import_font), (html, import_bokeh)):
         if path is not None:
             import_it()
@@ -143,9 +143,9 @@ def _check(png: Path | None, label: list[str] | None, labels: int, html: Path | 
                 raise InputError(f"{path}: there is no folder {path.parent}")
             special = path.exists() and not path.is_file()  # a pipe or a device: nothing is made in its folder
             if path.is_dir() or not os.access(path if special else path.parent, os.W_OK):
-                raise InputError(f"{path} cannot be written: give a file in a folder that is yours")
+                raise InputError(f"{path} cannot be written", hint="name a file in a folder that is yours")
     if png is not None and png == html:
-        raise InputError(f"{png}: the picture and the page need a file each")
+        raise InputError(f"{png} is named for both the picture and the page", hint="name one file for each")
 
 
 def _print(records: "list[MapRecord]", tokens: int, *, as_json: bool, quiet: bool) -> None:

@@ -28,7 +28,7 @@ def _use_config(context: typer.Context, path: Path | None) -> Path | None:
         try:
             context.default_map[str(parameter.name)] = parameter.type_cast_value(context, text)
         except typer.BadParameter as error:
-            raise InputError(f"--config {path}: {name}: {first_line(error)}") from error
+            raise InputError(f"--config {path}: {name}: {first_line(error).removesuffix('.')}") from error
     return path
 
 
@@ -138,8 +138,12 @@ def find_store(store: Path | None) -> Path:
         return store
     found = sorted(path for path in Path().glob("*.kotovec") if path.is_dir())
     if not found:
-        raise StoreNotFoundError("there is no *.kotovec here: kotovec build makes one, --store names one elsewhere")
+        raise StoreNotFoundError(
+            "there is no *.kotovec here", hint="build one with kotovec build, or name one with --store"
+        )
     if len(found) > 1:
         names = ", ".join(map(str, found))
-        raise StoreNotFoundError(f"there are several stores here ({names}): name one with --store or KOTOVEC_STORE")
+        raise StoreNotFoundError(
+            f"there are several stores here ({names})", hint="name one with --store or KOTOVEC_STORE"
+        )
     return found[0]

@@ -173,6 +173,8 @@ def import_font() -> Font:
         import matplotlib as mpl
         import matplotlib_fontja
     except ImportError as error:
-        raise MissingDependencyError(f"--png needs {error.name}: pip install 'kotovec[map]'") from error
+        raise MissingDependencyError(
+            f"--png needs {error.name}", hint="install it: pip install 'kotovec[map]'"
+        ) from error
     fonts = Path(mpl.get_data_path()) / "fonts" / "ttf"
     return Font([Path(matplotlib_fontja.__file__).parent / "fonts" / "ipaexg.ttf", fonts / "DejaVuSans.ttf"])

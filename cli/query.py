@@ -75,9 +75,10 @@ def command(
     Example: `kotovec query "王 - 男 + 女" --space both`
     """
     if (expression is None) == (file is None):
-        raise InputError('give one expression, such as "王 - 男 + 女", or --file with one a line')
+        problem = "no expression is given" if file is None else "an expression and --file are given"
+        raise InputError(problem, hint='give one expression, such as "王 - 男 + 女", or --file with one per line')
     if file is not None and tsv:
-        raise InputError("--file prints JSON lines: leave --tsv away")
+        raise InputError("--file prints JSON lines, not tab-separated values", hint="leave out --tsv")
     options: dict[str, Any] = {
         "metric": metric,
         "k": k,
@@ -145,18 +146,18 @@ def _answer_lines(
     store: "Store", lines: list[str], spaces: Sequence[Space], options: dict[str, Any]
 ) -> Iterator[dict[str, Any]]:
     """Yield the answers to some lines in order: one per space, or one error for a line that has one."""
-    errors: dict[int, str] = {}
+    errors: dict[int, KotovecError] = {}
     for number, line in enumerate(lines):
         try:
             for space in spaces:
                 store.question(line, space, unit_terms=options["unit_terms"])
         except KotovecError as error:
-            errors[number] = str(error)
+            errors[number] = error
     good = [line for number, line in enumerate(lines) if number not in errors]
     answers = [iter(store.search_many(good, space=space, **options)) for space in spaces]
     for number, line in enumerate(lines):
         if number in errors:
-            yield {"expression": line, "error": errors[number]}
+            yield {"expression": line, "error": str(errors[number]), "hint": errors[number].hint}
         else:
             yield from (next(found).as_dict() for found in answers)
 

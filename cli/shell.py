@@ -26,8 +26,8 @@ from kotovec.cli.options import (
     read_spaces,
 )
 from kotovec.cli.query import print_result
-from kotovec.cli.tables import harmless
-from kotovec.errors import InputError, KotovecError
+from kotovec.cli.tables import error_lines
+from kotovec.errors import InputError, KotovecError, quoted
 from kotovec.space import parse_spaces, resolve
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def command(
                 answers = [opened.search(line, space=each, **options) for each in spaces]
                 print_result(answers, as_json=as_json, quiet=quiet)
         except KotovecError as error:
-            typer.echo(f"error: {harmless(str(error))}", err=True)
+            typer.echo(error_lines(str(error), error.hint), err=True)
             failed = True
     if failed and not interactive:
         raise typer.Exit(InputError.exit_code)
@@ -109,16 +109,16 @@ def _change(settings: dict[str, Any], line: str) -> None:
             shown = ("off", "on")[value] if isinstance(value, bool) else value
             typer.echo(f"{key.replace('_', '-')} {shown}")
     elif key not in settings:
-        raise InputError(f"there is no :{name}; :help says what there is")
+        raise InputError(f"unknown setting {quoted(f':{name}')}", hint="type :help for a list")
     elif isinstance(settings[key], bool):
         if value not in ("on", "off"):
-            raise InputError(f":{name} takes on or off")
+            raise InputError(f":{name} is on or off, not {quoted(value)}")
         settings[key] = value == "on"
     elif isinstance(settings[key], int):
         try:
             settings[key] = type(settings[key])(value)
         except ValueError as error:
-            raise InputError(f":{name} takes a number, not {value!r}") from error
+            raise InputError(f":{name} is a number, not {quoted(value)}") from error
     else:
         if key == "space":
             parse_spaces(value)

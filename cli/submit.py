@@ -15,7 +15,7 @@ import typer
 
 from kotovec.cli import build
 from kotovec.cli.options import JsonOption, QuietOption
-from kotovec.errors import InputError, WorkerError
+from kotovec.errors import RESUME, InputError, WorkerError
 
 if TYPE_CHECKING:
     from kotovec.cli.progress import Display
@@ -73,9 +73,9 @@ def command(
     from kotovec.cluster.submit import connect
 
     if stop is not None and attach is not None:
-        raise InputError("--stop ends a job, --attach shows one: give one of them")
+        raise InputError("--stop ends a job, and --attach shows one", hint="give one of them")
     if no_fetch and fetch is not None:
-        raise InputError("--fetch names a folder, --no-fetch wants none: give one of them")
+        raise InputError("--fetch names a folder, and --no-fetch fetches nothing", hint="give one of them")
     if stop is not None:
         _stop(connect(address), stop, quiet=quiet)
         return
@@ -125,6 +125,7 @@ _REST = {name: parameter for name, parameter in _OWN.items() if name != "options
 command.__signature__ = inspect.Signature([*(_FIRST | _REST | _PASSED).values()])  # type: ignore[attr-defined]
 
 
+_ON_CLUSTER = "name a folder on the cluster by its absolute path, such as /data/NAME.kotovec"
 # The lines that Ray itself writes into every job's log.
 _RAYS_OWN = re.compile(r"^Running entrypoint for job |Runtime env is setting up\.$")
 
@@ -157,7 +158,7 @@ def _check_values(options: dict[str, Any]) -> None:
         return kind(**{field.name: given[field.name] for field in fields(kind) if field.name in given})
 
     if made(Resources).workers == 0:  # it validates everything else itself
-        raise InputError("--workers 0: take 1 or more; a job on a cluster has workers there")
+        raise InputError("--workers is 0, but a job on a cluster has workers there", hint="use 1 or more")
     made(Request).check()
 
 
@@ -168,22 +169,22 @@ def _check_places(model: str, store: str | None) -> str:
         InputError: the path is missing or would not outlast the job, or the model is a folder of this machine.
     """
     if store is None:
-        raise InputError("name the store's folder on the cluster: --store /PATH")
+        raise InputError("no folder is named for the store", hint="name one on the cluster with --store /PATH")
     if "://" in store:
-        raise InputError(f"--store {store} is a URL: name a folder on the cluster, such as /data/NAME.kotovec")
+        raise InputError(f"--store {store} is a URL", hint=_ON_CLUSTER)
     path = PurePosixPath(store)
     if not path.is_absolute():
         raise InputError(
-            f"--store {store} is relative, and a job's working directory is deleted with it: "
-            "name a folder on the cluster from /, such as /data/NAME.kotovec"
+            f"--store {store} is relative, and a job's working directory is deleted with it",
+            hint=_ON_CLUSTER,
         )
     if not path.name or ".." in path.parts:
-        raise InputError(f"--store {store} cannot be a store: name a folder such as /data/NAME.kotovec")
+        raise InputError(f"--store {store} cannot be a store", hint=_ON_CLUSTER)
     here = Path(model)
     if not here.is_absolute() and model != "demo" and (here.is_dir() or model.startswith((".", "~"))):
         raise InputError(
-            f"{model} is a folder of this machine, which the cluster does not see: give a hub id, or the path "
-            "that it has on the cluster, from /"
+            f"{model} is a folder of this machine, which the cluster does not see",
+            hint="give an id on the Hub, or the absolute path that it has on the cluster",
         )
     return str(path)
 
@@ -210,12 +211,14 @@ def _watch(jobs: "Jobs", job: str, display: "Display", *, quiet: bool) -> dict[s
     from kotovec.cli.tables import notice
 
     summary: dict[str, Any] = {}
-    problem = ""
+    problem, hint = "", None
     for line in jobs.lines(job):
         if event := read_event(line):
             display.show(event)
         elif line.startswith("error: "):
-            problem = line.removeprefix("error: ")
+            problem, hint = line.removeprefix("error: "), None
+        elif problem and line.startswith("hint: "):
+            hint = line.removeprefix("hint: ")
         elif line.startswith('{"store": '):
             with contextlib.suppress(ValueError):  # another process wrote into the line
                 summary = json.loads(line)
@@ -223,14 +226,14 @@ def _watch(jobs: "Jobs", job: str, display: "Display", *, quiet: bool) -> dict[s
             notice(line, quiet=quiet)
     end = jobs.end(job)
     if end is not None and end.status == "STOPPED":
-        raise WorkerError(f"job {job} was stopped: what is whole is kept, and the same command goes on from there")
+        raise WorkerError(f"job {job} was stopped", hint=RESUME)
     if end is None or end.status != "SUCCEEDED":
         why = [] if end is None else end.message.strip().splitlines()
         reason = (
             problem or f"job {job} failed: {why[0].split(', last available')[0] if why else 'Ray does not say why'}"
         )
         ours = end is not None and end.code == InputError.exit_code
-        raise InputError(reason) if ours else WorkerError(reason)
+        raise InputError(reason, hint=hint) if ours else WorkerError(reason, hint=hint)
     return summary
 
 

@@ -12,6 +12,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     from kotovec.store import Answer
 
+WIDE_SPACE = "\u3000"  # separates words in Japanese text
 WIDE = 10_000  # columns if the output is not a terminal, so that nothing is cut or folded
 
 
@@ -29,7 +30,13 @@ def shown(token: str) -> str:
 
 def harmless(text: str) -> str:
     """Return a message escaped for a terminal, whatever tokens it quotes; line breaks and wide spaces stay."""
-    return _escaped(text, keep="\n\u3000")
+    return _escaped(text, keep=f"\n{WIDE_SPACE}")
+
+
+def error_lines(message: str, hint: str | None) -> str:
+    """Return what is printed of an error: its message and, on a line of its own, the hint."""
+    line = f"error: {harmless(message)}"
+    return line if hint is None else f"{line}\nhint: {_escaped(hint, keep=WIDE_SPACE)}"
 
 
 def _escaped(text: str, keep: str = "") -> str:

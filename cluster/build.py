@@ -1,16 +1,13 @@
-"""The build: encode missing shards, merge, index; every step resumes from what an earlier run completed."""
+"""The build: encode missing shards, merge them, copy the table, index; every step resumes from an earlier run."""
 
 import contextlib
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from kotovec.cluster.crew import Order
 from kotovec.cluster.events import Notice, Phase, Progress, Report, ignore
@@ -18,16 +15,12 @@ from kotovec.cluster.inline import Inline
 from kotovec.cluster.plan import Plan
 from kotovec.cluster.pool import Pool, object_store_bytes
 from kotovec.cluster.provenance import check_begun, check_finished, made, provenance
+from kotovec.cluster.results import check_encoded, copy_static
 from kotovec.cluster.session import session
 from kotovec.cluster.shards import ShardPlan
 from kotovec.cluster.where import ANYWHERE, Resources, count_workers
-from kotovec.errors import (
-    DamagedError,
-    DiskFullError,
-    NonFiniteError,
-    WorkerError,
-)
-from kotovec.space import Space
+from kotovec.errors import DamagedError, DiskFullError
+from kotovec.space import STATIC, Space
 from kotovec.store import contents
 from kotovec.store import index as indexes
 from kotovec.store.files import disk_full, is_disk_full
@@ -42,8 +35,6 @@ from kotovec.store.vectors import Vectors
 from kotovec.store.writer import identity_of, write_tokens
 from kotovec.workers.encoder import Encoded
 from kotovec.workers.tokenizer import save_tokenizer
-
-NAMED = 5  # number of tokens that an error about NaN names
 
 
 @dataclass
@@ -211,14 +202,13 @@ class _Build:
 
     def _check_disk(self, missing: list[ShardPlan]) -> None:
         """Refuse a build that cannot fit: shards beside the merged file, later the indexes in place of the shards."""
-        rows = sum(shard.stop - shard.start for shard in missing)
-        to_encode = self.plan.vector_bytes * rows // len(self.plan.tokens)
-        most = max(to_encode + self.plan.vector_bytes, to_encode + self.plan.index_bytes)
+        most = self.plan.peak_bytes(sum(shard.stop - shard.start for shard in missing))
         free = shutil.disk_usage(self.layout.folder).free
         if free < most:
             raise DiskFullError(
                 f"{self.layout.folder} needs {most / 1e6:,.0f} MB more for a while, and the disk has "
-                f"{free / 1e6:,.0f} MB free: free some, or name another place with --store"
+                f"{free / 1e6:,.0f} MB free",
+                hint="free some space, or name another path with --store",
             )
 
     def _encode(self, missing: list[ShardPlan], stack: contextlib.ExitStack) -> None:
@@ -248,7 +238,7 @@ class _Build:
     def _pool(self, most: int, stack: contextlib.ExitStack) -> Pool:
         order, rows = self._order(most), max(shard.stop - shard.start for shard in self.plan.shards)
         workers = order.wanted or 1  # None only on a cluster, which has its own object store
-        size = object_store_bytes(workers, self.plan.vector_bytes * rows // len(self.plan.tokens))
+        size = object_store_bytes(workers, self.plan.shard_bytes(rows))
         cpus = workers * self.plan.spec.threads
         check = stack.enter_context(session(self.where.address, cpus, size, self.where.folder))
         return Pool(order, self.plan.checkpoint, self.report, check)
@@ -273,48 +263,12 @@ class _Build:
         )
 
     def _write(self, shard: ShardPlan, encoded: Encoded) -> None:
-        """Validate a shard that a worker returned, and write it.
-
-        Raises:
-            WorkerError: the worker returned another shard, or computed it with another forward pass.
-            NonFiniteError: the shard contains NaN or Inf.
-        """
-        spec, rows = self.plan.spec, shard.stop - shard.start
-        if encoded.forward != self.plan.settings["forward"]:
-            raise WorkerError(
-                f"a worker on {encoded.host} computed shard {shard.number} by {encoded.forward!r}, the plan is by "
-                f"{self.plan.settings['forward']!r}: install the same versions of kotovec and transformers there"
-            )
-        arrays = encoded.arrays
-        # The model decides the widths (its config may name others): those of the first shard apply to all.
-        self.widths = self.widths or {name: array.shape[-1] for name, array in arrays.items()}
-        dtypes = {name: "float32" if name == "static" else spec.store_dtype for name in spec.spaces}
-        given = (encoded.number, {name: (array.shape, str(array.dtype)) for name, array in arrays.items()})
-        wanted = (shard.number, {name: ((rows, self.widths.get(name)), dtype) for name, dtype in dtypes.items()})
-        if given != wanted:
-            raise WorkerError(
-                f"a worker on {encoded.host} gave shard {_said(*given)} for shard {_said(*wanted)}: is another version "
-                "of kotovec installed there?"
-            )
-        finite = np.logical_and.reduce([np.isfinite(array).all(axis=1) for array in arrays.values()])
-        if not finite.all():
-            raise NonFiniteError(self._non_finite(shard.start + np.flatnonzero(~finite)))
+        """Check a shard that a worker returned, and write it."""
+        self.widths = check_encoded(self.plan, shard, encoded, self.widths)
         ids = self.plan.tokens.ids[shard.start : shard.stop]
-        by_space = {Space.parse(name): array for name, array in arrays.items()}
-        write_shard(
-            self.layout.shards,
-            Shard(shard.number, ids, by_space, encoded.host, encoded.cpu),
-            self.plan.fingerprint,
-        )
-
-    def _non_finite(self, rows: Any) -> str:
-        names = ", ".join(
-            f"{self.plan.tokens.surfaces[row]!r} (id {self.plan.tokens.ids[row]})" for row in rows[:NAMED].tolist()
-        )
-        more = f" and {len(rows) - NAMED} more" if len(rows) > NAMED else ""
-        narrow = "float16" in (self.plan.spec.dtype, self.plan.spec.store_dtype)
-        cure = "float16 ends at 65,504: take float32" if narrow else "its weights are damaged or do not fit its config"
-        return f"{self.plan.source.name} gave NaN or Inf for {names}{more}: {cure}"
+        arrays = {Space.parse(name): array for name, array in encoded.arrays.items()}
+        shard_file = Shard(shard.number, ids, arrays, encoded.host, encoded.cpu)
+        write_shard(self.layout.shards, shard_file, self.plan.fingerprint)
 
     def _write_tokens(self) -> None:
         """Write the first files of a store: the model's tokenizer and the table of tokens."""
@@ -329,17 +283,21 @@ class _Build:
         plan, layout = self.plan, self.layout
         identity = identity_of(plan.tokens, plan.settings["weights"])
         try:
-            for space in plan.encoded:
-                if not layout.space(space).is_file():
-                    how = made(plan, space, self.started)
+            for space in plan.added:
+                if layout.space(space).is_file():
+                    continue
+                how = made(plan, space, self.started)
+                if space == STATIC:
+                    copy_static(plan, layout, identity, how)
+                else:
                     merge(layout, space, layout.shards, plan.bounds, plan.fingerprint, identity, how)
         except DamagedError as error:
-            raise DamagedError(f"{error}: give the same command again, it is then encoded anew") from error
+            raise DamagedError(str(error), hint="run the same command again, which encodes it again") from error
 
     def _index(self) -> bool:
         """Build the default indexes that are missing; tell whether any was."""
         with contextlib.closing(Vectors(self.layout.folder)) as vectors:
-            folder, wanted = self.layout.indexes, (Space("static"), Space("isolated"))
+            folder, wanted = self.layout.indexes, (STATIC, Space("isolated"))
             missing = [space for space in wanted if indexes.load(vectors, folder, space, Metric.L2) is None]
             if not missing:
                 return False
@@ -354,12 +312,6 @@ def _is_begun(layout: Layout) -> bool:
     """Return whether the shards are still needed: a build, perhaps another one, has not merged all of its spaces."""
     spaces = (layout.read_plan() or {}).get("spaces", ())
     return not all(layout.space(Space.parse(name)).is_file() for name in spaces)
-
-
-def _said(number: int, arrays: Mapping[str, tuple[Any, str]]) -> str:
-    """Describe the contents of a shard, as in `2 (static (64, 32) float32, isolated@6 (64, 32) float32)`."""
-    parts = [f"{name} {shape} {dtype}" for name, (shape, dtype) in arrays.items()]
-    return f"{number} ({', '.join(parts)})"
 
 
 @contextlib.contextmanager

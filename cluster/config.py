@@ -5,7 +5,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from kotovec.errors import InputError, first_line
+from kotovec.errors import InputError, choices, first_line, quoted
 
 SECTION = ("metadata", "kotovec")
 
@@ -28,15 +28,17 @@ def read_config(path: Path, names: Collection[str]) -> dict[str, str]:
         section = section.get(name) if isinstance(section, dict) else None
     if not isinstance(section, dict):
         where = ": ".join(SECTION)
-        raise InputError(f"--config {path} has no options for kotovec: write them under `{where}:`")
+        raise InputError(f"--config {path} has no options for kotovec", hint=f"write them under `{where}:`")
     options = {}
     for key, value in section.items():
         if key not in names:
             near = difflib.get_close_matches(str(key), names, n=1)
-            cure = f"{near[0]} is one" if near else f"take one of {', '.join(sorted(names))}"
-            raise InputError(f"--config {path}: kotovec build has no option {key!r}: {cure}")
+            hint = f"use `{near[0]}`" if near else f"choose {choices(sorted(names))}"
+            raise InputError(f"--config {path}: kotovec build has no option {quoted(key)}", hint=hint)
         if isinstance(value, list | dict):
-            raise InputError(f"--config {path}: {key}: give one value, as on the command line, such as '0,1,12'")
+            raise InputError(
+                f"--config {path}: {key} is not one value", hint="give one, as on the command line, such as '0,1,12'"
+            )
         if value is not None:
             options[key] = str(value).lower() if isinstance(value, bool) else str(value)
     return options

@@ -19,6 +19,7 @@ LOOK_SECONDS = 5.0  # nodes join and leave over minutes
 PLACE_SECONDS = 30.0  # a worker starts within some 5 s where there is room for it
 GROW_SECONDS = 600.0  # a cloud takes minutes to add a node with a GPU
 NODE_SECONDS = 20.0  # Ray reports a node that lost its power some 12 s after the workers on it
+_FOR_ROOM = "lower --gpus-per-worker, or name another cluster with --address"
 Nodes = frozenset[str]
 
 
@@ -94,14 +95,14 @@ class Crew:
         self._order, self._delivery, self._report = order, delivery, report
         self._check = check
         self._patience = GROW_SECONDS if order.may_grow else PLACE_SECONDS
-        self._bad: dict[str, Exception] = {}  # nodes on which a worker failed to start
+        self._bad: dict[str, KotovecError] = {}  # nodes on which a worker failed to start
         self._given_up = 0
         self._placing, self._told = time.monotonic(), False
         self.workers: list[Worker] = []
         if lack := self._lack():
             if not order.may_grow:
-                raise InputError(lack)
-            report(Notice(f"{lack}; waiting {GROW_SECONDS / 60:g} minutes for the cluster to grow"))
+                raise InputError(lack, hint=_FOR_ROOM)
+            report(Notice(f"{lack} ({_FOR_ROOM}); waiting {GROW_SECONDS / 60:g} minutes for the cluster to grow"))
         self._look_around(first=True)
 
     def alive(self) -> Nodes:
@@ -142,7 +143,7 @@ class Crew:
         self.dismiss(worker)
         self.workers.append(self._make(worker.deaths))
 
-    def died_at_start(self, worker: Worker, reason: str) -> None:
+    def died_at_start(self, worker: Worker, reason: str, hint: str | None = None) -> None:
         """Replace a worker that died as it started; after three deaths, do without it.
 
         Raises:
@@ -155,7 +156,7 @@ class Crew:
             return
         what = f"{TRIES} workers died as they started, the last one so: {reason}"
         self._given_up += 1
-        self._give_up(worker, WorkerError(what))
+        self._give_up(worker, WorkerError(what, hint=hint))
         self._report(Notice(f"{what}; the build goes on with {len(self.workers)} worker(s)"))
 
     def failed_at_start(self, worker: Worker, error: Exception) -> None:
@@ -165,12 +166,16 @@ class Crew:
             KotovecError: there is no other node to try; the error itself where kotovec raised it.
         """
         node = self._place(worker, error)
-        known: Exception = error
-        if not isinstance(error, KotovecError):
-            cure = " (install it there, or let kotovec submit bring it along)" if "'kotovec'" in str(error) else ""
-            known = WorkerError(f"a worker does not start: {last_line(error)}{cure}")
+        if isinstance(error, KotovecError):
+            known = error
+        else:
+            hint = (
+                "install it there, or use kotovec submit, which brings it along" if "'kotovec'" in str(error) else None
+            )
+            known = WorkerError(f"a worker does not start: {last_line(error)}", hint=hint)
         if node is None or any(other.runs_on(node["NodeID"]) for other in self.workers):
-            self.died_at_start(worker, str(known))  # the node is not the cause: memory may have been short for a moment
+            # The node is not the cause: memory may have been short for a moment.
+            self.died_at_start(worker, str(known), known.hint)
             return
         told = node["NodeID"] in self._bad
         self._bad[node["NodeID"]] = known
@@ -180,7 +185,7 @@ class Crew:
         self.replace(worker)
         if not told:
             where = f"{node['NodeManagerHostname']} (node {node['NodeID'][:8]})"
-            self._report(Notice(f"{where} is left out: {known}"))
+            self._report(Notice(f"{where} is left out: {known}{f' ({known.hint})' if known.hint else ''}"))
 
     def look_after(self) -> list[Worker]:
         """Follow the cluster as it grows and shrinks; return the workers that stalled.
@@ -194,7 +199,7 @@ class Crew:
         waited = now - self._placing
         waiting = sum(not worker.placed for worker in self.workers)
         if waiting == len(self.workers) and waited > self._patience and (lack := self._lack()):
-            raise InputError(lack)
+            raise InputError(lack, hint=_FOR_ROOM)
         if waiting and waited > PLACE_SECONDS and not self._told:
             self._told = True
             free = _amounts(self._ray.available_resources(), self._order.takes)
@@ -248,7 +253,7 @@ class Crew:
         folder = yield from self._delivery.bring(worker.actor, node)
         yield worker.actor.load.remote(folder)
 
-    def _give_up(self, worker: Worker, error: Exception) -> None:
+    def _give_up(self, worker: Worker, error: KotovecError) -> None:
         self.dismiss(worker)
         if not self.workers:
             raise error
@@ -286,7 +291,7 @@ class Crew:
         most: dict[str, float] = max(nodes, key=lambda node: (node.get("GPU", 0), node.get("CPU", 0)), default={})
         return (
             f"no node has room for a worker, which takes {_amounts(self._order.takes)}: the largest has "
-            f"{_amounts(most, self._order.takes)}; lower --gpus-per-worker, or name another cluster with --address"
+            f"{_amounts(most, self._order.takes)}"
         )
 
 

@@ -22,7 +22,16 @@ from typing import Any
 
 from kotovec.cluster.pieces import MARK, Piece, pieces_of, read_piece, state_of, write_numbers
 from kotovec.cluster.submit import Jobs
-from kotovec.errors import DamagedError, DiskFullError, InputError, KotovecError, StoreError, WorkerError
+from kotovec.errors import (
+    RESUME,
+    DamagedError,
+    DiskFullError,
+    InputError,
+    KotovecError,
+    StoreError,
+    WorkerError,
+    quoted,
+)
 from kotovec.store import trees
 from kotovec.store.files import PART, disk_full, is_disk_full, open_below, open_regular, sync, write_text
 from kotovec.store.layout import Layout
@@ -30,6 +39,7 @@ from kotovec.store.lock import locked
 
 ROUND_PIECES = 512  # with these, the log of one job grows to 0.7 GB before it is emptied
 POLLED_PIECES = 32  # without a WebSocket, a whole log passes through the memory of three processes, at 18 MB/s
+_ELSEWHERE = "name another path with --fetch, or use --no-fetch"
 Report = Callable[[int, int], None]
 
 
@@ -86,7 +96,7 @@ class Partial:
             return
         own = self.folder.is_dir() and not self.folder.is_symlink() and self.folder.stat().st_uid == os.geteuid()
         if not own or not all(map(self._is_known, trees.walk(self.folder))):
-            raise StoreError(f"{self.folder} is not kotovec's: move it, or name another place with --fetch")
+            raise StoreError(f"{self.folder} is not kotovec's", hint="move it, or name another path with --fetch")
 
     def _is_known(self, entry: trees.Entry) -> bool:
         """Return whether an entry of the folder belongs to a fetch."""
@@ -129,8 +139,8 @@ class Partial:
             size, free = sum(file["bytes"] for file in files), shutil.disk_usage(self.folder).free
             if free < size:
                 raise DiskFullError(
-                    f"{self._target} needs {size / 1e6:,.0f} MB, and the disk has {free / 1e6:,.0f} MB free: "
-                    "free some, or name another place with --fetch"
+                    f"{self._target} needs {size / 1e6:,.0f} MB, and the disk has {free / 1e6:,.0f} MB free",
+                    hint="free some space, or name another path with --fetch",
                 )
             self.pieces, self._files = pieces_of(files), files
             write_text(self.folder / "manifest.json", json.dumps({"files": files}))  # marks the files as a fetch's
@@ -165,14 +175,12 @@ class Partial:
             self._lay_out()
             self._check()
             if missing := self.missing():
-                raise DamagedError(
-                    f"{self.pieces[missing[0]].path} does not match its checksum: give the same command again"
-                )
+                raise DamagedError(f"{self.pieces[missing[0]].path} does not match its checksum", hint=RESUME)
             for path in (*self._store.rglob("*"), self._store):
                 sync(path)
             self._store.rename(self._target)  # an empty folder may exist at the target
         except FileNotFoundError as error:
-            raise DamagedError(f"{self.folder} was changed meanwhile: give the same command again") from error
+            raise DamagedError(f"{self.folder} was changed meanwhile", hint=RESUME) from error
         sync(self._target.parent)
         self._delete()
 
@@ -182,7 +190,9 @@ def _check_names(files: list[dict[str, Any]]) -> None:
     for file in files:
         name = PurePosixPath(file["path"])
         if name.is_absolute() or ".." in name.parts or not name.parts or str(name) != file["path"]:
-            raise DamagedError(f"the store on the cluster holds {file['path']!r}: no path inside of a store")
+            raise DamagedError(
+                f"the store on the cluster holds {quoted(file['path'])}, which is not a path inside of a store"
+            )
 
 
 @cache
@@ -201,12 +211,12 @@ def check_target(target: Path) -> None:
         StoreError: the path exists already, or it cannot be created.
     """
     if not target.name:
-        raise StoreError(f"{target} cannot be a store: name another place with --fetch")
+        raise StoreError(f"{target} cannot be a store", hint="name another path with --fetch")
     if target.is_symlink() or (target.exists() and not target.is_dir()) or (target.is_dir() and any(target.iterdir())):
-        raise StoreError(f"{target} is there already: name another place with --fetch, or give --no-fetch")
+        raise StoreError(f"{target} exists already", hint=_ELSEWHERE)
     parent = next(folder for folder in target.absolute().parents if folder.exists())
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise StoreError(f"nothing can be written in {parent}: name another place with --fetch, or give --no-fetch")
+        raise StoreError(f"nothing can be written in {parent}", hint=_ELSEWHERE)
 
 
 def fetch(jobs: Jobs, store: str, target: Path, report: Report = lambda _done, _total: None) -> Fetched:
@@ -234,7 +244,7 @@ def fetch(jobs: Jobs, store: str, target: Path, report: Report = lambda _done, _
                 got = _round(jobs, store, partial, report)
                 received += got
                 if not got and (partial.missing() or not partial.pieces):
-                    raise WorkerError(f"the pieces of {store} do not arrive: give the same command again")
+                    raise WorkerError(f"the pieces of {store} do not arrive", hint=RESUME)
             report(partial.size, partial.size)
             partial.finish()
     except OSError as error:
@@ -307,7 +317,7 @@ def _begin(records: Iterator[str], partial: Partial) -> None:
             case list() if files:
                 files[-1]["sums"] += line
         whole.update(record.encode())
-    raise WorkerError("the list of the store's files does not arrive whole: give the same command again")
+    raise WorkerError("the list of the store's files does not arrive completely", hint=RESUME)
 
 
 def _records(chunks: Iterable[str]) -> Iterator[str]:
@@ -316,11 +326,15 @@ def _records(chunks: Iterable[str]) -> Iterator[str]:
     Raises:
         InputError: the job had nothing to send, for the reason in the message.
     """
-    rest = ""
+    rest, problem = "", None
     for chunk in chunks:
         *lines, rest = (rest + chunk).split("\n")
         for line in lines:
+            if problem is not None:  # the line after it may be its hint
+                raise InputError(problem, hint=line.removeprefix("hint: ") if line.startswith("hint: ") else None)
             if line.startswith("error: "):
-                raise InputError(line.removeprefix("error: "))
+                problem = line.removeprefix("error: ")
             if line.startswith(MARK):
                 yield line.removeprefix(MARK)
+    if problem is not None:
+        raise InputError(problem)

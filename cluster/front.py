@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kotovec.cluster import DEFAULT_MODEL, default_name
 from kotovec.cluster.events import Report, ignore
-from kotovec.errors import InputError
+from kotovec.errors import InputError, quoted
 from kotovec.store.database import Store
 
 
@@ -58,7 +58,7 @@ def build(
     from kotovec.store.tokens import KINDS
 
     if store is None and not default_name(model):
-        raise InputError(f"{model!r} gives a store no name: name one")
+        raise InputError(f"{quoted(model)} gives a store no name", hint="name one with `store`")
     path = Path(f"{default_name(model)}.kotovec" if store is None else store)
     where = Resources(workers=workers, address=address)
     with contextlib.ExitStack() as stack:

@@ -146,7 +146,8 @@ def main(arguments: list[str]) -> int:
         send(Path(store), wanted, known, sys.stdout.buffer)
         time.sleep(KEEP_SECONDS)
     except (InputError, OSError) as error:
-        sys.stderr.write(f"error: {error}\n")
+        hint = getattr(error, "hint", None)
+        sys.stderr.write(f"error: {error}\n" + (f"hint: {hint}\n" if hint else ""))
         return 2
     except SystemExit:
         pass

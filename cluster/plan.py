@@ -14,19 +14,21 @@ import numpy as np
 
 from kotovec.cluster import DEFAULT_MODEL, resources
 from kotovec.cluster.shards import ShardPlan, cut
-from kotovec.errors import InputError, ModelError, first_line
-from kotovec.space import Space
+from kotovec.errors import InputError, ModelError, choices, first_line, quoted
+from kotovec.space import STATIC, Space
 from kotovec.store.hdf5 import FORMAT_VERSION
 from kotovec.store.tokens import KINDS, Marking, Tokens, describe
 from kotovec.workers import forward as forwards
 from kotovec.workers import rows as row_checks
 from kotovec.workers import source as sources
+from kotovec.workers import table as tables
 from kotovec.workers import tokenizer as tokenizers
 from kotovec.workers.checkpoint import Checkpoint
 from kotovec.workers.encoder import ReplicaSpec
 from kotovec.workers.foreign_code import named_code, notice_code, refuse_code
 from kotovec.workers.inputs import Inputs
 from kotovec.workers.source import Source
+from kotovec.workers.table import Table
 
 SHARD_TOKENS = 1024  # some 4 s of BERT-base on one core: a lost worker costs little, and 32 shards balance well
 SHARD_BYTES = 32 << 20  # fewer tokens per shard where many layers are kept: shards pass through Ray's object store
@@ -36,10 +38,10 @@ DTYPES = ("float32", "bfloat16", "float16")
 STORE_DTYPES = ("float32", "float16")
 DEVICES = ("auto", "cpu", "cuda")
 # Settings that only describe where a build ran: a complete store does not count as different because of them.
-ENVIRONMENT = ("device", "batch-tokens", "cpus-per-worker", "torch", "forward")
+ENVIRONMENT = ("device", "batch-tokens", "cpus-per-worker", "torch", "forward", "static")
 # Settings of the table of tokens; the others belong to the spaces.
 OF_TOKENS = ("weights", "config", "tokenizer", "token-filter", "tokens", "template", "mecab-dic")
-OF_STATES = ("dtype", "store-dtype", "shard-tokens")  # of hidden states alone: static vectors do not depend on them
+OF_STATIC = ("format", "static")  # static vectors depend on no other setting
 # Memory of a worker besides the weights: torch, buffers, and the shards that it holds.
 BASE_BYTES = 400 << 20
 
@@ -76,11 +78,11 @@ class Request:
             *(("--token-filter", kind, KINDS) for kind in self.token_filter),
         ):
             if value not in values:
-                raise InputError(f"{option} {value!r}: take one of {', '.join(values)}")
+                raise InputError(f"unknown {option} {quoted(value)}", hint=f"choose {choices(values)}")
         if self.shard_tokens < 2:  # noqa: PLR2004 — torch has another kernel for a batch of one
-            raise InputError("--shard-tokens: take 2 or more")
+            raise InputError(f"--shard-tokens is {self.shard_tokens}", hint="use 2 or more")
         if self.cpus_per_worker < 1:
-            raise InputError(f"--cpus-per-worker {self.cpus_per_worker}: take 1 or more")
+            raise InputError(f"--cpus-per-worker is {self.cpus_per_worker}", hint="use 1 or more")
 
 
 @dataclass(frozen=True)
@@ -92,8 +94,9 @@ class Plan:
         tokenizer: the tokenizer of transformers, which is saved with the store.
         tokens: the V tokens to encode.
         spec: the replica that every worker loads.
+        table: the input embedding matrix, whose rows are the static vectors.
         shards: the shards to encode.
-        static_size, size: dimensions of the static and the isolated vectors, from the model's config.
+        size: number of dimensions of the hidden states, from the model's config.
         parameters: number of the model's parameters.
         settings: everything that decides the bytes, by the names that errors about them use.
         counts: number of tokens of each kind, before the filter.
@@ -101,14 +104,15 @@ class Plan:
         mecab_dic: name of the MeCab dictionary, or None.
         mecab_assumed: whether that name was assumed, as neither the user nor the model's config names one.
         notices: messages for the user.
+        static: whether this build copies the static vectors.
     """
 
     source: Source
     tokenizer: Any
     tokens: Tokens
     spec: ReplicaSpec
+    table: Table
     shards: tuple[ShardPlan, ...]
-    static_size: int
     size: int
     parameters: int
     settings: dict[str, Any]
@@ -118,6 +122,7 @@ class Plan:
     mecab_dic: str | None
     mecab_assumed: bool
     notices: tuple[str, ...]
+    static: bool = True
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -133,22 +138,28 @@ class Plan:
     def spaces(self) -> tuple[Space, ...]:
         """The spaces that the store must contain once it is complete."""
         layers = map(int, str(self.settings["layers"]).split(","))
-        return Space("static"), *(Space(self.spec.space, layer) for layer in layers)
+        return STATIC, *(Space(self.spec.space, layer) for layer in layers)
 
     @property
     def encoded(self) -> tuple[Space, ...]:
         """The spaces that this build encodes; every shard contains them."""
         return tuple(map(Space.parse, self.spec.spaces))
 
+    @property
+    def added(self) -> tuple[Space, ...]:
+        """The spaces that this build adds to the store: the table that it copies, and those that it encodes."""
+        return (*((STATIC,) if self.static else ()), *self.encoded)
+
     def only(self, spaces: Collection[Space]) -> "Plan":
         """Return the plan of the same build, restricted to these spaces."""
         layers = tuple(space.layer for space in spaces if space.layer is not None)
-        return replace(self, spec=replace(self.spec, layers=layers, static=Space("static") in spaces))
+        shards = self.shards if layers else ()
+        return replace(self, spec=replace(self.spec, layers=layers), shards=shards, static=STATIC in spaces)
 
     @property
     def task(self) -> dict[str, Any]:
         """The task of an unfinished build, as it is stored in its folder."""
-        return {"settings": self.settings, "spaces": list(self.spec.spaces)}
+        return {"settings": self.settings, "spaces": list(map(str, self.added))}
 
     @property
     def bounds(self) -> list[tuple[int, int]]:
@@ -161,14 +172,25 @@ class Plan:
 
     @property
     def vector_bytes(self) -> int:
-        """Size in bytes of the vectors that this build encodes."""
-        stored, static = np.dtype(self.spec.store_dtype).itemsize, self.static_size * 4 if self.spec.static else 0
-        return len(self.tokens) * (static + len(self.spec.layers) * self.size * stored)
+        """Size in bytes of the vectors that this build adds."""
+        return self.shard_bytes(len(self.tokens)) + (len(self.tokens) * self.table.size * 4 if self.static else 0)
 
     @property
     def index_bytes(self) -> int:
         """Size in bytes of the two default indexes (static, last layer; Flat keeps float32)."""
-        return len(self.tokens) * (self.static_size + self.size) * 4
+        return len(self.tokens) * (self.table.size + self.size) * 4
+
+    def shard_bytes(self, rows: int) -> int:
+        """Return the size in bytes of the vectors in shards of so many tokens."""
+        return rows * len(self.spec.layers) * self.size * np.dtype(self.spec.store_dtype).itemsize
+
+    def peak_bytes(self, rows: int) -> int:
+        """Return how many bytes more the disk must hold at some moment if so many tokens are still to be encoded.
+
+        First the shards are beside the spaces' files; later the indexes take the space of the shards.
+        """
+        kept = self.shard_bytes(len(self.tokens) - rows)
+        return self.vector_bytes + max(self.shard_bytes(rows), self.index_bytes - kept)
 
     @property
     def worker_bytes(self) -> int:
@@ -205,10 +227,10 @@ def make_plan(request: Request, source: Source | None = None) -> Plan:
     notices = row_checks.check_roles(source, config, tokenizer, vocabulary)
     row_checks.check_template(source, tokenizer, vocabulary, template, rows)
     notices += row_checks.notice_tokenizer(source, config, tokenizer, vocabulary, template)
-    with_row = [place for place, token_id in enumerate(vocabulary.ids) if 0 <= token_id < rows]
+    with_row = [index for index, token_id in enumerate(vocabulary.ids) if 0 <= token_id < rows]
     everything = describe(
-        [vocabulary.ids[place] for place in with_row],
-        [vocabulary.texts[place] for place in with_row],
+        [vocabulary.ids[index] for index in with_row],
+        [vocabulary.texts[index] for index in with_row],
         vocabulary.special | {*template.prefix, *template.suffix},
         Marking(vocabulary.marking),
         vocabulary.unk_id,
@@ -217,13 +239,15 @@ def make_plan(request: Request, source: Source | None = None) -> Plan:
     tokens = everything.keep(request.token_filter)
     if len(tokens) == 0:
         raise InputError(f"no token of {request.model} is of the kinds {', '.join(request.token_filter)}")
-    size = int(config.hidden_size)
-    static_size = int(getattr(config, "embedding_size", None) or size)
-    token_bytes = static_size * 4 + len(layers) * size * np.dtype(request.store_dtype).itemsize
-    shard_tokens = max(2, min(request.shard_tokens, SHARD_BYTES // token_bytes))
     device = _pick_device(request)
-    shards = cut(len(tokens), shard_tokens, BATCH_TOKENS[device])
     forward, architecture = forwards.choose(source, config)
+    table = tables.find(source, config, architecture)
+    size = int(config.hidden_size)
+    # Shards do not hold static vectors, but once did: another count would cut the batches of a model with very many
+    # layers otherwise, and stores that exist would no longer be those of the plan.
+    token_bytes = table.size * 4 + len(layers) * size * np.dtype(request.store_dtype).itemsize
+    shard_tokens = max(2, min(request.shard_tokens, SHARD_BYTES // token_bytes))
+    shards = cut(len(tokens), shard_tokens, BATCH_TOKENS[device])
     spec = ReplicaSpec(
         source=source,
         template=template,
@@ -237,17 +261,18 @@ def make_plan(request: Request, source: Source | None = None) -> Plan:
         device=device,
         threads=request.cpus_per_worker,
         architecture=architecture,
+        tensor=table.tensor,
     )
     return Plan(
         source=source,
         tokenizer=tokenizer,
         tokens=tokens,
         spec=spec,
+        table=table,
         shards=shards,
-        static_size=static_size,
         size=size,
         parameters=parameters,
-        settings=_settings(spec, tokens, request, mecab_dic, shard_tokens),
+        settings=_settings(spec, table, tokens, request, mecab_dic, shard_tokens),
         counts=everything.count(),
         rows_without_token=rows - len(everything),
         tokens_without_row=len(vocabulary.ids) - len(with_row),
@@ -274,10 +299,13 @@ def parse_layers(text: str, depth: int) -> tuple[int, ...]:
     try:
         numbers = [int(part) for part in text.split(",")]
     except ValueError as error:
-        raise InputError(f"--layers {text!r}: give last, all, or numbers such as 0,1,{depth}") from error
+        raise InputError(
+            f"--layers {quoted(text)} is not a list of layers",
+            hint=f"choose `last`, `all`, or numbers such as `0,1,{depth}`",
+        ) from error
     for number in numbers:
         if not -depth - 1 <= number <= depth:
-            raise InputError(f"--layers {text!r}: the model has the layers 0 to {depth}, not {number}")
+            raise InputError(f"--layers {quoted(text)}: the model has the layers 0 to {depth}, not {number}")
     return tuple(sorted({number % (depth + 1) for number in numbers}))
 
 
@@ -302,13 +330,13 @@ def _load_config(source: Source) -> Any:
     if "AutoModel" in named_code(source.folder) and type(config) not in transformers.MODEL_MAPPING:
         raise refuse_code(source, "AutoModel")
     if config.is_encoder_decoder:
-        raise ModelError(f"{source.name} is an encoder-decoder ({kind}): kotovec needs an encoder such as BERT")
+        raise ModelError(f"{source.name} is an encoder-decoder ({kind})", hint="choose an encoder such as BERT")
     if hasattr(config, "vision_config") or hasattr(config, "audio_config"):
-        raise ModelError(f"{source.name} ({kind}) is a model of several modalities: kotovec needs a text encoder")
+        raise ModelError(f"{source.name} ({kind}) is a model of several modalities", hint="choose a text encoder")
     for name in ("vocab_size", "hidden_size", "num_hidden_layers"):
         if getattr(config, name, None) is None:
             raise ModelError(
-                f"{source.name} ({kind}) has no {name}, so no token-wise hidden states: kotovec needs a text encoder"
+                f"{source.name} ({kind}) has no {name}, so no token-wise hidden states", hint="choose a text encoder"
             )
     return config
 
@@ -326,13 +354,13 @@ def _pick_device(request: Request) -> str:
     available = resources.cluster_gpus() > 0 if request.on_cluster else torch.cuda.is_available()
     if request.device == "cuda" and not available and not request.on_cluster:
         raise InputError(
-            "--device cuda: torch sees no GPU here; take --device cpu, or --address of a cluster with GPUs"
+            "--device cuda: torch sees no GPU here", hint="use --device cpu, or --address of a cluster with GPUs"
         )
     return ("cuda" if available else "cpu") if request.device == "auto" else request.device
 
 
 def _settings(
-    spec: ReplicaSpec, tokens: Tokens, request: Request, mecab_dic: str | None, shard_tokens: int
+    spec: ReplicaSpec, table: Table, tokens: Tokens, request: Request, mecab_dic: str | None, shard_tokens: int
 ) -> dict[str, Any]:
     import torch
 
@@ -357,6 +385,7 @@ def _settings(
         "cpus-per-worker": spec.threads,  # more threads split a sum elsewhere, which changes the last bits
         "torch": torch.__version__,
         "forward": spec.forward,
+        "static": table.origin,
     }
 
 

@@ -11,7 +11,7 @@ from kotovec.cluster.crew import TRIES, Crew, Nodes, Order, Worker, last_line
 from kotovec.cluster.delivery import Delivery
 from kotovec.cluster.events import Notice, Report
 from kotovec.cluster.shards import ShardPlan
-from kotovec.errors import KotovecError, WorkerError, first_line
+from kotovec.errors import RESUME, KotovecError, WorkerError, first_line
 from kotovec.workers.checkpoint import Checkpoint
 from kotovec.workers.encoder import Encoded, Encoder
 from kotovec.workers.inputs import Inputs
@@ -208,6 +208,4 @@ def _ray_lost() -> Iterator[None]:
     try:
         yield
     except ConnectionError as error:  # raised by Ray's client
-        raise WorkerError(
-            f"Ray no longer answers ({first_line(error)}): the same command goes on with what is whole"
-        ) from error
+        raise WorkerError(f"Ray no longer answers ({first_line(error)})", hint=RESUME) from error

@@ -76,8 +76,8 @@ def _root() -> Path:
         if len(str(root)) <= _LONGEST and changeable(root) is None:
             return root
     raise InputError(
-        f"other users can change {changeable(root)}, where temporary files go: "
-        f"chmod +t {changeable(root)}, or name another folder with TMPDIR (of at most {_LONGEST} characters)"
+        f"other users can change {changeable(root)}, where temporary files go",
+        hint=f"run chmod +t {changeable(root)}, or name another folder with TMPDIR (of at most {_LONGEST} characters)",
     )
 
 
@@ -120,10 +120,10 @@ def _of_ray(folder: Path, processes: Iterable[psutil.Process]) -> list[psutil.Pr
     All of them have their working directory in the folder, and its path in their command until they set a title, unlike
     a user's `tail` of a log. Children of this process also count before they have a command of their own.
     """
-    place, found = os.path.realpath(folder), []  # /tmp is a link on macOS
+    path, found = os.path.realpath(folder), []  # /tmp is a link on macOS
     for process in processes:
         with contextlib.suppress(psutil.Error, OSError):  # OSError where a path is too long
-            if f"{process.cwd()}/".startswith(f"{place}/") and process.uids().effective == os.geteuid():
+            if f"{process.cwd()}/".startswith(f"{path}/") and process.uids().effective == os.geteuid():
                 command = " ".join(process.cmdline())
                 if command.startswith("ray::") or str(folder) in command or process.ppid() == os.getpid():
                     found.append(process)

@@ -11,16 +11,18 @@ from typing import Any
 import numpy as np
 
 from kotovec import __version__
-from kotovec.cluster.plan import ENVIRONMENT, OF_STATES, OF_TOKENS, Plan
+from kotovec.cluster.plan import ENVIRONMENT, OF_STATIC, OF_TOKENS, Plan
 from kotovec.errors import SettingsDifferError
-from kotovec.space import Space
+from kotovec.space import STATIC, Space
 from kotovec.store.vectors import Vectors
 
+_APART = "use --overwrite to build again, or --store to name another path"
 _SAID = {
     "weights": "the model's weights differ",
     "config": "the model's config.json differs",
     "tokenizer": "the model's tokenizer files differ",
     "tokens": "the list of tokens differs",
+    "static": "the static vectors come from elsewhere, or were part of the shards, as in an earlier version",
 }
 
 
@@ -59,12 +61,15 @@ def provenance(plan: Plan, started: datetime, tokenizer_files: dict[str, str]) -
 
 def made(plan: Plan, space: Space, started: datetime) -> dict[str, Any]:
     """Return how the vectors of a space were made, as JSON-ready values for its file."""
-    unlike = OF_TOKENS if space.layer is not None else (*OF_TOKENS, *OF_STATES)
+    if space == STATIC:
+        how = {"dtype": "float32", "tensor": plan.settings["static"]}
+        names = set(OF_STATIC)
+    else:
+        how = {"dtype": plan.spec.dtype, "device": plan.spec.device, "forward": plan.settings["forward"]}
+        names = plan.settings.keys() - {*OF_TOKENS, "layers", "static"}
     return {
-        "dtype": plan.spec.dtype if space.layer is not None else "float32",
-        "device": plan.spec.device,
-        "forward": plan.settings["forward"],
-        "settings": {name: value for name, value in plan.settings.items() if name not in (*unlike, "layers")},
+        **how,
+        "settings": {name: value for name, value in plan.settings.items() if name in names},
         "versions": _versions(),
         "command": shlex.join(sys.argv),
         "started": started.isoformat(timespec="seconds"),
@@ -84,7 +89,7 @@ def check_begun(folder: Path, begun: dict[str, Any], plan: Plan) -> None:
         SettingsDifferError: names every setting that differs.
     """
     if begun != plan.settings:
-        raise SettingsDifferError(_difference(folder, "begun", begun, plan.settings))
+        raise _difference(folder, "begun", begun, plan.settings)
 
 
 def check_finished(folder: Path, vectors: Vectors, plan: Plan) -> None:
@@ -107,12 +112,12 @@ def check_finished(folder: Path, vectors: Vectors, plan: Plan) -> None:
             for name in wanted.keys() - {*ENVIRONMENT, "format"}:
                 ours[name], theirs[name] = wanted[name], stored.get(name)
     if ours != theirs:
-        raise SettingsDifferError(_difference(folder, "built", theirs, ours))
+        raise _difference(folder, "built", theirs, ours)
     missing = [str(space) for space in plan.spaces if space not in vectors.spaces]
     if missing and vectors.is_former:
         raise SettingsDifferError(
-            f"{folder} is a store of format 1, to which {', '.join(missing)} cannot be added: --overwrite builds anew, "
-            "--store names another place"
+            f"{folder} is a store of format 1, to which {', '.join(missing)} cannot be added",
+            hint=_APART,
         )
 
 
@@ -124,10 +129,7 @@ def _same_batches(wanted: dict[str, Any], stored: dict[str, Any]) -> bool:
     return bool(min(wanted["shard-tokens"], most) == min(stored["shard-tokens"], most))
 
 
-def _difference(folder: Path, done: str, old: dict[str, Any], new: dict[str, Any]) -> str:
+def _difference(folder: Path, done: str, old: dict[str, Any], new: dict[str, Any]) -> SettingsDifferError:
     names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
     parts = [_SAID.get(name) or f"{name} was {old.get(name)}, now {new.get(name)}" for name in names]
-    return (
-        f"{folder} was {done} with other settings ({'; '.join(parts)}): "
-        "--overwrite builds anew, --store names another place"
-    )
+    return SettingsDifferError(f"{folder} was {done} with other settings ({'; '.join(parts)})", hint=_APART)

@@ -21,7 +21,7 @@ import psutil
 
 import kotovec
 from kotovec.cluster.private import children, end_needless, ray_folder, temporary_folder, working_folder
-from kotovec.errors import InputError, MissingDependencyError, WorkerError, first_line
+from kotovec.errors import RESUME, InputError, KotovecError, MissingDependencyError, WorkerError, first_line, quoted
 from kotovec.ownership import is_public
 
 KNOCK_SECONDS = 5.0
@@ -114,8 +114,8 @@ def join(address: str) -> Iterator[None]:
         import ray
 
         failure = InputError(
-            f"no Ray cluster answers at {address!r} (one that wants a token gets it from RAY_AUTH_MODE=token and "
-            "RAY_AUTH_TOKEN)"
+            f"no Ray cluster answers at {quoted(address)}",
+            hint="set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN if the cluster requires a token",
         )
         logging.getLogger("ray.util.client").setLevel(logging.CRITICAL)  # an error reports lost connections
         # The root folder: every machine has it, and no other user can write to it.
@@ -135,7 +135,7 @@ def _check_head(address: str, endpoint: tuple[str, int]) -> None:
         time.sleep(_LOOK_SECONDS if look else 0)
         with contextlib.suppress(OSError), socket.create_connection(endpoint, timeout=_LOOK_SECONDS):
             return
-    raise WorkerError(f"the cluster at {address} no longer answers: the same command goes on with what is whole")
+    raise WorkerError(f"the cluster at {address} no longer answers", hint=RESUME)
 
 
 _checks: list[Check] = []  # of the Ray session of this process
@@ -157,7 +157,7 @@ def _check(vital: dict[str, psutil.Process]) -> None:
         except psutil.NoSuchProcess:
             dead = True
         if dead:
-            raise WorkerError(f"Ray's {name} died (out of memory?): the same command goes on with what is whole")
+            raise WorkerError(f"Ray's {name} died (out of memory?)", hint=RESUME)
 
 
 def _import_path() -> dict[str, str]:
@@ -187,11 +187,11 @@ def _check_reachable(address: str) -> None:
     """
     if address.startswith(("http://", "https://")):
         raise InputError(
-            f"{address} is a dashboard, which takes jobs: kotovec submit --address {address}, "
-            "or kotovec build with --address auto, HOST:PORT or ray://HOST:PORT"
+            f"{address} is a dashboard, which takes jobs",
+            hint=f"use kotovec submit --address {address}, or --address auto, HOST:PORT or ray://HOST:PORT",
         )
     if address.startswith("ray://") and find_spec("grpc") is None:
-        raise MissingDependencyError(f"{address} needs Ray's client: pip install 'kotovec[cluster]'")
+        raise MissingDependencyError(f"{address} needs Ray's client", hint="install it: pip install 'kotovec[cluster]'")
     meant = _meant(address)
     endpoint = _endpoint(meant)
     if endpoint is None:
@@ -201,10 +201,16 @@ def _check_reachable(address: str) -> None:
             door.sendall(_HTTP2)
             answer = door.recv(9)
     except (OSError, OverflowError) as error:
-        means = "" if meant == address else f", which means {meant} here (ray start makes one; HOST:PORT names another)"
-        raise InputError(f"no Ray cluster answers at {address!r}{means}: {error}") from error
+        means, hint = "", None
+        if meant != address:
+            means = f", which means {meant} here"
+            hint = "start one with ray start, or name another with --address HOST:PORT"
+        raise InputError(f"no Ray cluster answers at {quoted(address)}{means}: {error}", hint=hint) from error
     if answer[3:4] != b"\4" and os.environ.get("RAY_USE_TLS") != "1":
-        raise InputError(f"{address!r} is no port of a Ray cluster: ray start printed it (6379, for ray:// 10001)")
+        raise InputError(
+            f"{quoted(address)} is not a port of a Ray cluster",
+            hint="use the one that ray start printed (6379, for ray:// 10001)",
+        )
 
 
 def _meant(address: str) -> str:
@@ -233,7 +239,7 @@ def _running() -> bool:
 
 
 @contextlib.contextmanager
-def _hold(ray: Any, options: dict[str, Any], failure: Exception, folder: Path) -> Iterator[None]:
+def _hold(ray: Any, options: dict[str, Any], failure: KotovecError, folder: Path) -> Iterator[None]:
     """Hold a session that starts in `folder`.
 
     Ray puts the working directory and the script's folder first on its workers' sys.path: every worker would run a
@@ -249,7 +255,7 @@ def _hold(ray: Any, options: dict[str, Any], failure: Exception, folder: Path) -
                 reason = first_line(error)
                 if isinstance(error, ConnectionAbortedError):  # quotes the traceback of a server for clients
                     reason = next(reversed(str(error).strip().splitlines()), reason)
-                raise type(failure)(f"{failure}: {reason}") from error
+                raise type(failure)(f"{failure}: {reason}", hint=failure.hint) from error
         yield
     finally:
         ray.shutdown()

@@ -35,7 +35,7 @@ def cut(total: int, shard_tokens: int, batch_tokens: int) -> tuple[ShardPlan, ..
     for count in _counts(len(batches), together):
         part = batches[first : first + count]
         start, stop = part[0][0], part[-1][1]
-        shards.append(ShardPlan(len(shards), start, stop, tuple((one - start, other - start) for one, other in part)))
+        shards.append(ShardPlan(len(shards), start, stop, tuple((first - start, last - start) for first, last in part)))
         first += count
     return tuple(shards)
 

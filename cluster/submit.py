@@ -23,6 +23,7 @@ PATIENCE_SECONDS = 60.0  # for a cluster that no longer answers: a port forward 
 QUIET_SECONDS = 60.0  # without a line of the log: the connection may be dead, for example after a laptop's sleep
 _TELLS = "kotovec_store"  # a key of a job's metadata
 _ADDRESS = "RAY_API_SERVER_ADDRESS"  # overrides the address that is passed to Ray's client
+_DASHBOARD = "use the address of its dashboard, such as http://HOST:8265"
 _CHATTY = (
     "ray.dashboard.modules.dashboard_sdk",
     "ray.dashboard.modules.job.sdk",
@@ -58,7 +59,9 @@ class Jobs:
         command = shlex.join(["python", "-m", module, *arguments])
         try:
             if weak := changeable(Path(tempfile.gettempdir())):
-                raise InputError(f"other users can change {weak}, where temporary files go: name another with TMPDIR")
+                raise InputError(
+                    f"other users can change {weak}, where temporary files go", hint="name another folder with TMPDIR"
+                )
             with tempfile.TemporaryDirectory(prefix="kotovec-stage-") as folder:
                 tree = stage(Path(folder))
                 with _answering(self.address):
@@ -215,14 +218,16 @@ def connect(address: str | None) -> Jobs:
         InputError: nothing answers, the answer is not Ray's, or the token is not the cluster's.
     """
     if not address:
-        raise InputError("no cluster: name its dashboard with --address http://HOST:8265, or set RAY_ADDRESS")
+        raise InputError(
+            "no cluster is named", hint="name its dashboard with --address http://HOST:8265, or set RAY_ADDRESS"
+        )
     try:
         import aiohttp  # noqa: F401 — of ray[default]
         import requests  # noqa: F401
         from ray.job_submission import JobSubmissionClient
     except ImportError as error:
         raise MissingDependencyError(
-            f"{error.name or 'ray[default]'} is missing: pip install 'kotovec[cluster]'"
+            f"{error.name or 'ray[default]'} is missing", hint="install it: pip install 'kotovec[cluster]'"
         ) from error
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -247,23 +252,24 @@ def _knock(address: str, shown: str) -> None:
     """
     import requests
 
-    dashboard = "take the address of its dashboard, such as http://HOST:8265"
     if not address.startswith(("http://", "https://")):
-        raise InputError(f"--address {shown} takes no jobs: {dashboard}")
+        raise InputError(f"--address {shown} takes no jobs", hint=_DASHBOARD)
     try:
         answer = requests.get(f"{address.rstrip('/')}/api/version", timeout=KNOCK_SECONDS)
     except requests.exceptions.Timeout as error:
         raise InputError(f"no Ray cluster answers at {shown} within {KNOCK_SECONDS:g} s") from error
     except requests.exceptions.ConnectionError as error:
         if "BadStatusLine" in str(error) or "Connection aborted" in str(error):
-            raise InputError(f"{shown} speaks no HTTP; is it the cluster's own port (6379)? {dashboard}") from error
+            raise InputError(
+                f"{shown} speaks no HTTP: it may be the cluster's own port (6379)", hint=_DASHBOARD
+            ) from error
         reason = re.search(r"\[Errno -?\d+\] [\w ]+|certificate verify failed|Unable to connect to proxy", str(error))
         raise InputError(f"no Ray cluster answers at {shown}{f': {reason[0]}' if reason else ''}") from error
     except (requests.RequestException, ValueError) as error:
         raise InputError(f"--address {shown}: {_line(error)}") from error
     answered = answer.status_code in (401, 403) or "ray_version" in answer.text  # 401, 403: it requires a token
     if not answered:
-        raise InputError(f"{shown} is no Ray cluster (HTTP {answer.status_code}): {dashboard}")
+        raise InputError(f"{shown} is not a Ray cluster (HTTP {answer.status_code})", hint=_DASHBOARD)
 
 
 @contextlib.contextmanager
@@ -297,8 +303,8 @@ def _answering(address: str) -> Iterator[None]:
     except AuthenticationError as error:
         reason = first_line(error).split(". ")[0]
         raise InputError(
-            f"{address}: {reason}: give Ray the cluster's token with RAY_AUTH_MODE=token and RAY_AUTH_TOKEN "
-            "(or RAY_AUTH_TOKEN_PATH)"
+            f"{address}: {reason}",
+            hint="give Ray the cluster's token with RAY_AUTH_MODE=token and RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH)",
         ) from error
     except OSError as error:  # includes the exceptions of requests
         if is_disk_full(error):  # the disk of this machine

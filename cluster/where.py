@@ -35,14 +35,16 @@ class Resources:
 
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 0:
-            raise InputError(f"--workers {self.workers}: take 1 or more, or 0 to encode in this process, without Ray")
+            raise InputError(
+                f"--workers is {self.workers}", hint="use 1 or more, or 0 to encode in this process, without Ray"
+            )
         if self.workers == 0 and self.address is not None:
-            raise InputError("--workers 0 encodes in this process: leave --address away")
+            raise InputError("--workers 0 encodes in this process, not at --address", hint="leave out --address")
         gpus = self.gpus_per_worker or 0.0
         if gpus < 0 or (gpus > 1 and gpus % 1):
-            raise InputError(f"--gpus-per-worker {gpus:g}: take a share from 0 to 1, or a whole number")
+            raise InputError(f"--gpus-per-worker is {gpus:g}", hint="use a share from 0 to 1, or a whole number")
         if not self.stall_seconds > 0:
-            raise InputError(f"--stall-seconds {self.stall_seconds:g}: take more than 0")
+            raise InputError(f"--stall-seconds is {self.stall_seconds:g}", hint="use more than 0")
 
 
 ANYWHERE = Resources()  # one worker per core, on this machine

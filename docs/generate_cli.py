@@ -25,7 +25,8 @@ HEAD = """# The command line
 | `kotovec info` | prints what a store contains and where it came from |
 | `kotovec verify` | recomputes every checksum |
 
-Results go to stdout, everything else to stderr. Every option has an environment variable (`KOTOVEC_STORE`,
+Results go to stdout, everything else to stderr. An error is a line that begins with `error:`; its fix, where one is
+known, follows on a line that begins with `hint:`. Every option has an environment variable (`KOTOVEC_STORE`,
 `KOTOVEC_WORKERS`, …), which an option on the command line overrides. `KOTOVEC_DEBUG=1` shows a traceback with an error,
 and `KOTOVEC_HISTORY` names the file in which `kotovec shell` keeps its history.
 

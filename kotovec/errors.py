@@ -1,15 +1,30 @@
-"""Every error that kotovec raises on purpose: a one-line message that names the fix, and an exit code.
+"""Every error that kotovec raises on purpose: a one-line message, the fix as a hint, and an exit code.
 
 An error inherits from the built-in that it refines, so that code which knows nothing of kotovec can catch it.
 """
 
+from collections.abc import Iterable
 from typing import ClassVar
+
+RESUME = "run the same command again; it resumes"
 
 
 class KotovecError(Exception):
-    """Base class of all of kotovec's errors; `exit_code` is the exit code of the command line."""
+    """Base class of all of kotovec's errors.
+
+    Attributes:
+        exit_code: exit code of the command line.
+        hint: the fix, in the imperative; None where none is known. It is also a note, which tracebacks show.
+    """
 
     exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        # Pickling copies both from the attributes: an error that is made of the message alone adds no second note.
+        self.hint = hint
+        if hint is not None:
+            self.add_note(f"hint: {hint}")
 
     def __str__(self) -> str:
         """Return the message alone (KeyError would quote it, OSError would add its errno)."""
@@ -17,7 +32,7 @@ class KotovecError(Exception):
 
 
 class InputError(KotovecError, ValueError):
-    """The input cannot be used; the message names the fix."""
+    """The input cannot be used."""
 
     exit_code = 2
 
@@ -79,8 +94,9 @@ class UnknownTokenError(InputError, KeyError):
 class ExpressionError(InputError):
     """An expression cannot be read; `position` is the index of the character at fault, from 0."""
 
-    def __init__(self, problem: str, expression: str, position: int) -> None:
-        super().__init__(problem, expression, position)
+    def __init__(self, problem: str, expression: str, position: int, *, hint: str | None = None) -> None:
+        super().__init__(problem, hint=hint)
+        self.args = (problem, expression, position)  # with which an error is made again from its pickle
         self.problem = problem
         self.expression = expression
         self.position = position
@@ -101,3 +117,15 @@ class ExpressionError(InputError):
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's message, or the name of its type if the message is empty."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def quoted(value: object) -> str:
+    """Return what a user typed, or should type, in backticks, with unprintable characters escaped."""
+    text = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(value))
+    return f"`{text}`"
+
+
+def choices(values: Iterable[object]) -> str:
+    """Return the values to choose from as part of a hint: `l2`, `cosine` or `ip`."""
+    *first, last = map(quoted, values)
+    return f"{', '.join(first)} or {last}" if first else last

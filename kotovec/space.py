@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import total_ordering
 
-from kotovec.errors import InputError, NotStoredError
+from kotovec.errors import InputError, NotStoredError, choices, quoted
 
 TABLES = ("static", "output", "imported")  # rows of a matrix: they have no layer
 LAYERED = ("isolated", "context")  # hidden states
@@ -45,13 +45,15 @@ class Space:
 
     def __post_init__(self) -> None:
         if self.name not in NAMES:
-            raise InputError(f"there is no space {self.name!r}: take one of {', '.join(NAMES)}")
+            raise InputError(f"unknown space {quoted(self.name)}", hint=f"choose {choices(NAMES)}")
         if self.name in TABLES and self.layer is not None:
-            raise NotStoredError(f"{self.name} has no layer {self.layer}: layers go with the space isolated")
+            raise NotStoredError(f"{self.name} has no layer {self.layer}", hint="choose `isolated` for a layer")
         if self.name in LAYERED and self.layer is None:
             object.__setattr__(self, "layer", -1)
         if self.first is not None and not (self.layer is not None and 0 <= self.first < self.layer):
-            raise InputError(f"{self}: a mean of layers names the smaller one first, such as context@0-6")
+            raise InputError(
+                f"{self}: the layers of a mean do not ascend", hint="write the smaller one first: `context@0-6`"
+            )
 
     @classmethod
     def parse(cls, text: str) -> "Space":
@@ -63,7 +65,9 @@ class Space:
         """
         found = _SPACE.fullmatch(text.strip())
         if found is None:
-            raise InputError(f"{text!r} is no space: write static, isolated, or isolated@12 for a layer")
+            raise InputError(
+                f"{quoted(text)} is not a space", hint="choose `static`, `isolated`, or `isolated@12` for a layer"
+            )
         return cls._of(found)
 
     @classmethod
@@ -75,7 +79,7 @@ class Space:
         """
         found = _STEM.fullmatch(stem)
         if found is None:
-            raise InputError(f"{stem!r} is no name of a space")
+            raise InputError(f"{quoted(stem)} is not the name of a space")
         return cls._of(found)
 
     @classmethod
@@ -132,13 +136,18 @@ class Space:
         alike = [each for each in sorted(stored) if (each.name, each.steps) == (self.name, self.steps)]
         if self.layer is not None and -len(alike) <= self.layer < 0:
             return alike[self.layer]
-        raise NotStoredError(self._missing(alike, stored))
+        raise self._missing(alike, stored)
 
-    def _missing(self, alike: Sequence["Space"], stored: Sequence["Space"]) -> str:
+    def _missing(self, alike: Sequence["Space"], stored: Sequence["Space"]) -> NotStoredError:
         if alike and self.layer is not None:
             layers = ", ".join(str(each.layer) for each in alike)
-            return f"layer {self.layer} is not in this store: it holds {layers}; build with --layers"
-        return f"{self} is not in this store: it holds {', '.join(map(str, sorted(stored)))}"
+            return NotStoredError(
+                f"layer {self.layer} is not in this store: it holds {layers}", hint="build it with --layers"
+            )
+        return NotStoredError(f"{self} is not in this store: it holds {', '.join(map(str, sorted(stored)))}")
+
+
+STATIC = Space("static")
 
 
 def parse_spaces(text: str) -> tuple[Space, ...]:

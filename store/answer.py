@@ -82,7 +82,7 @@ class Answer:
         try:
             import pandas as pd
         except ImportError as error:
-            raise MissingDependencyError("to_pandas needs pandas: pip install pandas") from error
+            raise MissingDependencyError("to_pandas needs pandas", hint="install it: pip install pandas") from error
         frame = pd.DataFrame([dict(vars(hit)) for hit in self.hits], columns=list(COLUMNS))
         frame.attrs |= {"expression": self.expression, "space": str(self.space), "metric": self.metric}
         return frame

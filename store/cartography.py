@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kotovec.errors import DamagedError, InputError
+from kotovec.errors import DamagedError, InputError, choices, quoted
 from kotovec.space import Space
 from kotovec.store import fidelity, maps, projection
 from kotovec.store.database import Store
@@ -46,17 +46,19 @@ class MapRequest:
             InputError: a value is unknown or out of range.
         """
         if self.method not in maps.METHODS:
-            raise InputError(f"there is no method {self.method!r}: take one of {', '.join(maps.METHODS)}")
+            raise InputError(f"unknown method {quoted(self.method)}", hint=f"choose {choices(maps.METHODS)}")
         if self.sample is not None and not self.sample >= projection.FEWEST:
-            raise InputError(f"--sample {self.sample}: take {projection.FEWEST} tokens or more")
+            raise InputError(f"--sample is {self.sample}", hint=f"use {projection.FEWEST} tokens or more")
         if not 0 <= self.seed < 2**32:
-            raise InputError(f"--seed {self.seed}: take 0 or more, and less than 2^32")
+            raise InputError(f"--seed is {self.seed}", hint="use 0 or more, and less than 2^32")
         count = min(tokens, self.sample or tokens)
         if count < projection.FEWEST:
             raise InputError(f"a map needs {projection.FEWEST} tokens or more, not {count}")
         option, wanted = ("--perplexity", self.perplexity) if self.method == "tsne" else ("--neighbors", self.neighbors)
         if self.method != "pca" and not 1 < wanted < count:
-            raise InputError(f"{option} {wanted:g}: take more than 1, and less than the {count:,} tokens")
+            raise InputError(
+                f"{option} is {wanted:g}, of {count:,} tokens", hint=f"use more than 1, and less than {count}"
+            )
 
 
 def find_map(store: Store, request: MapRequest) -> Map | None:

@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from kotovec.errors import DamagedError, InputError, StoreError
+from kotovec.errors import DamagedError, InputError, StoreError, quoted
 from kotovec.space import Space
 from kotovec.store import index as indexes
 from kotovec.store import maps
@@ -75,7 +75,7 @@ class Store:
             StoreError: the store was closed.
         """
         if self._vectors is None:
-            raise StoreError(f"{self.path} was closed: open it again")
+            raise StoreError(f"{self.path} was closed", hint="open it again")
         return self._vectors
 
     def close(self) -> None:
@@ -217,7 +217,7 @@ class Store:
             InputError: k, metric, device or a shape does not fit, or a vector is not finite.
         """
         if (vectors is None) == (rows is None):
-            raise InputError("give vectors or rows, one of the two")
+            raise InputError("nearest takes vectors or rows, and not both", hint="give one of the two")
         given = np.asarray(rows if vectors is None else vectors)
         finder = self._finder(self.space(space), self._metric(metric, k), device, exact=exact, many=len(given) > 1)
         queries = finder.vectors_of(given) if vectors is None else given.astype(np.float64)
@@ -258,7 +258,7 @@ class Store:
             InputError: k, metric or device does not fit, or a sum is zero.
         """
         if not isinstance(expression, str):
-            raise InputError(f"search takes one expression, not a {type(expression).__name__}: take search_many")
+            raise InputError(f"search takes one expression, not a {type(expression).__name__}", hint="use search_many")
         (answer,) = self.search_many(
             [expression],
             space=space,
@@ -292,10 +292,10 @@ class Store:
         Arguments and errors are those of `search`; the first expression that cannot be read raises its error for all.
         """
         if isinstance(expressions, str):
-            raise InputError("search_many takes a list of expressions: take search for one")
+            raise InputError("search_many takes a list of expressions, not a str", hint="use search for one expression")
         measure = self._metric(metric, k)
         if unit_terms and measure.is_distance:
-            raise InputError(f"unit terms mean nothing with {measure}: take the metric cosine (or ip) with them")
+            raise InputError(f"unit terms mean nothing with {measure}", hint="use them with `cosine` or `ip`")
         space = self.space(space, layer)
         vectors, lookup = self.array(space), self.lookup
         questions = [read(text, lookup, vectors, unit_terms=unit_terms) for text in expressions]
@@ -359,13 +359,17 @@ class Store:
     def damage(self, damaged: Sequence[str]) -> DamagedError:
         """Return the error that names what `verify` found and, if a build repairs it, the command of the last one."""
         command = self.vectors.attributes.get("command")
-        by = f"; it was built by: {command}" if command and any(CURE in what for what in damaged) else ""
-        return DamagedError(f"{self.path} is damaged: {'; '.join(damaged)}{by}")
+        names = [what.removesuffix(f" ({CURE})") for what in damaged]
+        hint = f"{CURE}; it was built by {quoted(command)}" if command else CURE
+        return DamagedError(
+            f"{self.path} is damaged: {'; '.join(names)}", hint=None if names == list(damaged) else hint
+        )
 
     def _metric(self, metric: str, k: int) -> Metric:
         measure = Metric.parse(metric)
         if not 1 <= k <= len(self):
-            raise InputError(f"k is {k}: take a number from 1 to {len(self)}, the size of the vocabulary")
+            problem = f"k is {k}, but the vocabulary has {len(self)} tokens" if k > 0 else f"k is {k}"
+            raise InputError(problem, hint=f"choose a number from 1 to {len(self)}")
         return measure
 
     def _finder(self, space: Space, metric: Metric, device: str, *, exact: bool, many: bool) -> Finder:

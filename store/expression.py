@@ -69,7 +69,7 @@ def parse(expression: str, known: Callable[[str], bool]) -> list[Term]:
         raise reader.error("this is not a character (the text is not valid UTF-8)", broken.start())
     reader.skip_spaces()
     if reader.at_end:
-        raise ExpressionError('the expression is empty: give one such as "王 - 男 + 女"', expression, 0)
+        raise ExpressionError("the expression is empty", expression, 0, hint="type one, such as `王 - 男 + 女`")
     terms = reader.sum()
     if not reader.at_end:
         raise reader.error("there is no ( for this )")
@@ -111,8 +111,8 @@ class _Reader:
         while not self.at_end and self.text[self.at].isspace():
             self.at += 1
 
-    def error(self, problem: str, position: int | None = None) -> ExpressionError:
-        return ExpressionError(problem, self.text, self.at if position is None else position)
+    def error(self, problem: str, position: int | None = None, hint: str | None = None) -> ExpressionError:
+        return ExpressionError(problem, self.text, self.at if position is None else position, hint=hint)
 
     def sum(self) -> list[Term]:
         """Read `[-] product (+|- product)*`, up to the end or a closing parenthesis."""
@@ -126,7 +126,8 @@ class _Reader:
             if self.at_end or self.char in CLOSE:
                 return terms
             if self.char not in PLUS + MINUS:
-                raise self.error('put + or - before this, or quotes around words that belong together: "a b"')
+                hint = 'put + or - before this, or quotes around words that belong together: "a b"'
+                raise self.error("an operator is missing here", hint=hint)
             weight = self.read_sign()
 
     def read_sign(self) -> float:
@@ -155,7 +156,7 @@ class _Reader:
             self.skip_spaces()
             number = self.number()
             if number is None:
-                raise self.error("a weight is a number: write 0.5*token")
+                raise self.error("this weight is not a number", hint="write a weight as `0.5*token`")
             weighted *= number
 
     def number_before_times(self) -> float | None:
@@ -226,7 +227,7 @@ class _Reader:
         rest = range(start, len(self.text))
         self.at = next((at for at in rest if self.text[at] in SIGNS or self.text[at].isspace()), len(self.text))
         if self.at == start:
-            raise self.error("a token is missing here; quotes make a sign a token: '\"+\"'")
+            raise self.error("a token is missing here", hint='put an operator that is a token in quotes: "+"')
         return [Term(self.text[start : self.at], 1.0, start)]
 
     def quoted(self) -> Term:

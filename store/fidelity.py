@@ -14,7 +14,9 @@ BLOCK = 256
 
 def recall(true: Rows, drawn: Rows) -> float:
     """Return the mean share of true neighbours that are also neighbours on the map; both are (n, k) rows."""
-    return float(np.mean([len(np.intersect1d(one, other)) / len(one) for one, other in zip(true, drawn, strict=True)]))
+    return float(
+        np.mean([len(np.intersect1d(near, shown)) / len(near) for near, shown in zip(true, drawn, strict=True)])
+    )
 
 
 def nearest_on_map(coordinates: Coordinates, count: int) -> Rows:

@@ -57,7 +57,7 @@ def check_replaceable(target: Path) -> None:
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         mode = target.lstat().st_mode
         if not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
-            raise StoreError(f"{target} is not a regular file: move it")
+            raise StoreError(f"{target} is not a regular file", hint="move it")
 
 
 @contextlib.contextmanager
@@ -72,7 +72,9 @@ def open_folder(path: Path) -> Iterator[int]:
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError as error:
         if path.is_symlink():
-            raise StoreError(f"{path} is a link: nothing is written through it; put a folder in its place") from error
+            raise StoreError(
+                f"{path} is a link, and nothing is written through it", hint="put a folder in its place"
+            ) from error
         raise
     try:
         yield descriptor
@@ -209,9 +211,9 @@ def _behind_links(path: Path) -> Path:
         if not path.is_symlink():
             return path
         if path.lstat().st_uid not in (0, os.geteuid()):
-            raise InputError(f"{path} is a link of another user's: delete it, or name another file")
+            raise InputError(f"{path} is a link of another user's", hint="delete it, or name another file")
         path = path.parent / path.readlink()
-    raise InputError(f"{path} is a link to itself: name another file")
+    raise InputError(f"{path} is a link to itself", hint="name another file")
 
 
 class Sink:
@@ -306,4 +308,6 @@ def is_disk_full(error: BaseException | None) -> bool:
 
 def disk_full(target: Path) -> DiskFullError:
     """Return the error that says what to do about a full disk."""
-    return DiskFullError(f"no space left while writing {target}: free some, then give the same command again")
+    return DiskFullError(
+        f"no space left while writing {target}", hint="free some space, then run the same command again"
+    )

@@ -46,15 +46,17 @@ class Finder:
         """
         count, size = self.matrix.vectors.shape
         if queries.ndim != 2 or queries.shape[1] != size:  # noqa: PLR2004  # a matrix has two axes
-            raise InputError(f"queries of shape {queries.shape}: give (n, {size}), a row for each")
+            raise InputError(f"the queries are of shape {queries.shape}", hint=f"give one row per query, (n, {size})")
         with np.errstate(over="ignore"):
             lengths = np.linalg.norm(queries, axis=1)
         if not np.isfinite(lengths).all():
             raise InputError("a query is not finite, or too long to be squared in float64")
         if skip is not None and len(skip) != len(queries):
-            raise InputError(f"skip has {len(skip)} entries for {len(queries)} queries: give rows for each")
+            raise InputError(
+                f"skip has {len(skip)} entries for {len(queries)} queries", hint="give rows for each query"
+            )
         if keep is not None and (keep.shape != (count,) or keep.dtype != np.bool_):
-            raise InputError(f"keep is {keep.dtype} of shape {keep.shape}: give bool of shape ({count},)")
+            raise InputError(f"keep is {keep.dtype} of shape {keep.shape}", hint=f"give bool of shape ({count},)")
         if len(queries) == 0:
             return []
         chosen = Choice([NO_ROWS] * len(queries) if skip is None else list(skip), keep)

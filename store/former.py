@@ -45,7 +45,7 @@ def _tables(file: File, found: dict[str, Dataset]) -> dict[str, Dataset]:
     for name in ("id", "text", "surface", "kind"):
         table = found[f"tokens/{name}"]
         if not table.is_whole():
-            raise DamagedError(f"{file.path}: tokens/{name} does not match its checksum; {CURE}")
+            raise DamagedError(f"{file.path}: tokens/{name} does not match its checksum", hint=CURE)
         if name in ("text", "surface"):
             block = np.frombuffer(Strings(np.asarray(table.array).tolist()).block, dtype=np.uint8)
             table = Dataset(block, checksum.of_array(block))

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from kotovec.errors import DamagedError, InputError, KotovecError
+from kotovec.errors import DamagedError, InputError, KotovecError, quoted
 from kotovec.space import Space
 from kotovec.store import checksum
 from kotovec.store.files import check_replaceable, delete_parts, open_folder, open_regular, sinking, write_text
@@ -155,11 +155,11 @@ def verify(folder: Path, vectors: Vectors) -> list[str]:
     for path in sorted(folder.glob("*.faiss")):
         record = _record(folder, path.stem)
         if record is None:
-            damaged.append(f"{FOLDER}/{path.name} (without a record; kotovec index builds it anew)")
+            damaged.append(f"{FOLDER}/{path.name} (without a record; kotovec index builds it again)")
         elif not vectors.matches(Space.parse(record.space), record.dataset):
-            damaged.append(f"{FOLDER}/{path.name} (of other vectors; {record.command} builds it anew)")
+            damaged.append(f"{FOLDER}/{path.name} (of other vectors; {record.command} builds it again)")
         elif not path.is_file() or checksum.of_file(path) != record.sha256:
-            damaged.append(f"{FOLDER}/{path.name} ({record.command} builds it anew)")
+            damaged.append(f"{FOLDER}/{path.name} ({record.command} builds it again)")
     return damaged
 
 
@@ -187,7 +187,7 @@ def load(vectors: Vectors, folder: Path, space: Space, metric: Metric) -> tuple[
     if _record(folder, path.stem) != record:
         return None
     if index is None or (index.ntotal, index.d) != matrix.vectors.shape:
-        raise DamagedError(f"{path} is damaged: {record.command} builds it anew")
+        raise DamagedError(f"{path} is damaged", hint=f"build it again: {record.command}")
     return index, record
 
 
@@ -255,7 +255,7 @@ def _filled(faiss: Any, matrix: Matrix, metric: Metric, factory: str, device: st
         raise
     except RuntimeError as error:
         reason = str(error).rsplit(":", 1)[-1].strip() or "unknown"
-        raise InputError(f"faiss cannot build {factory!r} from these vectors ({reason})") from error
+        raise InputError(f"faiss cannot build {quoted(factory)} from these vectors ({reason})") from error
     return faiss.index_gpu_to_cpu(index) if device == "cuda" else index
 
 
@@ -265,4 +265,4 @@ def _set_parameters(faiss: Any, index: Any, parameters: str) -> None:
     try:
         faiss.ParameterSpace().set_index_parameters(index, parameters)
     except RuntimeError as error:
-        raise InputError(f"faiss does not take the parameters {parameters!r} for this index") from error
+        raise InputError(f"faiss does not take the parameters {quoted(parameters)} for this index") from error

@@ -16,6 +16,7 @@ from kotovec.store import contents
 from kotovec.store.files import PART, delete_parts, open_regular, sync, write_text
 
 SUFFIX = ".kotovec"
+ELSEWHERE = "name another path with --store"
 _RENAME_EXCHANGE = 2  # renameat2(2)
 _AT_FDCWD = -100
 
@@ -98,9 +99,9 @@ class Layout:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError, RecursionError) as error:
-            raise StoreError(f"{self.plan} is damaged: delete {self.shards} to start anew") from error
+            raise StoreError(f"{self.plan} is damaged", hint=f"delete {self.shards} to start again") from error
         if not isinstance(settings, dict):
-            raise StoreError(f"{self.plan} is damaged: delete {self.shards} to start anew")
+            raise StoreError(f"{self.plan} is damaged", hint=f"delete {self.shards} to start again")
         return settings
 
     def begin(self, settings: dict[str, Any]) -> None:
@@ -205,44 +206,46 @@ class Layout:
             StoreError: the path is a file, a folder with other contents, or not writable.
         """
         if not self.folder.name:
-            raise StoreError(f"{self.folder} cannot be a store: name another place with --store")
+            raise StoreError(f"{self.folder} cannot be a store", hint=ELSEWHERE)
         if self.folder.exists() and not self.folder.is_dir():
-            raise StoreError(f"{self.folder} is a file: name another place with --store")
+            raise StoreError(f"{self.folder} is a file", hint=ELSEWHERE)
         for file in (self.tokens, self.former):
             if file.is_dir():  # the file could not replace it
-                raise StoreError(f"{file} is a folder: delete it, or name another place with --store")
+                raise StoreError(f"{file} is a folder", hint=f"delete it, or {ELSEWHERE}")
         if self.folder.is_dir():
             self.check_contents(overwrite=overwrite)
         if overwrite:
             self._check_swap()
         nearest = next(path for path in (self.folder, *self.folder.absolute().parents) if path.exists())
         if not nearest.is_dir():
-            raise StoreError(f"{nearest} is a file: name another place with --store")
-        for place in {nearest, self.folder.absolute().parent} if self.folder.exists() else {nearest}:
-            if not os.access(place, os.W_OK | os.X_OK):
-                raise StoreError(f"{place} is not writable: name another place with --store")
+            raise StoreError(f"{nearest} is a file", hint=ELSEWHERE)
+        for folder in {nearest, self.folder.absolute().parent} if self.folder.exists() else {nearest}:
+            if not os.access(folder, os.W_OK | os.X_OK):
+                raise StoreError(f"{folder} is not writable", hint=ELSEWHERE)
 
     def _check_swap(self) -> None:
         """Raise a StoreError where a store could not be built beside this one, or not take its place."""
         if os.path.lexists(self.rebuild):
             if self.rebuild.is_symlink() or not self.rebuild.is_dir():  # what it leads to would be deleted
-                raise StoreError(f"{self.rebuild} is in the way: move it, and give the same command again")
+                raise StoreError(f"{self.rebuild} is in the way", hint="move it, and run the same command again")
             Layout(self.rebuild).check_contents(overwrite=True)
         if self.is_store and os.path.ismount(self.folder):
-            raise StoreError(f"{self.folder} is a mount point, which --overwrite cannot swap: build in a folder of it")
+            raise StoreError(
+                f"{self.folder} is a mount point, which --overwrite cannot swap", hint="build in a folder inside it"
+            )
 
     def check_contents(self, *, overwrite: bool) -> None:
         """Raise a StoreError that names what in the folder is not kotovec's and would be in danger."""
         names = sorted(path.name for path in self.folder.iterdir())
         shown = [name for name in names if not name.startswith(".")]  # .DS_Store, parts
         strange = contents.foreign(self.folder) if overwrite else contents.foreign(self.folder, self.shards.name)
-        places = (self.tokens, self.former, self.spaces, self.tokenizer, self.indexes, self.maps, self.shards)
-        unknown = sorted(set(shown) - {place.name for place in places})
+        parts = (self.tokens, self.former, self.spaces, self.tokenizer, self.indexes, self.maps, self.shards)
+        unknown = sorted(set(shown) - {part.name for part in parts})
         firsts = (self.tokens, self.former)
         odd = [
-            place.name
-            for place in places
-            if place.is_symlink() or (place not in firsts and place.exists() and not place.is_dir())
+            part.name
+            for part in parts
+            if part.is_symlink() or (part not in firsts and part.exists() and not part.is_dir())
         ]
         # Without the one file or a plan, these may be folders of those names of somebody's.
         nameless = [] if contents.is_store(self.folder) or self.read_plan() is not None else shown
@@ -253,7 +256,7 @@ class Layout:
 
     def _strange(self, name: str) -> StoreError:
         what = "holds what is not kotovec's:" if self.is_store else "is not a store: it holds"
-        return StoreError(f"{self.folder} {what} {name}; move it, or name another place with --store")
+        return StoreError(f"{self.folder} {what} {name}", hint=f"move it, or {ELSEWHERE}")
 
     def swap(self, new: "Layout") -> None:
         """Replace this store with a complete new one, and delete the old one.
@@ -265,7 +268,7 @@ class Layout:
         if not _exchange(self.folder, new.folder):
             replaced = self._aside
             if replaced.exists():
-                raise StoreError(f"{replaced} is in the way: move it, and give the same command again")
+                raise StoreError(f"{replaced} is in the way", hint="move it, and run the same command again")
             self.folder.rename(replaced)
             new.folder.rename(self.folder)
         sync(self.folder.absolute().parent)

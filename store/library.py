@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-from kotovec.errors import InputError, MissingDependencyError
+from kotovec.errors import InputError, MissingDependencyError, quoted
 from kotovec.store.metric import Metric
 
 WHEELS = ("faiss-cpu", "faiss-gpu", "faiss-gpu-cuvs", "faiss-gpu-cu12", "faiss-gpu-cu11")
@@ -22,15 +22,16 @@ def import_faiss() -> Any:
     installed = [name for name in WHEELS if _is_installed(name)]
     if len(installed) > 1:
         raise MissingDependencyError(
-            f"{' and '.join(installed)} are both installed and overwrite each other: "
-            f"pip uninstall -y {' '.join(installed)}, then pip install --force-reinstall the one you want"
+            f"{' and '.join(installed)} are both installed and overwrite each other",
+            hint=f"run pip uninstall -y {' '.join(installed)}, then pip install --force-reinstall the one you want",
         )
     try:
         import faiss
     except (ImportError, RuntimeError, OSError) as error:
-        cure = "pip install 'kotovec[cpu]' (with a GPU: 'kotovec[gpu]' for CUDA 12, 'kotovec[gpu-cu13]' for CUDA 13)"
+        on_gpu = "with a GPU: 'kotovec[gpu]' for CUDA 12, 'kotovec[gpu-cu13]' for CUDA 13"
+        hint = f"install it: pip install 'kotovec[cpu]' ({on_gpu})"
         reason = f"does not load ({error})" if installed else "is not installed"
-        raise MissingDependencyError(f"faiss {reason}: {cure}") from error
+        raise MissingDependencyError(f"faiss {reason}", hint=hint) from error
     return faiss
 
 
@@ -67,7 +68,7 @@ def choose_device(device: str, *, many: bool) -> str:
         InputError: the device is unknown.
     """
     if device not in ("auto", "cpu", "cuda"):
-        raise InputError(f"there is no device {device!r}: take auto, cpu or cuda")
+        raise InputError(f"unknown device {quoted(device)}", hint="choose `auto`, `cpu` or `cuda`")
     if device == "auto":
         return "cuda" if many and gpus() else "cpu"
     return device
@@ -81,7 +82,7 @@ def on_gpus(index: Any) -> Any:
     """
     faiss = import_faiss()
     if gpus() == 0:
-        raise InputError("faiss sees no GPU: take --device cpu, or install the extra 'gpu' or 'gpu-cu13'")
+        raise InputError("faiss sees no GPU", hint="use --device cpu, or install the extra `gpu` or `gpu-cu13`")
     return faiss.index_cpu_to_all_gpus(index)
 
 

@@ -35,7 +35,9 @@ def locked(layout: Layout) -> Iterator[None]:
     except filelock.Timeout as error:
         if not layout.lock.exists():  # filelock also times out on some errors of opening, as under /proc
             raise _no_place(parent, "no file can be made there") from error
-        raise StoreBusyError(f"{layout.folder} is being built by another process: wait for it, or stop it") from error
+        raise StoreBusyError(
+            f"{layout.folder} is being built by another process", hint="wait for it, or stop it"
+        ) from error
     except OSError as error:
         raise _no_place(parent, str(error.strerror)) from error
     try:
@@ -63,8 +65,10 @@ def _check_ours(lock: Path) -> None:
     except OSError:  # there is no file
         return
     if not known:
-        raise StoreError(f"{lock} is not kotovec's, and its lock would take this place: move it")
+        raise StoreError(f"{lock} is not kotovec's, and its lock would take its place", hint="move it")
 
 
 def _no_place(parent: Path, reason: str) -> StoreError:
-    return StoreError(f"nothing can be written in {parent} ({reason}): name another place, or make this one writable")
+    return StoreError(
+        f"nothing can be written in {parent} ({reason})", hint="name another path, or make this one writable"
+    )

@@ -19,7 +19,7 @@ from kotovec.store.tokens import Tokens
 
 FOLDER = "maps"
 ARRAYS = ("rows", "coordinates")
-CURE = "kotovec map makes it anew"
+CURE = "make it again with kotovec map"
 METHODS = ("umap", "tsne", "pca")
 Coordinates = npt.NDArray[np.float32]
 
@@ -155,8 +155,8 @@ def _read(path: Path) -> Map:
     except FileNotFoundError:
         raise
     except hdf5.UNREADABLE as error:
-        raise DamagedError(f"{path} cannot be read ({first_line(error)}): {CURE}") from error
+        raise DamagedError(f"{path} cannot be read ({first_line(error)})", hint=CURE) from error
     for name, (array, expected) in parts.items():
         if checksum.of_array(array) != expected:
-            raise DamagedError(f"{path}: {name} does not match its checksum: {CURE}")
+            raise DamagedError(f"{path}: {name} does not match its checksum", hint=CURE)
     return Map(record, parts["rows"][0], parts["coordinates"][0])

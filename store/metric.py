@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kotovec.errors import InputError
+from kotovec.errors import InputError, choices, quoted
 
 SINGLE, DOUBLE = 2.0**-24, 2.0**-53  # the unit roundoffs of float32 and float64
 SMALLEST = 2.0**-126  # the smallest normal float32: what is below may count as zero
@@ -37,7 +37,7 @@ class Metric(StrEnum):
             InputError: the metric is unknown.
         """
         if text not in list(cls):
-            raise InputError(f"there is no metric {text!r}: take one of {', '.join(cls)}")
+            raise InputError(f"unknown metric {quoted(text)}", hint=f"choose {choices(cls)}")
         return cls(text)
 
     @property

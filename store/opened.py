@@ -15,6 +15,7 @@ from kotovec.store import checksum, hdf5
 from kotovec.store.files import open_descriptor
 
 CURE = "build it again with --overwrite"
+UPGRADE = "upgrade kotovec: pip install -U kotovec"
 
 
 @dataclass(frozen=True)
@@ -102,16 +103,16 @@ class File:
         size = self._raw.seek(0, os.SEEK_END)
         self._raw.seek(0)
         if size == 0 or "truncated file" in str(error):
-            return DamagedError(f"{self.path} is {'cut short' if size else 'empty'}: {CURE}")
+            return DamagedError(f"{self.path} is {'cut short' if size else 'empty'}", hint=CURE)
         if self._raw.read(len(hdf5.SIGNATURE)) != hdf5.SIGNATURE:
-            return StoreError(f"{self.path} is not a kotovec store, or is damaged (it is not HDF5): {CURE}")
-        return DamagedError(f"{self.path} is damaged ({first_line(error)}): {CURE}")
+            return StoreError(f"{self.path} is not a kotovec store, or is damaged (it is not HDF5)", hint=CURE)
+        return DamagedError(f"{self.path} is damaged ({first_line(error)})", hint=CURE)
 
     def _dataset(self, dataset: h5py.Dataset) -> Dataset:
         offset = dataset.id.get_offset()
         size = self._raw.seek(0, os.SEEK_END)
         if offset is None or offset + dataset.nbytes > size:
-            raise DamagedError(f"{self.path} is cut short: {dataset.name} reaches past its end; {CURE}")
+            raise DamagedError(f"{self.path} is cut short: {dataset.name} reaches past its end", hint=CURE)
         array: npt.NDArray[Any] = np.empty(dataset.shape, dtype=dataset.dtype)
         if dataset.nbytes:
             array = np.memmap(self._raw, mode="r", dtype=dataset.dtype, shape=dataset.shape, offset=offset)
@@ -138,10 +139,10 @@ def check_attributes(file: h5py.File, path: Path, kind: str) -> dict[str, Any]:
     """
     attributes = hdf5.read_attributes(file)
     if attributes.get("encoding-type") != kind:
-        raise StoreError(f"{path} is an HDF5 file, but not a kotovec store (or an early one: build it again)")
+        raise StoreError(
+            f"{path} is an HDF5 file, but not a kotovec store", hint="build it again if an early kotovec built it"
+        )
     version = int(attributes["encoding-version"])
     if version > hdf5.FORMAT_VERSION:
-        raise StoreError(
-            f"{path} has format {version}, this kotovec reads up to {hdf5.FORMAT_VERSION}: pip install -U kotovec"
-        )
+        raise StoreError(f"{path} has format {version}, this kotovec reads up to {hdf5.FORMAT_VERSION}", hint=UPGRADE)
     return attributes

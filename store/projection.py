@@ -14,7 +14,7 @@ from kotovec.store.metric import Metric
 from kotovec.store.nearest import Matrix, Rows
 from kotovec.store.products import search_products
 
-CURE = "pip install 'kotovec[map]'"
+CURE = "install it: pip install 'kotovec[map]'"
 FEWEST = 4  # fewest tokens that can be mapped
 Vectors = npt.NDArray[np.float32]
 
@@ -81,7 +81,7 @@ def by_umap(vectors: Vectors, known: Known, seed: int, n_neighbors: int) -> Proj
     try:
         import umap
     except ImportError as error:
-        raise MissingDependencyError(f"--method umap needs umap-learn: {CURE}, or take --method pca") from error
+        raise MissingDependencyError("--method umap needs umap-learn", hint=f"{CURE}; or use --method pca") from error
     with warnings.catch_warnings():
         # UMAP warns that these neighbours cannot place new points later; none are placed.
         warnings.filterwarnings("ignore", "precomputed_knn", UserWarning)
@@ -106,7 +106,7 @@ def by_tsne(vectors: Vectors, seed: int, perplexity: float) -> Projected:
     try:
         from sklearn.manifold import TSNE
     except ImportError as error:
-        raise MissingDependencyError(f"--method tsne needs scikit-learn: {CURE}, or take --method pca") from error
+        raise MissingDependencyError("--method tsne needs scikit-learn", hint=f"{CURE}; or use --method pca") from error
     model = TSNE(perplexity=perplexity, metric="cosine", init="pca", random_state=seed, n_jobs=-1)
     return Projected(model.fit_transform(vectors), {"perplexity": perplexity, "metric": "cosine"})
 

@@ -92,10 +92,10 @@ def add(
             vector = vectors[list(term.rows)].astype(np.float64).mean(axis=0)
         length = float(np.linalg.norm(vector))
         if unit_terms and length == 0:
-            raise InputError(f"the vector of {term.text} is zero: it has no direction to scale to length 1")
+            raise InputError(f"the vector of {term.text} is zero, and cannot be scaled to length 1")
         total += term.weight * (vector / length if unit_terms else vector)
         lengths += abs(term.weight) * (1.0 if unit_terms else length)
     text = render([Term(term.text, term.weight, 0) for term in terms])
     if not allow_zero and float(np.linalg.norm(total)) <= VANISHING * lengths:
-        raise InputError(f"the sum of {text} is the zero vector: nothing is nearest to it")
+        raise InputError(f"the sum of {text} is the zero vector, to which nothing is nearest")
     return Question(text, tuple(terms), total)

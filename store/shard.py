@@ -1,4 +1,4 @@
-"""A shard file: the vectors of a run of tokens, written by the driver while a build is unfinished."""
+"""A shard file: vectors of tokens, or sums of them, written by the driver while a build is unfinished."""
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,21 +18,23 @@ from kotovec.store.files import sinking
 
 @dataclass(frozen=True)
 class Shard:
-    """The vectors of n tokens.
+    """The vectors of n tokens, or sums of vectors of n rows.
 
     Attributes:
         number: the position of the shard in the plan, from 0.
-        ids: (n,) int64 token ids.
-        arrays: (n, D) float32 or float16 vectors by space.
+        ids: (n,) int64 token ids; of sums, the numbers of the rows, ascending.
+        arrays: (n, D) float32 or float16 vectors by space, or int64 sums.
         host: the host that computed the vectors, for provenance.
         cpu: the instruction set that computed them (or the GPU's name), for provenance.
+        counts: (n,) numbers of vectors in the sums; None for vectors.
     """
 
     number: int
     ids: npt.NDArray[np.int64]
-    arrays: Mapping[Space, npt.NDArray[np.floating[Any]]]
+    arrays: Mapping[Space, npt.NDArray[np.floating[Any] | np.int64]]
     host: str
     cpu: str
+    counts: npt.NDArray[np.int64] | None = None
 
 
 def path_of(folder: Path, number: int) -> Path:
@@ -58,7 +60,9 @@ def write_shard(folder: Path, shard: Shard, fingerprint: str) -> None:
                 "cpu": shard.cpu,
             },
         )
-        for name, array in {"ids": shard.ids, **{space.stem: array for space, array in shard.arrays.items()}}.items():
+        counts = {} if shard.counts is None else {"counts": shard.counts}
+        vectors = {space.stem: array for space, array in shard.arrays.items()}
+        for name, array in {"ids": shard.ids, **counts, **vectors}.items():
             dataset = file.create_dataset(name, data=array)
             hdf5.write_attributes(dataset, {"sha256": checksum.of_array(array)})
 
@@ -88,7 +92,7 @@ class ShardReader:
             raise DamagedError(f"{path} belongs to another build")
 
     def read(self, name: str) -> npt.NDArray[Any]:
-        """Return `ids` (n,), or the vectors of a space (n, D) by its stem."""
+        """Return `ids` or `counts` (n,), or the vectors or sums of a space (n, D) by its stem."""
         try:
             dataset = self._file[name]
             array: npt.NDArray[Any] = dataset[()]

@@ -5,7 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from threading import Lock
 
-from kotovec.errors import DamagedError, NotStoredError, StoreError, UnknownTokenError
+from kotovec.errors import DamagedError, NotStoredError, StoreError, UnknownTokenError, choices, quoted
 from kotovec.store.expression import Term
 from kotovec.store.tokenizer import Tokenize, checksums, load_tokenizer
 from kotovec.store.tokens import KINDS, Marking, Tokens, spelled, word_initial
@@ -51,7 +51,9 @@ class Lookup:
         """
         if not self.files:
             return load_tokenizer(self.folder)
-        other = DamagedError(f"{self.folder} does not match the vectors: open the store again, or build it anew")
+        other = DamagedError(
+            f"{self.folder} does not match the vectors", hint="open the store again, or build it again with --overwrite"
+        )
         try:
             inode = self.folder.stat().st_ino
             intact = checksums(self.folder) == self.files
@@ -127,16 +129,18 @@ class Lookup:
 
     def _tokenized(self, term: Term) -> ResolvedTerm:
         if not term.text.strip():
-            raise UnknownTokenError(f"the vocabulary has no token {term.text!r}")
+            raise UnknownTokenError(f"the vocabulary has no token {quoted(term.text)}")
         try:
             with self._lock:
                 pieces = self.tokenize(term.text)
         except StoreError as error:
-            raise UnknownTokenError(f"{term.text!r} is not a token of this store; {error}") from error
+            raise UnknownTokenError(
+                f"{quoted(term.text)} is not a token of this store; {error}", hint=error.hint
+            ) from error
         rows = [self.tokens.texts.find(piece) for piece in pieces]
         unknown = self.tokens.row_of_id(self.tokens.unk_id)
         if not rows or any(row is None or row == unknown for row in rows):
-            raise UnknownTokenError(self._unknown(term.text))
+            raise self._unknown(term.text)
         found = tuple(row for row in rows if row is not None)
         surfaces = tuple(self.tokens.surfaces[row] for row in found)
         if len(found) == 1:
@@ -145,13 +149,12 @@ class Lookup:
             note = f"{term.text} is not one token: the mean of {' | '.join(surfaces)}"
         return ResolvedTerm(term.text, term.weight, found, surfaces, note)
 
-    def _unknown(self, text: str) -> str:
+    def _unknown(self, text: str) -> UnknownTokenError:
         nearest = self._nearest(text)
-        hint = f"; the nearest tokens are {' '.join(nearest)}" if nearest else ""
-        if self.token_filter:
-            built = f"which was built with --token-filter {self.token_filter}"
-            return f"{text!r} is not in this store, {built}, nor made of its tokens{hint}"
-        return f"{text!r} is not in the vocabulary, nor made of its tokens{hint}"
+        hint = f"try {choices(nearest)}" if nearest else None
+        where = f"this store, which was built with --token-filter {self.token_filter}"
+        holder = where if self.token_filter else "the vocabulary"
+        return UnknownTokenError(f"{quoted(text)} is not in {holder}, nor made of its tokens", hint=hint)
 
     def _nearest(self, text: str) -> list[str]:
         from difflib import get_close_matches

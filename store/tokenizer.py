@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kotovec.errors import MissingDependencyError, StoreError, first_line
+from kotovec.errors import MissingDependencyError, StoreError, first_line, quoted
 from kotovec.store import checksum
 
 FOLDER = "tokenizer"
@@ -39,7 +39,7 @@ def load_tokenizer(folder: Path) -> Tokenize:
     try:
         config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise StoreError(f"{folder} holds no tokenizer: only whole tokens can be looked up") from error
+        raise StoreError(f"{folder} holds no tokenizer, so only whole tokens can be looked up") from error
     word, subword = config.get("word_tokenizer_type"), config.get("subword_tokenizer_type", "wordpiece")
     added = [entry for entry in config.get("added_tokens_decoder", {}).values() if isinstance(entry, dict)]
     # Options that no published model with MeCab has, and that split text differently from the code below.
@@ -49,7 +49,7 @@ def load_tokenizer(folder: Path) -> Tokenize:
     )
     if word != "mecab" or subword not in ("wordpiece", "character") or unusual:
         name = config.get("tokenizer_class", "this tokenizer")
-        raise StoreError(f"{name} runs only inside transformers: only whole tokens can be looked up here")
+        raise StoreError(f"{name} runs only inside transformers, so only whole tokens can be looked up here")
     vocabulary = _vocabulary(folder)
     unknown = _text_of(config.get("unk_token", "[UNK]"))
     split: Tokenize
@@ -74,12 +74,16 @@ def mecab_options(dictionary: str | None, options: str | None) -> str:
     import importlib
 
     if dictionary not in ("ipadic", "unidic_lite", "unidic"):
-        raise StoreError(f"there is no MeCab dictionary {dictionary!r}: take ipadic, unidic_lite or unidic")
+        raise StoreError(
+            f"unknown MeCab dictionary {quoted(dictionary)}", hint="choose `ipadic`, `unidic_lite` or `unidic`"
+        )
     try:
         path = importlib.import_module(dictionary).DICDIR
     except ImportError as error:
         package = dictionary.replace("_", "-")
-        raise MissingDependencyError(f"the MeCab dictionary {dictionary} is missing: pip install {package}") from error
+        raise MissingDependencyError(
+            f"the MeCab dictionary {dictionary} is missing", hint=f"install it: pip install {package}"
+        ) from error
     return f'-d "{path}" -r "{Path(path) / "mecabrc"}" {options or ""}'
 
 
@@ -89,7 +93,9 @@ def _from_json(path: Path) -> Tokenize:
     try:
         tokenizer = Tokenizer.from_buffer(path.read_bytes())  # from_file accepts only paths in UTF-8
     except Exception as error:  # tokenizers has no error class of its own
-        raise StoreError(f"{path} cannot be read ({first_line(error)}): only whole tokens can be looked up") from error
+        raise StoreError(
+            f"{path} cannot be read ({first_line(error)}), so only whole tokens can be looked up"
+        ) from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
 
@@ -152,7 +158,7 @@ def _mecab(config: dict[str, Any], split: Tokenize) -> Tokenize:
     try:
         import fugashi
     except ImportError as error:
-        raise MissingDependencyError("MeCab is missing: pip install fugashi") from error
+        raise MissingDependencyError("MeCab is missing", hint="install it: pip install fugashi") from error
     mecab = config.get("mecab_kwargs") or {}
     try:
         tagger = fugashi.GenericTagger(mecab_options(mecab.get("mecab_dic", "unidic_lite"), mecab.get("mecab_option")))
@@ -203,7 +209,7 @@ def _vocabulary(folder: Path) -> dict[str, int]:
         with (folder / "vocab.txt").open(encoding="utf-8") as file:
             return {line.rstrip("\n"): number for number, line in enumerate(file)}
     except OSError as error:
-        raise StoreError(f"{folder} holds no vocab.txt: only whole tokens can be looked up") from error
+        raise StoreError(f"{folder} holds no vocab.txt, so only whole tokens can be looked up") from error
 
 
 def _text_of(token: Any) -> str:

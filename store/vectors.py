@@ -16,7 +16,7 @@ from kotovec.errors import DamagedError, InputError, KotovecError, StoreError, S
 from kotovec.space import Space
 from kotovec.store import hdf5, writer
 from kotovec.store.layout import Layout
-from kotovec.store.opened import CURE, File, SpaceFile
+from kotovec.store.opened import CURE, UPGRADE, File, SpaceFile
 from kotovec.store.tokens import Kind, Marking, Strings, Tokens
 
 MOST_SWAPS = 100  # most swaps in a row while a store is opened
@@ -53,7 +53,7 @@ class Vectors:
                     if is_there():
                         return
                     self.close()
-        raise StoreError(f"{path} is swapped all the time: give the same command again")
+        raise StoreError(f"{path} is swapped all the time", hint="run the same command again")
 
     def _open_all(self, layout: Layout) -> None:
         self._spaces: dict[Space, File | SpaceFile] = {}
@@ -95,7 +95,7 @@ class Vectors:
     def _read_tokens(self) -> Tokens:
         for name, table in self._tables.items():
             if not table.is_whole():
-                raise DamagedError(f"{self._file.path}: {name} does not match its checksum; {CURE}")
+                raise DamagedError(f"{self._file.path}: {name} does not match its checksum", hint=CURE)
         try:
             ids, texts, surfaces, kinds = (np.array(self._tables[name].array) for name in TABLES)
             tokens = Tokens(
@@ -109,7 +109,7 @@ class Vectors:
             if not len(ids) == len(tokens.texts) == len(tokens.surfaces) == len(kinds):
                 raise ValueError("tables of different lengths")
             if kinds.size and kinds.max() >= len(Kind):
-                raise StoreError(f"{self.path} knows other kinds of tokens than this kotovec: pip install -U kotovec")
+                raise StoreError(f"{self.path} knows other kinds of tokens than this kotovec", hint=UPGRADE)
         except hdf5.UNREADABLE as error:
             raise self._file.unreadable(error) from error
         return tokens
@@ -160,7 +160,7 @@ class Vectors:
         vectors, norms, rows = found["vectors"], found["norms"], len(self.tokens)
         try:
             if attributes["identity"] != self.attributes["identity"] or attributes["space"] != str(space):
-                raise DamagedError(f"{file.path} is of other tokens or of another space: {CURE}")
+                raise DamagedError(f"{file.path} is of other tokens or of another space", hint=CURE)
             shapes = (vectors.array.dtype.kind, vectors.array.ndim, len(vectors.array), norms.array.shape)
             if shapes != ("f", 2, rows, (rows,)):
                 raise ValueError("another type or shape than the tokens have")
@@ -210,7 +210,7 @@ def _space_of(path: Path) -> Space:
     try:
         return Space.of_stem(path.stem)
     except InputError as error:
-        raise StoreError(f"{path} is no space of a kotovec store: move it elsewhere") from error
+        raise StoreError(f"{path} is not a space of a kotovec store", hint="move it elsewhere") from error
 
 
 @contextlib.contextmanager
@@ -239,5 +239,7 @@ def _leads_to(folder: Path, descriptor: int) -> bool:
 
 def _not_found(layout: Layout) -> StoreNotFoundError:
     if layout.plan.is_file() or layout.tokens.is_file():
-        return StoreNotFoundError(f"{layout.folder} is not finished: the same kotovec build that began it goes on")
+        return StoreNotFoundError(
+            f"{layout.folder} is not finished", hint="run the kotovec build that began it again; it resumes"
+        )
     return StoreNotFoundError(f"{layout.folder} holds no {layout.tokens.name}: not a store, or not built yet")

@@ -70,6 +70,7 @@ class SpaceWriter:
         self.digest = hashlib.sha256()
         self.norms = np.empty(len(dataset), dtype=np.float64)
         self.rows = 0
+        self.counts: npt.NDArray[np.int64] | None = None  # (V,) numbers of vectors that each one is the mean of
 
     def add(self, block: Rows) -> None:
         """Append (n, D) vectors.
@@ -114,6 +115,8 @@ def writing_space(
             raise ValueError(f"{space}: {writer.rows} vectors for {shape[0]} tokens")
         hdf5.write_attributes(dataset, {"sha256": writer.digest.hexdigest()})
         _write(file, "norms", writer.norms)
+        if writer.counts is not None:
+            _write(file, "n", writer.counts)
         hdf5.write_attributes(
             file, {"space": str(space), "identity": identity, "made": json.dumps(made, sort_keys=True)}
         )

@@ -84,17 +84,23 @@ class Newer(Fake):
 
 
 def expected(ids, spec):
-    """Return what `Fake` gives: (n, D) float32 and (L, n, D)."""
+    """Return what `Fake` gives, (L, n, D)."""
     angles = (ids[:, np.newaxis] + 1) * np.arange(1, SIZE + 1)
-    static = np.sin(angles).astype(np.float32)
     layers = np.stack([np.cos(angles + layer) for layer in spec.layers])
-    return static, layers.astype(spec.store_dtype)
+    return layers.astype(spec.store_dtype)
 
 
 def arrays(ids, spec):
     """Return the same by the names of their spaces."""
-    static, layers = expected(ids, spec)
-    return dict(zip(spec.spaces, (*([static] if spec.static else ()), *layers), strict=True))
+    return dict(zip(spec.spaces, expected(ids, spec), strict=True))
+
+
+def static_of(plan):
+    """Return the tokens' rows of a tiny model's input embedding matrix, (V, D) float32, read without kotovec."""
+    from safetensors.numpy import load_file
+
+    tensors = load_file(plan.source.folder / "model.safetensors")
+    return tensors[plan.table.tensor].astype(np.float32)[plan.tokens.ids]
 
 
 def plan_of(folder, **options):

@@ -1,6 +1,7 @@
 """`kotovec norms`: the article's table of norms, for every space and layer."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -79,10 +80,10 @@ def test_the_empty_token_is_a_token(capsys, store):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"), [(["nosuchword"], "not in the vocabulary"), (["king", "#9999"], "#9999"), ([" "], "' '")]
+    ("words", "said"), [(["nosuchword"], "not in the vocabulary"), (["king", "#9999"], "#9999"), ([" "], "` `")]
 )
 def test_an_unknown_word_is_one_line_and_no_output(capsys, store, words, said):
     answer = call(capsys, "norms", "--store", store, *words)
     assert (answer.code, answer.out) == (2, "")
     assert said in answer.err
-    assert answer.err.count("\n") == 1
+    assert re.fullmatch(r"error: \S.*\n(hint: \S.*\n)?", answer.err)

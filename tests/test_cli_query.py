@@ -190,7 +190,7 @@ def test_the_number_behind_k_is_how_many_are_shown(results):
 def test_a_mistyped_option_is_an_error_and_no_expression(ask):
     answer = ask("--typo", "king")
     assert (answer.code, answer.out) == (2, "")
-    assert "No such option: --typo" in answer.err
+    assert "error: no such option: --typo\nhint: use --store\n" in answer.err
 
 
 def test_a_mean_of_subwords_is_said_and_doubly_so_in_the_isolated_space(ask):
@@ -236,6 +236,8 @@ def test_a_file_gives_one_json_line_for_each_line_in_order(store, tmp_path, thro
     errors = {line["expression"]: line["error"] for line in data if "error" in line}
     assert list(errors) == ["king - king", "nosuchword", "king -", "#9999"]
     assert "zero vector" in errors["king - king"]
+    hints = {line["expression"]: line["hint"] for line in data if "error" in line}
+    assert hints["king - king"] is hints["#9999"] is None
     assert "not in the vocabulary" in errors["nosuchword"]
     assert data[0]["results"][0]["text"] == "queen"
     assert done.stderr == "error: 4 of 7 lines could not be answered; each says why\n"
@@ -292,11 +294,11 @@ def test_a_narrow_terminal_cuts_no_number_and_no_token(monkeypatch, ask, results
 def test_static_has_no_layers(ask):
     answer = ask("king", "--layer", 2)
     assert (answer.code, answer.out) == (2, "")
-    assert answer.err == "error: static has no layer 2: layers go with the space isolated\n"
+    assert answer.err == "error: static has no layer 2\nhint: choose `isolated` for a layer\n"
 
 
 def test_a_file_is_answered_in_json_alone(ask, tmp_path):
     (tmp_path / "asked").write_text("king\n")
     answer = ask("--file", tmp_path / "asked", "--tsv")
     assert (answer.code, answer.out) == (2, "")
-    assert "leave --tsv away" in answer.err
+    assert "\nhint: leave out --tsv\n" in answer.err

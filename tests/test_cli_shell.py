@@ -56,7 +56,13 @@ def test_an_error_is_said_and_the_next_line_is_answered(typed):
     assert json.loads(done.stdout)["expression"] == "king"
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert len(errors) == 5
-    wanted = ("nosuchword", "a token is missing", "no :nonsense", ":k takes a number", ":words-only takes on or off")
+    wanted = (
+        "nosuchword",
+        "a token is missing",
+        "unknown setting `:nonsense`",
+        ":k is a number",
+        ":words-only is on or off",
+    )
     assert all(part in error for part, error in zip(wanted, errors, strict=True))
 
 
@@ -143,7 +149,7 @@ def test_a_terminal_is_prompted_answers_completes_a_token_and_keeps_its_history(
     shown = terminal.wait_for(r"\n +3 .*kotovec>")
     assert "king + princess" in shown
     terminal.type("nosuchword\r")
-    terminal.wait_for(r"error: 'nosuchword' is not.*kotovec>")
+    terminal.wait_for(r"error: `nosuchword` is not.*kotovec>")
     terminal.type("half a li\x03")  # Ctrl-C gives up a line, and no more
     terminal.wait_for("half.*kotovec>")
     time.sleep(0.5)  # the prompt reads its history in the background

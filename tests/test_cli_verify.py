@@ -50,7 +50,7 @@ def test_one_flipped_bit_is_found_and_its_dataset_named(capsys, store, dataset):
     flip_in(store, dataset)
     answer = call(capsys, "verify", "--store", store)
     assert (answer.code, answer.out) == (1, "")
-    assert re.fullmatch(r"error: .*\n", answer.err)
+    assert re.fullmatch(r"error: .*\nhint: build it again with --overwrite.*\n", answer.err)
     assert [name for name in DATASETS if re.search(rf"\b{name}\b", answer.err)] == [dataset]
 
 

@@ -96,15 +96,15 @@ def test_every_option_of_build_can_stand_in_the_file(launch, name):
         ({"workers": True}, r"workers: 'true' is not a valid int"),
         ({"gpus-per-worker": "half"}, r"gpus-per-worker: 'half' is not a valid float"),
         ({"overwrite": "perhaps"}, r"overwrite: 'perhaps' is not a valid bool"),
-        ({"layers": [0, 1]}, r"layers: give one value, .* such as '0,1,12'"),
-        ({"store": {"path": "x"}}, r"store: give one value"),
-        ({"worker": 2}, r"kotovec build has no option 'worker': workers is one"),
-        ({"gpus_per_worker": 1}, r"no option 'gpus_per_worker': gpus-per-worker is one"),
-        ({"colour": "red"}, r"no option 'colour': take one of address, .*, workers$"),
-        ({"config": "other.yaml"}, r"no option 'config'"),
-        ({"help": True}, r"no option 'help'"),
-        ({3: 4}, r"no option 3"),
-        (["workers"], r"no options for kotovec: write them under `metadata: kotovec:`$"),
+        ({"layers": [0, 1]}, r"layers is not one value\nhint: give one, as on the command line, such as '0,1,12'$"),
+        ({"store": {"path": "x"}}, r"store is not one value\nhint: give one, as on the command line"),
+        ({"worker": 2}, r"kotovec build has no option `worker`\nhint: use `workers`$"),
+        ({"gpus_per_worker": 1}, r"no option `gpus_per_worker`\nhint: use `gpus-per-worker`$"),
+        ({"colour": "red"}, r"no option `colour`\nhint: choose `address`, .* or `workers`$"),
+        ({"config": "other.yaml"}, r"no option `config`"),
+        ({"help": True}, r"no option `help`"),
+        ({3: 4}, r"no option `3`"),
+        (["workers"], r"no options for kotovec\nhint: write them under `metadata: kotovec:`$"),
         (None, r"no options for kotovec"),
     ],
 )
@@ -112,7 +112,7 @@ def test_what_the_file_cannot_say_is_one_line_with_file_and_key(capsys, launch, 
     path = launch(options)
     answer = call(capsys, "build", "--config", path)
     assert (answer.code, answer.out) == (2, "")
-    assert re.fullmatch(rf"error: --config {re.escape(str(path))}\W.*\n", answer.err)
+    assert re.fullmatch(rf"error: --config {re.escape(str(path))}\W.*\n(hint: \S.*\n)?", answer.err)
     assert re.search(said, answer.err.rstrip())
 
 
@@ -133,7 +133,7 @@ def test_what_the_file_cannot_say_is_one_line_with_file_and_key(capsys, launch, 
 def test_a_file_without_kotovecs_section_is_one_line(capsys, launch, text, said):
     answer = call(capsys, "build", "--config", launch(text=text))
     assert (answer.code, answer.out) == (2, "")
-    assert re.fullmatch(r"error: --config .*launch\.yaml.*\n", answer.err)
+    assert re.fullmatch(r"error: --config .*launch\.yaml.*\n(hint: \S.*\n)?", answer.err)
     assert re.search(said, answer.err)
 
 
@@ -169,7 +169,11 @@ def test_threads_and_patience_reach_the_build(capsys, launch, monkeypatch, tiny_
 @pytest.mark.parametrize("seconds", ["0", "-1", "nan"])
 def test_a_worker_cannot_stall_in_no_time(capsys, seconds):
     answer = call(capsys, "build", "--stall-seconds", seconds)
-    assert (answer.code, answer.out, answer.err) == (2, "", f"error: --stall-seconds {seconds}: take more than 0\n")
+    assert (answer.code, answer.out, answer.err) == (
+        2,
+        "",
+        f"error: --stall-seconds is {seconds}\nhint: use more than 0\n",
+    )
 
 
 def test_yaml_is_imported_for_a_config_only(tmp_path):

@@ -35,8 +35,8 @@ def run(monkeypatch, one_ray, plan):
         pools.append(Pool(order, plan.checkpoint, listener))
         pools[-1].run(plan.shards, plan.inputs, lambda shard, encoded: taken.update({shard.number: encoded}))
         for shard in plan.shards:
-            static, _ = expected(plan.tokens.ids[shard.start : shard.stop], plan.spec)
-            assert taken[shard.number].arrays["static"].tobytes() == static.tobytes()
+            (states,) = expected(plan.tokens.ids[shard.start : shard.stop], plan.spec)
+            assert taken[shard.number].arrays["isolated@2"].tobytes() == states.tobytes()
         assert len(taken) == len(plan.shards)
         return listener.notices
 

@@ -11,6 +11,7 @@ import pytest
 
 from kotovec.cluster.plan import Request, make_plan
 from kotovec.errors import InputError, ModelError
+from kotovec.workers import table
 from kotovec.workers.encoder import Encoder
 from kotovec.workers.inputs import Inputs
 
@@ -50,17 +51,23 @@ def reference(folder, ids, around):
 def encode(folder, ids=None, **options):
     """Encode some tokens (all of them when none are given) as a build would."""
     plan = make_plan(Request(model=str(folder), **options))
-    return isolated(Encoder(plan.spec), plan.tokens.ids if ids is None else ids)
+    ids = plan.tokens.ids if ids is None else ids
+    result = isolated(Encoder(plan.spec), ids)
+    result.static = static_of(plan, ids)
+    return result
+
+
+def static_of(plan, ids):
+    """Return the rows of the input embedding matrix, (n, D), as a build copies them."""
+    return np.concatenate([*table.read(plan.source, plan.table, ids)])
 
 
 def isolated(encoder, ids, number=0):
-    """Encode tokens alone in the template; `isolated` is (L, n, D), `static` (n, D)."""
+    """Encode tokens alone in the template; `isolated` is (L, n, D)."""
     result = encoder.encode(number, Inputs.isolated(ids, encoder.spec.template))
-    assert list(result.arrays) == [*encoder.spec.states, "static"]
-    layers = np.stack([result.arrays[name] for name in encoder.spec.states])
-    return SimpleNamespace(
-        number=result.number, static=result.arrays["static"], isolated=layers, forward=result.forward
-    )
+    assert list(result.arrays) == list(encoder.spec.spaces)
+    layers = np.stack([result.arrays[name] for name in encoder.spec.spaces])
+    return SimpleNamespace(number=result.number, isolated=layers, forward=result.forward)
 
 
 def sample(plan, count):
@@ -87,9 +94,10 @@ def test_every_layer_equals_transformers_forward_one_token_at_a_time(name, count
     states, matrix = reference(folder, ids, TEMPLATES[name])
     assert result.number == 7
     assert result.isolated.shape == states.shape == (plan.spec.depth + 1, len(ids), plan.size)
-    assert result.isolated.dtype == result.static.dtype == np.float32
+    static = static_of(plan, ids)
+    assert result.isolated.dtype == static.dtype == np.float32
     assert relative_errors(result.isolated, states).max() <= 1e-5
-    np.testing.assert_array_equal(result.static, matrix[ids])
+    np.testing.assert_array_equal(static, matrix[ids])
 
 
 def test_the_layers_asked_for_come_in_ascending_order(tiny_models):
@@ -160,7 +168,7 @@ def test_other_encoders_with_other_names_in_their_config_are_taken(kind, own, tm
     result = encode(folder, ids, layers="all")
     assert relative_errors(result.isolated, states).max() <= 1e-5
     np.testing.assert_array_equal(result.static, matrix[ids])
-    assert (plan.static_size, plan.size) == (result.static.shape[1], result.isolated.shape[2])
+    assert (plan.table.size, plan.size) == (result.static.shape[1], result.isolated.shape[2])
 
 
 def test_half_precision_of_the_computation_leaves_the_static_vectors_exact(tiny_models):
@@ -248,7 +256,7 @@ def test_a_model_without_tokenwise_hidden_states_is_refused_by_the_plan(kind, re
 def test_a_speech_model_is_refused_when_it_is_loaded(tmp_path, tiny_models):
     """Its config has a vocab_size, of the letters that it writes: only the model says that it takes sound."""
     shutil.copytree(tiny_models["bert"], tmp_path / "model")
-    with pytest.raises(ModelError, match="takes input_values, not tokens: kotovec needs a text encoder"):
+    with pytest.raises(ModelError, match=r"takes input_values, not tokens\nhint: choose a text encoder$"):
         encode(save_other("Wav2Vec2", tmp_path / "model"))
 
 
@@ -266,7 +274,7 @@ def test_damaged_safetensors_are_refused_by_the_plan_naming_the_file(spoil, vari
     folder = shutil.copytree(tiny_models[variant], tmp_path / "model")
     weights = max(folder.glob("*.safetensors"))
     spoil(weights)
-    with pytest.raises(ModelError, match=rf"{weights.name} is damaged.*download the model again") as caught:
+    with pytest.raises(ModelError, match=rf"{weights.name} is damaged.*\nhint: download the model again$") as caught:
         make_plan(Request(model=str(folder)))
     assert "\n" not in str(caught.value)
 

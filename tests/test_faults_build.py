@@ -1,6 +1,7 @@
 """Faults in a build: killed workers, numbers that are none, results of another shape, and a full disk."""
 
 import json
+import re
 import shutil
 import subprocess
 import time
@@ -135,7 +136,7 @@ def test_tokens_with_nan_or_inf_are_counted_and_the_first_five_named(value, empl
     for row in range(start + 3, start + 8):
         assert f"(id {plan.tokens.ids[row]})" in str(caught.value)
     assert f"(id {plan.tokens.ids[start + 8]})" not in str(caught.value)
-    assert " and 2 more:" in str(caught.value)
+    assert " and 2 more: " in str(caught.value)
 
 
 def test_an_overflow_of_float16_names_float32_as_the_cure(employ, tmp_path):
@@ -147,7 +148,9 @@ def test_an_overflow_of_float16_names_float32_as_the_cure(employ, tmp_path):
     weights = load_file(folder / "model.safetensors")
     weights["encoder.layer.1.output.LayerNorm.weight"][:] = 1e6
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(NonFiniteError, match=r"float16 ends at 65,504: take float32"):
+    with pytest.raises(
+        NonFiniteError, match=r"float16 ends at 65,504\nhint: use float32 for --dtype and --store-dtype$"
+    ):
         run_build(plan_of(folder, store_dtype="float16"), tmp_path / "half.kotovec", 1)
     assert not (tmp_path / "half.kotovec").exists()
     plan = plan_of(folder)
@@ -165,8 +168,9 @@ def test_weights_of_another_architecture_leave_no_store(employ, tmp_path, capsys
     code = app.run(["build", str(folder), "--store", str(store), "--workers", "2"])
     told = capsys.readouterr()
     assert code == ModelError.exit_code == 2
-    assert told.err.startswith("error: the weights of ")
-    assert told.err.count("\n") == 1
+    assert re.fullmatch(
+        r"error: the weights of .*, which would be random\nhint: check that its config\.json .*\n", told.err
+    )
     assert not store.exists()
     assert not (tmp_path / ".x.kotovec.lock").exists()
 
@@ -175,20 +179,17 @@ def test_weights_of_another_architecture_leave_no_store(employ, tmp_path, capsys
     "change",
     [
         lambda encoded: replace(encoded, number=encoded.number + 1),
-        changing("static", lambda array: array[1:]),
         changing("isolated@1", lambda array: array[1:]),
-        lambda encoded: replace(encoded, arrays={name: encoded.arrays[name] for name in ("static", "isolated@0")}),
-        changing("static", lambda array: array[:, 1:]),
+        lambda encoded: replace(encoded, arrays={name: encoded.arrays[name] for name in ("isolated@0", "isolated@1")}),
         changing("isolated@1", lambda array: array[:, 1:]),
         changing("isolated@1", lambda array: array.astype("f8")),
-        changing("static", lambda array: array.astype("f2")),
     ],
-    ids=["number", "rows", "isolated rows", "layers", "static width", "width", "dtype", "static dtype"],
+    ids=["number", "rows", "layers", "width", "dtype"],
 )
 def test_a_result_that_is_not_what_was_asked_for_is_refused(change, employ, tiny_models, tmp_path):
     """A worker with another version of kotovec, say: its vectors must not end in other tokens' rows."""
     employ(giving(change))
-    with pytest.raises(WorkerError, match=r"for shard 2 .*another version of kotovec"):
+    with pytest.raises(WorkerError, match=r"for shard 2 .*\nhint: install the same version of kotovec there$"):
         run_build(plan_of(tiny_models["bert"], layers="all"), tmp_path / "x.kotovec", 1)
     assert not (tmp_path / "x.kotovec" / "shards" / "000002.h5").exists()
 
@@ -200,9 +201,9 @@ def test_a_shard_of_another_forward_pass_is_refused_naming_both(employ, tiny_mod
     with pytest.raises(WorkerError) as caught:
         run_build(plan, tmp_path / "x.kotovec", 1)
     assert str(caught.value) == (
-        "a worker on host computed shard 2 by 'transformers 5.9.0, AutoModel', the plan is by "
-        f"{FORWARD!r}: install the same versions of kotovec and transformers there"
+        f"a worker on host computed shard 2 by 'transformers 5.9.0, AutoModel', the plan is by {FORWARD!r}"
     )
+    assert caught.value.hint == "install the same versions of kotovec and transformers there"
     assert not (tmp_path / "x.kotovec" / "shards" / "000002.h5").exists()
 
 
@@ -254,7 +255,7 @@ def test_a_disk_that_fills_up_is_named_and_the_same_command_ends_the_build_later
     with monkeypatch.context() as patched:
         believe_in_space(patched)
         with pytest.raises(
-            DiskFullError, match="no space left while writing .*free some, then give the same"
+            DiskFullError, match="no space left while writing .*\nhint: free some space, then run the same"
         ) as caught:
             run_build(plan, store, 1)
     assert caught.value.exit_code == 1

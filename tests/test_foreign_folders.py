@@ -62,7 +62,9 @@ def test_overwrite_deletes_no_other_store_that_a_link_leads_to(planned, store, t
     other = shutil.copytree(store, tmp_path / "other.kotovec")
     (tmp_path / ".x.kotovec.rebuild").symlink_to(other)
     before = tree(other)
-    with pytest.raises(StoreError, match=r"\.x\.kotovec\.rebuild is in the way: move it"):
+    with pytest.raises(
+        StoreError, match=r"\.x\.kotovec\.rebuild is in the way\nhint: move it, and run the same command again$"
+    ):
         build(planned, store, INLINE, overwrite=True)
     Layout(tmp_path / ".x.kotovec.rebuild").delete_plan()
     Layout(tmp_path / ".x.kotovec.rebuild").tidy()
@@ -71,7 +73,9 @@ def test_overwrite_deletes_no_other_store_that_a_link_leads_to(planned, store, t
 
 def test_a_file_where_overwrite_builds_is_named(planned, store, tmp_path):
     (tmp_path / ".x.kotovec.rebuild").write_text("mine")
-    with pytest.raises(StoreError, match=r"\.x\.kotovec\.rebuild is in the way: move it"):
+    with pytest.raises(
+        StoreError, match=r"\.x\.kotovec\.rebuild is in the way\nhint: move it, and run the same command again$"
+    ):
         build(planned, store, INLINE, overwrite=True)
     assert (tmp_path / ".x.kotovec.rebuild").read_text() == "mine"
 
@@ -81,7 +85,7 @@ def test_a_file_where_overwrite_builds_is_named(planned, store, tmp_path):
 def test_what_is_no_folder_in_a_folders_place_is_named(planned, store, name, what):
     """A pipe was opened, and waited for a writer."""
     plant(store / name, what)
-    with pytest.raises(StoreError, match=rf"x\.kotovec (holds|is not a store: it holds).*{name}; move it"):
+    with pytest.raises(StoreError, match=rf"x\.kotovec (holds|is not a store: it holds).*{name}\nhint: move it"):
         build(planned, store, INLINE)
     assert os.path.lexists(store / name)
 
@@ -94,7 +98,7 @@ def test_an_index_takes_no_place_of_a_pipe_or_a_folder(store, name, what):
     plant(place, "pipe") if what == "pipe" else place.mkdir()
     mode = place.lstat().st_mode
     metric = Metric(name.split(".")[1])
-    with pytest.raises(StoreError, match=f"{name} is not a regular file: move it"):
+    with pytest.raises(StoreError, match=rf"{name} is not a regular file\nhint: move it$"):
         index.build(Vectors(store), store / "indexes", Space("static"), metric)
     assert place.lstat().st_mode == mode
 
@@ -104,7 +108,7 @@ def test_a_file_is_kotovecs_by_the_name_of_a_space_alone(planned, store, name):
     (store / name).parent.mkdir(exist_ok=True)
     (store / name).write_text("mine")
     before = tree(store)
-    with pytest.raises(StoreError, match=f"holds what is not kotovec's: {name}; move it"):
+    with pytest.raises(StoreError, match=rf"holds what is not kotovec's: {name}\nhint: move it, or name another path"):
         build(planned, store, INLINE, overwrite=True)
     assert tree(store) == before
 
@@ -122,7 +126,9 @@ def test_an_unreadable_file_beside_a_tokenizer_makes_no_store(planned, tmp_path,
     (folder / name).write_bytes({"another format": b"mine", "empty": b"", "cut short": whole[:-100]}[what])
     before = tree(folder)
     for overwrite in (False, True):
-        with pytest.raises(StoreError, match=r"experiment (is not a store: it|holds what is not).* tokenizer; move it"):
+        with pytest.raises(
+            StoreError, match=r"experiment (is not a store: it|holds what is not).* tokenizer\nhint: move it"
+        ):
             build(planned, folder, INLINE, overwrite=overwrite)
     assert tree(folder) == before
 
@@ -156,7 +162,9 @@ def test_a_store_that_was_set_aside_stays_while_there_is_no_other(planned, store
 
 def test_overwrite_refuses_a_mount_point_before_it_encodes(planned, store, monkeypatch):
     monkeypatch.setattr("os.path.ismount", lambda path: Path(path) == store)
-    with pytest.raises(StoreError, match="is a mount point, which --overwrite cannot swap"):
+    with pytest.raises(
+        StoreError, match="is a mount point, which --overwrite cannot swap\nhint: build in a folder inside it$"
+    ):
         build(planned, store, INLINE, overwrite=True)
     assert build(planned, store, INLINE).finished_before
 

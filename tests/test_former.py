@@ -123,11 +123,13 @@ def test_an_index_that_it_lacks_is_built(former, employ):
 def test_no_space_is_added_to_it_and_the_error_names_the_cure(former, employ, capsys):
     kept = tree(former)
     for layers, missing in (("1", "isolated@1"), ("all", "isolated@1")):
-        with pytest.raises(SettingsDifferError, match=f"format 1, to which {missing} cannot be added: --overwrite"):
+        with pytest.raises(
+            SettingsDifferError, match=rf"format 1, to which {missing} cannot be added\nhint: use --overwrite"
+        ):
             run_build(plan_of(layers), former)
     done = call(capsys, "build", MODEL, "--layers", "all", "--store", former)
-    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
-    assert "--overwrite builds anew" in done.err
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 2)
+    assert done.err.endswith("\nhint: use --overwrite to build again, or --store to name another path\n")
     with pytest.raises(SettingsDifferError, match="dtype was float32, now bfloat16"):
         run_build(plan_of(dtype="bfloat16"), former)
     assert (tree(former), left_behind(former)) == (kept, [])
@@ -154,7 +156,9 @@ def test_what_its_kotovec_left_unfinished_is_refused_by_its_format(former, emplo
     (store / "shards" / "plan.json").write_text(json.dumps(settings), encoding="utf-8")
     (store / "shards" / "000000.h5").write_bytes(b"of format 1")
     (store / "shards" / "tokenizer.json").write_text('["tokenizer.json", "tokenizer_config.json"]', encoding="utf-8")
-    with pytest.raises(SettingsDifferError, match="begun with other settings .*format was 1, now 2.*--overwrite"):
+    with pytest.raises(
+        SettingsDifferError, match="begun with other settings .*format was 1, now 2.*\nhint: use --overwrite"
+    ):
         run_build(plan_of(), store)
     assert run_build(plan_of(), store, overwrite=True)[0].encoded == 79
     assert left_behind(store) == []

@@ -23,7 +23,6 @@ def test_a_replica_on_a_gpu_gives_the_vectors_of_a_cpu(minilm):
     inputs = Inputs.isolated(ids, plan.spec.template)
     on_cpu = Encoder(plan.spec).encode(0, inputs).arrays
     on_gpu = Encoder(replace(plan.spec, device="cuda")).encode(0, inputs).arrays
-    np.testing.assert_array_equal(on_gpu["static"], on_cpu["static"])
     mine, theirs = on_gpu["isolated@6"], on_cpu["isolated@6"]
     error = np.linalg.norm(mine - theirs, axis=-1) / np.linalg.norm(theirs, axis=-1)
     assert error.max() < 1e-4

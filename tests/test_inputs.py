@@ -85,9 +85,24 @@ def test_a_vocabulary_is_cut_into_the_batches_of_the_plan(total):
         ([1, 2, 3], [0, 3, 3], [1], "offsets do not cut 3 ids"),
         ([1, 2, 3], [0, 2, 1, 3], [1], "offsets do not cut 3 ids"),
         ([], [0], [], "offsets do not cut 0 ids"),
-        ([1, 2, 3], [0, 3], [], "give one or more, each from 0 to 2"),
-        ([1, 2, 3], [0, 3], [3], "give one or more, each from 0 to 2"),
-        ([1, 2, 3], [0, 3], [-1], "give one or more, each from 0 to 2"),
+        (
+            [1, 2, 3],
+            [0, 3],
+            [],
+            r"^no position is wanted, or one that no id has\nhint: give one or more, each from 0 to 2$",
+        ),
+        (
+            [1, 2, 3],
+            [0, 3],
+            [3],
+            r"^no position is wanted, or one that no id has\nhint: give one or more, each from 0 to 2$",
+        ),
+        (
+            [1, 2, 3],
+            [0, 3],
+            [-1],
+            r"^no position is wanted, or one that no id has\nhint: give one or more, each from 0 to 2$",
+        ),
     ],
 )
 def test_arrays_that_do_not_fit_each_other_are_refused(ids, offsets, wanted, message):

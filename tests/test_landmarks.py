@@ -56,12 +56,15 @@ def test_a_way_goes_over_the_places_of_its_terms_and_where_their_sums_land(store
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        (["--expression", "word1 + word2"], "--expression is drawn on a page: give --html FILE"),
-        (["--label", "word1"], "--label names words on a picture: give --png FILE"),
+        (
+            ["--expression", "word1 + word2"],
+            "--expression is drawn on a page, and there is none\nhint: add --html FILE\n",
+        ),
+        (["--label", "word1"], "--label names words on a picture, and there is none\nhint: add --png FILE\n"),
         (["--html", "no/where/x.html"], "there is no folder no/where"),
-        (["--html", "."], ". cannot be written: give a file in a folder that is yours"),
-        (["--html", "x", "--png", "x"], "x: the picture and the page need a file each"),
-        (["--png", "x.png", "--labels", "-1"], "--labels -1: take 0 or more"),
+        (["--html", "."], ". cannot be written\nhint: name a file in a folder that is yours\n"),
+        (["--html", "x", "--png", "x"], "x is named for both the picture and the page\nhint: name one file for each\n"),
+        (["--png", "x.png", "--labels", "-1"], "--labels is -1\nhint: use 0 or more\n"),
         (["--html", "x.html", "--expression", "word1 +"], "word1 +"),
         (
             ["--html", "x.html", "--sample", "5", "--expression", "word1 - word50"],
@@ -80,7 +83,7 @@ def test_what_cannot_be_drawn_is_one_line_and_leaves_no_page(store, capsys, tmp_
 def test_a_missing_library_is_named_before_a_map_is_made(store, capsys, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "bokeh", None)
     answer = call(capsys, "map", "--store", store, "--method", "pca", "--html", tmp_path / "x.html")
-    assert (answer.code, answer.err) == (2, "error: --html needs bokeh: pip install 'kotovec[map]'\n")
+    assert (answer.code, answer.err) == (2, "error: --html needs bokeh\nhint: install it: pip install 'kotovec[map]'\n")
     assert not (store / "maps").exists()
 
 

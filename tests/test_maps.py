@@ -93,7 +93,7 @@ def test_a_map_is_kept_with_how_it_was_made(capsys, store):
     assert opened.verify() == []
     assert maps.read_map(store / "maps", "isolated-2.pca", "0" * 64) is None
     assert maps.verify(store / "maps", lambda _, sha256: sha256 == "0" * 64) == [
-        "maps/isolated-2.pca.h5 (of other vectors; kotovec map makes it anew)"
+        "maps/isolated-2.pca.h5 (of other vectors; make it again with kotovec map)"
     ]
     assert maps.read_map(store / "maps", "static.pca", opened.vectors.checksum(Space("static"))) is None
 
@@ -108,11 +108,14 @@ def test_the_table_names_map_recall_and_trust(capsys, store):
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        (["--method", "mds"], "there is no method 'mds': take one of umap, tsne, pca"),
-        (["--sample", "3"], "--sample 3: take 4 tokens or more"),
-        (["--neighbors", "400"], "--neighbors 400: take more than 1, and less than the 400 tokens"),
-        (["--method", "tsne", "--perplexity", "1"], "--perplexity 1: take more than 1, and less than the 400 tokens"),
-        (["--seed", "-1"], "--seed -1: take 0 or more"),
+        (["--method", "mds"], "unknown method `mds`\nhint: choose `umap`, `tsne` or `pca`\n"),
+        (["--sample", "3"], "--sample is 3\nhint: use 4 tokens or more\n"),
+        (["--neighbors", "400"], "--neighbors is 400, of 400 tokens\nhint: use more than 1, and less than 400\n"),
+        (
+            ["--method", "tsne", "--perplexity", "1"],
+            "--perplexity is 1, of 400 tokens\nhint: use more than 1, and less than 400\n",
+        ),
+        (["--seed", "-1"], "--seed is -1\nhint: use 0 or more, and less than 2^32\n"),
         (["--space", "dynamic"], "dynamic"),
     ],
 )
@@ -128,7 +131,7 @@ def test_a_missing_library_is_named_with_its_cure(capsys, monkeypatch, store, me
     monkeypatch.setitem(sys.modules, module, None)
     answer = call(capsys, "map", "--store", store, "--method", method)
     assert answer.code == 2
-    assert answer.err.splitlines()[-1].endswith("pip install 'kotovec[map]', or take --method pca")
+    assert answer.err.splitlines()[-1] == "hint: install it: pip install 'kotovec[map]'; or use --method pca"
 
 
 @pytest.mark.parametrize("part", ["rows", "coordinates"])
@@ -136,11 +139,13 @@ def test_damage_is_found_and_says_what_mends_it(store, part):
     made = mapped(store)
     with h5py.File(store / "maps" / "static.pca.h5", "r+") as file:
         file[part][7] = 1
-    with pytest.raises(DamagedError, match=f"{part} does not match its checksum: kotovec map makes it anew"):
+    with pytest.raises(
+        DamagedError, match=rf"{part} does not match its checksum\nhint: make it again with kotovec map$"
+    ):
         maps.read_map(store / "maps", "static.pca", made.record.dataset)
-    assert Store.open(store).verify() == ["maps/static.pca.h5 (kotovec map makes it anew)"]
+    assert Store.open(store).verify() == ["maps/static.pca.h5 (make it again with kotovec map)"]
     (store / "maps" / "static.pca.h5").write_bytes(b"")
-    with pytest.raises(DamagedError, match="cannot be read"):
+    with pytest.raises(DamagedError, match=r"cannot be read .*\nhint: make it again with kotovec map$"):
         maps.read_map(store / "maps", "static.pca", made.record.dataset)
 
 
@@ -150,7 +155,7 @@ def test_damage_is_found_and_says_what_mends_it(store, part):
 def test_a_damaged_map_is_made_anew_as_its_error_says(capsys, store, spoil):
     whole = mapped(store)
     spoil(store / "maps" / "static.pca.h5")
-    assert Store.open(store).verify() == ["maps/static.pca.h5 (kotovec map makes it anew)"]
+    assert Store.open(store).verify() == ["maps/static.pca.h5 (make it again with kotovec map)"]
     assert call(capsys, "map", "--store", store, "--method", "pca").code == 0
     assert Store.open(store).verify() == []
     np.testing.assert_array_equal(

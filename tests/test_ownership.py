@@ -229,10 +229,15 @@ def test_a_temporary_folder_that_others_can_exchange_is_left_for_another_or_refu
         root.chmod(0o777)
         with private.temporary_folder() as folder:
             assert folder.parent == Path("/tmp")  # noqa: S108
-        with pytest.raises(InputError, match=f"other users can change {root}, where temporary files go"):
+        with pytest.raises(
+            InputError,
+            match=rf"other users can change {root}, where temporary files go\nhint: name another folder with",
+        ):
             Jobs(None, "").start("module", [], "job")
         monkeypatch.setattr(private, "changeable", Path)
-        with pytest.raises(InputError, match="other users can change /tmp, where temporary files go: chmod"):
+        with pytest.raises(
+            InputError, match=r"other users can change /tmp, where temporary files go\nhint: run chmod \+t /tmp"
+        ):
             private._root()
     finally:
         root.rmdir()
@@ -266,7 +271,9 @@ def test_received_models_go_to_no_folder_that_another_user_may_have_made(plant, 
     shutil.copytree(tiny_models["bert"], folder / checkpoint.weights[:16])
     there = elsewhere(checkpoint, tmp_path / "nowhere")
     assert there.find() is None
-    with pytest.raises(InputError, match=r"can be written to by this user alone \(chmod 700 makes it so\)"):
+    with pytest.raises(
+        InputError, match=r"can be written to by this user alone\nhint: make one of them private with chmod 700$"
+    ):
         there.receive("me", *next(checkpoint.pieces()))
     if plant is plant_open:
         folder.chmod(0o700)

@@ -50,7 +50,10 @@ def test_a_layer_that_the_model_has_not_is_refused_with_those_it_has(depth, laye
 
 @pytest.mark.parametrize("text", ["", "first", "1,", "0-2", "1.5", "last,0", "ALL"])
 def test_layers_that_cannot_be_read_are_refused_with_an_example(text):
-    with pytest.raises(InputError, match=r"--layers .*: give last, all, or numbers such as 0,1,12"):
+    with pytest.raises(
+        InputError,
+        match=r"--layers `.*` is not a list of layers\nhint: choose `last`, `all`, or numbers such as `0,1,12`$",
+    ):
         parse_layers(text, 12)
 
 
@@ -112,13 +115,13 @@ def test_many_layers_make_smaller_shards_so_that_each_passes_through_memory(tiny
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"dtype": "int8"}, "--dtype 'int8': take one of float32, bfloat16, float16"),
-        ({"store_dtype": "bfloat16"}, "--store-dtype 'bfloat16': take one of float32, float16"),
-        ({"device": "tpu"}, "--device 'tpu': take one of auto, cpu, cuda"),
-        ({"token_filter": ("word", "verb")}, "--token-filter 'verb': take one of word, subword"),
+        ({"dtype": "int8"}, r"unknown --dtype `int8`\nhint: choose `float32`, `bfloat16` or `float16`$"),
+        ({"store_dtype": "bfloat16"}, r"unknown --store-dtype `bfloat16`\nhint: choose `float32` or `float16`$"),
+        ({"device": "tpu"}, r"unknown --device `tpu`\nhint: choose `auto`, `cpu` or `cuda`$"),
+        ({"token_filter": ("word", "verb")}, r"unknown --token-filter `verb`\nhint: choose `word`, `subword`"),
         ({"token_filter": ("byte",)}, "no token of .* is of the kinds byte"),
         ({"token_filter": ()}, "no token of .* is of the kinds"),
-        ({"shard_tokens": 1}, "--shard-tokens: take 2 or more"),
+        ({"shard_tokens": 1}, r"--shard-tokens is 1\nhint: use 2 or more$"),
         ({"layers": "3"}, "the model has the layers 0 to 2, not 3"),
         ({"mecab_dic": "ipadic"}, "does not use MeCab"),
     ],
@@ -132,7 +135,9 @@ def test_an_option_that_cannot_be_had_is_refused_in_one_line(options, message, t
 
 def test_cuda_is_refused_where_torch_sees_no_gpu(tiny_models, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    with pytest.raises(InputError, match="--device cuda: torch sees no GPU here; take --device cpu"):
+    with pytest.raises(
+        InputError, match=r"--device cuda: torch sees no GPU here\nhint: use --device cpu, or --address of"
+    ):
         plan_of(tiny_models["bert"], device="cuda")
     assert plan_of(tiny_models["bert"], device="auto").spec.device == "cpu"
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
@@ -157,7 +162,7 @@ def test_threads_decide_bytes_and_so_are_a_setting(tiny_models):
     one, two = (plan_of(tiny_models["bert"], cpus_per_worker=threads) for threads in (1, 2))
     assert (one.spec.threads, two.spec.threads) == (1, 2)
     assert one.fingerprint != two.fingerprint
-    with pytest.raises(InputError, match="--cpus-per-worker 0: take 1 or more"):
+    with pytest.raises(InputError, match=r"--cpus-per-worker is 0\nhint: use 1 or more$"):
         plan_of(tiny_models["bert"], cpus_per_worker=0)
 
 
@@ -316,6 +321,9 @@ def test_the_sizes_it_promises_follow_from_the_model(tiny_models):
     tokens = len(bert_vocabulary())
     assert plan.vector_bytes == tokens * (32 * 4 + 2 * 32 * 2)
     assert plan.index_bytes == tokens * 64 * 4
+    assert plan.shard_bytes(10) == 10 * 2 * 32 * 2
+    assert plan.peak_bytes(tokens) == plan.vector_bytes + plan.index_bytes  # the indexes are larger than the shards
+    assert plan.peak_bytes(0) == plan.vector_bytes + plan.index_bytes - plan.shard_bytes(tokens)
     assert plan.worker_bytes > dataclasses.replace(plan, parameters=0).worker_bytes
     assert plan.bounds == [(shard.start, shard.stop) for shard in plan.shards]
 

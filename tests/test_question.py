@@ -89,18 +89,24 @@ def test_no_vectors_have_no_neighbours(store):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "give vectors or rows"),
-        ({"vectors": [[0.0] * SIZE], "rows": [1]}, "give vectors or rows"),
-        ({"vectors": np.ones(SIZE)}, r"queries of shape \(12,\): give \(n, 12\)"),
-        ({"vectors": np.ones((2, 5))}, r"queries of shape \(2, 5\): give \(n, 12\)"),
+        ({}, r"takes vectors or rows, and not both\nhint: give one of the two$"),
+        ({"vectors": [[0.0] * SIZE], "rows": [1]}, "takes vectors or rows, and not both"),
+        ({"vectors": np.ones(SIZE)}, r"queries are of shape \(12,\)\nhint: give one row per query, \(n, 12\)$"),
+        ({"vectors": np.ones((2, 5))}, r"queries are of shape \(2, 5\)\nhint: give one row per query, \(n, 12\)$"),
         ({"vectors": [[np.nan] * SIZE]}, "not finite"),
         ({"vectors": [[1e200] * SIZE]}, "not finite"),
-        ({"rows": [1, 2], "skip": [np.array([1])]}, "skip has 1 entries for 2 queries"),
-        ({"rows": [1], "keep": np.ones(3, dtype=bool)}, r"keep is bool of shape \(3,\): give bool of shape \(700,\)"),
+        (
+            {"rows": [1, 2], "skip": [np.array([1])]},
+            r"skip has 1 entries for 2 queries\nhint: give rows for each query$",
+        ),
+        (
+            {"rows": [1], "keep": np.ones(3, dtype=bool)},
+            r"keep is bool of shape \(3,\)\nhint: give bool of shape \(700,\)",
+        ),
         ({"rows": [1], "keep": np.ones(COUNT)}, "keep is float64"),
         ({"rows": [1], "k": 0}, "k is 0"),
-        ({"rows": [1], "metric": "l3"}, "no metric 'l3'"),
-        ({"rows": [1], "device": "tpu"}, "no device 'tpu'"),
+        ({"rows": [1], "metric": "l3"}, "unknown metric `l3`"),
+        ({"rows": [1], "device": "tpu"}, "unknown device `tpu`"),
     ],
 )
 def test_what_does_not_fit_is_refused(store, options, message):

@@ -31,6 +31,7 @@ from rays import (
     plan_of,
     run_build,
     shard_files,
+    static_of,
     wait_for,
 )
 
@@ -111,9 +112,9 @@ def test_whole_shards_are_used_as_they_are_and_only_the_rest_is_encoded(employ, 
     assert after == before
     assert sorted(int(path.name) for path in seen.iterdir()) == list(range(3, len(plan.shards)))
     assert summary.encoded == len(plan.tokens) - plan.shards[2].stop
-    static, isolated = expected(plan.tokens.ids, plan.spec)
+    isolated = expected(plan.tokens.ids, plan.spec)
     opened = Store.open(store)
-    np.testing.assert_array_equal(opened.array("static"), static)
+    np.testing.assert_array_equal(opened.array("static"), static_of(plan))
     np.testing.assert_array_equal(opened.array("isolated", layer=-1), isolated[-1])
 
 
@@ -155,7 +156,7 @@ def test_other_settings_are_refused_by_their_name(finished, employ, tiny_models,
     for options, said in OTHERS[1:] if finished else OTHERS:  # to a store that is built, layers are added
         with pytest.raises(SettingsDifferError, match=f"{'built' if finished else 'begun'} with .*{said}") as caught:
             run_build(plan_of(tiny_models["bert"], **options), store)
-        assert "--overwrite builds anew" in str(caught.value)
+        assert caught.value.hint == "use --overwrite to build again, or --store to name another path"
         assert caught.value.exit_code == 2
     other = make_bert(tmp_path / "other", seed=1)
     with pytest.raises(SettingsDifferError, match="the model's weights differ"):
@@ -206,7 +207,8 @@ def die_after(owner, name):
     setattr(owner, name, lambda *arguments, **options: (real(*arguments, **options), die()))
 
 points = {
-    "encoded": lambda: setattr(build, "merge", die),
+    "encoded": lambda: (setattr(build, "copy_static", die), setattr(build, "merge", die)),
+    "copied": lambda: die_after(build, "copy_static"),
     "merging": lambda: die_after(writer.SpaceWriter, "add"),
     "merging the second": lambda: die_after(build, "merge"),
     "merged": lambda: setattr(layout.Layout, "delete_shards", die),
@@ -244,7 +246,7 @@ def kill_at(points, root, plan):
 
 def test_a_build_killed_while_it_merges_or_indexes_loses_nothing(all_shards, tmp_path):
     plan, shards = all_shards
-    points = ("encoded", "merging", "merging the second", "merged", "indexing")
+    points = ("encoded", "copied", "merging", "merging the second", "merged", "indexing")
     for point in points:
         shutil.copytree(shards, tmp_path / point / "x.kotovec")
     kill_at(points, tmp_path, plan)
@@ -265,7 +267,7 @@ def test_an_overwriting_build_killed_at_any_point_leaves_a_whole_store(all_shard
     old, root = tmp_path / "old.kotovec", tmp_path / "overwrite"
     employ(Newer)
     run_build(plan, old)
-    points = ("encoded", "merging", "merging the second", "merged", "indexing", "indexed", "swapped")
+    points = ("encoded", "copied", "merging", "merging the second", "merged", "indexing", "indexed", "swapped")
     for point in points:
         shutil.copytree(old, root / point / "x.kotovec")
         shutil.copytree(shards, root / point / ".x.kotovec.rebuild")

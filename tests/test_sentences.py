@@ -75,15 +75,13 @@ def test_every_layer_of_any_position_equals_transformers(name, folders):
     sentences, wanted = sentences_of(encoder.spec, lengths)
     result = encoder.encode(4, inputs_of(sentences, wanted))
     assert type(encoder._model) is (Auto if name == "gpt2" else Bert)
-    assert list(result.arrays) == [*(f"isolated@{layer}" for layer in range(encoder.spec.depth + 1)), "static"]
+    assert list(result.arrays) == [f"isolated@{layer}" for layer in range(encoder.spec.depth + 1)]
     states = hidden_states(folders[name], sentences)
     for layer in range(encoder.spec.depth + 1):
         expected = np.stack([states[one][layer, place] for one, place in wanted])
         found = result.arrays[f"isolated@{layer}"]
         assert found.shape == expected.shape
         assert relative_errors(found, expected).max() <= 1e-5
-    static = encoder._model.static.numpy()[[sentences[one][place] for one, place in wanted]]
-    np.testing.assert_array_equal(result.arrays["static"], static)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +94,7 @@ def test_some_layers_alone_are_those_of_all(layers, names, dtype, folders):
     inputs = inputs_of(sentences, wanted)
     whole = every.encode(0, inputs).arrays
     some = encoder_of(folders["bert"], layers, dtype=dtype).encode(0, inputs).arrays
-    assert some.keys() == names | {"static"}
+    assert some.keys() == names
     for name in names:
         assert relative_errors(some[name], whole[name]).max() <= (1e-6 if dtype == "float32" else 3e-2)
 
@@ -136,8 +134,8 @@ def test_a_token_alone_is_the_same_as_a_sentence_of_its_template(name, folders):
         assert relative_errors(found[f"isolated@{layer}"], expected).max() <= 1e-5
 
 
-def test_the_static_vectors_can_be_left_out_and_the_space_has_another_name(folders):
-    encoder = encoder_of(folders["bert"], "0,2", static=False, space="context")
+def test_the_space_may_have_another_name(folders):
+    encoder = encoder_of(folders["bert"], "0,2", space="context")
     assert encoder.spec.spaces == ("context@0", "context@2")
     sentences, wanted = sentences_of(encoder.spec, [6, 8])
     assert list(encoder.encode(0, inputs_of(sentences, wanted)).arrays) == ["context@0", "context@2"]

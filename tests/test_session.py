@@ -60,7 +60,7 @@ def test_a_private_ray_that_dies_ends_the_build_in_one_line_and_the_same_command
         seconds = time.monotonic() - begin
         assert process.left() == []
     assert (code, out) == (1, "")
-    assert err == f"error: Ray's {name} died (out of memory?): the same command goes on with what is whole\n"
+    assert err == f"error: Ray's {name} died (out of memory?)\nhint: run the same command again; it resumes\n"
     assert seconds < 60
     assert process.folders() == []
     kept = len(shard_files(store))

@@ -70,15 +70,18 @@ def test_the_order_is_by_name_then_by_layer_as_a_number():
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("contextual", "there is no space 'contextual': take one of static, isolated, context, output, imported"),
-        ("static@3", "static has no layer 3"),
-        ("isolated@", "'isolated@' is no space"),
-        ("isolated@x", "is no space"),
-        ("Isolated", "is no space"),
-        ("", "is no space"),
-        ("isolated@6-3", "names the smaller one first"),
-        ("isolated@1+", "is no space"),
-        ("../static", "is no space"),
+        (
+            "contextual",
+            r"unknown space `contextual`\nhint: choose `static`, `isolated`, `context`, `output` or `imported`$",
+        ),
+        ("static@3", r"static has no layer 3\nhint: choose `isolated` for a layer$"),
+        ("isolated@", r"^`isolated@` is not a space\nhint: choose `static`, `isolated`, or `isolated@12` for a layer$"),
+        ("isolated@x", "is not a space"),
+        ("Isolated", "is not a space"),
+        ("", "is not a space"),
+        ("isolated@6-3", r"the layers of a mean do not ascend\nhint: write the smaller one first: `context@0-6`$"),
+        ("isolated@1+", "is not a space"),
+        ("../static", "is not a space"),
     ],
 )
 def test_what_is_no_space_is_refused(text, said):
@@ -103,7 +106,7 @@ def test_a_space_is_resolved_against_what_is_stored(text, found):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("isolated@3", "layer 3 is not in this store: it holds 0, 6, 12"),
+        ("isolated@3", r"layer 3 is not in this store: it holds 0, 6, 12\nhint: build it with --layers$"),
         ("isolated@-4", "layer -4 is not in this store: it holds 0, 6, 12"),
         ("output", "output is not in this store: it holds static, isolated@0, isolated@6, isolated@12"),
         ("isolated+center", r"isolated@-1\+center is not in this store"),

@@ -1,5 +1,6 @@
 """The documentation has none of the idioms that docs/style.md warns of."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -40,6 +41,11 @@ JAPANESE = [
     rf"{LETTER} \w|\w {LETTER}",  # and there are no spaces between words
 ]
 
+# Names that say nothing of what they hold; `Metric.sign` is a sign.
+VAGUE = {"place", "places", "told", "there", "one", "once", "thing", "things", "_see", "_think", "_attend"}
+FOLDERS = ("kotovec", "cluster", "workers", "store", "cli")
+SOURCES = sorted(path.relative_to(ROOT).as_posix() for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
+
 
 def prose(page):
     """A page on one line, without blocks of code, what stands in backticks, and the table of what to avoid."""
@@ -74,3 +80,21 @@ def test_the_japanese_page_is_written_in_japanese(page):
     lines = (ROOT / page).read_text(encoding="utf-8")
     lines = re.sub(r"^ *```.*?^ *```", "", lines, flags=re.DOTALL | re.MULTILINE)
     assert found(re.sub(r"\[[^\]]*\]\([^)]*\)|`[^`\n]*`", "``", lines), JAPANESE) == []
+
+
+def bound(tree):
+    """The names that a module gives to something: variables, arguments, attributes, functions, classes."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id=name, ctx=ast.Store()) | ast.arg(arg=name):
+                yield name
+            case ast.Attribute(attr=name, ctx=ast.Store()):
+                yield name
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                yield name
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_no_source_has_a_name_that_says_nothing(source):
+    tree = ast.parse((ROOT / source).read_text(encoding="utf-8"))
+    assert VAGUE & set(bound(tree)) == set()

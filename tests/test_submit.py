@@ -54,24 +54,45 @@ def test_nothing_but_modules_is_shipped(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["demo"], "name the store's folder on the cluster: --store /PATH"),
+        (["demo"], "no folder is named for the store\nhint: name one on the cluster with --store /PATH\n"),
         (["demo", "--store", "x.kotovec"], "--store x.kotovec is relative, and a job's working directory is deleted"),
         (["demo", "--store", "~/x.kotovec"], "--store ~/x.kotovec is relative"),
-        (["demo", "--store", "s3://bucket/x"], "--store s3://bucket/x is a URL: name a folder on the cluster"),
+        (
+            ["demo", "--store", "s3://bucket/x"],
+            "--store s3://bucket/x is a URL\nhint: name a folder on the cluster by its absolute path",
+        ),
         (["demo", "--store", "/"], "--store / cannot be a store"),
         (["demo", "--store", "/data/../x"], "--store /data/../x cannot be a store"),
         (["./model", "--store", "/x"], "./model is a folder of this machine, which the cluster does not see"),
         (["model", "--store", "/x"], "model is a folder of this machine"),
-        (["demo", "--store", "/x", "--layrs", "all"], "No such option: --layrs"),
-        (["demo", "--store", "/x", "--workers", "two"], "Invalid value for '--workers'"),
-        (["demo", "--store", "/x", "--workers", "0"], "--workers 0: take 1 or more"),
-        (["demo", "--store", "/x", "--dtype", "float8"], "--dtype 'float8': take one of float32, bfloat16, float16"),
-        (["demo", "--store", "/x", "--token-filter", "word, wrd"], "--token-filter 'wrd': take one of word, subword"),
-        (["demo", "--store", "/x", "--gpus-per-worker", "1.5"], "--gpus-per-worker 1.5: take a share from 0 to 1"),
-        (["demo", "--store", "/x", "--stall-seconds", "0"], "--stall-seconds 0: take more than 0"),
-        (["demo", "--store", "/x", "--no-fetch", "--fetch", "y"], "--fetch names a folder, --no-fetch wants none"),
-        (["--stop", "a", "--attach", "b"], "--stop ends a job, --attach shows one: give one of them"),
-        (["demo", "--store", "/x"], "no cluster: name its dashboard with --address http://HOST:8265"),
+        (["demo", "--store", "/x", "--layrs", "all"], "no such option: --layrs"),
+        (["demo", "--store", "/x", "--workers", "two"], "invalid value for '--workers'"),
+        (
+            ["demo", "--store", "/x", "--workers", "0"],
+            "--workers is 0, but a job on a cluster has workers there\nhint: use 1 or more\n",
+        ),
+        (
+            ["demo", "--store", "/x", "--dtype", "float8"],
+            "unknown --dtype `float8`\nhint: choose `float32`, `bfloat16` or `float16`\n",
+        ),
+        (
+            ["demo", "--store", "/x", "--token-filter", "word, wrd"],
+            "unknown --token-filter `wrd`\nhint: choose `word`, `subword`",
+        ),
+        (
+            ["demo", "--store", "/x", "--gpus-per-worker", "1.5"],
+            "--gpus-per-worker is 1.5\nhint: use a share from 0 to 1",
+        ),
+        (["demo", "--store", "/x", "--stall-seconds", "0"], "--stall-seconds is 0\nhint: use more than 0\n"),
+        (
+            ["demo", "--store", "/x", "--no-fetch", "--fetch", "y"],
+            "--fetch names a folder, and --no-fetch fetches nothing\nhint: give one of them\n",
+        ),
+        (["--stop", "a", "--attach", "b"], "--stop ends a job, and --attach shows one\nhint: give one of them\n"),
+        (
+            ["demo", "--store", "/x"],
+            "no cluster is named\nhint: name its dashboard with --address http://HOST:8265, or set RAY_ADDRESS\n",
+        ),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_sent(capsys, tmp_path, monkeypatch, arguments, message):
@@ -82,7 +103,7 @@ def test_what_cannot_work_is_refused_before_anything_is_sent(capsys, tmp_path, m
     answer = call(capsys, "submit", *arguments)
     assert (answer.code, answer.out) == (2, "")
     assert answer.err.startswith(f"error: {message}")
-    assert answer.err.count("\n") == 1
+    assert re.fullmatch(r"error: \S.*\n(hint: \S.*\n)?", answer.err)
 
 
 class FakeJobs:
@@ -178,23 +199,33 @@ def test_ctrl_c_says_that_a_job_goes_on_only_where_one_was_sent(capsys, jobs, mo
 @pytest.mark.parametrize(
     ("end", "said", "code", "message"),
     [
-        ({"status": "FAILED", "code": 2}, "error: no such model", 2, "no such model"),
-        ({"status": "FAILED", "code": 1}, "error: workers died", 1, "workers died"),
+        (
+            {"status": "FAILED", "code": 2},
+            "error: no such model\nhint: choose another",
+            2,
+            "error: no such model\nhint: choose another",
+        ),
+        ({"status": "FAILED", "code": 1}, "error: workers died", 1, "error: workers died"),
         (
             {"status": "FAILED", "code": -9, "message": "ended with exit code -9, last available logs (…):\nx"},
             "x",
             1,
-            "job x failed: ended with exit code -9",
+            "error: job x failed: ended with exit code -9",
         ),
-        ({"status": "FAILED", "code": None, "message": ""}, "", 1, "job x failed: Ray does not say why"),
-        ({"status": "STOPPED", "code": None}, "error: interrupted", 1, "job x was stopped: what is whole is kept"),
+        ({"status": "FAILED", "code": None, "message": ""}, "", 1, "error: job x failed: Ray does not say why"),
+        (
+            {"status": "STOPPED", "code": None},
+            "error: interrupted",
+            1,
+            "error: job x was stopped\nhint: run the same command again; it resumes",
+        ),
     ],
 )
 def test_a_job_that_does_not_succeed_gives_its_own_line_and_exit_code(capsys, jobs, end, said, code, message):
     jobs(said, **end)
     answer = call(capsys, *SUBMIT, "--job", "x")
     assert (answer.code, answer.out) == (code, "")
-    assert answer.err.splitlines()[-1].startswith(f"error: {message}")
+    assert answer.err.endswith(f"{message}\n")
 
 
 def test_events_are_read_as_a_build_wrote_them(capsys):
@@ -305,10 +336,13 @@ def listening(answer):
     ("answer", "message"),
     [
         # What the port of the cluster's own protocol (gRPC) answers to HTTP/1.
-        (b"\x00\x00\x18\x04\x00\x00\x00\x00\x00\x00\x04\x00@\x00\x00", r"speaks no HTTP; is it .* \(6379\)\?"),
+        (
+            b"\x00\x00\x18\x04\x00\x00\x00\x00\x00\x00\x04\x00@\x00\x00",
+            r"speaks no HTTP: it may be .* \(6379\)\nhint: use the address of its dashboard",
+        ),
         (
             b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
-            r"is no Ray cluster \(HTTP 404\)",
+            r"is not a Ray cluster \(HTTP 404\)\nhint: use the address of its dashboard",
         ),
         (b"", r"no Ray cluster answers at \S+ within 0\.5 s"),
     ],
@@ -323,13 +357,13 @@ def test_an_address_of_something_else_is_said_at_once(monkeypatch, answer, messa
     ("address", "message"),
     [
         ("http://127.0.0.1:1", r"no Ray cluster answers at http://127.0.0.1:1: \[Errno 111\] Connection refused"),
-        ("ray://127.0.0.1:1", "--address ray://127.0.0.1:1 takes no jobs: take the address of its dashboard"),
+        ("ray://127.0.0.1:1", r"--address ray://127.0.0.1:1 takes no jobs\nhint: use the address of its dashboard"),
         ("http://127.0.0.1:x", "--address http://127.0.0.1:x: "),
         ("head", "--address head takes no jobs"),
         ("me:secret@head", "--address head takes no jobs"),
         ("http://me:s%40cret@127.0.0.1:x", r"--address http://127.0.0.1:x: (?!.*cret)"),
         ("me:secret@127.0.0.1:1", r"no Ray cluster answers at http://127.0.0.1:1: (?!.*secret)"),
-        ("", "no cluster: name its dashboard"),
+        ("", r"no cluster is named\nhint: name its dashboard"),
     ],
 )
 def test_an_address_where_nobody_is_is_said(address, message):
@@ -346,14 +380,14 @@ def test_a_proxy_that_is_not_there_is_named_unless_the_address_needs_none(monkey
         with pytest.raises(InputError, match="Unable to connect to proxy"):
             connect(address)
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        with pytest.raises(InputError, match="is no Ray cluster"):
+        with pytest.raises(InputError, match="is not a Ray cluster"):
             connect(address)
 
 
 @pytest.mark.parametrize("module", ["aiohttp", "ray.job_submission"])
 def test_a_missing_extra_is_named_with_its_cure(monkeypatch, module):
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(MissingDependencyError, match=r"is missing: pip install 'kotovec\[cluster\]'"):
+    with pytest.raises(MissingDependencyError, match=r"is missing\nhint: install it: pip install 'kotovec\[cluster\]'"):
         connect(HERE)
 
 

@@ -37,8 +37,9 @@ def make_other(folder, name, **config):
 
 
 def distances(seed):
-    values = torch.randn(131, 8, generator=torch.Generator().manual_seed(seed))
-    return {f"encoder.layer.{layer}.attention.self.distance_embedding.weight": values for layer in (0, 1)}
+    generator = torch.Generator().manual_seed(seed)
+    names = (f"encoder.layer.{layer}.attention.self.distance_embedding.weight" for layer in (0, 1))
+    return {name: torch.randn(131, 8, generator=generator) for name in names}
 
 
 UNREAD = "which the model of its config.json does not read: the vectors would be another model's"
@@ -135,7 +136,7 @@ def test_an_adapter_beside_the_weights_is_refused(tmp_path):
     """With peft installed, transformers applied it; without, it did not."""
     folder = make_bert(tmp_path / "model")
     (folder / "adapter_config.json").write_text("{}")
-    with pytest.raises(ModelError, match="holds an adapter .* beside its weights, .*: merge it into the weights"):
+    with pytest.raises(ModelError, match="adapter .* beside its weights, which counts only where peft is"):
         plan_of(folder)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 _ACTIVATIONS = {"gelu": "none", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh"}
 _KINDS = {"bert": "bert.", "roberta": "roberta.", "xlm-roberta": "roberta.", "camembert": "roberta."}
 LAYER = "encoder.layer.{}."
-WORDS = "embeddings.word_embeddings.weight"
+WORDS = "embeddings.word_embeddings.weight"  # the input embedding matrix
 PARTS = ("embeddings", "encoder", "pooler")
 
 

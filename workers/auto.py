@@ -11,11 +11,12 @@ from kotovec.errors import ModelError
 from kotovec.workers.foreign_code import refuse_code, unloadable
 from kotovec.workers.inputs import Batch
 from kotovec.workers.source import Source
-from kotovec.workers.tensors import read_dtypes
+from kotovec.workers.tensors import read_dtypes, read_tensor
 from kotovec.workers.unread import check_tensors
 
 # No token-wise hidden state depends on these parameters: a checkpoint may lack them.
 _UNUSED_PARTS = ("pooler", "position_ids", "lm_head", "cls.")
+_COMPARED = 1024  # rows at a time, as a matrix of half precision takes twice its memory in float32
 # transformers takes their kernels without being asked.
 _PLUGINS = ("apex", "causal-conv1d", "flash-linear-attention", "kernels", "mamba-ssm", "natten")
 
@@ -39,13 +40,16 @@ class Auto:
 
     Attributes:
         name: name of the code that computes.
-        static: (rows, D) float32, the input embeddings.
+        rows: number of rows of the input embedding matrix.
 
     Raises:
-        ModelError: the weights are damaged, belong to another architecture, or the model takes no token ids.
+        ModelError: the weights are damaged, belong to another architecture, or the model takes no token ids;
+            transformers makes another input embedding matrix of them than the driver copies.
     """
 
-    def __init__(self, source: Source, layers: Sequence[int], depth: int, dtype: Any, device: str) -> None:
+    def __init__(
+        self, source: Source, layers: Sequence[int], depth: int, dtype: Any, device: str, tensor: str | None
+    ) -> None:
         """Load the model.
 
         Args:
@@ -54,12 +58,19 @@ class Auto:
             depth: number of the model's last layer.
             dtype: torch dtype of the computation.
             device: `cpu` or `cuda`.
+            tensor: name of the input embedding matrix in the weight files, where the driver copies it from there.
         """
         self.name = forward_name()
         self._model_name, self._layers, self._depth, self._device = source.name, tuple(layers), depth, device
-        model = _from_pretrained(source)
-        # A separate float32 matrix: --dtype bfloat16 would round it, and static vectors are exact.
-        self.static = model.get_input_embeddings().weight.detach().float().cpu()
+        model = load_model(source)
+        matrix = model.get_input_embeddings().weight.detach()
+        self.rows = len(matrix)
+        if tensor is not None and not _equal(matrix, read_tensor(source.weights(), tensor)):
+            raise ModelError(
+                f"transformers changes {tensor} as it loads {source.name}, so its static vectors are not that tensor's "
+                "rows",
+                hint="report this model",
+            )
         self._model = model.to(dtype=dtype, device=device)
 
     def states(self, batch: Batch) -> list[Any]:
@@ -84,17 +95,39 @@ class Auto:
         output = self._model(input_ids=inputs, attention_mask=torch.ones_like(inputs), output_hidden_states=bool(inner))
         last = getattr(output, "last_hidden_state", None)
         if last is None or last.ndim != 3 or last.shape[:2] != inputs.shape:  # noqa: PLR2004 — (batch, length, D)
-            raise ModelError(f"{self._model_name} gives no token-wise hidden states: kotovec needs an encoder")
+            raise ModelError(
+                f"{self._model_name} gives no token-wise hidden states", hint="choose an encoder such as BERT"
+            )
         if inner and len(output.hidden_states) != self._depth + 1:
             raise ModelError(
-                f"{self._model_name} gives {len(output.hidden_states)} hidden states, not {self._depth + 1}: "
-                "only --layers last can be had of it"
+                f"{self._model_name} gives {len(output.hidden_states)} hidden states, not {self._depth + 1}",
+                hint="use --layers last",
             )
         states = [last if layer == self._depth else output.hidden_states[layer] for layer in self._layers]
         return [state[batch.rows, batch.positions] for state in states]
 
 
-def _from_pretrained(source: Source) -> Any:
+def _equal(matrix: Any, tensor: Any) -> bool:
+    """Return whether a float32 matrix has the bits of a tensor, which may have half precision; NaN equals itself."""
+    import torch
+
+    parts = zip(matrix.split(_COMPARED), tensor.split(_COMPARED), strict=True)
+    return matrix.shape == tensor.shape and all(
+        torch.equal(loaded.view(torch.int32), stored.float().view(torch.int32)) for loaded, stored in parts
+    )
+
+
+def check_input(source: Source, model: Any) -> None:
+    """Refuse a model that transformers gives something other than token ids.
+
+    Raises:
+        ModelError: it is such a model.
+    """
+    if model.main_input_name != "input_ids":
+        raise ModelError(f"{source.name} takes {model.main_input_name}, not tokens", hint="choose a text encoder")
+
+
+def load_model(source: Source) -> Any:
     """Load a model in float32, in evaluation mode.
 
     Raises:
@@ -120,13 +153,13 @@ def _from_pretrained(source: Source) -> Any:
         if "trust_remote_code" in str(error):
             raise refuse_code(source, "AutoModel") from error
         raise unloadable(source, error) from error
-    if model.main_input_name != "input_ids":
-        raise ModelError(f"{source.name} takes {model.main_input_name}, not tokens: kotovec needs a text encoder")
+    check_input(source, model)
     missing = [name for name in report["missing_keys"] if not any(part in name for part in _UNUSED_PARTS)]
     if missing:
         raise ModelError(
-            f"the weights of {source.name} lack {len(missing)} of the model's parameters ({min(missing)}, …): "
-            "they would be random; is config.json of another model?"
+            f"the weights of {source.name} lack {len(missing)} of the model's parameters ({min(missing)}, …), "
+            "which would be random",
+            hint="check that its config.json is not that of another model",
         )
     parts = {name for name, _ in (*model.named_children(), *model.named_parameters(recurse=False))}
     names = read_dtypes(source.weights())

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kotovec.errors import InputError
-from kotovec.workers.architecture import LAYER, Architecture
+from kotovec.workers.architecture import LAYER, WORDS, Architecture
 from kotovec.workers.inputs import Batch
 from kotovec.workers.linear import Linear
 
@@ -33,7 +33,7 @@ class Bert:
 
     Attributes:
         name: name of the code that computes.
-        static: (rows, D) float32, the input embeddings.
+        rows: number of rows of the input embedding matrix.
     """
 
     name = FORWARD
@@ -66,11 +66,11 @@ class Bert:
             return take(f"{name}.weight"), take(f"{name}.bias")
 
         self._architecture, self._wanted, self._budget, self._device = architecture, tuple(layers), positions, device
-        self._words = take("embeddings.word_embeddings.weight")
+        self._words = take(WORDS)
+        self.rows = len(self._words)
         self._on_cpu = device == "cpu" and dtype == torch.float32
         width = architecture.size // architecture.heads
         self._scale = torch.full((width,), width**-0.5, dtype=dtype, device=device)
-        self.static = self._words if self._on_cpu else tensors["embeddings.word_embeddings.weight"].float()
         self._positions = take("embeddings.position_embeddings.weight")
         self._types = take("embeddings.token_type_embeddings.weight")
         self._norm = pair("embeddings.LayerNorm")
@@ -109,7 +109,9 @@ class Bert:
 
         length = batch.ids.shape[1]
         if length > self._architecture.longest:
-            raise InputError(f"a sequence of {length} tokens: the model has {self._architecture.longest} positions")
+            raise InputError(
+                f"a sequence has {length} tokens, but the model has {self._architecture.longest} positions"
+            )
         ids = torch.from_numpy(batch.ids).to(self._device)
         if batch.position is not None:
             return self._isolated(ids, batch.position)
@@ -274,8 +276,8 @@ class Bert:
             return context.permute(2, 0, 1, 3).reshape(query.shape)
         products, scores = torch.empty_like(keys), query.new_zeros(count, len(value), size, heads, 1)
         by_product = products.view(-1, width // heads)  # ((T - 1) b H, d)
-        for one, score in zip(query.unbind(), scores[:, 1:].flatten(1).unbind(), strict=True):
-            torch.mul(one, keys, out=products)
+        for vector, score in zip(query.unbind(), scores[:, 1:].flatten(1).unbind(), strict=True):
+            torch.mul(vector, keys, out=products)
             torch.mv(by_product, self._scale, out=score)
         weights = torch.softmax(scores, 1).unbind(1)  # (t, b, H, 1) for each key
         values = value.reshape(by_head).unbind()  # (b, H, d) for each key

@@ -48,6 +48,10 @@ class Checkpoint:
             return None
         return folder if self._is_in(folder) else None
 
+    def is_unchanged(self) -> bool:
+        """Return whether the path in the plan still holds exactly these files."""
+        return self._is_in(self.source.folder)
+
     def pieces(self) -> Iterator[tuple[str, int, bytes]]:
         """Yield the files piece by piece: name, offset, bytes."""
         for path in self.source.files():
@@ -117,7 +121,9 @@ class Checkpoint:
             if is_private(folder.parent) and os.access(folder.parent, os.W_OK):
                 return folder
         folders = " nor ".join(str(folder.parent) for folder in self._cached())
-        raise InputError(f"neither {folders} can be written to by this user alone (chmod 700 makes it so)")
+        raise InputError(
+            f"neither {folders} can be written to by this user alone", hint="make one of them private with chmod 700"
+        )
 
     def _cached(self) -> tuple[Path, ...]:
         name = self.weights[:16]

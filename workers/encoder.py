@@ -43,7 +43,7 @@ class ReplicaSpec:
         threads: threads of a replica on a CPU; with one, the bytes are the same on any number of cores.
         architecture: architecture of a BERT-like model; None for a model that transformers computes.
         space: kind of the hidden states' spaces, such as `isolated`.
-        static: whether to return the tokens' rows of the input embedding matrix, too.
+        tensor: name of the input embedding matrix in the weight files, where the driver copies it from there.
     """
 
     source: Source
@@ -59,17 +59,12 @@ class ReplicaSpec:
     threads: int = 1
     architecture: Architecture | None = None
     space: str = "isolated"
-    static: bool = True
-
-    @property
-    def states(self) -> tuple[str, ...]:
-        """Names of the spaces of hidden states, by layer: `isolated@0`, …."""
-        return tuple(f"{self.space}@{layer}" for layer in self.layers)
+    tensor: str | None = None
 
     @property
     def spaces(self) -> tuple[str, ...]:
-        """Names of all spaces that `Encoded.arrays` holds."""
-        return (*(("static",) if self.static else ()), *self.states)
+        """Names of the spaces that `Encoded.arrays` holds, by layer: `isolated@0`, …."""
+        return tuple(f"{self.space}@{layer}" for layer in self.layers)
 
 
 @dataclass(frozen=True)
@@ -78,8 +73,8 @@ class Encoded:
 
     Attributes:
         number: number of the shard.
-        arrays: one array (m, D) for each space, by its name: `static`, float32; `isolated@12`, float32 or float16. Row
-            i belongs to the i-th wanted position.
+        arrays: one array (m, D) float32 or float16 for each space, by its name, such as `isolated@12`. Row i belongs to
+            the i-th wanted position.
         host: name of the machine.
         cpu: instruction set of the CPU, or the name of the GPU.
         forward: name of the code that computed the vectors.
@@ -129,13 +124,12 @@ class Encoder:
             spec.positions,
             getattr(torch, spec.dtype),
             spec.device,
+            spec.tensor,
         )
-        if len(model.static) != spec.rows:
-            raise ModelError(
-                f"{spec.source.name} has {len(model.static)} embedding rows, its config.json says {spec.rows}"
-            )
+        if model.rows != spec.rows:
+            raise ModelError(f"{spec.source.name} has {model.rows} embedding rows, its config.json says {spec.rows}")
         self._cpu = torch.cuda.get_device_name() if on_gpu else torch.backends.cpu.get_cpu_capability()
-        if spec.states and (on_gpu or spec.architecture is None):
+        if on_gpu or spec.architecture is None:
             # The first batch takes longer, or fails: run one here rather than in a shard.
             self._states(model, Inputs.isolated(np.zeros(2, dtype=np.int64), spec.template))
         return model
@@ -151,15 +145,8 @@ class Encoder:
             ModelError: the model does not load, or gives no token-wise hidden states.
             InputError: a sequence is longer than the model has positions.
         """
-        import torch
-
         model = self._model = self._model or self._read(self.spec.source.folder)
-        arrays = {}
-        if self.spec.states:
-            arrays = dict(zip(self.spec.states, self._states(model, inputs), strict=True))
-        if self.spec.static:
-            with torch.inference_mode():
-                arrays["static"] = model.static[torch.from_numpy(inputs.tokens)].numpy()
+        arrays = dict(zip(self.spec.spaces, self._states(model, inputs), strict=True))
         return Encoded(number, arrays, platform.node(), self._cpu, model.name)
 
     def _states(self, model: ForwardPass, inputs: Inputs) -> npt.NDArray[np.floating[Any]]:

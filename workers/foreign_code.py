@@ -34,8 +34,8 @@ def refuse_code(source: Source, stands_for: str) -> ModelError:
     named = named_code(source.folder)
     text = named.get(stands_for) or next(iter(named.values()), "auto_map")
     return ModelError(
-        f"{source.name} brings its own code ({text}), which kotovec never runs: "
-        "take a model that transformers knows without code of its own"
+        f"{source.name} brings its own code ({text}), which kotovec never runs",
+        hint="choose a model that transformers knows without code of its own",
     )
 
 
@@ -64,7 +64,9 @@ def notice_code(source: Source, model_type: str, tokens: str) -> tuple[str, ...]
 
 def unloadable(source: Source, error: BaseException) -> ModelError:
     """Return the error about weights that do not load."""
-    return ModelError(f"the weights of {source.name} do not load: {_pickle_reason(source, error) or first_line(error)}")
+    reason = _pickle_reason(source, error)
+    hint = "ask its author for safetensors" if reason else None
+    return ModelError(f"the weights of {source.name} do not load: {reason or first_line(error)}", hint=hint)
 
 
 def _pickle_reason(source: Source, error: BaseException) -> str | None:
@@ -80,8 +82,8 @@ def _pickle_reason(source: Source, error: BaseException) -> str | None:
         return None
     files = ", ".join(path.name for path in source.weights())
     if _NAMES_MORE in text.lower():
-        return f"{files} holds more than tensors (a pickle that runs code): ask its author for safetensors"
-    return f"{files} is damaged, or of an old format that runs code: ask its author for safetensors"
+        return f"{files} holds more than tensors (a pickle that runs code)"
+    return f"{files} is damaged, or of an old format that runs code"
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -25,11 +25,11 @@ class ForwardPass(Protocol):
 
     Attributes:
         name: name of the code, part of the fingerprint of a build: code with other last bits has another name.
-        static: (rows, D) float32, the input embeddings.
+        rows: number of rows of the input embedding matrix.
     """
 
     name: str
-    static: Any
+    rows: int
 
     def states(self, batch: Batch) -> list[Any]:
         """Return the wanted layers' hidden states at the wanted positions.
@@ -53,7 +53,7 @@ def choose(source: Source, config: Any) -> tuple[str, Architecture | None]:
         ModelError: the weight files are damaged or quantised, or neither code would compute this model's vectors.
     """
     check_settings(source, config)
-    with _naming(source):
+    with naming(source):
         dtypes = read_dtypes(source.weights())
     check_dtypes(source, dtypes)
     architecture = architecture_of(config)
@@ -68,7 +68,7 @@ def choose(source: Source, config: Any) -> tuple[str, Architecture | None]:
 def _lack(source: Source, architecture: Architecture) -> str | None:
     """Return why kotovec's own forward pass cannot compute a checkpoint; None where it can."""
     try:
-        with _naming(source):
+        with naming(source):
             return lack(read_shapes(source.weights(), architecture.prefix), architecture)
     except AmbiguousNameError as error:
         return str(error)
@@ -83,6 +83,7 @@ def load(
     positions: int,
     dtype: Any,
     device: str,
+    tensor: str | None,
 ) -> ForwardPass:
     """Load a model with the code that the plan chose.
 
@@ -95,6 +96,7 @@ def load(
         positions: approximate rows times length of a batch.
         dtype: torch dtype of the computation.
         device: `cpu` or `cuda`.
+        tensor: name of the input embedding matrix in the weight files, where the driver copies it from there.
 
     Raises:
         ModelError: the weights are damaged, or differ from those of the plan.
@@ -104,12 +106,12 @@ def load(
     here = auto.forward_name() if architecture is None else bert.FORWARD
     if here != forward:
         raise WorkerError(
-            f"this machine computes by {here!r}, the plan by {forward!r}: install the same versions of kotovec and "
-            "transformers on all machines"
+            f"this machine computes by {here!r}, the plan by {forward!r}",
+            hint="install the same versions of kotovec and transformers on all machines",
         )
     if architecture is None:
-        return Auto(source, layers, depth, dtype, device)
-    with _naming(source):
+        return Auto(source, layers, depth, dtype, device, tensor)
+    with naming(source):
         tensors = read_tensors(source.weights(), architecture.prefix)
         if lacking := lack({name: tuple(tensor.shape) for name, tensor in tensors.items()}, architecture):
             raise ModelError(f"the weights of {source.name} are not those that were planned with: {lacking}")
@@ -117,7 +119,7 @@ def load(
 
 
 @contextlib.contextmanager
-def _naming(source: Source) -> Iterator[None]:
+def naming(source: Source) -> Iterator[None]:
     """Turn the exceptions of torch and safetensors into errors of one line; keep errors that may be temporary."""
     import torch
 

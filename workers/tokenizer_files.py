@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from kotovec.errors import ModelError, first_line
-from kotovec.workers.source import Source
+from kotovec.workers.source import DOWNLOAD, Source
 
 TOKENIZER = "tokenizer.json"
 ROLES = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
+CLASS = f"add the {TOKENIZER} that the model was trained with, or name its class as tokenizer_class"
 _AROUND = ("cls", "sep", "bos", "eos")
 _SETTINGS = ("special_tokens_map.json", "tokenizer_config.json")  # the later one wins
 MOST_WORDS = 200  # of a vocabulary, that are split for comparison: 20 ms
@@ -42,7 +43,8 @@ def read_tokenizer(source: Source) -> Any | None:
         written, own = json.loads(content), Tokenizer.from_buffer(content)
     except Exception as error:  # tokenizers has no error class of its own
         raise ModelError(
-            f"{source.name} has no tokenizer that can be read: {TOKENIZER} is damaged ({first_line(error)})"
+            f"{source.name} has no tokenizer that can be read: {TOKENIZER} is damaged ({first_line(error)})",
+            hint=DOWNLOAD,
         ) from error
     own.no_truncation()
     own.no_padding()
@@ -188,7 +190,9 @@ def _refuse_shared_ids(source: Source, vocabulary: Any) -> None:
     seen: dict[int, str] = {}
     for text, token_id in vocabulary.items():
         if token_id in seen:
-            raise ModelError(f"{TOKENIZER} of {source.name} gives id {token_id} to `{seen[token_id]}` and to `{text}`")
+            raise ModelError(
+                f"{TOKENIZER} of {source.name} gives id {token_id} to `{seen[token_id]}` and to `{text}`", hint=DOWNLOAD
+            )
         seen[token_id] = text
 
 
@@ -217,7 +221,8 @@ def _check_pieces(source: Source, tokenizer: Any, vocabulary: Mapping[str, int])
     if len(other) > len(some) // 2:
         raise ModelError(
             f"the tokenizer that transformers makes for {source.name} splits {len(other)} of {len(some)} words "
-            f"otherwise than {file}, for example `{other[0]}`"
+            f"otherwise than {file}, for example `{other[0]}`",
+            hint=CLASS,
         )
 
 
@@ -257,7 +262,8 @@ def _require(source: Source, file: str, text: str, token_id: int, found: int | N
         other = "none" if found is None else str(found)
         raise ModelError(
             f"the tokenizer of {source.name} is not that of its files: by {file} `{text[:80]}` is id {token_id}, "
-            f"by the tokenizer that loads {other}"
+            f"by the tokenizer that loads {other}",
+            hint="check that all files of the tokenizer are of one model",
         )
 
 

@@ -8,6 +8,7 @@ from kotovec.errors import ModelError
 from kotovec.workers.source import Source
 
 ADAPTER = "adapter_config.json"
+BEFORE = "choose the model that was quantised, in float32, float16 or bfloat16"
 # Masks and counters, which a model computes itself.
 _BUFFER = re.compile(
     r"(^|\.)(position_ids|token_type_ids|inv_freq|masked_bias|attn\.bias|attention\.bias|num_batches_tracked)$"
@@ -43,7 +44,8 @@ def check_tensors(source: Source, left_out: Iterable[str], names: Collection[str
         others = f" and {len(unread) - 1} more" if len(unread) > 1 else ""
         raise ModelError(
             f"the weights of {source.name} hold {unread[0]}{others}, which the model of its config.json does not read: "
-            "the vectors would be another model's"
+            "the vectors would be another model's",
+            hint="check config.json, and that no code of the model's own computes it",
         )
 
 
@@ -56,8 +58,8 @@ def check_dtypes(source: Source, dtypes: Mapping[str, str]) -> None:
     for name, dtype in dtypes.items():
         if dtype not in _FLOATS and name.endswith(("weight", "bias")) and not _BUFFER.search(name):
             raise ModelError(
-                f"the weights of {source.name} are quantised ({name} is {dtype}), which kotovec does not read: "
-                "take the model as it was before"
+                f"the weights of {source.name} are quantised ({name} is {dtype}), which kotovec does not read",
+                hint=BEFORE,
             )
 
 
@@ -69,21 +71,22 @@ def check_settings(source: Source, config: Any) -> None:
     """
     if (source.folder / ADAPTER).is_file():
         raise ModelError(
-            f"{source.name} holds an adapter ({ADAPTER}) beside its weights, which counts only where peft is "
-            "installed: merge it into the weights"
+            f"{source.name} holds an adapter ({ADAPTER}) beside its weights, which counts only where peft is installed",
+            hint=f"merge it into the weights, or remove {ADAPTER}",
         )
     if quantised := getattr(config, "quantization_config", None):
         method = quantised.get("quant_method") if isinstance(quantised, dict) else None
         raise ModelError(
-            f"{source.name} is quantised ({method or 'quantization_config'}), which kotovec does not read: take the "
-            "model as it was before"
+            f"{source.name} is quantised ({method or 'quantization_config'}), which kotovec does not read",
+            hint=BEFORE,
         )
     for name in _SETTINGS:
         value = getattr(config, name, None)
         if value and value != "absolute" and not hasattr(type(config)(), name):
             raise ModelError(
                 f"config.json of {source.name} says {name} {value!r}, which transformers' {config.model_type} does not "
-                "follow: the vectors would be another model's"
+                "follow: the vectors would be another model's",
+                hint="choose a model that transformers knows without code of its own",
             )
 
 

@@ -55,7 +55,7 @@ def import_bokeh() -> Any:
     try:
         import bokeh
     except ImportError as error:
-        raise MissingDependencyError("--html needs bokeh: pip install 'kotovec[map]'") from error
+        raise MissingDependencyError("--html needs bokeh", hint="install it: pip install 'kotovec[map]'") from error
     return bokeh
 
 

@@ -26,7 +26,7 @@ def work(report):
     return {"n": 3, "path": "\\udcff"}
 
 def full(report):
-    raise DiskFullError("no room\\nat all")
+    raise DiskFullError("no room\\nat all", hint="free some")
 
 def foreign(report):
     raise type("TheirError", (Exception,), {})("theirs\\nwith more")
@@ -37,8 +37,8 @@ for task in (work, full, foreign):
         try:
             print(json.dumps(child.result(lambda event: print(ascii(event)))))
         except Exception as error:
-            code = getattr(error, "exit_code", None)
-            print(type(error).__name__, repr(str(error)), code, f"in {task.__name__}" in error.__notes__[0])
+            code, hint = getattr(error, "exit_code", None), getattr(error, "hint", None)
+            print(type(error).__name__, repr(str(error)), code, f"in {task.__name__}" in error.__notes__[-1], hint)
 """
 
 
@@ -51,8 +51,8 @@ def test_events_a_result_and_errors_pass_to_the_command(tmp_path):
         "Progress(done=1, total=2)",
         r"Notice(text='\udcff\u738b\nx')",
         json.dumps({"n": 3, "path": "\udcff"}),
-        r"DiskFullError 'no room\nat all' 1 True",
-        "TheirError 'theirs' None True",
+        r"DiskFullError 'no room\nat all' 1 True free some",
+        "TheirError 'theirs' None True None",
     ]
 
 
@@ -98,8 +98,8 @@ def test_a_build_whose_process_the_kernel_kills_says_so_in_one_line_and_goes_on(
         assert process.folders() == []
     assert (code, out) == (1, "")
     assert err == (
-        "error: the process that builds was killed by SIGKILL (out of memory?): "
-        "the same command goes on with what is whole\n"
+        "error: the process that builds was killed by SIGKILL (out of memory?)\n"
+        "hint: run the same command again; it resumes\n"
     )
     with Process(*arguments, cwd=tmp_path) as process:
         code, _, err = process.finish()

@@ -44,7 +44,10 @@ def test_an_overwriting_build_on_a_disk_that_fills_up_keeps_the_old_store_and_go
     remount(disk, f"size={used + more}k")
     with monkeypatch.context() as patched:
         believe_in_space(patched)
-        with pytest.raises(DiskFullError, match="no space left while writing .*free some"):
+        with pytest.raises(
+            DiskFullError,
+            match=r"no space left while writing .*\nhint: free some space, then run the same command again$",
+        ):
             run_build(plan, store, overwrite=True)
     assert datasets(store) == old
     assert Store.open(store).verify() == []

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -77,8 +78,7 @@ def test_a_read_only_store_is_read_by_every_command_and_refuses_to_be_written_in
     for command in (["index"], ["build", tiny_models["bert"]], ["build", tiny_models["bert"], "--overwrite"]):
         done = give(*command)
         assert (done.returncode, done.stdout) == (2, ""), done.stderr
-        assert done.stderr.startswith("error: ")
-        assert done.stderr.count("\n") == 1
+        assert re.fullmatch(r"error: \S.*\n(hint: \S.*\n)?", done.stderr)
         assert "Errno" not in done.stderr
         assert str(store.parent) in done.stderr
     assert {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in store.parent.rglob("*")} == before
@@ -118,8 +118,7 @@ def test_a_store_is_read_at_a_path_of_any_bytes(capsys, monkeypatch, tmp_path, n
             file.truncate(999)
         told = call(capsys, "query", "king", f"--store={name}")
         assert (told.code, told.out) == (1, "")
-        assert told.err.count("\n") == 1
-        assert f"{cut} is cut short" in told.err
+        assert re.fullmatch(rf"error: .*{cut} is cut short.*\nhint: build it again with --overwrite\n", told.err)
 
 
 TEXTS = ["[UNK]", "un", "##known", *(f"t{number}" for number in range(160))]
