@@ -100,6 +100,16 @@ def test_what_looks_wrong_is_noticed(tokenizer, settings, files, config, notices
     assert list(plan.tokens.texts) == WORDS
 
 
+def test_ids_that_are_all_shifted_by_one_are_refused(tmp_path):
+    settings = {"bos_token": "[UNK]", "eos_token": "[SEP]", "pad_token": "[PAD]"}
+    shifted = {"bos_token_id": 2, "eos_token_id": 4, "pad_token_id": 1}
+    folder = write(tmp_path / "model", 20, wordpiece(), settings, **shifted)
+    with pytest.raises(
+        ModelError, match=r"shifted by -1: config.json says bos_token_id 2, which is .* is 1$"
+    ):
+        plan_of(folder)
+
+
 def test_tokens_that_the_tokenizer_adds_and_the_model_has_not_are_noticed(tmp_path):
     own = wordpiece()
     own.add_tokens(["超電磁砲", "砲台"])

@@ -3,8 +3,9 @@
 import json
 
 import pytest
-from tokenizers import Tokenizer, processors
+from tokenizers import Tokenizer, normalizers, processors
 from tokenizers import models as algorithms
+from tokenizers import pre_tokenizers as splitters
 from vocabularies import WORDS, digits, fallback, lines, pieces, unigram, wordpiece, write
 
 from kotovec.errors import ModelError
@@ -204,3 +205,63 @@ def test_the_marking_is_that_of_the_file(prefix, marking, kinds, tmp_path):
     tokens = plan_of(write(tmp_path / "model", 9, own)).tokens
     assert tokens.marking == marking
     assert tokens.kinds[-2:].tolist() == kinds
+
+
+def stored(tokenizer, folder):
+    folder.mkdir()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return load_stored(folder)
+
+
+def spelled(**options):
+    """BPE without an unknown token over the letters of `king`."""
+    vocabulary = {char: number for number, char in enumerate(["k", "i", "n", "g", "ki", "x"])}
+    return Tokenizer(algorithms.BPE(vocabulary, [("k", "i")], **options))
+
+
+def test_a_character_that_a_tokenizer_would_leave_out_makes_a_text_unknown(tmp_path):
+    """king😀 was read as king."""
+    plain = spelled()
+    plain.normalizer, plain.pre_tokenizer = normalizers.Lowercase(), splitters.Whitespace()
+    plain.add_tokens(["<😀>"])
+    read = stored(plain, tmp_path / "plain")
+    assert plain.encode("king😀").tokens == ["ki", "n", "g"]
+    assert read("king😀") == []
+    assert read("KING king") == ["ki", "n", "g", "ki", "n", "g"]
+    assert read("king<😀>x") == ["ki", "n", "g", "<😀>", "x"]
+    assert stored(spelled(unk_token="x"), tmp_path / "unknown")("k😀") == ["k", "x"]
+
+
+def test_a_byte_level_text_of_bytes_that_the_vocabulary_lacks_is_unknown(tmp_path):
+    own = spelled()
+    own.pre_tokenizer = splitters.ByteLevel(add_prefix_space=False)
+    read = stored(own, tmp_path / "store")
+    assert own.encode("kin王").tokens == ["ki", "n"]
+    assert (read("kin"), read("kin王")) == (["ki", "n"], [])
+
+
+@pytest.mark.parametrize(
+    "algorithm",
+    [
+        algorithms.WordPiece({"king": 0}, unk_token="[UNK]"),
+        algorithms.WordLevel({"king": 0}, unk_token="[UNK]"),
+        algorithms.Unigram([("king", 0.0)]),
+        algorithms.BPE({"king": 0}, [], unk_token="[UNK]"),
+    ],
+)
+def test_a_text_is_unknown_where_the_tokenizer_lacks_its_unknown_token(algorithm, tmp_path):
+    """tokenizers raises a bare exception, with which the command ended."""
+    assert stored(Tokenizer(algorithm), tmp_path / "store")("王") == []
+
+
+def test_a_tokenizer_json_beside_mecab_must_have_the_same_ids(tmp_path):
+    settings = {
+        "tokenizer_class": "BertJapaneseTokenizer",
+        "word_tokenizer_type": "mecab",
+        "mecab_kwargs": {"mecab_dic": "ipadic"},
+    }
+    folder = write(tmp_path / "model", 9, wordpiece(), settings, lines())
+    assert load_tokenizer(Source("model", folder))[1] == "ipadic"
+    other = write(tmp_path / "other", 9, wordpiece([*WORDS[:5], "queen", "king", *WORDS[7:]]), settings, lines())
+    with pytest.raises(ModelError, match=r"by tokenizer.json `queen` is id 5, by the tokenizer that loads 6"):
+        load_tokenizer(Source("other", other))

@@ -53,12 +53,13 @@ def check_roles(source: Source, config: Any, tokenizer: Any, vocabulary: Vocabul
     """Compare the ids that config.json says of special tokens with the tokenizer's; return notices.
 
     Raises:
-        ModelError: they differ, and no file lists the ids: every token would have its neighbour's row.
+        ModelError: all differ by the same number, or they differ and no file lists the ids: every token would have
+            another one's row.
     """
     said = read_settings(source.folder / "config.json")
     computed = computes_ids(source.folder)
     known = dict(zip(vocabulary.ids, vocabulary.texts, strict=True))
-    notices, compared, differ = [], set(), set()
+    notices, compared, differ, shifts = [], set(), set(), {}
     for role in ROLES:
         name = f"{role}_token_id"
         wanted = getattr(config, name, None) if computed else said.get(name)
@@ -68,6 +69,7 @@ def check_roles(source: Source, config: Any, tokenizer: Any, vocabulary: Vocabul
         if found is None:
             continue
         compared.add(role)
+        shifts[wanted] = found - wanted
         if found == wanted:
             continue
         differ.add(role)
@@ -78,6 +80,11 @@ def check_roles(source: Source, config: Any, tokenizer: Any, vocabulary: Vocabul
     if computed and "bos" in differ and ("pad" in differ or "pad" not in compared):
         raise ModelError(
             f"the tokenizer that transformers makes for {source.name} has other ids: {notices[0]}", hint=CLASS
+        )
+    if notices and len(shifts) > 1 and len(set(shifts.values())) == 1:
+        raise ModelError(
+            f"the ids of the tokenizer of {source.name} are shifted by {next(iter(shifts.values()))}: {notices[0]}",
+            hint=OTHER,
         )
     return tuple(notices)
 

@@ -102,6 +102,11 @@ def check_ids(source: Source, tokenizer: Any) -> None:
         _require(source, file, text, token_id, vocabulary.get(text))
     if complete:
         _check_pieces(source, tokenizer, vocabulary)
+    elif model == "Python":  # words are split by code, and tokenizer.json lies beside it
+        model_part = read_settings(folder / TOKENIZER).get("model")
+        beside = model_part.get("vocab") if isinstance(model_part, dict) else None
+        for text, token_id in beside.items() if isinstance(beside, dict) else ():
+            _require(source, TOKENIZER, text, token_id, vocabulary.get(text))
 
 
 def invented_ids(folder: Path, tokenizer: Any) -> frozenset[int]:
