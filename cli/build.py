@@ -1,15 +1,37 @@
 """`kotovec build`: from a model to a store."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, nullcontext, suppress
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from kotovec.cli.options import ConfigOption, JsonOption, QuietOption
+from kotovec.cli.options import (
+    AddressOption,
+    ConfigOption,
+    CpusOption,
+    DryRunOption,
+    DtypeOption,
+    EncoderDeviceOption,
+    GpusOption,
+    JsonOption,
+    LayersOption,
+    MecabOption,
+    ModelArgument,
+    OverwriteOption,
+    QuietOption,
+    RevisionOption,
+    ShardTokensOption,
+    StallOption,
+    StoreDtypeOption,
+    TargetOption,
+    TokenFilterOption,
+    WorkersOption,
+)
 from kotovec.cluster import DEFAULT_MODEL, default_name
 from kotovec.errors import InputError, KotovecError, quoted
 
@@ -21,102 +43,23 @@ if TYPE_CHECKING:
 
 
 def command(
-    model: Annotated[
-        str,
-        typer.Argument(envvar="KOTOVEC_MODEL", help="Hub id or folder of the model, or `demo` (a small English one)."),
-    ] = DEFAULT_MODEL,
-    store: Annotated[
-        Path | None,
-        typer.Option(
-            envvar="KOTOVEC_STORE",
-            help="Folder of the store [./LAST-PART-OF-MODEL.kotovec].",
-            show_default=False,
-        ),
-    ] = None,
-    layers: Annotated[
-        str,
-        typer.Option(envvar="KOTOVEC_LAYERS", help="Layers of `isolated`: `last`, `all`, or a list such as `0,1,12`."),
-    ] = "last",
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            envvar="KOTOVEC_WORKERS",
-            help="Number of Ray actors [one per core, as memory allows].",
-            show_default=False,
-        ),
-    ] = None,
-    gpus_per_worker: Annotated[
-        float | None,
-        typer.Option(
-            envvar="KOTOVEC_GPUS_PER_WORKER",
-            help="GPUs, or share of a GPU, per worker [1].",
-            show_default=False,
-        ),
-    ] = None,
-    cpus_per_worker: Annotated[
-        int, typer.Option(envvar="KOTOVEC_CPUS_PER_WORKER", help="Cores, and so threads, per worker.")
-    ] = 1,
-    device: Annotated[
-        str, typer.Option(envvar="KOTOVEC_DEVICE", help="Device that encodes: `auto`, `cpu` or `cuda`.")
-    ] = "auto",
-    dtype: Annotated[
-        str, typer.Option(envvar="KOTOVEC_DTYPE", help="Dtype of the computation: `float32`, `bfloat16` or `float16`.")
-    ] = "float32",
-    store_dtype: Annotated[
-        str,
-        typer.Option(
-            envvar="KOTOVEC_STORE_DTYPE", help="Dtype of the stored isolated vectors: `float32` or `float16`."
-        ),
-    ] = "float32",
-    token_filter: Annotated[
-        str | None,
-        typer.Option(
-            envvar="KOTOVEC_TOKEN_FILTER",
-            help="Kinds of tokens to keep, of `word,subword,special,unused,byte,empty` [all].",
-            show_default=False,
-        ),
-    ] = None,
-    mecab_dic: Annotated[
-        str | None,
-        typer.Option(
-            envvar="KOTOVEC_MECAB_DIC",
-            help="MeCab dictionary: `ipadic`, `unidic_lite` or `unidic` [the model's].",
-            show_default=False,
-        ),
-    ] = None,
-    revision: Annotated[
-        str | None,
-        typer.Option(envvar="KOTOVEC_REVISION", help="Branch, tag or commit on the Hub.", show_default=False),
-    ] = None,
-    address: Annotated[
-        str | None,
-        typer.Option(
-            envvar=["KOTOVEC_ADDRESS", "RAY_ADDRESS"],
-            help="Ray cluster to join [a private local one].",
-            show_default=False,
-        ),
-    ] = None,
-    shard_tokens: Annotated[
-        int | None,
-        typer.Option(envvar="KOTOVEC_SHARD_TOKENS", help="Tokens per shard, at most [1024].", show_default=False),
-    ] = None,
-    stall_seconds: Annotated[
-        float | None,
-        typer.Option(
-            envvar="KOTOVEC_STALL_SECONDS",
-            help="Seconds without a result after which a worker is replaced [900].",
-            show_default=False,
-        ),
-    ] = None,
-    overwrite: Annotated[
-        bool,
-        typer.Option(
-            "--overwrite", envvar="KOTOVEC_OVERWRITE", help="Build again beside the finished store, then swap."
-        ),
-    ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", envvar="KOTOVEC_DRY_RUN", help="Print the plan and stop.")
-    ] = False,
+    model: ModelArgument = DEFAULT_MODEL,
+    store: TargetOption = None,
+    layers: LayersOption = "last",
+    workers: WorkersOption = None,
+    gpus_per_worker: GpusOption = None,
+    cpus_per_worker: CpusOption = 1,
+    device: EncoderDeviceOption = "auto",
+    dtype: DtypeOption = "float32",
+    store_dtype: StoreDtypeOption = "float32",
+    token_filter: TokenFilterOption = None,
+    mecab_dic: MecabOption = None,
+    revision: RevisionOption = None,
+    address: AddressOption = None,
+    shard_tokens: ShardTokensOption = None,
+    stall_seconds: StallOption = None,
+    overwrite: OverwriteOption = False,
+    dry_run: DryRunOption = False,
     config: ConfigOption = None,  # noqa: ARG001 — its callback has read it
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -130,7 +73,7 @@ def command(
     if store is None and "/" in model.rstrip("/") and not model.strip("/."):
         raise InputError(f"{quoted(model)} gives a store no name", hint="name one with --store")
     target = store or Path(f"{default_name(model)}.kotovec")
-    asked = {
+    options = {
         "model": model,
         "revision": revision,
         "layers": layers,
@@ -138,18 +81,16 @@ def command(
         "store_dtype": store_dtype,
         "device": device,
         "on_cluster": address is not None,
-        "token_filter": None if token_filter is None else kinds_of(token_filter),
+        "token_filter": token_filter,
         "mecab_dic": mecab_dic,
         "cpus_per_worker": cpus_per_worker,
         "shard_tokens": shard_tokens,
-    }
-    where = {
         "workers": workers,
         "gpus_per_worker": gpus_per_worker,
         "address": address,
         "stall_seconds": stall_seconds,
     }
-    work = partial(_work, asked=asked, where=where, target=target, overwrite=overwrite, dry_run=dry_run)
+    work = partial(_work, options=options, target=target, overwrite=overwrite, dry_run=dry_run)
     result = _run(work, target, with_ray=address is None and workers != 0 and not dry_run, quiet=quiet)
     if dry_run:
         _print_plan(result, as_json=as_json)
@@ -184,29 +125,29 @@ def _run(work: Callable[..., "Result"], target: Path, *, with_ray: bool, quiet: 
 
 def _tidy(target: Path, made: list[Path]) -> bool:
     """Delete the useless files of an interrupted build; return whether there is a build to resume."""
+    from kotovec.store import folder as folders
     from kotovec.store.layout import Layout
     from kotovec.store.lock import locked
 
     layout = Layout(target.resolve())
-    places = (layout, Layout(layout.rebuild))
+    layouts = (layout, Layout(layout.rebuild))
     with suppress(KotovecError, OSError), locked(layout):
-        for place in places:
-            place.check_usable()
-            place.tidy()
+        for found in layouts:
+            folders.check_usable(found)
+            folders.tidy(found)
             with suppress(OSError):
-                place.shards.rmdir()  # killed before it wrote its plan
-                place.folder.rmdir()
+                found.shards.rmdir()  # killed before it wrote its plan
+                found.folder.rmdir()
     for folder in made:
         with suppress(OSError):
             folder.rmdir()
-    return any(place.plan.is_file() for place in places)
+    return any(found.plan.is_file() for found in layouts)
 
 
 def _work(
     report: "Report",
     *,
-    asked: dict[str, Any],
-    where: dict[str, Any],
+    options: dict[str, Any],
     target: Path,
     overwrite: bool,
     dry_run: bool,
@@ -216,8 +157,7 @@ def _work(
 
     Args:
         report: called with every event.
-        asked: fields of the `Request`; None stands for the default.
-        where: fields of the `Resources`; None stands for the default.
+        options: the options of the command by name; None stands for the default.
         target: the folder of the store.
         overwrite: build again even if the store is complete.
         dry_run: return the plan, and build nothing.
@@ -229,18 +169,19 @@ def _work(
     from kotovec.cluster.plan import Request
     from kotovec.cluster.session import join
     from kotovec.cluster.where import Resources
+    from kotovec.store import folder as folders
     from kotovec.store.layout import Layout
 
-    resources = Resources(**_given(where), folder=folder)
+    resources = Resources(**fields_of(Resources, options), folder=folder)
     address = resources.address
     with ExitStack() as stack:
         if address is not None:  # first, as the workers' device is part of the plan
             report(Phase("joining the cluster"))
             stack.enter_context(join(address))
         report(Phase("planning"))
-        request = Request(**_given(asked))
+        request = Request(**fields_of(Request, options))
         layout = Layout(target.resolve())
-        layout.check_usable()
+        folders.check_usable(layout)
         with_ray = address is None and resources.workers != 0 and not dry_run and (overwrite or not layout.is_store)
         ahead = stack.enter_context(planned(request, resources.workers, with_ray=with_ray, folder=folder))
         plan = ahead.plan
@@ -263,13 +204,17 @@ def _work(
     }
 
 
-def _given(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value is not None}
+def fields_of(kind: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that are fields of a dataclass; those that are None keep the default of their field.
 
-
-def kinds_of(token_filter: str) -> tuple[str, ...]:
-    """Return the kinds of tokens in a comma-separated list."""
-    return tuple(kind.strip() for kind in token_filter.split(","))
+    Args:
+        kind: `Request` or `Resources`.
+        options: options of `kotovec build`, as parsed from the command line.
+    """
+    given = {field.name: options[field.name] for field in fields(kind) if options.get(field.name) is not None}
+    if "token_filter" in given:
+        given["token_filter"] = tuple(name.strip() for name in given["token_filter"].split(","))
+    return given
 
 
 def _describe(plan: "Plan", target: Path, where: "Resources") -> "Result":
@@ -283,7 +228,7 @@ def _describe(plan: "Plan", target: Path, where: "Resources") -> "Result":
     many = "as many as the cluster has room for" if workers is None else workers
     peak = plan.peak_bytes(len(plan.tokens))
     data = {
-        "model": plan.source.name,
+        "model": plan.model.name,
         "store": str(target),
         "tokens": len(plan.tokens),
         "kinds": plan.counts,
@@ -305,7 +250,7 @@ def _describe(plan: "Plan", target: Path, where: "Resources") -> "Result":
     }
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in plan.counts.items() if count)
     pairs = [
-        ("model", f"{plan.source.name}  ({plan.parameters / 1e6:,.1f} M parameters)"),
+        ("model", f"{plan.model.name}  ({plan.parameters / 1e6:,.1f} M parameters)"),
         ("store", str(target)),
         ("tokens", f"{len(plan.tokens):,} to encode; the vocabulary has {kinds}"),
         (

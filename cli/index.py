@@ -2,15 +2,17 @@
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from kotovec.cli.options import (
     DeviceOption,
+    FactoryOption,
     JsonOption,
     LayerOption,
     MetricOption,
+    ParametersOption,
     QuietOption,
     SpaceOption,
     StoreOption,
@@ -29,15 +31,8 @@ def command(
     space: SpaceOption = "static",
     layer: LayerOption = None,
     metric: MetricOption = "l2",
-    factory: Annotated[
-        str,
-        typer.Option(
-            envvar="KOTOVEC_FACTORY", help="Index, as a string of faiss' index_factory, such as `IVF256,Flat`."
-        ),
-    ] = "Flat",
-    parameters: Annotated[
-        str, typer.Option(envvar="KOTOVEC_PARAMETERS", help="Search parameters of faiss, such as `nprobe=16`.")
-    ] = "",
+    factory: FactoryOption = "Flat",
+    parameters: ParametersOption = "",
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
     quiet: QuietOption = False,

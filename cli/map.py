@@ -2,17 +2,39 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from kotovec.cli.options import JsonOption, LayerOption, QuietOption, SpaceOption, StoreOption, find_store, read_spaces
+from kotovec.cli.options import (
+    AgainOption,
+    HtmlOption,
+    JsonOption,
+    LabelOption,
+    LabelsOption,
+    LayerOption,
+    MethodOption,
+    NeighborsOption,
+    PathOption,
+    PerplexityOption,
+    PngOption,
+    QuietOption,
+    SampleOption,
+    SeedOption,
+    SpaceOption,
+    StoreOption,
+    find_store,
+    read_spaces,
+)
 from kotovec.space import Space, resolve
 
 if TYPE_CHECKING:
+    from kotovec.cli.progress import Display
+    from kotovec.store import Store
+    from kotovec.store.cartography import MapRequest
     from kotovec.store.maps import Map, MapRecord
 
 
@@ -20,58 +42,17 @@ def command(
     store: StoreOption = None,
     space: SpaceOption = "static",
     layer: LayerOption = None,
-    method: Annotated[
-        str, typer.Option(envvar="KOTOVEC_METHOD", help="Method of reduction: `umap`, `tsne` or `pca`.")
-    ] = "umap",
-    sample: Annotated[
-        int | None,
-        typer.Option(
-            envvar="KOTOVEC_SAMPLE",
-            help="Number of tokens on the map, sampled with the seed [all].",
-            show_default=False,
-        ),
-    ] = None,
-    seed: Annotated[int, typer.Option(envvar="KOTOVEC_SEED", help="Random seed.")] = 0,
-    neighbors: Annotated[
-        int, typer.Option(envvar="KOTOVEC_NEIGHBORS", help="Neighbours per token that UMAP keeps together.")
-    ] = 15,
-    perplexity: Annotated[
-        float,
-        typer.Option(
-            envvar="KOTOVEC_PERPLEXITY", help="Perplexity of t-SNE: about the number of neighbours per token."
-        ),
-    ] = 30.0,
-    png: Annotated[
-        Path | None,
-        typer.Option(envvar="KOTOVEC_PNG", help="Draw the map as a picture, into this file.", show_default=False),
-    ] = None,
-    label: Annotated[
-        list[str] | None,
-        typer.Option(
-            envvar="KOTOVEC_LABEL", help="Words to label in the picture, such as `王 女`.", show_default=False
-        ),
-    ] = None,
-    labels: Annotated[
-        int,
-        typer.Option(envvar="KOTOVEC_LABELS", help="Number of frequent words to label in the picture where they fit."),
-    ] = 3000,
-    html: Annotated[
-        Path | None,
-        typer.Option(
-            envvar="KOTOVEC_HTML", help="Write a page to explore both spaces, into this file.", show_default=False
-        ),
-    ] = None,
-    expression: Annotated[
-        str | None,
-        typer.Option(
-            envvar="KOTOVEC_EXPRESSION",
-            help="Expression whose path is drawn on the page, such as `王 - 男 + 女`.",
-            show_default=False,
-        ),
-    ] = None,
-    again: Annotated[
-        bool, typer.Option("--again", envvar="KOTOVEC_AGAIN", help="Compute the map again, even if the store has it.")
-    ] = False,
+    method: MethodOption = "umap",
+    sample: SampleOption = None,
+    seed: SeedOption = 0,
+    neighbors: NeighborsOption = 15,
+    perplexity: PerplexityOption = 30.0,
+    png: PngOption = None,
+    label: LabelOption = None,
+    labels: LabelsOption = 3000,
+    html: HtmlOption = None,
+    expression: PathOption = None,
+    again: AgainOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -83,8 +64,7 @@ def command(
     from kotovec.cli.picture import draw
     from kotovec.cli.progress import Display
     from kotovec.store import Store
-    from kotovec.store.cartography import MapRequest, find_map, make_map
-    from kotovec.store.expression import Term
+    from kotovec.store.cartography import MapRequest
 
     _check(png, label, labels, html, expression)
     opened = Store.open(find_store(store))
@@ -92,18 +72,12 @@ def command(
     if html is not None and len(spaces) == 1:  # a page shows two spaces if the store has two
         spaces += tuple(_beside(spaces[0], opened.spaces))
     requests = [MapRequest(each, method, sample, seed, neighbors, perplexity) for each in spaces]
-    words = [word for text in label or () for word in text.split()]
-    asked = list(dict.fromkeys(row for word in words for row in opened.lookup.resolve(Term(word, 1.0, 0)).rows))
+    asked = _rows_of(opened, label or ())
     if expression is not None:
         for each in spaces:
             opened.question(expression, each)
     with Display(quiet=quiet) as display:
-
-        def find_or_make(wanted: MapRequest) -> "Map":
-            maps = None if again else find_map(opened, wanted)
-            return maps or make_map(opened, wanted, lambda phase: display.say(f"{wanted.space.title}: {phase}"))
-
-        maps = [find_or_make(request) for request in requests]
+        maps = [_find_or_make(opened, request, display, again=again) for request in requests]
         if png is not None:
             display.say("drawing")
             draw(opened, maps[0], asked, labels, png)
@@ -111,6 +85,22 @@ def command(
             display.say("writing the page")
             write_page(opened, maps, expression, html)
     _print([each.record for each in maps], len(maps[0].rows), as_json=as_json, quiet=quiet)
+
+
+def _rows_of(store: "Store", texts: Iterable[str]) -> list[int]:
+    """Return the rows of all words in some texts, each row once."""
+    from kotovec.store.expression import Term
+
+    words = [word for text in texts for word in text.split()]
+    return list(dict.fromkeys(row for word in words for row in store.lookup.resolve(Term(word, 1.0, 0)).rows))
+
+
+def _find_or_make(store: "Store", request: "MapRequest", display: "Display", *, again: bool) -> "Map":
+    """Return the map that the store has, or make it and display the phases."""
+    from kotovec.store.cartography import find_map, make_map
+
+    found = None if again else find_map(store, request)
+    return found or make_map(store, request, lambda phase: display.say(f"{request.space.title}: {phase}"))
 
 
 def _beside(space: Space, stored: Sequence[Space]) -> list[Space]:

@@ -1,18 +1,17 @@
 """`kotovec norms`: the norms of the vectors of some words."""
 
 import json
-from typing import Annotated
 
 import typer
 
-from kotovec.cli.options import JsonOption, QuietOption, StoreOption, find_store
+from kotovec.cli.options import JsonOption, QuietOption, StoreOption, WordsArgument, find_store
 from kotovec.errors import InputError
 
 MOST_COLUMNS = 4  # with more, each layer is a row and each word a column: a terminal has 80 characters per line
 
 
 def command(
-    terms: Annotated[list[str] | None, typer.Argument(help="Words, such as 王 子 女 男.", show_default=False)] = None,
+    terms: WordsArgument = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,

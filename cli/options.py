@@ -1,4 +1,4 @@
-"""Options that several commands share, each with its environment variable, and how a store is found."""
+"""The options of all commands, each with its environment variable, and how spaces and a store are found."""
 
 from pathlib import Path
 from typing import Annotated
@@ -32,6 +32,17 @@ def _use_config(context: typer.Context, path: Path | None) -> Path | None:
     return path
 
 
+class AmbientLayer(int):
+    """A layer from the environment, which applies only to the spaces that have layers."""
+
+
+def _mark_ambient(context: typer.Context, parameter: typer.CallbackParam, layer: int | None) -> int | None:
+    source = context.get_parameter_source(str(parameter.name))
+    ambient = layer is not None and source is not None and source.name == "ENVIRONMENT"
+    return AmbientLayer(layer) if ambient else layer  # type: ignore[arg-type]
+
+
+# Options that most commands share.
 ConfigOption = Annotated[
     Path | None,
     typer.Option(
@@ -59,18 +70,6 @@ SpaceOption = Annotated[
         help="List of `static` (input embeddings), `isolated` or `isolated@6` (hidden states); or `both`.",
     ),
 ]
-
-
-class AmbientLayer(int):
-    """A layer from the environment, which applies only to the spaces that have layers."""
-
-
-def _mark_ambient(context: typer.Context, parameter: typer.CallbackParam, layer: int | None) -> int | None:
-    source = context.get_parameter_source(str(parameter.name))
-    ambient = layer is not None and source is not None and source.name == "ENVIRONMENT"
-    return AmbientLayer(layer) if ambient else layer  # type: ignore[arg-type]
-
-
 LayerOption = Annotated[
     int | None,
     typer.Option(
@@ -109,6 +108,212 @@ WordsOption = Annotated[
 ExactOption = Annotated[
     bool,
     typer.Option("--exact", envvar="KOTOVEC_EXACT", help="Search every vector, and ignore approximate indexes."),
+]
+
+# What is built: the options of `build`, which `submit` passes on.
+ModelArgument = Annotated[
+    str,
+    typer.Argument(envvar="KOTOVEC_MODEL", help="Hub id or folder of the model, or `demo` (a small English one)."),
+]
+TargetOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--store",
+        envvar="KOTOVEC_STORE",
+        help="Folder of the store [./LAST-PART-OF-MODEL.kotovec].",
+        show_default=False,
+    ),
+]
+LayersOption = Annotated[
+    str,
+    typer.Option(envvar="KOTOVEC_LAYERS", help="Layers of `isolated`: `last`, `all`, or a list such as `0,1,12`."),
+]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(
+        envvar="KOTOVEC_WORKERS", help="Number of Ray actors [one per core, as memory allows].", show_default=False
+    ),
+]
+GpusOption = Annotated[
+    float | None,
+    typer.Option(envvar="KOTOVEC_GPUS_PER_WORKER", help="GPUs, or share of a GPU, per worker [1].", show_default=False),
+]
+CpusOption = Annotated[int, typer.Option(envvar="KOTOVEC_CPUS_PER_WORKER", help="Cores, and so threads, per worker.")]
+EncoderDeviceOption = Annotated[
+    str, typer.Option(envvar="KOTOVEC_DEVICE", help="Device that encodes: `auto`, `cpu` or `cuda`.")
+]
+DtypeOption = Annotated[
+    str, typer.Option(envvar="KOTOVEC_DTYPE", help="Dtype of the computation: `float32`, `bfloat16` or `float16`.")
+]
+StoreDtypeOption = Annotated[
+    str,
+    typer.Option(envvar="KOTOVEC_STORE_DTYPE", help="Dtype of the stored isolated vectors: `float32` or `float16`."),
+]
+TokenFilterOption = Annotated[
+    str | None,
+    typer.Option(
+        envvar="KOTOVEC_TOKEN_FILTER",
+        help="Kinds of tokens to keep, of `word,subword,special,unused,byte,empty` [all].",
+        show_default=False,
+    ),
+]
+MecabOption = Annotated[
+    str | None,
+    typer.Option(
+        envvar="KOTOVEC_MECAB_DIC",
+        help="MeCab dictionary: `ipadic`, `unidic_lite` or `unidic` [the model's].",
+        show_default=False,
+    ),
+]
+RevisionOption = Annotated[
+    str | None,
+    typer.Option(envvar="KOTOVEC_REVISION", help="Branch, tag or commit on the Hub.", show_default=False),
+]
+AddressOption = Annotated[
+    str | None,
+    typer.Option(
+        envvar=["KOTOVEC_ADDRESS", "RAY_ADDRESS"],
+        help="Ray cluster to join [a private local one].",
+        show_default=False,
+    ),
+]
+ShardTokensOption = Annotated[
+    int | None,
+    typer.Option(envvar="KOTOVEC_SHARD_TOKENS", help="Tokens per shard, at most [1024].", show_default=False),
+]
+StallOption = Annotated[
+    float | None,
+    typer.Option(
+        envvar="KOTOVEC_STALL_SECONDS",
+        help="Seconds without a result after which a worker is replaced [900].",
+        show_default=False,
+    ),
+]
+OverwriteOption = Annotated[
+    bool,
+    typer.Option("--overwrite", envvar="KOTOVEC_OVERWRITE", help="Build again beside the finished store, then swap."),
+]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", envvar="KOTOVEC_DRY_RUN", help="Print the plan and stop.")]
+
+# Where it is built: the options of `submit` alone.
+RemoteStoreOption = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        envvar="KOTOVEC_STORE",
+        help="Folder of the store on the cluster, an absolute path.",
+        show_default=False,
+    ),
+]
+DashboardOption = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        envvar=["KOTOVEC_ADDRESS", "RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"],
+        help="Dashboard of the cluster: `http://HOST:8265`.",
+        show_default=False,
+    ),
+]
+FetchOption = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="KOTOVEC_FETCH",
+        help="Local folder for the finished store [./LAST-PART-OF-STORE].",
+        show_default=False,
+    ),
+]
+NoFetchOption = Annotated[
+    bool, typer.Option("--no-fetch", envvar="KOTOVEC_NO_FETCH", help="Leave the store on the cluster.")
+]
+JobOption = Annotated[
+    str | None, typer.Option(envvar="KOTOVEC_JOB", help="Name of the job [a random one].", show_default=False)
+]
+AttachOption = Annotated[
+    str | None,
+    typer.Option(envvar="KOTOVEC_ATTACH", help="Show this job again, and fetch its store.", show_default=False),
+]
+StopOption = Annotated[str | None, typer.Option(envvar="KOTOVEC_STOP", help="Stop this job.", show_default=False)]
+
+# What is asked, and how it is answered.
+ExpressionArgument = Annotated[
+    str | None,
+    typer.Argument(
+        help='Expression such as "王 - 男 + 女"; weights, parentheses, quotes and #id work.', show_default=False
+    ),
+]
+WordsArgument = Annotated[list[str] | None, typer.Argument(help="Words, such as 王 子 女 男.", show_default=False)]
+FileOption = Annotated[
+    str | None,
+    typer.Option(
+        envvar="KOTOVEC_FILE",
+        help="File with one expression per line (`-` is stdin); prints JSON lines, none for blank lines.",
+        show_default=False,
+    ),
+]
+VerifyOption = Annotated[
+    bool,
+    typer.Option(
+        "--verify", envvar="KOTOVEC_VERIFY", help="Recompute every checksum first; exit 1 if one does not match."
+    ),
+]
+TsvOption = Annotated[bool, typer.Option("--tsv", envvar="KOTOVEC_TSV", help="Print tab-separated values.")]
+
+# What `index` builds.
+FactoryOption = Annotated[
+    str,
+    typer.Option(envvar="KOTOVEC_FACTORY", help="Index, as a string of faiss' index_factory, such as `IVF256,Flat`."),
+]
+ParametersOption = Annotated[
+    str, typer.Option(envvar="KOTOVEC_PARAMETERS", help="Search parameters of faiss, such as `nprobe=16`.")
+]
+
+# What `map` draws.
+MethodOption = Annotated[
+    str, typer.Option(envvar="KOTOVEC_METHOD", help="Method of reduction: `umap`, `tsne` or `pca`.")
+]
+SampleOption = Annotated[
+    int | None,
+    typer.Option(
+        envvar="KOTOVEC_SAMPLE", help="Number of tokens on the map, sampled with the seed [all].", show_default=False
+    ),
+]
+SeedOption = Annotated[int, typer.Option(envvar="KOTOVEC_SEED", help="Random seed.")]
+NeighborsOption = Annotated[
+    int, typer.Option(envvar="KOTOVEC_NEIGHBORS", help="Neighbours per token that UMAP keeps together.")
+]
+PerplexityOption = Annotated[
+    float,
+    typer.Option(envvar="KOTOVEC_PERPLEXITY", help="Perplexity of t-SNE: about the number of neighbours per token."),
+]
+PngOption = Annotated[
+    Path | None,
+    typer.Option(envvar="KOTOVEC_PNG", help="Draw the map as a picture, into this file.", show_default=False),
+]
+LabelOption = Annotated[
+    list[str] | None,
+    typer.Option(envvar="KOTOVEC_LABEL", help="Words to label in the picture, such as `王 女`.", show_default=False),
+]
+LabelsOption = Annotated[
+    int,
+    typer.Option(envvar="KOTOVEC_LABELS", help="Number of frequent words to label in the picture where they fit."),
+]
+HtmlOption = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="KOTOVEC_HTML", help="Write a page to explore both spaces, into this file.", show_default=False
+    ),
+]
+PathOption = Annotated[
+    str | None,
+    typer.Option(
+        "--expression",
+        envvar="KOTOVEC_EXPRESSION",
+        help="Expression whose path is drawn on the page, such as `王 - 男 + 女`.",
+        show_default=False,
+    ),
+]
+AgainOption = Annotated[
+    bool, typer.Option("--again", envvar="KOTOVEC_AGAIN", help="Compute the map again, even if the store has it.")
 ]
 
 

@@ -5,7 +5,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -14,13 +14,17 @@ from kotovec.cli.options import (
     DeviceOption,
     ExactOption,
     ExcludeOption,
+    ExpressionArgument,
+    FileOption,
     JsonOption,
     LayerOption,
     MetricOption,
     QuietOption,
     SpaceOption,
     StoreOption,
+    TsvOption,
     UnitOption,
+    VerifyOption,
     WordsOption,
     find_store,
     read_spaces,
@@ -36,12 +40,7 @@ BATCH = 4096  # expressions of a file per matrix product: 25 MB at 768 dimension
 
 
 def command(
-    expression: Annotated[
-        str | None,
-        typer.Argument(
-            help='Expression such as "王 - 男 + 女"; weights, parentheses, quotes and #id work.', show_default=False
-        ),
-    ] = None,
+    expression: ExpressionArgument = None,
     store: StoreOption = None,
     space: SpaceOption = "static",
     layer: LayerOption = None,
@@ -51,22 +50,10 @@ def command(
     unit_terms: UnitOption = False,
     words_only: WordsOption = False,
     exact: ExactOption = False,
-    file: Annotated[
-        str | None,
-        typer.Option(
-            envvar="KOTOVEC_FILE",
-            help="File with one expression per line (`-` is stdin); prints JSON lines, none for blank lines.",
-            show_default=False,
-        ),
-    ] = None,
+    file: FileOption = None,
     device: DeviceOption = "auto",
-    verify: Annotated[
-        bool,
-        typer.Option(
-            "--verify", envvar="KOTOVEC_VERIFY", help="Recompute every checksum first; exit 1 if one does not match."
-        ),
-    ] = False,
-    tsv: Annotated[bool, typer.Option("--tsv", envvar="KOTOVEC_TSV", help="Print tab-separated values.")] = False,
+    verify: VerifyOption = False,
+    tsv: TsvOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:

@@ -7,14 +7,23 @@ import re
 import secrets
 import shlex
 import time
-from dataclasses import fields
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from kotovec.cli import build
-from kotovec.cli.options import JsonOption, QuietOption
+from kotovec.cli.options import (
+    AttachOption,
+    DashboardOption,
+    FetchOption,
+    JobOption,
+    JsonOption,
+    NoFetchOption,
+    QuietOption,
+    RemoteStoreOption,
+    StopOption,
+)
 from kotovec.errors import RESUME, InputError, WorkerError
 
 if TYPE_CHECKING:
@@ -25,39 +34,13 @@ if TYPE_CHECKING:
 
 def command(
     context: typer.Context,
-    store: Annotated[
-        str | None,
-        typer.Option(
-            envvar="KOTOVEC_STORE", help="Folder of the store on the cluster, an absolute path.", show_default=False
-        ),
-    ] = None,
-    address: Annotated[
-        str | None,
-        typer.Option(
-            envvar=["KOTOVEC_ADDRESS", "RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"],
-            help="Dashboard of the cluster: `http://HOST:8265`.",
-            show_default=False,
-        ),
-    ] = None,
-    fetch: Annotated[
-        Path | None,
-        typer.Option(
-            envvar="KOTOVEC_FETCH",
-            help="Local folder for the finished store [./LAST-PART-OF-STORE].",
-            show_default=False,
-        ),
-    ] = None,
-    no_fetch: Annotated[
-        bool, typer.Option("--no-fetch", envvar="KOTOVEC_NO_FETCH", help="Leave the store on the cluster.")
-    ] = False,
-    job: Annotated[
-        str | None, typer.Option(envvar="KOTOVEC_JOB", help="Name of the job [a random one].", show_default=False)
-    ] = None,
-    attach: Annotated[
-        str | None,
-        typer.Option(envvar="KOTOVEC_ATTACH", help="Show this job again, and fetch its store.", show_default=False),
-    ] = None,
-    stop: Annotated[str | None, typer.Option(envvar="KOTOVEC_STOP", help="Stop this job.", show_default=False)] = None,
+    store: RemoteStoreOption = None,
+    address: DashboardOption = None,
+    fetch: FetchOption = None,
+    no_fetch: NoFetchOption = False,
+    job: JobOption = None,
+    attach: AttachOption = None,
+    stop: StopOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
     **options: Any,
@@ -86,23 +69,11 @@ def command(
     store = store if attach is None else jobs.store_of(attach)
     name = attach or job or f"kotovec-{secrets.token_hex(4)}"
     local = _local_target(str(store), fetch, no_fetch=no_fetch)
-    place = ["--no-fetch"] if no_fetch else [] if fetch is None else ["--fetch", str(fetch)]
-    again = shlex.join(["kotovec", "submit", "--attach", name, "--address", jobs.address, *place])
-    sent = attach is not None
+    destination = ["--no-fetch"] if no_fetch else [] if fetch is None else ["--fetch", str(fetch)]
+    again = shlex.join(["kotovec", "submit", "--attach", name, "--address", jobs.address, *destination])
+    words = _build_words(context) if attach is None else None
     with Display(quiet=quiet) as display:
-        try:
-            display.say("waiting for the cluster")
-            if not sent:
-                jobs.build(_build_words(context), name, str(store))
-                sent = True
-                display.note(f"job {name}; Ctrl-C leaves it running, {again} returns to it")
-            summary = _watch(jobs, name, display, quiet=quiet)
-        except KeyboardInterrupt:
-            display.close()
-            stopping = shlex.join(["kotovec", "submit", "--stop", name, "--address", jobs.address])
-            goes_on = f"job {name} goes on on the cluster:" if sent else f"if job {name} began all the same,"
-            display.note(f"{goes_on} {again} returns to it, {stopping} stops it")
-            raise
+        summary = _follow(jobs, name, str(store), words, again, display, quiet=quiet)
     fetched = None
     if local is not None:
         try:
@@ -150,16 +121,9 @@ def _check_values(options: dict[str, Any]) -> None:
     from kotovec.cluster.plan import Request
     from kotovec.cluster.where import Resources
 
-    given = {name: value for name, value in options.items() if value is not None}
-    if "token_filter" in given:
-        given["token_filter"] = build.kinds_of(given["token_filter"])
-
-    def made(kind: Any) -> Any:
-        return kind(**{field.name: given[field.name] for field in fields(kind) if field.name in given})
-
-    if made(Resources).workers == 0:  # it validates everything else itself
+    if Resources(**build.fields_of(Resources, options)).workers == 0:  # it validates everything else itself
         raise InputError("--workers is 0, but a job on a cluster has workers there", hint="use 1 or more")
-    made(Request).check()
+    Request(**build.fields_of(Request, options)).check()
 
 
 def _check_places(model: str, store: str | None) -> str:
@@ -198,6 +162,36 @@ def _local_target(store: str, fetch: Path | None, *, no_fetch: bool) -> Path | N
     target = Path(PurePosixPath(store).name) if fetch is None else fetch
     check_target(target)
     return target
+
+
+def _follow(
+    jobs: "Jobs", job: str, store: str, words: list[str] | None, again: str, display: "Display", *, quiet: bool
+) -> dict[str, Any]:
+    """Send a build if there is one to send, show it until it has ended, and return its summary.
+
+    Args:
+        jobs: the jobs of the cluster.
+        job: the name of the job.
+        store: path of the store on the cluster.
+        words: the command line of the build; None if the job was sent before.
+        again: the command that shows the job again.
+        display: what shows its events; closed when Ctrl-C ends the watching.
+        quiet: show results and errors only.
+    """
+    sent = words is None
+    try:
+        display.say("waiting for the cluster")
+        if words is not None:
+            jobs.build(words, job, store)
+            sent = True
+            display.note(f"job {job}; Ctrl-C leaves it running, {again} returns to it")
+        return _watch(jobs, job, display, quiet=quiet)
+    except KeyboardInterrupt:
+        display.close()
+        stopping = shlex.join(["kotovec", "submit", "--stop", job, "--address", jobs.address])
+        goes_on = f"job {job} goes on on the cluster:" if sent else f"if job {job} began all the same,"
+        display.note(f"{goes_on} {again} returns to it, {stopping} stops it")
+        raise
 
 
 def _watch(jobs: "Jobs", job: str, display: "Display", *, quiet: bool) -> dict[str, Any]:
@@ -279,8 +273,8 @@ def _print(summary: dict[str, Any], job: str, fetched: "Fetched | None", *, as_j
     elif not quiet:
         pairs = [("seconds", ", ".join(f"{name} {value:.1f}" for name, value in seconds.items()))] if seconds else []
         if "tokens" in summary:  # absent if the log has lost what the build printed
-            place = ("on the cluster", f"{summary['store']}  ({megabytes(summary['bytes'])})")
-            pairs = [("tokens", f"{summary['tokens']:,}"), *pairs, place]
+            where = ("on the cluster", f"{summary['store']}  ({megabytes(summary['bytes'])})")
+            pairs = [("tokens", f"{summary['tokens']:,}"), *pairs, where]
         if fetched is not None:
             pairs += [
                 ("here", f"{fetched.store}  ({megabytes(fetched.received)} fetched)"),

@@ -1,7 +1,6 @@
 """A private Ray that starts while the build is planned: 5 s in parallel, 6 s one after the other."""
 
 import contextlib
-import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +13,7 @@ from kotovec.cluster.pool import object_store_bytes
 from kotovec.cluster.session import import_ray, session
 from kotovec.errors import WorkerError
 from kotovec.workers import source as sources
-from kotovec.workers.source import Source
+from kotovec.workers.model import Model
 
 
 @dataclass
@@ -53,13 +52,13 @@ def planned(request: Request, workers: int | None, *, with_ray: bool, folder: Pa
         yield Planned(plan, {"plan": time.monotonic() - begin}, contextlib.ExitStack())
         return
     request.check()
-    source = sources.resolve(request.model, request.revision)
-    _check_layers(request, source)
+    model = Model.read(sources.resolve(request.model, request.revision))
+    _check_layers(request, model)
     found = time.monotonic()
     import_ray()  # before the thread: of two threads that import a package at once, one may see half of it
     count = workers or resources.cores()
     with ThreadPoolExecutor(1) as thread, contextlib.ExitStack() as held:
-        future = thread.submit(make_plan, request, source)
+        future = thread.submit(make_plan, request, model)
         store_bytes = object_store_bytes(count, SHARD_BYTES)
         try:
             held.enter_context(session(None, count * request.cpus_per_worker, store_bytes, folder))
@@ -76,10 +75,8 @@ def find_gpus() -> list[Path]:
     return list(Path("/dev").glob("nvidia[0-9]*"))
 
 
-def _check_layers(request: Request, source: Source) -> None:
+def _check_layers(request: Request, model: Model) -> None:
     """Refuse layers that the model does not have before Ray starts; planning reports every other error."""
-    depth = None
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        depth = json.loads((source.folder / "config.json").read_text(encoding="utf-8")).get("num_hidden_layers")
+    depth = model.config.get("num_hidden_layers")
     if isinstance(depth, int):
         parse_layers(request.layers, depth)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from kotovec.cluster.crew import Order
 from kotovec.cluster.events import Notice, Phase, Progress, Report, ignore
+from kotovec.cluster.executor import Executor
 from kotovec.cluster.inline import Inline
 from kotovec.cluster.plan import Plan
 from kotovec.cluster.pool import Pool, object_store_bytes
@@ -22,6 +23,7 @@ from kotovec.cluster.where import ANYWHERE, Resources, count_workers
 from kotovec.errors import DamagedError, DiskFullError
 from kotovec.space import STATIC, Space
 from kotovec.store import contents
+from kotovec.store import folder as folders
 from kotovec.store import index as indexes
 from kotovec.store.files import disk_full, is_disk_full
 from kotovec.store.layout import Layout
@@ -29,7 +31,7 @@ from kotovec.store.library import single_thread
 from kotovec.store.lock import locked
 from kotovec.store.merge import merge
 from kotovec.store.nearest import Metric
-from kotovec.store.shard import Shard, open_shard, write_shard
+from kotovec.store.shard import Shard, open_shard, path_of, write_shard
 from kotovec.store.tokenizer import checksums
 from kotovec.store.vectors import Vectors
 from kotovec.store.writer import identity_of, write_tokens
@@ -85,9 +87,9 @@ def build(
         WorkerError: workers died or failed.
     """
     layout = Layout(store.resolve())  # a link stays a link: its target is built, and swapped
-    layout.check_usable(overwrite=overwrite)
+    folders.check_usable(layout, overwrite=overwrite)
     with locked(layout):
-        layout.recover()
+        folders.recover(layout)
         finished = layout.is_store
         if finished and not overwrite:
             with contextlib.closing(Vectors(layout.folder)) as vectors:
@@ -97,23 +99,23 @@ def build(
             with _naming_full_disks(target):
                 summary = _Build(plan, target, where, report, ray or contextlib.ExitStack(), discard=overwrite).run()
         except BaseException:
-            target.tidy()
+            folders.tidy(target)
             raise
         if target is not layout:
-            layout.swap(target)
+            folders.swap(layout, target)
             summary.finished_before = False
         if not _is_begun(layout):
-            layout.delete_plan()
+            folders.delete_plan(layout)
         summary.store = store
-        summary.bytes = layout.size()
+        summary.bytes = folders.size(layout)
         return summary
 
 
 def _rebuild(layout: Layout, plan: Plan) -> Layout:
     """Return the layout where `--overwrite` builds; it keeps the shards of an interrupted run with the same plan."""
-    layout.delete_plan()  # once swapped out, the old store must not look like an unfinished one
+    folders.delete_plan(layout)  # once swapped out, the old store must not look like an unfinished one
     target = Layout(layout.rebuild)
-    if target.folder.is_dir() and (target.read_plan() or {}).get("settings") != plan.settings:
+    if target.folder.is_dir() and (folders.read_plan(target) or {}).get("settings") != plan.settings:
         contents.delete(target.folder)
     return target
 
@@ -149,7 +151,7 @@ class _Build:
             with self._phase("merge"):
                 self._merge()
         if not _is_begun(self.layout):
-            self.layout.delete_shards()  # the indexes take the space that the shards had on the disk
+            folders.delete_shards(self.layout)  # the indexes take the space that the shards had on the disk
         built = self._index()
         self.summary.finished_before = not todo and not built
         return self.summary
@@ -160,7 +162,7 @@ class _Build:
             return ()
         if not self.layout.tokens.is_file():  # without it, the files of spaces are meaningless
             return self.plan.spaces
-        begun = self.layout.read_plan() or {}
+        begun = folders.read_plan(self.layout) or {}
         todo = [space for space in self.plan.spaces if not self.layout.space(space).is_file()]
         if todo and begun.get("settings") == self.plan.settings:  # some of them may be merged already
             todo = [space for space in self.plan.spaces if str(space) in begun.get("spaces", ())]
@@ -175,14 +177,14 @@ class _Build:
 
     def _open(self) -> list[ShardPlan]:
         """Begin the folder or resume from its contents; return the shards that are still to be encoded."""
-        begun = self.layout.read_plan()
+        begun = folders.read_plan(self.layout)
         if begun is not None and begun != self.plan.task:
             if not self.discard:
                 check_begun(self.layout.folder, begun.get("settings", begun), self.plan)
-            self.layout.clear()
+            folders.clear(self.layout)
         elif begun is None and not self.layout.is_store:
-            self.layout.clear()  # the remains of a store may belong to another model
-        self.layout.begin(self.plan.task)
+            folders.clear(self.layout)  # the remains of a store may belong to another model
+        folders.begin(self.layout, self.plan.task)
         self._write_tokens()
         missing = []
         damaged = 0
@@ -191,7 +193,7 @@ class _Build:
                 with open_shard(self.layout.shards, shard.number, self.plan.fingerprint) as reader:
                     reader.check(self.plan.tokens.ids[shard.start : shard.stop], self.plan.encoded)
             except DamagedError:
-                damaged += (self.layout.shards / f"{shard.number:06d}.h5").exists()
+                damaged += path_of(self.layout.shards, shard.number).exists()
                 missing.append(shard)
         whole = len(self.plan.shards) - len(missing)
         if damaged:
@@ -219,7 +221,7 @@ class _Build:
             return
         with self._phase("start"):
             inline = self.where.workers == 0
-            pool = Inline(self.plan.spec) if inline else self._pool(len(missing), stack)
+            pool: Executor = Inline(self.plan.spec) if inline else self._pool(len(missing), stack)
             stack.enter_context(contextlib.closing(pool))
         with self._phase("load"):
             pool.open()
@@ -275,7 +277,7 @@ class _Build:
         if self.layout.is_store:
             return
         if not self.layout.tokenizer.is_dir():
-            self.layout.save_tokenizer(partial(save_tokenizer, self.plan.tokenizer))
+            folders.save_tokenizer(self.layout, partial(save_tokenizer, self.plan.tokenizer))
         files = checksums(self.layout.tokenizer)
         write_tokens(self.layout, self.plan.tokens, provenance(self.plan, self.started, files))
 
@@ -310,7 +312,7 @@ class _Build:
 
 def _is_begun(layout: Layout) -> bool:
     """Return whether the shards are still needed: a build, perhaps another one, has not merged all of its spaces."""
-    spaces = (layout.read_plan() or {}).get("spaces", ())
+    spaces = (folders.read_plan(layout) or {}).get("spaces", ())
     return not all(layout.space(Space.parse(name)).is_file() for name in spaces)
 
 

@@ -1,17 +1,18 @@
 """The workers of a build: as many as have room, started step by step, and given up where they do not start."""
 
+import contextlib
 import re
 import time
-from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from kotovec import errors
 from kotovec.cluster.actor import actor_class
-from kotovec.cluster.delivery import Delivery, Steps
+from kotovec.cluster.delivery import Delivery
 from kotovec.cluster.events import Notice, Report
-from kotovec.cluster.shards import ShardPlan
-from kotovec.errors import InputError, KotovecError, WorkerError
+from kotovec.cluster.worker import Nodes, Worker
+from kotovec.errors import InputError, KotovecError, WorkerError, first_line
 from kotovec.workers.encoder import Encoder, ReplicaSpec
 
 TRIES = 3  # deaths of workers over one shard, or during one start, before that is taken to be the cause
@@ -20,7 +21,6 @@ PLACE_SECONDS = 30.0  # a worker starts within some 5 s where there is room for 
 GROW_SECONDS = 600.0  # a cloud takes minutes to add a node with a GPU
 NODE_SECONDS = 20.0  # Ray reports a node that lost its power some 12 s after the workers on it
 _FOR_ROOM = "lower --gpus-per-worker, or name another cluster with --address"
-Nodes = frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -44,37 +44,10 @@ class Order:
     stall_seconds: float = float("inf")
 
 
-@dataclass(eq=False)
-class Worker:
-    """An actor and the shards that it holds, the one being encoded first.
-
-    A worker gets shards only once it runs, so that one without room on the cluster keeps none from the others.
-
-    Attributes:
-        actor: Ray's handle of the actor.
-        nodes: nodes that the worker may be on: all that were alive when it was created, then the one it reported.
-        deaths: one entry per predecessor that died as it started: the nodes that it may have been on.
-        placed: whether the worker has reported its node.
-        start: the remaining steps of the worker's start; None once it runs.
-        since: when the current step or shard was handed to the worker, in seconds of the monotonic clock.
-        holds: shards that the worker holds.
-    """
-
-    actor: Any
-    nodes: Nodes
-    deaths: list[Nodes]
-    placed: bool = False
-    start: Steps | None = None
-    since: float = field(default_factory=time.monotonic)
-    holds: deque[ShardPlan] = field(default_factory=deque)
-
-    def runs_on(self, node: str) -> bool:
-        """Return whether the worker runs on this node."""
-        return self.start is None and node in self.nodes
-
-
 class Crew:
-    """The workers of a build.
+    """The workers of a build: how many there are, and what becomes of one that does not start, or is lost.
+
+    The `Pool` decides what the running ones encode.
 
     Raises:
         InputError: no node of the cluster has what a worker takes.
@@ -97,67 +70,65 @@ class Crew:
         self._patience = GROW_SECONDS if order.may_grow else PLACE_SECONDS
         self._bad: dict[str, KotovecError] = {}  # nodes on which a worker failed to start
         self._given_up = 0
-        self._placing, self._told = time.monotonic(), False
-        self.workers: list[Worker] = []
+        self._placing, self._reported = time.monotonic(), False
+        self._workers: list[Worker] = []
         if lack := self._lack():
             if not order.may_grow:
                 raise InputError(lack, hint=_FOR_ROOM)
             report(Notice(f"{lack} ({_FOR_ROOM}); waiting {GROW_SECONDS / 60:g} minutes for the cluster to grow"))
         self._look_around(first=True)
 
-    def alive(self) -> Nodes:
-        """Return the ids of the nodes that Ray considers alive."""
-        return frozenset(node["NodeID"] for node in self._nodes())
+    @property
+    def workers(self) -> tuple[Worker, ...]:
+        """The workers that there are now, the oldest first."""
+        return tuple(self._workers)
 
-    def count_deaths(self, deaths: list[Nodes]) -> int:
-        """Count deaths, less those of workers that died with their node.
+    def is_fatal(self, deaths: Sequence[Nodes]) -> bool:
+        """Return whether so many workers died over one thing that it is the cause.
 
-        Ray reports the death of a node late. Until then the deaths on it count, and where the count would end the
-        build, this method waits for the report.
+        Those that died with their node do not count. Ray reports the death of a node late. Until then the deaths on it
+        count, and where the count would end the build, this method waits for the report.
+
+        Args:
+            deaths: for each death, the nodes that the worker may have been on.
         """
         end = time.monotonic() + NODE_SECONDS
         while True:
-            alive = self.alive()
+            alive = self._alive()
             count = sum(nodes <= alive for nodes in deaths)
             if count < TRIES or len(alive) == 1 or time.monotonic() > end:  # a single node: that of this process
-                return count
+                return count >= TRIES
             time.sleep(min(1.0, NODE_SECONDS / 20))
 
     def next_step(self, worker: Worker, result: Any = None) -> Any:
         """Return a reference to the next step of a worker's start; None where the worker waits or runs."""
-        if worker.start is None:
-            return None
-        worker.since = time.monotonic()
-        try:
-            return worker.start.send(result)
-        except StopIteration:
-            worker.start, worker.deaths = None, []
+        was_running = worker.is_running
+        reference = worker.step(result)
+        if worker.is_running and not was_running:
             for node in worker.nodes & self._bad.keys():  # the node was not the cause
                 self._report(Notice(f"a worker failed as it started: {self._bad.pop(node)}"))
-            return None
+        return reference
 
     def replace(self, worker: Worker) -> None:
         """Replace a worker by a new one."""
-        if worker.placed:  # where it only waited for room, its successor keeps waiting
-            self._placing, self._told = time.monotonic(), False
-        self.dismiss(worker)
-        self.workers.append(self._make(worker.deaths))
+        self._replace(worker, worker.deaths)
 
-    def died_at_start(self, worker: Worker, reason: str, hint: str | None = None) -> None:
-        """Replace a worker that died as it started; after three deaths, do without it.
+    def lost_at_start(self, worker: Worker, error: Exception) -> None:
+        """Replace a worker that was lost as it started; after three deaths, do without it.
+
+        Args:
+            worker: the worker.
+            error: Ray's error, or a TimeoutError where the worker stalled.
 
         Raises:
-            WorkerError: no worker is left.
+            KotovecError: no worker is left.
         """
-        worker.deaths.append(worker.nodes)
-        if self.count_deaths(worker.deaths) < TRIES:
-            self._report(Notice(f"a worker died as it started ({reason}): another is tried"))
-            self.replace(worker)
-            return
-        what = f"{TRIES} workers died as they started, the last one so: {reason}"
-        self._given_up += 1
-        self._give_up(worker, WorkerError(what, hint=hint))
-        self._report(Notice(f"{what}; the build goes on with {len(self.workers)} worker(s)"))
+        if getattr(error, "actor_init_failed", False):  # for example, kotovec cannot be imported there
+            self.failed_at_start(worker, error)
+        elif isinstance(error, TimeoutError) and not worker.is_placed:
+            self.replace(worker)  # the worker may only have waited for room
+        else:
+            self._died_at_start(worker, first_line(error))
 
     def failed_at_start(self, worker: Worker, error: Exception) -> None:
         """Exclude a node on which a worker raised an error as it started.
@@ -165,25 +136,25 @@ class Crew:
         Raises:
             KotovecError: there is no other node to try; the error itself where kotovec raised it.
         """
-        node = self._place(worker, error)
+        node = self._node_of(worker, error)
         if isinstance(error, KotovecError):
             known = error
         else:
             hint = (
                 "install it there, or use kotovec submit, which brings it along" if "'kotovec'" in str(error) else None
             )
-            known = WorkerError(f"a worker does not start: {last_line(error)}", hint=hint)
-        if node is None or any(other.runs_on(node["NodeID"]) for other in self.workers):
+            known = WorkerError(f"a worker does not start: {failure(error)}", hint=hint)
+        if node is None or any(other.runs_on(node["NodeID"]) for other in self._workers):
             # The node is not the cause: memory may have been short for a moment.
-            self.died_at_start(worker, str(known), known.hint)
+            self._died_at_start(worker, str(known), known.hint)
             return
-        told = node["NodeID"] in self._bad
+        reported = node["NodeID"] in self._bad
         self._bad[node["NodeID"]] = known
         if self._lack():
             self._give_up(worker, known)
             return
         self.replace(worker)
-        if not told:
+        if not reported:
             where = f"{node['NodeManagerHostname']} (node {node['NodeID'][:8]})"
             self._report(Notice(f"{where} is left out: {known}{f' ({known.hint})' if known.hint else ''}"))
 
@@ -197,43 +168,62 @@ class Crew:
         if now > self._looked + LOOK_SECONDS:
             self._look_around()
         waited = now - self._placing
-        waiting = sum(not worker.placed for worker in self.workers)
-        if waiting == len(self.workers) and waited > self._patience and (lack := self._lack()):
+        waiting = sum(not worker.is_placed for worker in self._workers)
+        if waiting == len(self._workers) and waited > self._patience and (lack := self._lack()):
             raise InputError(lack, hint=_FOR_ROOM)
-        if waiting and waited > PLACE_SECONDS and not self._told:
-            self._told = True
+        if waiting and waited > PLACE_SECONDS and not self._reported:
+            self._reported = True
             free = _amounts(self._ray.available_resources(), self._order.takes)
-            wait = f"{waiting} of {len(self.workers)} workers wait for room"
+            wait = f"{waiting} of {len(self._workers)} workers wait for room"
             self._report(Notice(f"{wait}: each takes {_amounts(self._order.takes)}, {free} are free"))
-        busy = [worker for worker in self.workers if worker.start is not None or worker.holds]
-        return [worker for worker in busy if now > worker.since + self._order.stall_seconds]
+        return [worker for worker in self._workers if worker.is_stalled(now, self._order.stall_seconds)]
 
-    def dismiss(self, worker: Worker) -> None:
-        """End a worker and forget it."""
-        self.workers.remove(worker)
-        if worker.start is not None:
-            worker.start.close()
-        self._ray.kill(worker.actor)  # if it is only out of reach, it must not keep running beside its successor
+    def close(self) -> None:
+        """End all workers."""
+        for worker in self.workers:
+            with contextlib.suppress(Exception):  # Ray may have ended: its client raises bare exceptions
+                self._dismiss(worker)
+
+    def _dismiss(self, worker: Worker) -> None:
+        self._workers.remove(worker)
+        worker.end(self._ray.kill)  # if it is only out of reach, it must not keep running beside its successor
+
+    def _replace(self, worker: Worker, deaths: Iterable[Nodes]) -> None:
+        if worker.is_placed:  # where it only waited for room, its successor keeps waiting
+            self._placing, self._reported = time.monotonic(), False
+        self._dismiss(worker)
+        self._workers.append(self._make(deaths))
+
+    def _died_at_start(self, worker: Worker, reason: str, hint: str | None = None) -> None:
+        deaths = (*worker.deaths, worker.nodes)
+        if not self.is_fatal(deaths):
+            self._report(Notice(f"a worker died as it started ({reason}): another is tried"))
+            self._replace(worker, deaths)
+            return
+        what = f"{TRIES} workers died as they started, the last one so: {reason}"
+        self._given_up += 1
+        self._give_up(worker, WorkerError(what, hint=hint))
+        self._report(Notice(f"{what}; the build goes on with {len(self._workers)} worker(s)"))
 
     def _look_around(self, *, first: bool = False) -> None:
         """Adjust the number of workers: more as nodes join, fewer waiting ones as nodes leave."""
         self._looked = time.monotonic()
         wanted, room = self._order.wanted, self._room()
         target = min(self._order.most, max(1, room) if wanted is None else wanted) - self._given_up
-        more = target - len(self.workers)
+        more = target - len(self._workers)
         if not first and not room:
             more = min(more, 0)
         if more > 0 and not first:
             self._report(Notice(f"the cluster has room for {more} more worker(s)"))
         if more > 0:
-            self._placing, self._told = time.monotonic(), False
+            self._placing, self._reported = time.monotonic(), False
         for _ in range(more):
-            self.workers.append(self._make([]))
+            self._workers.append(self._make(()))
         if wanted is None:
-            for worker in [worker for worker in self.workers if not worker.placed][: max(0, -more)]:
-                self.dismiss(worker)
+            for worker in [worker for worker in self._workers if not worker.is_placed][: max(0, -more)]:
+                self._dismiss(worker)
 
-    def _make(self, deaths: list[Nodes]) -> Worker:
+    def _make(self, deaths: Iterable[Nodes]) -> Worker:
         takes = dict(self._order.takes)
         options: dict[str, Any] = {
             "num_cpus": takes.pop("CPU"),
@@ -243,20 +233,18 @@ class Crew:
         }
         if self._bad:
             options["label_selector"] = {"ray.io/node-id": f"!in({','.join(self._bad)})"}
-        worker = Worker(self._actors.options(**options).remote(self._order.spec), self.alive(), deaths)
-        worker.start = self._starting(worker)
+        worker = Worker(self._actors.options(**options).remote(self._order.spec), self._alive(), deaths)
+        worker.begin(self._delivery)
         return worker
 
-    def _starting(self, worker: Worker) -> Steps:
-        node = yield worker.actor.node.remote()
-        worker.nodes, worker.placed = frozenset({node}), True
-        folder = yield from self._delivery.bring(worker.actor, node)
-        yield worker.actor.load.remote(folder)
-
     def _give_up(self, worker: Worker, error: KotovecError) -> None:
-        self.dismiss(worker)
-        if not self.workers:
+        self._dismiss(worker)
+        if not self._workers:
             raise error
+
+    def _alive(self) -> Nodes:
+        """Return the ids of the nodes that Ray considers alive."""
+        return frozenset(node["NodeID"] for node in self._nodes())
 
     def _nodes(self) -> list[dict[str, Any]]:
         self._check()  # `ray.nodes` hangs where the head is lost
@@ -265,14 +253,14 @@ class Crew:
     def _holding(self, node: Mapping[str, Any]) -> int:
         """Return for how many workers a node has room when nothing else runs there."""
         if node["NodeID"] in self._bad:
-            return sum(worker.placed and node["NodeID"] in worker.nodes for worker in self.workers)
+            return sum(worker.is_placed and node["NodeID"] in worker.nodes for worker in self._workers)
         has = node["Resources"]
         return int(min(has.get(name, 0) / amount for name, amount in self._order.takes.items() if amount))
 
     def _room(self) -> int:
         return sum(map(self._holding, self._nodes()))
 
-    def _place(self, worker: Worker, error: Exception) -> dict[str, Any] | None:
+    def _node_of(self, worker: Worker, error: Exception) -> dict[str, Any] | None:
         """Return the node that a worker failed on: the reported one, or the only one with the error's address."""
         nodes = self._nodes()
         address = re.search(r"\bip[=:] ?([\d.]+)", str(error))
@@ -303,9 +291,7 @@ def _amounts(has: Mapping[str, float], like: Mapping[str, float] | None = None) 
     return f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
-def last_line(error: Exception) -> str:
+def failure(error: Exception) -> str:
     """Return an error's type and the last line of its message; the last line of Ray's own messages names both."""
-    lines = str(error).strip().splitlines()
-    if type(error).__module__.startswith("ray."):
-        return lines[-1]
-    return ": ".join((type(error).__name__, *lines[-1:]))
+    line, kind = errors.last_line(error), type(error)
+    return line if kind.__module__.startswith("ray.") or line == kind.__name__ else f"{kind.__name__}: {line}"

@@ -33,8 +33,8 @@ from kotovec.errors import (
     quoted,
 )
 from kotovec.store import trees
-from kotovec.store.files import PART, disk_full, is_disk_full, open_below, open_regular, sync, write_text
-from kotovec.store.layout import Layout
+from kotovec.store.files import disk_full, is_disk_full, open_below, open_regular, sync, write_text
+from kotovec.store.layout import FETCHED, MANIFEST, PART, Layout
 from kotovec.store.lock import locked
 
 ROUND_PIECES = 512  # with these, the log of one job grows to 0.7 GB before it is emptied
@@ -63,15 +63,15 @@ class Partial:
     """
 
     def __init__(self, target: Path) -> None:
-        self.folder = target.with_name(f".{target.name}.fetch")
+        self.folder = Layout(target).fetch
         self.pieces: list[Piece] = []
         self.known, self.done = "-", 0
         self._target = target
-        self._store = self.folder / "store"
+        self._store = self.folder / FETCHED
         self._files: list[dict[str, Any]] = []
         self._here: set[int] = set()  # each piece is hashed once, when it is found or written
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, DamagedError):
-            with open_regular(self.folder / "manifest.json") as file:
+            with open_regular(self.folder / MANIFEST) as file:
                 files = json.load(file)["files"]
             _check_names(files)
             self.pieces, self.known, self._files = pieces_of(files), state_of(files), files
@@ -101,8 +101,8 @@ class Partial:
     def _is_known(self, entry: trees.Entry) -> bool:
         """Return whether an entry of the folder belongs to a fetch."""
         if entry.is_folder:
-            return entry.path.split("/")[0] == "store"
-        known = {"manifest.json", *(f"store/{file['path']}" for file in self._files)}
+            return entry.path.split("/")[0] == FETCHED
+        known = {MANIFEST, *(f"{FETCHED}/{file['path']}" for file in self._files)}
         return entry.is_file and (entry.path in known or PART.fullmatch(entry.path) is not None)
 
     def _delete(self) -> None:
@@ -143,10 +143,10 @@ class Partial:
                     hint="free some space, or name another path with --fetch",
                 )
             self.pieces, self._files = pieces_of(files), files
-            write_text(self.folder / "manifest.json", json.dumps({"files": files}))  # marks the files as a fetch's
+            write_text(self.folder / MANIFEST, json.dumps({"files": files}))  # marks the files as a fetch's
             self._lay_out()
             self._keep(piece.sha256 == _sha256_of_hole(piece.size) for piece in self.pieces)
-        write_text(self.folder / "manifest.json", json.dumps({"files": files}))
+        write_text(self.folder / MANIFEST, json.dumps({"files": files}))
         self.known, self._files = state_of(files), files
 
     def missing(self) -> list[int]:

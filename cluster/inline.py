@@ -1,16 +1,16 @@
 """Encode in this process, one shard after the other, without Ray; the bytes are the same."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from kotovec.cluster.executor import Ask, Take
 from kotovec.cluster.shards import ShardPlan
-from kotovec.workers.encoder import Encoded, Encoder, ReplicaSpec
-from kotovec.workers.inputs import Inputs
+from kotovec.workers.encoder import Encoder, ReplicaSpec
 
 
 class Inline:
-    """One replica in this process; it replaces a `Pool` where no workers are wanted."""
+    """An `Executor` of one replica in this process, for builds without workers."""
 
     def __init__(self, spec: ReplicaSpec) -> None:
         self._encoder = Encoder(spec)
@@ -27,13 +27,8 @@ class Inline:
         self._threads = torch.get_num_threads()
         self._encoder.load()
 
-    def run(
-        self,
-        shards: Sequence[ShardPlan],
-        inputs: Callable[[ShardPlan], Inputs],
-        take: Callable[[ShardPlan, Encoded], None],
-    ) -> None:
-        """Encode all shards and pass each result to `take`; see `Pool.run`."""
+    def run(self, shards: Sequence[ShardPlan], inputs: Ask, take: Take) -> None:
+        """Encode all shards, in their order; see `Executor.run`."""
         for shard in shards:
             take(shard, self._encoder.encode(shard.number, inputs(shard)))
 

@@ -14,9 +14,10 @@ import numpy as np
 
 from kotovec.cluster import DEFAULT_MODEL, resources
 from kotovec.cluster.shards import ShardPlan, cut
-from kotovec.errors import InputError, ModelError, choices, first_line, quoted
+from kotovec.errors import InputError, choices, quoted
 from kotovec.space import STATIC, Space
 from kotovec.store.hdf5 import FORMAT_VERSION
+from kotovec.store.library import DEVICES, import_faiss
 from kotovec.store.tokens import KINDS, Marking, Tokens, describe
 from kotovec.workers import forward as forwards
 from kotovec.workers import rows as row_checks
@@ -25,9 +26,9 @@ from kotovec.workers import table as tables
 from kotovec.workers import tokenizer as tokenizers
 from kotovec.workers.checkpoint import Checkpoint
 from kotovec.workers.encoder import ReplicaSpec
-from kotovec.workers.foreign_code import named_code, notice_code, refuse_code
+from kotovec.workers.foreign_code import notice_code
 from kotovec.workers.inputs import Inputs
-from kotovec.workers.source import Source
+from kotovec.workers.model import Model
 from kotovec.workers.table import Table
 
 SHARD_TOKENS = 1024  # some 4 s of BERT-base on one core: a lost worker costs little, and 32 shards balance well
@@ -36,7 +37,6 @@ SHARD_BYTES = 32 << 20  # fewer tokens per shard where many layers are kept: sha
 BATCH_TOKENS = {"cpu": 192, "cuda": 1024}
 DTYPES = ("float32", "bfloat16", "float16")
 STORE_DTYPES = ("float32", "float16")
-DEVICES = ("auto", "cpu", "cuda")
 # Settings that only describe where a build ran: a complete store does not count as different because of them.
 ENVIRONMENT = ("device", "batch-tokens", "cpus-per-worker", "torch", "forward", "static")
 # Settings of the table of tokens; the others belong to the spaces.
@@ -90,7 +90,7 @@ class Plan:
     """A build with everything decided.
 
     Attributes:
-        source: the model.
+        model: the model, without its weights.
         tokenizer: the tokenizer of transformers, which is saved with the store.
         tokens: the V tokens to encode.
         spec: the replica that every worker loads.
@@ -107,7 +107,7 @@ class Plan:
         static: whether this build copies the static vectors.
     """
 
-    source: Source
+    model: Model
     tokenizer: Any
     tokens: Tokens
     spec: ReplicaSpec
@@ -127,7 +127,7 @@ class Plan:
     @property
     def checkpoint(self) -> Checkpoint:
         """The files of the model that a worker on another machine must have."""
-        return Checkpoint(self.source, self.settings["weights"], self.settings["config"])
+        return Checkpoint(self.model.source, self.settings["weights"], self.settings["config"])
 
     @property
     def fingerprint(self) -> str:
@@ -199,34 +199,32 @@ class Plan:
         return BASE_BYTES + self.parameters * (4 + extra)
 
 
-def make_plan(request: Request, source: Source | None = None) -> Plan:
+def make_plan(request: Request, model: Model | None = None) -> Plan:
     """Decide a build: find the model, list its tokens, cut them into shards. Loads no weights.
 
     Args:
         request: the request of the user.
-        source: the model, where it has been found already.
+        model: the model, where it has been read already.
 
     Raises:
         InputError and its subclasses: a part of the request cannot be fulfilled; the message names the fix.
     """
-    from kotovec.store.library import import_faiss
-
     # First: a missing or doubled wheel is found before any work, and faiss comes before torch, which shares
     # OpenMP with it.
     import_faiss()
     request.check()
-    source = source or sources.resolve(request.model, request.revision)
-    config = _load_config(source)
+    model = model or Model.read(sources.resolve(request.model, request.revision))
+    config = model.pretrained_config
     depth = int(config.num_hidden_layers)
     layers = parse_layers(request.layers, depth)
-    parameters = sources.count_parameters(source)
-    tokenizer, mecab_dic = tokenizers.load_tokenizer(source, request.mecab_dic)
-    vocabulary = tokenizers.list_vocabulary(tokenizer, source.folder)
+    parameters = model.parameters
+    tokenizer, mecab_dic = tokenizers.load_tokenizer(model, request.mecab_dic)
+    vocabulary = tokenizers.list_vocabulary(tokenizer, model.source.folder)
     template = tokenizers.find_template(tokenizer)
     rows = int(config.vocab_size)
-    notices = row_checks.check_roles(source, config, tokenizer, vocabulary)
-    row_checks.check_template(source, tokenizer, vocabulary, template, rows)
-    notices += row_checks.notice_tokenizer(source, config, tokenizer, vocabulary, template)
+    notices = row_checks.check_roles(model.source, config, tokenizer, vocabulary)
+    row_checks.check_template(model.source, tokenizer, vocabulary, template, rows)
+    notices += row_checks.notice_tokenizer(model.source, config, tokenizer, vocabulary, template)
     with_row = [index for index, token_id in enumerate(vocabulary.ids) if 0 <= token_id < rows]
     everything = describe(
         [vocabulary.ids[index] for index in with_row],
@@ -240,8 +238,8 @@ def make_plan(request: Request, source: Source | None = None) -> Plan:
     if len(tokens) == 0:
         raise InputError(f"no token of {request.model} is of the kinds {', '.join(request.token_filter)}")
     device = _pick_device(request)
-    forward, architecture = forwards.choose(source, config)
-    table = tables.find(source, config, architecture)
+    forward, architecture = forwards.choose(model)
+    table = tables.find(model, architecture)
     size = int(config.hidden_size)
     # Shards do not hold static vectors, but once did: another count would cut the batches of a model with very many
     # layers otherwise, and stores that exist would no longer be those of the plan.
@@ -249,7 +247,7 @@ def make_plan(request: Request, source: Source | None = None) -> Plan:
     shard_tokens = max(2, min(request.shard_tokens, SHARD_BYTES // token_bytes))
     shards = cut(len(tokens), shard_tokens, BATCH_TOKENS[device])
     spec = ReplicaSpec(
-        source=source,
+        source=model.source,
         template=template,
         layers=layers,
         depth=depth,
@@ -264,7 +262,7 @@ def make_plan(request: Request, source: Source | None = None) -> Plan:
         tensor=table.tensor,
     )
     return Plan(
-        source=source,
+        model=model,
         tokenizer=tokenizer,
         tokens=tokens,
         spec=spec,
@@ -272,14 +270,14 @@ def make_plan(request: Request, source: Source | None = None) -> Plan:
         shards=shards,
         size=size,
         parameters=parameters,
-        settings=_settings(spec, table, tokens, request, mecab_dic, shard_tokens),
+        settings=_settings(model, spec, table, tokens, request, mecab_dic, shard_tokens),
         counts=everything.count(),
         rows_without_token=rows - len(everything),
         tokens_without_row=len(vocabulary.ids) - len(with_row),
         mecab_dic=mecab_dic,
-        mecab_assumed=mecab_dic is not None and request.mecab_dic is None and not _names_mecab(source),
+        mecab_assumed=mecab_dic is not None and request.mecab_dic is None and not _names_mecab(model),
         notices=(
-            *notice_code(source, config.model_type, tokenizers.origin(source, tokenizer)),
+            *notice_code(model.code, config.model_type, tokenizers.origin(model, tokenizer)),
             *notices,
             *_notices(vocabulary),
         ),
@@ -309,42 +307,8 @@ def parse_layers(text: str, depth: int) -> tuple[int, ...]:
     return tuple(sorted({number % (depth + 1) for number in numbers}))
 
 
-def _load_config(source: Source) -> Any:
-    """Return the text part of the model's config.
-
-    Raises:
-        ModelError: the config does not load, or belongs to a model that has no token-wise hidden states or needs its
-            own code.
-    """
-    import transformers
-
-    transformers.utils.logging.set_verbosity_error()
-    try:
-        config = transformers.AutoConfig.from_pretrained(source.folder, trust_remote_code=False)
-    except Exception as error:  # transformers raises anything from OSError to KeyError here
-        if "trust_remote_code" in str(error):
-            raise refuse_code(source, "AutoConfig") from error
-        reason = first_line(error)
-        raise ModelError(f"the config.json of {source.name} does not load: {reason}") from error
-    kind = config.model_type
-    if "AutoModel" in named_code(source.folder) and type(config) not in transformers.MODEL_MAPPING:
-        raise refuse_code(source, "AutoModel")
-    if config.is_encoder_decoder:
-        raise ModelError(f"{source.name} is an encoder-decoder ({kind})", hint="choose an encoder such as BERT")
-    if hasattr(config, "vision_config") or hasattr(config, "audio_config"):
-        raise ModelError(f"{source.name} ({kind}) is a model of several modalities", hint="choose a text encoder")
-    for name in ("vocab_size", "hidden_size", "num_hidden_layers"):
-        if getattr(config, name, None) is None:
-            raise ModelError(
-                f"{source.name} ({kind}) has no {name}, so no token-wise hidden states", hint="choose a text encoder"
-            )
-    return config
-
-
-def _names_mecab(source: Source) -> bool:
-    path = source.folder / "tokenizer_config.json"
-    config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return "mecab_dic" in (config.get("mecab_kwargs") or {})
+def _names_mecab(model: Model) -> bool:
+    return "mecab_dic" in (model.tokenizer_config.get("mecab_kwargs") or {})
 
 
 def _pick_device(request: Request) -> str:
@@ -360,7 +324,13 @@ def _pick_device(request: Request) -> str:
 
 
 def _settings(
-    spec: ReplicaSpec, table: Table, tokens: Tokens, request: Request, mecab_dic: str | None, shard_tokens: int
+    model: Model,
+    spec: ReplicaSpec,
+    table: Table,
+    tokens: Tokens,
+    request: Request,
+    mecab_dic: str | None,
+    shard_tokens: int,
 ) -> dict[str, Any]:
     import torch
 
@@ -369,9 +339,9 @@ def _settings(
         listing.update(text + b"\n")
     return {
         "format": FORMAT_VERSION,
-        "weights": sources.hash_weights(spec.source),
-        "config": sources.hash_config(spec.source),
-        "tokenizer": sources.hash_tokenizer(spec.source),
+        "weights": sources.hash_weights(model.source),
+        "config": model.config_hash,
+        "tokenizer": sources.hash_tokenizer(model.source),
         "token-filter": ",".join(sorted(set(request.token_filter), key=KINDS.index)),
         "tokens": listing.hexdigest(),
         "template": [list(spec.template.prefix), list(spec.template.suffix)],

@@ -7,14 +7,15 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from kotovec.cluster import resources
-from kotovec.cluster.crew import TRIES, Crew, Nodes, Order, Worker, last_line
+from kotovec.cluster.crew import TRIES, Crew, Order, failure
 from kotovec.cluster.delivery import Delivery
 from kotovec.cluster.events import Notice, Report
+from kotovec.cluster.executor import Ask, Take
 from kotovec.cluster.shards import ShardPlan
+from kotovec.cluster.worker import Nodes, Worker
 from kotovec.errors import RESUME, KotovecError, WorkerError, first_line
 from kotovec.workers.checkpoint import Checkpoint
-from kotovec.workers.encoder import Encoded, Encoder
-from kotovec.workers.inputs import Inputs
+from kotovec.workers.encoder import Encoder
 
 IN_FLIGHT = 2  # shards per actor: one is computed, one waits, so that the actor never idles
 SMALLEST_STORE, LARGEST_STORE = 128 << 20, 8 << 30  # of a private Ray's object store, in bytes
@@ -28,7 +29,9 @@ def object_store_bytes(workers: int, shard_bytes: int) -> int:
 
 
 class Pool:
-    """Actors that each hold a replica.
+    """An `Executor` of Ray actors that each hold a replica: which shard is where, and what a lost worker held.
+
+    The actors themselves are its `Crew`.
 
     Args:
         order: what kind of workers, and how many.
@@ -58,21 +61,11 @@ class Pool:
             as `run`.
         """
         with _ray_lost():
-            while not any(worker.start is None for worker in self._crew.workers):
+            while not any(worker.is_running for worker in self._crew.workers):
                 self._round(deque(), _no_shards, _no_shards)
 
-    def run(
-        self,
-        shards: Sequence[ShardPlan],
-        inputs: Callable[[ShardPlan], Inputs],
-        take: Callable[[ShardPlan, Encoded], None],
-    ) -> None:
-        """Encode all shards, in any order, and pass each result to `take` as soon as it arrives.
-
-        Args:
-            shards: the shards to encode.
-            inputs: called with each shard when it is assigned to a worker; returns the inputs to encode.
-            take: called with each shard and its vectors, in this process.
+    def run(self, shards: Sequence[ShardPlan], inputs: Ask, take: Take) -> None:
+        """Encode all shards; see `Executor.run`.
 
         Raises:
             InputError: no worker runs, and no node of the cluster has what one takes.
@@ -81,15 +74,10 @@ class Pool:
         """
         queue = deque(shards)
         with _ray_lost():
-            while queue or any(worker.holds for worker in self._crew.workers):
+            while queue or any(worker.shards for worker in self._crew.workers):
                 self._round(queue, inputs, take)
 
-    def _round(
-        self,
-        queue: deque[ShardPlan],
-        inputs: Callable[[ShardPlan], Inputs],
-        take: Callable[[ShardPlan, Encoded], None],
-    ) -> None:
+    def _round(self, queue: deque[ShardPlan], inputs: Ask, take: Take) -> None:
         self._fill(queue, inputs)
         # One reference at a time, the oldest first: a worker's result is taken before the error that reports its
         # later death, so that the shard it was encoding is the one that gets the blame.
@@ -113,9 +101,7 @@ class Pool:
 
     def close(self) -> None:
         """Kill the actors."""
-        for worker in list(self._crew.workers):
-            with contextlib.suppress(Exception):  # Ray may have ended: its client raises bare exceptions
-                self._crew.dismiss(worker)
+        self._crew.close()
 
     def _home(self) -> str | None:
         """Return the id of the node that this process runs on; None with `ray://`, where it runs on no node."""
@@ -132,7 +118,7 @@ class Pool:
         ready, _ = self._ray.wait(list(self._running), timeout=WAIT_SECONDS)
         return list(ready)
 
-    def _fill(self, queue: deque[ShardPlan], inputs: Callable[[ShardPlan], Inputs]) -> None:
+    def _fill(self, queue: deque[ShardPlan], inputs: Ask) -> None:
         """Let new workers take the next step of their start; assign shards to the running ones that hold fewest."""
         employed = set(self._crew.workers)
         self._running = {key: value for key, value in self._running.items() if value[0] in employed}
@@ -140,36 +126,31 @@ class Pool:
             self._step(worker)
         for held in range(IN_FLIGHT):
             for worker in self._crew.workers:
-                if queue and worker.start is None and len(worker.holds) == held:
+                if queue and worker.is_running and len(worker.shards) == held:
                     shard = queue.popleft()
-                    reference = worker.actor.encode.remote(shard.number, inputs(shard))
-                    if not worker.holds:
-                        worker.since = time.monotonic()
-                    worker.holds.append(shard)
-                    self._running[reference] = (worker, shard)
+                    self._running[worker.encode(shard, inputs(shard))] = (worker, shard)
 
     def _step(self, worker: Worker, result: Any = None) -> None:
         reference = self._crew.next_step(worker, result)
         if reference is not None:
             self._running[reference] = (worker, None)
 
-    def _took(self, worker: Worker, shard: ShardPlan | None, result: Any, take: Callable[..., None]) -> None:
+    def _took(self, worker: Worker, shard: ShardPlan | None, result: Any, take: Take) -> None:
         if shard is None:
             self._step(worker, result)
             return
-        worker.holds.remove(shard)
-        worker.since = time.monotonic()
+        worker.delivered(shard)
         take(shard, result)
 
     def _failed(self, worker: Worker, error: Any) -> None:
         """Raise the error that a worker's code raised, or exclude the node on which the worker cannot start."""
         cause = error.cause if isinstance(error.cause, Exception) else error
-        if worker.start is not None:
+        if not worker.is_running:
             self._crew.failed_at_start(worker, cause)
         elif isinstance(cause, KotovecError):
             raise cause from None
         else:
-            raise WorkerError(f"a worker failed: {last_line(cause)}") from error
+            raise WorkerError(f"a worker failed: {failure(cause)}") from error
 
     def _lost(self, worker: Worker, error: Exception) -> list[ShardPlan]:
         """Replace a lost worker, and return the shards that it held, the last one first.
@@ -180,23 +161,18 @@ class Pool:
         Raises:
             WorkerError: the shard being encoded has killed its third worker, or no worker starts.
         """
-        reason = first_line(error)
-        if worker.start is not None:
-            if getattr(error, "actor_init_failed", False):  # for example, kotovec cannot be imported there
-                self._crew.failed_at_start(worker, error)
-            elif isinstance(error, TimeoutError) and not worker.placed:
-                self._crew.replace(worker)  # the worker may only have waited for room
-            else:
-                self._crew.died_at_start(worker, reason)
+        if not worker.is_running:
+            self._crew.lost_at_start(worker, error)
             return []
-        if worker.holds and not getattr(error, "preempted", False):
-            number = worker.holds[0].number
-            self._deaths[number].append(worker.nodes)
-            if self._crew.count_deaths(self._deaths[number]) >= TRIES:
-                raise WorkerError(f"shard {number} lost {TRIES} workers, the last one so: {reason}")
-        self._report(Notice(f"a worker was lost ({reason}): another takes over its {len(worker.holds)} shard(s)"))
+        reason, held = first_line(error), worker.shards
+        if held and not getattr(error, "preempted", False):
+            deaths = self._deaths[held[0].number]
+            deaths.append(worker.nodes)
+            if self._crew.is_fatal(deaths):
+                raise WorkerError(f"shard {held[0].number} lost {TRIES} workers, the last one so: {reason}")
+        self._report(Notice(f"a worker was lost ({reason}): another takes over its {len(held)} shard(s)"))
         self._crew.replace(worker)
-        return list(reversed(worker.holds))
+        return list(reversed(held))
 
 
 def _no_shards(*_: object) -> NoReturn:

@@ -34,7 +34,7 @@ def provenance(plan: Plan, started: datetime, tokenizer_files: dict[str, str]) -
         started: when the last run of the build began.
         tokenizer_files: SHA-256 of each file of the store's tokenizer, by its path.
     """
-    source = plan.source
+    source = plan.model.source
     return {
         "model": source.name,
         "model_folder": "" if source.repository else str(source.folder),

@@ -68,11 +68,11 @@ def copy_static(plan: Plan, layout: Layout, identity: str, made: dict[str, Any])
     """
     if not plan.checkpoint.is_unchanged():
         raise ModelError(
-            f"{plan.source.name} has changed since this build was planned", hint="run the same command again"
+            f"{plan.model.name} has changed since this build was planned", hint="run the same command again"
         )
     shape = len(plan.tokens), plan.table.size
     with writing_space(layout, STATIC, shape, "float32", identity, made) as writer:
-        for block in tables.read(plan.source, plan.table, plan.tokens.ids):
+        for block in tables.read(plan.model.source, plan.table, plan.tokens.ids):
             _check_finite(plan, writer.rows, np.isfinite(block).all(axis=1))
             writer.add(block)
 
@@ -87,7 +87,7 @@ def _check_finite(plan: Plan, start: int, finite: Any, *, narrow: bool = False) 
     more = f" and {len(rows) - NAMED} more" if len(rows) > NAMED else ""
     why = "float16 ends at 65,504" if narrow else "its weights are damaged or do not fit its config"
     hint = "use float32 for --dtype and --store-dtype" if narrow else None
-    raise NonFiniteError(f"{plan.source.name} gave NaN or Inf for {names}{more}: {why}", hint=hint)
+    raise NonFiniteError(f"{plan.model.name} gave NaN or Inf for {names}{more}: {why}", hint=hint)
 
 
 def _said(number: int, arrays: Mapping[str, tuple[Any, str]]) -> str:

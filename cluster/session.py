@@ -21,7 +21,16 @@ import psutil
 
 import kotovec
 from kotovec.cluster.private import children, end_needless, ray_folder, temporary_folder, working_folder
-from kotovec.errors import RESUME, InputError, KotovecError, MissingDependencyError, WorkerError, first_line, quoted
+from kotovec.errors import (
+    RESUME,
+    InputError,
+    KotovecError,
+    MissingDependencyError,
+    WorkerError,
+    first_line,
+    last_line,
+    quoted,
+)
 from kotovec.ownership import is_public
 
 KNOCK_SECONDS = 5.0
@@ -252,9 +261,8 @@ def _hold(ray: Any, options: dict[str, Any], failure: KotovecError, folder: Path
                     warnings.simplefilter("ignore")  # the error contains them
                     _start_or_join(ray, options)
             except (RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
-                reason = first_line(error)
-                if isinstance(error, ConnectionAbortedError):  # quotes the traceback of a server for clients
-                    reason = next(reversed(str(error).strip().splitlines()), reason)
+                # A ConnectionAbortedError quotes the traceback of a server for clients.
+                reason = last_line(error) if isinstance(error, ConnectionAbortedError) else first_line(error)
                 raise type(failure)(f"{failure}: {reason}", hint=failure.hint) from error
         yield
     finally:

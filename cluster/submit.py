@@ -15,7 +15,7 @@ from typing import Any
 
 from kotovec.cluster.session import KNOCK_SECONDS
 from kotovec.cluster.stage import stage
-from kotovec.errors import InputError, KotovecError, MissingDependencyError, WorkerError, first_line
+from kotovec.errors import InputError, KotovecError, MissingDependencyError, WorkerError, first_line, last_line
 from kotovec.ownership import changeable
 from kotovec.store.files import disk_full, is_disk_full
 
@@ -318,8 +318,7 @@ def _answering(address: str) -> Iterator[None]:
 
 def _reason(error: Exception) -> str:
     """Return the reason of a refused request: the last line of the traceback that Ray sends."""
-    lines = [line.strip(" .") for line in str(error).splitlines()]
-    return _harmless(next(filter(None, reversed(lines)), type(error).__name__))
+    return _harmless(last_line(error).strip(" ."))
 
 
 def _line(error: Exception) -> str:

@@ -129,3 +129,12 @@ def choices(values: Iterable[object]) -> str:
     """Return the values to choose from as part of a hint: `l2`, `cosine` or `ip`."""
     *first, last = map(quoted, values)
     return f"{', '.join(first)} or {last}" if first else last
+
+
+def last_line(error: BaseException) -> str:
+    """Return the last line of an error's message that says something, or the name of its type if none does.
+
+    In an error that quotes a traceback, this is the line that names the exception.
+    """
+    lines = [line for line in str(error).splitlines() if line.strip(" .")]
+    return lines[-1] if lines else type(error).__name__

@@ -74,7 +74,7 @@ def find_map(store: Store, request: MapRequest) -> Map | None:
     name = maps.map_name(space, request.method)
     map_ = None
     with contextlib.suppress(DamagedError):  # a damaged map is made again
-        map_ = maps.read_map(store.path / maps.FOLDER, name, store.vectors.checksum(space))
+        map_ = maps.read_map(Layout(store.path).maps, name, store.vectors.checksum(space))
     if map_ is None or map_.record.seed != request.seed or len(map_.rows) != min(total, request.sample or total):
         return None
     wanted = {"umap": ("n_neighbors", request.neighbors), "tsne": ("perplexity", request.perplexity)}.get(
@@ -126,7 +126,7 @@ def make_map(store: Store, request: MapRequest, report: Callable[[str], None] = 
     )
     map_ = Map(record, rows, coordinates)
     with locked(Layout(store.path)):
-        maps.write_map(store.path / maps.FOLDER, map_)
+        maps.write_map(Layout(store.path).maps, map_)
     return map_
 
 

@@ -10,19 +10,35 @@ import h5py
 
 from kotovec.space import NAMES
 from kotovec.store import hdf5, trees
-from kotovec.store.files import PART, open_regular
+from kotovec.store.files import open_regular
+from kotovec.store.layout import (
+    FAISS,
+    FORMER,
+    HDF5,
+    INDEXES,
+    MAPS,
+    PART,
+    PLAN,
+    RECORD,
+    SHARDS,
+    SPACES,
+    TOKENIZER,
+    TOKENIZER_LIST,
+    TOKENS,
+    Layout,
+)
 from kotovec.store.trees import Entry
 
-TOKENIZER_LIST = "shards/tokenizer.json"  # the names of the tokenizer's files, while a build is unfinished
 _SPACE = rf"({'|'.join(NAMES)})(-(\d+-)?\d+)?(\+[a-z][a-z0-9.:]*)*"  # a space as the name of a file
+_H5, _FAISS, _RECORD = map(re.escape, (HDF5, FAISS, RECORD))
 _OURS = re.compile(
-    r"(tokens|vectors)\.h5"
-    rf"|spaces/{_SPACE}\.h5"
-    rf"|indexes/{_SPACE}\.[a-z0-9]+\.(faiss|json)"
-    rf"|maps/{_SPACE}\.[a-z0-9]+\.h5"
-    r"|shards/((plan|tokenizer)\.json|\d{6,}\.h5)"
+    rf"{re.escape(TOKENS)}|{re.escape(FORMER)}"
+    rf"|{SPACES}/{_SPACE}{_H5}"
+    rf"|{INDEXES}/{_SPACE}\.[a-z0-9]+({_FAISS}|{_RECORD})"
+    rf"|{MAPS}/{_SPACE}\.[a-z0-9]+{_H5}"
+    rf"|{SHARDS}/({re.escape(PLAN)}|{re.escape(TOKENIZER_LIST)}|\d{{6,}}{_H5})"
 )
-_FOLDERS = ("indexes", "maps", "shards", "spaces", "tokenizer")
+_FOLDERS = (INDEXES, MAPS, SHARDS, SPACES, TOKENIZER)
 _LITTER = ".DS_Store"  # macOS' Finder makes one in each folder that it shows
 _FORMER_PART = re.compile(r"\.(tokenizer|[\w@+.-]+\.(faiss|h5|json))\.part")  # of kotovec 0.1.0
 
@@ -40,7 +56,7 @@ def foreign(folder: Path, part: str = "") -> str | None:
 
 def is_store(folder: Path) -> bool:
     """Return whether a folder is a store; if its first file is damaged or missing, the files around it decide."""
-    path = next((path for path in _first_files(folder) if path.exists()), folder / "tokens.h5")
+    path = next((path for path in _first_files(folder) if path.exists()), Layout(folder).tokens)
     try:
         with open_regular(path) as raw:
             if raw.read(len(hdf5.SIGNATURE)) != hdf5.SIGNATURE:
@@ -48,7 +64,7 @@ def is_store(folder: Path) -> bool:
             with h5py.File(raw, "r") as file:
                 return hdf5.read_attributes(file).get("encoding-type") in ("kotovec-tokens", "kotovec-store")
     except FileNotFoundError:
-        return any(map(_is_record, (folder / "indexes").glob("*.json")))
+        return any(map(_is_record, Layout(folder).indexes.glob(f"*{RECORD}")))
     except OSError:
         return path.is_file() and os.access(path, os.R_OK) and _is_around(folder)
     except hdf5.UNREADABLE:
@@ -57,7 +73,7 @@ def is_store(folder: Path) -> bool:
 
 def _is_around(folder: Path) -> bool:
     """Tell whether there is an index or a space of kotovec's: a first file that cannot be read may be anyone's."""
-    records, spaces = (folder / "indexes").glob("*.json"), (folder / "spaces").glob("*.h5")
+    records, spaces = Layout(folder).indexes.glob(f"*{RECORD}"), Layout(folder).spaces.glob(f"*{HDF5}")
     return any(map(_is_record, records)) or any(map(_is_space, spaces))
 
 
@@ -84,9 +100,8 @@ def delete(folder: Path, part: str = "", ending: str = "") -> None:
         ending: the ending of the names of the files to delete; empty for all.
     """
     tokenizer = _tokenizer_files(folder)
-    for each in (
-        (part,) if part else ("indexes", "maps", "spaces", "tokenizer", "")
-    ):  # the files that identify the store come last
+    # The files that identify the store come last.
+    for each in (part,) if part else (INDEXES, MAPS, SPACES, TOKENIZER, ""):
         trees.delete(folder, lambda entry: entry.name.endswith(ending) and _is_ours(entry, tokenizer), each)
 
 
@@ -97,7 +112,7 @@ def _is_ours(entry: Entry, tokenizer: frozenset[str] | None) -> bool:
         return unfinished or first in _FOLDERS
     if not entry.is_file:
         return False
-    if first == "tokenizer" and entry.name != _LITTER:
+    if first == TOKENIZER and entry.name != _LITTER:
         return "/" not in rest if tokenizer is None else rest in tokenizer
     parts = PART.fullmatch(entry.name) or _FORMER_PART.fullmatch(entry.name)
     return unfinished or entry.name == _LITTER or bool(_OURS.fullmatch(entry.path) or parts)
@@ -109,11 +124,11 @@ def _tokenizer_files(folder: Path) -> frozenset[str] | None:
         with contextlib.suppress(*hdf5.UNREADABLE), open_regular(path) as raw, h5py.File(raw, "r") as file:
             if "tokenizer_files" in file.attrs:
                 return frozenset(json.loads(hdf5.read_attributes(file)["tokenizer_files"]))
-    with contextlib.suppress(OSError, ValueError, TypeError), open_regular(folder / TOKENIZER_LIST) as raw:
+    with contextlib.suppress(OSError, ValueError, TypeError), open_regular(Layout(folder).tokenizer_list) as raw:
         return frozenset(json.load(raw))
     return None
 
 
 def _first_files(folder: Path) -> tuple[Path, ...]:
     """Return the files that identify a store, in this format and in the former one."""
-    return folder / "tokens.h5", folder / "vectors.h5"
+    return Layout(folder).tokens, Layout(folder).former

@@ -6,7 +6,7 @@ from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from threading import Lock
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -17,16 +17,30 @@ from kotovec.store import index as indexes
 from kotovec.store import maps
 from kotovec.store.answer import Answer, compose
 from kotovec.store.finder import Finder, open_finder
+from kotovec.store.layout import TOKENIZER, Layout
 from kotovec.store.library import choose_device
 from kotovec.store.metric import Metric
 from kotovec.store.nearest import Neighbourhood, Rows
 from kotovec.store.opened import CURE
 from kotovec.store.question import Question, read
 from kotovec.store.terms import Lookup
-from kotovec.store.tokenizer import FOLDER as TOKENIZER_FOLDER
 from kotovec.store.tokenizer import checksums
 from kotovec.store.tokens import Kind, Tokens
 from kotovec.store.vectors import Block, Vectors
+
+
+class Search(NamedTuple):
+    """How to search; the fields are the arguments of `Store.search`."""
+
+    space: Space | str
+    layer: int | None
+    metric: str
+    k: int
+    exclude_inputs: bool
+    unit_terms: bool
+    words_only: bool
+    device: str
+    exact: bool
 
 
 class Store:
@@ -43,6 +57,7 @@ class Store:
 
     def __init__(self, path: Path, vectors: Vectors) -> None:
         self.path = path
+        self._layout = Layout(path)
         self._vectors: Vectors | None = vectors
         self._finders: dict[tuple[Space, Metric, str, bool], Finder] = {}
         self._lock = Lock()
@@ -125,7 +140,7 @@ class Store:
     @cached_property
     def lookup(self) -> Lookup:
         """The lookup that finds terms among the tokens."""
-        return Lookup(self.tokens, self.path / TOKENIZER_FOLDER, self.vectors.tokenizer_files(), self._token_filter)
+        return Lookup(self.tokens, self._layout.tokenizer, self.vectors.tokenizer_files(), self._token_filter)
 
     @property
     def spaces(self) -> tuple[Space, ...]:
@@ -259,19 +274,8 @@ class Store:
         """
         if not isinstance(expression, str):
             raise InputError(f"search takes one expression, not a {type(expression).__name__}", hint="use search_many")
-        (answer,) = self.search_many(
-            [expression],
-            space=space,
-            layer=layer,
-            metric=metric,
-            k=k,
-            exclude_inputs=exclude_inputs,
-            unit_terms=unit_terms,
-            words_only=words_only,
-            device=device,
-            exact=exact,
-        )
-        return answer
+        search = Search(space, layer, metric, k, exclude_inputs, unit_terms, words_only, device, exact)
+        return self._answer([expression], search)[0]
 
     def search_many(
         self,
@@ -293,25 +297,8 @@ class Store:
         """
         if isinstance(expressions, str):
             raise InputError("search_many takes a list of expressions, not a str", hint="use search for one expression")
-        measure = self._metric(metric, k)
-        if unit_terms and measure.is_distance:
-            raise InputError(f"unit terms mean nothing with {measure}", hint="use them with `cosine` or `ip`")
-        space = self.space(space, layer)
-        vectors, lookup = self.array(space), self.lookup
-        questions = [read(text, lookup, vectors, unit_terms=unit_terms) for text in expressions]
-        if not questions:
-            return []
-        finder = self._finder(space, measure, device, exact=exact, many=len(questions) > 1)
-        found = finder.nearest(
-            np.stack([question.vector for question in questions]),
-            k,
-            [question.rows for question in questions] if exclude_inputs else None,
-            self.tokens.kinds == Kind.WORD if words_only else None,
-        )
-        return [
-            compose(question, near, self.tokens, space, measure.value, finder.warning)
-            for question, near in zip(questions, found, strict=True)
-        ]
+        search = Search(space, layer, metric, k, exclude_inputs, unit_terms, words_only, device, exact)
+        return self._answer(expressions, search)
 
     def info(self) -> dict[str, Any]:
         """Return what is in the store and where it came from, as JSON-ready data."""
@@ -333,9 +320,9 @@ class Store:
                     "name": record.name,
                     "factory": record.factory,
                     "parameters": record.parameters,
-                    "usable": record.dataset == self.vectors.dataset(Space.parse(record.space)),
+                    "usable": self.vectors.matches(Space.parse(record.space), record.dataset),
                 }
-                for record in indexes.records(self.path / indexes.FOLDER)
+                for record in indexes.records(self._layout.indexes)
             ],
             "bytes": sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file()),
             "provenance": attributes,
@@ -345,11 +332,13 @@ class Store:
         """Recompute every checksum; return what is damaged, by file, and how to repair it."""
         damaged = [f"{name} ({CURE})" for name in self.vectors.verify()]
         tokenizer = self.vectors.tokenizer_files()
-        there = checksums(self.path / TOKENIZER_FOLDER)
-        names = sorted(name for name in {*tokenizer, *there} if tokenizer and tokenizer.get(name) != there.get(name))
-        damaged += [f"{TOKENIZER_FOLDER}/{name} ({CURE})" for name in names]
-        damaged += indexes.verify(self.path / indexes.FOLDER, self.vectors)
-        return damaged + maps.verify(self.path / maps.FOLDER, self.vectors.matches)
+        present = checksums(self._layout.tokenizer)
+        names = sorted(
+            name for name in {*tokenizer, *present} if tokenizer and tokenizer.get(name) != present.get(name)
+        )
+        damaged += [f"{TOKENIZER}/{name} ({CURE})" for name in names]
+        damaged += indexes.verify(self._layout.indexes, self.vectors)
+        return damaged + maps.verify(self._layout.maps, self.vectors.matches)
 
     @property
     def replaced(self) -> bool:
@@ -365,6 +354,27 @@ class Store:
             f"{self.path} is damaged: {'; '.join(names)}", hint=None if names == list(damaged) else hint
         )
 
+    def _answer(self, expressions: Iterable[str], search: Search) -> list[Answer]:
+        metric = self._metric(search.metric, search.k)
+        if search.unit_terms and metric.is_distance:
+            raise InputError(f"unit terms mean nothing with {metric}", hint="use them with `cosine` or `ip`")
+        space = self.space(search.space, search.layer)
+        vectors, lookup = self.array(space), self.lookup
+        questions = [read(text, lookup, vectors, unit_terms=search.unit_terms) for text in expressions]
+        if not questions:
+            return []
+        finder = self._finder(space, metric, search.device, exact=search.exact, many=len(questions) > 1)
+        found = finder.nearest(
+            np.stack([question.vector for question in questions]),
+            search.k,
+            [question.rows for question in questions] if search.exclude_inputs else None,
+            self.tokens.kinds == Kind.WORD if search.words_only else None,
+        )
+        return [
+            compose(question, near, self.tokens, space, metric.value, finder.warning)
+            for question, near in zip(questions, found, strict=True)
+        ]
+
     def _metric(self, metric: str, k: int) -> Metric:
         measure = Metric.parse(metric)
         if not 1 <= k <= len(self):
@@ -376,5 +386,5 @@ class Store:
         key = (space, metric, choose_device(device, many=many), exact)
         with self._lock:  # opening checks an index, or copies it to a GPU: once is enough
             if key not in self._finders:
-                self._finders[key] = open_finder(self.vectors, self.path / indexes.FOLDER, *key[:3], exact=exact)
+                self._finders[key] = open_finder(self.vectors, self._layout.indexes, *key[:3], exact=exact)
             return self._finders[key]

@@ -5,16 +5,14 @@ import errno
 import fcntl
 import io
 import os
-import re
-import secrets
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from kotovec.errors import DiskFullError, InputError, StoreError
+from kotovec.store.layout import PART, part_name
 
-PART = re.compile(r"\.kotovec-[0-9a-f]{16}\.part")  # a file that is being written, or that a killed process left
 MOST_LINKS = 40  # the limit of Linux
 
 
@@ -31,7 +29,7 @@ def _replacing(target: Path) -> Iterator[io.FileIO]:
     """
     check_replaceable(target)
     with open_folder(target.parent) as folder:
-        part = f".kotovec-{secrets.token_hex(8)}.part"
+        part = part_name()
         try:
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
             with open(os.open(part, flags, 0o666, dir_fd=folder), "wb+", buffering=0) as file:  # noqa: PTH123

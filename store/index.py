@@ -21,13 +21,13 @@ from kotovec.errors import DamagedError, InputError, KotovecError, quoted
 from kotovec.space import Space
 from kotovec.store import checksum
 from kotovec.store.files import check_replaceable, delete_parts, open_folder, open_regular, sinking, write_text
+from kotovec.store.layout import FAISS, INDEXES, RECORD
 from kotovec.store.library import import_faiss, kind, on_gpus
 from kotovec.store.metric import Metric
 from kotovec.store.nearest import Matrix
 from kotovec.store.products import BLOCK, blocks
 from kotovec.store.vectors import Vectors
 
-FOLDER = "indexes"
 FLAT = "Flat"
 WRITTEN = 4096  # rows of a Flat index that are written at a time: 12 MiB at 768 dimensions
 
@@ -99,7 +99,7 @@ def build(
         _set_parameters(faiss, index, parameters)
     folder.mkdir(exist_ok=True)
     stem = index_name(space, metric)
-    target, note = folder / f"{stem}.faiss", folder / f"{stem}.json"
+    target, note = folder / f"{stem}{FAISS}", folder / f"{stem}{RECORD}"
     for path in (target, note):
         check_replaceable(path)
     delete_parts(folder)
@@ -136,7 +136,7 @@ def build(
 
 def records(folder: Path) -> Iterator[IndexRecord]:
     """Yield the records of a store's indexes, in the order of their names; unreadable ones are skipped."""
-    for path in sorted(folder.glob("*.json")):
+    for path in sorted(folder.glob(f"*{RECORD}")):
         try:
             with open_regular(path) as file:  # a pipe would wait for a writer
                 values = json.load(file)
@@ -152,21 +152,21 @@ def records(folder: Path) -> Iterator[IndexRecord]:
 def verify(folder: Path, vectors: Vectors) -> list[str]:
     """Return the names of index files that do not match their record or the vectors."""
     damaged = []
-    for path in sorted(folder.glob("*.faiss")):
+    for path in sorted(folder.glob(f"*{FAISS}")):
         record = _record(folder, path.stem)
         if record is None:
-            damaged.append(f"{FOLDER}/{path.name} (without a record; kotovec index builds it again)")
+            damaged.append(f"{INDEXES}/{path.name} (without a record; kotovec index builds it again)")
         elif not vectors.matches(Space.parse(record.space), record.dataset):
-            damaged.append(f"{FOLDER}/{path.name} (of other vectors; {record.command} builds it again)")
+            damaged.append(f"{INDEXES}/{path.name} (of other vectors; {record.command} builds it again)")
         elif not path.is_file() or checksum.of_file(path) != record.sha256:
-            damaged.append(f"{FOLDER}/{path.name} ({record.command} builds it again)")
+            damaged.append(f"{INDEXES}/{path.name} ({record.command} builds it again)")
     return damaged
 
 
 def load(vectors: Vectors, folder: Path, space: Space, metric: Metric) -> tuple[Any, IndexRecord] | None:
     """Return the index for a space and metric, memory-mapped, or None if none can be used."""
     space = space.among(vectors.spaces)
-    path = folder / f"{index_name(space, metric)}.faiss"
+    path = folder / f"{index_name(space, metric)}{FAISS}"
     record = _record(folder, path.stem)
     if record is None or record.dataset != vectors.checksum(space):
         return None
@@ -234,10 +234,10 @@ def _flat_header(faiss: Any, matrix: Matrix, metric: Metric, parameters: str) ->
         index.add(zeros)
         samples.append(faiss.serialize_index(index).tobytes())
     head = samples[0]
-    place = next((place for place, (a, b) in enumerate(zip(head, samples[1], strict=False)) if a != b), 0)
+    offset = next((offset for offset, (a, b) in enumerate(zip(head, samples[1], strict=False)) if a != b), 0)
 
     def header(rows: int) -> bytes:
-        return head[:place] + struct.pack("=q", rows) + head[place + 8 : -8] + struct.pack("=q", rows * index.d)
+        return head[:offset] + struct.pack("=q", rows) + head[offset + 8 : -8] + struct.pack("=q", rows * index.d)
 
     known = all(header(rows) + rows * zeros.tobytes() == sample for rows, sample in enumerate(samples))
     return header(len(matrix.vectors)) if known else None

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-from kotovec.errors import InputError, MissingDependencyError, quoted
+from kotovec.errors import InputError, MissingDependencyError, choices, quoted
 from kotovec.store.metric import Metric
 
+DEVICES = ("auto", "cpu", "cuda")
 WHEELS = ("faiss-cpu", "faiss-gpu", "faiss-gpu-cuvs", "faiss-gpu-cu12", "faiss-gpu-cu11")
 
 
@@ -67,8 +68,8 @@ def choose_device(device: str, *, many: bool) -> str:
     Raises:
         InputError: the device is unknown.
     """
-    if device not in ("auto", "cpu", "cuda"):
-        raise InputError(f"unknown device {quoted(device)}", hint="choose `auto`, `cpu` or `cuda`")
+    if device not in DEVICES:
+        raise InputError(f"unknown device {quoted(device)}", hint=f"choose {choices(DEVICES)}")
     if device == "auto":
         return "cuda" if many and gpus() else "cpu"
     return device

@@ -14,10 +14,10 @@ from kotovec.errors import DamagedError, InputError, first_line
 from kotovec.space import Space
 from kotovec.store import checksum, hdf5
 from kotovec.store.files import delete_parts, open_regular, sinking
+from kotovec.store.layout import HDF5, MAPS
 from kotovec.store.nearest import Rows
 from kotovec.store.tokens import Tokens
 
-FOLDER = "maps"
 ARRAYS = ("rows", "coordinates")
 CURE = "make it again with kotovec map"
 METHODS = ("umap", "tsne", "pca")
@@ -99,7 +99,7 @@ def write_map(folder: Path, map_: Map) -> Path:
     """
     folder.mkdir(exist_ok=True)
     delete_parts(folder)
-    target = folder / f"{map_.record.name}.h5"
+    target = folder / f"{map_.record.name}{HDF5}"
     with sinking(target) as sink, hdf5.create(sink) as file:
         values = asdict(map_.record)
         texts = {name: json.dumps(value, sort_keys=True) for name, value in values.items() if isinstance(value, dict)}
@@ -118,7 +118,7 @@ def read_map(folder: Path, name: str, dataset: str) -> Map | None:
         DamagedError: the file cannot be read, or does not match its checksums.
     """
     try:
-        map_ = _read(folder / f"{name}.h5")
+        map_ = _read(folder / f"{name}{HDF5}")
     except FileNotFoundError:
         return None
     return map_ if map_.record.dataset == dataset else None
@@ -132,14 +132,14 @@ def verify(folder: Path, matches: Callable[[Space, str], bool]) -> list[str]:
         matches: returns whether a space's vectors may have a checksum.
     """
     damaged = []
-    for path in sorted(folder.glob("*.h5")):
+    for path in sorted(folder.glob(f"*{HDF5}")):
         try:
             record = _read(path).record
         except DamagedError:
-            damaged.append(f"{FOLDER}/{path.name} ({CURE})")
+            damaged.append(f"{MAPS}/{path.name} ({CURE})")
             continue
         if not matches(Space.parse(record.space), record.dataset):
-            damaged.append(f"{FOLDER}/{path.name} (of other vectors; {CURE})")
+            damaged.append(f"{MAPS}/{path.name} (of other vectors; {CURE})")
     return damaged
 
 

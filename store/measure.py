@@ -58,7 +58,7 @@ def build_index(
         StoreBusyError: another process is building this store, or an index of it.
     """
     measure, space, chosen = Metric.parse(metric), store.space(space), choose_device(device, many=True)
-    folder = store.path / indexes.FOLDER
+    folder = Layout(store.path).indexes
     with locked(Layout(store.path)):  # two at once would write the same temporary file
         record = indexes.build(
             store.vectors, folder, space, measure, factory=factory, parameters=parameters, device=chosen
@@ -70,7 +70,7 @@ def build_index(
 
 def _measure(store: Store, space: Space, metric: Metric) -> Measured | None:
     matrix = Matrix(store.array(space), store.norms(space))
-    loaded = indexes.load(store.vectors, store.path / indexes.FOLDER, space, metric)
+    loaded = indexes.load(store.vectors, Layout(store.path).indexes, space, metric)
     if loaded is None:
         return None
     total = len(matrix.vectors)

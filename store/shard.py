@@ -14,6 +14,7 @@ from kotovec.errors import DamagedError
 from kotovec.space import Space
 from kotovec.store import checksum, hdf5
 from kotovec.store.files import sinking
+from kotovec.store.layout import HDF5
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Shard:
 
 def path_of(folder: Path, number: int) -> Path:
     """Return the path of a shard's file."""
-    return folder / f"{number:06d}.h5"
+    return folder / f"{number:06d}{HDF5}"
 
 
 def write_shard(folder: Path, shard: Shard, fingerprint: str) -> None:

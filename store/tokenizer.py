@@ -14,7 +14,6 @@ from typing import Any
 from kotovec.errors import MissingDependencyError, StoreError, first_line, quoted
 from kotovec.store import checksum
 
-FOLDER = "tokenizer"
 Tokenize = Callable[[str], list[str]]
 
 

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-LAST = ("tokens.h5", "vectors.h5", "plan.json", "manifest.json")
+from kotovec.store.layout import FORMER, MANIFEST, PLAN, TOKENS
+
+LAST = (TOKENS, FORMER, PLAN, MANIFEST)  # by these, a folder is recognized
 
 
 class Entry(NamedTuple):

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from kotovec.errors import DamagedError, InputError, KotovecError, StoreError, StoreNotFoundError
 from kotovec.space import Space
 from kotovec.store import hdf5, writer
-from kotovec.store.layout import Layout
+from kotovec.store.layout import HDF5, SPACES, Layout
 from kotovec.store.opened import CURE, UPGRADE, File, SpaceFile
 from kotovec.store.tokens import Kind, Marking, Strings, Tokens
 
@@ -72,7 +72,7 @@ class Vectors:
         try:
             self.attributes, self._tables = self._file.read(writer.TABLE, TABLES)
             self.tokens = self._read_tokens()
-            for file in sorted(layout.spaces.glob("*.h5")) if layout.spaces.is_dir() else ():
+            for file in sorted(layout.spaces.glob(f"*{HDF5}")) if layout.spaces.is_dir() else ():
                 self._spaces[_space_of(file)] = File(file)
         except BaseException:
             self.close()
@@ -135,15 +135,11 @@ class Vectors:
         """Return the SHA-256 of a space's vectors."""
         return self._open(space).vectors.sha256
 
-    def dataset(self, space: Space) -> str | None:
-        """Return the checksum of a space's vectors, or None if they are not stored, or cannot be used."""
-        with contextlib.suppress(DamagedError, StoreError):
-            return self.checksum(space) if space in self.spaces else None
-        return None
-
     def matches(self, space: Space, sha256: str) -> bool:
         """Return whether a space's vectors have this checksum; not if they are not stored, or their file is damaged."""
-        return self.dataset(space) == sha256
+        with contextlib.suppress(DamagedError, StoreError):
+            return space in self.spaces and self.checksum(space) == sha256
+        return False
 
     def _open(self, space: Space) -> SpaceFile:
         space = space.among(self.spaces)
@@ -177,7 +173,7 @@ class Vectors:
         """Recompute every checksum; return the files and datasets that do not match."""
         damaged = [f"{self._file.path.name}: {name}" for name, table in self._tables.items() if not table.is_whole()]
         for space in self.spaces:
-            path = f"spaces/{space.stem}.h5"
+            path = f"{SPACES}/{space.stem}{HDF5}"
             try:
                 file = self._open(space)
             except (DamagedError, StoreError):

@@ -8,6 +8,7 @@ import pytest
 
 from kotovec.cluster.plan import Request, make_plan
 
+from layered import dtype, store  # noqa: F401 — fixtures for all
 from models import RECIPES
 from rays import employ, one_ray, run_build  # noqa: F401 — fixtures for all
 
@@ -64,6 +65,6 @@ def minilm() -> Path:
 @pytest.fixture(scope="session")
 def demo(minilm, one_ray, tmp_path_factory) -> Path:  # noqa: F811
     """A store of the demo model, built by two workers."""
-    store = tmp_path_factory.mktemp("demo") / "demo.kotovec"
-    run_build(make_plan(Request(model="demo", device="cpu")), store, 2)
-    return store
+    folder = tmp_path_factory.mktemp("demo") / "demo.kotovec"
+    run_build(make_plan(Request(model="demo", device="cpu")), folder, 2)
+    return folder

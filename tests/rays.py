@@ -99,7 +99,7 @@ def static_of(plan):
     """Return the tokens' rows of a tiny model's input embedding matrix, (V, D) float32, read without kotovec."""
     from safetensors.numpy import load_file
 
-    tensors = load_file(plan.source.folder / "model.safetensors")
+    tensors = load_file(plan.model.source.folder / "model.safetensors")
     return tensors[plan.table.tensor].astype(np.float32)[plan.tokens.ids]
 
 

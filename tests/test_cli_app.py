@@ -37,6 +37,13 @@ def test_every_option_has_help_and_an_environment_twin_of_its_name(command, opti
         assert f"KOTOVEC_{longest.upper().replace('-', '_')}" in environment_names(option)
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_fits_a_screen_and_its_options_are_aliases(command):
+    lines = inspect.getsource(TREE[command].callback).splitlines()
+    assert len(lines) <= 60
+    assert not any("Annotated" in line or "typer.Option" in line for line in lines)
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "shows"),
     [

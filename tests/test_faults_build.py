@@ -239,7 +239,7 @@ def test_a_build_that_cannot_end_for_want_of_space_does_not_begin(employ, small_
     assert list(disk.iterdir()) == []
 
 
-@pytest.mark.parametrize("kilobytes", [60, 150, 200, 240, 266])
+@pytest.mark.parametrize("kilobytes", [60, 150, 200, 240, 252])
 def test_a_disk_that_fills_up_is_named_and_the_same_command_ends_the_build_later(
     kilobytes,
     employ,

@@ -12,8 +12,8 @@ import pytest
 from kotovec.errors import DiskFullError
 from kotovec.space import Space
 from kotovec.store import index
-from kotovec.store.files import PART, Sink, delete_parts, is_disk_full, sinking
-from kotovec.store.layout import Layout
+from kotovec.store.files import Sink, delete_parts, is_disk_full, sinking
+from kotovec.store.layout import PART, Layout
 from kotovec.store.merge import merge
 from kotovec.store.nearest import Metric
 from kotovec.store.shard import open_shard

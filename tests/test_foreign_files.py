@@ -15,7 +15,8 @@ import pytest
 from kotovec.cluster.fetch import Partial
 from kotovec.errors import InputError, StoreError
 from kotovec.space import Space
-from kotovec.store import contents, index, maps
+from kotovec.store import contents, index
+from kotovec.store import folder as folders
 from kotovec.store.files import write_output, write_text
 from kotovec.store.layout import Layout
 from kotovec.store.lock import locked
@@ -250,8 +251,8 @@ def test_nothing_is_deleted_through_linked_shards(employ, planned, tmp_path, pre
     (store / "shards").symlink_to(precious)
     with pytest.raises(StoreError, match=r"(holds|holds what is not kotovec's:) (indexes|shards)"):
         run_build(planned, store)
-    Layout(store).delete_shards()
-    Layout(store).delete_plan()
+    folders.delete_shards(Layout(store))
+    folders.delete_plan(Layout(store))
     (precious / "plan.json").unlink(missing_ok=True)
 
 
@@ -290,7 +291,7 @@ def test_a_foreign_folder_of_a_name_that_a_swap_uses_is_not_deleted(employ, plan
     before = tree(theirs)
     run_build(planned, store)
     assert tree(theirs) == before
-    monkeypatch.setattr("kotovec.store.layout._exchange", lambda *_: False)
+    monkeypatch.setattr("kotovec.store.folder._exchange", lambda *_: False)
     with pytest.raises(StoreError, match=f"{name} (is in the way|is not a store|holds what)"):
         run_build(planned, store, overwrite=True)
     assert tree(theirs) == before
@@ -336,7 +337,7 @@ def test_what_kotovec_wrote_is_all_its_own(employ, planned, tmp_path, capsys):
     run_build(planned, store)
     assert call(capsys, "map", "--store", store, "--method", "pca").code == 0
     assert call(capsys, "index", "--store", store, "--metric", "cosine").code == 0
-    assert len(list((store / maps.FOLDER).iterdir())) > 0
+    assert len(list(Layout(store).maps.iterdir())) > 0
     assert contents.foreign(store) is None
     summary, _ = run_build(planned, store, overwrite=True)
     assert summary.encoded == len(planned.tokens)
@@ -357,7 +358,7 @@ def test_another_user_cannot_have_our_files_overwritten_in_a_shared_folder(tmp_p
     layout = Layout(shared / "x.kotovec")
     with pytest.raises(StoreError), locked(layout):
         pass
-    layout.recover()
+    folders.recover(layout)
     stores.write_store(layout.folder, stores.numbered(3), [[1.0], [2.0], [3.0]])
     with pytest.raises(StoreError):
         Partial(layout.folder)

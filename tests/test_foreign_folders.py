@@ -13,6 +13,7 @@ from kotovec.cluster.build import build
 from kotovec.cluster.where import Resources
 from kotovec.errors import StoreError
 from kotovec.space import Space
+from kotovec.store import folder as folders
 from kotovec.store import index
 from kotovec.store.layout import Layout
 from kotovec.store.lock import locked
@@ -66,8 +67,8 @@ def test_overwrite_deletes_no_other_store_that_a_link_leads_to(planned, store, t
         StoreError, match=r"\.x\.kotovec\.rebuild is in the way\nhint: move it, and run the same command again$"
     ):
         build(planned, store, INLINE, overwrite=True)
-    Layout(tmp_path / ".x.kotovec.rebuild").delete_plan()
-    Layout(tmp_path / ".x.kotovec.rebuild").tidy()
+    folders.delete_plan(Layout(tmp_path / ".x.kotovec.rebuild"))
+    folders.tidy(Layout(tmp_path / ".x.kotovec.rebuild"))
     assert tree(other) == before
 
 
@@ -156,7 +157,7 @@ def test_a_store_that_was_set_aside_stays_while_there_is_no_other(planned, store
     store.rename(tmp_path / ".x.kotovec.old")
     store.mkdir()
     before = tree(tmp_path / ".x.kotovec.old")
-    Layout(store).recover()
+    folders.recover(Layout(store))
     assert tree(tmp_path / ".x.kotovec.old") == before or tree(store) == before
 
 

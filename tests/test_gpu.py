@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from kotovec.cluster.plan import Request, make_plan
+from kotovec.space import Space
 from kotovec.store import Store
 from kotovec.store import index as indexes
+from kotovec.store.layout import Layout
 from kotovec.store.library import gpus
 from kotovec.workers.encoder import Encoder
 from kotovec.workers.inputs import Inputs
@@ -45,7 +47,7 @@ def test_an_index_built_on_a_gpu_is_saved_in_its_cpu_form(tmp_path):
         pytest.skip("faiss sees no GPU: its CPU wheel is installed")
     vectors = np.random.default_rng(0).standard_normal((5000, 64), dtype=np.float32)
     store = Store.open(write_store(tmp_path / "gpu.kotovec", numbered(5000), vectors))
-    indexes.build(store.vectors, store.path / indexes.FOLDER, "static", -1, indexes.Metric.IP, device="cuda")
-    loaded = indexes.load(store.vectors, store.path / indexes.FOLDER, "static", -1, indexes.Metric.IP)
+    indexes.build(store.vectors, Layout(store.path).indexes, Space("static"), indexes.Metric.IP, device="cuda")
+    loaded = indexes.load(store.vectors, Layout(store.path).indexes, Space("static"), indexes.Metric.IP)
     assert type(loaded[0]).__name__ == "IndexFlatIP"
     np.testing.assert_array_equal(loaded[0].reconstruct_n(0, 5000), vectors)

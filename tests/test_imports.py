@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kotovec.store import layout
+
 import stores
 
 ROOT = Path(__file__).parents[1]
@@ -89,6 +91,21 @@ def test_imports_point_one_way(path):
         assert parts[0] not in PACKAGES[1:], f"{path}:{line} imports {name}: kotovec.{name} is its name"
         assert parts[0] not in FORBIDDEN.get(package, ()), f"{path}:{line} imports {name}"
         assert parts[0] not in ("click", "pickle"), f"{path}:{line} imports {name}"
+
+
+def test_the_names_of_a_store_know_nothing_of_what_is_done_with_them():
+    """Every module of the store may import `layout`, which so imports none of them."""
+    assert [name for name, _ in imported(ROOT / "store" / "layout.py") if name.startswith("kotovec.store")] == []
+
+
+@pytest.mark.parametrize("path", files(), ids=name_of)
+def test_the_names_of_a_store_are_written_only_in_its_layout(path):
+    names = {layout.TOKENS, layout.FORMER, layout.PLAN, layout.MANIFEST, layout.HDF5, layout.FAISS}
+    pieces = [
+        node.value for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Constant)
+    ]
+    written = {piece for piece in pieces if isinstance(piece, str) and piece.lstrip("*") in names}
+    assert written == set() or path.name == "layout.py"
 
 
 def test_every_package_was_looked_at():

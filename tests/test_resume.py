@@ -2,10 +2,7 @@
 
 import contextlib
 import json
-import os
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -18,9 +15,9 @@ from kotovec.errors import SettingsDifferError
 from kotovec.store import Store
 from kotovec.workers.encoder import Encoder
 
+from interrupted import begin, kill_at
 from models import make_bert
 from rays import (
-    CHECKOUT,
     SLOW_COMMAND,
     Fake,
     Newer,
@@ -71,21 +68,6 @@ def test_a_build_killed_at_three_random_moments_ends_with_the_same_bytes(employ,
     run_build(plan, tmp_path / "whole.kotovec", 2)
     assert datasets(store) == datasets(tmp_path / "whole.kotovec")
     assert left_behind(store) == []
-
-
-class Interrupted(BaseException):
-    """Raised in the place of Ctrl-C, where a test wants it."""
-
-
-def begin(plan, store, shards, **options):
-    """Begin a build and interrupt it after so many shards."""
-
-    def stop(event):
-        if getattr(event, "done", 0) >= plan.shards[shards - 1].stop:
-            raise Interrupted
-
-    with pytest.raises(Interrupted):
-        build(plan, store, Resources(workers=1), report=stop, **options)
 
 
 def test_whole_shards_are_used_as_they_are_and_only_the_rest_is_encoded(employ, tiny_models, tmp_path):
@@ -191,57 +173,12 @@ def test_shards_of_another_torch_are_not_gone_on_with(employ, tiny_models, tmp_p
     assert summary.encoded == len(plan.tokens)
 
 
-# Builds in processes that are killed at a point of the build; all shards are there, so that Ray is not needed.
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from kotovec.cluster import build
-from kotovec.cluster.plan import Request, make_plan
-from kotovec.store import layout, writer
-
-def die(*_, **__):
-    os.kill(os.getpid(), signal.SIGKILL)
-
-def die_after(owner, name):
-    real = getattr(owner, name)
-    setattr(owner, name, lambda *arguments, **options: (real(*arguments, **options), die()))
-
-points = {
-    "encoded": lambda: (setattr(build, "copy_static", die), setattr(build, "merge", die)),
-    "copied": lambda: die_after(build, "copy_static"),
-    "merging": lambda: die_after(writer.SpaceWriter, "add"),
-    "merging the second": lambda: die_after(build, "merge"),
-    "merged": lambda: setattr(layout.Layout, "delete_shards", die),
-    "indexing": lambda: die_after(build.indexes, "build"),
-    "indexed": lambda: setattr(layout.Layout, "swap", die),
-    "swapped": lambda: die_after(layout, "_exchange"),
-}
-plan = make_plan(Request(model=sys.argv[1], shard_tokens=64, device="cpu", layers=sys.argv[3]))
-for point in sys.argv[4:]:
-    child = os.fork()
-    if child == 0:
-        points[point]()
-        build.build(plan, Path(sys.argv[2]) / point / "x.kotovec", overwrite=sys.argv[2].endswith("overwrite"))
-        os._exit(0)
-    status = os.waitpid(child, 0)[1]
-    print(point, "killed" if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL else status)
-"""
-
-
 @pytest.fixture
 def all_shards(employ, tiny_models, tmp_path):
     """Return a plan and the folder of a build that has every shard, and was interrupted then."""
     plan, store = plan_of(tiny_models["bert"]), tmp_path / "whole.kotovec"
     begin(plan, store, len(plan.shards))
     return plan, store
-
-
-def kill_at(points, root, plan):
-    """Kill a build in each of the folders `root/POINT`, at its point."""
-    environment = os.environ | ({"PYTHONPATH": str(CHECKOUT)} if CHECKOUT else {})
-    command = [sys.executable, "-c", KILLED, str(plan.source.folder), str(root), plan.settings["layers"], *points]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=True)
-    assert done.stdout.split("\n")[:-1] == [f"{point} killed" for point in points]
 
 
 def test_a_build_killed_while_it_merges_or_indexes_loses_nothing(all_shards, tmp_path):

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from kotovec.errors import InputError, MissingDependencyError, ModelNotFoundError
-from kotovec.workers.source import Source, count_parameters, hash_weights, resolve
+from kotovec.workers.model import Model
+from kotovec.workers.source import Source, hash_weights, resolve
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 # Resolves a model in a process of its own, as huggingface_hub reads its environment when it is imported.
@@ -288,7 +289,7 @@ def test_parameters_are_counted_without_loading_them(name, tiny_models):
 
     model = AutoModel.from_pretrained(tiny_models[name])
     expected = sum(parameter.numel() for parameter in model.parameters())
-    assert count_parameters(Source(name, tiny_models[name])) == expected
+    assert Model.read(Source(name, tiny_models[name])).parameters == expected
 
 
 def test_weights_are_looked_for_as_transformers_does_safetensors_first(tmp_path):

@@ -15,6 +15,7 @@ from kotovec.space import Space
 from kotovec.store import Store
 from kotovec.workers.encoder import Encoder
 
+from interrupted import begin, kill_at
 from models import make_bert
 from rays import (
     SLOW_COMMAND,
@@ -30,7 +31,6 @@ from rays import (
     shard_files,
     wait_for,
 )
-from test_resume import begin, kill_at
 
 STATIC, FIRST, SECOND, LAST = Space("static"), *(Space("isolated", layer) for layer in range(3))
 

@@ -17,35 +17,7 @@ from kotovec.store.vectors import Vectors
 from kotovec.store.writer import write_space
 
 import stores
-
-RANDOM = np.random.default_rng(5)
-TEXTS = ["[PAD]", "[unused0]", "[UNK]", "王", "##王", "", "king", "man", "woman", "queen", "a\0b"]
-LAYERS = (0, 3, 12)
-STATIC = RANDOM.standard_normal((11, 5)).astype(np.float32)
-ISOLATED = RANDOM.standard_normal((3, 11, 7)).astype(np.float32)
-SPACES = {"static": ("float32", 5)} | {f"isolated-{layer}": (None, 7) for layer in LAYERS}
-TABLES = [f"tokens/{name}" for name in ("id", "text", "surface", "kind")]
-DATASETS = [*TABLES, *(f"{stem}/{name}" for stem in SPACES for name in ("vectors", "norms"))]
-
-
-def make(folder, dtype="float32", **more):
-    tokens = stores.make_tokens(TEXTS, ids=[0, 1, 2, 5, 6, 7, 8, 9, 20, 21, 22], special=["[PAD]", "[UNK]"])
-    return stores.write_store(folder, tokens, STATIC, ISOLATED, layers=LAYERS, dtype=dtype, **more)
-
-
-@pytest.fixture(params=["float32", "float16"])
-def dtype(request):
-    return request.param
-
-
-@pytest.fixture
-def store(tmp_path, dtype):
-    return make(tmp_path / "a.kotovec", dtype)
-
-
-def path_of(store, stem):
-    """Return the path of `tokens.h5`, or of a space's file."""
-    return store / "tokens.h5" if stem == "tokens" else store / "spaces" / f"{stem}.h5"
+from layered import DATASETS, ISOLATED, LAYERS, STATIC, TEXTS, make_layered, path_of
 
 
 def test_no_store_at_a_path_is_said(tmp_path):
@@ -128,14 +100,14 @@ def test_a_space_under_another_ones_name_is_refused(store):
 def test_the_same_tokens_of_another_model_are_another_table(tmp_path):
     identities = set()
     for weights in ("1", "2"):
-        make(tmp_path / weights, provenance={"weights_sha256": weights * 64})
+        make_layered(tmp_path / weights, provenance={"weights_sha256": weights * 64})
         identities.add(Vectors(tmp_path / weights).attributes["identity"])
     assert len(identities) == 2
 
 
 @pytest.mark.parametrize(("shape", "dtype"), [((10, 5), "float32"), ((11,), "float32"), ((11, 5), "int32")])
 def test_a_space_of_another_shape_or_type_than_its_tokens_have_is_refused(tmp_path, shape, dtype):
-    store = make(tmp_path / "a.kotovec")
+    store = make_layered(tmp_path / "a.kotovec")
     with h5py.File(path_of(store, "static"), "r+") as file:
         attributes = dict(file["vectors"].attrs)
         del file["vectors"]
@@ -210,7 +182,7 @@ def flip(path, place):
 
 
 def test_verify_names_a_space_whose_header_is_damaged_with_its_index_and_all_else_that_is(tmp_path):
-    store = make(tmp_path / "a.kotovec", metrics=["l2"])
+    store = make_layered(tmp_path / "a.kotovec", metrics=["l2"])
     path = path_of(store, "static")
     flip(path, path.read_bytes().index(b"identity"))
     flip(store / "indexes" / "isolated-12.l2.faiss", 100)

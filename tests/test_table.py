@@ -61,7 +61,7 @@ def other(kind, folder, beside, *, head=None):
 
 def assert_same(plan, matrix, store):
     """The rows are bit for bit those of a matrix: read in blocks, and in a store that a build made."""
-    rows = np.concatenate([*table.read(plan.source, plan.table, plan.tokens.ids)])
+    rows = np.concatenate([*table.read(plan.model.source, plan.table, plan.tokens.ids)])
     assert rows.dtype == np.float32
     assert rows.tobytes() == matrix[plan.tokens.ids].tobytes()
     build(plan, store, INLINE)
@@ -74,7 +74,7 @@ def test_the_static_vectors_are_transformers_input_embeddings_bit_for_bit(name, 
     plan = make_plan(Request(model=str(folder), device="cpu"))
     assert plan.table.tensor is not None
     matrix = of_transformers(folder)
-    rows = np.concatenate([*table.read(plan.source, plan.table, plan.tokens.ids)])
+    rows = np.concatenate([*table.read(plan.model.source, plan.table, plan.tokens.ids)])
     assert rows.tobytes() == matrix[plan.tokens.ids].tobytes()
     assert (plan.table.rows, plan.table.size) == matrix.shape
     if len(plan.tokens) < 1000:
@@ -86,7 +86,7 @@ def test_those_of_other_architectures_too(kind, tiny_models, tmp_path):
     plan = plan_of(other(kind, tmp_path / "model", tiny_models["bert"]))
     assert plan.spec.architecture is None
     assert plan.settings["static"] == plan.table.tensor is not None
-    assert_same(plan, of_transformers(plan.source.folder), tmp_path / "x.kotovec")
+    assert_same(plan, of_transformers(plan.model.source.folder), tmp_path / "x.kotovec")
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_those_of_other_architectures_too(kind, tiny_models, tmp_path):
 def test_those_of_a_checkpoint_with_a_head_have_its_prefix(kind, head, tensor, tiny_models, tmp_path):
     plan = plan_of(other(kind, tmp_path / "model", tiny_models["bert"], head=head))
     assert plan.table.tensor == tensor
-    assert_same(plan, of_transformers(plan.source.folder), tmp_path / "x.kotovec")
+    assert_same(plan, of_transformers(plan.model.source.folder), tmp_path / "x.kotovec")
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float64"])
@@ -127,9 +127,9 @@ def test_other_numbers_become_float32_as_transformers_makes_them(dtype, file, ki
 def test_the_blocks_are_small_and_together_the_rows_in_order(tiny_models, monkeypatch):
     plan = plan_of(tiny_models["bert-sharded"], token_filter=("word", "special"))
     monkeypatch.setattr(table, "BLOCK_BYTES", 10 * 32 * 4)
-    blocks = [*table.read(plan.source, plan.table, plan.tokens.ids)]
+    blocks = [*table.read(plan.model.source, plan.table, plan.tokens.ids)]
     assert {len(block) for block in blocks[:-1]} == {10}
-    np.testing.assert_array_equal(np.concatenate(blocks), of_transformers(plan.source.folder)[plan.tokens.ids])
+    np.testing.assert_array_equal(np.concatenate(blocks), of_transformers(plan.model.source.folder)[plan.tokens.ids])
 
 
 @pytest.mark.parametrize("reason", ["two names", "quantised"])
@@ -149,7 +149,7 @@ def test_where_names_do_not_tell_the_plan_says_that_transformers_reads_them(reas
 
         quantised = GPT2Config.from_pretrained(folder)
         quantised.quantization_config = {"quant_method": "gptq"}
-        assert table.find(plan.source, quantised, None).tensor is None
+        assert table.find(plan.model.source, quantised, None).tensor is None
         return
     assert plan.table.tensor is None
     assert plan.settings["static"] == plan.table.origin == auto.forward_name()
@@ -275,7 +275,7 @@ def test_a_hostile_bin_is_not_run_by_the_copy(tmp_path):
     plan = plan_of(folder)
     (folder / "pytorch_model.bin").write_bytes(pickle.dumps({plan.table.tensor: _Payload(trap)}, protocol=2))
     with pytest.raises(ModelError, match="do not load"):
-        next(table.read(plan.source, plan.table, plan.tokens.ids))
+        next(table.read(plan.model.source, plan.table, plan.tokens.ids))
     assert not trap.exists()
 
 

@@ -10,6 +10,7 @@ from vocabularies import WORDS, digits, fallback, lines, pieces, unigram, wordpi
 
 from kotovec.errors import ModelError
 from kotovec.store.tokenizer import load_tokenizer as load_stored
+from kotovec.workers.model import Model
 from kotovec.workers.source import Source
 from kotovec.workers.tokenizer import find_template, list_vocabulary, load_tokenizer, save_tokenizer
 
@@ -185,7 +186,7 @@ def test_a_tokenizer_that_knows_no_text_has_a_template(tmp_path):
     own = Tokenizer(algorithms.WordLevel({"<pad>": 0, "king": 1, "queen": 2}, unk_token="[UNK]"))
     own.post_processor = processors.BertProcessing(("queen", 2), ("king", 1))
     folder = write(tmp_path / "model", 3, own, {"tokenizer_class": "PreTrainedTokenizerFast"})
-    tokenizer, _ = load_tokenizer(Source("model", folder))
+    tokenizer, _ = load_tokenizer(Model.read(Source("model", folder)))
     template = find_template(tokenizer)
     assert (template.prefix, template.suffix) == ((1,), (2,))
     assert list_vocabulary(tokenizer, folder).unk_id == -1
@@ -261,7 +262,7 @@ def test_a_tokenizer_json_beside_mecab_must_have_the_same_ids(tmp_path):
         "mecab_kwargs": {"mecab_dic": "ipadic"},
     }
     folder = write(tmp_path / "model", 9, wordpiece(), settings, lines())
-    assert load_tokenizer(Source("model", folder))[1] == "ipadic"
+    assert load_tokenizer(Model.read(Source("model", folder)))[1] == "ipadic"
     other = write(tmp_path / "other", 9, wordpiece([*WORDS[:5], "queen", "king", *WORDS[7:]]), settings, lines())
     with pytest.raises(ModelError, match=r"by tokenizer.json `queen` is id 5, by the tokenizer that loads 6"):
-        load_tokenizer(Source("other", other))
+        load_tokenizer(Model.read(Source("other", other)))

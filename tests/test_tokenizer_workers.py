@@ -10,6 +10,7 @@ import pytest
 from kotovec.errors import MissingDependencyError, ModelError, StoreError
 from kotovec.store.tokenizer import load_tokenizer as load_stored
 from kotovec.store.tokens import Kind, Marking, describe, spelled, surface_of, word_initial
+from kotovec.workers.model import Model
 from kotovec.workers.source import Source
 from kotovec.workers.tokenizer import find_template, list_vocabulary, load_tokenizer, save_tokenizer
 
@@ -22,7 +23,7 @@ LIBRARY_UNIDIC = ["国立", "国会", "図書", "館"]
 
 
 def load(folder, mecab_dic=None):
-    return load_tokenizer(Source(str(folder), folder), mecab_dic)
+    return load_tokenizer(Model.read(Source(str(folder), folder)), mecab_dic)
 
 
 def varied(vocabulary, count, seed=7):

@@ -17,6 +17,7 @@ import pytest
 from kotovec.errors import DamagedError, NotStoredError
 from kotovec.space import Space
 from kotovec.store import Store
+from kotovec.store import folder as folders
 from kotovec.store.layout import Layout
 from kotovec.store.merge import merge
 from kotovec.store.tokens import Kind
@@ -24,36 +25,9 @@ from kotovec.store.vectors import Vectors
 from kotovec.store.writer import writing_space
 
 import stores
+from layered import DATASETS, ISOLATED, LAYERS, SPACES, STATIC, TEXTS, make_layered, path_of
 
-RANDOM = np.random.default_rng(5)
-TEXTS = ["[PAD]", "[unused0]", "[UNK]", "王", "##王", "", "king", "man", "woman", "queen", "a\0b"]
-LAYERS = (0, 3, 12)
-STATIC = RANDOM.standard_normal((11, 5)).astype(np.float32)
-ISOLATED = RANDOM.standard_normal((3, 11, 7)).astype(np.float32)
-SPACES = {"static": ("float32", 5)} | {f"isolated-{layer}": (None, 7) for layer in LAYERS}
-TABLES = [f"tokens/{name}" for name in ("id", "text", "surface", "kind")]
-DATASETS = [*TABLES, *(f"{stem}/{name}" for stem in SPACES for name in ("vectors", "norms"))]
 PAGE = Path(__file__).parents[1] / "docs" / "store-format.md"
-
-
-def make(folder, dtype="float32", **more):
-    tokens = stores.make_tokens(TEXTS, ids=[0, 1, 2, 5, 6, 7, 8, 9, 20, 21, 22], special=["[PAD]", "[UNK]"])
-    return stores.write_store(folder, tokens, STATIC, ISOLATED, layers=LAYERS, dtype=dtype, **more)
-
-
-@pytest.fixture(params=["float32", "float16"])
-def dtype(request):
-    return request.param
-
-
-@pytest.fixture
-def store(tmp_path, dtype):
-    return make(tmp_path / "a.kotovec", dtype)
-
-
-def path_of(store, stem):
-    """Return the path of `tokens.h5`, or of a space's file."""
-    return store / "tokens.h5" if stem == "tokens" else store / "spaces" / f"{stem}.h5"
 
 
 @pytest.fixture
@@ -192,7 +166,7 @@ def test_a_space_that_is_not_stored_is_refused(store):
 
 def test_ten_lines_without_kotovec_read_a_store(tmp_path):
     """The example of docs/store-format.md, as it stands there, where nothing of kotovec can be imported."""
-    make(tmp_path / "demo.kotovec")
+    make_layered(tmp_path / "demo.kotovec")
     (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
     assert len([line for line in code.splitlines() if line and not line.startswith("import")]) <= 10
     guard = "import sys\nsys.modules['kotovec'] = None\n"
@@ -297,7 +271,7 @@ def test_attributes_that_somebody_added_are_in_nobodys_way(store):
     ],
 )
 def test_a_text_longer_than_a_header_holds_is_cut_at_a_character(tmp_path, text, kept):
-    folder = make(tmp_path / "a.kotovec", provenance={"command": text, "several": ["AVX2", text]})
+    folder = make_layered(tmp_path / "a.kotovec", provenance={"command": text, "several": ["AVX2", text]})
     attributes = Store.open(folder).vectors.attributes
     assert attributes["command"] == kept
     assert attributes["several"] == ["AVX2", kept]
@@ -305,10 +279,10 @@ def test_a_text_longer_than_a_header_holds_is_cut_at_a_character(tmp_path, text,
 
 
 def test_an_open_store_goes_on_reading_the_old_one_after_a_swap(tmp_path):
-    old, new = Layout(make(tmp_path / "a.kotovec")), Layout(tmp_path / ".a.kotovec.rebuild")
+    old, new = Layout(make_layered(tmp_path / "a.kotovec")), Layout(tmp_path / ".a.kotovec.rebuild")
     opened = Store.open(old.folder)
     stores.write_store(new.folder, stores.make_tokens(TEXTS), STATIC + 1, ISOLATED, layers=LAYERS)
-    old.swap(new)
+    folders.swap(old, new)
     assert not new.folder.exists()
     assert np.array_equal(opened.array("static"), STATIC)
     assert opened.vectors.verify() == []
@@ -316,10 +290,10 @@ def test_an_open_store_goes_on_reading_the_old_one_after_a_swap(tmp_path):
 
 
 def test_a_swap_where_names_cannot_be_exchanged_ends_the_same(tmp_path, monkeypatch):
-    monkeypatch.setattr("kotovec.store.layout._exchange", lambda first, second: False)
-    old, new = Layout(make(tmp_path / "a.kotovec")), Layout(tmp_path / ".a.kotovec.rebuild")
+    monkeypatch.setattr("kotovec.store.folder._exchange", lambda first, second: False)
+    old, new = Layout(make_layered(tmp_path / "a.kotovec")), Layout(tmp_path / ".a.kotovec.rebuild")
     stores.write_store(new.folder, stores.make_tokens(TEXTS), STATIC + 1, ISOLATED, layers=LAYERS)
-    old.swap(new)
+    folders.swap(old, new)
     assert [path.name for path in tmp_path.iterdir()] == ["a.kotovec"]
     assert np.array_equal(Store.open(old.folder).array("static"), STATIC + 1)
 
@@ -327,13 +301,13 @@ def test_a_swap_where_names_cannot_be_exchanged_ends_the_same(tmp_path, monkeypa
 @pytest.mark.parametrize("name", ["with spaces.kotovec", "日本語の語彙.kotovec", "100%25 #1?.kotovec"])
 def test_a_store_may_lie_at_any_path(tmp_path, name):
     folder = tmp_path / name
-    make(folder, metrics=["l2"])
+    make_layered(folder, metrics=["l2"])
     assert [hit.text for hit in Store.open(str(folder)).search("king", k=1).hits] == ["king"]
     assert Store.open(folder).verify() == []
 
 
 def test_a_store_that_may_only_be_read_is_read_and_left_as_it_is(tmp_path):
-    folder = make(tmp_path / "a.kotovec", metrics=["l2"])
+    folder = make_layered(tmp_path / "a.kotovec", metrics=["l2"])
     before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.rglob("*") if path.is_file()}
     for path in (*folder.rglob("*"), folder):
         path.chmod(0o555 if path.is_dir() else 0o444)
@@ -351,7 +325,7 @@ def test_a_store_that_may_only_be_read_is_read_and_left_as_it_is(tmp_path):
 
 def test_texts_of_provenance_that_hdf5_cannot_hold_do_not_lose_the_build(tmp_path):
     """A path that is not valid UTF-8 arrives in sys.argv with surrogates, at the end of a long build."""
-    folder = make(tmp_path / "a.kotovec", provenance={"command": "kotovec build caf\udce9", "model": "a\0b"})
+    folder = make_layered(tmp_path / "a.kotovec", provenance={"command": "kotovec build caf\udce9", "model": "a\0b"})
     attributes = Store.open(folder).vectors.attributes
     assert (attributes["command"], attributes["model"]) == ("kotovec build caf?", "a␀b")
 

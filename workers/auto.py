@@ -10,6 +10,7 @@ from typing import Any
 from kotovec.errors import ModelError
 from kotovec.workers.foreign_code import refuse_code, unloadable
 from kotovec.workers.inputs import Batch
+from kotovec.workers.model import Model
 from kotovec.workers.source import Source
 from kotovec.workers.tensors import read_dtypes, read_tensor
 from kotovec.workers.unread import check_tensors
@@ -69,7 +70,7 @@ class Auto:
             raise ModelError(
                 f"transformers changes {tensor} as it loads {source.name}, so its static vectors are not that tensor's "
                 "rows",
-                hint="report this model",
+                hint="open an issue that names this model",
             )
         self._model = model.to(dtype=dtype, device=device)
 
@@ -117,14 +118,14 @@ def _equal(matrix: Any, tensor: Any) -> bool:
     )
 
 
-def check_input(source: Source, model: Any) -> None:
+def check_input(name: str, model: Any) -> None:
     """Refuse a model that transformers gives something other than token ids.
 
     Raises:
         ModelError: it is such a model.
     """
     if model.main_input_name != "input_ids":
-        raise ModelError(f"{source.name} takes {model.main_input_name}, not tokens", hint="choose a text encoder")
+        raise ModelError(f"{name} takes {model.main_input_name}, not tokens", hint="choose a text encoder")
 
 
 def load_model(source: Source) -> Any:
@@ -151,9 +152,9 @@ def load_model(source: Source) -> Any:
             )
     except Exception as error:
         if "trust_remote_code" in str(error):
-            raise refuse_code(source, "AutoModel") from error
+            raise refuse_code(source.name, Model.read(source).code, "AutoModel") from error
         raise unloadable(source, error) from error
-    check_input(source, model)
+    check_input(source.name, model)
     missing = [name for name in report["missing_keys"] if not any(part in name for part in _UNUSED_PARTS)]
     if missing:
         raise ModelError(

@@ -123,7 +123,7 @@ class Bert:
         count, depth = len(ids), len(self._layers)
         ids = self._filled(ids, -(-self._sequences(ids.shape[1]) // _ROWS) * _ROWS).T  # (T, b)
         shared, varying = self._split_positions(ids, position)
-        rows = self._embed(ids, shared, varying)
+        rows = self._embed(ids, shared, varying)  # (n, D)
         states = _spread(rows, shared, varying, ids.shape[1])  # (T, b, D)
         found = []
         for number in range(depth + 1):
@@ -131,11 +131,11 @@ class Bert:
                 layer = self._layers[number - 1]
                 wanted = slice(position, position + 1) if number == depth else slice(None)
                 embedded = (rows, shared, varying) if number == 1 and shared else None
-                context = self._template_attention(layer, states, wanted, embedded)
-                states = self._feed_forward(layer, context, states[wanted])
+                context = self._template_attention(layer, states, wanted, embedded)  # (t, b, D)
+                states = self._feed_forward(layer, context, states[wanted])  # (t, b, D), t = 1 in the last layer
             if number in self._wanted:
                 # A copy: the next layer overwrites the states, and a view would keep all positions in memory.
-                found.append(states[position if len(states) > 1 else 0, :count].clone())
+                found.append(states[position if len(states) > 1 else 0, :count].clone())  # (k, D)
         return found
 
     def _sentences(self, ids: Any, wanted: Any) -> list[Any]:
@@ -144,21 +144,21 @@ class Bert:
 
         length, depth = ids.shape[1], len(self._layers)
         ids = self._filled(ids, self._sequences(length))
-        flat, positions = ids.flatten(), self._position_ids(ids.T).T.flatten()
+        flat, positions = ids.flatten(), self._position_ids(ids.T).T.flatten()  # (b T,) each
         count = len(flat)
         fill = torch.arange(-(-count // _ROWS) * _ROWS if self._on_cpu else count, device=ids.device) % count
         states = self._embedded(flat[fill], positions[fill])  # (b T, D), filled up
-        found = [states[wanted]] if 0 in self._wanted else []
+        found = [states[wanted]] if 0 in self._wanted else []  # (k, D) each
         for number, layer in enumerate(self._layers, 1):
             context = self._sentence_attention(layer, states, (-1, length), count)  # (b T, D), filled up
             if number < depth:
-                states = self._feed_forward(layer, context, states)
+                states = self._feed_forward(layer, context, states)  # (b T, D), filled up
                 if number in self._wanted:
                     found.append(states[wanted])
                 continue
             chunk = _CHUNK if self._on_cpu else len(wanted)
             some = self._filled(wanted, -(-len(wanted) // chunk) * chunk).split(chunk)
-            parts = [self._feed_forward(layer, context[part], states[part]) for part in some]
+            parts = [self._feed_forward(layer, context[part], states[part]) for part in some]  # (chunk, D) each
             found.append(torch.cat(parts)[: len(wanted)])
         return found
 
@@ -218,7 +218,7 @@ class Bert:
         """
         size = states.shape[1]
         if embedded is None:
-            projected, keys = layer.inputs(states), layer.keys(states[1:] - states[0])
+            projected, keys = layer.inputs(states), layer.keys(states[1:] - states[0])  # keys: (T - 1, b, D)
         else:
             rows, shared, varying = embedded
             projected = _spread(layer.inputs(rows), shared, varying, size)
@@ -232,7 +232,7 @@ class Bert:
         """Return the heads' attention, (n, D), of a layer's input, (n, D), whose first `count` rows are sequences."""
         import torch
 
-        projected = layer.inputs(states)
+        projected = layer.inputs(states)  # (n, D) or (n, 2 D)
         *first, value = projected.chunk(projected.shape[-1] // states.shape[-1], -1)  # (n, D) each
         query = first[0] if layer.query is None else layer.query(states)
         heads = (*shape, self._architecture.heads, states.shape[-1] // self._architecture.heads)
@@ -240,7 +240,7 @@ class Bert:
             of[:count].reshape(heads).transpose(1, 2)  # (b, H, T, d)
             for of in (query, layer.keys(states), value)
         )
-        context = torch.nn.functional.scaled_dot_product_attention(*parts)
+        context = torch.nn.functional.scaled_dot_product_attention(*parts)  # (b, H, T, d)
         found = torch.zeros_like(states)
         found[:count].view(heads).copy_(context.transpose(1, 2))
         return found
@@ -249,7 +249,7 @@ class Bert:
         """Return a layer's output, (…, D), from its heads' attention and its input, which is overwritten."""
         import torch
 
-        states = self._normalise(layer.attention_output(context, states), layer.attention_norm)
+        states = self._normalise(layer.attention_output(context, states), layer.attention_norm)  # (…, D)
         inner = layer.intermediate(states)  # (…, F)
         gelu: Any = torch.nn.functional.gelu  # its type lacks `out`
         gelu(inner, approximate=self._architecture.approximate, out=inner)
@@ -276,12 +276,12 @@ class Bert:
             return context.permute(2, 0, 1, 3).reshape(query.shape)
         products, scores = torch.empty_like(keys), query.new_zeros(count, len(value), size, heads, 1)
         by_product = products.view(-1, width // heads)  # ((T - 1) b H, d)
-        for vector, score in zip(query.unbind(), scores[:, 1:].flatten(1).unbind(), strict=True):
-            torch.mul(vector, keys, out=products)
+        for row, score in zip(query.unbind(), scores[:, 1:].flatten(1).unbind(), strict=True):
+            torch.mul(row, keys, out=products)  # (T - 1, b, D)
             torch.mv(by_product, self._scale, out=score)
         weights = torch.softmax(scores, 1).unbind(1)  # (t, b, H, 1) for each key
         values = value.reshape(by_head).unbind()  # (b, H, d) for each key
-        context = weights[0] * values[0]
+        context = weights[0] * values[0]  # (t, b, H, d)
         for weight, part in zip(weights[1:], values[1:], strict=True):
             context.addcmul_(weight, part)
         return context.view(query.shape)

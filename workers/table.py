@@ -6,7 +6,6 @@ The driver copies these rows itself: they need no forward pass, and no replica r
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +13,8 @@ import numpy.typing as npt
 from kotovec.errors import ModelError, first_line
 from kotovec.workers import auto, tensors
 from kotovec.workers.architecture import WORDS, Architecture
-from kotovec.workers.forward import naming
+from kotovec.workers.foreign_code import naming_errors
+from kotovec.workers.model import Model
 from kotovec.workers.source import Source
 
 BLOCK_BYTES = 8 << 20  # of float32 rows in memory at a time: 2,730 rows of BERT-base
@@ -40,12 +40,11 @@ class Table:
         return self.tensor or auto.forward_name()
 
 
-def find(source: Source, config: Any, architecture: Architecture | None) -> Table:
+def find(model: Model, architecture: Architecture | None) -> Table:
     """Find the input embedding matrix by the config and by the names and shapes of the tensors.
 
     Args:
-        source: the model.
-        config: the model's config, as transformers loads it.
+        model: the model.
         architecture: architecture of a BERT-like model, whose tensors have been checked; None for a model that
             transformers computes.
 
@@ -53,20 +52,19 @@ def find(source: Source, config: Any, architecture: Architecture | None) -> Tabl
         ModelError: the weight files are damaged; the model takes no token ids, or does not have as many rows as its
             config says.
     """
-    with naming(source):
-        shapes = tensors.read_shapes(source.weights(), "")
+    config, shapes = model.pretrained_config, model.shapes
     tensor: str | None
     if architecture is not None:
         tensor = WORDS if WORDS in shapes else architecture.prefix + WORDS
         rows, size = shapes[tensor]
     else:
-        names, rows, size = _outline(source, config)
+        names, rows, size = _outline(model)
         known = [name for name in names if name in shapes]
         # transformers decides what it makes of two such tensors, or of a quantised one.
         plain = len(known) == 1 and getattr(config, "quantization_config", None) is None
         tensor = known[0] if plain and shapes[known[0]] == (rows, size) else None
     if rows != config.vocab_size:
-        raise ModelError(f"{source.name} has {rows} embedding rows, its config.json says {config.vocab_size}")
+        raise ModelError(f"{model.name} has {rows} embedding rows, its config.json says {config.vocab_size}")
     return Table(rows, size, tensor)
 
 
@@ -88,14 +86,14 @@ def read(source: Source, table: Table, ids: npt.NDArray[np.int64]) -> Iterator[n
     if table.tensor is None:
         matrix = auto.load_model(source).get_input_embeddings().weight.detach()
     else:
-        with naming(source):
+        with naming_errors(source):
             matrix = tensors.read_tensor(source.weights(), table.tensor)
     step = max(1, BLOCK_BYTES // (4 * table.size))
     for start in range(0, len(ids), step):
         yield matrix[torch.from_numpy(ids[start : start + step])].float().numpy()
 
 
-def _outline(source: Source, config: Any) -> tuple[tuple[str, ...], int, int]:
+def _outline(model: Model) -> tuple[tuple[str, ...], int, int]:
     """Return the names that the matrix may have in a checkpoint, and its shape, from a model without weights."""
     import torch
     import transformers
@@ -104,15 +102,15 @@ def _outline(source: Source, config: Any) -> tuple[tuple[str, ...], int, int]:
     with warnings.catch_warnings(), torch.device("meta"):
         warnings.simplefilter("ignore")
         try:
-            model = transformers.AutoModel.from_config(config, trust_remote_code=False)
+            outline = transformers.AutoModel.from_config(model.pretrained_config, trust_remote_code=False)
         except Exception as error:  # transformers raises anything here
-            raise ModelError(f"{source.name} does not load: {first_line(error)}") from error
-    auto.check_input(source, model)
+            raise ModelError(f"{model.name} does not load: {first_line(error)}") from error
+    auto.check_input(model.name, outline)
     try:
-        matrix = model.get_input_embeddings().weight
+        matrix = outline.get_input_embeddings().weight
         rows, size = matrix.shape
     except (NotImplementedError, AttributeError, ValueError) as error:
-        raise ModelError(f"{source.name} has no input embedding matrix", hint="choose a text encoder") from error
-    names = [name for name, parameter in model.named_parameters(remove_duplicate=False) if parameter is matrix]
-    prefix = model.base_model_prefix  # of a checkpoint with a head
+        raise ModelError(f"{model.name} has no input embedding matrix", hint="choose a text encoder") from error
+    names = [name for name, parameter in outline.named_parameters(remove_duplicate=False) if parameter is matrix]
+    prefix = outline.base_model_prefix  # of a checkpoint with a head
     return (*names, *(f"{prefix}.{name}" for name in names if prefix)), rows, size

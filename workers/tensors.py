@@ -10,25 +10,16 @@ class AmbiguousNameError(ValueError):
     """Two tensors of a checkpoint have the same name without the prefix."""
 
 
-def read_shapes(paths: Sequence[Path], prefix: str) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of the tensors in weight files, by their names without a head; no weights are read.
+def read_shapes(paths: Sequence[Path]) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the tensors in weight files, by their names there; no weights are read.
 
     Args:
         paths: safetensors or pickled files.
-        prefix: prefix of the names in a checkpoint with a head, such as `bert.`.
 
     Raises:
-        AmbiguousNameError: two tensors have the same name without the prefix.
         Exception: a file is damaged; safetensors and torch raise many types.
     """
-    shapes: dict[str, tuple[int, ...]] = {}
-    for path in paths:
-        if path.suffix == ".safetensors":
-            shapes |= _each(path, lambda file, name: tuple(file.get_slice(name).get_shape()))
-        else:
-            tensors = _unpickle(path, "meta")
-            shapes |= {name: tuple(tensor.shape) for name, tensor in tensors.items() if hasattr(tensor, "shape")}
-    return _without(prefix, shapes)
+    return _read(paths, lambda file, name: tuple(file.get_slice(name).get_shape()), _unpickle_shapes)
 
 
 def read_dtypes(paths: Sequence[Path]) -> dict[str, str]:
@@ -40,18 +31,7 @@ def read_dtypes(paths: Sequence[Path]) -> dict[str, str]:
     Raises:
         Exception: a file is damaged; safetensors and torch raise many types.
     """
-    dtypes: dict[str, str] = {}
-    for path in paths:
-        if path.suffix == ".safetensors":
-            dtypes |= _each(path, lambda file, name: str(file.get_slice(name).get_dtype()))
-        else:
-            tensors = _unpickle(path, "meta")
-            dtypes |= {
-                name: str(tensor.dtype).removeprefix("torch.")
-                for name, tensor in tensors.items()
-                if hasattr(tensor, "dtype")
-            }
-    return dtypes
+    return _read(paths, lambda file, name: str(file.get_slice(name).get_dtype()), _unpickle_dtypes)
 
 
 def read_tensors(paths: Sequence[Path], prefix: str) -> dict[str, Any]:
@@ -67,13 +47,7 @@ def read_tensors(paths: Sequence[Path], prefix: str) -> dict[str, Any]:
         AmbiguousNameError: two tensors have the same name without the prefix.
         Exception: a file is damaged; safetensors and torch raise many types.
     """
-    tensors: dict[str, Any] = {}
-    for path in paths:
-        if path.suffix == ".safetensors":
-            tensors |= _each(path, lambda file, name: file.get_tensor(name))
-        else:
-            tensors |= _unpickle(path, "cpu")
-    return _without(prefix, tensors)
+    return without_head(_read(paths, lambda file, name: file.get_tensor(name), _unpickle), prefix)
 
 
 def read_tensor(paths: Sequence[Path], name: str) -> Any:
@@ -99,15 +73,23 @@ def read_tensor(paths: Sequence[Path], name: str) -> Any:
     raise KeyError(name)
 
 
-def _each(path: Path, read: Callable[[Any, str], Any]) -> dict[str, Any]:
-    """Return the result of `read` for each name in a safetensors file."""
+def _read(
+    paths: Sequence[Path], safe: Callable[[Any, str], Any], pickled: Callable[[Path], Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Return the contents of weight files by name: `safe` of an open safetensors file and each name, or `pickled`."""
     from safetensors import safe_open
 
-    with safe_open(path, framework="pt") as file:
-        return {name: read(file, name) for name in file.keys()}  # noqa: SIM118 — not a dictionary
+    found: dict[str, Any] = {}
+    for path in paths:
+        if path.suffix == ".safetensors":
+            with safe_open(path, framework="pt") as file:
+                found |= {name: safe(file, name) for name in file.keys()}  # noqa: SIM118 — not a dictionary
+        else:
+            found |= pickled(path)
+    return found
 
 
-def _unpickle(path: Path, device: str) -> dict[str, Any]:
+def _unpickle(path: Path, device: str = "cpu") -> dict[str, Any]:
     import torch
 
     with warnings.catch_warnings():
@@ -119,7 +101,26 @@ def _unpickle(path: Path, device: str) -> dict[str, Any]:
     return dict(tensors)
 
 
-def _without(prefix: str, tensors: Mapping[str, Any]) -> dict[str, Any]:
+def _unpickle_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    tensors = _unpickle(path, "meta")
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items() if hasattr(tensor, "shape")}
+
+
+def _unpickle_dtypes(path: Path) -> dict[str, str]:
+    tensors = _unpickle(path, "meta").items()
+    return {name: str(tensor.dtype).removeprefix("torch.") for name, tensor in tensors if hasattr(tensor, "dtype")}
+
+
+def without_head(tensors: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """Return tensors, or their shapes, by their names without a head.
+
+    Args:
+        tensors: tensors or shapes by their names in the weight files.
+        prefix: prefix of the names in a checkpoint with a head, such as `bert.`.
+
+    Raises:
+        AmbiguousNameError: two tensors have the same name without the prefix.
+    """
     known = dict(zip(_plain_names(prefix, tensors), tensors.values(), strict=True))
     if len(known) < len(tensors):
         raise AmbiguousNameError(f"names that differ only by {prefix}")

@@ -1,7 +1,6 @@
 """The model's own tokenizer: how it is loaded, its tokens by id, and the template around a token."""
 
 import importlib.util
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from typing import Any
 
 from kotovec.errors import MissingDependencyError, ModelError, first_line, quoted
 from kotovec.workers.foreign_code import refuse_code
-from kotovec.workers.source import Source
+from kotovec.workers.model import Model
 from kotovec.workers.tokenizer_files import TOKENIZER, check_ids, invented_ids, listed_texts, read_tokenizer
 
 PROBE = "a"  # any text that becomes at least one token
@@ -53,14 +52,14 @@ class Vocabulary:
     added: frozenset[int] = frozenset()
 
 
-def load_tokenizer(source: Source, mecab_dic: str | None = None) -> tuple[Any, str | None]:
+def load_tokenizer(model: Model, mecab_dic: str | None = None) -> tuple[Any, str | None]:
     """Load a model's tokenizer: that of its `tokenizer.json`, or the one that transformers makes of its other files.
 
     A BertJapaneseTokenizer whose config names no MeCab dictionary dates from when ipadic was the default;
     transformers 5 would use unidic_lite, and split words in another way than in the training of the model.
 
     Args:
-        source: the model.
+        model: the model.
         mecab_dic: MeCab dictionary that overrides the config, or None.
 
     Returns:
@@ -74,49 +73,50 @@ def load_tokenizer(source: Source, mecab_dic: str | None = None) -> tuple[Any, s
     import transformers
 
     transformers.utils.logging.set_verbosity_error()
-    folder = source.folder
-    options: dict[str, Any] = {}
-    mecab = _mecab_options(folder)
+    folder = model.source.folder
+    # With its config, transformers need not load that once more.
+    options: dict[str, Any] = {"config": model.pretrained_config}
+    mecab = _mecab_options(model)
     if mecab is None and mecab_dic is not None:
-        raise ModelError(f"{source.name} does not use MeCab", hint="leave out --mecab-dic")
+        raise ModelError(f"{model.name} does not use MeCab", hint="leave out --mecab-dic")
     if mecab is not None:
         mecab["mecab_dic"] = mecab_dic or mecab.get("mecab_dic", "ipadic")
         options["mecab_kwargs"] = mecab
         _check_mecab(mecab["mecab_dic"])
-    tokenizer = None if _is_japanese(folder) else read_tokenizer(source)
+    tokenizer = None if _is_japanese(model) else read_tokenizer(model.source)
     if tokenizer is None:
-        tokenizer = _build_tokenizer(source, options)
+        tokenizer = _build_tokenizer(model, options)
     special = set(tokenizer.all_special_tokens)
     if not any(text.strip("▁") and text not in special for text in tokenizer.get_vocab()):
         # where the folder has no tokenizer, transformers 5 makes one of [PAD], [UNK], …
         if (folder / "vocab.txt").is_file():
             raise ModelError(
-                f"{source.name} has no tokenizer: transformers' {type(tokenizer).__name__} does not read its vocab.txt",
+                f"{model.name} has no tokenizer: transformers' {type(tokenizer).__name__} does not read its vocab.txt",
                 hint="name the class that does as tokenizer_class in tokenizer_config.json",
             )
-        raise ModelError(f"{source.name} has no tokenizer: neither tokenizer.json nor a vocab file is in {folder}")
-    check_ids(source, tokenizer)
+        raise ModelError(f"{model.name} has no tokenizer: neither tokenizer.json nor a vocab file is in {folder}")
+    check_ids(model.source, tokenizer)
     return tokenizer, None if mecab is None else mecab["mecab_dic"]
 
 
-def _build_tokenizer(source: Source, options: dict[str, Any]) -> Any:
+def _build_tokenizer(model: Model, options: dict[str, Any]) -> Any:
     """Return the tokenizer that transformers makes of a model's files by its class."""
     import transformers
 
     try:
         # Where mistral-common is installed, transformers would take its tokenizer, with other ids.
         return transformers.AutoTokenizer.from_pretrained(
-            source.folder, trust_remote_code=False, mistral_format=False, **options
+            model.source.folder, trust_remote_code=False, mistral_format=False, **options
         )
     except ImportError as error:
         package = next((name for name in ("fugashi", "ipadic", "unidic_lite") if name in str(error)), None)
         needed = package or f"a package ({first_line(error)})"
         hint = f"install it: pip install {package.replace('_', '-')}" if package else None
-        raise MissingDependencyError(f"the tokenizer of {source.name} needs {needed}", hint=hint) from error
+        raise MissingDependencyError(f"the tokenizer of {model.name} needs {needed}", hint=hint) from error
     except Exception as error:  # transformers raises anything from OSError to KeyError here
         if "trust_remote_code" in str(error):
-            raise refuse_code(source, "AutoTokenizer") from error
-        raise ModelError(f"{source.name} has no tokenizer that transformers can load: {first_line(error)}") from error
+            raise refuse_code(model.name, model.code, "AutoTokenizer") from error
+        raise ModelError(f"{model.name} has no tokenizer that transformers can load: {first_line(error)}") from error
 
 
 def list_vocabulary(tokenizer: Any, folder: Path | None = None) -> Vocabulary:
@@ -202,9 +202,9 @@ def _split_template(ids: Sequence[int]) -> Template:
     return Template(tuple(ids[:position]), tuple(ids[position + 1 :]))
 
 
-def origin(source: Source, tokenizer: Any) -> str:
+def origin(model: Model, tokenizer: Any) -> str:
     """Return where the tokens come from: the model's own file, or a class of transformers."""
-    of_file = (source.folder / TOKENIZER).is_file() and not _is_japanese(source.folder)
+    of_file = (model.source.folder / TOKENIZER).is_file() and not _is_japanese(model)
     return f"its {TOKENIZER}" if of_file else f"transformers' own {type(tokenizer).__name__}"
 
 
@@ -213,29 +213,17 @@ def save_tokenizer(tokenizer: Any, folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
-def _mecab_options(folder: Path) -> dict[str, Any] | None:
+def _mecab_options(model: Model) -> dict[str, Any] | None:
     """Return the `mecab_kwargs` of a Japanese tokenizer that uses MeCab, or None for any other."""
-    config = _settings(folder)
-    if not _is_japanese(folder) or config.get("word_tokenizer_type") != "mecab":
+    config = {**model.config, **model.tokenizer_config}
+    if not _is_japanese(model) or config.get("word_tokenizer_type") != "mecab":
         return None
     return dict(config.get("mecab_kwargs") or {})
 
 
-def _is_japanese(folder: Path) -> bool:
+def _is_japanese(model: Model) -> bool:
     """Return whether words are split by code (MeCab, Sudachi, Juman++), which no tokenizer.json holds."""
-    return _settings(folder).get("tokenizer_class") == "BertJapaneseTokenizer"
-
-
-def _settings(folder: Path) -> dict[str, Any]:
-    config: dict[str, Any] = {}
-    for name in ("config.json", "tokenizer_config.json"):
-        path = folder / name
-        if path.is_file():
-            try:
-                config.update(json.loads(path.read_text(encoding="utf-8")))
-            except ValueError as error:
-                raise ModelError(f"{path} is not JSON: {error}") from error
-    return config
+    return {**model.config, **model.tokenizer_config}.get("tokenizer_class") == "BertJapaneseTokenizer"
 
 
 def _check_mecab(dictionary: str | None) -> None:

@@ -23,6 +23,7 @@ import numpy as np
 from kotovec.errors import KotovecError
 from kotovec.space import Space
 from kotovec.store import Store, index
+from kotovec.store import folder as folders
 from kotovec.store.layout import Layout
 from kotovec.store.nearest import Metric
 from kotovec.store.shard import Shard, open_shard, write_shard
@@ -63,7 +64,9 @@ def make_stores(folder: Path) -> None:
     index.build(opened, store / "indexes", Space("static"), Metric.COSINE, factory="HNSW8")
     index.build(opened, store / "indexes", Space("static"), Metric.IP, factory="IVF2,Flat")
     layout = Layout(store)
-    layout.begin({"settings": {"model": "none", "layers": "0,2"}, "spaces": ["static", "isolated@0", "isolated@2"]})
+    folders.begin(
+        layout, {"settings": {"model": "none", "layers": "0,2"}, "spaces": ["static", "isolated@0", "isolated@2"]}
+    )
     write_shard(layout.shards, _shard(), stores.FINGERPRINT)
     # Of another shape in every dataset, and with other tokens.
     stores.write_store(
@@ -148,7 +151,7 @@ def ask(store: Store) -> list[object]:
         store.search("girl", k=5, space="isolated@0", metric="cosine"),
     ]
     # So few rows are searched without a Flat index; faiss must be able to work with this one all the same.
-    loaded = index.load(store.vectors, store.path / index.FOLDER, Space("static"), Metric.L2)
+    loaded = index.load(store.vectors, Layout(store.path).indexes, Space("static"), Metric.L2)
     if loaded is not None:
         loaded[0].search(np.ones((1, 8), dtype=np.float32), 5)
     found = [[(hit.id, hit.text, hit.token, round(hit.score, 9)) for hit in answer.hits] for answer in answers]
@@ -180,7 +183,7 @@ class Reader:
             if kind == "shard":
                 return self._read_shard()
             if kind == "plan":
-                Layout(self.folder).read_plan()
+                folders.read_plan(Layout(self.folder))
                 return "whole"
             return self._read_store()
         except KotovecError as error:

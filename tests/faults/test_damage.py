@@ -13,6 +13,7 @@ from kotovec.cli.app import run
 from kotovec.errors import DamagedError, StoreError
 from kotovec.space import Space
 from kotovec.store import Store, index
+from kotovec.store import folder as folders
 from kotovec.store.checksum import of_file
 from kotovec.store.layout import Layout
 from kotovec.store.nearest import Metric
@@ -397,7 +398,7 @@ def test_zeros_in_place_of_a_part_of_a_file_are_found(capsys, store, name, part)
 def test_a_damaged_plan_is_one_line_and_a_fresh_start(tmp_path):
     layout = Layout(tmp_path / "x.kotovec")
     for content in ("", "[]", "3", "[" * 10**5, '{"model": '):
-        layout.begin({})
+        folders.begin(layout, {})
         layout.plan.write_text(content)
         with pytest.raises(OSError, match=rf"plan.json is damaged\nhint: delete {layout.shards} to start again$"):
-            layout.read_plan()
+            folders.read_plan(layout)

@@ -12,7 +12,8 @@ import pytest
 
 from kotovec.errors import DiskFullError
 from kotovec.space import Space
-from kotovec.store import Store, layout
+from kotovec.store import Store
+from kotovec.store import folder as folders
 from kotovec.store.layout import Layout
 
 import stores
@@ -99,10 +100,10 @@ def swap_and_die(old, new, exchange, step):
             return call
 
         try:
-            layout._exchange = counted(layout._exchange) if exchange else lambda *_: False
-            Path.rename, layout.sync = counted(Path.rename), counted(layout.sync)
+            folders._exchange = counted(folders._exchange) if exchange else lambda *_: False
+            Path.rename, folders.sync = counted(Path.rename), counted(folders.sync)
             os.unlink, os.rmdir = counted(os.unlink), counted(os.rmdir)
-            old.swap(new)
+            folders.swap(old, new)
         finally:
             os._exit(0)
     return os.WIFSIGNALED(os.waitpid(child, 0)[1])
@@ -123,7 +124,7 @@ def test_a_kill_in_any_step_of_a_swap_leaves_one_of_the_stores_and_nothing_after
         there = old.folder.exists()
         assert there or not exchange  # with two renames there is a moment without
         before = Store.open(old.folder).array(Space("static"))[0, 1] if there else None
-        old.recover()
+        folders.recover(old)
         opened = Store.open(old.folder)
         assert opened.verify() == []
         ends.append(float(opened.array(Space("static"))[0, 1]))

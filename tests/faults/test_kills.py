@@ -181,7 +181,7 @@ def merging(plan, store):
 def killed(code, plan, *arguments):
     """Run a script that kills its builds of a plan; return what it printed."""
     environment = os.environ | ({"PYTHONPATH": str(CHECKOUT)} if CHECKOUT else {})
-    command = [sys.executable, "-c", code, *map(str, (plan.source.folder, SHARD, *arguments))]
+    command = [sys.executable, "-c", code, *map(str, (plan.model.source.folder, SHARD, *arguments))]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60 + 10 * len(arguments))
     assert done.returncode == 0, done.stderr
     return done.stdout

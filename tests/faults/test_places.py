@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from kotovec.store import Store
+from kotovec.store import folder as folders
 from kotovec.store.checksum import of_file
 from kotovec.store.layout import Layout
 
@@ -183,7 +184,7 @@ def test_readers_meet_neither_errors_nor_mixed_stores_while_a_builder_swaps_them
     for number in range(30):
         new = Layout(layout.rebuild)
         generations[(number + 1) % 2](new.folder)
-        layout.swap(new)
+        folders.swap(layout, new)
     (tmp_path / "stop").touch()
     for reader in readers:
         out, err = reader.communicate(timeout=60)

@@ -1,0 +1,167 @@
+"""A model without its weights: its configs, and its tensors' names and shapes, each read once."""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from kotovec.errors import ModelError, first_line
+from kotovec.workers.architecture import Architecture, architecture_of
+from kotovec.workers.foreign_code import naming_errors, own_code, refuse_code
+from kotovec.workers.source import DOWNLOAD, Source
+from kotovec.workers.tensors import read_dtypes, read_shapes
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model without its weights: what a plan is made from.
+
+    What needs transformers or torch is read when it is first asked for, and kept.
+
+    Attributes:
+        source: name, folder and revision of the model.
+        config: contents of `config.json`; empty where it is damaged, which `pretrained_config` reports.
+        tokenizer_config: contents of `tokenizer_config.json`; empty where there is none.
+        config_hash: SHA-256 of `config.json`: with another one, the same weights give other vectors.
+    """
+
+    source: Source
+    config: Mapping[str, Any]
+    tokenizer_config: Mapping[str, Any]
+    config_hash: str
+
+    @classmethod
+    def read(cls, source: Source) -> "Model":
+        """Read the configs in a model's folder.
+
+        Raises:
+            ModelError: `tokenizer_config.json` is not JSON.
+        """
+        content = _read(source.folder / "config.json")
+        try:
+            config = _parse(content)
+        except (ValueError, RecursionError):
+            config = {}
+        path = source.folder / "tokenizer_config.json"
+        try:
+            tokenizer_config = _parse(_read(path))
+        except (ValueError, RecursionError) as error:
+            raise ModelError(f"{path} is not JSON: {error}") from error
+        return cls(source, config, tokenizer_config, hashlib.sha256(content).hexdigest())
+
+    @property
+    def name(self) -> str:
+        """Name of the model as the user typed it."""
+        return self.source.name
+
+    @cached_property
+    def code(self) -> Mapping[str, str]:
+        """The model's own classes, by the class of transformers that each replaces."""
+        return own_code(self.config, self.tokenizer_config)
+
+    @cached_property
+    def pretrained_config(self) -> Any:
+        """The model's config as transformers loads it.
+
+        Raises:
+            ModelError: the config does not load, or belongs to a model that has no token-wise hidden states or needs
+                its own code.
+        """
+        import transformers
+
+        transformers.utils.logging.set_verbosity_error()
+        try:
+            config = transformers.AutoConfig.from_pretrained(self.source.folder, trust_remote_code=False)
+        except Exception as error:  # transformers raises anything from OSError to KeyError here
+            if "trust_remote_code" in str(error):
+                raise refuse_code(self.name, self.code, "AutoConfig") from error
+            reason = first_line(error)
+            raise ModelError(f"the config.json of {self.name} does not load: {reason}") from error
+        if "AutoModel" in self.code and type(config) not in transformers.MODEL_MAPPING:
+            raise refuse_code(self.name, self.code, "AutoModel")
+        _check_encoder(self.name, config)
+        return config
+
+    @cached_property
+    def architecture(self) -> Architecture | None:
+        """The architecture by the config; None where kotovec's own forward pass cannot compute it.
+
+        Raises:
+            ModelError: as `pretrained_config`.
+        """
+        return architecture_of(self.pretrained_config)
+
+    @cached_property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Shapes of the tensors in the weight files, by their names there; no weights are read.
+
+        Raises:
+            ModelError: there are no weights, or a file is damaged.
+        """
+        from safetensors import SafetensorError
+
+        shapes: dict[str, tuple[int, ...]] = {}
+        with naming_errors(self.source):
+            for path in self.source.weights():
+                try:
+                    shapes |= read_shapes([path])
+                except (SafetensorError, OSError) as error:
+                    if path.suffix != ".safetensors":
+                        raise
+                    raise ModelError(f"{path} is damaged ({error})", hint=DOWNLOAD) from error
+        return shapes
+
+    @cached_property
+    def dtypes(self) -> Mapping[str, str]:
+        """Dtypes of the tensors in the weight files, by their names there; no weights are read.
+
+        Raises:
+            ModelError: as `shapes`.
+        """
+        with naming_errors(self.source):
+            return read_dtypes(self.source.weights())
+
+    @cached_property
+    def parameters(self) -> int:
+        """Number of parameters in the weight files (for .bin files, as if all were float32).
+
+        Raises:
+            ModelError: as `shapes`.
+        """
+        paths = self.source.weights()
+        if all(path.suffix == ".safetensors" for path in paths):
+            return sum(map(math.prod, self.shapes.values()))
+        return sum(path.stat().st_size // 4 for path in paths)
+
+
+def _check_encoder(name: str, config: Any) -> None:
+    """Refuse a model that has no token-wise hidden states, by its config."""
+    kind = config.model_type
+    if config.is_encoder_decoder:
+        raise ModelError(f"{name} is an encoder-decoder ({kind})", hint="choose an encoder such as BERT")
+    if hasattr(config, "vision_config") or hasattr(config, "audio_config"):
+        raise ModelError(f"{name} ({kind}) is a model of several modalities", hint="choose a text encoder")
+    for wanted in ("vocab_size", "hidden_size", "num_hidden_layers"):
+        if getattr(config, wanted, None) is None:
+            raise ModelError(
+                f"{name} ({kind}) has no {wanted}, so no token-wise hidden states", hint="choose a text encoder"
+            )
+
+
+def _read(path: Path) -> bytes:
+    return path.read_bytes() if path.is_file() else b""
+
+
+def _parse(content: bytes) -> dict[str, Any]:
+    """Return the object in a JSON file; empty for an empty file or another value, which transformers reports.
+
+    Raises:
+        ValueError: the file is not JSON in UTF-8.
+        RecursionError: its values are nested too deeply.
+    """
+    value = json.loads(content.decode("utf-8")) if content else {}
+    return value if isinstance(value, dict) else {}
