@@ -1,6 +1,5 @@
 """`kotovec build`: from a model to a store."""
 
-import json
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import fields
@@ -34,6 +33,7 @@ from kotovec.cli.options import (
 )
 from kotovec.cluster import DEFAULT_MODEL, default_name
 from kotovec.errors import InputError, KotovecError, quoted
+from kotovec.text import escaped, json_line
 
 if TYPE_CHECKING:
     from kotovec.cli.child import Result
@@ -276,7 +276,7 @@ def _print_plan(plan: "Result", *, as_json: bool) -> None:
     from kotovec.cli.tables import print_pairs
 
     if as_json:
-        typer.echo(json.dumps(plan["data"], ensure_ascii=False))
+        typer.echo(json_line(plan["data"]))
     else:
         print_pairs(plan["pairs"])
 
@@ -285,12 +285,12 @@ def _print_summary(summary: "Result", *, as_json: bool, quiet: bool) -> None:
     from kotovec.cli.tables import megabytes, print_pairs
 
     if as_json:
-        typer.echo(json.dumps(summary, ensure_ascii=False))
+        typer.echo(json_line(summary))
         return
     if quiet:
         return
     if summary["finished_before"]:
-        typer.echo(f"{summary['store']} is finished: nothing to do (--overwrite builds it anew)")
+        typer.echo(f"{escaped(summary['store'])} is finished: nothing to do (--overwrite builds it anew)")
         return
     store = summary["store"]
     seconds = ", ".join(f"{name} {value:.1f}" for name, value in summary["seconds"].items())

@@ -1,6 +1,5 @@
 """`kotovec index`: build an index again, or for another space, layer, metric or factory."""
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from kotovec.cli.options import (
     read_spaces,
 )
 from kotovec.space import resolve
+from kotovec.text import json_line
 
 if TYPE_CHECKING:
     from kotovec.store.index import IndexRecord
@@ -55,7 +55,7 @@ def _print(record: "IndexRecord", measured: "Measured | None", *, as_json: bool,
 
     if as_json:
         data = {**asdict(record), "name": record.name, "measured": asdict(measured) if measured else None}
-        typer.echo(json.dumps(data, ensure_ascii=False))
+        typer.echo(json_line(data))
     elif not quiet:
         pairs = [("index", f"{record.name}  {record.factory} {record.parameters}".rstrip())]
         if measured is not None:

@@ -1,11 +1,11 @@
 """`kotovec info`: what a store contains, and where it came from."""
 
-import json
 from collections.abc import Iterator
 
 import typer
 
 from kotovec.cli.options import JsonOption, QuietOption, StoreOption, find_store
+from kotovec.text import json_line
 
 
 def command(store: StoreOption = None, as_json: JsonOption = False, quiet: QuietOption = False) -> None:
@@ -18,7 +18,7 @@ def command(store: StoreOption = None, as_json: JsonOption = False, quiet: Quiet
 
     info = Store.open(find_store(store)).info()
     if as_json:
-        typer.echo(json.dumps(info, ensure_ascii=False))
+        typer.echo(json_line(info))
         return
     origin, spaces = info["provenance"], info["spaces"]
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in info["kinds"].items() if count)

@@ -1,6 +1,5 @@
 """`kotovec map`: the whole vocabulary in two dimensions, and how far the map can be trusted."""
 
-import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -30,6 +29,7 @@ from kotovec.cli.options import (
     read_spaces,
 )
 from kotovec.space import Space, resolve
+from kotovec.text import json_line
 
 if TYPE_CHECKING:
     from kotovec.cli.progress import Display
@@ -143,7 +143,7 @@ def _print(records: "list[MapRecord]", tokens: int, *, as_json: bool, quiet: boo
 
     for record in records:
         if as_json:
-            typer.echo(json.dumps({**asdict(record), "name": record.name, "tokens": tokens}, ensure_ascii=False))
+            typer.echo(json_line({**asdict(record), "name": record.name, "tokens": tokens}))
         elif not quiet:
             parameters = ", ".join(f"{name} {value}" for name, value in sorted(record.parameters.items()))
             trust = f"{record.trustworthiness:.4f} trustworthiness, of {record.sampled:,} tokens (0.5 is chance)"

@@ -1,11 +1,10 @@
 """`kotovec norms`: the norms of the vectors of some words."""
 
-import json
-
 import typer
 
 from kotovec.cli.options import JsonOption, QuietOption, StoreOption, WordsArgument, find_store
 from kotovec.errors import InputError
+from kotovec.text import json_line
 
 MOST_COLUMNS = 4  # with more, each layer is a row and each word a column: a terminal has 80 characters per line
 
@@ -39,7 +38,7 @@ def command(
     if as_json:
         for read, norms in rows:
             data = {"term": read.text, "tokens": list(read.tokens)} | dict(zip(map(str, columns), norms, strict=True))
-            typer.echo(json.dumps(data, ensure_ascii=False))
+            typer.echo(json_line(data))
         return
     names = [space.title for space in columns]
     if len(names) > MOST_COLUMNS:

@@ -6,8 +6,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as ProgressBar
 from rich.text import Text
 
-from kotovec.cli.tables import console, harmless
+from kotovec.cli.tables import console
 from kotovec.cluster.events import Event, Notice, Phase, Progress
+from kotovec.text import escaped
 
 
 class Display:
@@ -18,7 +19,7 @@ class Display:
         self._bar: Any = None
         if self._console.is_terminal and not quiet:
             self._bar = ProgressBar(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 MofNCompleteColumn(),
                 TextColumn("{task.fields[rate]}"),
@@ -44,12 +45,12 @@ class Display:
     def say(self, phase: str) -> None:
         """Show a phase at once: a job's log arrives in pieces, and the next phase may be in the same one."""
         if self._bar is not None:
-            self._bar.update(self._task, description=phase, refresh=True)
+            self._bar.update(self._task, description=escaped(phase), refresh=True)
 
     def note(self, text: str) -> None:
         """Print a note, unless quiet."""
         if not self._quiet:
-            self._console.print(Text(f"note: {harmless(text)}"), soft_wrap=True)
+            self._console.print(Text(f"note: {escaped(text)}"), soft_wrap=True)
 
     def show(self, event: Event) -> None:
         """Show an event of the build."""

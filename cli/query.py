@@ -1,7 +1,6 @@
 """`kotovec query`: the nearest tokens of an expression, or of every expression in a file."""
 
 import gc
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -31,6 +30,7 @@ from kotovec.cli.options import (
 )
 from kotovec.errors import DamagedError, InputError, KotovecError
 from kotovec.space import Space, resolve
+from kotovec.text import json_line
 
 if TYPE_CHECKING:
     from kotovec.store import Answer, Store
@@ -101,7 +101,7 @@ def print_result(answers: "list[Answer]", *, as_json: bool = False, tsv: bool = 
     """Print the answers to one expression as a table, JSON or TSV."""
     if as_json:
         for answer in answers:
-            typer.echo(json.dumps(answer.as_dict(), ensure_ascii=False))
+            typer.echo(json_line(answer.as_dict()))
         return
     from kotovec.cli.tables import notice, print_answers, tsv_lines
 
@@ -123,7 +123,7 @@ def _answer_file(store: "Store", file: str, spaces: Sequence[Space], options: di
     for start in range(0, len(lines), BATCH):
         for answered in _answer_lines(store, lines[start : start + BATCH], spaces, options):
             failed += "error" in answered
-            typer.echo(json.dumps(answered, ensure_ascii=False))
+            typer.echo(json_line(answered))
     if failed:
         notice(f"error: {failed} of {len(lines)} lines could not be answered; each says why", quiet=False)
         raise typer.Exit(InputError.exit_code)

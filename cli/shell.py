@@ -29,6 +29,7 @@ from kotovec.cli.query import print_result
 from kotovec.cli.tables import error_lines
 from kotovec.errors import InputError, KotovecError, quoted
 from kotovec.space import parse_spaces, resolve
+from kotovec.text import escaped, is_restless
 
 if TYPE_CHECKING:
     from kotovec.store import Store
@@ -75,7 +76,9 @@ def command(
     failed = False
     interactive = sys.stdin.isatty()
     if interactive and not quiet:
-        typer.echo(f"{opened.path}: {len(opened.tokens):,} tokens. :help says what can be typed.", err=True)
+        typer.echo(
+            f"{escaped(str(opened.path))}: {len(opened.tokens):,} tokens. :help says what can be typed.", err=True
+        )
     for line in _lines(opened, interactive):
         try:
             if line.startswith(":"):
@@ -137,7 +140,7 @@ def _prompted(store: "Store") -> Iterator[str]:
     from prompt_toolkit.completion import Completer, Completion
     from prompt_toolkit.history import FileHistory, InMemoryHistory
 
-    tokens = sorted(surface for surface in store.tokens.surfaces if surface)
+    tokens = sorted(surface for surface in store.tokens.surfaces if surface and not is_restless(surface))
 
     class Tokens(Completer):
         """Completes the term under the cursor with the tokens that begin with it."""
@@ -170,6 +173,8 @@ def _history() -> Path | None:
     named = os.environ.get("KOTOVEC_HISTORY")
     state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
     path = Path(named) if named else Path(state).expanduser() / "kotovec" / "history"
+    if path.exists() and not path.is_file():  # a pipe would wait for a reader
+        return None
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.touch(mode=0o600)

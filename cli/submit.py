@@ -25,6 +25,7 @@ from kotovec.cli.options import (
     StopOption,
 )
 from kotovec.errors import RESUME, InputError, WorkerError
+from kotovec.text import json_line
 
 if TYPE_CHECKING:
     from kotovec.cli.progress import Display
@@ -269,7 +270,7 @@ def _print(summary: dict[str, Any], job: str, fetched: "Fetched | None", *, as_j
             "fetched": None if fetched is None else str(fetched.store),
             "fetched_bytes": 0 if fetched is None else fetched.received,
         }
-        typer.echo(json.dumps(data, ensure_ascii=False))
+        typer.echo(json_line(data))
     elif not quiet:
         pairs = [("seconds", ", ".join(f"{name} {value:.1f}" for name, value in seconds.items()))] if seconds else []
         if "tokens" in summary:  # absent if the log has lost what the build printed

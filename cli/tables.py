@@ -9,10 +9,11 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from kotovec.text import WIDE_SPACE, escaped
+
 if TYPE_CHECKING:
     from kotovec.store import Answer
 
-WIDE_SPACE = "\u3000"  # separates words in Japanese text
 WIDE = 10_000  # columns if the output is not a terminal, so that nothing is cut or folded
 
 
@@ -24,25 +25,19 @@ def console(*, stderr: bool = False) -> Console:
 
 def shown(token: str) -> str:
     """Return a token escaped for a terminal and a TSV field: no invisible characters, no control codes."""
-    escaped = _escaped(token)
-    return escaped if token.strip() else f'"{escaped}"'
+    visible = escaped(token, keep="")
+    return visible if token.strip() else f'"{visible}"'
 
 
 def harmless(text: str) -> str:
-    """Return a message escaped for a terminal, whatever tokens it quotes; line breaks and wide spaces stay."""
-    return _escaped(text, keep=f"\n{WIDE_SPACE}")
+    """Return the message of an error escaped for a terminal; line breaks stay, as only kotovec puts any into one."""
+    return escaped(text, keep=f"\n{WIDE_SPACE}")
 
 
 def error_lines(message: str, hint: str | None) -> str:
     """Return what is printed of an error: its message and, on a line of its own, the hint."""
     line = f"error: {harmless(message)}"
-    return line if hint is None else f"{line}\nhint: {_escaped(hint, keep=WIDE_SPACE)}"
-
-
-def _escaped(text: str, keep: str = "") -> str:
-    return "".join(
-        char if char.isprintable() or char in keep else char.encode("unicode_escape").decode() for char in text
-    )
+    return line if hint is None else f"{line}\nhint: {escaped(hint)}"
 
 
 def print_answers(answers: Sequence["Answer"], *, quiet: bool = False) -> None:
@@ -121,7 +116,7 @@ def print_pairs(pairs: Iterable[tuple[str, Any]]) -> None:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in pairs:
-        table.add_row(Text(name), Text(harmless(str(value))))
+        table.add_row(Text(name), Text(escaped(str(value))))
     console().print(table)
 
 
@@ -134,14 +129,14 @@ def print_grid(columns: Sequence[str], rows: Iterable[Sequence[str]], *, left: i
         else:
             table.add_column(column, justify="right", no_wrap=True)
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(escaped(cell)) for cell in row))
     console().print(table)
 
 
 def notice(text: str, *, quiet: bool) -> None:
     """Print a line on stderr, unless quiet."""
     if not quiet:
-        console(stderr=True).print(Text(harmless(text)), soft_wrap=True)
+        console(stderr=True).print(Text(escaped(text)), soft_wrap=True)
 
 
 def left_out(rows_without_token: int, tokens_without_row: int, filtered: int, token_filter: str) -> str:

@@ -1,10 +1,9 @@
 """`kotovec verify`: recompute every checksum of a store."""
 
-import json
-
 import typer
 
 from kotovec.cli.options import JsonOption, QuietOption, StoreOption, find_store
+from kotovec.text import escaped, json_line
 
 
 def command(store: StoreOption = None, as_json: JsonOption = False, quiet: QuietOption = False) -> None:
@@ -12,14 +11,13 @@ def command(store: StoreOption = None, as_json: JsonOption = False, quiet: Quiet
 
     Example: `kotovec verify --store demo.kotovec`
     """
-    from kotovec.cli.tables import harmless
     from kotovec.store import Store
 
     opened = Store.open(find_store(store))
     damaged = opened.verify()
     if as_json:
-        typer.echo(json.dumps({"store": str(opened.path), "damaged": damaged}, ensure_ascii=False))
+        typer.echo(json_line({"store": str(opened.path), "damaged": damaged}))
     if damaged:
         raise opened.damage(damaged)
     if not as_json and not quiet:
-        typer.echo(f"{harmless(str(opened.path))} is whole: every checksum matches")
+        typer.echo(f"{escaped(str(opened.path))} is whole: every checksum matches")

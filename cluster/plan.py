@@ -219,12 +219,12 @@ def make_plan(request: Request, model: Model | None = None) -> Plan:
     layers = parse_layers(request.layers, depth)
     parameters = model.parameters
     tokenizer, mecab_dic = tokenizers.load_tokenizer(model, request.mecab_dic)
-    vocabulary = tokenizers.list_vocabulary(tokenizer, model.source.folder)
+    vocabulary = tokenizers.list_vocabulary(tokenizer, model)
     template = tokenizers.find_template(tokenizer)
     rows = int(config.vocab_size)
-    notices = row_checks.check_roles(model.source, config, tokenizer, vocabulary)
-    row_checks.check_template(model.source, tokenizer, vocabulary, template, rows)
-    notices += row_checks.notice_tokenizer(model.source, config, tokenizer, vocabulary, template)
+    notices = row_checks.check_roles(model, tokenizer, vocabulary)
+    row_checks.check_template(model, tokenizer, vocabulary, template, rows)
+    notices += row_checks.notice_tokenizer(model, tokenizer, vocabulary, template)
     with_row = [index for index, token_id in enumerate(vocabulary.ids) if 0 <= token_id < rows]
     everything = describe(
         [vocabulary.ids[index] for index in with_row],

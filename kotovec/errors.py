@@ -6,6 +6,8 @@ An error inherits from the built-in that it refines, so that code which knows no
 from collections.abc import Iterable
 from typing import ClassVar
 
+from kotovec.text import escaped
+
 RESUME = "run the same command again; it resumes"
 
 
@@ -27,8 +29,11 @@ class KotovecError(Exception):
             self.add_note(f"hint: {hint}")
 
     def __str__(self) -> str:
-        """Return the message alone (KeyError would quote it, OSError would add its errno)."""
-        return " ".join(str(arg) for arg in self.args)
+        r"""Return the message alone, in one line (KeyError would quote it, OSError would add its errno).
+
+        A line break in a name would begin a line that looks like another error: it is written as `\n`.
+        """
+        return _in_line(" ".join(str(arg) for arg in self.args))
 
 
 class InputError(KotovecError, ValueError):
@@ -104,14 +109,18 @@ class ExpressionError(InputError):
     def __str__(self) -> str:
         """Return the problem, the expression, and a caret under the position."""
         if not self.expression.strip():
-            return self.problem
+            return _in_line(self.problem)
         from unicodedata import combining, east_asian_width
 
         # A line break or a tab would shift the text after it away from the caret.
         line = "".join(char if char.isprintable() else " " for char in self.expression)
         before = line[: self.position]
         columns = sum(0 if combining(char) else 2 if east_asian_width(char) in "WF" else 1 for char in before)
-        return f"{self.problem}\n  {line}\n  {' ' * columns}^"
+        return f"{_in_line(self.problem)}\n  {line}\n  {' ' * columns}^"
+
+
+def _in_line(text: str) -> str:
+    return text.replace("\n", "\\n")
 
 
 def first_line(error: BaseException) -> str:
@@ -121,8 +130,7 @@ def first_line(error: BaseException) -> str:
 
 def quoted(value: object) -> str:
     """Return what a user typed, or should type, in backticks, with unprintable characters escaped."""
-    text = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(value))
-    return f"`{text}`"
+    return f"`{escaped(str(value), keep='')}`"
 
 
 def choices(values: Iterable[object]) -> str:

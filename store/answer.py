@@ -10,6 +10,7 @@ from kotovec.store.nearest import Neighbourhood
 from kotovec.store.question import Question
 from kotovec.store.terms import ResolvedTerm
 from kotovec.store.tokens import Tokens
+from kotovec.text import escaped
 
 COLUMNS = ("rank", "token", "text", "id", "score", "is_input")
 
@@ -92,15 +93,15 @@ class Answer:
         from html import escape
 
         def row(tag: str, *cells: str) -> str:
-            return f"<tr>{''.join(f'<{tag}>{escape(cell)}</{tag}>' for cell in cells)}</tr>"
+            return f"<tr>{''.join(f'<{tag}>{escape(escaped(cell))}</{tag}>' for cell in cells)}</tr>"
 
         body = "".join(
             row("td", str(hit.rank), hit.token, str(hit.id), f"{hit.score:.4f}", "input" if hit.is_input else "")
             for hit in self.hits
         )
-        caption = escape(f"{self.expression} ({self.space.title})")
+        caption = escape(escaped(f"{self.expression} ({self.space.title})"))
         head = row("th", "rank", "token", "id", Metric(self.metric).label, "input")
-        notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
+        notes = "".join(f"<p>{escape(escaped(note))}</p>" for note in self.notes)
         return f"<table><caption>{caption}</caption><thead>{head}</thead><tbody>{body}</tbody></table>{notes}"
 
 

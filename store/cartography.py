@@ -75,6 +75,8 @@ def find_map(store: Store, request: MapRequest) -> Map | None:
     map_ = None
     with contextlib.suppress(DamagedError):  # a damaged map is made again
         map_ = maps.read_map(Layout(store.path).maps, name, store.vectors.checksum(space))
+    if map_ is not None and not _is_of(map_.rows, total):
+        map_ = None
     if map_ is None or map_.record.seed != request.seed or len(map_.rows) != min(total, request.sample or total):
         return None
     wanted = {"umap": ("n_neighbors", request.neighbors), "tsne": ("perplexity", request.perplexity)}.get(
@@ -128,6 +130,11 @@ def make_map(store: Store, request: MapRequest, report: Callable[[str], None] = 
     with locked(Layout(store.path)):
         maps.write_map(Layout(store.path).maps, map_)
     return map_
+
+
+def _is_of(rows: Rows, total: int) -> bool:
+    """Return whether rows ascend, and are those of a table of some tokens: a map may be anyone's."""
+    return len(rows) > 0 and rows[0] >= 0 and rows[-1] < total and bool((np.diff(rows) > 0).all())
 
 
 def _rows(total: int, request: MapRequest) -> Rows:

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from kotovec.store.files import open_regular
+
 
 def of_array(array: npt.NDArray[np.generic]) -> str:
     """Return the checksum of an array's bytes in C order (its shape and dtype are not part of it)."""
@@ -13,6 +15,10 @@ def of_array(array: npt.NDArray[np.generic]) -> str:
 
 
 def of_file(path: Path) -> str:
-    """Return the checksum of a file's bytes."""
-    with path.open("rb") as file:
+    """Return the checksum of a regular file's bytes.
+
+    Raises:
+        OSError: the path is no regular file, or cannot be read.
+    """
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

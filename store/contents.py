@@ -10,7 +10,7 @@ import h5py
 
 from kotovec.space import NAMES
 from kotovec.store import hdf5, trees
-from kotovec.store.files import open_regular
+from kotovec.store.files import open_regular, read_regular
 from kotovec.store.layout import (
     FAISS,
     FORMER,
@@ -38,6 +38,13 @@ _OURS = re.compile(
     rf"|{MAPS}/{_SPACE}\.[a-z0-9]+{_H5}"
     rf"|{SHARDS}/({re.escape(PLAN)}|{re.escape(TOKENIZER_LIST)}|\d{{6,}}{_H5})"
 )
+# What transformers saves of a tokenizer; where no list of its files can be read, all else may be somebody's.
+_TOKENIZER_FILE = re.compile(
+    r"(tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab|emoji)\.json"
+    r"|(vocab|merges)\.txt|bpe\.codes|chat_template\.jinja"
+    r"|[\w.-]*(spiece|sentencepiece|spm|tokenizer)[\w.-]*\.(model|spm|vocab)"
+)
+MOST_RECORD = 1 << 16  # bytes of the record of an index, or of the list of a tokenizer's files
 _FOLDERS = (INDEXES, MAPS, SHARDS, SPACES, TOKENIZER)
 _LITTER = ".DS_Store"  # macOS' Finder makes one in each folder that it shows
 _FORMER_PART = re.compile(r"\.(tokenizer|[\w@+.-]+\.(faiss|h5|json))\.part")  # of kotovec 0.1.0
@@ -86,8 +93,8 @@ def _is_space(path: Path) -> bool:
 
 def _is_record(path: Path) -> bool:
     """Return whether a file is a record that kotovec writes of an index."""
-    with contextlib.suppress(OSError, ValueError), open_regular(path) as file:
-        return {"dataset", "sha256", "faiss"} <= set(json.load(file))
+    with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):
+        return {"dataset", "sha256", "faiss"} <= set(json.loads(read_regular(path, MOST_RECORD)))
     return False
 
 
@@ -113,7 +120,7 @@ def _is_ours(entry: Entry, tokenizer: frozenset[str] | None) -> bool:
     if not entry.is_file:
         return False
     if first == TOKENIZER and entry.name != _LITTER:
-        return "/" not in rest if tokenizer is None else rest in tokenizer
+        return bool(_TOKENIZER_FILE.fullmatch(rest)) if tokenizer is None else rest in tokenizer
     parts = PART.fullmatch(entry.name) or _FORMER_PART.fullmatch(entry.name)
     return unfinished or entry.name == _LITTER or bool(_OURS.fullmatch(entry.path) or parts)
 
@@ -124,8 +131,8 @@ def _tokenizer_files(folder: Path) -> frozenset[str] | None:
         with contextlib.suppress(*hdf5.UNREADABLE), open_regular(path) as raw, h5py.File(raw, "r") as file:
             if "tokenizer_files" in file.attrs:
                 return frozenset(json.loads(hdf5.read_attributes(file)["tokenizer_files"]))
-    with contextlib.suppress(OSError, ValueError, TypeError), open_regular(Layout(folder).tokenizer_list) as raw:
-        return frozenset(json.load(raw))
+    with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):
+        return frozenset(json.loads(read_regular(Layout(folder).tokenizer_list, MOST_RECORD)))
     return None
 
 

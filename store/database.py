@@ -1,6 +1,5 @@
 """`Store`: an open vector database, for Python and for the command line."""
 
-import json
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from os import PathLike
@@ -304,7 +303,7 @@ class Store:
         """Return what is in the store and where it came from, as JSON-ready data."""
         attributes = dict(self.vectors.attributes)
         for name in ("settings", "versions", "tokenizer_files"):
-            attributes[name] = json.loads(attributes.get(name, "{}"))
+            attributes[name] = self.vectors.table(name)
         attributes |= {name: value for name, value in self.vectors.made(self.spaces[-1]).items() if name != "settings"}
         return {
             "path": str(self.path),

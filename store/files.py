@@ -17,7 +17,7 @@ MOST_LINKS = 40  # the limit of Linux
 
 
 @contextlib.contextmanager
-def _replacing(target: Path) -> Iterator[io.FileIO]:
+def _replacing(target: Path, mode: int | None = None) -> Iterator[io.FileIO]:
     """Yield a new file in the target's folder; if the block succeeds, it becomes `target` in one step.
 
     No link is followed, neither at the target nor in place of its folder: whoever provided the folder could have put
@@ -34,6 +34,8 @@ def _replacing(target: Path) -> Iterator[io.FileIO]:
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
             with open(os.open(part, flags, 0o666, dir_fd=folder), "wb+", buffering=0) as file:  # noqa: PTH123
                 _lock(file.fileno())
+                if mode is not None:
+                    os.fchmod(file.fileno(), mode)
                 yield file
                 os.fsync(file.fileno())
             os.replace(part, target.name, src_dir_fd=folder, dst_dir_fd=folder)
@@ -94,13 +96,37 @@ def open_regular(path: Path) -> Iterator[io.BufferedReader]:
 
 def open_descriptor(path: Path) -> io.BufferedReader:
     """Open a regular file to read; see `open_regular`."""
+    _check_regular(path, path.stat().st_mode)  # before it is opened: opening alone winds a tape back
     file = open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb")  # noqa: PTH123, SIM115 — the caller closes it
-    mode = os.fstat(file.fileno()).st_mode
-    if stat.S_ISREG(mode):
-        return file
-    file.close()
-    number = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
-    raise OSError(number, os.strerror(number) if number == errno.EISDIR else "not a regular file", str(path))
+    try:
+        _check_regular(path, os.fstat(file.fileno()).st_mode)
+    except OSError:
+        file.close()
+        raise
+    return file
+
+
+def _check_regular(path: Path, mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        number = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
+        raise OSError(number, os.strerror(number) if number == errno.EISDIR else "not a regular file", str(path))
+
+
+def read_regular(path: Path, most: int) -> bytes:
+    """Return the bytes of a regular file of limited size: a sparse one of 75 GB takes no space on the disk.
+
+    Args:
+        path: the path of the file; a link is followed.
+        most: most bytes that the file may have.
+
+    Raises:
+        FileNotFoundError: there is no file.
+        OSError: the path is not a regular file, or one that cannot be read, or is larger.
+    """
+    with open_regular(path) as file:
+        if os.fstat(file.fileno()).st_size > most:
+            raise OSError(errno.EFBIG, f"larger than {most:,} bytes", str(path))
+        return file.read(most)
 
 
 @contextlib.contextmanager
@@ -174,8 +200,8 @@ def write_text(target: Path, text: str) -> None:
 def write_output(path: Path, data: bytes | memoryview) -> None:
     """Write a file that the user named.
 
-    A regular file is replaced in one step, or stays as it was; to anything else, such as a pipe or a device, the
-    bytes are written directly. A link stays a link.
+    A regular file is replaced in one step and keeps its permissions, or stays as it was; to anything else, such as a
+    pipe or a device, the bytes are written directly. A link stays a link.
 
     Raises:
         InputError: the path is a folder, or a link of another user.
@@ -185,7 +211,8 @@ def write_output(path: Path, data: bytes | memoryview) -> None:
         _write_through(path, data)
         return
     target = _behind_links(path)
-    with sinking(target.parent.resolve() / target.name) as sink:
+    mode = stat.S_IMODE(target.stat().st_mode) & 0o777 if target.is_file() else None
+    with sinking(target.parent.resolve() / target.name, mode) as sink:
         sink.write(data)
 
 
@@ -271,17 +298,21 @@ class Sink:
 
 
 @contextlib.contextmanager
-def sinking(target: Path) -> Iterator[Sink]:
+def sinking(target: Path, mode: int | None = None) -> Iterator[Sink]:
     """Yield a `Sink` that becomes `target`, completely or not at all; raise the sink's own error before any other.
 
     After an error nothing is left of it. After SIGKILL or a power cut its `.part` file may stay, until `delete_parts`
     deletes it.
 
+    Args:
+        target: the path of the file.
+        mode: its permissions; None for those of any new file.
+
     Raises:
         StoreError: the target's folder is a link.
         DiskFullError: the disk or the quota is full (also if a library hides that in another error).
     """
-    with _replacing(target) as file:
+    with _replacing(target, mode) as file:
         sink = Sink(file)
         try:
             yield sink

@@ -10,26 +10,40 @@ from typing import Any
 
 from kotovec.errors import StoreError
 from kotovec.store import contents
-from kotovec.store.files import delete_parts, open_regular, sync, write_text
+from kotovec.store.files import delete_parts, read_regular, sync, write_text
 from kotovec.store.layout import HDF5, PART, PARTS, Layout, part_name
 
 ELSEWHERE = "name another path with --store"
 _RENAME_EXCHANGE = 2  # renameat2(2)
 _AT_FDCWD = -100
+MOST_PLAN = 1 << 20  # bytes of a plan; one of 1,000 layers has 20 KB
 
 
 def read_plan(layout: Layout) -> dict[str, Any] | None:
     """Return the settings of an unfinished build, or None if there is none."""
     try:
-        with open_regular(layout.plan) as file:
-            settings = json.load(file)
+        plan = json.loads(read_regular(layout.plan, MOST_PLAN))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, RecursionError) as error:
         raise StoreError(f"{layout.plan} is damaged", hint=f"delete {layout.shards} to start again") from error
-    if not isinstance(settings, dict):
+    if not _is_plan(plan):
         raise StoreError(f"{layout.plan} is damaged", hint=f"delete {layout.shards} to start again")
-    return settings
+    return dict(plan)
+
+
+def _is_plan(plan: Any) -> bool:
+    """Return whether JSON is the plan of a build: of this format, or of kotovec 0.1.0, which wrote the settings alone.
+
+    Any other object may be a file of somebody's, and its folder no build.
+    """
+    if not isinstance(plan, dict):
+        return False
+    if "settings" not in plan:
+        return "weights" in plan
+    spaces = plan.get("spaces", [])
+    known = isinstance(spaces, list) and all(isinstance(name, str) for name in spaces)
+    return known and isinstance(plan["settings"], dict)
 
 
 def begin(layout: Layout, settings: dict[str, Any]) -> None:

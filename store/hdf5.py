@@ -5,8 +5,10 @@ makes the library read forever, or crash. So headers are those of HDF5 1.10, tex
 attributes are in the header of their node: HDF5 would otherwise move more than eight, or one of 4 KiB, elsewhere.
 """
 
+import math
+import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, BinaryIO
 
 import h5py
 import numpy as np
@@ -19,6 +21,7 @@ FORMAT_VERSION = 2  # of a store: increased when an older kotovec could not read
 ALIGNMENT = 64
 LONGEST_TEXT = 60_000  # bytes; an attribute in a header has room for 65,535
 MOST_ATTRIBUTES = 65_535
+MOST_BYTES = 1 << 20  # of an attribute that is read
 # The errors that h5py raises for damaged headers, and kotovec for headers without the expected contents.
 UNREADABLE = (OSError, KeyError, ValueError, RuntimeError, TypeError, AttributeError, IndexError, OverflowError)
 
@@ -58,9 +61,57 @@ def write_attributes(node: h5py.Group | h5py.Dataset, attributes: Mapping[str, A
             node.attrs[name] = value
 
 
+def node(file: h5py.File, path: str) -> h5py.Group | h5py.Dataset:
+    """Return a group or dataset of the file itself: a soft or an external link would be followed to any other file.
+
+    Raises:
+        KeyError, ValueError: there is none.
+    """
+    found = file
+    for name in path.split("/"):
+        if found.id.links.get_info(name.encode()).type != h5py.h5l.TYPE_HARD:
+            raise ValueError(f"{path} is a link")
+        found = found[name]
+    return found
+
+
+def locate(dataset: h5py.Dataset, raw: BinaryIO) -> int:
+    """Return the offset of a dataset's bytes, after making sure that all of them lie in its own file, in one piece.
+
+    A few KB can describe a compressed dataset of 75 GB, or one in any other file: kotovec writes neither.
+
+    Returns:
+        The offset, 0 for a dataset of no bytes.
+
+    Raises:
+        ValueError: the dataset is compressed, virtual, or of another file, or reaches past the end of the file.
+    """
+    creation = dataset.id.get_create_plist()  # first: even the shape of a virtual dataset is read from other files
+    if creation.get_layout() != h5py.h5d.CONTIGUOUS or creation.get_external_count() or dataset.dtype.hasobject:
+        raise ValueError(f"{dataset.name} is not in one piece")
+    if not nbytes(dataset):
+        return 0
+    offset = dataset.id.get_offset()
+    if offset is None or offset + nbytes(dataset) > raw.seek(0, os.SEEK_END):
+        raise ValueError(f"{dataset.name} reaches past the end of the file")
+    return int(offset)
+
+
+def nbytes(dataset: h5py.Dataset) -> int:
+    """Return the size of a dataset in bytes; h5py's own product overflows if a header claims too much."""
+    return math.prod(map(int, dataset.shape)) * int(dataset.dtype.itemsize)
+
+
 def read_attributes(node: h5py.Group | h5py.Dataset) -> dict[str, Any]:
-    """Return the attributes as plain Python values, without texts of variable length: kotovec writes none."""
-    strings = {name: h5py.check_string_dtype(node.attrs.get_id(name).dtype) for name in node.attrs}
+    """Return the attributes as plain Python values, without texts of variable length: kotovec writes none.
+
+    Raises:
+        ValueError: an attribute is larger than any that kotovec writes.
+    """
+    ids = {name: node.attrs.get_id(name) for name in node.attrs}
+    if any(each.get_storage_size() > MOST_BYTES for each in ids.values()):
+        raise ValueError("an attribute is too large")
+    strings = {name: h5py.check_string_dtype(each.dtype) for name, each in ids.items()}
     return {
         name: _plain(node.attrs[name], text=string is not None)
         for name, string in strings.items()

@@ -19,8 +19,17 @@ import numpy as np
 
 from kotovec.errors import DamagedError, InputError, KotovecError, quoted
 from kotovec.space import Space
-from kotovec.store import checksum
-from kotovec.store.files import check_replaceable, delete_parts, open_folder, open_regular, sinking, write_text
+from kotovec.store import checksum, faiss_files
+from kotovec.store.contents import MOST_RECORD
+from kotovec.store.files import (
+    check_replaceable,
+    delete_parts,
+    open_folder,
+    open_regular,
+    read_regular,
+    sinking,
+    write_text,
+)
 from kotovec.store.layout import FAISS, INDEXES, RECORD
 from kotovec.store.library import import_faiss, kind, on_gpus
 from kotovec.store.metric import Metric
@@ -138,14 +147,14 @@ def records(folder: Path) -> Iterator[IndexRecord]:
     """Yield the records of a store's indexes, in the order of their names; unreadable ones are skipped."""
     for path in sorted(folder.glob(f"*{RECORD}")):
         try:
-            with open_regular(path) as file:  # a pipe would wait for a writer
-                values = json.load(file)
+            values = json.loads(read_regular(path, MOST_RECORD))
             layer = values.pop("layer", -1)  # of kotovec 0.1.0, which told a space in two parts
             values["space"] = str(Space.parse(values["space"]).at(layer if layer >= 0 else None))
             record = IndexRecord(**values)
-            if record.name == path.stem:
+            texts = all(isinstance(value, str) for value in asdict(record).values())
+            if texts and record.name == path.stem:
                 yield record
-        except (OSError, ValueError, TypeError, LookupError, AttributeError):
+        except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
             continue
 
 
@@ -176,9 +185,8 @@ def load(vectors: Vectors, folder: Path, space: Space, metric: Metric) -> tuple[
     try:
         with open_regular(path) as file:
             # Before faiss reads it: it takes damaged sizes at their word, and gives rows that are none.
-            if _is_flat(faiss, file, matrix, record) or _sha256(file) == record.sha256:
-                # Read by its descriptor: this is the file that was checked, and faiss accepts only paths in UTF-8.
-                index = faiss.read_index(f"/dev/fd/{file.fileno()}", faiss.IO_FLAG_MMAP_IFC)
+            if _is_flat(faiss, file, matrix, record) or (_sha256(file) == record.sha256 and faiss_files.is_alone(file)):
+                index = faiss_files.read(faiss, file)
     except FileNotFoundError:
         return None
     except (OSError, RuntimeError, MemoryError):

@@ -1,23 +1,25 @@
 """Maps: 2-D coordinates of a store's tokens, one file per map, with how it was made and how far it can be trusted."""
 
+import contextlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
 from kotovec.errors import DamagedError, InputError, first_line
 from kotovec.space import Space
 from kotovec.store import checksum, hdf5
-from kotovec.store.files import delete_parts, open_regular, sinking
+from kotovec.store.files import delete_parts, sinking
 from kotovec.store.layout import HDF5, MAPS
 from kotovec.store.nearest import Rows
+from kotovec.store.opened import File
 from kotovec.store.tokens import Tokens
 
+KIND = "kotovec-map"  # encoding-type of the files
 ARRAYS = ("rows", "coordinates")
 CURE = "make it again with kotovec map"
 METHODS = ("umap", "tsne", "pca")
@@ -103,7 +105,7 @@ def write_map(folder: Path, map_: Map) -> Path:
     with sinking(target) as sink, hdf5.create(sink) as file:
         values = asdict(map_.record)
         texts = {name: json.dumps(value, sort_keys=True) for name, value in values.items() if isinstance(value, dict)}
-        hdf5.write_attributes(file, {"encoding-type": "kotovec-map", "encoding-version": "1", **values, **texts})
+        hdf5.write_attributes(file, {"encoding-type": KIND, "encoding-version": "1", **values, **texts})
         for name in ARRAYS:
             array = getattr(map_, name)
             dataset = file.create_dataset(name, data=array)
@@ -115,7 +117,7 @@ def read_map(folder: Path, name: str, dataset: str) -> Map | None:
     """Return a map of the vectors with this checksum, or None if there is none.
 
     Raises:
-        DamagedError: the file cannot be read, or does not match its checksums.
+        DamagedError: the file cannot be read, is no map, or does not match its checksums.
     """
     try:
         map_ = _read(folder / f"{name}{HDF5}")
@@ -145,18 +147,35 @@ def verify(folder: Path, matches: Callable[[Space, str], bool]) -> list[str]:
 
 def _read(path: Path) -> Map:
     try:
-        with open_regular(path) as raw, h5py.File(raw, "r") as file:
-            attributes = hdf5.read_attributes(file)
-            layer = attributes.get("layer", -1)  # of kotovec 0.1.0, which recorded a space in two parts
-            attributes["space"] = str(Space.parse(attributes["space"]).at(layer if layer >= 0 else None))
-            values = {field.name: attributes[field.name] for field in fields(MapRecord)}
-            record = MapRecord(**values | {name: json.loads(values[name]) for name in ("parameters", "versions")})
-            parts = {name: (file[name][()], hdf5.read_attributes(file[name])["sha256"]) for name in ARRAYS}
+        with contextlib.closing(File(path)) as file:
+            attributes, found = file.read(KIND, ARRAYS)
+        record = _record(attributes)
+        _check(found["rows"].array, found["coordinates"].array)
     except FileNotFoundError:
         raise
-    except hdf5.UNREADABLE as error:
-        raise DamagedError(f"{path} cannot be read ({first_line(error)})", hint=CURE) from error
-    for name, (array, expected) in parts.items():
-        if checksum.of_array(array) != expected:
+    except (*hdf5.UNREADABLE, RecursionError) as error:
+        reason = first_line(error.__cause__ or error)  # without the cure of a store
+        raise DamagedError(f"{path} cannot be read ({reason})", hint=CURE) from error
+    for name, part in found.items():
+        if not part.is_whole():
             raise DamagedError(f"{path}: {name} does not match its checksum", hint=CURE)
-    return Map(record, parts["rows"][0], parts["coordinates"][0])
+    return Map(record, *(np.array(found[name].array) for name in ARRAYS))
+
+
+def _record(attributes: dict[str, Any]) -> MapRecord:
+    layer = attributes.get("layer", -1)  # of kotovec 0.1.0, which recorded a space in two parts
+    attributes["space"] = str(Space.parse(attributes["space"]).at(layer if layer >= 0 else None))
+    values = {field.name: attributes[field.name] for field in fields(MapRecord)}
+    record = MapRecord(**values | {name: json.loads(values[name]) for name in ("parameters", "versions")})
+    kinds = {"method": str, "parameters": dict, "seed": int, "dataset": str, "versions": dict, "sampled": int}
+    kinds |= {"trustworthiness": float, "recall": float}
+    for name, kind in kinds.items():
+        if not isinstance(getattr(record, name), kind):
+            raise TypeError(f"{name} is of another type")
+    return record
+
+
+def _check(rows: npt.NDArray[Any], coordinates: npt.NDArray[Any]) -> None:
+    kinds = (rows.dtype, rows.ndim, coordinates.dtype, coordinates.shape)
+    if kinds != (np.dtype(np.int64), 1, np.dtype(np.float32), (len(rows), 2)):
+        raise ValueError("rows or coordinates of another type or shape")

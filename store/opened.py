@@ -85,7 +85,7 @@ class File:
         try:
             with h5py.File(self._raw, "r") as file:
                 attributes = check_attributes(file, self.path, kind)
-                return attributes, {name: self._dataset(file[name]) for name in names}
+                return attributes, {name: self._dataset(hdf5.node(file, name)) for name in names}
         except hdf5.UNREADABLE as error:
             # Not bound to a name: in a frame of its own traceback, the error would keep h5py's objects alive until
             # Python exits, when HDF5 is gone.
@@ -94,7 +94,7 @@ class File:
     def attributes(self, name: str) -> dict[str, Any]:
         """Return the attributes of a group or dataset."""
         with h5py.File(self._raw, "r") as file:
-            return hdf5.read_attributes(file[name])
+            return hdf5.read_attributes(hdf5.node(file, name))
 
     def unreadable(self, error: BaseException) -> KotovecError:
         """Return the error that says what an error of h5py, or of kotovec, means for the file."""
@@ -102,21 +102,18 @@ class File:
             return error
         size = self._raw.seek(0, os.SEEK_END)
         self._raw.seek(0)
-        if size == 0 or "truncated file" in str(error):
+        if size == 0 or "truncated file" in str(error) or "past the end" in str(error):
             return DamagedError(f"{self.path} is {'cut short' if size else 'empty'}", hint=CURE)
         if self._raw.read(len(hdf5.SIGNATURE)) != hdf5.SIGNATURE:
             return StoreError(f"{self.path} is not a kotovec store, or is damaged (it is not HDF5)", hint=CURE)
         return DamagedError(f"{self.path} is damaged ({first_line(error)})", hint=CURE)
 
     def _dataset(self, dataset: h5py.Dataset) -> Dataset:
-        offset = dataset.id.get_offset()
-        size = self._raw.seek(0, os.SEEK_END)
-        if offset is None or offset + dataset.nbytes > size:
-            raise DamagedError(f"{self.path} is cut short: {dataset.name} reaches past its end", hint=CURE)
-        array: npt.NDArray[Any] = np.empty(dataset.shape, dtype=dataset.dtype)
-        if dataset.nbytes:
-            array = np.memmap(self._raw, mode="r", dtype=dataset.dtype, shape=dataset.shape, offset=offset)
-        return Dataset(array, str(hdf5.read_attributes(dataset)["sha256"]))
+        dtype, shape, sha256 = dataset.dtype, dataset.shape, str(hdf5.read_attributes(dataset)["sha256"])
+        offset = hdf5.locate(dataset, self._raw)
+        if not hdf5.nbytes(dataset):
+            return Dataset(np.empty(shape, dtype=dtype), sha256)
+        return Dataset(np.memmap(self._raw, mode="r", dtype=dtype, shape=shape, offset=offset), sha256)
 
     @property
     def replaced(self) -> bool:
@@ -125,6 +122,11 @@ class File:
             return not os.path.samestat(self.path.stat(), os.fstat(self._raw.fileno()))
         except OSError:
             return True
+
+    @property
+    def closed(self) -> bool:
+        """Whether the file was closed."""
+        return self._raw.closed
 
     def close(self) -> None:
         """Close the file; its memory maps stay valid."""

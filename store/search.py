@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from kotovec.errors import DamagedError
 from kotovec.store.library import import_faiss, kind, single_thread
 from kotovec.store.metric import Metric
 from kotovec.store.nearest import Candidates, Matrix, Rows
@@ -21,6 +22,12 @@ def search_index(index: Any) -> Candidates:
     def candidates(queries: npt.NDArray[np.float32], count: int) -> tuple[npt.NDArray[np.float32], Rows]:
         with _threads_for(queries):
             scores, rows = index.search(queries, count)
+        # An index may be anyone's; -1 stands for a row that was not found.
+        if rows.size and (rows.min() < -1 or rows.max() >= index.ntotal):
+            raise DamagedError(
+                "an index of the store is damaged: it finds rows that do not exist",
+                hint="build it again with kotovec index",
+            )
         return scores, rows
 
     return candidates

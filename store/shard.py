@@ -13,7 +13,7 @@ import numpy.typing as npt
 from kotovec.errors import DamagedError
 from kotovec.space import Space
 from kotovec.store import checksum, hdf5
-from kotovec.store.files import sinking
+from kotovec.store.files import open_descriptor, sinking
 from kotovec.store.layout import HDF5
 
 
@@ -78,8 +78,13 @@ class ShardReader:
     def __init__(self, path: Path, fingerprint: str, number: int) -> None:
         self.path = path
         try:
-            self._file = h5py.File(path, "r")
+            self._raw = open_descriptor(path)
+        except OSError as error:
+            raise DamagedError(f"{path} cannot be read: {error}") from error
+        try:
+            self._file = h5py.File(self._raw, "r")
         except hdf5.UNREADABLE as error:
+            self._raw.close()
             raise DamagedError(f"{path} cannot be read: {error}") from error
         try:
             attributes = hdf5.read_attributes(self._file)
@@ -95,13 +100,21 @@ class ShardReader:
     def read(self, name: str) -> npt.NDArray[Any]:
         """Return `ids` or `counts` (n,), or the vectors or sums of a space (n, D) by its stem."""
         try:
-            dataset = self._file[name]
-            array: npt.NDArray[Any] = dataset[()]
+            dataset = hdf5.node(self._file, name)
             expected = hdf5.read_attributes(dataset)["sha256"]
+            array = self._array(dataset)
         except hdf5.UNREADABLE as error:
             raise DamagedError(f"{self.path} cannot be read: {error}") from error
         if checksum.of_array(array) != expected:
             raise DamagedError(f"{self.path}: {name} does not match its checksum")
+        return array
+
+    def _array(self, dataset: h5py.Dataset) -> npt.NDArray[Any]:
+        offset = hdf5.locate(dataset, self._raw)
+        array: npt.NDArray[Any] = np.empty(dataset.shape, dtype=dataset.dtype)
+        self._raw.seek(offset)
+        if self._raw.readinto(array.reshape(-1).view(np.uint8).data) != array.nbytes:
+            raise ValueError("the file is cut short")
         return array
 
     def check(self, ids: Sequence[int] | npt.NDArray[np.int64], spaces: Iterable[Space]) -> None:
@@ -114,6 +127,7 @@ class ShardReader:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+        self._raw.close()
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ For MeCab vocabularies it is fugashi with the recorded dictionary and `tokenizer
 transformers' BertJapaneseTokenizer would cost 5 s and pull in torch); for all others `tokenizer.json`.
 """
 
+import io
 import json
 import re
 import unicodedata
@@ -11,9 +12,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kotovec.errors import MissingDependencyError, StoreError, first_line, quoted
+from kotovec.errors import KotovecError, MissingDependencyError, StoreError, first_line, quoted
+from kotovec.panics import panics_as
 from kotovec.store import checksum
+from kotovec.store.files import read_regular
 
+MOST_BYTES = 1 << 30  # of a file; the largest tokenizer.json have some 75 MB
+# MeCab's lattice level, theta and cost factor; its other options name a dictionary, or a file that it writes.
+_OPTION = re.compile(r"\s*(-[ltc]\s*[\d.]+\s*)*")
 Tokenize = Callable[[str], list[str]]
 
 
@@ -33,11 +39,38 @@ def load_tokenizer(folder: Path) -> Tokenize:
         StoreError: the files are missing, or belong to a tokenizer that only transformers can run.
         MissingDependencyError: fugashi or the MeCab dictionary is not installed.
     """
+    try:
+        with panics_as(lambda reason: _damaged(folder, reason)):
+            tokenize = _load(folder)
+    except KotovecError:
+        raise
+    except (
+        AttributeError,
+        LookupError,
+        TypeError,
+        ValueError,
+    ) as error:  # parts of other types than transformers saves
+        raise _damaged(folder, first_line(error)) from error
+
+    def guarded(text: str) -> list[str]:
+        with panics_as(lambda reason: _damaged(folder, reason)):
+            return tokenize(text)
+
+    return guarded
+
+
+def _damaged(folder: Path, reason: str) -> StoreError:
+    return StoreError(f"{folder} holds a damaged tokenizer ({reason}), so only whole tokens can be looked up")
+
+
+def _load(folder: Path) -> Tokenize:
     if (folder / "tokenizer.json").is_file():
         return _from_json(folder / "tokenizer.json")
     try:
-        config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        config = json.loads(read_regular(folder / "tokenizer_config.json", MOST_BYTES))
+        if not isinstance(config, dict):
+            raise ValueError("no object")  # noqa: TRY004, TRY301 — reported below
+    except (OSError, ValueError, RecursionError) as error:
         raise StoreError(f"{folder} holds no tokenizer, so only whole tokens can be looked up") from error
     word, subword = config.get("word_tokenizer_type"), config.get("subword_tokenizer_type", "wordpiece")
     added = [entry for entry in config.get("added_tokens_decoder", {}).values() if isinstance(entry, dict)]
@@ -68,6 +101,9 @@ def mecab_options(dictionary: str | None, options: str | None) -> str:
     Raises:
         MissingDependencyError: the dictionary's package is not installed.
     """
+    if not _OPTION.fullmatch(options or ""):
+        reason = f"the tokenizer gives MeCab the options {quoted(options)}"
+        raise StoreError(f"{reason}, so only whole tokens can be looked up")
     if dictionary is None:
         return options or ""
     import importlib
@@ -90,7 +126,7 @@ def _from_json(path: Path) -> Tokenize:
     from tokenizers import Tokenizer
 
     try:
-        tokenizer = Tokenizer.from_buffer(path.read_bytes())  # from_file accepts only paths in UTF-8
+        tokenizer = Tokenizer.from_buffer(read_regular(path, MOST_BYTES))  # from_file accepts only paths in UTF-8
     except Exception as error:  # tokenizers has no error class of its own
         raise StoreError(
             f"{path} cannot be read ({first_line(error)}), so only whole tokens can be looked up"
@@ -205,10 +241,12 @@ def _wordpiece(vocabulary: dict[str, int], unknown: str) -> Tokenize:
 
 def _vocabulary(folder: Path) -> dict[str, int]:
     try:
-        with (folder / "vocab.txt").open(encoding="utf-8") as file:
-            return {line.rstrip("\n"): number for number, line in enumerate(file)}
-    except OSError as error:
+        text = read_regular(folder / "vocab.txt", MOST_BYTES).decode()
+    except (OSError, UnicodeDecodeError) as error:
         raise StoreError(f"{folder} holds no vocab.txt, so only whole tokens can be looked up") from error
+    # Lines as a file in text mode has them, which also end in \r; not those of `splitlines`, which ends at U+2028.
+    lines = io.StringIO(text, newline=None)
+    return {line.rstrip("\n"): number for number, line in enumerate(lines)}
 
 
 def _text_of(token: Any) -> str:

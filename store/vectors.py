@@ -21,6 +21,8 @@ from kotovec.store.tokens import Kind, Marking, Strings, Tokens
 
 MOST_SWAPS = 100  # most swaps in a row while a store is opened
 TABLES = ("id", "text", "surface", "kind")
+# Far more than any model has. A sparse file that claims more takes no space on the disk, and all memory.
+MOST_TOKENS, MOST_TEXT, MOST_DIMENSIONS = 1 << 24, 1 << 30, 1 << 17
 Block = npt.NDArray[np.floating[Any]]
 
 
@@ -73,7 +75,7 @@ class Vectors:
             self.attributes, self._tables = self._file.read(writer.TABLE, TABLES)
             self.tokens = self._read_tokens()
             for file in sorted(layout.spaces.glob(f"*{HDF5}")) if layout.spaces.is_dir() else ():
-                self._spaces[_space_of(file)] = File(file)
+                self._spaces[_space_of(file)] = _open_space(file)
         except BaseException:
             self.close()
             raise
@@ -93,6 +95,10 @@ class Vectors:
         return tuple(space.layer for space in plain if space.layer is not None and space.first is None)
 
     def _read_tokens(self) -> Tokens:
+        tables = {name: self._tables[name].array for name in TABLES}
+        longest = max(tables["text"].nbytes, tables["surface"].nbytes)
+        if tables["id"].size > MOST_TOKENS or tables["kind"].size > MOST_TOKENS or longest > MOST_TEXT:
+            raise DamagedError(f"{self._file.path} claims more tokens than any model has", hint=CURE)
         for name, table in self._tables.items():
             if not table.is_whole():
                 raise DamagedError(f"{self._file.path}: {name} does not match its checksum", hint=CURE)
@@ -146,6 +152,8 @@ class Vectors:
         with self._lock:  # two threads would read headers from one descriptor
             file = self._spaces[space]
             if isinstance(file, File):
+                if file.closed:
+                    raise StoreError(f"{self.path} was closed", hint="open it again")
                 self._spaces[space] = read = self._read_space(file, space)
                 file.close()  # what is mapped stays
                 return read
@@ -158,7 +166,7 @@ class Vectors:
             if attributes["identity"] != self.attributes["identity"] or attributes["space"] != str(space):
                 raise DamagedError(f"{file.path} is of other tokens or of another space", hint=CURE)
             shapes = (vectors.array.dtype.kind, vectors.array.ndim, len(vectors.array), norms.array.shape)
-            if shapes != ("f", 2, rows, (rows,)):
+            if shapes != ("f", 2, rows, (rows,)) or vectors.array.shape[1] > MOST_DIMENSIONS:
                 raise ValueError("another type or shape than the tokens have")
             return SpaceFile(vectors, norms, json.loads(attributes["made"]))
         except hdf5.UNREADABLE as error:
@@ -185,21 +193,42 @@ class Vectors:
 
     def tokenizer_files(self) -> dict[str, str]:
         """Return the SHA-256 of each file of the store's tokenizer, by its path; empty where none is recorded."""
-        files: dict[str, str] = json.loads(self.attributes.get("tokenizer_files", "{}"))
-        return files
+        return self.table("tokenizer_files")
 
     def settings(self, space: Space | None = None) -> dict[str, Any]:
         """Return the settings that the build of the tokens, or of a space, was planned with."""
         if space is not None:
             return dict(self.made(space).get("settings", {}))
-        settings: dict[str, Any] = json.loads(self.attributes["settings"])
-        return settings
+        return self.table("settings")
+
+    def table(self, name: str) -> dict[str, Any]:
+        """Return an attribute that is written as a JSON object; an empty one if the store has none.
+
+        Raises:
+            DamagedError: it is no such object.
+        """
+        try:
+            found = json.loads(self.attributes.get(name, "{}"))
+        except (ValueError, TypeError, RecursionError):
+            found = None
+        if not isinstance(found, dict):
+            raise DamagedError(f"{self._file.path} is damaged ({name} is no table)", hint=CURE)
+        return found
 
     def close(self) -> None:
         """Close all files; their memory maps stay valid."""
         for file in (self._file, *self._spaces.values()):
             if isinstance(file, File):
                 file.close()
+
+
+def _open_space(path: Path) -> File:
+    try:
+        return File(path)
+    except FileNotFoundError as error:
+        if path.is_symlink():  # else a build has just swapped the store
+            raise DamagedError(f"{path} is a link to nothing", hint=CURE) from error
+        raise
 
 
 def _space_of(path: Path) -> Space:

@@ -186,10 +186,11 @@ def test_a_tokenizer_that_knows_no_text_has_a_template(tmp_path):
     own = Tokenizer(algorithms.WordLevel({"<pad>": 0, "king": 1, "queen": 2}, unk_token="[UNK]"))
     own.post_processor = processors.BertProcessing(("queen", 2), ("king", 1))
     folder = write(tmp_path / "model", 3, own, {"tokenizer_class": "PreTrainedTokenizerFast"})
-    tokenizer, _ = load_tokenizer(Model.read(Source("model", folder)))
+    model = Model.read(Source("model", folder))
+    tokenizer, _ = load_tokenizer(model)
     template = find_template(tokenizer)
     assert (template.prefix, template.suffix) == ((1,), (2,))
-    assert list_vocabulary(tokenizer, folder).unk_id == -1
+    assert list_vocabulary(tokenizer, model).unk_id == -1
 
 
 def test_a_vocab_txt_that_the_class_does_not_read_is_named(tmp_path):

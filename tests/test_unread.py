@@ -132,14 +132,6 @@ def test_the_masks_that_old_decoders_store_are_known(tmp_path):
     Encoder(plan_of(change(make_gpt2(tmp_path / "model"), masks)).spec).load()
 
 
-def test_an_adapter_beside_the_weights_is_refused(tmp_path):
-    """With peft installed, transformers applied it; without, it did not."""
-    folder = make_bert(tmp_path / "model")
-    (folder / "adapter_config.json").write_text("{}")
-    with pytest.raises(ModelError, match="adapter .* beside its weights, which counts only where peft is"):
-        plan_of(folder)
-
-
 def test_a_package_that_takes_over_a_computation_is_a_part_of_the_code_s_name(monkeypatch):
     from importlib import metadata
 

@@ -11,8 +11,9 @@ from typing import Any
 
 from kotovec.errors import ModelError, first_line
 from kotovec.workers.architecture import Architecture, architecture_of
+from kotovec.workers.claims import DOWNLOAD
 from kotovec.workers.foreign_code import naming_errors, own_code, refuse_code
-from kotovec.workers.source import DOWNLOAD, Source
+from kotovec.workers.source import Source
 from kotovec.workers.tensors import read_dtypes, read_shapes
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any, TypeGuard
 
 from kotovec.errors import ModelError
-from kotovec.workers.source import Source
+from kotovec.workers.model import Model
 from kotovec.workers.tokenizer import Template, Vocabulary
 from kotovec.workers.tokenizer_files import (
     CLASS,
@@ -13,14 +13,13 @@ from kotovec.workers.tokenizer_files import (
     TOKENIZER,
     computes_ids,
     named_tokens,
-    read_settings,
     words_read_otherwise,
 )
 
 OTHER = "check that the tokenizer's files are this model's, and complete"
 
 
-def check_template(source: Source, tokenizer: Any, vocabulary: Vocabulary, template: Template, rows: int) -> None:
+def check_template(model: Model, tokenizer: Any, vocabulary: Vocabulary, template: Template, rows: int) -> None:
     """Check that the model has a row for every token of the template, and that they are the tokens it names.
 
     Raises:
@@ -32,32 +31,32 @@ def check_template(source: Source, tokenizer: Any, vocabulary: Vocabulary, templ
             text = known.get(token_id)
             named = f" (`{text}`)" if text else ""
             raise ModelError(
-                f"the template of {source.name} has the id {token_id}{named}, the model has the rows 0 to {rows - 1}",
+                f"the template of {model.name} has the id {token_id}{named}, the model has the rows 0 to {rows - 1}",
                 hint=OTHER,
             )
         if token_id not in known:
             raise ModelError(
-                f"the template of {source.name} has the id {token_id}, to which the tokenizer's files give no token",
+                f"the template of {model.name} has the id {token_id}, to which the tokenizer's files give no token",
                 hint=OTHER,
             )
     for text, token_id in _named_in_template(tokenizer):
         if token_id in (*template.prefix, *template.suffix) and known[token_id] != text:
             raise ModelError(
-                f"the template of {source.name} names `{text}` and gives its id as {token_id}, which is "
+                f"the template of {model.name} names `{text}` and gives its id as {token_id}, which is "
                 f"`{known[token_id]}`",
                 hint=OTHER,
             )
 
 
-def check_roles(source: Source, config: Any, tokenizer: Any, vocabulary: Vocabulary) -> tuple[str, ...]:
+def check_roles(model: Model, tokenizer: Any, vocabulary: Vocabulary) -> tuple[str, ...]:
     """Compare the ids that config.json says of special tokens with the tokenizer's; return notices.
 
     Raises:
         ModelError: all differ by the same number, or they differ and no file lists the ids: every token would have
             another one's row.
     """
-    said = read_settings(source.folder / "config.json")
-    computed = computes_ids(source.folder)
+    said, config = model.config, model.pretrained_config
+    computed = computes_ids(model.source.folder)
     known = dict(zip(vocabulary.ids, vocabulary.texts, strict=True))
     notices, compared, differ, shifts = [], set(), set(), {}
     for role in ROLES:
@@ -79,31 +78,30 @@ def check_roles(source: Source, config: Any, tokenizer: Any, vocabulary: Vocabul
     # BigBird's config.json swaps bos and eos, MiniLM's has BERT's pad: one of them alone is no sign of a shift.
     if computed and "bos" in differ and ("pad" in differ or "pad" not in compared):
         raise ModelError(
-            f"the tokenizer that transformers makes for {source.name} has other ids: {notices[0]}", hint=CLASS
+            f"the tokenizer that transformers makes for {model.name} has other ids: {notices[0]}", hint=CLASS
         )
     if notices and len(shifts) > 1 and len(set(shifts.values())) == 1:
         raise ModelError(
-            f"the ids of the tokenizer of {source.name} are shifted by {next(iter(shifts.values()))}: {notices[0]}",
+            f"the ids of the tokenizer of {model.name} are shifted by {next(iter(shifts.values()))}: {notices[0]}",
             hint=OTHER,
         )
     return tuple(notices)
 
 
-def notice_tokenizer(
-    source: Source, config: Any, tokenizer: Any, vocabulary: Vocabulary, template: Template
-) -> tuple[str, ...]:
+def notice_tokenizer(model: Model, tokenizer: Any, vocabulary: Vocabulary, template: Template) -> tuple[str, ...]:
     """Return notices about tokens without a row, settings that are not followed, and a template that looks wrong."""
     return (
-        *_lacking_tokens(source, vocabulary, int(config.vocab_size)),
-        *_settings_not_followed(source, tokenizer, template),
-        *_forms_read_otherwise(source, tokenizer),
-        *_bare_template(config, tokenizer, vocabulary, template),
+        *_lacking_tokens(model, vocabulary),
+        *_settings_not_followed(model, tokenizer, template),
+        *_forms_read_otherwise(model, tokenizer),
+        *_bare_template(model.pretrained_config, tokenizer, vocabulary, template),
     )
 
 
-def _lacking_tokens(source: Source, vocabulary: Vocabulary, rows: int) -> Iterator[str]:
+def _lacking_tokens(model: Model, vocabulary: Vocabulary) -> Iterator[str]:
+    rows = int(model.pretrained_config.vocab_size)
     known = {text: token_id for token_id, text in zip(vocabulary.ids, vocabulary.texts, strict=True)}
-    roles, others = named_tokens(source.folder)
+    roles, others = named_tokens(model)
     for text in dict.fromkeys([*roles.values(), *others]):
         if text not in known:
             yield f"the tokenizer's settings name `{text}`, to which its files give no id: it is left out"
@@ -117,12 +115,12 @@ def _lacking_tokens(source: Source, vocabulary: Vocabulary, rows: int) -> Iterat
         )
 
 
-def _settings_not_followed(source: Source, tokenizer: Any, template: Template) -> Iterator[str]:
+def _settings_not_followed(model: Model, tokenizer: Any, template: Template) -> Iterator[str]:
     """Yield settings of `tokenizer_config.json` that `tokenizer.json`, which is followed, contradicts."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None or not (source.folder / TOKENIZER).is_file():
+    if backend is None or not (model.source.folder / TOKENIZER).is_file():
         return
-    settings = read_settings(source.folder / "tokenizer_config.json")
+    settings = model.tokenizer_config
     for role, ids in (("bos", template.prefix), ("eos", template.suffix)):
         wanted, token_id = settings.get(f"add_{role}_token"), getattr(tokenizer, f"{role}_token_id")
         if isinstance(wanted, bool) and token_id is not None and wanted != (token_id in ids):
@@ -133,8 +131,8 @@ def _settings_not_followed(source: Source, tokenizer: Any, template: Template) -
             yield _contradicts("do_lower_case", wanted=wanted)
 
 
-def _forms_read_otherwise(source: Source, tokenizer: Any) -> Iterator[str]:
-    file, forms = words_read_otherwise(source.folder, tokenizer)
+def _forms_read_otherwise(model: Model, tokenizer: Any) -> Iterator[str]:
+    file, forms = words_read_otherwise(model.source.folder, tokenizer)
     if forms:
         yield (
             f"the tokenizer that transformers makes of {file} reads {' '.join(forms)} otherwise than the file: "

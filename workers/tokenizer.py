@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from kotovec.errors import MissingDependencyError, ModelError, first_line, quoted
+from kotovec.panics import panics_as
+from kotovec.workers.claims import DOWNLOAD
 from kotovec.workers.foreign_code import refuse_code
 from kotovec.workers.model import Model
 from kotovec.workers.tokenizer_files import TOKENIZER, check_ids, invented_ids, listed_texts, read_tokenizer
@@ -83,7 +85,7 @@ def load_tokenizer(model: Model, mecab_dic: str | None = None) -> tuple[Any, str
         mecab["mecab_dic"] = mecab_dic or mecab.get("mecab_dic", "ipadic")
         options["mecab_kwargs"] = mecab
         _check_mecab(mecab["mecab_dic"])
-    tokenizer = None if _is_japanese(model) else read_tokenizer(model.source)
+    tokenizer = None if _is_japanese(model) else read_tokenizer(model)
     if tokenizer is None:
         tokenizer = _build_tokenizer(model, options)
     special = set(tokenizer.all_special_tokens)
@@ -95,7 +97,7 @@ def load_tokenizer(model: Model, mecab_dic: str | None = None) -> tuple[Any, str
                 hint="name the class that does as tokenizer_class in tokenizer_config.json",
             )
         raise ModelError(f"{model.name} has no tokenizer: neither tokenizer.json nor a vocab file is in {folder}")
-    check_ids(model.source, tokenizer)
+    check_ids(model, tokenizer)
     return tokenizer, None if mecab is None else mecab["mecab_dic"]
 
 
@@ -105,9 +107,10 @@ def _build_tokenizer(model: Model, options: dict[str, Any]) -> Any:
 
     try:
         # Where mistral-common is installed, transformers would take its tokenizer, with other ids.
-        return transformers.AutoTokenizer.from_pretrained(
-            model.source.folder, trust_remote_code=False, mistral_format=False, **options
-        )
+        with panics_as(ValueError):
+            return transformers.AutoTokenizer.from_pretrained(
+                model.source.folder, trust_remote_code=False, mistral_format=False, **options
+            )
     except ImportError as error:
         package = next((name for name in ("fugashi", "ipadic", "unidic_lite") if name in str(error)), None)
         needed = package or f"a package ({first_line(error)})"
@@ -119,16 +122,21 @@ def _build_tokenizer(model: Model, options: dict[str, Any]) -> Any:
         raise ModelError(f"{model.name} has no tokenizer that transformers can load: {first_line(error)}") from error
 
 
-def list_vocabulary(tokenizer: Any, folder: Path | None = None) -> Vocabulary:
+def _panicked(reason: str) -> ModelError:
+    return ModelError(f"the model's tokenizer is damaged ({reason})", hint=DOWNLOAD)
+
+
+@panics_as(_panicked)
+def list_vocabulary(tokenizer: Any, model: Model | None = None) -> Vocabulary:
     """List every token of a tokenizer by id, added ones included.
 
     Args:
         tokenizer: the tokenizer.
-        folder: folder of the model; tokens that transformers adds to those of its files are left out.
+        model: the model; tokens that transformers adds to those of its files are left out.
     """
-    invented = frozenset[int]() if folder is None else invented_ids(folder, tokenizer)
+    invented = frozenset[int]() if model is None else invented_ids(model, tokenizer)
     by_id = {token_id: text for text, token_id in tokenizer.get_vocab().items() if token_id not in invented}
-    by_id |= {} if folder is None else listed_texts(folder, tokenizer)
+    by_id |= {} if model is None else listed_texts(model.source.folder, tokenizer)
     ids = sorted(by_id)
     added = tokenizer.added_tokens_decoder
     special = {*tokenizer.all_special_ids, *(number for number, token in added.items() if token.special)}
@@ -162,6 +170,7 @@ def _unknown_id(tokenizer: Any) -> int | None:
     return tokenizer.unk_token_id if own is None else own
 
 
+@panics_as(_panicked)
 def find_template(tokenizer: Any) -> Template:
     """Find the ids that the tokenizer puts around a sequence, without assuming which they are.
 
@@ -208,6 +217,7 @@ def origin(model: Model, tokenizer: Any) -> str:
     return f"its {TOKENIZER}" if of_file else f"transformers' own {type(tokenizer).__name__}"
 
 
+@panics_as(_panicked)
 def save_tokenizer(tokenizer: Any, folder: Path) -> None:
     """Write the tokenizer's own files into a folder."""
     tokenizer.save_pretrained(folder)

@@ -11,19 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from kotovec.errors import ModelError, first_line
-from kotovec.workers.source import DOWNLOAD, Source
+from kotovec.panics import panics_as
+from kotovec.workers.claims import DOWNLOAD
+from kotovec.workers.model import Model
 
 TOKENIZER = "tokenizer.json"
 ROLES = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 CLASS = f"add the {TOKENIZER} that the model was trained with, or name its class as tokenizer_class"
 _AROUND = ("cls", "sep", "bos", "eos")
-_SETTINGS = ("special_tokens_map.json", "tokenizer_config.json")  # the later one wins
 MOST_WORDS = 200  # of a vocabulary, that are split for comparison: 20 ms
 FORMS = ("Ａｂｃ１２３", "ガ", "é")  # full width, voiced, accented: what normalizers change
 _PIECES = ("sentencepiece.bpe.model", "spiece.model", "tokenizer.model", "spm.model", "sentencepiece.model")
 
 
-def read_tokenizer(source: Source) -> Any | None:
+def read_tokenizer(model: Model) -> Any | None:
     """Return the tokenizer of `tokenizer.json`, wrapped as one of transformers; None where there is no such file.
 
     Tokens that other files name with an id of their own are added. A special token that no file gives an id is not: the
@@ -35,39 +36,42 @@ def read_tokenizer(source: Source) -> Any | None:
     from tokenizers import AddedToken, Tokenizer
     from transformers import PreTrainedTokenizerFast
 
-    path = source.folder / TOKENIZER
+    path = model.source.folder / TOKENIZER
     if not path.is_file():
         return None
     try:
         content = path.read_bytes()
-        written, own = json.loads(content), Tokenizer.from_buffer(content)
+        with panics_as(ValueError):
+            written, own = json.loads(content), Tokenizer.from_buffer(content)
     except Exception as error:  # tokenizers has no error class of its own
         raise ModelError(
-            f"{source.name} has no tokenizer that can be read: {TOKENIZER} is damaged ({first_line(error)})",
+            f"{model.name} has no tokenizer that can be read: {TOKENIZER} is damaged ({first_line(error)})",
             hint=DOWNLOAD,
         ) from error
     own.no_truncation()
     own.no_padding()
-    _refuse_shared_ids(source, written.get("model", {}).get("vocab"))
+    _refuse_shared_ids(model, written.get("model", {}).get("vocab"))
     for entry in written.get("added_tokens") or ():
-        _require(source, TOKENIZER, entry["content"], entry["id"], own.token_to_id(entry["content"]))
-    for file, text, token_id, options in _explicit(source.folder):
+        _require(model, TOKENIZER, entry["content"], entry["id"], own.token_to_id(entry["content"]))
+    for file, text, token_id, options in _explicit(model):
         if own.token_to_id(text) is None and own.id_to_token(token_id) is None:
             own.add_tokens([AddedToken(text, **options)])
-        _require(source, file, text, token_id, own.token_to_id(text))
-    roles, _ = named_tokens(source.folder)
+        _require(model, file, text, token_id, own.token_to_id(text))
+    roles, _ = named_tokens(model)
     known = {role: text for role, text in roles.items() if own.token_to_id(text) is not None}
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=own, **{f"{role}_token": known[role] for role in known})
     tokenizer._tokenizer = own  # noqa: SLF001 — the wrapper's own copy got a template of its class
     return tokenizer
 
 
-def named_tokens(folder: Path) -> tuple[dict[str, str], list[str]]:
+def named_tokens(model: Model) -> tuple[dict[str, str], list[str]]:
     """Return the special tokens that the tokenizer's settings name: by role (`unk`, `cls`, …), and others."""
     roles: dict[str, str] = {}
     others: list[str] = []
-    for file in _SETTINGS:
-        settings = read_settings(folder / file)
+    for settings in (
+        read_settings(model.source.folder / "special_tokens_map.json"),
+        model.tokenizer_config,
+    ):  # which wins
         for role in ROLES:
             if text := _text_of(settings.get(f"{role}_token")):
                 roles[role] = text
@@ -77,17 +81,17 @@ def named_tokens(folder: Path) -> tuple[dict[str, str], list[str]]:
     return roles, others
 
 
-def check_ids(source: Source, tokenizer: Any) -> None:
+def check_ids(model: Model, tokenizer: Any) -> None:
     """Check that a tokenizer gives every text the id that the vocabulary's files say.
 
     Raises:
         ModelError: it gives another one; the message names the file, the text and both ids.
     """
-    folder, vocabulary = source.folder, tokenizer.get_vocab()
-    model = model_name(tokenizer)
+    folder, vocabulary = model.source.folder, tokenizer.get_vocab()
+    algorithm = model_name(tokenizer)
     complete = not (folder / TOKENIZER).is_file()
     for file, kinds in (("vocab.txt", ("WordPiece", "Python")), ("vocab.json", ("BPE", "WordLevel", "Python"))):
-        if model not in kinds:
+        if algorithm not in kinds:
             continue
         listed = _listed(folder / file)
         # tokenizers takes lines without the blanks at their end, of which the last one wins.
@@ -97,27 +101,28 @@ def check_ids(source: Source, tokenizer: Any) -> None:
             if found != token_id and stripped.get(text.rstrip(), -1) == vocabulary.get(text.rstrip()):
                 continue
             if complete or found is not None:  # tokenizer.json may have given a spare row another text
-                _require(source, file, text, token_id, found)
-    for file, text, token_id, _ in _explicit(folder):
-        _require(source, file, text, token_id, vocabulary.get(text))
+                _require(model, file, text, token_id, found)
+    for file, text, token_id, _ in _explicit(model):
+        _require(model, file, text, token_id, vocabulary.get(text))
     if complete:
-        _check_pieces(source, tokenizer, vocabulary)
-    elif model == "Python":  # words are split by code, and tokenizer.json lies beside it
+        _check_pieces(model, tokenizer, vocabulary)
+    elif algorithm == "Python":  # words are split by code, and tokenizer.json lies beside it
         model_part = read_settings(folder / TOKENIZER).get("model")
         beside = model_part.get("vocab") if isinstance(model_part, dict) else None
         for text, token_id in beside.items() if isinstance(beside, dict) else ():
-            _require(source, TOKENIZER, text, token_id, vocabulary.get(text))
+            _require(model, TOKENIZER, text, token_id, vocabulary.get(text))
 
 
-def invented_ids(folder: Path, tokenizer: Any) -> frozenset[int]:
+def invented_ids(model: Model, tokenizer: Any) -> frozenset[int]:
     """Return the ids of tokens that transformers put behind a vocabulary whose files give them none.
 
     They are those of special tokens that the tokenizer's class has by default, such as `[CLS]`: the model has no row
     for them, or a spare one that was never trained.
     """
+    folder = model.source.folder
     if (folder / TOKENIZER).is_file():
         return frozenset()
-    written = {text for _, text, _, _ in _explicit(folder)}
+    written = {text for _, text, _, _ in _explicit(model)}
     if listed := _listed(folder / "vocab.txt") or _listed(folder / "vocab.json"):
         return frozenset(
             token_id for text, token_id in tokenizer.get_vocab().items() if text not in written and text not in listed
@@ -171,15 +176,15 @@ def _lines(path: Path) -> list[str]:
     return [line.removesuffix("\r") for line in lines]
 
 
-def _explicit(folder: Path) -> Iterator[tuple[str, str, int, dict[str, bool]]]:
+def _explicit(model: Model) -> Iterator[tuple[str, str, int, dict[str, bool]]]:
     """Yield the added tokens that files name with an id: file, text, id, options of `AddedToken`; ascending ids."""
     found: dict[int, tuple[str, str, dict[str, bool]]] = {}
-    roles, others = named_tokens(folder)
+    roles, others = named_tokens(model)
     special = {*roles.values(), *others}
-    for text, token_id in read_settings(folder / "added_tokens.json").items():
+    for text, token_id in read_settings(model.source.folder / "added_tokens.json").items():
         if isinstance(token_id, int):
             found[token_id] = "added_tokens.json", text, {"special": text in special}
-    entries = read_settings(folder / "tokenizer_config.json").get("added_tokens_decoder")
+    entries = model.tokenizer_config.get("added_tokens_decoder")
     for key, entry in entries.items() if isinstance(entries, dict) else ():
         if isinstance(entry, dict) and key.isdigit() and isinstance(entry.get("content"), str):
             names = ("single_word", "lstrip", "rstrip", "normalized", "special")
@@ -189,24 +194,24 @@ def _explicit(folder: Path) -> Iterator[tuple[str, str, int, dict[str, bool]]]:
         yield file, text, token_id, options
 
 
-def _refuse_shared_ids(source: Source, vocabulary: Any) -> None:
+def _refuse_shared_ids(model: Model, vocabulary: Any) -> None:
     if not isinstance(vocabulary, dict) or len(set(vocabulary.values())) == len(vocabulary):
         return
     seen: dict[int, str] = {}
     for text, token_id in vocabulary.items():
         if token_id in seen:
             raise ModelError(
-                f"{TOKENIZER} of {source.name} gives id {token_id} to `{seen[token_id]}` and to `{text}`", hint=DOWNLOAD
+                f"{TOKENIZER} of {model.name} gives id {token_id} to `{seen[token_id]}` and to `{text}`", hint=DOWNLOAD
             )
         seen[token_id] = text
 
 
-def _check_pieces(source: Source, tokenizer: Any, vocabulary: Mapping[str, int]) -> None:
+def _check_pieces(model: Model, tokenizer: Any, vocabulary: Mapping[str, int]) -> None:
     """Check that all pieces of a SentencePiece model are as far from their own ids as the first one, and split words.
 
     Vocabularies of fairseq are shifted by one, that of Pegasus by 103; what is shifted in part is wrong.
     """
-    if (found := _pieces(source.folder)) is None:
+    if (found := _pieces(model.source.folder)) is None:
         return
     file, pieces = found
     shift: int | None = None
@@ -218,14 +223,14 @@ def _check_pieces(source: Source, tokenizer: Any, vocabulary: Mapping[str, int])
         token_id = vocabulary.get(text)
         if shift is None and token_id is not None:
             shift = token_id - number
-        _require(source, file, text, number + (shift or 0), token_id)
+        _require(model, file, text, number + (shift or 0), token_id)
         if text.startswith("▁") and len(text) > 2:  # noqa: PLR2004 — a word of two characters or more
             words.append(text[1:])
     some = words[:: len(words) // MOST_WORDS + 1]
     other = [word for word in some if not _splits_alike(word, tokenizer, pieces, shift or 0)]
     if len(other) > len(some) // 2:
         raise ModelError(
-            f"the tokenizer that transformers makes for {source.name} splits {len(other)} of {len(some)} words "
+            f"the tokenizer that transformers makes for {model.name} splits {len(other)} of {len(some)} words "
             f"otherwise than {file}, for example `{other[0]}`",
             hint=CLASS,
         )
@@ -262,11 +267,11 @@ def _pieces(folder: Path) -> tuple[str, Any] | None:
         return None
 
 
-def _require(source: Source, file: str, text: str, token_id: int, found: int | None) -> None:
+def _require(model: Model, file: str, text: str, token_id: int, found: int | None) -> None:
     if found != token_id:
         other = "none" if found is None else str(found)
         raise ModelError(
-            f"the tokenizer of {source.name} is not that of its files: by {file} `{text[:80]}` is id {token_id}, "
+            f"the tokenizer of {model.name} is not that of its files: by {file} `{text[:80]}` is id {token_id}, "
             f"by the tokenizer that loads {other}",
             hint="check that all files of the tokenizer are of one model",
         )

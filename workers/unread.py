@@ -7,7 +7,6 @@ from typing import Any
 from kotovec.errors import ModelError
 from kotovec.workers.source import Source
 
-ADAPTER = "adapter_config.json"
 BEFORE = "choose the model that was quantised, in float32, float16 or bfloat16"
 # Masks and counters, which a model computes itself.
 _BUFFER = re.compile(
@@ -67,13 +66,8 @@ def check_settings(source: Source, config: Any) -> None:
     """Check that nothing beside the weights changes what the model computes where transformers would not follow it.
 
     Raises:
-        ModelError: an adapter, a quantisation, or a setting that the model's class does not have.
+        ModelError: a quantisation, or a setting that the model's class does not have.
     """
-    if (source.folder / ADAPTER).is_file():
-        raise ModelError(
-            f"{source.name} holds an adapter ({ADAPTER}) beside its weights, which counts only where peft is installed",
-            hint=f"merge it into the weights, or remove {ADAPTER}",
-        )
     if quantised := getattr(config, "quantization_config", None):
         method = quantised.get("quant_method") if isinstance(quantised, dict) else None
         raise ModelError(

@@ -10,6 +10,7 @@ from string import Template
 from typing import Any
 
 from kotovec.errors import MissingDependencyError
+from kotovec.text import escaped
 
 # They are joined into one script: each may use what the others define, and the last one starts the page.
 SCRIPTS = ("source.js", "labels.js", "map.js", "panel.js", "page.js")
@@ -36,7 +37,7 @@ def bundle(title: str, data: Mapping[str, Any]) -> str:
     text = _json_in_html(data)
     nonce = hashlib.sha256(text.encode()).hexdigest()[:32]
     return Template(_asset("page.html")).substitute(
-        title=html.escape(title),
+        title=html.escape(escaped(title)),
         style=_asset("page.css"),
         nonce=nonce,
         data=text,

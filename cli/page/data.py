@@ -23,6 +23,7 @@ from kotovec.store.maps import Map
 from kotovec.store.nearest import Rows
 from kotovec.store.neighbours import Neighbours, neighbours
 from kotovec.store.tokens import Tokens
+from kotovec.text import escaped
 
 # The script of a letter, by the first word of its Unicode name.
 SCRIPTS = {"CJK": "kanji", "HIRAGANA": "kana", "KATAKANA": "kana", "KATAKANA-HIRAGANA": "kana", "LATIN": "Latin"}
@@ -64,7 +65,7 @@ def page_data(store: Store, maps: Sequence[Map], expression: str | None) -> dict
     sides = [_side(store, map_, way) for map_, way in zip(maps, ways, strict=True)]
     tokens, rows = store.tokens, maps[0].rows
     return {
-        "tokens": list(tokens.surfaces),
+        "tokens": [escaped(surface) for surface in tokens.surfaces],
         "ids": _packed(tokens.ids, np.float64),  # JavaScript numbers are doubles
         "rows": _packed(rows, np.int32),
         "near": sides[0].near.rows.shape[1],
@@ -111,7 +112,9 @@ def _space(side: _Side) -> dict[str, Any]:
 
 
 def _stops(stops: Sequence[Stop]) -> list[dict[str, Any]]:
-    return [{"label": stop.label, "x": float(stop.position[0]), "y": float(stop.position[1])} for stop in stops]
+    return [
+        {"label": escaped(stop.label), "x": float(stop.position[0]), "y": float(stop.position[1])} for stop in stops
+    ]
 
 
 def _colourings(tokens: Tokens, rows: Rows, norms: Sequence[npt.NDArray[np.float64]]) -> list[dict[str, Any]]:
