@@ -11,11 +11,14 @@ from collections.abc import Sequence
 from importlib import import_module
 from io import TextIOWrapper
 from itertools import pairwise
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from kotovec.errors import KotovecError, first_line
+from kotovec.cli.encodings import as_utf8, escaping_errors
+from kotovec.cli.interrupts import TERMINATED, hear_sigterm
+from kotovec.errors import InputError, KotovecError, first_line
 from kotovec.version import __version__
 
 INTERRUPTED = 130  # what a shell reports for a process that Ctrl-C ended
@@ -58,10 +61,12 @@ def make_app(names: Sequence[str] = COMMANDS) -> typer.Typer:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit with 0 (done), 1 (honest failure), 2 (bad input) or 130 (interrupted)."""
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="surrogateescape")  # a path may contain bytes that are not UTF-8
-    code = run(sys.argv[1:] if arguments is None else arguments)
+    """Run the command line and exit with 0 (done), 1 (honest failure), 2 (bad input), 130 (Ctrl-C) or 143 (SIGTERM)."""
+    hear_sigterm()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors=escaping_errors(stream.encoding))
+    code = run([as_utf8(argument) for argument in sys.argv[1:]] if arguments is None else arguments)
     # At exit Python would search all imported modules for garbage: 35 ms of a query's 250 ms.
     gc.freeze()
     sys.exit(code)
@@ -81,6 +86,8 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911 — one return per outcom
     except (BrokenPipeError, SystemExit) as error:
         # `kotovec … | head`: the reader needs no more. Typer turns the error into a SystemExit.
         if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):
+            if error.code == TERMINATED:
+                return _fail("interrupted", None, TERMINATED, debug=False)
             raise
         # Without this, Python reports the broken pipe at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -89,11 +96,21 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911 — one return per outcom
         # Typer's usage errors, without importing the Click that it vendors.
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
             return _fail(*_usage(error.format_message()), int(error.exit_code), debug=False)
+        if isinstance(error, FileNotFoundError) and not _has_working_directory():
+            return _fail("the working directory was deleted", "go to another one", InputError.exit_code, debug)
         message = f"{type(error).__name__}: {first_line(error)}"
         return _fail(message, None if debug else "set KOTOVEC_DEBUG=1 to see where", UNEXPECTED, debug)
     if code == INTERRUPTED:  # what Typer returns after Ctrl-C
         return _fail("interrupted", None, INTERRUPTED, debug=False)
     return code if isinstance(code, int) else 0
+
+
+def _has_working_directory() -> bool:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _fail(message: str, hint: str | None, code: int, debug: bool) -> int:

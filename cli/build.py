@@ -117,7 +117,7 @@ def _run(work: Callable[..., "Result"], target: Path, *, with_ray: bool, quiet: 
             with open_display(quiet=quiet) as display:
                 display.say("planning")
                 return work(display.show) if child is None else child.result(display.show)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):
         if _tidy(target, missing):
             open_display(quiet=quiet).note("what is whole is kept: the same command goes on from there")
         raise

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from kotovec import errors
 from kotovec.cli.events import Lines, parse, read_event
+from kotovec.cli.interrupts import TERMINATED
 from kotovec.cluster.events import Report
 from kotovec.errors import RESUME, KotovecError, WorkerError, first_line
 
@@ -44,7 +45,7 @@ class Child:
     def __init__(self) -> None:
         self._pid = 0
         self._status = 0
-        self._interrupted = False
+        self._interrupted = 0  # the number of the signal
         self._before: dict[int, Any] = {}
         self._pipes = contextlib.ExitStack()
 
@@ -65,10 +66,10 @@ class Child:
         """Start the work.
 
         Raises:
-            KeyboardInterrupt: a signal has already arrived.
+            KeyboardInterrupt, SystemExit: a signal has already arrived.
         """
         if self._interrupted:
-            raise KeyboardInterrupt
+            raise self._interruption()
         reader, writer = os.pipe()
         watched, held = os.pipe()
         for stream in filter(None, (sys.stdout, sys.stderr)):
@@ -88,7 +89,8 @@ class Child:
         """Report the events of the work until it ends; return what it returned, or raise what it raised.
 
         Raises:
-            KeyboardInterrupt: a signal has arrived.
+            KeyboardInterrupt: Ctrl-C has arrived.
+            SystemExit: SIGTERM has arrived.
             WorkerError: the process was killed.
         """
         result = self._read(report)
@@ -96,7 +98,7 @@ class Child:
         if result is not None:
             return result
         if self._interrupted:
-            raise KeyboardInterrupt
+            raise self._interruption()
         how = os.waitstatus_to_exitcode(self._status)
         end = f"was killed by {signal.Signals(-how).name} (out of memory?)" if how < 0 else f"exited with {how}"
         raise WorkerError(f"the process that builds {end}", hint=RESUME)
@@ -120,9 +122,12 @@ class Child:
                 report(event)
         return None
 
-    def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
-        self._interrupted = True
+    def _interrupt(self, number: int, _frame: FrameType | None) -> None:
+        self._interrupted = self._interrupted or number
         self._kill()
+
+    def _interruption(self) -> BaseException:
+        return SystemExit(TERMINATED) if self._interrupted == signal.SIGTERM else KeyboardInterrupt()
 
     def _kill(self) -> None:
         if self._pid:  # 0 in the child, which may receive a signal before it has its own group

@@ -2,6 +2,7 @@
 
 import typer
 
+from kotovec.cli.interrupts import ending_at_once
 from kotovec.cli.options import JsonOption, QuietOption, StoreOption, WordsArgument, find_store
 from kotovec.errors import InputError
 from kotovec.text import json_line
@@ -31,7 +32,8 @@ def command(
     columns = opened.spaces
     rows = []
     for term in terms:
-        read = opened.lookup.resolve(Term(term.strip() or term, 1.0, 0))
+        with ending_at_once():
+            read = opened.lookup.resolve(Term(term.strip() or term, 1.0, 0))
         parts = [opened.array(space)[list(read.rows)].astype(np.float64) for space in columns]
         norms = [float(np.linalg.norm(part.mean(axis=0))) for part in parts]
         rows.append((read, norms))

@@ -78,7 +78,8 @@ def compose(map_: Map, tokens: Tokens, asked: Sequence[int], frequent: int, titl
         part = map_.coordinates[kinds == kind]
         if len(part):
             axes.scatter(*part.T, s=200 / np.sqrt(len(map_.rows)), c=colour, lw=0, label=f"{kind.label} {len(part):,}")
-    axes.set(xticks=[], yticks=[], title=title)
+    axes.set(xticks=[], yticks=[])
+    axes.set_title(title, parse_math=False)  # a `$` in the name of a model begins no formula
     axes.set_aspect("equal", adjustable="datalim")
     axes.legend(markerscale=4, loc="upper left", fontsize=8)
     canvas.draw()  # so that positions are known in pixels
@@ -169,6 +170,9 @@ def import_font() -> Font:
     Raises:
         MissingDependencyError: matplotlib or the font is not installed.
     """
+    import logging
+
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns where there is no home for its cache
     try:
         import matplotlib as mpl
         import matplotlib_fontja

@@ -3,11 +3,15 @@
 import gc
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from io import TextIOWrapper
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from kotovec.cli.interrupts import ending_at_once
 from kotovec.cli.options import (
     CountOption,
     DeviceOption,
@@ -36,7 +40,9 @@ if TYPE_CHECKING:
     from kotovec.store import Answer, Store
 
 RARELY = 100_000  # objects allocated, and not freed, between two garbage collections
-BATCH = 4096  # expressions of a file per matrix product: 25 MB at 768 dimensions
+BATCH = 4096  # most expressions of a file per matrix product: 25 MB at 768 dimensions
+ANSWERS = 65536  # most tokens in the answers to a batch: 30 MB
+LONGEST = 1 << 20  # most characters of a line in a file, which is read line by line
 
 
 def command(
@@ -83,18 +89,29 @@ def command(
     path = find_store(store)
     if file is not None:
         opened = Store.open(path, verify=verify)
-        _answer_file(opened, file, resolve(wanted, opened.spaces), options)
+        with ending_at_once():
+            _answer_file(opened, file, resolve(wanted, opened.spaces), options)
         return
+    with ending_at_once():
+        answers = _answer(path, (expression or "").strip(), wanted, options, verify=verify)
+    print_result(answers, as_json=as_json, tsv=tsv, quiet=quiet)
+
+
+def _answer(
+    path: Path, expression: str, wanted: Sequence[Space], options: dict[str, Any], *, verify: bool
+) -> "list[Answer]":
+    from kotovec.store import Store
+
     answers = None
     while answers is None:
         opened = Store.open(path, verify=verify)
         try:
             spaces = resolve(wanted, opened.spaces)
-            answers = [opened.search((expression or "").strip(), space=each, **options) for each in spaces]
+            answers = [opened.search(expression, space=each, **options) for each in spaces]
         except DamagedError:
             if not opened.replaced:  # else a build has just replaced the store, and its tokenizer with it
                 raise
-    print_result(answers, as_json=as_json, tsv=tsv, quiet=quiet)
+    return answers
 
 
 def print_result(answers: "list[Answer]", *, as_json: bool = False, tsv: bool = False, quiet: bool = False) -> None:
@@ -118,14 +135,16 @@ def _answer_file(store: "Store", file: str, spaces: Sequence[Space], options: di
     """Answer every line of a file, many per matrix product; print an error as JSON for a line that has one."""
     from kotovec.cli.tables import notice
 
-    lines = [line.strip() for line in _read_lines(file) if line.strip()]
-    failed = 0
-    for start in range(0, len(lines), BATCH):
-        for answered in _answer_lines(store, lines[start : start + BATCH], spaces, options):
+    lines = (line.strip() for line in _read_lines(file) if line.strip())
+    together = min(BATCH, max(1, ANSWERS // max(1, options["k"] * len(spaces))))
+    failed = total = 0
+    while batch := list(islice(lines, together)):
+        total += len(batch)
+        for answered in _answer_lines(store, batch, spaces, options):
             failed += "error" in answered
             typer.echo(json_line(answered))
     if failed:
-        notice(f"error: {failed} of {len(lines)} lines could not be answered; each says why", quiet=False)
+        notice(f"error: {failed} of {total} lines could not be answered; each says why", quiet=False)
         raise typer.Exit(InputError.exit_code)
 
 
@@ -149,12 +168,19 @@ def _answer_lines(
             yield from (next(found).as_dict() for found in answers)
 
 
-def _read_lines(file: str) -> list[str]:
+def _read_lines(file: str) -> Iterator[str]:
+    if file == "-" and isinstance(sys.stdin, TextIOWrapper):
+        sys.stdin.reconfigure(encoding="utf-8", errors="strict")  # whatever the locale is
+    number = 0
     try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+        with nullcontext(sys.stdin) if file == "-" else Path(file).open(encoding="utf-8") as stream:
+            # Not splitlines(), which also breaks at characters such as U+2028 that may be part of a token.
+            while line := stream.readline(LONGEST):
+                number += 1
+                if len(line) == LONGEST and not line.endswith("\n"):
+                    raise InputError(f"line {number} of {file} has more than {LONGEST:,} characters")
+                yield line if number > 1 else line.removeprefix("\ufeff")
     except OSError as error:
         raise InputError(f"{file} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{file} is not UTF-8: {error}") from error
-    # Not splitlines(), which also breaks at characters such as U+2028 that may be part of a token.
-    return text.removeprefix("\ufeff").split("\n")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from kotovec.cli.interrupts import ending_at_once
 from kotovec.cli.options import (
     AmbientLayer,
     CountOption,
@@ -88,7 +89,8 @@ def command(
             else:
                 spaces = resolve(read_spaces(settings["space"], settings["layer"]), opened.spaces)
                 options = {name: value for name, value in settings.items() if name not in ("space", "layer")}
-                answers = [opened.search(line, space=each, **options) for each in spaces]
+                with ending_at_once():
+                    answers = [opened.search(line, space=each, **options) for each in spaces]
                 print_result(answers, as_json=as_json, quiet=quiet)
         except KotovecError as error:
             typer.echo(error_lines(str(error), error.hint), err=True)
@@ -172,12 +174,12 @@ def _history() -> Path | None:
     """Return the file of the history (KOTOVEC_HISTORY, else the state folder), or None if it cannot be written."""
     named = os.environ.get("KOTOVEC_HISTORY")
     state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    path = Path(named) if named else Path(state).expanduser() / "kotovec" / "history"
-    if path.exists() and not path.is_file():  # a pipe would wait for a reader
-        return None
     try:
+        path = Path(named) if named else Path(state).expanduser() / "kotovec" / "history"
+        if path.exists() and not path.is_file():  # a pipe would wait for a reader
+            return None
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.touch(mode=0o600)
-    except OSError:
+    except (OSError, RuntimeError):  # a user that the machine does not know has no home
         return None
     return path

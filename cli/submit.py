@@ -79,7 +79,7 @@ def command(
     if local is not None:
         try:
             fetched = _fetch(jobs, str(store), local, quiet=quiet)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):
             display.note(f"what is fetched is kept: {again} goes on from there")
             raise
     _print(summary, name, fetched, as_json=as_json, quiet=quiet)
@@ -187,7 +187,7 @@ def _follow(
             sent = True
             display.note(f"job {job}; Ctrl-C leaves it running, {again} returns to it")
         return _watch(jobs, job, display, quiet=quiet)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):
         display.close()
         stopping = shlex.join(["kotovec", "submit", "--stop", job, "--address", jobs.address])
         goes_on = f"job {job} goes on on the cluster:" if sent else f"if job {job} began all the same,"

@@ -15,7 +15,7 @@ from kotovec.cluster.executor import Executor
 from kotovec.cluster.inline import Inline
 from kotovec.cluster.plan import Plan
 from kotovec.cluster.pool import Pool, object_store_bytes
-from kotovec.cluster.provenance import check_begun, check_finished, made, provenance
+from kotovec.cluster.provenance import Machine, check_begun, check_finished, check_products, made, provenance
 from kotovec.cluster.results import check_encoded, copy_static
 from kotovec.cluster.session import session
 from kotovec.cluster.shards import ShardPlan
@@ -138,6 +138,7 @@ class _Build:
         self.summary = Summary(store=layout.folder, tokens=len(plan.tokens))
         self.started = datetime.now(UTC)
         self.widths: dict[str, int] = {}
+        self.machine: Machine | None = None
 
     def run(self) -> Summary:
         todo = self._todo()
@@ -192,6 +193,7 @@ class _Build:
             try:
                 with open_shard(self.layout.shards, shard.number, self.plan.fingerprint) as reader:
                     reader.check(self.plan.tokens.ids[shard.start : shard.stop], self.plan.encoded)
+                    self.machine = self.machine or Machine(reader.host, reader.cpu, reader.products, earlier=True)
             except DamagedError:
                 damaged += path_of(self.layout.shards, shard.number).exists()
                 missing.append(shard)
@@ -267,9 +269,11 @@ class _Build:
     def _write(self, shard: ShardPlan, encoded: Encoded) -> None:
         """Check a shard that a worker returned, and write it."""
         self.widths = check_encoded(self.plan, shard, encoded, self.widths)
+        machine = Machine(encoded.host, encoded.cpu, encoded.products)
+        self.machine = check_products(self.layout.folder, machine, self.machine)
         ids = self.plan.tokens.ids[shard.start : shard.stop]
         arrays = {Space.parse(name): array for name, array in encoded.arrays.items()}
-        shard_file = Shard(shard.number, ids, arrays, encoded.host, encoded.cpu)
+        shard_file = Shard(shard.number, ids, arrays, encoded.host, encoded.cpu, None, encoded.products)
         write_shard(self.layout.shards, shard_file, self.plan.fingerprint)
 
     def _write_tokens(self) -> None:

@@ -37,6 +37,9 @@ from kotovec.store.files import disk_full, is_disk_full, open_below, open_regula
 from kotovec.store.layout import FETCHED, MANIFEST, PART, Layout
 from kotovec.store.lock import locked
 
+MOST_CHANGES = 3  # times that a store may change while it is fetched
+MOST_LINE = 4 << 20  # characters: Ray sends no longer line, and a piece has 1.4 million
+MOST_NOISE = 64 << 20  # characters of a log that are no records; also of a manifest, which has 67 per MiB of the store
 ROUND_PIECES = 512  # with these, the log of one job grows to 0.7 GB before it is emptied
 POLLED_PIECES = 32  # without a WebSocket, a whole log passes through the memory of three processes, at 18 MB/s
 _ELSEWHERE = "name another path with --fetch, or use --no-fetch"
@@ -69,6 +72,7 @@ class Partial:
         self._target = target
         self._store = self.folder / FETCHED
         self._files: list[dict[str, Any]] = []
+        self._changes = 0
         self._here: set[int] = set()  # each piece is hashed once, when it is found or written
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, DamagedError):
             with open_regular(self.folder / MANIFEST) as file:
@@ -129,11 +133,17 @@ class Partial:
         """Adopt the current manifest of the store; keep the present pieces if they belong to the same files.
 
         Raises:
-            DamagedError: the manifest names a file outside of the store.
+            DamagedError: the manifest names a file outside of the store, or is not one.
+            WorkerError: the store has changed several times in this run.
             DiskFullError: the disk has no room for the store.
         """
         _check_names(files)
         if [file | {"changed": 0} for file in files] != [file | {"changed": 0} for file in self._files]:
+            self._changes += 1
+            if self._changes > MOST_CHANGES + 1:
+                raise WorkerError(
+                    f"the store for {self._target} changes again and again while it is fetched", hint="wait"
+                )
             self._delete()
             self._store.mkdir(parents=True, exist_ok=True)
             size, free = sum(file["bytes"] for file in files), shutil.disk_usage(self.folder).free
@@ -154,15 +164,13 @@ class Partial:
         return [number for number in range(len(self.pieces)) if number not in self._here]
 
     def write(self, number: int, data: bytes) -> bool:
-        """Write a piece if its checksum is that of the manifest; return whether it is."""
-        piece = self.pieces[number]
-        if not _is(piece, data):
+        """Write a piece if it is missing and its checksum is that of the manifest; return whether it was written."""
+        if number < 0 or number in self._here or not _is(piece := self.pieces[number], data):
             return False
         with open_below(self._store, piece.path, os.O_WRONLY | os.O_CREAT) as descriptor:
             os.pwrite(descriptor, data, piece.offset)
-        if number not in self._here:
-            self._here.add(number)
-            self.done += piece.size
+        self._here.add(number)
+        self.done += piece.size
         return True
 
     def finish(self) -> None:
@@ -186,13 +194,19 @@ class Partial:
 
 
 def _check_names(files: list[dict[str, Any]]) -> None:
-    """Raise a DamagedError where a manifest names a file outside of the store."""
+    """Raise a DamagedError where a manifest names a file outside of the store, or twice, or is not a manifest."""
     for file in files:
+        if not (
+            type(file["bytes"]) is int and file["bytes"] >= 0 and all(isinstance(sum_, str) for sum_ in file["sums"])
+        ):
+            raise DamagedError(f"the list of the store's files gives {file['path']!r} no size, or wrong checksums")
         name = PurePosixPath(file["path"])
         if name.is_absolute() or ".." in name.parts or not name.parts or str(name) != file["path"]:
             raise DamagedError(
                 f"the store on the cluster holds {quoted(file['path'])}, which is not a path inside of a store"
             )
+    if len({file["path"] for file in files}) < len(files):
+        raise DamagedError("the list of the store's files names one twice")
 
 
 @cache
@@ -299,11 +313,14 @@ def _begin(records: Iterator[str], partial: Partial) -> None:
         WorkerError: the manifest was damaged on the way, or cut off.
     """
     files: list[dict[str, Any]] = []
-    whole = hashlib.sha256()
+    whole, size = hashlib.sha256(), 0
     for record in records:
+        size += len(record)
         try:
             line = json.loads(record)
-        except ValueError:
+        except (ValueError, RecursionError):
+            break
+        if size > MOST_NOISE:
             break
         match line:
             case {"end": sha256}:
@@ -312,10 +329,12 @@ def _begin(records: Iterator[str], partial: Partial) -> None:
                 if files:
                     partial.begin(files)
                 return
-            case dict():
+            case {"path": str(), "bytes": int(), "changed": int()}:
                 files.append(line | {"sums": []})
             case list() if files:
                 files[-1]["sums"] += line
+            case _:
+                break
         whole.update(record.encode())
     raise WorkerError("the list of the store's files does not arrive completely", hint=RESUME)
 
@@ -325,10 +344,14 @@ def _records(chunks: Iterable[str]) -> Iterator[str]:
 
     Raises:
         InputError: the job had nothing to send, for the reason in the message.
+        WorkerError: what the job writes is not what it should send.
     """
-    rest, problem = "", None
+    rest, noise, problem = "", 0, None
     for chunk in chunks:
         *lines, rest = (rest + chunk).split("\n")
+        noise += sum(len(line) + 1 for line in lines if not line.startswith(MARK))
+        if len(rest) > MOST_LINE or noise > MOST_NOISE:
+            raise WorkerError("the job on the cluster sends something else than a store")
         for line in lines:
             if problem is not None:  # the line after it may be its hint
                 raise InputError(problem, hint=line.removeprefix("hint: ") if line.startswith("hint: ") else None)

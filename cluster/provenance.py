@@ -3,6 +3,7 @@
 import json
 import shlex
 import sys
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 
 from kotovec import __version__
 from kotovec.cluster.plan import ENVIRONMENT, OF_STATIC, OF_TOKENS, Plan
-from kotovec.errors import SettingsDifferError
+from kotovec.errors import SettingsDifferError, WorkerError
 from kotovec.space import STATIC, Space
 from kotovec.store.vectors import Vectors
 
@@ -24,6 +25,19 @@ _SAID = {
     "tokens": "the list of tokens differs",
     "static": "the static vectors come from elsewhere, or were part of the shards, as in an earlier version",
 }
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A machine that computed a shard: its name, CPU or GPU, and `Encoded.products`; `earlier` of a run before."""
+
+    host: str
+    cpu: str
+    products: str
+    earlier: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.host} ({self.cpu})"
 
 
 def provenance(plan: Plan, started: datetime, tokenizer_files: dict[str, str]) -> dict[str, Any]:
@@ -80,6 +94,28 @@ def made(plan: Plan, space: Space, started: datetime) -> dict[str, Any]:
 def _versions() -> dict[str, str]:
     names = ("torch", "transformers", "tokenizers", "ray", "h5py", "numpy")
     return {"kotovec": __version__, "python": sys.version.split()[0], **{name: version(name) for name in names}}
+
+
+def check_products(folder: Path, machine: Machine, first: Machine | None) -> Machine:
+    """Refuse a shard from a machine that computes other bits than the first one; return the first.
+
+    Machines of several kinds may work together as long as their products are equal.
+
+    Raises:
+        SettingsDifferError: the first machine was that of an earlier run.
+        WorkerError: both are of this run.
+    """
+    if first is None or machine.products == first.products:
+        return first or machine
+    if first.earlier:
+        raise SettingsDifferError(
+            f"{folder} was begun on {first}, and {machine} computes other bits",
+            hint="resume on the same kind of processor with the same variables, or use --store to name another path",
+        )
+    raise WorkerError(
+        f"{machine} computes other bits than {first}",
+        hint="use machines of one kind, with the same variables; the same command resumes on those like the first",
+    )
 
 
 def check_begun(folder: Path, begun: dict[str, Any], plan: Plan) -> None:

@@ -39,6 +39,9 @@ KNOCK_SECONDS = 5.0
 _HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes.fromhex("000000 04 00 00000000")
 _PRIVATE = {
     "RAY_USAGE_STATS_ENABLED": "0",
+    # Off: then Ray takes the loopback address as its own, as on macOS. Otherwise all its ports are open to the network,
+    # and those for metrics ask for no token. Ray does not accept `_node_ip_address="127.0.0.1"` for that.
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # silences a FutureWarning at every start
 }
 # Ray prints paragraphs about losses on stdout, whatever its logging options; the pool reports each in one line.

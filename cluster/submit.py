@@ -21,6 +21,7 @@ from kotovec.store.files import disk_full, is_disk_full
 
 PATIENCE_SECONDS = 60.0  # for a cluster that no longer answers: a port forward or a head may be restarting
 QUIET_SECONDS = 60.0  # without a line of the log: the connection may be dead, for example after a laptop's sleep
+MOST_ANSWER = 1 << 16  # bytes of an answer that are read to see whether it is Ray's
 _TELLS = "kotovec_store"  # a key of a job's metadata
 _ADDRESS = "RAY_API_SERVER_ADDRESS"  # overrides the address that is passed to Ray's client
 _DASHBOARD = "use the address of its dashboard, such as http://HOST:8265"
@@ -255,7 +256,7 @@ def _knock(address: str, shown: str) -> None:
     if not address.startswith(("http://", "https://")):
         raise InputError(f"--address {shown} takes no jobs", hint=_DASHBOARD)
     try:
-        answer = requests.get(f"{address.rstrip('/')}/api/version", timeout=KNOCK_SECONDS)
+        answer, text = _get(f"{address.rstrip('/')}/api/version")
     except requests.exceptions.Timeout as error:
         raise InputError(f"no Ray cluster answers at {shown} within {KNOCK_SECONDS:g} s") from error
     except requests.exceptions.ConnectionError as error:
@@ -267,9 +268,24 @@ def _knock(address: str, shown: str) -> None:
         raise InputError(f"no Ray cluster answers at {shown}{f': {reason[0]}' if reason else ''}") from error
     except (requests.RequestException, ValueError) as error:
         raise InputError(f"--address {shown}: {_line(error)}") from error
-    answered = answer.status_code in (401, 403) or "ray_version" in answer.text  # 401, 403: it requires a token
+    answered = answer.status_code in (401, 403) or "ray_version" in text  # 401, 403: it requires a token
     if not answered:
         raise InputError(f"{shown} is not a Ray cluster (HTTP {answer.status_code})", hint=_DASHBOARD)
+
+
+def _get(address: str) -> tuple[Any, str]:
+    """Return the answer of a server and the beginning of its text, within some seconds: it may have no end."""
+    import requests
+
+    end, data = time.monotonic() + KNOCK_SECONDS, bytearray()
+    with requests.get(address, timeout=KNOCK_SECONDS, stream=True) as answer:
+        for part in answer.iter_content(1):
+            data += part
+            if time.monotonic() > end:
+                raise requests.exceptions.Timeout
+            if len(data) == MOST_ANSWER:
+                break
+        return answer, data.decode(errors="replace")
 
 
 @contextlib.contextmanager

@@ -35,7 +35,8 @@ and `KOTOVEC_HISTORY` names the file in which `kotovec shell` keeps its history.
 | 0 | done |
 | 1 | an honest failure, such as a full disk, a damaged file, a busy store, NaN from a model or lost workers |
 | 2 | bad input, such as an unknown option, word, model or store |
-| 130 | interrupted |
+| 130 | interrupted by Ctrl-C |
+| 143 | ended by SIGTERM |
 
 ## Expressions
 

@@ -98,6 +98,7 @@ def make_map(store: Store, request: MapRequest, report: Callable[[str], None] = 
         NotStoredError: no such space.
         MissingDependencyError: a library of the extra `map` is not installed.
         StoreBusyError: another process is changing this store.
+        StoreError: the store was replaced since it was opened.
         DiskFullError: no space is left.
     """
     total = len(store.tokens)
@@ -128,7 +129,8 @@ def make_map(store: Store, request: MapRequest, report: Callable[[str], None] = 
     )
     map_ = Map(record, rows, coordinates)
     with locked(Layout(store.path)):
-        maps.write_map(Layout(store.path).maps, map_)
+        store.check_current()
+        maps.write_map(Layout(store.path).maps, map_, store.check_current)
     return map_
 
 

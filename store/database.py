@@ -344,6 +344,15 @@ class Store:
         """Whether the store at the path was replaced or deleted since this one was opened."""
         return self.vectors.replaced
 
+    def check_current(self) -> None:
+        """Check that this is still the store at the path, before something made from it is written there.
+
+        Raises:
+            StoreError: the store was replaced or deleted since it was opened.
+        """
+        if self.replaced:
+            raise StoreError(f"{self.path} was replaced meanwhile, and nothing is written into it", hint="try again")
+
     def damage(self, damaged: Sequence[str]) -> DamagedError:
         """Return the error that names what `verify` found and, if a build repairs it, the command of the last one."""
         command = self.vectors.attributes.get("command")

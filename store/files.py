@@ -6,7 +6,7 @@ import fcntl
 import io
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,12 @@ from kotovec.store.layout import PART, part_name
 MOST_LINKS = 40  # the limit of Linux
 
 
+def _nothing() -> None:
+    """Do nothing before a new file takes its place."""
+
+
 @contextlib.contextmanager
-def _replacing(target: Path, mode: int | None = None) -> Iterator[io.FileIO]:
+def _replacing(target: Path, mode: int | None = None, before: Callable[[], None] = _nothing) -> Iterator[io.FileIO]:
     """Yield a new file in the target's folder; if the block succeeds, it becomes `target` in one step.
 
     No link is followed, neither at the target nor in place of its folder: whoever provided the folder could have put
@@ -38,6 +42,7 @@ def _replacing(target: Path, mode: int | None = None) -> Iterator[io.FileIO]:
                     os.fchmod(file.fileno(), mode)
                 yield file
                 os.fsync(file.fileno())
+                before()
             os.replace(part, target.name, src_dir_fd=folder, dst_dir_fd=folder)
             os.fsync(folder)
         except BaseException as error:
@@ -212,7 +217,7 @@ def write_output(path: Path, data: bytes | memoryview) -> None:
         return
     target = _behind_links(path)
     mode = stat.S_IMODE(target.stat().st_mode) & 0o777 if target.is_file() else None
-    with sinking(target.parent.resolve() / target.name, mode) as sink:
+    with sinking(target.parent.resolve() / target.name, mode=mode) as sink:
         sink.write(data)
 
 
@@ -296,9 +301,14 @@ class Sink:
     def flush(self) -> None:
         """Do nothing: there is no buffer."""
 
+    def sync(self) -> None:
+        """Write to the disk what has been written so far; raise the error of the first write that failed."""
+        self.check()
+        os.fsync(self._file.fileno())
+
 
 @contextlib.contextmanager
-def sinking(target: Path, mode: int | None = None) -> Iterator[Sink]:
+def sinking(target: Path, *, mode: int | None = None, before: Callable[[], None] = _nothing) -> Iterator[Sink]:
     """Yield a `Sink` that becomes `target`, completely or not at all; raise the sink's own error before any other.
 
     After an error nothing is left of it. After SIGKILL or a power cut its `.part` file may stay, until `delete_parts`
@@ -307,12 +317,13 @@ def sinking(target: Path, mode: int | None = None) -> Iterator[Sink]:
     Args:
         target: the path of the file.
         mode: its permissions; None for those of any new file.
+        before: called when the new file is complete, just before it takes its place; may raise.
 
     Raises:
         StoreError: the target's folder is a link.
         DiskFullError: the disk or the quota is full (also if a library hides that in another error).
     """
-    with _replacing(target, mode) as file:
+    with _replacing(target, mode, before) as file:
         sink = Sink(file)
         try:
             yield sink

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from io import BufferedReader
 from pathlib import Path
@@ -28,7 +28,6 @@ from kotovec.store.files import (
     open_regular,
     read_regular,
     sinking,
-    write_text,
 )
 from kotovec.store.layout import FAISS, INDEXES, RECORD
 from kotovec.store.library import import_faiss, kind, on_gpus
@@ -91,8 +90,19 @@ def build(
     factory: str = FLAT,
     parameters: str = "",
     device: str = "cpu",
+    check: Callable[[], None] = lambda: None,
 ) -> IndexRecord:
     """Build an index and write it, completely or not at all; it replaces the last one of its name.
+
+    Args:
+        vectors: the open files of the store.
+        folder: the folder of its indexes.
+        space: the space to search.
+        metric: how nearness is measured.
+        factory: the index_factory string of faiss.
+        parameters: faiss' search-time parameters to set.
+        device: `cpu` or `cuda`, where faiss trains and fills the index.
+        check: called when the index is complete, just before it replaces the last one; may raise.
 
     Raises:
         InputError: faiss does not know the factory string, or it does not fit the vectors.
@@ -112,12 +122,18 @@ def build(
     for path in (target, note):
         check_replaceable(path)
     delete_parts(folder)
-    with open_folder(folder) as descriptor:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(note.name, dir_fd=descriptor)  # until the new record is written, no index of this name is used
-        os.fsync(descriptor)
     digest = hashlib.sha256()
-    with sinking(target) as sink:
+
+    def exchange() -> None:
+        """Let no reader take the new index by the old record: between the two renames there is none."""
+        check()
+        with open_folder(folder) as descriptor:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(note.name, dir_fd=descriptor)
+            os.fsync(descriptor)
+
+    # Both files are complete before one of them takes its place: a full disk or an interrupt leaves the last index.
+    with sinking(note) as record_sink, sinking(target, before=exchange) as sink:
 
         def write(data: Any) -> int:
             digest.update(data)
@@ -130,16 +146,17 @@ def build(
             for _, block in blocks(matrix, metric, WRITTEN):
                 write(block)
                 sink.check()  # a full disk stops the build here, not after the last block
-    record = IndexRecord(
-        space=str(space),
-        metric=metric.value,
-        factory=factory,
-        parameters=parameters,
-        dataset=vectors.checksum(space),
-        sha256=digest.hexdigest(),
-        faiss=faiss.__version__,
-    )
-    write_text(note, json.dumps(asdict(record), indent=1) + "\n")
+        record = IndexRecord(
+            space=str(space),
+            metric=metric.value,
+            factory=factory,
+            parameters=parameters,
+            dataset=vectors.checksum(space),
+            sha256=digest.hexdigest(),
+            faiss=faiss.__version__,
+        )
+        record_sink.write((json.dumps(asdict(record), indent=1) + "\n").encode())
+        record_sink.sync()
     return record
 
 

@@ -33,7 +33,19 @@ def import_faiss() -> Any:
         hint = f"install it: pip install 'kotovec[cpu]' ({on_gpu})"
         reason = f"does not load ({error})" if installed else "is not installed"
         raise MissingDependencyError(f"faiss {reason}", hint=hint) from error
+    _prepare_forks()
     return faiss
+
+
+@cache
+def _prepare_forks() -> None:
+    """Let faiss use one thread in processes that are forked from this one.
+
+    libgomp keeps its threads for the next search, and a forked process lacks them: it would wait for them for ever.
+    """
+    import faiss
+
+    os.register_at_fork(after_in_child=lambda: faiss.omp_set_num_threads(1))
 
 
 def _is_installed(name: str) -> bool:

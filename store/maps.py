@@ -93,8 +93,13 @@ def map_name(space: Space, method: str) -> str:
     return f"{space.stem}.{method}"
 
 
-def write_map(folder: Path, map_: Map) -> Path:
+def write_map(folder: Path, map_: Map, check: Callable[[], None] = lambda: None) -> Path:
     """Write a map, completely or not at all, in place of the last one of its name; return its path.
+
+    Args:
+        folder: the folder of the store's maps.
+        map_: the map.
+        check: called when the file is complete, just before it replaces the last one; may raise.
 
     Raises:
         DiskFullError: no space is left.
@@ -102,7 +107,7 @@ def write_map(folder: Path, map_: Map) -> Path:
     folder.mkdir(exist_ok=True)
     delete_parts(folder)
     target = folder / f"{map_.record.name}{HDF5}"
-    with sinking(target) as sink, hdf5.create(sink) as file:
+    with sinking(target, before=check) as sink, hdf5.create(sink) as file:
         values = asdict(map_.record)
         texts = {name: json.dumps(value, sort_keys=True) for name, value in values.items() if isinstance(value, dict)}
         hdf5.write_attributes(file, {"encoding-type": KIND, "encoding-version": "1", **values, **texts})

@@ -56,12 +56,21 @@ def build_index(
         NotStoredError: no such space.
         InputError: no such metric or device, or faiss cannot build it.
         StoreBusyError: another process is building this store, or an index of it.
+        StoreError: the store was replaced since it was opened.
     """
     measure, space, chosen = Metric.parse(metric), store.space(space), choose_device(device, many=True)
     folder = Layout(store.path).indexes
     with locked(Layout(store.path)):  # two at once would write the same temporary file
+        store.check_current()
         record = indexes.build(
-            store.vectors, folder, space, measure, factory=factory, parameters=parameters, device=chosen
+            store.vectors,
+            folder,
+            space,
+            measure,
+            factory=factory,
+            parameters=parameters,
+            check=store.check_current,
+            device=chosen,
         )
     if factory == FLAT:
         return record, None

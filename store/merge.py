@@ -38,7 +38,7 @@ def merge(
         bounds: (start, stop) rows of each shard.
         fingerprint: the fingerprint that every shard must carry.
         identity: the identity of the store's tokens.
-        made: how the vectors were made; the hosts and CPUs that computed them are added.
+        made: how the vectors were made; the hosts, CPUs and products that computed them are added.
 
     Raises:
         DamagedError: a shard is damaged or not as planned; nothing is written.
@@ -46,7 +46,7 @@ def merge(
     """
     with open_shard(shards, 0, fingerprint) as first:
         block = first.read(space.stem)
-    hosts, cpus = set(), set()
+    hosts, cpus, products = set(), set(), set()
     made = {**made}
     shape = bounds[-1][1], block.shape[1]
     with writing_space(layout, space, shape, str(block.dtype), identity, made) as writer:
@@ -55,7 +55,8 @@ def merge(
                 writer.add(shard.read(space.stem))
                 hosts.add(shard.host)
                 cpus.add(shard.cpu)
-        made |= {"hosts": len(hosts), "cpus": sorted(cpus)}
+                products.add(shard.products)
+        made |= {"hosts": len(hosts), "cpus": sorted(cpus), "products": ", ".join(sorted(products))}
 
 
 def merge_means(
@@ -92,7 +93,7 @@ def merge_means(
     """
     with open_shard(shards, 0, fingerprint) as first:
         width = first.read(space.stem).shape[1]
-    hosts, cpus, made = set(), set(), {**made}
+    hosts, cpus, products, made = set(), set(), set(), {**made}
     step = max(1, BLOCK_BYTES // (8 * width))
     counts = np.zeros(rows, dtype=np.int64)
     with writing_space(layout, space, (rows, width), "float32", identity, made) as writer:
@@ -102,6 +103,7 @@ def merge_means(
                 with open_shard(shards, number, fingerprint) as shard:
                     hosts.add(shard.host)
                     cpus.add(shard.cpu)
+                    products.add(shard.products)
                     numbers = shard.read("ids")
                     inside = slice(*np.searchsorted(numbers, (start, start + step)))
                     if inside.start < inside.stop:
@@ -114,4 +116,4 @@ def merge_means(
                 )
             writer.add(sums.mean(total, block))
         writer.counts = counts
-        made |= {"hosts": len(hosts), "cpus": sorted(cpus)}
+        made |= {"hosts": len(hosts), "cpus": sorted(cpus), "products": ", ".join(sorted(products))}

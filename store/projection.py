@@ -1,8 +1,14 @@
 """From D dimensions to two: UMAP on exact neighbours, t-SNE as in the article, and PCA."""
 
+import contextlib
+import os
+import tempfile
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -72,17 +78,44 @@ def by_pca(vectors: Vectors) -> Projected:
     return Projected(centred @ first.astype(np.float32), {"explained_variance": round(float(share), 4)})
 
 
+@contextlib.contextmanager
+def _compiling() -> Iterator[None]:
+    """Give numba a temporary folder for compiled code where it has none: without a home, UMAP could not be imported."""
+    folders = []
+    with contextlib.suppress(RuntimeError):  # a user that the machine does not know
+        folders.append(Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser())
+    package = find_spec("umap")
+    if package is not None and package.origin:
+        folders.append(Path(package.origin).parent)
+    if "NUMBA_CACHE_DIR" in os.environ or any(map(_is_writable, folders)):
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="kotovec-numba-") as folder:
+        os.environ["NUMBA_CACHE_DIR"] = folder
+        try:
+            yield
+        finally:
+            del os.environ["NUMBA_CACHE_DIR"]
+
+
+def _is_writable(folder: Path) -> bool:
+    """Return whether files can be written in a folder, or the folder be made."""
+    parent = next(path for path in (folder, *folder.parents) if path.exists())
+    return parent.is_dir() and os.access(parent, os.W_OK | os.X_OK)
+
+
 def by_umap(vectors: Vectors, known: Known, seed: int, n_neighbors: int) -> Projected:
     """Return UMAP's coordinates, computed from the exact neighbours.
 
     Raises:
         MissingDependencyError: umap-learn is not installed.
     """
-    try:
-        import umap
-    except ImportError as error:
-        raise MissingDependencyError("--method umap needs umap-learn", hint=f"{CURE}; or use --method pca") from error
-    with warnings.catch_warnings():
+    with _compiling(), warnings.catch_warnings():
+        try:
+            import umap
+        except ImportError as error:
+            hint = f"{CURE}; or use --method pca"
+            raise MissingDependencyError("--method umap needs umap-learn", hint=hint) from error
         # UMAP warns that these neighbours cannot place new points later; none are placed.
         warnings.filterwarnings("ignore", "precomputed_knn", UserWarning)
         model = umap.UMAP(

@@ -28,6 +28,7 @@ class Shard:
         host: the host that computed the vectors, for provenance.
         cpu: the instruction set that computed them (or the GPU's name), for provenance.
         counts: (n,) numbers of vectors in the sums; None for vectors.
+        products: hash of known vectors on that host, which are other ones where it computes other bits.
     """
 
     number: int
@@ -36,6 +37,7 @@ class Shard:
     host: str
     cpu: str
     counts: npt.NDArray[np.int64] | None = None
+    products: str = ""
 
 
 def path_of(folder: Path, number: int) -> Path:
@@ -59,6 +61,7 @@ def write_shard(folder: Path, shard: Shard, fingerprint: str) -> None:
                 "number": shard.number,
                 "host": shard.host,
                 "cpu": shard.cpu,
+                "products": shard.products,
             },
         )
         counts = {} if shard.counts is None else {"counts": shard.counts}
@@ -90,6 +93,7 @@ class ShardReader:
             attributes = hdf5.read_attributes(self._file)
             stored = (attributes["fingerprint"], attributes["number"])
             self.host, self.cpu = str(attributes["host"]), str(attributes["cpu"])
+            self.products = str(attributes["products"])
         except hdf5.UNREADABLE as error:
             self.close()
             raise DamagedError(f"{path} cannot be read: {error}") from error

@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from kotovec.errors import KotovecError, MissingDependencyError, StoreError, first_line, quoted
+from kotovec.mecab import is_harmless
 from kotovec.panics import panics_as
 from kotovec.store import checksum
 from kotovec.store.files import read_regular
 
 MOST_BYTES = 1 << 30  # of a file; the largest tokenizer.json have some 75 MB
-# MeCab's lattice level, theta and cost factor; its other options name a dictionary, or a file that it writes.
-_OPTION = re.compile(r"\s*(-[ltc]\s*[\d.]+\s*)*")
 Tokenize = Callable[[str], list[str]]
 
 
@@ -99,10 +98,11 @@ def mecab_options(dictionary: str | None, options: str | None) -> str:
     """Return MeCab's arguments for a dictionary by the name that transformers uses.
 
     Raises:
+        StoreError: the dictionary is unknown, or an option could do more than weigh words.
         MissingDependencyError: the dictionary's package is not installed.
     """
-    if not _OPTION.fullmatch(options or ""):
-        reason = f"the tokenizer gives MeCab the options {quoted(options)}"
+    if not is_harmless(options):
+        reason = f"the tokenizer gives MeCab the options {quoted(str(options)[:80])}"
         raise StoreError(f"{reason}, so only whole tokens can be looked up")
     if dictionary is None:
         return options or ""

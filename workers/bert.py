@@ -7,9 +7,10 @@ template it also computes the template's rows in the first layer only once, and 
 the last layer's positions, that saves 14 % of MiniLM's products and 9 % of BERT-base's.
 """
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from kotovec.errors import InputError
 from kotovec.workers.architecture import LAYER, WORDS, Architecture
@@ -117,6 +118,13 @@ class Bert:
             return self._isolated(ids, batch.position)
         wanted = torch.from_numpy(batch.rows * length + batch.positions).to(self._device)
         return self._sentences(ids, wanted)
+
+    def brief(self) -> Self:
+        """Return a model of only the first two layers and the last: all kinds of this model's products, none twice."""
+        model, last = copy.copy(self), len(self._layers) - 1
+        layers = [layer for number, layer in enumerate(self._layers) if number in (0, 1, last)]
+        vars(model).update(_layers=layers, _wanted=tuple(range(len(layers) + 1)))
+        return model
 
     def _isolated(self, ids: Any, position: int) -> list[Any]:
         """Return the result of `states` for tokens alone in their template, (b, T), at their position."""

@@ -4,12 +4,12 @@ It is checked once, when the model is found, before any library reads it.
 """
 
 import json
-import re
 import stat
 from pathlib import Path
 from typing import Any
 
 from kotovec.errors import ModelError, quoted
+from kotovec.mecab import is_harmless
 
 DOWNLOAD, DELETE = "download the model again", "delete the key"
 MOST_JSON = 64 << 20  # bytes; a config has some KB, the index of a checkpoint in parts up to some MB
@@ -19,8 +19,6 @@ MOST_ROWS = 1 << 31
 CONFIGS = ("config.json", "tokenizer_config.json")
 _NOT_READ = ("name_or_path", "tokenizer_file", "special_tokens_map_file")  # transformers saves them, and reads its own
 _BERT = ("bert", "roberta", "xlm-roberta", "camembert")
-# MeCab's lattice level, theta and cost factor; its other options name a dictionary, or a file that it writes.
-_MECAB_OPTION = re.compile(r"\s*(-[ltc]\s*[\d.]+\s*)*")
 
 
 def read_json(path: Path, most: int = MOST_JSON) -> dict[str, Any]:
@@ -101,12 +99,13 @@ def _check_names(folder: Path, name: str, config: dict[str, Any]) -> None:
     if not isinstance(config.get("mecab_kwargs") or {}, dict):
         raise ModelError(f"{folder / name} is damaged (mecab_kwargs is no object)", hint=DOWNLOAD)
     for key, value in _items(config):
+        if key == "mecab_option" and not is_harmless(value):
+            raise ModelError(f"{folder / name} names what is not the model's ({key} {quoted(value)[:80]})", hint=DELETE)
         if not isinstance(value, str):
             continue
         names = key.endswith(("_file", "_path", "_dir")) and not key.endswith(_NOT_READ)
         kernel = key.endswith("_implementation") and "/" in value  # code of the Hub
-        option = key == "mecab_option" and not _MECAB_OPTION.fullmatch(value)
-        if kernel or option or (names and _leads_outside(folder, value)):
+        if kernel or (names and _leads_outside(folder, value)):
             raise ModelError(f"{folder / name} names what is not the model's ({key} {quoted(value[:80])})", hint=DELETE)
 
 

@@ -68,8 +68,8 @@ def load_tokenizer(model: Model, mecab_dic: str | None = None) -> tuple[Any, str
         The tokenizer, and the MeCab dictionary's name (None without MeCab).
 
     Raises:
-        ModelError: there is no tokenizer, it does not load, its ids are not those of the model's files, or it does not
-            use MeCab although `mecab_dic` is given.
+        ModelError: there is no tokenizer, it does not load, its ids are not those of the model's files, it does not use
+            MeCab although `mecab_dic` is given, or it gives MeCab an option that could do more than weigh words.
         MissingDependencyError: MeCab or its dictionary is missing.
     """
     import transformers

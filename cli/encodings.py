@@ -1,0 +1,29 @@
+"""Text in and out where the locale is not UTF-8: no token is an error, and JSON stays JSON."""
+
+import codecs
+import contextlib
+
+_NAME = "kotovec.escape"
+
+
+def as_utf8(argument: str) -> str:
+    """Return an argument that Python could not decode by the locale, decoded as UTF-8 if it is that."""
+    with contextlib.suppress(UnicodeError):
+        return argument.encode("ascii", "surrogateescape").decode("utf-8")
+    return argument
+
+
+def escaping_errors(encoding: str) -> str:
+    """Return the name of the error handler for an output stream with this encoding."""
+    if codecs.lookup(encoding).name == "utf-8":
+        return "surrogateescape"  # a path may contain bytes that are not UTF-8
+    codecs.register_error(_NAME, _escape)
+    return _NAME
+
+
+def _escape(error: UnicodeError) -> tuple[str, int]:
+    r"""Replace characters that an encoding lacks by the escapes of JSON, such as `\u738b`."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2)), error.end

@@ -1,0 +1,242 @@
+"""SIGTERM, Ctrl-C, forks and swapped stores: no partial file stays, no good file goes, and nothing waits for ever."""
+
+import contextlib
+import errno
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+
+import numpy as np
+import pytest
+
+from kotovec.errors import DiskFullError, StoreError
+from kotovec.store import Store, cartography, maps
+from kotovec.store import index as indexes
+from kotovec.store.cartography import MapRequest, make_map
+from kotovec.store.measure import build_index
+
+import stores
+from commands import MAIN, environment, make_store
+
+
+@pytest.fixture
+def store(tmp_path):
+    return make_store(tmp_path / "x.kotovec")
+
+
+def files(store):
+    """Return all files beside and in a store, with what they hold."""
+    return {path: path.read_bytes() for path in store.parent.rglob("*") if path.is_file()}
+
+
+def ended_by(number, command, tmp_path, *, prepare):
+    """Run a command until it says that it is there, send a signal; return exit code, stderr, and the seconds."""
+    code = f"import sys, time\nsay = lambda *_: print('there', flush=True)\n{prepare}\n{MAIN}"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, command)],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout.readline() == "there\n", process.stderr.read()
+        begin = time.monotonic()
+        process.send_signal(number)
+        _, err = process.communicate(timeout=60)
+    return process.returncode, err, time.monotonic() - begin
+
+
+WRITING = """
+from kotovec.store import {module} as module
+def wait(*arguments, real=module.{name}):
+    found = real(*arguments)
+    say()
+    time.sleep(60)
+    return found
+module.{name} = wait
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("command", "module", "name"),
+    [(["index", "--factory", "Flat"], "index", "blocks"), (["map", "--method", "pca"], "maps", "asdict")],
+)
+def test_an_interrupted_command_leaves_what_was_there_and_nothing_else(
+    store, tmp_path, command, module, name, number, code
+):
+    make_map(Store.open(store), MapRequest(method="pca", sample=12))
+    before = files(store)
+    prepare = WRITING.format(module=module, name=name)
+    found, err, seconds = ended_by(number, [*command, "--store", store], tmp_path, prepare=prepare)
+    assert (found, err) == (code, "error: interrupted\n")
+    assert seconds < 10
+    assert files(store) == before
+
+
+def test_a_full_disk_leaves_the_last_index(store, monkeypatch):
+    opened, before = Store.open(store), files(store)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        yield
+
+    for module, name in ((indexes, "blocks"), (indexes.json, "dumps")):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, full if name == "blocks" else lambda *_, **__: next(full()))
+            with pytest.raises(DiskFullError):
+                build_index(opened)
+        assert files(store) == before
+    assert opened.search("king", k=1).hits[0].token == "king"
+
+
+def swap(store):
+    """Put another store in the place of one, as a build with --overwrite does."""
+    store.rename(store.with_name("old"))
+    tokens = stores.make_tokens([f"word{number}" for number in range(30)])
+    stores.write_store(store, tokens, np.eye(30, dtype=np.float32))
+    (store / "maps").mkdir(exist_ok=True)
+
+
+def swapped(store, real, *arguments):
+    """Do something, once the store was swapped."""
+    if not store.with_name("old").exists():
+        swap(store)
+    return real(*arguments)
+
+
+@pytest.mark.parametrize("make", [build_index, lambda store: make_map(store, MapRequest(method="pca"))])
+@pytest.mark.parametrize("late", [False, True], ids=["before it is written", "while it is written"])
+def test_nothing_is_written_into_a_store_that_took_the_place_of_the_one_that_was_read(store, monkeypatch, make, late):
+    opened = Store.open(store)
+    if late:
+        for module, name in ((indexes, "blocks"), (maps, "asdict")):
+            monkeypatch.setattr(module, name, partial(swapped, store, getattr(module, name)))
+    else:
+        swap(store)
+    with pytest.raises(StoreError, match=r"x\.kotovec was replaced meanwhile, and nothing is written into it"):
+        make(opened)
+    assert not list((store / "maps").iterdir())
+    assert Store.open(store).verify() == []
+    assert not [path for path in store.parent.rglob("*") if path.name.endswith((".part", ".lock"))]
+    assert cartography.find_map(Store.open(store), MapRequest(method="pca")) is None
+
+
+FORK = """
+import multiprocessing, os, signal, sys
+from kotovec.store import Store
+
+store = Store.open(sys.argv[1])
+few, many = ["king - man + woman", "queen"], ["king"] * 9
+
+def ask(_=None):
+    answers = [*store.search_many(few, k=3), *store.search_many(many, k=3)]
+    return [hit.token for answer in answers for hit in answer.hits]
+
+expected = ask()
+child = os.fork()
+if not child:
+    signal.alarm(60)
+    os._exit(ask() != expected)
+assert os.waitpid(child, 0)[1] == 0, "a forked process found something else, or nothing"
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    assert pool.map_async(ask, range(4)).get(60) == [expected] * 4
+assert ask() == expected
+print("all")
+"""
+
+
+def test_a_store_can_be_searched_in_forked_processes(store, tmp_path):
+    """As by multiprocessing and web servers; libgomp's threads are not forked."""
+    done = subprocess.run(
+        [sys.executable, "-c", FORK, store],
+        cwd=tmp_path,
+        env=environment(OMP_NUM_THREADS="2"),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (done.stdout, done.returncode) == ("all\n", 0), done.stderr
+
+
+BUSY = """
+import hashlib
+from kotovec.store import terms
+def load(*_):
+    say()
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 200_000_000)  # a minute or two of C, as a tokenizer of 75 MB takes 17 s
+terms.load_tokenizer = load
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("command", [["query", "kingman"], ["norms", "kingman"]])
+def test_a_signal_ends_a_query_while_a_large_tokenizer_is_read(store, tmp_path, command, number):
+    found, _, seconds = ended_by(number, [*command, "--store", store], tmp_path, prepare=BUSY)
+    assert found == -number  # a shell reports 130 or 143
+    assert seconds < 5
+
+
+def test_answers_to_a_stream_come_before_its_end_and_hold_a_bounded_number_of_tokens(tmp_path):
+    """All lines of a file were read first, and 4,096 answers of any size were held."""
+    tokens = stores.numbered(3000)
+    store = stores.write_store(tmp_path / "x.kotovec", tokens, np.random.default_rng(0).standard_normal((3000, 4)))
+    word = tokens.surfaces[7]
+    code = f"""{MAIN.replace("main()", "code = 0")}
+import resource, sys
+try:
+    main()
+finally:
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10, file=sys.stderr)
+"""
+    command = [sys.executable, "-c", code, "query", "--store", store, "--file", "-", "-k", "3000"]
+    peaks = []
+    for lines in (1, 150):
+        with subprocess.Popen(command, env=environment(), stdin=-1, stdout=-1, stderr=-1, text=True) as process:
+            process.stdin.write(f"{word}\n" * lines)
+            process.stdin.flush()
+            if lines > 1:
+                assert word in process.stdout.readline()  # stdin is still open
+            with contextlib.suppress(BrokenPipeError):
+                out, err = process.communicate(timeout=120)
+            assert process.returncode == 0, err
+            assert out.count("\n") == lines - (lines > 1)
+        peaks.append(int(err))
+    assert peaks[1] - peaks[0] < 100  # MB; 450,000 answered tokens take 300
+
+
+def test_a_line_without_an_end_is_one_error(store, tmp_path):
+    path = tmp_path / "long"
+    path.write_text("king\n" + "x" * (3 << 20), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-c", MAIN, "query", "--store", store, "--file", path],
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (2, f"error: line 2 of {path} has more than 1,048,576 characters\n")
+
+
+def test_a_deleted_working_directory_is_one_line(store, tmp_path):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    shutil.copytree(store, gone / "x.kotovec")
+    code = f"import os, shutil; shutil.rmtree({str(gone)!r}); {MAIN}"
+    for command, out in ((["query", "king", "--tsv"], "king"), (["map", "--method", "pca", "--png", "x.png"], "")):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *command, "--store", store],
+            cwd=gone,
+            env=environment(),
+            capture_output=True,
+            text=True,
+        )
+        assert out in done.stdout
+        assert (done.returncode == 0) == bool(out)
+        assert (done.stderr == "") == bool(out), done.stderr
+        assert out or done.stderr.startswith("error: the working directory was deleted\n")
+        gone.mkdir()

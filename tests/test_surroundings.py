@@ -1,0 +1,141 @@
+"""Odd surroundings: locales that are not UTF-8, no home, ports, frozen processes, and names that mean something."""
+
+import io
+import json
+import os
+import signal
+import time
+from types import SimpleNamespace
+
+import psutil
+import pytest
+
+from kotovec.cli.picture import compose
+from kotovec.errors import ModelError, StoreError
+from kotovec.mecab import is_harmless
+from kotovec.store import Store, projection
+from kotovec.store.cartography import MapRequest, make_map
+from kotovec.store.tokenizer import mecab_options
+from kotovec.workers.source import resolve
+
+from commands import make_store, start
+from rays import SLOW_COMMAND, Process, shard_files, wait_for
+
+ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return make_store(tmp_path_factory.mktemp("odd") / "x.kotovec")
+
+
+@pytest.mark.parametrize(
+    ("variables", "encoding", "shown"),
+    [
+        (ASCII, "ascii", "\\u738b"),
+        ({"PYTHONIOENCODING": "shift_jis"}, "shift_jis", "王"),
+        ({"PYTHONIOENCODING": "latin-1"}, "latin-1", "\\u738b"),
+        ({}, "utf-8", "王"),
+    ],
+)
+def test_no_locale_makes_a_token_an_error(store, variables, encoding, shown):
+    for options in ([], ["--json"], ["--tsv"]):
+        done = start("query", "王", "-k", 24, *options, "--store", store, environment=variables, text=False)
+        assert (done.returncode, done.stderr) == (0, b"")
+        text = done.stdout.decode("utf-8" if encoding == "ascii" else encoding)
+        if options == ["--json"]:
+            assert "王" in [hit["token"] for hit in json.loads(text)["results"]]
+        else:
+            assert shown in text or "王" in text
+    lines = "王\nking\n".encode()
+    done = start("query", "--file", "-", "--store", store, environment=variables, text=False, input=lines)
+    assert done.returncode == 0, done.stderr
+    unknown = start("query", "超電磁砲", "--store", store, environment=variables, text=False)
+    assert unknown.returncode == 2
+    assert unknown.stderr.startswith(b"error: ")
+    assert b"Traceback" not in unknown.stderr
+
+
+def test_a_title_with_dollars_is_no_formula(store, tmp_path):
+    opened = Store.open(store)
+    map_ = make_map(opened, MapRequest(method="pca"))
+    picture = io.BytesIO()
+    compose(map_, opened.tokens, [], 3, "a $\\frac{ b$, static.pca").savefig(picture, format="png")
+    assert picture.getvalue().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("option", "harmless"),
+    [
+        (None, True),
+        ("", True),
+        ("-l 1", True),
+        ("-c 700 -C", True),
+        ("-p", False),
+        ("-o /tmp/x", False),
+        ("-d /tmp/dictionary", False),
+        ("-l 1 -p", False),
+        ("--partial", False),
+        ("-r /dev/zero", False),
+        (["-p"], False),
+    ],
+)
+def test_only_options_that_weigh_words_are_given_to_mecab(option, harmless, tiny_models, tmp_path):
+    assert is_harmless(option) == harmless
+    if harmless:
+        return
+    with pytest.raises(StoreError, match="gives MeCab the options"):
+        mecab_options("ipadic", option)
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for path in tiny_models["japanese-v1"].iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    config["mecab_kwargs"] = {"mecab_dic": "ipadic", "mecab_option": option}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+    with pytest.raises(ModelError, match="mecab_option"):
+        resolve(str(folder))
+
+
+@pytest.mark.parametrize("vital", ["raylet", "gcs_server"])
+def test_a_private_ray_listens_on_loopback_alone_needs_no_home_and_freezes_nobody(vital, tiny_models, tmp_path):
+    """The build's own Ray is stopped by SIGSTOP, as a machine that swaps would; Ctrl-C ends the build all the same."""
+    store = tmp_path / "x.kotovec"
+    command = ["build", tiny_models["bert"], "--store", store, "--shard-tokens", 24, "--workers", 1, "--device", "cpu"]
+    with Process(*command, cwd=tmp_path, code=SLOW_COMMAND, home="/proc/nowhere") as process:
+        wait_for(lambda: len(shard_files(store)) >= 2 or process.popen.poll() is not None, 120)
+        assert process.popen.poll() is None, process.finish()
+        addresses = {
+            connection.laddr.ip
+            for each in process.all()
+            for connection in psutil.Process(each.pid).net_connections()
+            if connection.status == psutil.CONN_LISTEN
+        }
+        assert addresses
+        assert addresses <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
+        (frozen,) = [each for each in process.all() if each.name() == vital]
+        frozen.suspend()
+        time.sleep(1)
+        begin = time.monotonic()
+        process.popen.send_signal(signal.SIGINT)
+        code, _, err = process.finish()
+        seconds = time.monotonic() - begin
+        assert (code, err.splitlines()[-1]) == (130, "error: interrupted")
+        assert seconds < 5 if os.getloadavg()[0] < 2 * os.cpu_count() else seconds < 15
+        assert process.left() == []
+        assert process.folders() == []
+
+
+@pytest.mark.parametrize("writable", [False, True])
+def test_numba_gets_a_folder_where_it_has_none(writable, monkeypatch, tmp_path):
+    """As for an unprivileged user in a container: umap could not be imported, "no locator available"."""
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
+    monkeypatch.setattr(projection, "find_spec", lambda _: SimpleNamespace(origin=str(tmp_path / "__init__.py")))
+    monkeypatch.setattr(projection.os, "access", lambda path, _: writable and str(path) == str(tmp_path))
+    with projection._compiling():
+        given = os.environ.get("NUMBA_CACHE_DIR")
+        assert writable == (given is None)
+        assert writable or os.path.isdir(given)
+    assert "NUMBA_CACHE_DIR" not in os.environ
+    assert writable or not os.path.exists(given)
