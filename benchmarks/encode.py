@@ -74,7 +74,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="kotovec-encode-") as name:
         folder = Path(name)
         model = checkpoints.find(options.model, folder)
-        measured = take_turns(things(model, folder, peers, dtypes, options.sample), options.rounds)
+        measured = take_turns(measures(model, folder, peers, dtypes, options.sample), options.rounds)
         lost = loss(*(folder / f"{dtype}.kotovec" for dtype in ("float32", "bfloat16"))) if len(dtypes) > 1 else {}
     return report(options.model, measured, lost, options.results)
 
@@ -117,7 +117,7 @@ def phases(numbers: Mapping[str, list[float]]) -> str:
 # What runs
 
 
-def things(model: Path, folder: Path, peers: list[str], dtypes: list[str], sample: int) -> dict[str, Measure]:
+def measures(model: Path, folder: Path, peers: list[str], dtypes: list[str], sample: int) -> dict[str, Measure]:
     """Return what takes turns: kotovec and the floor in each dtype, and the other peers."""
     chosen: dict[str, Measure] = {}
     for dtype in dtypes:

@@ -75,8 +75,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="kotovec-gpu-") as name:
         folder = Path(name)
         encode, operations = encoding(checkpoints.find(options.model, folder), options.device, options.dtype)
-        things = {"encoding": encode, "matrix": matrix(options.device, options.dtype)}
-        measured = take_turns(things, options.rounds, warm_up=1)
+        measures = {"encoding": encode, "matrix": matrix(options.device, options.dtype)}
+        measured = take_turns(measures, options.rounds, warm_up=1)
         spent = breakdown(encode, on_gpu=on_gpu)
         asked, differing = search(folder / "synthetic.kotovec", options.device)
         measured |= take_turns(asked, options.rounds)

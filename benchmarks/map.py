@@ -45,9 +45,9 @@ def main() -> int:
         model = in_a_process_of_its_own(options.model, Path(name))
         process([*KOTOVEC, "build", str(model), "--store", str(store), "--device", "cpu", "--quiet"])
         methods = {f"kotovec map --method {method}": method for method in ("umap", "tsne", "pca")}
-        things: dict[str, Measure] = {label: mapping(store, method) for label, method in methods.items()}
-        things["scikit-learn's TSNE"] = watched([sys.executable, "-c", ARTICLE, str(store)])
-        measured = take_turns(things, options.rounds)
+        measures: dict[str, Measure] = {label: mapping(store, method) for label, method in methods.items()}
+        measures["scikit-learn's TSNE"] = watched([sys.executable, "-c", ARTICLE, str(store)])
+        measured = take_turns(measures, options.rounds)
     for number in ("seconds", "peak"):
         print_measured(measured, number)
     print(f"written: {write(f'map-{options.model}', measured, folder=options.results)}")
@@ -55,7 +55,7 @@ def main() -> int:
 
 
 def mapping(store: Path, method: str) -> Measure:
-    """Return a thing that makes a map that is not there yet."""
+    """Return a measure that makes a new map."""
     run = watched([*KOTOVEC, "map", "--store", str(store), "--method", method, "--quiet"])
 
     def anew() -> dict[str, float]:
@@ -66,7 +66,7 @@ def mapping(store: Path, method: str) -> Measure:
 
 
 def watched(words: Sequence[str]) -> Measure:
-    """Return a thing that runs a command, and gives its `seconds` and the `peak` of its memory in MB."""
+    """Return a measure that runs a command, and gives its `seconds` and the `peak` of its memory in MB."""
 
     def run() -> dict[str, float]:
         begin = time.perf_counter()

@@ -114,7 +114,7 @@ def cold(store: Path, folder: Path) -> dict[str, Measure]:
     pickled = folder / "vectors.pkl"
     pickled.write_bytes(pickle.dumps(vectors))
     python = [sys.executable, "-c"]
-    things = {
+    measures = {
         "kotovec query": whole_process([*KOTOVEC, "query", "--store", store, EXPRESSION]),
         "the article's way": whole_process([*python, ARTICLE, VOCABULARY, pickled, *TERMS]),
     }
@@ -125,8 +125,8 @@ def cold(store: Path, folder: Path) -> dict[str, Measure]:
         words = KeyedVectors(vectors.shape[1])
         words.add_vectors(opened.tokens.texts.at(np.arange(len(vectors))), vectors)
         words.save(str(saved), sep_limit=0)
-        things["gensim"] = whole_process([*python, GENSIM, saved, *TERMS])
-    return things
+        measures["gensim"] = whole_process([*python, GENSIM, saved, *TERMS])
+    return measures
 
 
 def promises_cold(measured: Measured) -> list[Promise]:

@@ -164,7 +164,7 @@ Marks = list[tuple[float, str, int]]
 
 
 def watch(model: Path, store: Path, workers: int, warm: Path | None = None) -> tuple[Marks, list[tuple[float, int]]]:
-    """Build in a process of its own; return what it told, and its memory over time."""
+    """Build in a process of its own; return what it reported, and its memory over time."""
     context = multiprocessing.get_context("spawn")
     hear, tell = context.Pipe(duplex=False)
     child = context.Process(target=build_it, args=(tell, model, store, workers, warm))
@@ -259,7 +259,7 @@ def workers(folder: Path, rounds: int) -> dict[str, Any]:
 
 
 def simulation(folder: Path, actors: list[int], seconds: float, shards: int) -> dict[str, Any]:
-    """Feed more and more actors that take `seconds` for a shard; return the shards a second, and the driver's time."""
+    """Feed more and more actors that take `seconds` for a shard; return shards per second, and the driver's time."""
     from kotovec.cluster.plan import Request, make_plan
 
     model = make_model(folder / "model", shards * simulate.TOKENS, simulate.WIDTH, weights=False)
@@ -286,7 +286,7 @@ def print_vocabularies(found: dict[str, Any]) -> None:
         print(f"{row['array'] / 1e6:8,.0f}")
     said = "holds" if found["flat"] else "DOES NOT HOLD"
     print(
-        f"\nThe token list takes {found['token_list_per_token']:.0f} bytes a token. Beyond it the driver's peak grows "
+        f"\nPer token, the list takes {found['token_list_per_token']:.0f} bytes. Beyond it, the driver's peak grows "
         f"by {found['growth'] / 1e6:.1f} MB, promised at most {found['allowed'] / 1e6:.1f} MB: {said}\n"
     )
 

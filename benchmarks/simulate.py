@@ -135,9 +135,11 @@ def mock(together: Path, actors: int, seconds: float) -> type:
 
 
 def show(found: dict[str, Any]) -> None:
-    """Print the shards a second for each number of actors, and what the driver does meanwhile."""
+    """Print the shards per second for each number of actors, and what the driver does meanwhile."""
     size = found["shard_bytes"]
-    print(f"Simulation: {size / 1e6:.1f} MB a shard, {found['shard_seconds'] * 1000:g} ms an actor; the driver's ms a")
+    print(
+        f"Simulation: {size / 1e6:.1f} MB per shard, {found['shard_seconds'] * 1000:g} ms per actor; the driver's ms a"
+    )
     print("shard, on the wall and of its CPU\n")
     names = list(found["runs"][0]["wall_and_cpu_ms"])
     print(

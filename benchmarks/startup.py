@@ -29,7 +29,7 @@ QUERY, HELP = 1.3, 1.5  # times the bare imports, at most
 def main() -> int:
     """Time everything and print it; return 0 if the promises hold."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--store", type=Path, help="a store [a synthetic one of 32,000 x 768, made anew]")
+    parser.add_argument("--store", type=Path, help="a store [a synthetic one of 32,000 x 768, made again]")
     parser.add_argument("--expression", default=EXPRESSION, help=f"what is asked [{EXPRESSION}]")
     parser.add_argument("--rounds", type=int, default=15, help="how often each command runs [15]")
     options = parser.parse_args()
@@ -37,13 +37,13 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         keep_compiled(Path(folder))
         store = options.store or make_store(Path(folder) / "synthetic.kotovec")
-        things = {
+        measures = {
             "imports of a query": whole_process(IMPORTS),
             "kotovec query": whole_process([*KOTOVEC, "query", "--store", store.resolve(), options.expression]),
             "imports of the help": whole_process(FEWEST),
             "kotovec --help": whole_process([*KOTOVEC, "--help"]),
         }
-        measured = take_turns(things, options.rounds, warm_up=1)
+        measured = take_turns(measures, options.rounds, warm_up=1)
     promises = [
         Promise(f"{ours} / {imports}", median(measured, ours), median(measured, imports), at_most=most)
         for ours, imports, most in (

@@ -58,7 +58,7 @@ def tables(record: dict[str, Any]) -> str:
 
 
 def measured(record: dict[str, Any]) -> str:
-    """Return a row a thing: the median of each number, and its quartiles where it ran more than once."""
+    """Return one row per measure: the median of each number, and its quartiles where it ran more than once."""
     names = dict.fromkeys(name for numbers in record["measured"].values() for name in numbers)
     heads = COLUMNS.get(record["name"].partition("-")[0], {name: name for name in names})
     heads = {name: head for name, head in heads.items() if name in names}

@@ -1,4 +1,4 @@
-"""What all benchmarks share: things that take turns, their medians and spread, promises, and a file of results.
+"""What all benchmarks share: runs that take turns, their medians and spread, promises, and a file of results.
 
     measured = take_turns({"ours": run_ours, "theirs": run_theirs}, rounds=5)
     print_measured(measured, "seconds")
@@ -6,7 +6,7 @@
     write("query", measured, promises)
     sys.exit(print_promises(promises))
 
-A thing is a function that does its work once and returns its numbers by name, `{"seconds": 1.2}`. The things take
+A measure is a function that does its work once and returns its numbers by name, `{"seconds": 1.2}`. The measures take
 turns (A B C … A B C …), so that whatever else the machine does falls on all of them.
 """
 
@@ -116,22 +116,22 @@ def find_kotovec() -> None:
     os.environ["HF_HUB_OFFLINE"] = "1"
 
 
-def take_turns(things: Mapping[str, Measure], rounds: int, *, warm_up: int = 0, quiet: bool = False) -> Measured:
-    """Run each thing once a round, in order; return label → name of a number → its values, one a round.
+def take_turns(measures: Mapping[str, Measure], rounds: int, *, warm_up: int = 0, quiet: bool = False) -> Measured:
+    """Run each measure once per round, in order; return label → name of a number → its values, one per round.
 
     Args:
-        things: by label.
+        measures: by label.
         rounds: how often each runs.
         warm_up: rounds before them that are not counted: they warm the disk's cache.
-        quiet: nothing on stderr, which otherwise tells every number as it comes.
+        quiet: nothing on stderr, which otherwise prints every number as it comes.
     """
-    measured: Measured = {label: {} for label in things}
+    measured: Measured = {label: {} for label in measures}
     for number in range(-warm_up, rounds):
-        for label, thing in things.items():
-            numbers = thing()
+        for label, measure in measures.items():
+            numbers = measure()
             if not quiet:
-                told = "  ".join(f"{name} {digits(value)}" for name, value in numbers.items())
-                print(f"round {number + 1}/{rounds}  {label:28}{told}", file=sys.stderr, flush=True)
+                shown = "  ".join(f"{name} {digits(value)}" for name, value in numbers.items())
+                print(f"round {number + 1}/{rounds}  {label:28}{shown}", file=sys.stderr, flush=True)
             if number >= 0:
                 for name, value in numbers.items():
                     measured[label].setdefault(name, []).append(float(value))
@@ -147,7 +147,7 @@ def process(words: Sequence[str | os.PathLike[str]], *, cwd: Path = ROOT, env: M
 
 
 def whole_process(words: Sequence[str | os.PathLike[str]], *, cwd: Path = ROOT) -> Measure:
-    """Return a thing that runs a command and gives the `seconds` of its whole process, from outside."""
+    """Return a measure that runs a command and gives the `seconds` of its whole process, from outside."""
 
     def run() -> dict[str, float]:
         begin = time.perf_counter()
@@ -158,7 +158,7 @@ def whole_process(words: Sequence[str | os.PathLike[str]], *, cwd: Path = ROOT) 
 
 
 def call(function: Callable[[], object]) -> Measure:
-    """Return a thing that calls a function in this process and gives the `seconds` of it."""
+    """Return a measure that calls a function in this process and gives the `seconds` of it."""
 
     def run() -> dict[str, float]:
         begin = time.perf_counter()
@@ -169,7 +169,7 @@ def call(function: Callable[[], object]) -> Measure:
 
 
 def median(measured: Measured, label: str, name: str = "seconds") -> float:
-    """Return the median of a thing's number."""
+    """Return the median of a measure's number."""
     return Spread.of(measured[label][name]).median
 
 
@@ -184,7 +184,7 @@ def ratio(value: float) -> str:
 
 
 def print_measured(measured: Measured, name: str = "seconds", *, title: str = "") -> None:
-    """Print median, quartiles, least and most of one number of every thing that has it."""
+    """Print median, quartiles, least and most of one number of every measure that has it."""
     rows = {label: Spread.of(numbers[name]) for label, numbers in measured.items() if name in numbers}
     wide = max(map(len, [*rows, title or name])) + 2
     rounds = max((spread.rounds for spread in rows.values()), default=0)

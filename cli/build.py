@@ -119,7 +119,7 @@ def _run(work: Callable[..., "Result"], target: Path, *, with_ray: bool, quiet: 
                 return work(display.show) if child is None else child.result(display.show)
     except (KeyboardInterrupt, SystemExit):
         if _tidy(target, missing):
-            open_display(quiet=quiet).note("what is whole is kept: the same command goes on from there")
+            open_display(quiet=quiet).note("completed shards are kept: the same command resumes the build")
         raise
 
 
@@ -220,13 +220,15 @@ def fields_of(kind: Any, options: Mapping[str, Any]) -> dict[str, Any]:
 def _describe(plan: "Plan", target: Path, where: "Resources") -> "Result":
     """Return a plan as `data` for a program and as `pairs` for a person."""
     from kotovec.cli.tables import left_out, mecab, megabytes
+    from kotovec.cluster.size import store_bytes
     from kotovec.cluster.where import count_workers
 
     filtered = sum(plan.counts.values()) - len(plan.tokens)
     wanted = count_workers(plan, where)
     workers = None if wanted is None else min(wanted, len(plan.shards))
     many = "as many as the cluster has room for" if workers is None else workers
-    peak = plan.peak_bytes(len(plan.tokens))
+    size = store_bytes(plan)
+    peak = plan.peak_bytes(len(plan.tokens)) + size - plan.vector_bytes - plan.index_bytes
     data = {
         "model": plan.model.name,
         "store": str(target),
@@ -244,6 +246,7 @@ def _describe(plan: "Plan", target: Path, where: "Resources") -> "Result":
         "shards": len(plan.shards),
         "vector_bytes": plan.vector_bytes,
         "index_bytes": plan.index_bytes,
+        "store_bytes": size,
         "peak_bytes": peak,
         "workers": workers,
         "worker_bytes": plan.worker_bytes,
@@ -263,7 +266,10 @@ def _describe(plan: "Plan", target: Path, where: "Resources") -> "Result":
         ("shards", f"{len(plan.shards):,} of up to {max(s.stop - s.start for s in plan.shards):,} tokens"),
         (
             "on disk",
-            f"{megabytes(plan.vector_bytes)} vectors, {megabytes(plan.index_bytes)} indexes, {megabytes(peak)} at most",
+            (
+                f"{megabytes(size)} ({megabytes(plan.vector_bytes)} vectors, {megabytes(plan.index_bytes)} indexes), "
+                f"{megabytes(peak)} at most"
+            ),
         ),
         ("workers", f"{many}, about {megabytes(plan.worker_bytes)} of memory each"),
     ]
@@ -290,7 +296,7 @@ def _print_summary(summary: "Result", *, as_json: bool, quiet: bool) -> None:
     if quiet:
         return
     if summary["finished_before"]:
-        typer.echo(f"{escaped(summary['store'])} is finished: nothing to do (--overwrite builds it anew)")
+        typer.echo(f"{escaped(summary['store'])} is complete: nothing to do (--overwrite builds it again)")
         return
     store = summary["store"]
     seconds = ", ".join(f"{name} {value:.1f}" for name, value in summary["seconds"].items())

@@ -60,10 +60,14 @@ def _print(record: "IndexRecord", measured: "Measured | None", *, as_json: bool,
         pairs = [("index", f"{record.name}  {record.factory} {record.parameters}".rstrip())]
         if measured is not None:
             pairs += [
-                ("recall@10", f"{measured.recall_at_10:.4f} against Flat, on {measured.queries:,} tokens"),
+                ("recall@10", f"{measured.recall_at_10:.4f} of the neighbours of {measured.queries:,} tokens"),
+                ("of sums", f"{measured.recall_at_10_of_sums:.4f} of those of as many sums a - b + c"),
                 (
                     "queries/s",
                     f"{measured.queries_per_second:,.0f}, Flat {measured.flat_queries_per_second:,.0f}",
                 ),
             ]
+            if measured.filled:
+                few = f"{measured.filled:,} of {2 * measured.queries:,} queries: every vector was searched instead"
+                pairs.append(("too few", few))
         print_pairs(pairs)

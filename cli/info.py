@@ -50,7 +50,7 @@ def command(store: StoreOption = None, as_json: JsonOption = False, quiet: Quiet
     if origin["mecab_dic"]:
         pairs.append(("MeCab", mecab(origin["mecab_dic"], assumed=origin["mecab_assumed"])))
     for index in info["indexes"]:
-        stale = "" if index["usable"] else "  (of other vectors: not used; kotovec index builds it anew)"
+        stale = "" if index["usable"] else "  (of other vectors: not used; kotovec index builds it again)"
         pairs.append(("index", f"{index['name']}  {index['factory']} {index['parameters']}{stale}".rstrip()))
     print_pairs(pairs)
     for note in filter(None, origin["notices"].splitlines()):

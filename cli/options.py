@@ -91,7 +91,11 @@ QuietOption = Annotated[
 CountOption = Annotated[int, typer.Option("-k", envvar="KOTOVEC_K", help="Number of tokens to show.")]
 ExcludeOption = Annotated[
     bool,
-    typer.Option("--exclude-inputs", envvar="KOTOVEC_EXCLUDE_INPUTS", help="Leave out the tokens of the expression."),
+    typer.Option(
+        "--exclude-inputs",
+        envvar="KOTOVEC_EXCLUDE_INPUTS",
+        help="Leave out the tokens of the expression, with and without `▁` or `##`.",
+    ),
 ]
 UnitOption = Annotated[
     bool,
@@ -104,6 +108,15 @@ UnitOption = Annotated[
 WordsOption = Annotated[
     bool,
     typer.Option("--words-only", envvar="KOTOVEC_WORDS_ONLY", help="Leave out subwords, special and unused tokens."),
+]
+ScriptOption = Annotated[
+    str | None,
+    typer.Option(
+        "--script",
+        envvar="KOTOVEC_SCRIPT",
+        help="Leave out tokens with letters of other scripts than these, such as `Han,Hiragana,Katakana`.",
+        show_default=False,
+    ),
 ]
 ExactOption = Annotated[
     bool,

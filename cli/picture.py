@@ -70,7 +70,7 @@ def compose(map_: Map, tokens: Tokens, asked: Sequence[int], frequent: int, titl
 
     wanted = map_.positions(asked, tokens)
     spread = np.ptp(map_.coordinates, axis=0)
-    figure = Figure(figsize=INCHES * np.maximum(spread / spread.max(), 0.5), dpi=DOTS, layout="constrained")
+    figure = Figure(figsize=INCHES * np.maximum(spread / (spread.max() or 1.0), 0.5), dpi=DOTS, layout="constrained")
     canvas: Any = FigureCanvasAgg(figure)
     axes: Any = figure.add_subplot()
     kinds = tokens.kinds[map_.rows]

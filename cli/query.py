@@ -23,6 +23,7 @@ from kotovec.cli.options import (
     LayerOption,
     MetricOption,
     QuietOption,
+    ScriptOption,
     SpaceOption,
     StoreOption,
     TsvOption,
@@ -55,6 +56,7 @@ def command(
     exclude_inputs: ExcludeOption = False,
     unit_terms: UnitOption = False,
     words_only: WordsOption = False,
+    script: ScriptOption = None,
     exact: ExactOption = False,
     file: FileOption = None,
     device: DeviceOption = "auto",
@@ -78,6 +80,7 @@ def command(
         "exclude_inputs": exclude_inputs,
         "unit_terms": unit_terms,
         "words_only": words_only,
+        "script": script,
         "device": device,
         "exact": exact,
     }

@@ -19,6 +19,7 @@ from kotovec.cli.options import (
     LayerOption,
     MetricOption,
     QuietOption,
+    ScriptOption,
     SpaceOption,
     StoreOption,
     UnitOption,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 HELP = """Type an expression, such as  王 - 男 + 女  (Tab completes tokens), or
   :space static|isolated|both|static,isolated@6   :layer N   :metric l2|cosine|ip   :k N
   :exclude-inputs on|off   :unit-terms on|off   :words-only on|off   :exact on|off
+  :script Han,Hiragana,Katakana (all: any script)
   :show   the settings     :help     :quit (or Ctrl-D)"""
 _SIGNS = " +-*()＋－−＊（）"
 
@@ -51,6 +53,7 @@ def command(
     exclude_inputs: ExcludeOption = False,
     unit_terms: UnitOption = False,
     words_only: WordsOption = False,
+    script: ScriptOption = None,
     exact: ExactOption = False,
     device: DeviceOption = "cpu",
     as_json: JsonOption = False,
@@ -71,6 +74,7 @@ def command(
         "exclude_inputs": exclude_inputs,
         "unit_terms": unit_terms,
         "words_only": words_only,
+        "script": script,
         "exact": exact,
         "device": device,
     }
@@ -111,7 +115,7 @@ def _change(settings: dict[str, Any], line: str) -> None:
         typer.echo(HELP)
     elif name == "show":
         for key, value in settings.items():
-            shown = ("off", "on")[value] if isinstance(value, bool) else value
+            shown = ("off", "on")[value] if isinstance(value, bool) else value or "all"
             typer.echo(f"{key.replace('_', '-')} {shown}")
     elif key not in settings:
         raise InputError(f"unknown setting {quoted(f':{name}')}", hint="type :help for a list")
@@ -125,9 +129,22 @@ def _change(settings: dict[str, Any], line: str) -> None:
         except ValueError as error:
             raise InputError(f":{name} is a number, not {quoted(value)}") from error
     else:
-        if key == "space":
-            parse_spaces(value)
-        settings[key] = value
+        settings[key] = _read(key, value)
+
+
+def _read(key: str, value: str) -> str | None:
+    """Return the value of a setting that is a text; all scripts are None.
+
+    Raises:
+        InputError: a space or a script is unknown.
+    """
+    from kotovec.store.scripts import parse_scripts
+
+    if key == "script":
+        return None if value == "all" else ",".join(sorted(parse_scripts(value)))
+    if key == "space":
+        parse_spaces(value)
+    return value
 
 
 def _lines(store: "Store", interactive: bool) -> Iterator[str]:

@@ -80,7 +80,7 @@ def command(
         try:
             fetched = _fetch(jobs, str(store), local, quiet=quiet)
         except (KeyboardInterrupt, SystemExit):
-            display.note(f"what is fetched is kept: {again} goes on from there")
+            display.note(f"what has arrived is kept: {again} resumes")
             raise
     _print(summary, name, fetched, as_json=as_json, quiet=quiet)
 
@@ -190,8 +190,8 @@ def _follow(
     except (KeyboardInterrupt, SystemExit):
         display.close()
         stopping = shlex.join(["kotovec", "submit", "--stop", job, "--address", jobs.address])
-        goes_on = f"job {job} goes on on the cluster:" if sent else f"if job {job} began all the same,"
-        display.note(f"{goes_on} {again} returns to it, {stopping} stops it")
+        state = f"job {job} keeps running on the cluster:" if sent else f"if job {job} began all the same,"
+        display.note(f"{state} {again} returns to it, {stopping} stops it")
         raise
 
 
@@ -241,7 +241,7 @@ def _stop(jobs: "Jobs", job: str, *, quiet: bool) -> None:
         time.sleep(0.5)
         end = jobs.end(job)
     how = "is stopped" if running else f"had ended before ({end.status if end else 'unknown'})"
-    notice(f"job {job} {how}: what is whole is kept on the cluster", quiet=quiet)
+    notice(f"job {job} {how}: completed shards are kept on the cluster", quiet=quiet)
 
 
 def _fetch(jobs: "Jobs", store: str, local: Path, *, quiet: bool) -> "Fetched":

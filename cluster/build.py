@@ -201,7 +201,7 @@ class _Build:
         if damaged:
             self.report(Notice(f"{damaged} damaged shard(s) are encoded again"))
         if whole:
-            self.report(Notice(f"going on with {whole} of {len(self.plan.shards)} shards from an earlier run"))
+            self.report(Notice(f"resuming with {whole} of {len(self.plan.shards)} shards from an earlier run"))
         return missing
 
     def _check_disk(self, missing: list[ShardPlan]) -> None:

@@ -84,7 +84,7 @@ class Crew:
         return tuple(self._workers)
 
     def is_fatal(self, deaths: Sequence[Nodes]) -> bool:
-        """Return whether so many workers died over one thing that it is the cause.
+        """Return whether so many workers died over one shard or start that it is the cause.
 
         Those that died with their node do not count. Ray reports the death of a node late. Until then the deaths on it
         count, and where the count would end the build, this method waits for the report.
@@ -203,7 +203,7 @@ class Crew:
         what = f"{TRIES} workers died as they started, the last one so: {reason}"
         self._given_up += 1
         self._give_up(worker, WorkerError(what, hint=hint))
-        self._report(Notice(f"{what}; the build goes on with {len(self._workers)} worker(s)"))
+        self._report(Notice(f"{what}; the build continues with {len(self._workers)} worker(s)"))
 
     def _look_around(self, *, first: bool = False) -> None:
         """Adjust the number of workers: more as nodes join, fewer waiting ones as nodes leave."""
@@ -251,7 +251,7 @@ class Crew:
         return [node for node in self._ray.nodes() if node["Alive"]]
 
     def _holding(self, node: Mapping[str, Any]) -> int:
-        """Return for how many workers a node has room when nothing else runs there."""
+        """Return how many workers fit on a node when nothing else runs there."""
         if node["NodeID"] in self._bad:
             return sum(worker.is_placed and node["NodeID"] in worker.nodes for worker in self._workers)
         has = node["Resources"]

@@ -89,7 +89,7 @@ class Worker:
             return None
 
     def encode(self, shard: ShardPlan, inputs: Inputs) -> Any:
-        """Give the worker a shard behind those that it holds; return a reference to the result."""
+        """Queue a shard behind those that the worker holds; return a reference to the result."""
         reference = self._actor.encode.remote(shard.number, inputs)
         if not self._shards:
             self._since = time.monotonic()

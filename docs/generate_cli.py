@@ -49,10 +49,21 @@ and `KOTOVEC_HISTORY` names the file in which `kotovec shell` keeps its history.
 | `king - (man - woman)` | parentheses |
 | `"new york"` | a quoted term: always literal, whatever it contains |
 | `#2332` | the token with this id |
+| `_王`, `" 王"` | the token ▁王, which begins a word, where the vocabulary has one: ▁ is on no keyboard |
 | `e-mail`, `C++`, `##王` | looked up as they stand, and split at their signs only if no such token exists |
 
 The Japanese long vowel mark `ー` is a letter, not a minus. A word that is not in the vocabulary is split by the model's
-own tokenizer and represented by the mean of its subwords; the answer says so.
+own tokenizer and represented by the mean of its subwords, without a lone `▁` that only marks its beginning; the answer
+says so. A word that is not in the vocabulary as it stands, but composed (NFC) or without full-width letters (NFKC), is
+read as that token, with a note.
+
+`--exclude-inputs` leaves out the tokens of the expression in all their forms: `王`, `▁王` and `##王` are one word.
+`--script Han,Hiragana,Katakana` leaves out tokens that have a letter of another Unicode script; `Common` stands for
+tokens without letters, and for special, unused and byte tokens.
+
+`kotovec index` measures an approximate index by what `kotovec query` answers with it: recall@10 of the neighbours of
+1,000 tokens, which do not count as their own neighbours, and of 1,000 sums of three. A query for which the index finds
+too few tokens is answered by a search of all vectors, and says so.
 
 What follows is the output of `kotovec COMMAND --help`, collected by `python docs/generate_cli.py`.
 """

@@ -94,7 +94,7 @@ def make_map(store: Store, request: MapRequest, report: Callable[[str], None] = 
         report: called with the name of each phase.
 
     Raises:
-        InputError: a value is unknown or out of range.
+        InputError: a value is unknown or out of range, or all vectors are equal.
         NotStoredError: no such space.
         MissingDependencyError: a library of the extra `map` is not installed.
         StoreBusyError: another process is changing this store.
@@ -107,6 +107,7 @@ def make_map(store: Store, request: MapRequest, report: Callable[[str], None] = 
     matrix = Matrix(store.array(space), store.norms(space))
     rows = _rows(total, request)
     vectors = projection.unit(matrix, rows)
+    projection.check_spread(vectors, space.title)
     report("neighbours")
     near = min(fidelity.NEAREST, len(rows) - 1)
     known = projection.neighbours(vectors, max(near, request.neighbors if request.method == "umap" else 0) + 1)

@@ -22,9 +22,10 @@ from kotovec.store.metric import Metric
 from kotovec.store.nearest import Neighbourhood, Rows
 from kotovec.store.opened import CURE
 from kotovec.store.question import Question, read
+from kotovec.store.scripts import Masks, answerable
 from kotovec.store.terms import Lookup
 from kotovec.store.tokenizer import checksums
-from kotovec.store.tokens import Kind, Tokens
+from kotovec.store.tokens import Tokens
 from kotovec.store.vectors import Block, Vectors
 
 
@@ -38,6 +39,7 @@ class Search(NamedTuple):
     exclude_inputs: bool
     unit_terms: bool
     words_only: bool
+    script: str | Sequence[str] | None
     device: str
     exact: bool
 
@@ -59,6 +61,7 @@ class Store:
         self._layout = Layout(path)
         self._vectors: Vectors | None = vectors
         self._finders: dict[tuple[Space, Metric, str, bool], Finder] = {}
+        self._written: Masks = {}
         self._lock = Lock()
 
     @classmethod
@@ -248,6 +251,7 @@ class Store:
         exclude_inputs: bool = False,
         unit_terms: bool = False,
         words_only: bool = False,
+        script: str | Sequence[str] | None = None,
         device: str = "auto",
         exact: bool = False,
     ) -> Answer:
@@ -259,9 +263,10 @@ class Store:
             layer: the layer, for a space that has layers; −1 is the last one stored.
             metric: `l2` (squared distance), `cosine` or `ip` (inner product).
             k: how many tokens, at most V.
-            exclude_inputs: leave out the tokens that the expression is made of.
+            exclude_inputs: leave out the tokens that the expression is made of, in all their forms (王, ▁王 and ##王).
             unit_terms: scale each term to length 1 before adding, as gensim and 3CosAdd do; not with `l2`.
             words_only: leave out subwords, special, unused, byte and empty tokens.
+            script: leave out tokens with letters of other scripts than these, such as `"Han,Hiragana,Katakana"`.
             device: `cpu`, `cuda`, or `auto` (a GPU for more than one expression, if there is one).
             exact: do not use an approximate index (one built with a factory other than Flat).
 
@@ -269,11 +274,11 @@ class Store:
             ExpressionError: the expression cannot be read.
             UnknownTokenError: a term is neither in the vocabulary nor made of its tokens.
             NotStoredError: no such space, layer or token id.
-            InputError: k, metric or device does not fit, or a sum is zero.
+            InputError: k, metric, script or device does not fit, or a sum is zero.
         """
         if not isinstance(expression, str):
             raise InputError(f"search takes one expression, not a {type(expression).__name__}", hint="use search_many")
-        search = Search(space, layer, metric, k, exclude_inputs, unit_terms, words_only, device, exact)
+        search = Search(space, layer, metric, k, exclude_inputs, unit_terms, words_only, script, device, exact)
         return self._answer([expression], search)[0]
 
     def search_many(
@@ -287,6 +292,7 @@ class Store:
         exclude_inputs: bool = False,
         unit_terms: bool = False,
         words_only: bool = False,
+        script: str | Sequence[str] | None = None,
         device: str = "auto",
         exact: bool = False,
     ) -> list[Answer]:
@@ -296,7 +302,7 @@ class Store:
         """
         if isinstance(expressions, str):
             raise InputError("search_many takes a list of expressions, not a str", hint="use search for one expression")
-        search = Search(space, layer, metric, k, exclude_inputs, unit_terms, words_only, device, exact)
+        search = Search(space, layer, metric, k, exclude_inputs, unit_terms, words_only, script, device, exact)
         return self._answer(expressions, search)
 
     def info(self) -> dict[str, Any]:
@@ -372,15 +378,15 @@ class Store:
         if not questions:
             return []
         finder = self._finder(space, metric, search.device, exact=search.exact, many=len(questions) > 1)
-        found = finder.nearest(
+        found = finder.answer(
             np.stack([question.vector for question in questions]),
             search.k,
-            [question.rows for question in questions] if search.exclude_inputs else None,
-            self.tokens.kinds == Kind.WORD if search.words_only else None,
+            [lookup.forms(question.rows) for question in questions] if search.exclude_inputs else None,
+            answerable(self.tokens, search.script, self._written, words_only=search.words_only),
         )
         return [
-            compose(question, near, self.tokens, space, metric.value, finder.warning)
-            for question, near in zip(questions, found, strict=True)
+            compose(question, near, self.tokens, space, metric.value, note)
+            for question, (near, note) in zip(questions, found, strict=True)
         ]
 
     def _metric(self, metric: str, k: int) -> Metric:

@@ -306,6 +306,10 @@ class Sink:
         self.check()
         os.fsync(self._file.fileno())
 
+    def fileno(self) -> int:
+        """Return the descriptor of the file."""
+        return self._file.fileno()
+
 
 @contextlib.contextmanager
 def sinking(target: Path, *, mode: int | None = None, before: Callable[[], None] = _nothing) -> Iterator[Sink]:

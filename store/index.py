@@ -7,7 +7,9 @@ dataset that it was built from. An index of any other dataset is not used.
 import contextlib
 import hashlib
 import json
+import math
 import os
+import re
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -38,6 +40,10 @@ from kotovec.store.vectors import Vectors
 
 FLAT = "Flat"
 WRITTEN = 4096  # rows of a Flat index that are written at a time: 12 MiB at 768 dimensions
+TRIED = 5  # rows that a new index is searched for before it replaces the last one
+TRIED_COUNT = 28  # what a query of one token with k=10 takes from an index
+# faiss takes any value of these; 0, and what is 0 or less as an integer, fails at the search or finds nothing.
+_FROM_ONE = re.compile(r"(?:quantizer_)*(nprobe|efSearch|k_factor_rf)")
 
 
 @dataclass(frozen=True)
@@ -105,7 +111,7 @@ def build(
         check: called when the index is complete, just before it replaces the last one; may raise.
 
     Raises:
-        InputError: faiss does not know the factory string, or it does not fit the vectors.
+        InputError: faiss does not know the factory string, it does not fit the vectors, or a search in the index fails.
         StoreError: a folder, a pipe or a device is in the place of one of its files.
         DiskFullError: no space is left.
     """
@@ -140,7 +146,9 @@ def build(
             return sink.write(data)
 
         if header is None:
-            faiss.write_index(index, faiss.PyCallbackIOWriter(write))
+            _write(faiss, index, write, factory)
+            sink.check()
+            _try(faiss, sink.fileno(), matrix, metric, f"{factory} {parameters}".rstrip())
         else:
             write(header)
             for _, block in blocks(matrix, metric, WRITTEN):
@@ -165,7 +173,7 @@ def records(folder: Path) -> Iterator[IndexRecord]:
     for path in sorted(folder.glob(f"*{RECORD}")):
         try:
             values = json.loads(read_regular(path, MOST_RECORD))
-            layer = values.pop("layer", -1)  # of kotovec 0.1.0, which told a space in two parts
+            layer = values.pop("layer", -1)  # of kotovec 0.1.0, which recorded a space in two parts
             values["space"] = str(Space.parse(values["space"]).at(layer if layer >= 0 else None))
             record = IndexRecord(**values)
             texts = all(isinstance(value, str) for value in asdict(record).values())
@@ -279,15 +287,60 @@ def _filled(faiss: Any, matrix: Matrix, metric: Metric, factory: str, device: st
     except KotovecError:
         raise
     except RuntimeError as error:
-        reason = str(error).rsplit(":", 1)[-1].strip() or "unknown"
-        raise InputError(f"faiss cannot build {quoted(factory)} from these vectors ({reason})") from error
+        raise InputError(f"faiss cannot build {quoted(factory)} from these vectors ({_reason(error)})") from error
     return faiss.index_gpu_to_cpu(index) if device == "cuda" else index
 
 
 def _set_parameters(faiss: Any, index: Any, parameters: str) -> None:
     if not parameters:
         return
+    for part in parameters.split(","):
+        name, _, value = part.strip().partition("=")
+        if (known := _FROM_ONE.fullmatch(name)) and not _is_from_one(value, fraction=known[1] == "k_factor_rf"):
+            raise InputError(f"faiss cannot search with {quoted(part.strip())}", hint=f"give {name} a number from 1")
     try:
         faiss.ParameterSpace().set_index_parameters(index, parameters)
     except RuntimeError as error:
         raise InputError(f"faiss does not take the parameters {quoted(parameters)} for this index") from error
+
+
+def _is_from_one(value: str, *, fraction: bool) -> bool:
+    """Return whether a value is 1 or more as faiss reads it: an integer of 32 bits unless fractions are used."""
+    try:
+        number = float(value)
+    except ValueError:
+        return True  # faiss refuses it, or reads it in its own way (0x10): the trial search decides
+    return math.isfinite(number) and 1 <= number < 2**31 and (fraction or number.is_integer())
+
+
+def _write(faiss: Any, index: Any, write: Callable[[Any], int], factory: str) -> None:
+    try:
+        faiss.write_index(index, faiss.PyCallbackIOWriter(write))
+    except RuntimeError as error:
+        raise InputError(f"faiss cannot write an index {quoted(factory)} ({_reason(error)})") from error
+
+
+def _try(faiss: Any, descriptor: int, matrix: Matrix, metric: Metric, name: str) -> None:
+    """Search a written index as queries will, for some of its own rows.
+
+    faiss accepts parameters with which every search fails (nprobe=0), finds nothing (ht=-5 of a PQ), or which it does
+    not read back from the file (k_factor_rf=1001).
+
+    Raises:
+        InputError: the index cannot be read or searched, or finds nothing.
+    """
+    kept, hint = "and the last one is kept", f"choose another factory or other parameters than `{name}`"
+    rows = np.linspace(0, len(matrix.vectors) - 1, TRIED).astype(np.int64)
+    queries = metric.scaled(np.asarray(matrix.vectors[rows]), matrix.norms[rows])
+    try:
+        index = faiss.read_index(f"/dev/fd/{descriptor}", faiss.IO_FLAG_MMAP_IFC)
+        _, found = index.search(queries, min(TRIED_COUNT, len(matrix.vectors)))
+    except (RuntimeError, MemoryError) as error:
+        raise InputError(f"a search in the new index fails ({_reason(error)}), {kept}", hint=hint) from error
+    if not (found >= 0).any():
+        raise InputError(f"a search in the new index finds nothing, {kept}", hint=hint)
+
+
+def _reason(error: BaseException) -> str:
+    """Return what faiss says in the last part of its message, after the function and the line of its source."""
+    return str(error).rsplit(":", 1)[-1].strip() or "unknown"

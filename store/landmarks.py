@@ -67,7 +67,7 @@ def trace(store: Store, map_: Map, expression: str) -> Way:
 
 
 def _nearest(store: Store, map_: Map, question: Question) -> int:
-    """Return the row of the token that is nearest to a question by cosine and is not one of its own tokens.
+    """Return the row of the token that is nearest to a question by cosine and is no form of one of its own tokens.
 
     Raises:
         InputError: the question is made of all tokens.
@@ -77,7 +77,7 @@ def _nearest(store: Store, map_: Map, question: Question) -> int:
         space=map_.record.space,
         metric=Metric.COSINE,
         k=1,
-        skip=[question.rows],
+        skip=[store.lookup.forms(question.rows)],
         exact=True,
         device="cpu",
     )

@@ -1,4 +1,4 @@
-"""Build an index for a store, and measure what an approximate one loses and gains against Flat."""
+"""Build an index for a store, and measure what an approximate one loses and gains against an exact search."""
 
 import time
 from dataclasses import dataclass
@@ -9,30 +9,36 @@ import numpy.typing as npt
 from kotovec.space import Space
 from kotovec.store import index as indexes
 from kotovec.store.database import Store
+from kotovec.store.finder import Finder, open_finder
 from kotovec.store.index import FLAT, IndexRecord
 from kotovec.store.layout import Layout
 from kotovec.store.library import choose_device
 from kotovec.store.lock import locked
 from kotovec.store.metric import Metric
-from kotovec.store.nearest import Candidates, Matrix
-from kotovec.store.search import search_flat, search_index
+from kotovec.store.nearest import Neighbourhood, Rows
 
-QUERIES = 1000  # sampled tokens
+QUERIES = 1000  # sampled tokens, and sums of tokens
+TERMS = 3  # of a sum
 NEIGHBOURS = 10
 SEED = 0
 
 
 @dataclass(frozen=True)
 class Measured:
-    """An index compared with Flat.
+    """An index compared with an exact search, by what `Store.search` answers with it.
 
     Attributes:
-        recall_at_10: the share of the ten true nearest tokens that the index finds, the mean over the queries.
-        queries_per_second, flat_queries_per_second: the rates of the index and of Flat, in one batch each.
-        queries: how many tokens were used as queries.
+        recall_at_10: the share of the ten true nearest tokens of a token, itself left out, that are found; the mean
+            over the queries. A token that is as near as the tenth counts as one of the ten.
+        recall_at_10_of_sums: the same for sums of tokens, a − b + c, whose own tokens are left out.
+        filled: the number of all these queries for which the index found too few, so that all rows were searched.
+        queries_per_second, flat_queries_per_second: the rates with the index and without it, in one batch each.
+        queries: how many tokens, and how many sums, were used as queries.
     """
 
     recall_at_10: float
+    recall_at_10_of_sums: float
+    filled: int
     queries_per_second: float
     flat_queries_per_second: float
     queries: int
@@ -50,7 +56,7 @@ def build_index(
     """Build an index, in place of the last one of its space and metric.
 
     Returns:
-        The record of the index and, for anything but Flat, how it compares with Flat.
+        The record of the index and, for anything but Flat, how it compares with an exact search.
 
     Raises:
         NotStoredError: no such space.
@@ -78,22 +84,47 @@ def build_index(
 
 
 def _measure(store: Store, space: Space, metric: Metric) -> Measured | None:
-    matrix = Matrix(store.array(space), store.norms(space))
-    loaded = indexes.load(store.vectors, Layout(store.path).indexes, space, metric)
-    if loaded is None:
+    folder = Layout(store.path).indexes
+    finder, truth = (open_finder(store.vectors, folder, space, metric, "cpu", exact=flag) for flag in (False, True))
+    total = len(finder.matrix.vectors)
+    if finder.approximate is None or total <= TERMS:
         return None
-    total = len(matrix.vectors)
-    rows = np.random.default_rng(SEED).choice(total, size=min(QUERIES, total), replace=False)
-    queries = metric.scaled(matrix.vectors[rows], matrix.norms[rows])
-    count = min(NEIGHBOURS, total)
-    found, speed = _timed(search_index(loaded[0]), queries, count)
-    true, flat_speed = _timed(search_flat(indexes.flat(matrix, metric), matrix, metric), queries, count)
-    hits = sum(np.isin(mine, theirs).sum() for mine, theirs in zip(found, true, strict=True))
-    return Measured(float(hits) / true.size, speed, flat_speed, len(rows))
+    rows = _rows(total)
+    vectors = finder.vectors_of(rows.reshape(-1)).reshape(*rows.shape, -1)
+    asked = ((vectors[:, 0], rows[:, :1]), (vectors[:, 0] - vectors[:, 1] + vectors[:, 2], rows))
+    recalls, filled = [], 0
+    for sums, terms in asked:
+        some = np.linalg.norm(sums, axis=1) > 0  # everything is equally near to zero, and no sum may be zero
+        queries, own = sums[some], terms[some]
+        count = min(NEIGHBOURS, total - own.shape[1])
+        found = finder.answer(queries, count, own)
+        true = truth.nearest(queries, count, own)
+        filled += sum(note != finder.note for _, note in found)
+        recalls.append(_recall([near for near, _ in found], true, metric))
+    speed, flat_speed = (_speed(each, vectors[:, 0], rows[:, :1]) for each in (finder, truth))
+    return Measured(recalls[0], recalls[1], filled, speed, flat_speed, len(rows))
 
 
-def _timed(search: Candidates, queries: npt.NDArray[np.float32], count: int) -> tuple[npt.NDArray[np.int64], float]:
-    search(queries[:1], count)  # maps the file and wakes the threads
+def _rows(total: int) -> Rows:
+    """Return random rows, (n, 3), those of each query different from each other."""
+    random = np.random.default_rng(SEED)
+    first = random.choice(total, size=min(QUERIES, total), replace=False)
+    steps = np.stack([random.choice(total - 1, size=TERMS - 1, replace=False) for _ in first])
+    return np.column_stack([first, (first[:, np.newaxis] + steps + 1) % total])
+
+
+def _recall(found: list[Neighbourhood], true: list[Neighbourhood], metric: Metric) -> float:
+    """Return the mean share of found rows that are as near as the last of the true ones; 1 without any queries."""
+    shares = [
+        np.mean(metric.sign * near.scores <= metric.sign * best.scores[-1])
+        for near, best in zip(found, true, strict=True)
+    ]
+    return float(np.mean(shares)) if shares else 1.0
+
+
+def _speed(finder: Finder, queries: npt.NDArray[np.float64], own: Rows) -> float:
+    count = min(NEIGHBOURS, len(finder.matrix.vectors) - 1)
+    finder.nearest(queries[:1], count, own[:1])  # maps the file and wakes the threads
     begin = time.perf_counter()
-    _, rows = search(queries, count)
-    return rows, len(queries) / (time.perf_counter() - begin)
+    finder.nearest(queries, count, own)
+    return len(queries) / (time.perf_counter() - begin)

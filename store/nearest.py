@@ -66,6 +66,13 @@ class Choice:
                 allowed[index] &= ~np.isin(rows[index], self.skip[query])
         return allowed if self.keep is None else allowed & self.keep[rows]
 
+    def allowed(self, query: int, total: int) -> int:
+        """Return how many of all rows may answer a query."""
+        skipped = {row for row in np.asarray(self.skip[query]).tolist() if 0 <= row < total}
+        if self.keep is None:
+            return total - len(skipped)
+        return int(self.keep.sum()) - sum(bool(self.keep[row]) for row in skipped)
+
 
 def nearest(
     matrix: Matrix,

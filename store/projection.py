@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kotovec.errors import MissingDependencyError
+from kotovec.errors import InputError, MissingDependencyError
 from kotovec.store.maps import Coordinates
 from kotovec.store.metric import Metric
 from kotovec.store.nearest import Matrix, Rows
@@ -22,6 +22,7 @@ from kotovec.store.products import search_products
 
 CURE = "install it: pip install 'kotovec[map]'"
 FEWEST = 4  # fewest tokens that can be mapped
+SAME = 1e-6  # difference of two components of vectors of length 1 that may be rounding: parallel rows differ by 1e-7
 Vectors = npt.NDArray[np.float32]
 
 
@@ -49,6 +50,20 @@ class Projected:
 def unit(matrix: Matrix, rows: Rows) -> Vectors:
     """Return some rows at length 1, (n, D) float32, as cosine needs them; zero rows stay zero."""
     return Metric.COSINE.scaled(matrix.vectors[rows], matrix.norms[rows])
+
+
+def check_spread(vectors: Vectors, title: str) -> None:
+    """Check that vectors of length 1 differ: of equal ones every method returns NaN, and t-SNE's ends the process.
+
+    Raises:
+        InputError: all of them are zero, all have the same direction, or they have one dimension.
+    """
+    if vectors.shape[1] == 1:
+        raise InputError(f"the vectors of {title} have one dimension: a map needs two")
+    if np.ptp(vectors, axis=0).max() > SAME:
+        return
+    what = "zero" if not vectors.any() else "of the same direction"
+    raise InputError(f"all {len(vectors):,} vectors of {title} are {what}: there is nothing to map")
 
 
 def neighbours(vectors: Vectors, count: int) -> Known:

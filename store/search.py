@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kotovec.errors import DamagedError
+from kotovec.errors import DamagedError, StoreError
 from kotovec.store.library import import_faiss, kind, single_thread
 from kotovec.store.metric import Metric
 from kotovec.store.nearest import Candidates, Matrix, Rows
@@ -16,12 +16,17 @@ from kotovec.store.products import BLOCK, FEWEST, blocks, search_products
 GPU_MOST = 2048  # most candidates that faiss finds on a GPU
 
 
-def search_index(index: Any) -> Candidates:
-    """Return the candidates that an index finds."""
+def search_index(index: Any, name: str = "") -> Candidates:
+    """Return the candidates that an index finds; the name is for errors about it."""
 
     def candidates(queries: npt.NDArray[np.float32], count: int) -> tuple[npt.NDArray[np.float32], Rows]:
-        with _threads_for(queries):
-            scores, rows = index.search(queries, count)
+        try:
+            with _threads_for(queries):
+                scores, rows = index.search(queries, count)
+        except (RuntimeError, MemoryError) as error:  # such as parameters of an index that kotovec 0.1.0 accepted
+            reason = str(error).rsplit(":", 1)[-1].strip() or "unknown"
+            hint = "search every vector with --exact, or build the index again with `kotovec index`"
+            raise StoreError(f"a search in the index {name} fails ({reason})", hint=hint) from error
         # An index may be anyone's; -1 stands for a row that was not found.
         if rows.size and (rows.min() < -1 or rows.max() >= index.ntotal):
             raise DamagedError(

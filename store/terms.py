@@ -1,14 +1,19 @@
 """From the terms of an expression to rows of the store: exact look-up first, then the tokenizer."""
 
+import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
 
+import numpy as np
+
 from kotovec.errors import DamagedError, NotStoredError, StoreError, UnknownTokenError, choices, quoted
-from kotovec.store.expression import Term
+from kotovec.store.expression import SIGNS, Term
+from kotovec.store.nearest import Rows
 from kotovec.store.tokenizer import Tokenize, checksums, load_tokenizer
-from kotovec.store.tokens import KINDS, Marking, Tokens, spelled, word_initial
+from kotovec.store.tokens import KINDS, Marking, Tokens, other_forms, spelled, word_initial
 
 NEAREST = 5  # tokens that an error about an unknown one suggests
 
@@ -66,11 +71,23 @@ class Lookup:
         return tokenize
 
     def known(self, text: str) -> bool:
-        """Return whether a text is a token as it stands, bare or word-initial, or `#id`."""
+        """Return whether a text is a token: as it stands, bare or word-initial, in NFC or NFKC, or as `#id`."""
         token_id = Term(text, 1.0, 0).token_id
         if token_id is not None:
             return self.tokens.row_of_id(token_id) is not None
-        return self._bare(text) is not None or self._initial(text) is not None
+        signs = _signs(text)  # a full-width sign joins terms, and is not normalized into a part of one
+        return any(self._row(form) is not None for form, _ in _normal_forms(text) if _signs(form) == signs)
+
+    def forms(self, rows: Rows) -> Rows:
+        """Return rows and those of the same words with and without the vocabulary's mark, ascending.
+
+        王 and ▁王 are two tokens of SentencePiece, 王 and ##王 of WordPiece: what precedes a word decides between them.
+        """
+        found = set(rows.tolist())
+        for row in tuple(found):
+            others = map(self.tokens.texts.find, other_forms(self.tokens.texts[row], self.tokens.marking))
+            found |= {other for other in others if other is not None}
+        return np.array(sorted(found), dtype=np.int64)
 
     def resolve(self, term: Term) -> ResolvedTerm:
         """Find a term.
@@ -85,15 +102,15 @@ class Lookup:
                 last = int(self.tokens.ids[-1])
                 raise NotStoredError(f"this store holds no token {term.text}: its ids go up to {last}")
             return self._found(term, row)
-        bare, initial = self._bare(term.text), self._initial(term.text)
-        if bare is not None:
-            return self._found(term, bare, self._note_on_forms(term.text, bare, initial))
-        if initial is not None:
-            surface = self.tokens.surfaces[initial]
-            return self._found(
-                term, initial, f"{term.text} is {surface}, which {self._verb} a word; it has no bare form"
-            )
+        for text, name in _normal_forms(term.text):
+            if (row := self._row(text)) is not None:
+                return self._found(term, row, *self._notes(term.text, text, name, row))
         return self._tokenized(term)
+
+    def _row(self, text: str) -> int | None:
+        """Return the row of a token by its text, else by that with the mark of a word, typed or not."""
+        finds = (self._bare, self._initial, self._typed_initial)
+        return next((row for find in finds if (row := find(text)) is not None), None)
 
     def _bare(self, text: str) -> int | None:
         if self.tokens.marking is Marking.BYTELEVEL:
@@ -111,20 +128,50 @@ class Lookup:
         form = word_initial(text, self.tokens.marking)
         return None if form is None else self.tokens.texts.find(form)
 
-    def _note_on_forms(self, text: str, bare: int, initial: int | None) -> str | None:
-        surface = self.tokens.surfaces[bare]
-        if self.tokens.marking is Marking.BYTELEVEL and surface not in (text, f"▁{text[1:]}"):
-            return f"{text} is taken as the vocabulary's spelling of {surface}"
-        if initial is None:
+    def _typed_initial(self, text: str) -> int | None:
+        """Return the row of a word whose mark is written as `_` or, in quotes, as a space: ▁ is on no keyboard."""
+        if not text.startswith(("_", " ")) or self.tokens.marking is Marking.SUFFIX:
             return None
-        other = self.tokens.surfaces[initial]
-        return f"{text} is the form inside a word; for the one that {self._verb} a word write {other}"
+        form = word_initial(text[1:], self.tokens.marking)
+        return None if form is None else self.tokens.texts.find(form)
+
+    def _notes(self, text: str, normal: str, name: str, row: int) -> Iterator[str]:
+        """Yield what to know about a text that is a token, perhaps only in a normal form, which then has a name."""
+        surface, bare, initial = self.tokens.surfaces[row], self._bare(normal), self._initial(normal)
+        if name:
+            yield f"{text} is read as {surface} ({name})"
+        elif bare is None and initial is None:
+            if text.startswith("_"):
+                yield f"{text} is read as {surface}"
+        elif bare is None:
+            yield f"{text} is {surface}, which {self._verb} a word; it has no bare form"
+        elif self.tokens.marking is Marking.BYTELEVEL and surface not in (text, f"▁{text[1:]}"):
+            yield f"{text} is taken as the vocabulary's spelling of {surface}"
+            return
+        if bare is not None and initial is not None:
+            other = self._typed(initial)
+            yield f"{normal} is the form inside a word; for the one that {self._verb} a word write {other}"
+
+    def _typed(self, row: int) -> str:
+        """Return how a token can be written with a keyboard: `_王` for ▁王, unless that is another token."""
+        return self._written(self.tokens.surfaces[row], row)
+
+    def _written(self, surface: str, row: int | None = None) -> str:
+        if not surface.startswith("▁"):
+            return surface
+        row = self.tokens.surfaces.find(surface) if row is None else row
+        word = surface[1:]
+        for written, read in ((f"_{word}", f"_{word}"), (f'" {word}"', f" {word}")):
+            if self._row(read) == row:
+                return written
+        return f"#{self.tokens.ids[row]}"
 
     @property
     def _verb(self) -> str:
         return "ends" if self.tokens.marking is Marking.SUFFIX else "begins"
 
-    def _found(self, term: Term, row: int, note: str | None = None) -> ResolvedTerm:
+    def _found(self, term: Term, row: int, *notes: str) -> ResolvedTerm:
+        note = "; ".join(notes) or None
         return ResolvedTerm(term.text, term.weight, (row,), (self.tokens.surfaces[row],), note)
 
     def _tokenized(self, term: Term) -> ResolvedTerm:
@@ -141,17 +188,22 @@ class Lookup:
         unknown = self.tokens.row_of_id(self.tokens.unk_id)
         if not rows or any(row is None or row == unknown for row in rows):
             raise self._unknown(term.text)
-        found = tuple(row for row in rows if row is not None)
+        # The lone mark before 女王蜂 (▁ | 女王 | 蜂) says that a word begins, and is most of the mean of three.
+        mark = self.tokens.texts.find(word_initial("", self.tokens.marking) or "\0")
+        pieces_of_word = tuple(row for row in rows if row is not None and row != mark)
+        found = pieces_of_word or tuple(row for row in rows if row is not None)
         surfaces = tuple(self.tokens.surfaces[row] for row in found)
         if len(found) == 1:
             note = f"{term.text} is read as {surfaces[0]}"
         else:
             note = f"{term.text} is not one token: the mean of {' | '.join(surfaces)}"
+        if len(found) < len(rows) and mark is not None:
+            note += f", without the lone {self.tokens.surfaces[mark]}"
         return ResolvedTerm(term.text, term.weight, found, surfaces, note)
 
     def _unknown(self, text: str) -> UnknownTokenError:
         nearest = self._nearest(text)
-        hint = f"try {choices(nearest)}" if nearest else None
+        hint = f"try {choices(map(self._written, nearest))}" if nearest else None
         where = f"this store, which was built with --token-filter {self.token_filter}"
         holder = where if self.token_filter else "the vocabulary"
         return UnknownTokenError(f"{quoted(text)} is not in {holder}, nor made of its tokens", hint=hint)
@@ -168,3 +220,18 @@ class Lookup:
             if abs(len(surface) - len(text)) <= max(2, len(text) // 2) and not chars.isdisjoint(surface.casefold())
         }
         return get_close_matches(folded, sorted(near), n=NEAREST, cutoff=0.4)
+
+
+def _normal_forms(text: str) -> Iterator[tuple[str, str]]:
+    """Yield a text as it stands, then in NFC and NFKC if those differ, each with the name of the form."""
+    yield text, ""
+    if not text.isascii():
+        composed, compatible = (unicodedata.normalize(name, text) for name in ("NFC", "NFKC"))
+        if composed != text:
+            yield composed, "NFC"
+        if compatible not in (text, composed):
+            yield compatible, "NFKC"
+
+
+def _signs(text: str) -> list[str]:
+    return [char for char in text if char in SIGNS]

@@ -245,6 +245,19 @@ def word_initial(word: str, marking: Marking) -> str | None:
     return None
 
 
+def other_forms(text: str, marking: Marking) -> list[str]:
+    """Return the spellings of a token's word with and without its mark, without the text: ▁king for king."""
+    before, after = {
+        Marking.WORDPIECE: ("##", ""),
+        Marking.METASPACE: ("▁", ""),
+        Marking.BYTELEVEL: ("Ġ", ""),
+        Marking.SUFFIX: ("", "</w>"),
+        Marking.NONE: ("", ""),
+    }[marking]
+    bare = text.removeprefix(before).removesuffix(after)
+    return [form for form in (bare, f"{before}{bare}{after}") if form != text] if bare else []
+
+
 def _kind(text: str, surface: str, marking: Marking) -> Kind:
     if _UNUSED.fullmatch(text):
         return Kind.UNUSED

@@ -1,4 +1,4 @@
-"""A cluster that is there, joined by each form of address: the same bytes, and nothing of the cluster's is ended."""
+"""An existing cluster, joined by each form of address: the same bytes, and nothing of the cluster's is ended."""
 
 import contextlib
 import re
@@ -118,7 +118,7 @@ def test_the_loss_of_the_head_ends_a_build_in_one_line_and_the_same_command_goes
     with Process(*command, cwd=tmp_path) as process:
         code, _, err = process.finish()
     assert code == 0, err
-    assert f"going on with {kept} of" in err
+    assert f"resuming with {kept} of" in err
     assert left_behind(store) == []
     employ(Encoder)
     run_build(plan_of(tiny_models["bert"], shard_tokens=24), tmp_path / "private.kotovec", 1)

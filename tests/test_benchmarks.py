@@ -30,7 +30,7 @@ def script(name):
 
 
 def returns(**numbers):
-    """A thing that took so much, without having done anything."""
+    """A measure that took so much, without having done anything."""
     return lambda: numbers
 
 
@@ -49,14 +49,14 @@ def test_a_spread_is_what_numpy_says_of_the_same_numbers(numbers):
 def test_things_take_turns_and_what_warms_up_is_not_counted():
     turns, order = script("turns"), []
 
-    def thing(label):
+    def measure(label):
         def run():
             order.append(label)
             return {"seconds": len(order)}
 
         return run
 
-    measured = turns.take_turns({"a": thing("a"), "b": thing("b")}, 3, warm_up=1, quiet=True)
+    measured = turns.take_turns({"a": measure("a"), "b": measure("b")}, 3, warm_up=1, quiet=True)
     assert "".join(order) == "abababab"
     assert measured == {"a": {"seconds": [3.0, 5.0, 7.0]}, "b": {"seconds": [4.0, 6.0, 8.0]}}
     assert turns.median(measured, "b") == 6.0
@@ -119,7 +119,7 @@ def test_a_file_of_results_tells_every_number_and_on_what_it_was_measured(tmp_pa
 
 
 def measured_as(**rates):
-    """What encode.py measures, where each thing encodes 32,000 tokens at a rate and starts in 10 s."""
+    """What encode.py measures, where each measure encodes 32,000 tokens at a rate and starts in 10 s."""
     found = {}
     for label, rate in rates.items():
         encode = 32_000 / rate
@@ -184,7 +184,7 @@ def test_encode_exits_1_where_a_promise_does_not_hold_and_writes_what_it_measure
     encode = script("encode")
     monkeypatch.setattr(
         encode,
-        "things",
+        "measures",
         lambda *_: {
             label: returns(**{name: values[0] for name, values in numbers.items()})
             for label, numbers in measured_as(kotovec=950.0, floor=floor).items()

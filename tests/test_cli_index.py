@@ -13,7 +13,14 @@ from commands import call
 COUNT, SIZE = 3000, 16
 VECTORS = np.random.default_rng(2).standard_normal((COUNT, SIZE)).astype(np.float32)
 KEYS = ["space", "metric", "factory", "parameters", "dataset", "sha256", "faiss", "name", "measured"]
-MEASURED = ["recall_at_10", "queries_per_second", "flat_queries_per_second", "queries"]
+MEASURED = [
+    "recall_at_10",
+    "recall_at_10_of_sums",
+    "filled",
+    "queries_per_second",
+    "flat_queries_per_second",
+    "queries",
+]
 
 
 @pytest.fixture(scope="module")
@@ -48,24 +55,52 @@ def test_an_approximate_index_prints_its_recall_and_both_speeds(capsys, store):
     table = {line.split()[0]: line.split(maxsplit=1)[1].rstrip() for line in answer.out.splitlines()}
     assert answer.code == 0
     assert table["index"] == "static.l2  IVF16,Flat nprobe=2"
-    assert table["recall@10"].endswith("against Flat, on 1,000 tokens")
+    assert table["recall@10"].endswith("of the neighbours of 1,000 tokens")
+    assert 0.2 < float(table["of"].split()[1]) < 0.99
+    assert "too" not in table
     assert 0.2 < float(table["recall@10"].split()[0]) < 0.99
     assert "Flat" in table["queries/s"]
 
 
-def test_the_recall_is_the_share_of_the_true_ten_nearest(capsys, store):
-    answer = call(capsys, "index", "--store", store, "--factory", "IVF16,Flat", "--parameters", "nprobe=3", "--json")
+def share(found, true):
+    """The mean share of the true rows that are among those found."""
+    return np.mean([len(set(mine) & set(theirs)) / 10 for mine, theirs in zip(found, true, strict=True)])
+
+
+@pytest.mark.parametrize(("factory", "parameters"), [("IVF16,Flat", "nprobe=3"), ("PQ4x4", "")])
+def test_the_recall_is_that_of_queries_without_the_asked_tokens_themselves(capsys, store, factory, parameters):
+    answer = call(capsys, "index", "--store", store, "--factory", factory, "--parameters", parameters, "--json")
     data = json.loads(answer.out)
     assert list(data) == KEYS
     assert list(data["measured"]) == MEASURED
-    rows = np.random.default_rng(0).choice(COUNT, size=1000, replace=False)
-    distances = ((VECTORS[rows, np.newaxis].astype(np.float64) - VECTORS) ** 2).sum(axis=2)
-    nearest = np.argsort(distances, axis=1)[:, :10]
-    found = faiss.read_index(str(store / "indexes" / "static.l2.faiss")).search(VECTORS[rows], 10)[1]
-    shares = [len(set(mine) & set(true)) / 10 for mine, true in zip(found.tolist(), nearest.tolist(), strict=True)]
-    assert data["measured"]["recall_at_10"] == pytest.approx(np.mean(shares), abs=1e-4)
-    assert data["measured"]["queries"] == 1000
+    random = np.random.default_rng(0)
+    first = random.choice(COUNT, size=1000, replace=False)
+    steps = np.stack([random.choice(COUNT - 1, size=2, replace=False) for _ in first])
+    second, third = ((first[:, np.newaxis] + steps + 1) % COUNT).T
+    index = faiss.read_index(str(store / "indexes" / "static.l2.faiss"))
+    wide = VECTORS.astype(np.float64)
+    sums = wide[first] - wide[second] + wide[third]
+    for name, queries, own, taken in (
+        ("recall_at_10", wide[first], [first], 28),
+        ("recall_at_10_of_sums", sums, [first, second, third], 30),
+    ):
+        distances = ((queries[:, np.newaxis] - wide) ** 2).sum(axis=2)
+        for rows in own:
+            distances[np.arange(1000), rows] = np.inf
+        candidates = index.search(queries.astype(np.float32), taken)[1]
+        order = np.take_along_axis(distances, candidates, axis=1).argsort(axis=1)[:, :10]
+        found = np.take_along_axis(candidates, order, axis=1).tolist()
+        expected = share(found, np.argsort(distances, axis=1)[:, :10].tolist())
+        assert data["measured"][name] == pytest.approx(expected, abs=1e-4)
+        assert 0.2 < expected < 0.99
+    assert (data["measured"]["queries"], data["measured"]["filled"]) == (1000, 0)
     assert data["measured"]["queries_per_second"] > 0
+
+
+def test_an_index_that_finds_too_few_is_measured_with_what_is_filled_up(capsys, store):
+    answer = call(capsys, "index", "--store", store, "--factory", f"IVF{COUNT},Flat")
+    assert "of 2,000 queries: every vector was searched instead" in answer.out
+    assert "1.0000 of the neighbours of 1,000 tokens" in answer.out
 
 
 def test_a_new_index_takes_the_place_of_the_last_one(capsys, store):
@@ -83,6 +118,7 @@ def test_a_new_index_takes_the_place_of_the_last_one(capsys, store):
         (["--factory", "IVF999999,Flat"], "IVF999999,Flat"),
         (["--factory", "PQ5"], "PQ5"),
         (["--factory", "IVF4,Flat", "--parameters", "nonsense=1"], "nonsense=1"),
+        (["--factory", "IVF4,Flat", "--parameters", "nprobe=0"], "faiss cannot search with `nprobe=0`"),
         (["--metric", "manhattan"], "manhattan"),
         (["--space", "contextual"], "contextual"),
         (["--space", "isolated", "--layer", "1"], "layer 1 is not in this store: it holds 0, 2"),

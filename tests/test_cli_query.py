@@ -206,7 +206,7 @@ def test_the_form_taken_is_said_where_a_word_has_two(capsys, tmp_path):
     bare = call(capsys, "query", "--store", path, "king", "-k", 1)
     initial = call(capsys, "query", "--store", path, "▁king", "-k", 1)
     only = call(capsys, "query", "--store", path, "queen", "-k", 1)
-    assert "note: king is the form inside a word; for the one that begins a word write ▁king" in bare.out
+    assert "note: king is the form inside a word; for the one that begins a word write _king" in bare.out
     assert "note:" not in initial.out
     assert "note: queen is ▁queen, which begins a word" in only.out
     assert [table_rows(answer.out)[0][1] for answer in (bare, initial, only)] == ["king", "▁king", "▁queen"]

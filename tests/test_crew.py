@@ -1,4 +1,4 @@
-"""Workers that do not start, hang, or lack the model: told, gone round, and no byte other than it should be."""
+"""Workers that do not start, hang, or lack the model: reported, replaced, and no byte differs."""
 
 import os
 import signal
@@ -122,7 +122,7 @@ def test_the_build_goes_on_with_the_workers_that_start(run, tmp_path):
     assert len(notices) == 3
     assert all(notice.startswith("a worker died as it started (") for notice in notices[:2])
     assert notices[2].startswith("3 workers died as they started, the last one so: ")
-    assert notices[2].endswith("; the build goes on with 1 worker(s)")
+    assert notices[2].endswith("; the build continues with 1 worker(s)")
 
 
 def test_an_error_of_loading_comes_as_it_is_where_there_is_no_other_node(run):

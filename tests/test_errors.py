@@ -22,8 +22,8 @@ KINDS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issu
 # What a fix begins with: in a hint always, in a message never.
 VERBS = re.findall(
     r"\w+",
-    "accept add ask build check choose close delete download free give install leave lower make move name open pip "
-    "put raise remove rename restore resume run see set start take try type upgrade use wait write",
+    "accept add ask build check choose close delete download free give install leave lower make merge move name open "
+    "pip put raise remove rename restore resume run see set start take try type upgrade use wait write",
 )
 PROPER = ("Ray", "MeCab", "NaN")
 

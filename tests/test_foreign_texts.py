@@ -123,7 +123,7 @@ def test_that_a_store_is_finished_is_said_without_control_codes(capsys, tmp_path
         answer = call(capsys, "build", tiny_models["bert"], "--store", folder, "--shard-tokens", 64, *options)
         assert (answer.code, unseen(answer.out + answer.err)) == (0, [])
     answer = call(capsys, "build", tiny_models["bert"], "--store", folder, "--shard-tokens", 64)
-    assert re.search(r"\\x85\\r is finished: nothing to do", answer.out)
+    assert re.search(r"\\x85\\r is complete: nothing to do", answer.out)
 
 
 def test_a_model_whose_name_holds_control_codes_is_built(capsys, tmp_path, tiny_models):

@@ -1,4 +1,4 @@
-"""Stores of format 1 open, answer, and are built anew when asked to; see tests/data/README.md."""
+"""Stores of format 1 open, answer, and are built again on request; see tests/data/README.md."""
 
 import json
 import shutil
@@ -108,7 +108,7 @@ def test_the_command_that_built_it_finds_it_finished(former, employ, capsys):
     for plan in (plan_of(), plan_of("last"), plan_of("0")):
         assert run_build(plan, former)[0].finished_before
     done = call(capsys, "build", MODEL, "--layers", "0,2", "--store", former)
-    assert (done.code, done.out) == (0, f"{former} is finished: nothing to do (--overwrite builds it anew)\n")
+    assert (done.code, done.out) == (0, f"{former} is complete: nothing to do (--overwrite builds it again)\n")
     assert tree(former) == kept
 
 

@@ -2,12 +2,13 @@
 
 import hashlib
 import json
+import re
 
 import faiss
 import numpy as np
 import pytest
 
-from kotovec.errors import DamagedError, InputError, MissingDependencyError, StoreBusyError
+from kotovec.errors import DamagedError, InputError, MissingDependencyError, StoreBusyError, StoreError
 from kotovec.space import Space
 from kotovec.store import Store, index, library
 from kotovec.store.layout import Layout
@@ -174,6 +175,7 @@ def test_an_index_that_is_replaced_while_it_is_opened_is_not_taken_for_the_old_o
     read = faiss.read_index
 
     def replaced_meanwhile(*arguments):
+        monkeypatch.undo()  # the build reads what it wrote, too
         build(folder, factory="IVF16,Flat")
         return read(*arguments)
 
@@ -309,3 +311,84 @@ def test_a_faiss_that_is_missing_or_does_not_load_is_refused_with_the_cure(folde
         ):
             call()
     assert Store.open(folder).vector("t1").tolist() == STATIC[1].tolist()
+
+
+@pytest.mark.parametrize(
+    ("factory", "parameters", "reason"),
+    [
+        ("IVF16,Flat", "nprobe=0", "cannot search with `nprobe=0`"),
+        ("IVF16,Flat", "nprobe=-1", "cannot search with `nprobe=-1`"),
+        ("IVF16,Flat", "nprobe=0.5", "cannot search with `nprobe=0.5`"),
+        ("IVF16,Flat", "nprobe=nan", "cannot search with `nprobe=nan`"),
+        ("IVF16,Flat", "nprobe=1e30", "cannot search with `nprobe=1e30`"),
+        ("IVF16,Flat", "nprobe=2,nprobe=0", "cannot search with `nprobe=0`"),
+        ("IVF16,Flat", "nprobe=0x0", r"a search in the new index fails \('cur_nprobe > 0' failed\)"),
+        ("PCA4,IVF16,Flat", "nprobe=0", "cannot search with `nprobe=0`"),
+        ("HNSW8", "efSearch=0", "cannot search with `efSearch=0`"),
+        ("IVF16_HNSW8,Flat", "quantizer_efSearch=0", "cannot search with `quantizer_efSearch=0`"),
+        ("SQ4,Refine(Flat)", "k_factor_rf=0.5", "cannot search with `k_factor_rf=0.5`"),
+        ("SQ4,Refine(Flat)", "k_factor_rf=1001", r"a search in the new index fails \(k_factor 1001 out of valid range"),
+        ("PQ4", "ht=-5", "a search in the new index finds nothing"),
+    ],
+)
+def test_parameters_that_no_search_works_with_are_refused_and_the_old_index_stays(folder, factory, parameters, reason):
+    """faiss accepts all of these; a query would end in its C++."""
+    record = build(folder, factory="IVF8,Flat", parameters="nprobe=8")
+    with pytest.raises(InputError, match=reason) as caught:
+        build(folder, factory=factory, parameters=parameters)
+    assert caught.value.hint.startswith(("give ", "choose another factory"))
+    assert load(folder)[1] == record
+    assert ids(Store.open(folder).search_many(QUESTIONS)) == expected(STATIC)
+
+
+def test_an_index_that_finds_too_few_is_filled_up_exactly_and_says_so(folder):
+    """Every list of this IVF holds one row, and one list is probed."""
+    build(folder, factory=f"IVF{ROWS},Flat")
+    store = Store.open(folder)
+    for options in ({}, {"exclude_inputs": True}, {"words_only": True}):
+        found, exact = (store.search_many(QUESTIONS, k=5, exact=flag, **options) for flag in (False, True))
+        assert [answer.hits for answer in found] == [answer.hits for answer in exact]
+        for answer in found:
+            (note,) = answer.notes
+            assert re.fullmatch(rf"the approximate index IVF{ROWS},Flat found only [01] of 5: these are from .*", note)
+    assert len(store.nearest(STATIC[:3], k=7)[2].rows) == 7
+
+
+def test_of_few_rows_that_may_be_answers_none_is_missing(folder):
+    """Not k, but as many as there are: `keep` and `skip` leave three."""
+    build(folder, factory="HNSW8")
+    keep = np.zeros(ROWS, dtype=bool)
+    keep[[1, 5, 9, 700]] = True
+    (near,) = Store.open(folder).nearest(STATIC[:1], k=10, keep=keep, skip=[np.array([9, 10, 9])])
+    assert sorted(near.rows.tolist()) == [1, 5, 700]
+
+
+def test_an_index_of_an_older_version_that_cannot_be_searched_says_what_to_do(folder, monkeypatch):
+    """kotovec 0.1.0 accepted nprobe=0."""
+    monkeypatch.setattr(index, "_try", lambda *_: None)
+    monkeypatch.setattr(index, "_is_from_one", lambda *_, **__: True)
+    build(folder, factory="IVF16,Flat", parameters="nprobe=0")
+    monkeypatch.undo()
+    store = Store.open(folder)
+    with pytest.raises(
+        StoreError, match=r"a search in the index static.l2 fails \('cur_nprobe > 0' failed\)"
+    ) as caught:
+        store.search("t1")
+    assert caught.value.hint == "search every vector with --exact, or build the index again with `kotovec index`"
+    assert ids(store.search_many(QUESTIONS, exact=True)) == expected(STATIC)
+
+
+@pytest.mark.parametrize("metric", ["l2", "cosine", "ip"])
+@pytest.mark.parametrize("vectors", [np.zeros((300, 8)), np.ones((300, 8))], ids=["zeros", "equal"])
+def test_of_equal_rows_no_index_misses_any(tmp_path, vectors, metric):
+    """All are equally near: what is found is as good as what is not, and a tenth of recall would be chance."""
+    store = Store.open(stores.write_store(tmp_path / "z.kotovec", stores.numbered(300), vectors))
+    _, measured = build_index(store, metric=metric, factory="IVF4,Flat")
+    assert (measured.recall_at_10, measured.recall_at_10_of_sums) == (1.0, 1.0)
+
+
+def test_an_index_of_three_rows_is_built_and_not_measured(tmp_path):
+    store = Store.open(stores.write_store(tmp_path / "z.kotovec", stores.numbered(3), STATIC[:3]))
+    record, measured = build_index(store, factory="IVF1,Flat")
+    assert (record.factory, measured) == ("IVF1,Flat", None)
+    assert len(store.search("t0", k=3).hits) == 3

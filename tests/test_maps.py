@@ -174,3 +174,38 @@ def test_a_map_that_is_kept_is_taken_for_what_it_was_made_for_only(store, change
     assert find_map(opened, other) is None
     make_map(opened, other)
     assert find_map(opened, request) is None
+
+
+@pytest.mark.parametrize("method", ["pca", "tsne", "umap"])
+@pytest.mark.parametrize(
+    ("vectors", "reason"),
+    [
+        (np.zeros((50, 8)), "all 50 vectors of static are zero: there is nothing to map"),
+        (np.full((50, 8), 0.3), "all 50 vectors of static are of the same direction: there is nothing to map"),
+        (np.outer(np.arange(1, 51), np.arange(8)), "all 50 vectors of static are of the same direction"),
+        (np.arange(50)[:, np.newaxis], "the vectors of static have one dimension: a map needs two"),
+    ],
+    ids=["zeros", "equal", "parallel", "one dimension"],
+)
+def test_a_space_that_has_no_map_is_one_line(capsys, tmp_path, method, vectors, reason):
+    """t-SNE ended the process with a segmentation fault, PCA wrote NaN as JSON."""
+    folder = stores.write_store(tmp_path / "z.kotovec", stores.numbered(50), vectors)
+    answer = call(capsys, "map", "--store", folder, "--method", method, "--json")
+    assert (answer.code, answer.out) == (2, "")
+    assert f"error: {reason}" in answer.err
+    assert not (folder / "maps").exists()
+
+
+@pytest.mark.parametrize("method", ["pca", "tsne"])
+@pytest.mark.parametrize("distinct", [1, 2, 30])
+def test_a_space_of_some_equal_rows_and_zeros_has_a_map_of_numbers(capsys, tmp_path, method, distinct):
+    random = np.random.default_rng(5)
+    vectors = np.vstack([np.zeros((30, 8)), random.standard_normal((distinct, 8))[random.integers(0, distinct, 30)]])
+    folder = stores.write_store(tmp_path / "z.kotovec", stores.numbered(60), vectors)
+    png = tmp_path / "map.png"
+    answer = call(capsys, "map", "--store", folder, "--method", method, "--json", "--png", png)
+    data = json.loads(answer.out, parse_constant=pytest.fail)
+    assert 0 <= data["recall"] <= 1
+    assert data["trustworthiness"] <= 1
+    assert png.stat().st_size > 10_000
+    assert np.isfinite(maps.read_map(folder / "maps", data["name"], data["dataset"]).coordinates).all()

@@ -1,4 +1,4 @@
-"""The plan: layers, shards and batches, what is counted and left out, settings, and requests that cannot be had."""
+"""The plan: layers, shards and batches, what is counted and left out, settings, and requests that cannot be met."""
 
 import dataclasses
 import itertools

@@ -1,4 +1,4 @@
-"""The same command goes on: after SIGKILL, with whole shards as they are, never with other settings."""
+"""The same command resumes: after SIGKILL, with completed shards as they are, never with other settings."""
 
 import contextlib
 import json
@@ -62,7 +62,7 @@ def test_a_build_killed_at_three_random_moments_ends_with_the_same_bytes(employ,
             code, out, err = process.finish()
         assert last.left(0) == []
     assert code == 0
-    assert f"going on with {kept} of {len(plan.shards)} shards from an earlier run" in err
+    assert f"resuming with {kept} of {len(plan.shards)} shards from an earlier run" in err
     assert json.loads(out)["encoded"] == len(plan.tokens) - plan.shards[kept - 1].stop
     employ(Encoder)
     run_build(plan, tmp_path / "whole.kotovec", 2)
@@ -111,7 +111,7 @@ def test_a_damaged_shard_is_encoded_again_with_a_word(damage, employ, tiny_model
     summary, listener = run_build(plan, store)
     assert listener.notices == [
         "1 damaged shard(s) are encoded again",
-        f"going on with 2 of {len(plan.shards)} shards from an earlier run",
+        f"resuming with 2 of {len(plan.shards)} shards from an earlier run",
     ]
     assert summary.encoded == len(plan.tokens) - plan.shards[0].stop - (plan.shards[2].stop - plan.shards[2].start)
     run_build(plan, tmp_path / "whole.kotovec")
@@ -160,7 +160,7 @@ def test_a_finished_store_is_left_alone_whatever_torch_it_was_built_with(employ,
     arguments = ["build", str(model), "--store", str(store), "--shard-tokens", "64", "--device", "cpu"]
     assert app.run(arguments) == 0
     told = capsys.readouterr()
-    assert told.out == f"{store} is finished: nothing to do (--overwrite builds it anew)\n"
+    assert told.out == f"{store} is complete: nothing to do (--overwrite builds it again)\n"
     assert {path: path.stat().st_mtime_ns for path in store.rglob("*")} == before
 
 

@@ -68,7 +68,7 @@ def test_a_private_ray_that_dies_ends_the_build_in_one_line_and_the_same_command
     with Process(*command, "--json", cwd=tmp_path) as process:
         code, out, err = process.finish()
     assert code == 0, err
-    assert f"going on with {kept} of" in err
+    assert f"resuming with {kept} of" in err
     assert left_behind(store) == []
 
 

@@ -221,7 +221,7 @@ def test_an_interrupted_extension_goes_on_and_only_with_the_same_settings(extend
             run_build(plan_of(model, **options), store)
     assert len(shard_files(store)) == 3
     summary, listener = run_build(plan, store)
-    assert listener.notices == [f"going on with 3 of {len(plan.shards)} shards from an earlier run"]
+    assert listener.notices == [f"resuming with 3 of {len(plan.shards)} shards from an earlier run"]
     assert summary.encoded == len(plan.tokens) - plan.shards[2].stop
     assert (datasets(store), left_behind(store)) == (datasets(whole), [])
 
@@ -290,7 +290,7 @@ def test_an_extension_killed_while_it_encodes_goes_on_and_is_read_meanwhile(empl
         assert Store.open(store).search("#7", k=1).hits[0].id == 7
         whole_shards = len(shard_files(store))
         summary, listener = run_build(plan, store)
-    assert listener.notices == [f"going on with {whole_shards} of {len(plan.shards)} shards from an earlier run"]
+    assert listener.notices == [f"resuming with {whole_shards} of {len(plan.shards)} shards from an earlier run"]
     assert summary.encoded == len(plan.tokens) - plan.shards[whole_shards - 1].stop
     assert (datasets(store), left_behind(store)) == (datasets(whole), [])
     assert files_of(store).items() >= kept.items()
@@ -305,7 +305,7 @@ def test_overwriting_an_interrupted_extension_builds_all_anew(extended, employ, 
     begin(plan, store, 2, overwrite=True)
     assert datasets(store) == before
     summary, listener = run_build(plan, store, overwrite=True)
-    assert listener.notices == [f"going on with 2 of {len(plan.shards)} shards from an earlier run"]
+    assert listener.notices == [f"resuming with 2 of {len(plan.shards)} shards from an earlier run"]
     assert summary.encoded == len(plan.tokens) - plan.shards[1].stop
     run_build(plan, tmp_path / "newer.kotovec")
     assert (datasets(store), left_behind(store)) == (datasets(tmp_path / "newer.kotovec"), [])

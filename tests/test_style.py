@@ -1,7 +1,9 @@
 """The documentation has none of the idioms that docs/style.md warns of."""
 
 import ast
+import io
 import re
+import tokenize
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,6 @@ STYLE = ROOT / "docs" / "style.md"
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")))
 # What these two print is written in the sources: help texts, in blocks that are searched as well, and docstrings.
 GENERATED = {"docs/cli.md", "docs/house.md"}
-UNREVISED = {"docs/house.md"}
 COUNTED = "(?:actor|core|expression|frame|GPU|line|node|row|second|shard|token|vector|word|worker)"
 UNIT = "(?:bytes|frames|jobs|[KMG]B|ms|shards|tokens)"
 IDIOMS = [
@@ -62,9 +63,7 @@ def found(text, idioms):
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if not page.endswith(".ja.md")])
-def test_no_page_has_an_idiom_of_the_list(request, page):
-    if page in UNREVISED:
-        request.applymarker(pytest.mark.xfail(reason="docstrings still have some", strict=False))
+def test_no_page_has_an_idiom_of_the_list(page):
     assert found(prose(page), IDIOMS) == []
 
 
@@ -80,6 +79,14 @@ def test_the_japanese_page_is_written_in_japanese(page):
     lines = (ROOT / page).read_text(encoding="utf-8")
     lines = re.sub(r"^ *```.*?^ *```", "", lines, flags=re.DOTALL | re.MULTILINE)
     assert found(re.sub(r"\[[^\]]*\]\([^)]*\)|`[^`\n]*`", "``", lines), JAPANESE) == []
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_no_docstring_comment_or_message_has_an_idiom_of_the_list(source):
+    text = (ROOT / source).read_text(encoding="utf-8")
+    kinds = (tokenize.COMMENT, tokenize.STRING)
+    prose = [token.string for token in tokenize.generate_tokens(io.StringIO(text).readline) if token.type in kinds]
+    assert found(" ".join(" ".join(prose).split()), IDIOMS) == []
 
 
 def bound(tree):

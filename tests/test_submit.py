@@ -183,7 +183,7 @@ def test_a_job_whose_log_has_lost_the_summary_has_still_built_its_store(capsys, 
 
 @pytest.mark.parametrize(
     ("name", "told"),
-    [("build", "if job x began all the same, kotovec"), ("lines", "job x goes on on the cluster: kotovec")],
+    [("build", "if job x began all the same, kotovec"), ("lines", "job x keeps running on the cluster: kotovec")],
 )
 def test_ctrl_c_says_that_a_job_goes_on_only_where_one_was_sent(capsys, jobs, monkeypatch, name, told):
     def interrupt(*_):
@@ -193,7 +193,7 @@ def test_ctrl_c_says_that_a_job_goes_on_only_where_one_was_sent(capsys, jobs, mo
     answer = call(capsys, *SUBMIT, "--job", "x")
     assert answer.code == 130
     assert answer.err.splitlines()[-2].startswith(f"note: {told} submit --attach x --address {HERE}")
-    assert answer.err.count("goes on on") == (name == "lines")
+    assert answer.err.count("keeps running on") == (name == "lines")
 
 
 @pytest.mark.parametrize(

@@ -225,7 +225,7 @@ def test_ctrl_c_leaves_the_job_and_stop_ends_it(cluster, model, tmp_path):
     assert f"kotovec submit --stop third --address {cluster.address} stops it" in err
     assert cluster.status("third") == "RUNNING"
     done = cluster.submit("--stop", "third", cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (0, "job third is stopped: what is whole is kept on the cluster\n")
+    assert (done.returncode, done.stderr) == (0, "job third is stopped: completed shards are kept on the cluster\n")
     assert cluster.status("third") == "STOPPED"
     done = cluster.submit("--attach", "third", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")

@@ -6,7 +6,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from kotovec.errors import DamagedError, NotStoredError, UnknownTokenError
 from kotovec.store import Store
-from kotovec.store.expression import Term
+from kotovec.store.expression import Term, parse
 from kotovec.store.terms import Lookup
 from kotovec.store.tokenizer import checksums
 from kotovec.store.tokens import FEW, Marking, Strings
@@ -162,7 +162,7 @@ SENTENCEPIECE = ["<s>", "<unk>", "▁", "▁王", "王", "▁king", "dom", "▁q
 @pytest.mark.parametrize(
     ("text", "token", "note"),
     [
-        ("王", "王", "王 is the form inside a word; for the one that begins a word write ▁王"),
+        ("王", "王", "王 is the form inside a word; for the one that begins a word write _王"),
         ("▁王", "▁王", None),
         ("king", "▁king", "king is ▁king, which begins a word; it has no bare form"),
         ("▁king", "▁king", None),
@@ -176,6 +176,109 @@ def test_of_a_word_initial_and_a_bare_form_the_answer_says_which_was_taken(tmp_p
     assert found(sentencepiece, text) == ([token], note)
 
 
+@pytest.mark.parametrize(("text", "note"), [("_王", "_王 is read as ▁王"), (" 王", None)])
+def test_a_mark_that_is_on_no_keyboard_is_typed_as_an_underscore_or_a_space(tmp_path, text, note):
+    sentencepiece = lookup(tmp_path, SENTENCEPIECE, Marking.METASPACE, unknown="<unk>")
+    assert sentencepiece.known(text)
+    assert found(sentencepiece, text, literal=True) == (["▁王"], note)
+
+
+@pytest.mark.parametrize(
+    ("others", "written"), [([], "_王"), (["_王"], '" 王"'), (["▁_王"], '" 王"'), (["_王", " 王"], "#1")]
+)
+def test_what_a_note_says_to_write_names_that_token(tmp_path, others, written):
+    tokens = lookup(tmp_path, ["王", "▁王", *others], Marking.METASPACE)
+    note = f"王 is the form inside a word; for the one that begins a word write {written}"
+    assert found(tokens, "王") == (["王"], note)
+    (term,) = parse(written, tokens.known)
+    assert tokens.resolve(term).rows == (1,)
+
+
+@pytest.mark.parametrize(
+    ("expression", "terms"),
+    [("_王-王", ["_王", "王"]), ("2*_王 + _king", ["_王", "_king"]), ('" 王" - 王', [" 王", "王"])],
+)
+def test_marks_that_are_typed_are_read_in_expressions(tmp_path, expression, terms):
+    sentencepiece = lookup(tmp_path, SENTENCEPIECE, Marking.METASPACE, unknown="<unk>")
+    parsed = parse(expression, sentencepiece.known)
+    assert [term.text for term in parsed] == terms
+    assert sentencepiece.tokens.texts[sentencepiece.resolve(parsed[0]).rows[0]] == "▁王"
+
+
+NORMAL = ["が", "ガ", "king", "▁queen", "C++", "2000", "é-x", "e-mail", "カ\u3099"]
+
+
+@pytest.mark.parametrize(
+    ("text", "token", "note"),
+    [
+        ("か\u3099", "が", "か\u3099 is read as が (NFC)"),
+        ("e\u0301-x", "é-x", "e\u0301-x is read as é-x (NFC)"),
+        ("ｋｉｎｇ", "king", "ｋｉｎｇ is read as king (NFKC)"),
+        ("ｑｕｅｅｎ", "▁queen", "ｑｕｅｅｎ is read as ▁queen (NFKC)"),
+        ("２０００", "2000", "２０００ is read as 2000 (NFKC)"),
+        ("Ｃ＋＋", "C++", "Ｃ＋＋ is read as C++ (NFKC)"),
+        ("ｶﾞ", "ガ", "ｶﾞ is read as ガ (NFKC)"),
+        ("カ\u3099", "カ\u3099", None),  # the vocabulary's own spelling comes first
+    ],
+)
+def test_a_word_in_another_normal_form_is_found_and_the_answer_says_in_which(tmp_path, text, token, note):
+    assert found(lookup(tmp_path, NORMAL, Marking.METASPACE), text) == ([token], note)
+
+
+def test_full_width_signs_stay_signs_and_ascii_ones_in_a_full_width_word_do_not(tmp_path):
+    normal = lookup(tmp_path, NORMAL, Marking.METASPACE)
+    assert normal.known("ｅ-mail")
+    assert not normal.known("e－mail")
+    assert not normal.known("Ｃ＋＋")
+
+
+@pytest.mark.parametrize(
+    ("marking", "texts", "pieces", "note"),
+    [
+        (
+            Marking.METASPACE,
+            ["▁", "女王", "蜂"],
+            ["女王", "蜂"],
+            "女王蜂 is not one token: the mean of 女王 | 蜂, without the lone ▁",
+        ),
+        (Marking.METASPACE, ["▁", "女王蜂", "女王"], ["女王蜂"], None),
+        (Marking.METASPACE, ["▁女王", "蜂"], ["▁女王", "蜂"], "女王蜂 is not one token: the mean of ▁女王 | 蜂"),
+    ],
+)
+def test_a_word_of_several_pieces_is_their_mean_without_a_lone_mark(tmp_path, marking, texts, pieces, note):
+    tokenizer = Tokenizer(models.Unigram([("<unk>", -99.0), *((text, -1.0) for text in texts)], unk_id=0))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    words = lookup(tmp_path, ["<unk>", *texts], marking, tokenizer, unknown="<unk>")
+    assert found(words, "女王蜂") == (pieces, note)
+
+
+@pytest.mark.parametrize(
+    ("marking", "texts", "forms"),
+    [
+        (Marking.METASPACE, ["王", "▁王", "▁", "king"], {0: [0, 1], 1: [0, 1], 2: [2], 3: [3]}),
+        (Marking.WORDPIECE, ["王", "##王", "##", "[CLS]"], {0: [0, 1], 1: [0, 1], 2: [2], 3: [3]}),
+        (Marking.BYTELEVEL, ["king", "Ġking", "Ġ"], {0: [0, 1], 1: [0, 1], 2: [2]}),
+        (Marking.SUFFIX, ["king", "king</w>"], {0: [0, 1], 1: [0, 1]}),
+        (Marking.NONE, ["王", "▁王"], {0: [0], 1: [1]}),
+    ],
+)
+def test_the_forms_of_a_word_are_those_with_and_without_its_mark(tmp_path, marking, texts, forms):
+    tokens = lookup(tmp_path, texts, marking)
+    assert {row: tokens.forms(np.array([row])).tolist() for row in forms} == forms
+
+
+def test_inputs_are_left_out_in_all_their_forms(tmp_path):
+    """▁王 was the first answer to 王 - 男 + 女."""
+    texts = ["王", "▁王", "男", "女", "▁女", "皇", "▁皇"]
+    vectors = np.eye(7) + 1
+    vectors[1], vectors[4] = vectors[0] + 0.1, vectors[3] + 0.1
+    tokens = stores.make_tokens(texts, marking=Marking.METASPACE)
+    with Store.open(stores.write_store(tmp_path / "a.kotovec", tokens, vectors)) as store:
+        answer = store.search("王 - 男 + 女", k=7, exclude_inputs=True)
+        assert [hit.token for hit in answer.hits] == ["皇", "▁皇"]
+        assert [hit.token for hit in store.search("王", k=2).hits] == ["王", "▁王"]
+
+
 # GPT-2's alphabet writes the bytes of 王 (e7 8e 8b) as çİĭ, those of é (c3 a9) as Ã©, and a space as Ġ.
 BYTELEVEL = ["<s>", "<unk>", "king", "Ġking", "Ġqueen", "çİĭ", "ĠçİĭåŃĲ", "Ã©", "é", "Ġ", "ing", "çİ"]
 
@@ -183,7 +286,7 @@ BYTELEVEL = ["<s>", "<unk>", "king", "Ġking", "Ġqueen", "çİĭ", "Ġçİĭå�
 @pytest.mark.parametrize(
     ("text", "token", "note"),
     [
-        ("king", "king", "king is the form inside a word; for the one that begins a word write ▁king"),
+        ("king", "king", "king is the form inside a word; for the one that begins a word write _king"),
         ("▁king", "Ġking", None),
         ("Ġking", "Ġking", None),
         ("queen", "Ġqueen", "queen is ▁queen, which begins a word; it has no bare form"),

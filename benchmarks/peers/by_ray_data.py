@@ -1,6 +1,6 @@
 """The vocabulary by Ray Data's `map_batches`: two actors of one CPU, each with transformers' AutoModel.
 
-Ray is told of three CPUs: the actors take two for good, and with two in all the tasks that read the ids would wait
+Ray is given three CPUs: the actors take two for good, and with two in all the tasks that read the ids would wait
 for ever. The encoding's seconds go from the first batch's start to the last one's end: neither the start of Ray nor
 the loading of the models is in them.
 

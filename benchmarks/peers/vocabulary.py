@@ -1,4 +1,4 @@
-"""What the peers share: a model's vocabulary from its vocab.txt, and the line in which each tells what it took."""
+"""What the peers share: a model's vocabulary from its vocab.txt, and the line in which each reports what it took."""
 
 import argparse
 import json

@@ -104,7 +104,7 @@ def test_a_build_whose_process_the_kernel_kills_says_so_in_one_line_and_goes_on(
     with Process(*arguments, cwd=tmp_path) as process:
         code, _, err = process.finish()
     assert code == 0, err
-    assert err.startswith("note: going on with ")
+    assert err.startswith("note: resuming with ")
     assert left_behind(store) == []
     assert datasets(store)
 
@@ -116,7 +116,7 @@ def test_an_interrupt_before_anything_is_whole_leaves_no_folder_and_no_word_of_w
         process.type(b"\x03")
         assert process.end()[0] == 130
         assert process.lines()[-1] == "error: interrupted"
-        assert not any("what is whole is kept" in line for line in process.lines())
+        assert not any("completed shards are kept" in line for line in process.lines())
     assert list(tmp_path.iterdir()) == []
 
 

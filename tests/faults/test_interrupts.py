@@ -1,4 +1,4 @@
-"""Ctrl-C (130) and SIGTERM (143) in every phase: nothing left running or lying about, and the same command goes on."""
+"""Ctrl-C (130) and SIGTERM (143) in every phase: nothing is left running or lying about, and the same command resumes."""
 
 import logging
 import os
@@ -13,7 +13,7 @@ from processes import SLOWLY, Terminal, meet
 from rays import Process, datasets, left_behind, shard_files
 
 log = logging.getLogger(__name__)  # --log-cli-level=INFO shows what was measured
-KEPT = "note: what is whole is kept: the same command goes on from there"
+KEPT = "note: completed shards are kept: the same command resumes the build"
 ECHO = r"^(\^C)+"  # of the terminal, wherever a line is then
 # The trace that Ray's C++ prints where SIGTERM meets it connecting.
 NOISE = r"$|PC: @ |@ |\[[-0-9: ,]+ E \d+ \d+\] logging\.cc"
@@ -47,13 +47,13 @@ def allowed():
 
 
 def assert_interrupted(process, store, limit, expected=130):
-    """It ended as it should, and left nothing but what the next one goes on with."""
+    """It ended as it should, and left nothing but what the next one resumes from."""
     code, seconds = process.end()
     said = [line for line in (re.sub(ECHO, "", line) for line in process.lines()) if not re.match(NOISE, line)]
     assert code == expected, said
     assert seconds < limit
     assert said[-1] == "error: interrupted"
-    assert [line for line in said if not line.startswith("note: going on with ")][:-1] in ([], [KEPT])
+    assert [line for line in said if not line.startswith("note: resuming with ")][:-1] in ([], [KEPT])
     assert process.left() == []
     assert process.folders() == []
     assert list(store.parent.glob(".*")) == []
