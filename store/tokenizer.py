@@ -154,7 +154,7 @@ def _from_json(path: Path) -> Tokenize:
 
 
 def _spells(tokenizer: Any) -> Callable[[str], bool]:
-    """Return a function that tells whether a tokenizer has a token for every character of a text.
+    """Return a function that checks whether a tokenizer has a token for every character of a text.
 
     BPE without an unknown token leaves out what it does not know, and would read king😀 as king.
     """

@@ -206,7 +206,7 @@ def _around_one_token(backend: Any) -> list[int]:
 
 def _split_template(ids: Sequence[int]) -> Template:
     if ids.count(PROBE_ID) != 1:
-        raise ModelError("the tokenizer's template does not hold a sequence once: it cannot be told")
+        raise ModelError("the tokenizer's template does not hold a sequence exactly once")
     position = ids.index(PROBE_ID)
     return Template(tuple(ids[:position]), tuple(ids[position + 1 :]))
 
