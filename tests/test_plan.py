@@ -187,7 +187,7 @@ def test_a_missing_faiss_is_found_before_the_model_is_looked_for(monkeypatch):
         ("config.json", '{"model_type": "unheard-of"}', ModelError, "config.json of .* does not load"),
         ("model.safetensors", None, ModelError, "has no weights"),
         ("tokenizer.json", None, ModelError, "has no tokenizer: neither tokenizer.json nor a vocab file"),
-        ("tokenizer.json", "{", ModelError, "has no tokenizer that transformers can load"),
+        ("tokenizer.json", "{", ModelError, "has no tokenizer that can be read: tokenizer.json is damaged"),
         ("tokenizer_config.json", "{", ModelError, "tokenizer_config.json is not JSON"),
     ],
 )
