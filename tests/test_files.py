@@ -199,12 +199,15 @@ def test_a_full_disk_while_an_index_is_written_leaves_no_index(tmp_path, disk, p
     assert index.load(vectors, folder, STATIC, Metric.L2) is not None
 
 
-def test_a_full_disk_keeps_the_old_index_out_of_use_but_the_store_whole(disk):
+def test_a_full_disk_keeps_the_last_index_and_the_store_complete(disk):
     store = stores.write_store(disk / "a.kotovec", TOKENS, VECTORS, metrics=["l2"])
     vectors = Vectors(store)
+    files = {path.name: path.read_bytes() for path in (store / "indexes").iterdir()}
     with only_free(disk, 4096), pytest.raises(DiskFullError):
         index.build(vectors, store / "indexes", STATIC, Metric.L2, factory="SQ8")
-    assert index.load(vectors, store / "indexes", STATIC, Metric.L2) is None
+    assert {path.name: path.read_bytes() for path in (store / "indexes").iterdir()} == files
+    _, record = index.load(vectors, store / "indexes", STATIC, Metric.L2)
+    assert record.factory == "Flat"
     assert vectors.verify() == []
 
 

@@ -51,7 +51,7 @@ def test_events_a_result_and_errors_pass_to_the_command(tmp_path):
         "Progress(done=1, total=2)",
         r"Notice(text='\udcff\u738b\nx')",
         json.dumps({"n": 3, "path": "\udcff"}),
-        r"DiskFullError 'no room\nat all' 1 True free some",
+        r"DiskFullError 'no room\\nat all' 1 True free some",
         "TheirError 'theirs' None True None",
     ]
 

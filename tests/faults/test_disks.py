@@ -25,7 +25,7 @@ def remount(disk, options):
     subprocess.run(["mount", "-o", f"remount,{options}", str(disk)], check=True)
 
 
-@pytest.mark.parametrize("more", [8, 60, 150, 220, 260])
+@pytest.mark.parametrize("more", [8, 60, 150, 220, 245])
 def test_an_overwriting_build_on_a_disk_that_fills_up_keeps_the_old_store_and_goes_on_later(
     more,
     employ,
