@@ -107,7 +107,7 @@ def build(
         if not _is_begun(layout):
             folders.delete_plan(layout)
         summary.store = store
-        summary.bytes = folders.size(layout)
+        summary.bytes = layout.size
         return summary
 
 

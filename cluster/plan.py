@@ -221,14 +221,7 @@ def make_plan(request: Request, model: Model | None = None) -> Plan:
     vocabulary = tokenizers.list_vocabulary(tokenizer)
     template = tokenizers.find_template(tokenizer)
     rows = int(config.vocab_size)
-    with_row = [index for index, token_id in enumerate(vocabulary.ids) if 0 <= token_id < rows]
-    everything = describe(
-        [vocabulary.ids[index] for index in with_row],
-        [vocabulary.texts[index] for index in with_row],
-        vocabulary.special,
-        Marking(vocabulary.marking),
-        vocabulary.unk_id,
-    )
+    everything = _with_row(vocabulary, rows)
     tokens = everything.keep(request.token_filter)
     if len(tokens) == 0:
         raise InputError(f"no token of {request.model} is of the kinds {', '.join(request.token_filter)}")
@@ -236,10 +229,7 @@ def make_plan(request: Request, model: Model | None = None) -> Plan:
     forward, architecture = forwards.choose(model)
     table = tables.find(model, architecture)
     size = int(config.hidden_size)
-    # Shards do not hold static vectors, but once did: another count would cut the batches of a model with very many
-    # layers otherwise, and stores that exist would no longer be those of the plan.
-    token_bytes = table.size * 4 + len(layers) * size * np.dtype(request.store_dtype).itemsize
-    shard_tokens = max(2, min(request.shard_tokens, SHARD_BYTES // token_bytes))
+    shard_tokens = _shard_tokens(request, table, len(layers) * size)
     shards = cut(len(tokens), shard_tokens, BATCH_TOKENS[device])
     spec = ReplicaSpec(
         source=model.source,
@@ -268,11 +258,31 @@ def make_plan(request: Request, model: Model | None = None) -> Plan:
         settings=_settings(model, spec, table, tokens, request, mecab_dic, shard_tokens),
         counts=everything.count(),
         rows_without_token=rows - len(everything),
-        tokens_without_row=len(vocabulary.ids) - len(with_row),
+        tokens_without_row=len(vocabulary.ids) - len(everything),
         mecab_dic=mecab_dic,
         mecab_assumed=mecab_dic is not None and request.mecab_dic is None and not _names_mecab(model),
         notices=(*notice_code(model.code, config.model_type, tokenizer), *_notices(vocabulary)),
     )
+
+
+def _with_row(vocabulary: tokenizers.Vocabulary, rows: int) -> Tokens:
+    """Return the tokens of a vocabulary that have one of the rows of the input embedding matrix."""
+    chosen = [index for index, token_id in enumerate(vocabulary.ids) if 0 <= token_id < rows]
+    return describe(
+        [vocabulary.ids[index] for index in chosen],
+        [vocabulary.texts[index] for index in chosen],
+        vocabulary.special,
+        Marking(vocabulary.marking),
+        vocabulary.unk_id,
+    )
+
+
+def _shard_tokens(request: Request, table: Table, width: int) -> int:
+    """Return how many tokens a shard has at most; the width is that of all layers together."""
+    # Shards do not hold static vectors, but once did: another count would cut the batches of a model with very many
+    # layers otherwise, and stores that exist would no longer be those of the plan.
+    token_bytes = table.size * 4 + width * np.dtype(request.store_dtype).itemsize
+    return max(2, min(request.shard_tokens, SHARD_BYTES // token_bytes))
 
 
 def parse_layers(text: str, depth: int) -> tuple[int, ...]:

@@ -103,9 +103,9 @@ class Space:
         layers = () if self.layer is None else (f"layer{'s' if first else ''} {first}{self.layer}",)
         return ", ".join((self.name, *layers, *self.steps))
 
-    def _written(self, sign: str) -> str:
+    def _written(self, mark: str) -> str:
         first = "" if self.first is None else f"{self.first}-"
-        layer = "" if self.layer is None else f"{sign}{first}{self.layer}"
+        layer = "" if self.layer is None else f"{mark}{first}{self.layer}"
         return "+".join((f"{self.name}{layer}", *self.steps))
 
     def __lt__(self, other: "Space") -> bool:

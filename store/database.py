@@ -320,16 +320,8 @@ class Store:
                 str(space): {"shape": list(self.array(space).shape), "dtype": str(self.array(space).dtype)}
                 for space in self.spaces
             },
-            "indexes": [
-                {
-                    "name": record.name,
-                    "factory": record.factory,
-                    "parameters": record.parameters,
-                    "usable": self.vectors.matches(Space.parse(record.space), record.dataset),
-                }
-                for record in indexes.records(self._layout.indexes)
-            ],
-            "bytes": sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file()),
+            "indexes": indexes.describe(self._layout.indexes, self.vectors),
+            "bytes": self._layout.size,
             "provenance": attributes,
         }
 

@@ -182,7 +182,7 @@ def test_a_missing_faiss_is_found_before_the_model_is_looked_for(monkeypatch):
     ("file", "content", "kind", "message"),
     [
         ("config.json", None, ModelNotFoundError, "is not a model: it holds no config.json"),
-        ("config.json", "{", ModelError, "config.json of .* does not load"),
+        ("config.json", "{", ModelError, "config.json is not JSON"),
         ("config.json", "{}", ModelError, "config.json of .* does not load"),
         ("config.json", '{"model_type": "unheard-of"}', ModelError, "config.json of .* does not load"),
         ("model.safetensors", None, ModelError, "has no weights"),
