@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+import stores
 from commands import TEXTS, WORDS, call, isolated_vectors, make_metaspace_store, make_store, start, static_vectors
 
 ANSWER = ["expression", "space", "layer", "metric", "terms", "notes", "results"]
@@ -302,3 +303,13 @@ def test_a_file_is_answered_in_json_alone(ask, tmp_path):
     answer = ask("--file", tmp_path / "asked", "--tsv")
     assert (answer.code, answer.out) == (2, "")
     assert "\nhint: leave out --tsv\n" in answer.err
+
+
+@pytest.mark.parametrize("separator", ["\x85", "\u2028", "\u2029"])
+def test_a_json_line_is_one_line_for_every_reader(capsys, tmp_path, separator):
+    """str.splitlines and JavaScript break at these, which a token may hold."""
+    texts = [f"a{separator}b", "c"]
+    path = stores.write_store(tmp_path / "a.kotovec", stores.make_tokens(texts), np.eye(2))
+    answer = call(capsys, "query", "--store", path, "#0", "-k", 1, "--json")
+    (line,) = answer.out.splitlines()
+    assert json.loads(line)["results"][0]["text"] == texts[0]

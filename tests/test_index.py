@@ -149,17 +149,10 @@ def test_an_index_of_other_vectors_is_not_used_and_is_named(folder, tmp_path):
     ]
 
 
-def test_an_index_whose_rewrite_was_interrupted_is_not_used_and_is_named(folder, monkeypatch):
-    """Killed after the new vectors were written, before the record that says what they are."""
-    build(folder)
-
-    def killed(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(index, "write_text", killed)
-    with pytest.raises(KeyboardInterrupt):
-        build(folder, factory="IVF16,Flat")
-    monkeypatch.undo()
+def test_an_index_whose_rewrite_was_killed_is_not_used_and_is_named(folder):
+    """Killed between the two renames: the new vectors are in place, the record that says what they are is not."""
+    build(folder, factory="IVF16,Flat")
+    (folder / "indexes" / "static.l2.json").unlink()
     assert [path.name for path in (folder / "indexes").iterdir()] == ["static.l2.faiss"]
     assert load(folder) is None
     store = Store.open(folder)

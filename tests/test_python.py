@@ -70,7 +70,7 @@ def test_public_names_are_there_and_no_other():
 
 
 def test_no_workers_and_a_cluster_contradict_each_other():
-    with pytest.raises(InputError, match="leave --address away"):
+    with pytest.raises(InputError, match="leave out --address"):
         Resources(workers=0, address="auto")
     with pytest.raises(InputError, match="--workers -1"):
         Resources(workers=-1)
