@@ -278,7 +278,7 @@ def _with_row(vocabulary: tokenizers.Vocabulary, rows: int) -> Tokens:
 
 
 def _shard_tokens(request: Request, table: Table, width: int) -> int:
-    """Return how many tokens a shard has at most; the width is that of all layers together."""
+    """Return the upper limit of tokens per shard; the width is that of all layers together."""
     # Shards do not hold static vectors, but once did: another count would cut the batches of a model with very many
     # layers otherwise, and stores that exist would no longer be those of the plan.
     token_bytes = table.size * 4 + width * np.dtype(request.store_dtype).itemsize

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import h5py
 
-from kotovec.space import NAMES
+from kotovec.space import STEM
 from kotovec.store import hdf5, trees
 from kotovec.store.files import open_regular, read_regular
 from kotovec.store.layout import (
@@ -29,13 +29,12 @@ from kotovec.store.layout import (
 )
 from kotovec.store.trees import Entry
 
-_SPACE = rf"({'|'.join(NAMES)})(-(\d+-)?\d+)?(\+[a-z][a-z0-9.:]*)*"  # a space as the name of a file
 _H5, _FAISS, _RECORD = map(re.escape, (HDF5, FAISS, RECORD))
 _OURS = re.compile(
     rf"{re.escape(TOKENS)}|{re.escape(FORMER)}"
-    rf"|{SPACES}/{_SPACE}{_H5}"
-    rf"|{INDEXES}/{_SPACE}\.[a-z0-9]+({_FAISS}|{_RECORD})"
-    rf"|{MAPS}/{_SPACE}\.[a-z0-9]+{_H5}"
+    rf"|{SPACES}/{STEM}{_H5}"
+    rf"|{INDEXES}/{STEM}\.[a-z0-9]+({_FAISS}|{_RECORD})"
+    rf"|{MAPS}/{STEM}\.[a-z0-9]+{_H5}"
     rf"|{SHARDS}/({re.escape(PLAN)}|{re.escape(TOKENIZER_LIST)}|\d{{6,}}{_H5})"
 )
 # What transformers saves of a tokenizer; where no list of its files can be read, all else may be somebody's.
