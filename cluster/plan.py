@@ -20,6 +20,7 @@ from kotovec.store.hdf5 import FORMAT_VERSION
 from kotovec.store.library import DEVICES, import_faiss
 from kotovec.store.tokens import KINDS, Marking, Tokens, describe
 from kotovec.workers import forward as forwards
+from kotovec.workers import rows as row_checks
 from kotovec.workers import source as sources
 from kotovec.workers import table as tables
 from kotovec.workers import tokenizer as tokenizers
@@ -218,10 +219,13 @@ def make_plan(request: Request, model: Model | None = None) -> Plan:
     layers = parse_layers(request.layers, depth)
     parameters = model.parameters
     tokenizer, mecab_dic = tokenizers.load_tokenizer(model, request.mecab_dic)
-    vocabulary = tokenizers.list_vocabulary(tokenizer)
+    vocabulary = tokenizers.list_vocabulary(tokenizer, model)
     template = tokenizers.find_template(tokenizer)
     rows = int(config.vocab_size)
-    everything = _with_row(vocabulary, rows)
+    notices = row_checks.check_roles(model, tokenizer, vocabulary)
+    row_checks.check_template(model, tokenizer, vocabulary, template, rows)
+    notices += row_checks.notice_tokenizer(model, tokenizer, vocabulary, template)
+    everything = _with_row(vocabulary, template, rows)
     tokens = everything.keep(request.token_filter)
     if len(tokens) == 0:
         raise InputError(f"no token of {request.model} is of the kinds {', '.join(request.token_filter)}")
@@ -261,19 +265,24 @@ def make_plan(request: Request, model: Model | None = None) -> Plan:
         tokens_without_row=len(vocabulary.ids) - len(everything),
         mecab_dic=mecab_dic,
         mecab_assumed=mecab_dic is not None and request.mecab_dic is None and not _names_mecab(model),
-        notices=(*notice_code(model.code, config.model_type, tokenizer), *_notices(vocabulary)),
+        notices=(
+            *notice_code(model.code, config.model_type, tokenizers.origin(model, tokenizer)),
+            *notices,
+            *_notices(vocabulary),
+        ),
     )
 
 
-def _with_row(vocabulary: tokenizers.Vocabulary, rows: int) -> Tokens:
+def _with_row(vocabulary: tokenizers.Vocabulary, template: tokenizers.Template, rows: int) -> Tokens:
     """Return the tokens of a vocabulary that have one of the rows of the input embedding matrix."""
     chosen = [index for index, token_id in enumerate(vocabulary.ids) if 0 <= token_id < rows]
     return describe(
         [vocabulary.ids[index] for index in chosen],
         [vocabulary.texts[index] for index in chosen],
-        vocabulary.special,
+        vocabulary.special | {*template.prefix, *template.suffix},
         Marking(vocabulary.marking),
         vocabulary.unk_id,
+        vocabulary.added,
     )
 
 

@@ -29,7 +29,7 @@ def checksums(folder: Path) -> dict[str, str]:
 
 
 def load_tokenizer(folder: Path) -> Tokenize:
-    """Return the function that splits a text into the texts of tokens.
+    """Return the function that splits a text into the texts of tokens; into none where they cannot spell it.
 
     Args:
         folder: the folder that the model's tokenizer was saved to.
@@ -134,10 +134,58 @@ def _from_json(path: Path) -> Tokenize:
     tokenizer.no_truncation()
     tokenizer.no_padding()
 
+    spells = _spells(tokenizer)
+    # The tokenizer shows these as it normalized them: 超電磁砲 with spaces, where BERT's splits kanji.
+    added = {
+        token_id: token.content for token_id, token in tokenizer.get_added_tokens_decoder().items() if token.normalized
+    }
+
     def tokenize(text: str) -> list[str]:
-        return tokenizer.encode(text, add_special_tokens=False).tokens
+        try:
+            encoded = tokenizer.encode(text, add_special_tokens=False)
+        except Exception as error:  # tokenizers has no error class of its own
+            if re.search(r"unk|missing", str(error), re.IGNORECASE):  # it knows no token for what it does not know
+                return []
+            raise StoreError(f"{path} does not split it ({first_line(error)})") from error
+        tokens = [added.get(token_id, token) for token_id, token in zip(encoded.ids, encoded.tokens, strict=True)]
+        return tokens if spells(text) else []
 
     return tokenize
+
+
+def _spells(tokenizer: Any) -> Callable[[str], bool]:
+    """Return a function that checks whether a tokenizer has a token for every character of a text.
+
+    BPE without an unknown token leaves out what it does not know, and would read king😀 as king.
+    """
+    model = tokenizer.model
+    if type(model).__name__ != "BPE" or model.unk_token is not None:
+        return lambda _: True
+    prefix, suffix = model.continuing_subword_prefix or "", model.end_of_word_suffix or ""
+    added = [token.content for token in tokenizer.get_added_tokens_decoder().values()]
+    pattern = re.compile("|".join(map(re.escape, sorted(added, key=len, reverse=True))) or r"(?!)")
+
+    def known(word: str, index: int) -> bool:
+        spelled = (prefix if index else "") + word[index] + (suffix if index == len(word) - 1 else "")
+        if tokenizer.token_to_id(spelled) is not None:
+            return True
+        octets = word[index].encode("utf-8", "replace") if model.byte_fallback else b""
+        return bool(octets) and all(tokenizer.token_to_id(f"<0x{octet:02X}>") is not None for octet in octets)
+
+    def whole(word: str) -> bool:
+        return model.ignore_merges and tokenizer.token_to_id(word) is not None
+
+    def spells(text: str) -> bool:
+        for part in filter(None, pattern.split(text)):
+            normal = part if tokenizer.normalizer is None else tokenizer.normalizer.normalize_str(part)
+            words = [normal]
+            if tokenizer.pre_tokenizer is not None:
+                words = [word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(normal)]
+            if not all(whole(word) or known(word, index) for word in words for index in range(len(word))):
+                return False
+        return True
+
+    return spells
 
 
 def _mecab(config: dict[str, Any], split: Tokenize) -> Tokenize:

@@ -179,17 +179,26 @@ class Tokens:
 
 
 def describe(
-    ids: Sequence[int], texts: Sequence[str], special: frozenset[int], marking: Marking, unk_id: int = -1
+    ids: Sequence[int],
+    texts: Sequence[str],
+    special: frozenset[int],
+    marking: Marking,
+    unk_id: int = -1,
+    added: frozenset[int] = frozenset(),
 ) -> Tokens:
     """Make the table from a vocabulary's ids (ascending) and texts; surface and kind follow from the marking.
+
+    Tokens that were `added` beside the vocabulary carry no mark: they are texts as they stand, and words. In a
+    byte-level vocabulary, café would else be read as bytes.
 
     A NUL character, which ends a string in the file, is written as U+2400 (␀); a text of more than 4,096 bytes is cut.
     """
     texts = [_bounded(text).decode() for text in texts]
-    surfaces = [surface_of(text, marking) for text in texts]
+    marks = [Marking.NONE if token_id in added else marking for token_id in ids]
+    surfaces = list(map(surface_of, texts, marks))
     kinds = [
-        Kind.SPECIAL if token_id in special else _kind(text, surface, marking)
-        for token_id, text, surface in zip(ids, texts, surfaces, strict=True)
+        Kind.SPECIAL if token_id in special else _kind(text, surface, mark)
+        for token_id, text, surface, mark in zip(ids, texts, surfaces, marks, strict=True)
     ]
     return Tokens(
         ids=np.asarray(ids, dtype=np.int64),

@@ -316,7 +316,9 @@ class Payload:
 
 def test_the_code_in_a_hostile_bin_file_is_not_executed(tmp_path):
     folder, trap = make_bin(tmp_path / "model"), tmp_path / "executed"
-    (folder / "pytorch_model.bin").write_bytes(pickle.dumps({"weight": Payload(trap)}, protocol=2))
+    (folder / "pytorch_model.bin").write_bytes(
+        pickle.dumps({"weight": Payload(trap), "rest": bytes(50_000)}, protocol=2)
+    )
     with pytest.raises(ModelError, match="do not load"):
         encode(folder)
     assert not trap.exists()

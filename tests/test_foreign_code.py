@@ -174,12 +174,12 @@ def hostile(weights, trap):
     """Write a .bin of today's format that runs code."""
     import torch
 
-    torch.save({"weight": Payload(trap)}, weights)
+    torch.save({"weight": Payload(trap), "rest": torch.zeros(397, 32)}, weights)
 
 
 def hostile_of_before(weights, trap):
     """Write a bare pickle, as before torch 1.6."""
-    weights.write_bytes(pickle.dumps({"weight": Payload(trap)}, protocol=2))
+    weights.write_bytes(pickle.dumps({"weight": Payload(trap), "rest": bytes(50_000)}, protocol=2))
 
 
 def script(weights, trap):
@@ -188,6 +188,7 @@ def script(weights, trap):
         archive.writestr("archive/data.pkl", pickle.dumps({}))
         archive.writestr("archive/constants.pkl", pickle.dumps(()))
         archive.writestr("archive/version", "3\n")
+        archive.writestr("archive/data/0", bytes(50_000))
 
 
 @pytest.mark.parametrize(

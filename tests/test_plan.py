@@ -182,12 +182,12 @@ def test_a_missing_faiss_is_found_before_the_model_is_looked_for(monkeypatch):
     ("file", "content", "kind", "message"),
     [
         ("config.json", None, ModelNotFoundError, "is not a model: it holds no config.json"),
-        ("config.json", "{", ModelError, "config.json is not JSON"),
+        ("config.json", "{", ModelError, r"config.json is not JSON \(Expecting property name"),
         ("config.json", "{}", ModelError, "config.json of .* does not load"),
         ("config.json", '{"model_type": "unheard-of"}', ModelError, "config.json of .* does not load"),
         ("model.safetensors", None, ModelError, "has no weights"),
         ("tokenizer.json", None, ModelError, "has no tokenizer: neither tokenizer.json nor a vocab file"),
-        ("tokenizer.json", "{", ModelError, "has no tokenizer that transformers can load"),
+        ("tokenizer.json", "{", ModelError, "has no tokenizer that can be read: tokenizer.json is damaged"),
         ("tokenizer_config.json", "{", ModelError, "tokenizer_config.json is not JSON"),
     ],
 )

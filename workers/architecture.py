@@ -8,6 +8,7 @@ _ACTIVATIONS = {"gelu": "none", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh"}
 _KINDS = {"bert": "bert.", "roberta": "roberta.", "xlm-roberta": "roberta.", "camembert": "roberta."}
 LAYER = "encoder.layer.{}."
 WORDS = "embeddings.word_embeddings.weight"  # the input embedding matrix
+PARTS = ("embeddings", "encoder", "pooler")
 
 
 @dataclass(frozen=True)
@@ -77,9 +78,22 @@ def lack(shapes: Mapping[str, tuple[int, ...]], architecture: Architecture) -> s
         shapes: shapes of the checkpoint's tensors, by their names without a head.
         architecture: the architecture from the checkpoint's config.
     """
+    for name, shape in _wanted(architecture, shapes.get(WORDS, (0,))[0]).items():
+        if shapes.get(name) != shape:
+            return f"{name} is {shapes.get(name, 'not there')}, by config.json {shape}"
+    return None
+
+
+def read_names(architecture: Architecture) -> frozenset[str]:
+    """Return the names of the tensors that the forward pass reads."""
+    return frozenset(_wanted(architecture, 0))
+
+
+def _wanted(architecture: Architecture, rows: int) -> dict[str, tuple[int, ...]]:
+    """Return the names and shapes of the tensors of an architecture with some rows of word embeddings."""
     size, inner = architecture.size, architecture.inner
-    wanted = {
-        WORDS: (shapes.get(WORDS, (0,))[0], size),
+    wanted: dict[str, tuple[int, ...]] = {
+        WORDS: (rows, size),
         "embeddings.position_embeddings.weight": (architecture.positions, size),
         "embeddings.token_type_embeddings.weight": (architecture.types, size),
         **_pair("embeddings.LayerNorm", size),
@@ -93,10 +107,7 @@ def lack(shapes: Mapping[str, tuple[int, ...]], architecture: Architecture) -> s
         wanted |= _pair(f"{layer}intermediate.dense", inner, size)
         wanted |= _pair(f"{layer}output.dense", size, inner)
         wanted |= _pair(f"{layer}output.LayerNorm", size)
-    for name, shape in wanted.items():
-        if shapes.get(name) != shape:
-            return f"{name} is {shapes.get(name, 'not there')}, by config.json {shape}"
-    return None
+    return wanted
 
 
 def _pair(name: str, *size: int) -> dict[str, tuple[int, ...]]:

@@ -1,6 +1,7 @@
 """The forward pass of any encoder, computed by transformers' AutoModel."""
 
 import contextlib
+import importlib.metadata
 import os
 import warnings
 from collections.abc import Sequence
@@ -11,18 +12,28 @@ from kotovec.workers.foreign_code import refuse_code, unloadable
 from kotovec.workers.inputs import Batch
 from kotovec.workers.model import Model
 from kotovec.workers.source import Source
-from kotovec.workers.tensors import read_tensor
+from kotovec.workers.tensors import read_dtypes, read_tensor
+from kotovec.workers.unread import check_tensors
 
 # No token-wise hidden state depends on these parameters: a checkpoint may lack them.
 _UNUSED_PARTS = ("pooler", "position_ids", "lm_head", "cls.")
 _COMPARED = 1024  # rows at a time, as a matrix of half precision takes twice its memory in float32
+# transformers takes their kernels without being asked.
+_PLUGINS = ("apex", "causal-conv1d", "flash-linear-attention", "kernels", "mamba-ssm", "natten")
 
 
 def forward_name() -> str:
-    """Return the name of this code, with its version, as another version may compute other last bits."""
+    """Return the name of this code, with its version, as another version may compute other last bits.
+
+    Packages by which transformers computes some models where they are installed are a part of it.
+    """
     import transformers
 
-    return f"transformers {transformers.__version__}, AutoModel"
+    names = [f"transformers {transformers.__version__}, AutoModel"]
+    for package in _PLUGINS:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            names.append(f"{package} {importlib.metadata.version(package)}")
+    return ", ".join(names)
 
 
 class Auto:
@@ -151,4 +162,7 @@ def load_model(source: Source) -> Any:
             "which would be random",
             hint="check that its config.json is not that of another model",
         )
+    parts = {name for name, _ in (*model.named_children(), *model.named_parameters(recurse=False))}
+    names = read_dtypes(source.weights())
+    check_tensors(source, report["unexpected_keys"], names, f"{model.base_model_prefix}.", parts)
     return model.eval()

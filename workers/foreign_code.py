@@ -48,8 +48,14 @@ def refuse_code(name: str, code: Mapping[str, str], stands_for: str) -> ModelErr
     )
 
 
-def notice_code(code: Mapping[str, str], model_type: str, tokenizer: Any) -> tuple[str, ...]:
-    """Return notices about a model's own classes, in place of which transformers' code is used."""
+def notice_code(code: Mapping[str, str], model_type: str, tokens: str) -> tuple[str, ...]:
+    """Return notices about a model's own classes, in place of which other code is used.
+
+    Args:
+        code: the model's own classes, by the class of transformers that each replaces.
+        model_type: type of the model, whose class of transformers computes the vectors.
+        tokens: where the tokens come from, such as `its tokenizer.json`.
+    """
     notices = []
     if model := next((text for name, text in code.items() if name.startswith("AutoModel")), code.get("AutoConfig")):
         notices.append(
@@ -59,7 +65,7 @@ def notice_code(code: Mapping[str, str], model_type: str, tokenizer: Any) -> tup
     if text := code.get("AutoTokenizer"):
         notices.append(
             f"the model names its own tokenizer's code ({text}), which kotovec never runs: "
-            f"the tokens are those of transformers' own {type(tokenizer).__name__}"
+            f"the tokens are those of {tokens}"
         )
     return tuple(notices)
 

@@ -9,14 +9,15 @@ from typing import Any, Protocol
 
 from kotovec.errors import ModelError, WorkerError
 from kotovec.workers import auto, bert
-from kotovec.workers.architecture import Architecture, lack
+from kotovec.workers.architecture import PARTS, Architecture, lack, read_names
 from kotovec.workers.auto import Auto
 from kotovec.workers.bert import Bert
 from kotovec.workers.foreign_code import naming_errors
 from kotovec.workers.inputs import Batch
 from kotovec.workers.model import Model
 from kotovec.workers.source import Source
-from kotovec.workers.tensors import AmbiguousNameError, read_tensors, without_head
+from kotovec.workers.tensors import AmbiguousNameError, plain_name, read_tensors, without_head
+from kotovec.workers.unread import check_dtypes, check_settings, check_tensors
 
 
 class ForwardPass(Protocol):
@@ -51,10 +52,16 @@ def choose(model: Model) -> tuple[str, Architecture | None]:
     """Choose the code that computes a model: return its name, and the architecture where the code is kotovec's own.
 
     Raises:
-        ModelError: the config or the weight files are damaged.
+        ModelError: the config or the weight files are damaged, the weights are quantised, or neither code would compute
+            this model's vectors.
     """
+    check_settings(model.source, model.pretrained_config)
+    check_dtypes(model.source, model.dtypes)
     architecture = model.architecture
     if architecture is not None and _lack(model, architecture) is None:
+        read, prefix = read_names(architecture), architecture.prefix
+        left_out = (name for name in model.shapes if plain_name(prefix, name) not in read)
+        check_tensors(model.source, left_out, model.shapes, prefix, PARTS)
         return bert.FORWARD, architecture
     return auto.forward_name(), None
 

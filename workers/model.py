@@ -14,7 +14,7 @@ from kotovec.workers.architecture import Architecture, architecture_of
 from kotovec.workers.claims import DOWNLOAD
 from kotovec.workers.foreign_code import naming_errors, own_code, refuse_code
 from kotovec.workers.source import Source
-from kotovec.workers.tensors import read_shapes
+from kotovec.workers.tensors import read_dtypes, read_shapes
 
 
 @dataclass(frozen=True)
@@ -115,6 +115,16 @@ class Model:
                         raise
                     raise ModelError(f"{path} is damaged ({error})", hint=DOWNLOAD) from error
         return shapes
+
+    @cached_property
+    def dtypes(self) -> Mapping[str, str]:
+        """Dtypes of the tensors in the weight files, by their names there; no weights are read.
+
+        Raises:
+            ModelError: as `shapes`.
+        """
+        with naming_errors(self.source):
+            return read_dtypes(self.source.weights())
 
     @cached_property
     def parameters(self) -> int:

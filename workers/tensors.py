@@ -22,6 +22,18 @@ def read_shapes(paths: Sequence[Path]) -> dict[str, tuple[int, ...]]:
     return _read(paths, lambda file, name: tuple(file.get_slice(name).get_shape()), _unpickle_shapes)
 
 
+def read_dtypes(paths: Sequence[Path]) -> dict[str, str]:
+    """Return the dtypes of the tensors in weight files, by their names as they stand; no weights are read.
+
+    Args:
+        paths: safetensors or pickled files.
+
+    Raises:
+        Exception: a file is damaged; safetensors and torch raise many types.
+    """
+    return _read(paths, lambda file, name: str(file.get_slice(name).get_dtype()), _unpickle_dtypes)
+
+
 def read_tensors(paths: Sequence[Path], prefix: str) -> dict[str, Any]:
     """Return the tensors of weight files by their names without a head.
 
@@ -94,6 +106,11 @@ def _unpickle_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in tensors.items() if hasattr(tensor, "shape")}
 
 
+def _unpickle_dtypes(path: Path) -> dict[str, str]:
+    tensors = _unpickle(path, "meta").items()
+    return {name: str(tensor.dtype).removeprefix("torch.") for name, tensor in tensors if hasattr(tensor, "dtype")}
+
+
 def without_head(tensors: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     """Return tensors, or their shapes, by their names without a head.
 
@@ -112,9 +129,13 @@ def without_head(tensors: Mapping[str, Any], prefix: str) -> dict[str, Any]:
 
 def _plain_names(prefix: str, names: Iterable[str]) -> list[str]:
     # Checkpoints that were converted from TensorFlow call the weight and bias of a norm gamma and beta.
-    return [
+    return [plain_name(prefix, name) for name in names]
+
+
+def plain_name(prefix: str, name: str) -> str:
+    """Return the name of a tensor without a head, as today's checkpoints have it."""
+    return (
         name.removeprefix(prefix)
         .replace("LayerNorm.gamma", "LayerNorm.weight")
         .replace("LayerNorm.beta", "LayerNorm.bias")
-        for name in names
-    ]
+    )
