@@ -78,13 +78,13 @@ def is_store(folder: Path) -> bool:
 
 
 def _is_around(folder: Path) -> bool:
-    """Tell whether there is an index or a space of kotovec's: a first file that cannot be read may be anyone's."""
+    """Return whether there is an index or a space of kotovec's: a first file that cannot be read may be anyone's."""
     records, spaces = Layout(folder).indexes.glob(f"*{RECORD}"), Layout(folder).spaces.glob(f"*{HDF5}")
     return any(map(_is_record, records)) or any(map(_is_space, spaces))
 
 
 def _is_space(path: Path) -> bool:
-    """Tell whether a file is what kotovec writes of a space."""
+    """Return whether a file is what kotovec writes of a space."""
     with contextlib.suppress(*hdf5.UNREADABLE), open_regular(path) as raw, h5py.File(raw, "r") as file:
         return bool(hdf5.read_attributes(file).get("encoding-type") == "kotovec-space")
     return False
