@@ -59,9 +59,13 @@ def run(store: Path, plan: Any, actors: int, seconds: float) -> dict[str, Any]:
         pool.Encoder = own
         for path in (store, together):
             shutil.rmtree(path, ignore_errors=True)
+    return {"actors": actors, "asked_per_second": actors / seconds, **_rates(moments, clock.spent)}
+
+
+def _rates(moments: list[Any], spent: dict[str, Any]) -> dict[str, Any]:
+    """Return the shards per second, and what the driver does for each; the moments are those of taken shards."""
     count = len(moments) - 1
     whole = moments[-1] - moments[0]
-    spent = clock.spent
     parts = {
         "waiting": spent["ray.wait"],
         "ray.get": spent["ray.get"],
@@ -71,8 +75,6 @@ def run(store: Path, plan: Any, actors: int, seconds: float) -> dict[str, Any]:
         "rest": whole - spent["ray.wait"] - spent["ray.get"] - spent["write_shard"],
     }
     return {
-        "actors": actors,
-        "asked_per_second": actors / seconds,
         "shards_per_second": count / float(whole[0]),
         "wall_and_cpu_ms": {name: (1000 * value / count).tolist() for name, value in parts.items()},
         "driver_cpu_ms": 1000 * float(whole[1]) / count,
@@ -137,10 +139,8 @@ def mock(together: Path, actors: int, seconds: float) -> type:
 def show(found: dict[str, Any]) -> None:
     """Print the shards per second for each number of actors, and what the driver does meanwhile."""
     size = found["shard_bytes"]
-    print(
-        f"Simulation: {size / 1e6:.1f} MB per shard, {found['shard_seconds'] * 1000:g} ms per actor; the driver's ms a"
-    )
-    print("shard, on the wall and of its CPU\n")
+    print(f"Simulation: {size / 1e6:.1f} MB per shard, {found['shard_seconds'] * 1000:g} ms per actor;")
+    print("the driver's ms per shard, on the wall and of its CPU\n")
     names = list(found["runs"][0]["wall_and_cpu_ms"])
     print(
         f"{'actors':>8}{'asked/s':>9}{'shards/s':>10}{'MB/s':>7} |" + "".join(f"{name:>12}" for name in (*names, "CPU"))

@@ -18,13 +18,14 @@ import typer
 
 from kotovec.cli.encodings import as_utf8, escaping_errors
 from kotovec.cli.interrupts import TERMINATED, hear_sigterm
-from kotovec.errors import InputError, KotovecError, first_line
+from kotovec.errors import InputError, KotovecError, choices, first_line, quoted
 from kotovec.version import __version__
 
 INTERRUPTED = 130  # what a shell reports for a process that Ctrl-C ended
 UNEXPECTED = 1
 
 _PATHS = ("--store", "--file", "--config", "--fetch", "--png", "--html")
+_QUOTE = "'"  # around a command that Typer proposes
 COMMANDS = ("build", "submit", "query", "shell", "norms", "index", "map", "info", "verify")
 
 
@@ -95,7 +96,8 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911 — one return per outcom
     except Exception as error:  # noqa: BLE001 — the user gets a message and an exit code, whatever it is
         # Typer's usage errors, without importing the Click that it vendors.
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
-            return _fail(*_usage(error.format_message()), int(error.exit_code), debug=False)
+            command = f"kotovec {arguments[0]}" if arguments[0] in COMMANDS else "kotovec"
+            return _fail(*_usage(error.format_message(), command), int(error.exit_code), debug=False)
         if isinstance(error, FileNotFoundError) and not _has_working_directory():
             return _fail("the working directory was deleted", "go to another one", InputError.exit_code, debug)
         message = f"{type(error).__name__}: {first_line(error)}"
@@ -124,10 +126,18 @@ def _fail(message: str, hint: str | None, code: int, debug: bool) -> int:
     return code
 
 
-def _usage(message: str) -> tuple[str, str]:
-    """Return Typer's message as kotovec's own, in lower case and without a full stop, and its proposal as the hint."""
+def _usage(message: str, command: str) -> tuple[str, str]:
+    """Return Typer's message as kotovec's own, in lower case and without a full stop, and its proposal as the hint.
+
+    Args:
+        message: Typer's message.
+        command: the command that was misused, such as `kotovec query`.
+    """
     named = re.search(r" (?:Did you mean (.+)\?|\(Possible options: (.+)\))$", message)
-    hint = f"use {' or '.join((named[1] or named[2]).split(', '))}" if named else "see kotovec --help"
+    if named:
+        hint = f"use {choices(name.strip(_QUOTE) for name in (named[1] or named[2]).split(', '))}"
+    else:
+        hint = f"see {quoted(f'{command} --help')}"
     problem = message[: named.start()] if named else message
     return problem[:1].lower() + problem[1:].removesuffix("."), hint
 

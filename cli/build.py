@@ -219,14 +219,11 @@ def fields_of(kind: Any, options: Mapping[str, Any]) -> dict[str, Any]:
 
 def _describe(plan: "Plan", target: Path, where: "Resources") -> "Result":
     """Return a plan as `data` for a program and as `pairs` for a person."""
-    from kotovec.cli.tables import left_out, mecab, megabytes
     from kotovec.cluster.size import store_bytes
     from kotovec.cluster.where import count_workers
 
-    filtered = sum(plan.counts.values()) - len(plan.tokens)
     wanted = count_workers(plan, where)
     workers = None if wanted is None else min(wanted, len(plan.shards))
-    many = "as many as the cluster has room for" if workers is None else workers
     size = store_bytes(plan)
     peak = plan.peak_bytes(len(plan.tokens)) + size - plan.vector_bytes - plan.index_bytes
     data = {
@@ -236,7 +233,7 @@ def _describe(plan: "Plan", target: Path, where: "Resources") -> "Result":
         "kinds": plan.counts,
         "rows_without_token": plan.rows_without_token,
         "tokens_without_row": plan.tokens_without_row,
-        "tokens_filtered_out": filtered,
+        "tokens_filtered_out": sum(plan.counts.values()) - len(plan.tokens),
         "template": {"prefix": list(plan.spec.template.prefix), "suffix": list(plan.spec.template.suffix)},
         "layers": list(plan.spec.layers),
         "device": plan.spec.device,
@@ -251,31 +248,39 @@ def _describe(plan: "Plan", target: Path, where: "Resources") -> "Result":
         "workers": workers,
         "worker_bytes": plan.worker_bytes,
     }
+    return {"data": data, "pairs": _plan_pairs(plan, data)}
+
+
+def _plan_pairs(plan: "Plan", data: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the lines of a plan, by name."""
+    from kotovec.cli.tables import left_out, mecab, megabytes
+
+    many = "as many as the cluster has room for" if data["workers"] is None else data["workers"]
+    size, vectors, indexes, peak = (megabytes(data[f"{what}_bytes"]) for what in ("store", "vector", "index", "peak"))
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in plan.counts.items() if count)
     pairs = [
         ("model", f"{plan.model.name}  ({plan.parameters / 1e6:,.1f} M parameters)"),
-        ("store", str(target)),
+        ("store", data["store"]),
         ("tokens", f"{len(plan.tokens):,} to encode; the vocabulary has {kinds}"),
         (
             "left out",
-            left_out(plan.rows_without_token, plan.tokens_without_row, filtered, plan.settings["token-filter"]),
+            left_out(
+                plan.rows_without_token,
+                plan.tokens_without_row,
+                data["tokens_filtered_out"],
+                plan.settings["token-filter"],
+            ),
         ),
         ("template", " ".join(map(str, [*plan.spec.template.prefix, "token", *plan.spec.template.suffix]))),
         ("layers", ", ".join(map(str, plan.spec.layers))),
         ("compute", f"{plan.spec.dtype} on {plan.spec.device}, stored as {plan.spec.store_dtype}"),
         ("shards", f"{len(plan.shards):,} of up to {max(s.stop - s.start for s in plan.shards):,} tokens"),
-        (
-            "on disk",
-            (
-                f"{megabytes(size)} ({megabytes(plan.vector_bytes)} vectors, {megabytes(plan.index_bytes)} indexes), "
-                f"{megabytes(peak)} at most"
-            ),
-        ),
+        ("on disk", f"{size} ({vectors} vectors, {indexes} indexes), {peak} at most"),
         ("workers", f"{many}, about {megabytes(plan.worker_bytes)} of memory each"),
     ]
     if plan.mecab_dic:
         pairs.append(("MeCab", mecab(plan.mecab_dic, assumed=plan.mecab_assumed)))
-    return {"data": data, "pairs": pairs}
+    return pairs
 
 
 def _print_plan(plan: "Result", *, as_json: bool) -> None:

@@ -21,7 +21,7 @@ def command(
     Example: `kotovec norms 王 子 女 男`
     """
     if not terms:
-        raise InputError("no word is given", hint="give some, such as kotovec norms 王 子 女 男")
+        raise InputError("no word is given", hint="give some, such as `kotovec norms 王 子 女 男`")
     import numpy as np
 
     from kotovec.cli.tables import notice, print_grid, shown

@@ -204,7 +204,7 @@ StallOption = Annotated[
 ]
 OverwriteOption = Annotated[
     bool,
-    typer.Option("--overwrite", envvar="KOTOVEC_OVERWRITE", help="Build again beside the finished store, then swap."),
+    typer.Option("--overwrite", envvar="KOTOVEC_OVERWRITE", help="Build again beside the complete store, then swap."),
 ]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", envvar="KOTOVEC_DRY_RUN", help="Print the plan and stop.")]
 
@@ -231,7 +231,7 @@ FetchOption = Annotated[
     Path | None,
     typer.Option(
         envvar="KOTOVEC_FETCH",
-        help="Local folder for the finished store [./LAST-PART-OF-STORE].",
+        help="Local folder for the complete store [./LAST-PART-OF-STORE].",
         show_default=False,
     ),
 ]
@@ -357,7 +357,7 @@ def find_store(store: Path | None) -> Path:
     found = sorted(path for path in Path().glob("*.kotovec") if path.is_dir())
     if not found:
         raise StoreNotFoundError(
-            "there is no *.kotovec here", hint="build one with kotovec build, or name one with --store"
+            "there is no *.kotovec here", hint="build one with `kotovec build`, or name one with --store"
         )
     if len(found) > 1:
         names = ", ".join(map(str, found))

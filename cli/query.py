@@ -71,7 +71,7 @@ def command(
     """
     if (expression is None) == (file is None):
         problem = "no expression is given" if file is None else "an expression and --file are given"
-        raise InputError(problem, hint='give one expression, such as "王 - 男 + 女", or --file with one per line')
+        raise InputError(problem, hint="give one expression, such as `王 - 男 + 女`, or --file with one per line")
     if file is not None and tsv:
         raise InputError("--file prints JSON lines, not tab-separated values", hint="leave out --tsv")
     options: dict[str, Any] = {

@@ -20,4 +20,4 @@ def command(store: StoreOption = None, as_json: JsonOption = False, quiet: Quiet
     if damaged:
         raise opened.damage(damaged)
     if not as_json and not quiet:
-        typer.echo(f"{escaped(str(opened.path))} is whole: every checksum matches")
+        typer.echo(f"{escaped(str(opened.path))} is complete: every checksum matches")

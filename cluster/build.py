@@ -107,7 +107,7 @@ def build(
         if not _is_begun(layout):
             folders.delete_plan(layout)
         summary.store = store
-        summary.bytes = folders.size(layout)
+        summary.bytes = layout.size
         return summary
 
 
@@ -301,7 +301,7 @@ class _Build:
             raise DamagedError(str(error), hint="run the same command again, which encodes it again") from error
 
     def _index(self) -> bool:
-        """Build the default indexes that are missing; tell whether any was."""
+        """Build the default indexes that are missing; return whether any was."""
         with contextlib.closing(Vectors(self.layout.folder)) as vectors:
             folder, wanted = self.layout.indexes, (STATIC, Space("isolated"))
             missing = [space for space in wanted if indexes.load(vectors, folder, space, Metric.L2) is None]

@@ -37,7 +37,7 @@ def read_config(path: Path, names: Collection[str]) -> dict[str, str]:
             raise InputError(f"--config {path}: kotovec build has no option {quoted(key)}", hint=hint)
         if isinstance(value, list | dict):
             raise InputError(
-                f"--config {path}: {key} is not one value", hint="give one, as on the command line, such as '0,1,12'"
+                f"--config {path}: {key} is not one value", hint="give one, as on the command line, such as `0,1,12`"
             )
         if value is not None:
             options[key] = str(value).lower() if isinstance(value, bool) else str(value)

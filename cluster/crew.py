@@ -141,7 +141,9 @@ class Crew:
             known = error
         else:
             hint = (
-                "install it there, or use kotovec submit, which brings it along" if "'kotovec'" in str(error) else None
+                "install it there, or use `kotovec submit`, which brings it along"
+                if "'kotovec'" in str(error)
+                else None
             )
             known = WorkerError(f"a worker does not start: {failure(error)}", hint=hint)
         if node is None or any(other.runs_on(node["NodeID"]) for other in self._workers):

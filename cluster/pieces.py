@@ -47,7 +47,7 @@ def list_files(store: Path) -> list[dict[str, Any]]:
     """
     layout = Layout(store)
     if not layout.is_store or layout.plan.exists():
-        raise StoreNotFoundError(f"there is no finished store at {store} on {os.uname().nodename}")
+        raise StoreNotFoundError(f"there is no complete store at {store} on {os.uname().nodename}")
     files = []
     for path in sorted(file for file in store.rglob("*") if file.is_file()):
         name = path.relative_to(store).as_posix()

@@ -225,15 +225,7 @@ def make_plan(request: Request, model: Model | None = None) -> Plan:
     notices = row_checks.check_roles(model, tokenizer, vocabulary)
     row_checks.check_template(model, tokenizer, vocabulary, template, rows)
     notices += row_checks.notice_tokenizer(model, tokenizer, vocabulary, template)
-    with_row = [index for index, token_id in enumerate(vocabulary.ids) if 0 <= token_id < rows]
-    everything = describe(
-        [vocabulary.ids[index] for index in with_row],
-        [vocabulary.texts[index] for index in with_row],
-        vocabulary.special | {*template.prefix, *template.suffix},
-        Marking(vocabulary.marking),
-        vocabulary.unk_id,
-        vocabulary.added,
-    )
+    everything = _with_row(vocabulary, template, rows)
     tokens = everything.keep(request.token_filter)
     if len(tokens) == 0:
         raise InputError(f"no token of {request.model} is of the kinds {', '.join(request.token_filter)}")
@@ -241,10 +233,7 @@ def make_plan(request: Request, model: Model | None = None) -> Plan:
     forward, architecture = forwards.choose(model)
     table = tables.find(model, architecture)
     size = int(config.hidden_size)
-    # Shards do not hold static vectors, but once did: another count would cut the batches of a model with very many
-    # layers otherwise, and stores that exist would no longer be those of the plan.
-    token_bytes = table.size * 4 + len(layers) * size * np.dtype(request.store_dtype).itemsize
-    shard_tokens = max(2, min(request.shard_tokens, SHARD_BYTES // token_bytes))
+    shard_tokens = _shard_tokens(request, table, len(layers) * size)
     shards = cut(len(tokens), shard_tokens, BATCH_TOKENS[device])
     spec = ReplicaSpec(
         source=model.source,
@@ -273,7 +262,7 @@ def make_plan(request: Request, model: Model | None = None) -> Plan:
         settings=_settings(model, spec, table, tokens, request, mecab_dic, shard_tokens),
         counts=everything.count(),
         rows_without_token=rows - len(everything),
-        tokens_without_row=len(vocabulary.ids) - len(with_row),
+        tokens_without_row=len(vocabulary.ids) - len(everything),
         mecab_dic=mecab_dic,
         mecab_assumed=mecab_dic is not None and request.mecab_dic is None and not _names_mecab(model),
         notices=(
@@ -282,6 +271,27 @@ def make_plan(request: Request, model: Model | None = None) -> Plan:
             *_notices(vocabulary),
         ),
     )
+
+
+def _with_row(vocabulary: tokenizers.Vocabulary, template: tokenizers.Template, rows: int) -> Tokens:
+    """Return the tokens of a vocabulary that have one of the rows of the input embedding matrix."""
+    chosen = [index for index, token_id in enumerate(vocabulary.ids) if 0 <= token_id < rows]
+    return describe(
+        [vocabulary.ids[index] for index in chosen],
+        [vocabulary.texts[index] for index in chosen],
+        vocabulary.special | {*template.prefix, *template.suffix},
+        Marking(vocabulary.marking),
+        vocabulary.unk_id,
+        vocabulary.added,
+    )
+
+
+def _shard_tokens(request: Request, table: Table, width: int) -> int:
+    """Return the upper limit of tokens per shard; the width is that of all layers together."""
+    # Shards do not hold static vectors, but once did: another count would cut the batches of a model with very many
+    # layers otherwise, and stores that exist would no longer be those of the plan.
+    token_bytes = table.size * 4 + width * np.dtype(request.store_dtype).itemsize
+    return max(2, min(request.shard_tokens, SHARD_BYTES // token_bytes))
 
 
 def parse_layers(text: str, depth: int) -> tuple[int, ...]:

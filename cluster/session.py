@@ -200,7 +200,7 @@ def _check_reachable(address: str) -> None:
     if address.startswith(("http://", "https://")):
         raise InputError(
             f"{address} is a dashboard, which takes jobs",
-            hint=f"use kotovec submit --address {address}, or --address auto, HOST:PORT or ray://HOST:PORT",
+            hint=f"use {quoted(f'kotovec submit --address {address}')}, or --address auto, HOST:PORT or ray://HOST:PORT",
         )
     if address.startswith("ray://") and find_spec("grpc") is None:
         raise MissingDependencyError(f"{address} needs Ray's client", hint="install it: pip install 'kotovec[cluster]'")

@@ -18,8 +18,10 @@ TABLES = ("static", "output", "imported")  # rows of a matrix: they have no laye
 LAYERED = ("isolated", "context")  # hidden states
 NAMES = ("static", "isolated", "context", "output", "imported")
 BOTH = "static,isolated"  # what `both` is short for
-_SPACE = re.compile(r"(?P<name>[a-z]+)(?:@(?:(?P<first>\d+)-)?(?P<layer>-?\d+))?(?P<steps>(?:\+[a-z][a-z0-9.:]*)*)")
-_STEM = re.compile(r"(?P<name>[a-z]+)(?:-(?:(?P<first>\d+)-)?(?P<layer>\d+))?(?P<steps>(?:\+[a-z][a-z0-9.:]*)*)")
+_STEPS = r"(?:\+[a-z][a-z0-9.:]*)*"
+_SPACE = re.compile(rf"(?P<name>[a-z]+)(?:@(?:(?P<first>\d+)-)?(?P<layer>-?\d+))?(?P<steps>{_STEPS})")
+_STEM = re.compile(rf"(?P<name>[a-z]+)(?:-(?:(?P<first>\d+)-)?(?P<layer>\d+))?(?P<steps>{_STEPS})")
+STEM = rf"(?:{'|'.join(NAMES)})(?:-(?:\d+-)?\d+)?{_STEPS}"  # the same as a part of another expression
 
 
 @total_ordering
@@ -103,9 +105,9 @@ class Space:
         layers = () if self.layer is None else (f"layer{'s' if first else ''} {first}{self.layer}",)
         return ", ".join((self.name, *layers, *self.steps))
 
-    def _written(self, sign: str) -> str:
+    def _written(self, mark: str) -> str:
         first = "" if self.first is None else f"{self.first}-"
-        layer = "" if self.layer is None else f"{sign}{first}{self.layer}"
+        layer = "" if self.layer is None else f"{mark}{first}{self.layer}"
         return "+".join((f"{self.name}{layer}", *self.steps))
 
     def __lt__(self, other: "Space") -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import h5py
 
-from kotovec.space import NAMES
+from kotovec.space import STEM
 from kotovec.store import hdf5, trees
 from kotovec.store.files import open_regular, read_regular
 from kotovec.store.layout import (
@@ -29,13 +29,12 @@ from kotovec.store.layout import (
 )
 from kotovec.store.trees import Entry
 
-_SPACE = rf"({'|'.join(NAMES)})(-(\d+-)?\d+)?(\+[a-z][a-z0-9.:]*)*"  # a space as the name of a file
 _H5, _FAISS, _RECORD = map(re.escape, (HDF5, FAISS, RECORD))
 _OURS = re.compile(
     rf"{re.escape(TOKENS)}|{re.escape(FORMER)}"
-    rf"|{SPACES}/{_SPACE}{_H5}"
-    rf"|{INDEXES}/{_SPACE}\.[a-z0-9]+({_FAISS}|{_RECORD})"
-    rf"|{MAPS}/{_SPACE}\.[a-z0-9]+{_H5}"
+    rf"|{SPACES}/{STEM}{_H5}"
+    rf"|{INDEXES}/{STEM}\.[a-z0-9]+({_FAISS}|{_RECORD})"
+    rf"|{MAPS}/{STEM}\.[a-z0-9]+{_H5}"
     rf"|{SHARDS}/({re.escape(PLAN)}|{re.escape(TOKENIZER_LIST)}|\d{{6,}}{_H5})"
 )
 # What transformers saves of a tokenizer; where no list of its files can be read, all else may be somebody's.
@@ -79,13 +78,13 @@ def is_store(folder: Path) -> bool:
 
 
 def _is_around(folder: Path) -> bool:
-    """Tell whether there is an index or a space of kotovec's: a first file that cannot be read may be anyone's."""
+    """Return whether there is an index or a space of kotovec's: a first file that cannot be read may be anyone's."""
     records, spaces = Layout(folder).indexes.glob(f"*{RECORD}"), Layout(folder).spaces.glob(f"*{HDF5}")
     return any(map(_is_record, records)) or any(map(_is_space, spaces))
 
 
 def _is_space(path: Path) -> bool:
-    """Tell whether a file is what kotovec writes of a space."""
+    """Return whether a file is what kotovec writes of a space."""
     with contextlib.suppress(*hdf5.UNREADABLE), open_regular(path) as raw, h5py.File(raw, "r") as file:
         return bool(hdf5.read_attributes(file).get("encoding-type") == "kotovec-space")
     return False

@@ -277,7 +277,8 @@ class Store:
             InputError: k, metric, script or device does not fit, or a sum is zero.
         """
         if not isinstance(expression, str):
-            raise InputError(f"search takes one expression, not a {type(expression).__name__}", hint="use search_many")
+            problem = f"search takes one expression, not a {type(expression).__name__}"
+            raise InputError(problem, hint="use `search_many`")
         search = Search(space, layer, metric, k, exclude_inputs, unit_terms, words_only, script, device, exact)
         return self._answer([expression], search)[0]
 
@@ -301,7 +302,8 @@ class Store:
         Arguments and errors are those of `search`; the first expression that cannot be read raises its error for all.
         """
         if isinstance(expressions, str):
-            raise InputError("search_many takes a list of expressions, not a str", hint="use search for one expression")
+            problem = "search_many takes a list of expressions, not a str"
+            raise InputError(problem, hint="use `search` for one expression")
         search = Search(space, layer, metric, k, exclude_inputs, unit_terms, words_only, script, device, exact)
         return self._answer(expressions, search)
 
@@ -320,16 +322,8 @@ class Store:
                 str(space): {"shape": list(self.array(space).shape), "dtype": str(self.array(space).dtype)}
                 for space in self.spaces
             },
-            "indexes": [
-                {
-                    "name": record.name,
-                    "factory": record.factory,
-                    "parameters": record.parameters,
-                    "usable": self.vectors.matches(Space.parse(record.space), record.dataset),
-                }
-                for record in indexes.records(self._layout.indexes)
-            ],
-            "bytes": sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file()),
+            "indexes": indexes.describe(self._layout.indexes, self.vectors),
+            "bytes": self._layout.size,
             "provenance": attributes,
         }
 

@@ -232,11 +232,6 @@ def swap(layout: Layout, new: Layout) -> None:
     contents.delete(replaced)
 
 
-def size(layout: Layout) -> int:
-    """Return the size of all files in bytes."""
-    return sum(file.stat().st_size for file in layout.folder.rglob("*") if file.is_file())
-
-
 def _exchange(first: Path, second: Path) -> bool:
     """Exchange two names in one step; return whether the system could."""
     try:

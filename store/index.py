@@ -32,7 +32,7 @@ from kotovec.store.files import (
     sinking,
 )
 from kotovec.store.layout import FAISS, INDEXES, RECORD
-from kotovec.store.library import import_faiss, kind, on_gpus
+from kotovec.store.library import import_faiss, kind, on_gpus, reason
 from kotovec.store.metric import Metric
 from kotovec.store.nearest import Matrix
 from kotovec.store.products import BLOCK, blocks
@@ -122,21 +122,12 @@ def build(
     if header is None:
         index = _filled(faiss, matrix, metric, factory, device)
         _set_parameters(faiss, index, parameters)
-    folder.mkdir(exist_ok=True)
-    stem = index_name(space, metric)
-    target, note = folder / f"{stem}{FAISS}", folder / f"{stem}{RECORD}"
-    for path in (target, note):
-        check_replaceable(path)
-    delete_parts(folder)
+    target, note = _prepare(folder, index_name(space, metric))
     digest = hashlib.sha256()
 
     def exchange() -> None:
-        """Let no reader take the new index by the old record: between the two renames there is none."""
         check()
-        with open_folder(folder) as descriptor:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(note.name, dir_fd=descriptor)
-            os.fsync(descriptor)
+        _delete_record(note)
 
     # Both files are complete before one of them takes its place: a full disk or an interrupt leaves the last index.
     with sinking(note) as record_sink, sinking(target, before=exchange) as sink:
@@ -168,6 +159,24 @@ def build(
     return record
 
 
+def _prepare(folder: Path, name: str) -> tuple[Path, Path]:
+    """Return the paths of an index and of its record, which can be written then."""
+    folder.mkdir(exist_ok=True)
+    paths = folder / f"{name}{FAISS}", folder / f"{name}{RECORD}"
+    for path in paths:
+        check_replaceable(path)
+    delete_parts(folder)
+    return paths
+
+
+def _delete_record(note: Path) -> None:
+    """Let no reader take the new index by the old record: between the two renames there is none."""
+    with open_folder(note.parent) as descriptor:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(note.name, dir_fd=descriptor)
+        os.fsync(descriptor)
+
+
 def records(folder: Path) -> Iterator[IndexRecord]:
     """Yield the records of a store's indexes, in the order of their names; unreadable ones are skipped."""
     for path in sorted(folder.glob(f"*{RECORD}")):
@@ -181,6 +190,19 @@ def records(folder: Path) -> Iterator[IndexRecord]:
                 yield record
         except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
             continue
+
+
+def describe(folder: Path, vectors: Vectors) -> list[dict[str, Any]]:
+    """Return name, factory, parameters of each index, and whether it is one of these vectors, as JSON-ready data."""
+    return [
+        {
+            "name": record.name,
+            "factory": record.factory,
+            "parameters": record.parameters,
+            "usable": vectors.matches(Space.parse(record.space), record.dataset),
+        }
+        for record in records(folder)
+    ]
 
 
 def verify(folder: Path, vectors: Vectors) -> list[str]:
@@ -287,7 +309,7 @@ def _filled(faiss: Any, matrix: Matrix, metric: Metric, factory: str, device: st
     except KotovecError:
         raise
     except RuntimeError as error:
-        raise InputError(f"faiss cannot build {quoted(factory)} from these vectors ({_reason(error)})") from error
+        raise InputError(f"faiss cannot build {quoted(factory)} from these vectors ({reason(error)})") from error
     return faiss.index_gpu_to_cpu(index) if device == "cuda" else index
 
 
@@ -317,7 +339,7 @@ def _write(faiss: Any, index: Any, write: Callable[[Any], int], factory: str) ->
     try:
         faiss.write_index(index, faiss.PyCallbackIOWriter(write))
     except RuntimeError as error:
-        raise InputError(f"faiss cannot write an index {quoted(factory)} ({_reason(error)})") from error
+        raise InputError(f"faiss cannot write an index {quoted(factory)} ({reason(error)})") from error
 
 
 def _try(faiss: Any, descriptor: int, matrix: Matrix, metric: Metric, name: str) -> None:
@@ -336,11 +358,6 @@ def _try(faiss: Any, descriptor: int, matrix: Matrix, metric: Metric, name: str)
         index = faiss.read_index(f"/dev/fd/{descriptor}", faiss.IO_FLAG_MMAP_IFC)
         _, found = index.search(queries, min(TRIED_COUNT, len(matrix.vectors)))
     except (RuntimeError, MemoryError) as error:
-        raise InputError(f"a search in the new index fails ({_reason(error)}), {kept}", hint=hint) from error
+        raise InputError(f"a search in the new index fails ({reason(error)}), {kept}", hint=hint) from error
     if not (found >= 0).any():
         raise InputError(f"a search in the new index finds nothing, {kept}", hint=hint)
-
-
-def _reason(error: BaseException) -> str:
-    """Return what faiss says in the last part of its message, after the function and the line of its source."""
-    return str(error).rsplit(":", 1)[-1].strip() or "unknown"

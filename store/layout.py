@@ -110,5 +110,10 @@ class Layout:
         """Whether there are vectors, so that the store can be opened, even while more is being built."""
         return self.former.is_file() or (self.tokens.is_file() and any(self.spaces.glob(f"*{HDF5}")))
 
+    @property
+    def size(self) -> int:
+        """The size of all files in bytes."""
+        return sum(file.stat().st_size for file in self.folder.rglob("*") if file.is_file())
+
     def _beside(self, what: str) -> Path:
         return self.folder.with_name(f".{self.folder.name}.{what}")

@@ -31,8 +31,8 @@ def import_faiss() -> Any:
     except (ImportError, RuntimeError, OSError) as error:
         on_gpu = "with a GPU: 'kotovec[gpu]' for CUDA 12, 'kotovec[gpu-cu13]' for CUDA 13"
         hint = f"install it: pip install 'kotovec[cpu]' ({on_gpu})"
-        reason = f"does not load ({error})" if installed else "is not installed"
-        raise MissingDependencyError(f"faiss {reason}", hint=hint) from error
+        problem = f"does not load ({error})" if installed else "is not installed"
+        raise MissingDependencyError(f"faiss {problem}", hint=hint) from error
     _prepare_forks()
     return faiss
 
@@ -109,6 +109,11 @@ def single_thread() -> Iterator[None]:
         yield
     finally:
         faiss.omp_set_num_threads(threads)
+
+
+def reason(error: BaseException) -> str:
+    """Return what faiss says in the last part of its message, after the function and the line of its source."""
+    return str(error).rsplit(":", 1)[-1].strip() or "unknown"
 
 
 def kind(faiss: Any, metric: Metric) -> Any:

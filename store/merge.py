@@ -14,10 +14,30 @@ from kotovec.errors import InputError
 from kotovec.space import Space
 from kotovec.store import sums
 from kotovec.store.layout import Layout
-from kotovec.store.shard import open_shard
+from kotovec.store.shard import ShardReader, open_shard
 from kotovec.store.writer import writing_space
 
 BLOCK_BYTES = 256 << 20  # of sums in memory: each block reads the shards that have rows in it
+
+
+class _Machines:
+    """The machines that computed some shards."""
+
+    def __init__(self) -> None:
+        self._hosts: set[str] = set()
+        self._cpus: set[str] = set()
+        self._products: set[str] = set()
+
+    def add(self, shard: ShardReader) -> None:
+        """Add the machine of a shard."""
+        self._hosts.add(shard.host)
+        self._cpus.add(shard.cpu)
+        self._products.add(shard.products)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what is added to how the vectors were made."""
+        products = ", ".join(sorted(self._products))
+        return {"hosts": len(self._hosts), "cpus": sorted(self._cpus), "products": products}
 
 
 def merge(
@@ -46,17 +66,14 @@ def merge(
     """
     with open_shard(shards, 0, fingerprint) as first:
         block = first.read(space.stem)
-    hosts, cpus, products = set(), set(), set()
-    made = {**made}
+    machines, made = _Machines(), {**made}
     shape = bounds[-1][1], block.shape[1]
     with writing_space(layout, space, shape, str(block.dtype), identity, made) as writer:
         for number in range(len(bounds)):
             with open_shard(shards, number, fingerprint) as shard:
                 writer.add(shard.read(space.stem))
-                hosts.add(shard.host)
-                cpus.add(shard.cpu)
-                products.add(shard.products)
-        made |= {"hosts": len(hosts), "cpus": sorted(cpus), "products": ", ".join(sorted(products))}
+                machines.add(shard)
+        made |= machines.as_dict()
 
 
 def merge_means(
@@ -84,7 +101,7 @@ def merge_means(
         rows: number of rows of the store, V.
         fingerprint: the fingerprint that every shard must carry.
         identity: the identity of the store's tokens.
-        made: how the vectors were made; the hosts and CPUs that computed them are added.
+        made: as in `merge`.
 
     Raises:
         DamagedError: a shard is damaged or not as planned; nothing is written.
@@ -93,7 +110,7 @@ def merge_means(
     """
     with open_shard(shards, 0, fingerprint) as first:
         width = first.read(space.stem).shape[1]
-    hosts, cpus, products, made = set(), set(), set(), {**made}
+    machines, made = _Machines(), {**made}
     step = max(1, BLOCK_BYTES // (8 * width))
     counts = np.zeros(rows, dtype=np.int64)
     with writing_space(layout, space, (rows, width), "float32", identity, made) as writer:
@@ -101,9 +118,7 @@ def merge_means(
             total = np.zeros((min(step, rows - start), width), dtype=np.int64)
             for number in range(count):
                 with open_shard(shards, number, fingerprint) as shard:
-                    hosts.add(shard.host)
-                    cpus.add(shard.cpu)
-                    products.add(shard.products)
+                    machines.add(shard)
                     numbers = shard.read("ids")
                     inside = slice(*np.searchsorted(numbers, (start, start + step)))
                     if inside.start < inside.stop:
@@ -116,4 +131,4 @@ def merge_means(
                 )
             writer.add(sums.mean(total, block))
         writer.counts = counts
-        made |= {"hosts": len(hosts), "cpus": sorted(cpus), "products": ", ".join(sorted(products))}
+        made |= machines.as_dict()

@@ -95,10 +95,15 @@ def by_pca(vectors: Vectors) -> Projected:
 
 @contextlib.contextmanager
 def _compiling() -> Iterator[None]:
-    """Give numba a temporary folder for compiled code where it has none: without a home, UMAP could not be imported."""
+    """Give numba a temporary folder for compiled code where it has none: without a home, UMAP could not be imported.
+
+    An empty or relative XDG_CACHE_HOME counts as none: numba would write into the working directory, and load code from
+    there.
+    """
     folders = []
     with contextlib.suppress(RuntimeError):  # a user that the machine does not know
-        folders.append(Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser())
+        cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
+        folders += [cache] if cache.is_absolute() else []
     package = find_spec("umap")
     if package is not None and package.origin:
         folders.append(Path(package.origin).parent)

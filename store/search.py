@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kotovec.errors import DamagedError, StoreError
-from kotovec.store.library import import_faiss, kind, single_thread
+from kotovec.store.library import import_faiss, kind, reason, single_thread
 from kotovec.store.metric import Metric
 from kotovec.store.nearest import Candidates, Matrix, Rows
 from kotovec.store.products import BLOCK, FEWEST, blocks, search_products
@@ -24,14 +24,13 @@ def search_index(index: Any, name: str = "") -> Candidates:
             with _threads_for(queries):
                 scores, rows = index.search(queries, count)
         except (RuntimeError, MemoryError) as error:  # such as parameters of an index that kotovec 0.1.0 accepted
-            reason = str(error).rsplit(":", 1)[-1].strip() or "unknown"
             hint = "search every vector with --exact, or build the index again with `kotovec index`"
-            raise StoreError(f"a search in the index {name} fails ({reason})", hint=hint) from error
+            raise StoreError(f"a search in the index {name} fails ({reason(error)})", hint=hint) from error
         # An index may be anyone's; -1 stands for a row that was not found.
         if rows.size and (rows.min() < -1 or rows.max() >= index.ntotal):
             raise DamagedError(
                 "an index of the store is damaged: it finds rows that do not exist",
-                hint="build it again with kotovec index",
+                hint="build it again with `kotovec index`",
             )
         return scores, rows
 

@@ -218,7 +218,7 @@ def surface_of(text: str, marking: Marking) -> str:
     """
     if marking is not Marking.BYTELEVEL:
         return text
-    alphabet = _bytes_of_signs()
+    alphabet = _bytes_of_chars()
     if any(char not in alphabet for char in text):
         return text  # an added token such as <s> or <mask>: not spelled in bytes
     surface = bytes(alphabet[char] for char in text).decode("utf-8", errors="backslashreplace")
@@ -230,7 +230,7 @@ def spelled(word: str, marking: Marking) -> str:
     """Return a word as the vocabulary spells it inside a text: its bytes as characters, or the word itself."""
     if marking is not Marking.BYTELEVEL:
         return word
-    chars = _signs_of_bytes()
+    chars = _chars_of_bytes()
     return "".join(chars[byte] for byte in word.encode("utf-8", errors="replace"))
 
 
@@ -286,7 +286,7 @@ def _is_unspaced(char: str) -> bool:
 
 
 @cache
-def _signs_of_bytes() -> dict[int, str]:
+def _chars_of_bytes() -> dict[int, str]:
     """Return GPT-2's alphabet: printable Latin-1 bytes as themselves, the others from U+0100 on in order."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(0x100) if byte not in printable]
@@ -294,5 +294,5 @@ def _signs_of_bytes() -> dict[int, str]:
 
 
 @cache
-def _bytes_of_signs() -> dict[str, int]:
-    return {char: byte for byte, char in _signs_of_bytes().items()}
+def _bytes_of_chars() -> dict[str, int]:
+    return {char: byte for byte, char in _chars_of_bytes().items()}

@@ -149,7 +149,7 @@ def stranger():
     [
         ("{}", r"`127.0.0.1:\d+` is not a port of a Ray cluster\nhint: use the one that ray start printed"),
         ("ray://{}", r"`ray://127.0.0.1:\d+` is not a port of a Ray cluster"),
-        ("http://{}", r"is a dashboard, which takes jobs\nhint: use kotovec submit --address http://127.0.0.1:\d+"),
+        ("http://{}", r"is a dashboard, which takes jobs\nhint: use `kotovec submit --address http://127.0.0.1:\d+"),
     ],
 )
 def test_a_port_of_something_else_is_told_within_5_seconds(form, message, stranger, capsys, monkeypatch):

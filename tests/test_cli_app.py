@@ -132,7 +132,7 @@ def test_no_store_is_an_error_that_says_how_to_make_one(capsys, monkeypatch, tmp
     answer = call(capsys, "norms", "king")
     assert (answer.code, answer.out) == (2, "")
     assert answer.err == (
-        "error: there is no *.kotovec here\nhint: build one with kotovec build, or name one with --store\n"
+        "error: there is no *.kotovec here\nhint: build one with `kotovec build`, or name one with --store\n"
     )
 
 
@@ -170,6 +170,21 @@ def test_the_example_of_build_names_options_that_there_are(capsys):
         known = {name for option in TREE["build"].params for name in option.opts}
         assert {word for word in example if word.startswith("-")} <= known
         assert call(capsys, *example, "--help").code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "err"),
+    [
+        (["--typo"], "error: no such option: --typo\nhint: see `kotovec --help`\n"),
+        (["query", "king", "man"], "error: got unexpected extra argument(s) (man)\nhint: see `kotovec query --help`\n"),
+        (["norms", "--store"], "error: option '--store' requires an argument\nhint: see `kotovec norms --help`\n"),
+        (["build", "--layerz", "all"], "error: no such option: --layerz\nhint: use `--layers`\n"),
+        (["qurey", "king"], "error: no such command 'qurey'\nhint: use `query`\n"),
+    ],
+)
+def test_the_hint_of_a_usage_error_names_what_to_type_or_the_help_of_its_command(capsys, arguments, err):
+    answer = call(capsys, *arguments)
+    assert (answer.code, answer.out, answer.err) == (2, "", err)
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])

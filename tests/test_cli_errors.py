@@ -107,7 +107,7 @@ NO_STORE = {
     "newer": "has format 3, this kotovec reads up to 2\nhint: upgrade kotovec: pip install -U kotovec",
     "cut": "is cut short",
     "table": "tokens.h5: id does not match its checksum",
-    "tokens alone": "is not finished\nhint: run the kotovec build that began it again",
+    "tokens alone": "is not finished\nhint: run the `kotovec build` that began it again",
 }
 
 

@@ -191,7 +191,7 @@ def test_the_number_behind_k_is_how_many_are_shown(results):
 def test_a_mistyped_option_is_an_error_and_no_expression(ask):
     answer = ask("--typo", "king")
     assert (answer.code, answer.out) == (2, "")
-    assert "error: no such option: --typo\nhint: use --store\n" in answer.err
+    assert "error: no such option: --typo\nhint: use `--store`\n" in answer.err
 
 
 def test_a_mean_of_subwords_is_said_and_doubly_so_in_the_isolated_space(ask):

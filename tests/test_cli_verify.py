@@ -40,7 +40,7 @@ def flip_in(store, dataset):
 def test_a_whole_store_is_said_to_be_whole(capsys, store):
     answer = call(capsys, "verify", "--store", store)
     assert (answer.code, answer.err) == (0, "")
-    assert answer.out == f"{store} is whole: every checksum matches\n"
+    assert answer.out == f"{store} is complete: every checksum matches\n"
     assert call(capsys, "verify", "--store", store, "--quiet").out == ""
     assert json.loads(call(capsys, "verify", "--store", store, "--json").out) == {"store": str(store), "damaged": []}
 

@@ -96,7 +96,7 @@ def test_every_option_of_build_can_stand_in_the_file(launch, name):
         ({"workers": True}, r"workers: 'true' is not a valid int"),
         ({"gpus-per-worker": "half"}, r"gpus-per-worker: 'half' is not a valid float"),
         ({"overwrite": "perhaps"}, r"overwrite: 'perhaps' is not a valid bool"),
-        ({"layers": [0, 1]}, r"layers is not one value\nhint: give one, as on the command line, such as '0,1,12'$"),
+        ({"layers": [0, 1]}, r"layers is not one value\nhint: give one, as on the command line, such as `0,1,12`$"),
         ({"store": {"path": "x"}}, r"store is not one value\nhint: give one, as on the command line"),
         ({"worker": 2}, r"kotovec build has no option `worker`\nhint: use `workers`$"),
         ({"gpus_per_worker": 1}, r"no option `gpus_per_worker`\nhint: use `gpus-per-worker`$"),

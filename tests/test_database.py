@@ -183,10 +183,10 @@ def test_nothing_asked_is_nothing_answered(store):
 
 
 def test_search_is_for_one_expression_and_search_many_for_many(store):
-    with pytest.raises(InputError, match=r"search takes one expression, not a list\nhint: use search_many$"):
+    with pytest.raises(InputError, match=r"search takes one expression, not a list\nhint: use `search_many`$"):
         store.search(["w1", "w2"])
     with pytest.raises(
-        InputError, match=r"search_many takes a list of expressions, not a str\nhint: use search for one expression$"
+        InputError, match=r"search_many takes a list of expressions, not a str\nhint: use `search` for one expression$"
     ):
         store.search_many("w1")
     assert store.search_many(text for text in ("w1", "w2")) == [store.search("w1"), store.search("w2")]

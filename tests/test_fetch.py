@@ -323,7 +323,7 @@ def test_each_piece_is_hashed_here_when_it_comes_and_when_all_is_there(cluster, 
 
 def test_where_there_is_no_finished_store_the_cluster_s_own_words_are_the_error(cluster, store, tmp_path):
     (store / "tokens.h5").unlink()
-    with pytest.raises(InputError, match=f"there is no finished store at {store} on {os.uname().nodename}"):
+    with pytest.raises(InputError, match=f"there is no complete store at {store} on {os.uname().nodename}"):
         fetch(cluster, str(store), tmp_path / "here")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["logs", "there"]
 

@@ -74,4 +74,4 @@ def test_a_job_without_a_store_says_so_and_leaves_its_log(tmp_path):
     command = [sys.executable, "-m", "kotovec.cluster.pieces", tmp_path / "none", "0-9", "-"]
     done = subprocess.run(command, capture_output=True, text=True, env=environment(), cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(f"error: there is no finished store at {tmp_path / 'none'} on ")
+    assert done.stderr.startswith(f"error: there is no complete store at {tmp_path / 'none'} on ")

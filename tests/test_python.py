@@ -72,5 +72,5 @@ def test_public_names_are_there_and_no_other():
 def test_no_workers_and_a_cluster_contradict_each_other():
     with pytest.raises(InputError, match="leave out --address"):
         Resources(workers=0, address="auto")
-    with pytest.raises(InputError, match="--workers -1"):
+    with pytest.raises(InputError, match="--workers is -1"):
         Resources(workers=-1)

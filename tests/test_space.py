@@ -1,11 +1,13 @@
 """A space as a value: written, read, named as a file, ordered, and found among those that a store holds."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kotovec.errors import InputError, NotStoredError
-from kotovec.space import LAYERED, TABLES, Space, parse_spaces, resolve
+from kotovec.space import LAYERED, STEM, TABLES, Space, parse_spaces, resolve
 
 STORED = (Space("static"), Space("isolated", 0), Space("isolated", 6), Space("isolated", 12))
 STEPS = st.lists(st.from_regex(r"[a-z][a-z0-9.:]{0,5}", fullmatch=True), max_size=3).map(tuple)
@@ -44,6 +46,7 @@ def test_a_space_is_written_as_it_is_read(text, space, stem, title):
 def test_every_space_is_read_back_from_what_is_written_and_from_its_file(space):
     assert Space.parse(str(space)) == space
     assert Space.of_stem(space.stem) == space
+    assert re.fullmatch(STEM, space.stem)
     assert "/" not in space.stem
     assert hash(Space.parse(str(space))) == hash(space)
 

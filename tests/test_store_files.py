@@ -11,6 +11,7 @@ import pytest
 from kotovec.errors import DamagedError, KotovecError, StoreError, StoreNotFoundError
 from kotovec.space import Space
 from kotovec.store import Store
+from kotovec.store import folder as folders
 from kotovec.store.hdf5 import write_attributes
 from kotovec.store.layout import Layout
 from kotovec.store.vectors import Vectors
@@ -131,7 +132,7 @@ def test_a_store_that_has_tokens_and_no_space_yet_is_not_finished(store, spaces)
         (store / "spaces").mkdir()
     assert not Layout(store).is_store
     with pytest.raises(
-        StoreNotFoundError, match=r"is not finished\nhint: run the kotovec build that began it again; it resumes$"
+        StoreNotFoundError, match=r"is not finished\nhint: run the `kotovec build` that began it again; it resumes$"
     ):
         Store.open(store)
 
@@ -191,3 +192,12 @@ def test_verify_names_a_space_whose_header_is_damaged_with_its_index_and_all_els
         "indexes/isolated-12.l2.faiss (kotovec index --space isolated@12 --metric l2 builds it again)",
         "indexes/static.l2.faiss (of other vectors; kotovec index --space static --metric l2 builds it again)",
     ]
+
+
+def test_a_damaged_plan_is_one_line_and_a_fresh_start(tmp_path):
+    layout = Layout(tmp_path / "x.kotovec")
+    for content in ("", "[]", "3", "[" * 10**5, '{"model": '):
+        folders.begin(layout, {})
+        layout.plan.write_text(content)
+        with pytest.raises(OSError, match=rf"plan.json is damaged\nhint: delete {layout.shards} to start again$"):
+            folders.read_plan(layout)

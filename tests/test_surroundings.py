@@ -139,3 +139,16 @@ def test_numba_gets_a_folder_where_it_has_none(writable, monkeypatch, tmp_path):
         assert writable or os.path.isdir(given)
     assert "NUMBA_CACHE_DIR" not in os.environ
     assert writable or not os.path.exists(given)
+
+
+@pytest.mark.parametrize("cache", ["", "cache"])
+def test_numba_never_uses_the_working_directory(cache, monkeypatch, tmp_path):
+    """It takes an empty XDG_CACHE_HOME at its word: `numba/` appeared beside the store."""
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", cache)
+    monkeypatch.chdir(tmp_path)
+    package = tmp_path / "package"
+    monkeypatch.setattr(projection, "find_spec", lambda _: SimpleNamespace(origin=str(package / "__init__.py")))
+    monkeypatch.setattr(projection, "_is_writable", lambda folder: folder != package)
+    with projection._compiling():
+        assert os.path.isabs(os.environ["NUMBA_CACHE_DIR"])

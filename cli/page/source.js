@@ -12,7 +12,7 @@
 //   neighbours(space, row)  the tokens nearest to a token on the map, of the whole vocabulary, nearest first:
 //                           [{ row, text, cosine }]; none for a vector of zeros
 //   find(text)              the rows of the tokens on the map that contain a text, the best first, a few
-//   expression(space)       the way of the page's expression: { stops, terms }, each [{ label, x, y }], or empty
+//   expression(space)       the path of the page's expression: { stops, terms }, each [{ label, x, y }], or empty
 
 const MOST_FOUND = 8;
 

@@ -30,10 +30,10 @@ def test_a_build_in_which_the_clock_jumps_by_a_day_at_every_shard_ends_in_the_sa
             monkeypatch.setattr(time, "time", lambda: time.clock_gettime(time.CLOCK_REALTIME) + jump)
 
     employ(Jumping)
-    told, store = Jumps(), tmp_path / "x.kotovec"
-    summary = build(plan, store, Resources(workers=2, stall_seconds=60.0), report=told)
-    assert len(told.progress) > len(plan.shards)
-    assert told.notices == []
+    listener, store = Jumps(), tmp_path / "x.kotovec"
+    summary = build(plan, store, Resources(workers=2, stall_seconds=60.0), report=listener)
+    assert len(listener.progress) > len(plan.shards)
+    assert listener.notices == []
     assert all(0 <= seconds < 3600 for seconds in summary.seconds.values())
     assert datasets(store) == expected
     assert left_behind(store) == []

@@ -111,15 +111,15 @@ def test_a_store_is_read_at_a_path_of_any_bytes(capsys, monkeypatch, tmp_path, n
         pytest.skip("the file system takes no such name")
     monkeypatch.chdir(tmp_path)
     for command in (["query", "kings", "--verify"], ["norms", "king"], ["index", "--metric", "ip"], ["verify", "-q"]):
-        told = call(capsys, *command, f"--store={name}")
-        assert told.code == 0, told.err
+        answer = call(capsys, *command, f"--store={name}")
+        assert answer.code == 0, answer.err
     assert (tmp_path / name / "indexes" / "static.ip.faiss").is_file()
     for cut in ("spaces/static.h5", "tokens.h5"):
         with (tmp_path / name / cut).open("r+b") as file:
             file.truncate(999)
-        told = call(capsys, "query", "king", f"--store={name}")
-        assert (told.code, told.out) == (1, "")
-        assert re.fullmatch(rf"error: .*{cut} is cut short.*\nhint: build it again with --overwrite\n", told.err)
+        answer = call(capsys, "query", "king", f"--store={name}")
+        assert (answer.code, answer.out) == (1, "")
+        assert re.fullmatch(rf"error: .*{cut} is cut short.*\nhint: build it again with --overwrite\n", answer.err)
 
 
 TEXTS = ["[UNK]", "un", "##known", *(f"t{number}" for number in range(160))]
@@ -173,8 +173,8 @@ def test_readers_meet_neither_errors_nor_mixed_stores_while_a_builder_swaps_them
     proper = []
     for number, write in enumerate(generations):
         store = write(tmp_path / f"{number}.kotovec")
-        told = [call(capsys, "query", text, "-k", 4, "--json", "--store", store).out for text in ASKED]
-        proper.append([[0, json.loads(out)["results"]] for out in told])
+        answers = [call(capsys, "query", text, "-k", 4, "--json", "--store", store).out for text in ASKED]
+        proper.append([[0, json.loads(out)["results"]] for out in answers])
     command = [sys.executable, "-c", READER, str(layout.folder), str(tmp_path / "stop"), *ASKED]
     readers = [
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment())
