@@ -63,7 +63,9 @@ def test_it_holds_what_a_build_of_today_gives(former, today):
         np.testing.assert_allclose(old.vectors.norms(space), new.vectors.norms(space), rtol=1e-6)
         lengths = np.linalg.norm(old.vectors.array(space).astype(np.float64), axis=1)
         np.testing.assert_allclose(old.vectors.norms(space), lengths, rtol=1e-12)
-    assert old.vectors.tokenizer_files() == new.vectors.tokenizer_files()
+    # The settings beside it are those of a tokenizer.json that is used as it stands, no longer of its class.
+    name = "tokenizer.json"
+    assert old.vectors.tokenizer_files()[name] == new.vectors.tokenizer_files()[name]
 
 
 @pytest.mark.parametrize("space", ["static", "isolated@0", "isolated"])
