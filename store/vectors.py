@@ -6,13 +6,13 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from kotovec.errors import DamagedError, InputError, KotovecError, StoreError, StoreNotFoundError
+from kotovec.locks import ForkLock
 from kotovec.space import Space
 from kotovec.store import hdf5, writer
 from kotovec.store.layout import HDF5, SPACES, Layout
@@ -43,7 +43,7 @@ class Vectors:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock = Lock()
+        self._lock = ForkLock()
         for _ in range(MOST_SWAPS):
             with _holding(path) as is_there:
                 try:
