@@ -9,9 +9,8 @@ import numpy as np
 from kotovec.errors import DamagedError
 from kotovec.space import Space
 from kotovec.store import checksum, hdf5
-from kotovec.store.opened import CURE, Dataset, File, SpaceFile
+from kotovec.store.opened import CURE, MOST_TEXT, MOST_TOKENS, Dataset, File, SpaceFile
 from kotovec.store.tokens import Strings
-from kotovec.store.vectors import MOST_TEXT, MOST_TOKENS
 
 _NAMES = (
     *(f"tokens/{name}" for name in ("id", "text", "surface", "kind")),

@@ -16,13 +16,12 @@ from kotovec.locks import ForkLock
 from kotovec.space import Space
 from kotovec.store import hdf5, writer
 from kotovec.store.layout import HDF5, SPACES, Layout
-from kotovec.store.opened import CURE, UPGRADE, File, SpaceFile
+from kotovec.store.opened import CURE, MOST_TEXT, MOST_TOKENS, UPGRADE, File, SpaceFile
 from kotovec.store.tokens import Kind, Marking, Strings, Tokens
 
 MOST_SWAPS = 100  # most swaps in a row while a store is opened
 TABLES = ("id", "text", "surface", "kind")
-# Far more than any model has. A sparse file that claims more takes no space on the disk, and all memory.
-MOST_TOKENS, MOST_TEXT, MOST_DIMENSIONS = 1 << 24, 1 << 30, 1 << 17
+MOST_DIMENSIONS = 1 << 17  # far more than any model has
 Block = npt.NDArray[np.floating[Any]]
 
 
