@@ -39,6 +39,7 @@ from kotovec.store.lock import locked
 
 MOST_CHANGES = 3  # times that a store may change while it is fetched
 MOST_LINE = 4 << 20  # characters: Ray sends no longer line, and a piece has 1.4 million
+LONGEST_PATH, LONGEST_NAME = 1024, 255  # bytes
 MOST_NOISE = 64 << 20  # characters of a log that are no records; also of a manifest, which has 67 per MiB of the store
 ROUND_PIECES = 512  # with these, the log of one job grows to 0.7 GB before it is emptied
 POLLED_PIECES = 32  # without a WebSocket, a whole log passes through the memory of three processes, at 18 MB/s
@@ -200,13 +201,25 @@ def _check_names(files: list[dict[str, Any]]) -> None:
             type(file["bytes"]) is int and file["bytes"] >= 0 and all(isinstance(sum_, str) for sum_ in file["sums"])
         ):
             raise DamagedError(f"the list of the store's files gives {file['path']!r} no size, or wrong checksums")
-        name = PurePosixPath(file["path"])
-        if name.is_absolute() or ".." in name.parts or not name.parts or str(name) != file["path"]:
+        if not _is_inside(file["path"]):
             raise DamagedError(
                 f"the store on the cluster holds {quoted(file['path'])}, which is not a path inside of a store"
             )
-    if len({file["path"] for file in files}) < len(files):
-        raise DamagedError("the list of the store's files names one twice")
+    names = {file["path"] for file in files}
+    if len(names) < len(files) or any(str(parent) in names for name in names for parent in PurePosixPath(name).parents):
+        raise DamagedError("the list of the store's files names one twice, or one as a folder")
+
+
+def _is_inside(path: str) -> bool:
+    """Return whether a path leads to a file inside of a store, and is one that a file system takes."""
+    name = PurePosixPath(path)
+    try:
+        encoded = os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+    longest = max(map(len, encoded.split(b"/")))
+    taken = b"\0" not in encoded and len(encoded) <= LONGEST_PATH and longest <= LONGEST_NAME
+    return taken and not name.is_absolute() and ".." not in name.parts and bool(name.parts) and str(name) == path
 
 
 @cache

@@ -7,6 +7,8 @@ from threading import RLock
 
 _STDERR = 2
 _lock = RLock()  # two threads would restore each other's descriptors
+# A process that is forked while another thread holds it would never get it, nor its stderr back.
+os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
 @contextlib.contextmanager

@@ -4,13 +4,13 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
-from threading import Lock
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from kotovec.errors import DamagedError, InputError, StoreError, quoted
+from kotovec.locks import ForkLock
 from kotovec.space import Space
 from kotovec.store import index as indexes
 from kotovec.store import maps
@@ -62,7 +62,7 @@ class Store:
         self._vectors: Vectors | None = vectors
         self._finders: dict[tuple[Space, Metric, str, bool], Finder] = {}
         self._written: Masks = {}
-        self._lock = Lock()
+        self._lock = ForkLock()
 
     @classmethod
     def open(cls, path: str | PathLike[str], *, verify: bool = False) -> "Store":

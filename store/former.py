@@ -9,7 +9,7 @@ import numpy as np
 from kotovec.errors import DamagedError
 from kotovec.space import Space
 from kotovec.store import checksum, hdf5
-from kotovec.store.opened import CURE, Dataset, File, SpaceFile
+from kotovec.store.opened import CURE, MOST_TEXT, MOST_TOKENS, Dataset, File, SpaceFile
 from kotovec.store.tokens import Strings
 
 _NAMES = (
@@ -44,6 +44,8 @@ def _tables(file: File, found: dict[str, Dataset]) -> dict[str, Dataset]:
     tables = {}
     for name in ("id", "text", "surface", "kind"):
         table = found[f"tokens/{name}"]
+        if table.array.size > MOST_TOKENS or table.array.nbytes > MOST_TEXT:  # before they become objects of Python
+            raise DamagedError(f"{file.path} claims more tokens than any model has", hint=CURE)
         if not table.is_whole():
             raise DamagedError(f"{file.path}: tokens/{name} does not match its checksum", hint=CURE)
         if name in ("text", "surface"):

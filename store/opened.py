@@ -15,6 +15,8 @@ from kotovec.store import checksum, hdf5
 from kotovec.store.files import open_descriptor
 
 CURE = "build it again with --overwrite"
+# Far more than any model has. A sparse file that claims more takes no space on the disk, and all memory.
+MOST_TOKENS, MOST_TEXT = 1 << 24, 1 << 30
 UPGRADE = "upgrade kotovec: pip install -U kotovec"
 
 

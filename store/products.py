@@ -13,6 +13,7 @@ from kotovec.store.metric import Metric
 from kotovec.store.nearest import Candidates, Matrix, Rows
 
 BLOCK = 65536  # rows that faiss searches or adds at a time: 200 MB at 768 dimensions
+LARGEST = 1 << 28  # bytes of a block: a sparse file may claim rows of 131,072 dimensions, of which 65,536 take 34 GB
 FEWEST = 8  # fewest queries for which this pays: 44 ms against faiss' 77 ms; for four it is 44 ms against 38 ms
 ROWS = 2048  # rows in a product: with 1,024 queries 8 MB, which stay in the cache while the best are searched for
 FIRST = 512  # rows in the first product, all of which are sorted; of the next ones only those that beat the best
@@ -20,7 +21,11 @@ QUERIES = 1024  # queries in a product
 
 
 def blocks(matrix: Matrix, metric: Metric, most: int) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
-    """Yield the number of its first row and each float32 block; for cosine, at length 1 (zero rows stay zero)."""
+    """Yield the number of its first row and each float32 block; for cosine, at length 1 (zero rows stay zero).
+
+    A block has `most` rows, or as many as make 256 MB.
+    """
+    most = min(most, max(1, LARGEST // max(1, 4 * matrix.vectors.shape[1])))
     yield from _pieces(matrix, metric, ((start, start + most) for start in range(0, len(matrix.vectors), most)))
 
 

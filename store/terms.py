@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from threading import Lock
 
 import numpy as np
 
 from kotovec.errors import DamagedError, NotStoredError, StoreError, UnknownTokenError, choices, quoted
+from kotovec.locks import ForkLock
 from kotovec.store.expression import SIGNS, Term
 from kotovec.store.nearest import Rows
 from kotovec.store.tokenizer import Tokenize, checksums, load_tokenizer
@@ -44,7 +44,7 @@ class Lookup:
         self, tokens: Tokens, folder: Path, files: dict[str, str] | None = None, token_filter: str = ""
     ) -> None:
         self.tokens, self.folder, self.files = tokens, folder, files
-        self._lock = Lock()  # MeCab's taggers keep the sentence that they work on
+        self._lock = ForkLock()  # MeCab's taggers keep the sentence that they work on
         self.token_filter = "" if set(token_filter.split(",")) == set(KINDS) else token_filter
 
     @cached_property

@@ -52,8 +52,13 @@ def load_tokenizer(folder: Path) -> Tokenize:
         raise _damaged(folder, first_line(error)) from error
 
     def guarded(text: str) -> list[str]:
-        with panics_as(lambda reason: _damaged(folder, reason)):
-            return tokenize(text)
+        try:
+            with panics_as(lambda reason: _damaged(folder, reason)):
+                return tokenize(text)
+        except (KotovecError, MemoryError):
+            raise
+        except Exception as error:  # tokenizers has no error class: its vocabulary may lack the token for the unknown
+            raise _damaged(folder, first_line(error)) from error
 
     return guarded
 

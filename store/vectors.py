@@ -6,23 +6,22 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from kotovec.errors import DamagedError, InputError, KotovecError, StoreError, StoreNotFoundError
+from kotovec.locks import ForkLock
 from kotovec.space import Space
 from kotovec.store import hdf5, writer
 from kotovec.store.layout import HDF5, SPACES, Layout
-from kotovec.store.opened import CURE, UPGRADE, File, SpaceFile
+from kotovec.store.opened import CURE, MOST_TEXT, MOST_TOKENS, UPGRADE, File, SpaceFile
 from kotovec.store.tokens import Kind, Marking, Strings, Tokens
 
 MOST_SWAPS = 100  # most swaps in a row while a store is opened
 TABLES = ("id", "text", "surface", "kind")
-# Far more than any model has. A sparse file that claims more takes no space on the disk, and all memory.
-MOST_TOKENS, MOST_TEXT, MOST_DIMENSIONS = 1 << 24, 1 << 30, 1 << 17
+MOST_DIMENSIONS = 1 << 17  # far more than any model has
 Block = npt.NDArray[np.floating[Any]]
 
 
@@ -43,7 +42,7 @@ class Vectors:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock = Lock()
+        self._lock = ForkLock()
         for _ in range(MOST_SWAPS):
             with _holding(path) as is_there:
                 try:

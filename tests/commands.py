@@ -18,6 +18,9 @@ import stores
 ROOT = Path(__file__).parents[1]
 MAIN = "from kotovec.cli.app import main; main()"  # what the console script does
 
+# An expression: the most memory that a process took, in KB. `ru_maxrss` also counts its parent's, from before its exec.
+PEAK_KB = "int(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
+
 # Three directions (royal, female, young) and noise: enough for the article's arithmetic to come out.
 WORDS = {
     "king": (3, 0, 0),

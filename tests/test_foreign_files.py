@@ -164,6 +164,38 @@ def test_a_link_that_another_user_planted_where_an_output_goes_is_refused(tmp_pa
         write_output(shared / "map.png", b"a picture")
 
 
+@pytest.mark.parametrize("where", ["device", "folder"])
+def test_a_link_of_another_user_to_a_device_or_a_folder_is_refused(tmp_path, precious, where):
+    """It could lead to a disk, or to a folder with a file of the same name."""
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    link, output = shared / "map.png", shared / "map.png"
+    if where == "folder":
+        link.symlink_to(precious)
+        output = link / ".bashrc"
+    else:
+        os.mkfifo(tmp_path / "pipe")  # in place of the device; opening it would wait
+        link.symlink_to(tmp_path / "pipe")
+    before = tree(precious)
+    try:
+        os.lchown(link, 65534, 65534)
+    except OSError:
+        pytest.skip("a link of another user cannot be made here (that takes root)")
+    with pytest.raises(InputError, match=r"map.png is a link of another user's\nhint: delete it"):
+        write_output(output, b"a picture")
+    assert tree(precious) == before
+
+
+def test_a_pipe_that_a_file_replaced_meanwhile_is_not_truncated(tmp_path, monkeypatch):
+    path = tmp_path / "map.png"
+    path.write_text("precious")
+    monkeypatch.setattr(Path, "is_file", lambda _: False)  # as it was when it was looked at
+    with pytest.raises(InputError, match="became another file meanwhile"):
+        write_output(path, b"a picture")
+    assert path.read_text() == "precious"
+
+
 def test_a_link_in_a_circle_is_an_error(tmp_path):
     (tmp_path / "a").symlink_to("b")
     (tmp_path / "b").symlink_to("a")

@@ -240,6 +240,19 @@ def test_a_panic_while_asking_is_one_line_and_the_next_question_is_answered(tmp_
     assert shell.stderr == asked.stderr
 
 
+def test_a_tokenizer_that_lacks_its_token_for_the_unknown_is_one_line(tmp_path):
+    """The library raises a bare Exception, which ended --file and the shell."""
+    store = make_store(tmp_path / "s.kotovec")
+    path = store / "tokenizer" / "tokenizer.json"
+    content = json.loads(path.read_text())
+    content["model"]["unk_token"] = "[NONE]"
+    path.write_text(json.dumps(content))
+    shell = start("shell", "--store", store, "--json", input="\u2603\nking\n")
+    assert json.loads(shell.stdout)["results"][0]["token"] == "king"
+    assert (shell.returncode, len(shell.stderr.splitlines())) == (2, 1)
+    assert "tokenizer holds a damaged tokenizer (WordPiece error: Missing [UNK] token" in shell.stderr
+
+
 def test_what_others_write_to_stderr_is_held_back_and_not_lost(capfd):
     with panics_as(ValueError):
         os.write(2, b"a warning\n")

@@ -16,7 +16,7 @@ import pytest
 from kotovec.cli import shell
 from kotovec.errors import DamagedError, StoreError
 from kotovec.space import Space
-from kotovec.store import Store, contents, maps
+from kotovec.store import Store, contents, faiss_files, maps
 from kotovec.store.cartography import MapRequest, find_map, make_map
 from kotovec.store.files import read_regular, write_output
 from kotovec.store.folder import read_plan
@@ -25,12 +25,12 @@ from kotovec.store.shard import open_shard
 from kotovec.store.vectors import Vectors
 
 import stores
-from commands import call, make_store, start
+from commands import PEAK_KB, call, make_store, start
 
 # Memory of an attacked command, in MB, on stderr; and a limit to what it can take of the machine's.
 MEASURED = (
     "import atexit, resource, sys; resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30)); "
-    "atexit.register(lambda: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, file=sys.stderr)); "
+    f"atexit.register(lambda: print({PEAK_KB} // 1024, file=sys.stderr)); "
 )
 GIB = 1 << 30
 AGAIN = "kotovec index --space static --metric l2"
@@ -88,6 +88,36 @@ def test_an_index_takes_no_memory_that_its_file_has_not(store):
     code, said, memory = attacked("query", "king", "--store", store)
     assert (code, memory < 1000) == (1, True), (said, memory)
     assert "static.l2.faiss is damaged" in said
+
+
+def test_a_search_takes_no_memory_that_an_index_asks_for(store):
+    """HNSW's list of candidates took 8 bytes for each of as many as the file says: 16 GB for a query."""
+    import faiss
+
+    vectors = np.array(Store.open(store).array("static"))
+    index = faiss.IndexHNSWFlat(vectors.shape[1], 4)
+    index.add(vectors)
+    index.hnsw.efSearch = 2**31 - 1
+    replace_index(store, faiss.serialize_index(index).tobytes(), "HNSW4")
+    code, said, memory = attacked("query", "king", "--store", store, "--tsv")
+    assert (code, memory < 1000) == (0, True), (said, memory)
+    assert said.splitlines()[1].split("\t")[2] == "king"
+
+
+def test_what_a_search_keeps_is_bounded_in_indexes_within_an_index():
+    import faiss
+
+    vectors = np.random.default_rng(0).standard_normal((64, 8)).astype(np.float32)
+    inner = faiss.IndexHNSWFlat(8, 4)
+    index = faiss.IndexPreTransform(faiss.RandomRotationMatrix(8, 8), faiss.IndexIVFFlat(inner, 8, 4))
+    index.train(vectors)
+    index.add(vectors)
+    inner.hnsw.efSearch = 2**31 - 1
+    faiss_files.bound(faiss, index)
+    assert inner.hnsw.efSearch == inner.ntotal == 4
+    inner.hnsw.efSearch = 3
+    faiss_files.bound(faiss, index)
+    assert inner.hnsw.efSearch == 3
 
 
 def test_rows_that_an_index_invents_are_not_taken(store):

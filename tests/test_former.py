@@ -183,3 +183,19 @@ def test_a_flipped_bit_is_found(name, former, capsys):
     assert done.code == 1
     assert "damage" in done.err or name in done.err
     assert "--overwrite" in done.err
+
+
+def test_a_table_that_claims_more_tokens_than_any_model_is_not_read(former):
+    """Its texts become objects of Python: a sparse file of 45 KB took 10 GB."""
+    with h5py.File(former / "vectors.h5", "r+") as file:
+        sha256 = file["tokens/text"].attrs["sha256"]
+        del file["tokens/text"]
+        creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        creation.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+        creation.set_fill_time(h5py.h5d.FILL_TIME_NEVER)  # so that the file is sparse
+        kind = h5py.h5t.py_create(h5py.string_dtype("utf-8", 1), logical=True)
+        h5py.h5d.create(file["tokens"].id, b"text", kind, h5py.h5s.create_simple((50_000_000,)), creation)
+        file["tokens/text"].attrs["sha256"] = sha256
+    assert (former / "vectors.h5").stat().st_blocks < 1000
+    with pytest.raises(DamagedError, match="vectors.h5 claims more tokens than any model has"):
+        Store.open(former)

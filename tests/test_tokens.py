@@ -13,6 +13,7 @@ from kotovec.store.tokens import FEW, LONGEST, Strings
 from kotovec.store.vectors import Vectors
 
 import commands
+from commands import PEAK_KB
 
 TEXTS = st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=6), max_size=12)
 HUGE = 10_000_000  # bytes of one token
@@ -20,7 +21,7 @@ LIMIT = 100 << 20  # bytes that 500 tokens may take beside what the imports do, 
 
 # In a process of its own: the peak of this one is that of whatever ran before.
 ABSURD = f"""
-import resource, sys
+import sys
 from pathlib import Path
 import numpy as np
 from kotovec.space import Space
@@ -30,7 +31,7 @@ from kotovec.store.vectors import Vectors
 from kotovec.store.writer import write_space, write_tokens
 
 def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return {PEAK_KB} * 1024
 
 before = peak()
 texts = [f"t{{number}}" for number in range(500)]
