@@ -105,7 +105,8 @@ def make_model(folder: Path, tokens: int, width: int, *, weights: bool = True) -
     else:
         config.architectures = ["BertModel"]
         config.save_pretrained(folder)
-        save_file({"none": torch.zeros(1)}, folder / "model.safetensors")
+        # A bit per number: a config that claims more embeddings than the weights can hold is refused.
+        save_file({"none": torch.zeros(tokens * width // 8 + 1, dtype=torch.uint8)}, folder / "model.safetensors")
     return folder
 
 

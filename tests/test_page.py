@@ -14,6 +14,7 @@ from kotovec.cli.page import write_page
 from kotovec.space import Space
 from kotovec.store import Store, maps
 from kotovec.store.cartography import MapRequest, make_map
+from kotovec.text import escaped
 
 import commands
 import stores
@@ -283,6 +284,7 @@ def test_the_command_writes_a_page_of_both_spaces_and_makes_their_maps_once(brow
 
 @pytest.mark.parametrize("text", stores.ODD)
 def test_a_token_is_never_markup(browser, odd_page, text):
+    text = escaped(text)
     with opened(browser, odd_page) as page:
         page.find(text)
         assert page.tab.evaluate("() => document.querySelector('#token h2').textContent") == text

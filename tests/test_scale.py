@@ -40,7 +40,7 @@ def test_a_simulated_worker_is_fed_as_fast_as_it_works():
     """One worker of 100 ms a shard: the driver keeps up, waits most of the time, and all of its time is told."""
     _, found = measure("--only", "simulation", "--actors", "1")
     (run,) = found["simulation"]["runs"]
-    assert found["simulation"]["shard_bytes"] == 1024 * 768 * 4 * 2
+    assert found["simulation"]["shard_bytes"] == 1024 * 768 * 4
     assert 4 < run["shards_per_second"] <= 10
     wall = {name: milliseconds for name, (milliseconds, _) in run["wall_and_cpu_ms"].items()}
     assert sum(wall.values()) == pytest.approx(1000 / run["shards_per_second"])

@@ -207,7 +207,7 @@ def test_the_second_of_two_builds_is_refused_at_once_and_a_killed_one_is_no_hind
         with Process(*command, cwd=tmp_path) as second:
             code, _, err = second.finish()
         assert code == 1
-        assert err == f"error: {store} is being built by another process: wait for it, or stop it\n"
+        assert err == f"error: {store} is being built by another process\nhint: wait for it, or stop it\n"
         assert not store.exists()
         begin = time.monotonic()
         with pytest.raises(StoreBusyError), locked(Layout(store)):

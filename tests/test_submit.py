@@ -222,7 +222,7 @@ def test_ctrl_c_says_that_a_job_goes_on_only_where_one_was_sent(capsys, jobs, mo
     ],
 )
 def test_a_job_that_does_not_succeed_gives_its_own_line_and_exit_code(capsys, jobs, end, said, code, message):
-    jobs(said, **end)
+    jobs(*said.splitlines(), **end)
     answer = call(capsys, *SUBMIT, "--job", "x")
     assert (answer.code, answer.out) == (code, "")
     assert answer.err.endswith(f"{message}\n")

@@ -69,7 +69,7 @@ def find(model: Model, architecture: Architecture | None) -> Table:
 
 
 def read(source: Source, table: Table, ids: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.float32]]:
-    """Yield rows of the matrix in blocks of at most `BLOCK_BYTES`, (n, size) float32.
+    """Yield rows of the matrix in blocks of at most `BLOCK_BYTES`, (n, size) float32; each takes the place of the last.
 
     A tensor is mapped, not read as a whole; numbers of half precision become float32 exactly.
 
@@ -88,9 +88,13 @@ def read(source: Source, table: Table, ids: npt.NDArray[np.int64]) -> Iterator[n
     else:
         with naming_errors(source):
             matrix = tensors.read_tensor(source.weights(), table.tensor)
-    step = max(1, BLOCK_BYTES // (4 * table.size))
+    step = max(1, min(len(ids), BLOCK_BYTES // (4 * table.size)))
+    # The C library does not reuse what torch frees here: with an array for each block, memory grew with the table.
+    chosen, block = matrix.new_empty((step, table.size)), torch.empty((step, table.size))
     for start in range(0, len(ids), step):
-        yield matrix[torch.from_numpy(ids[start : start + step])].float().numpy()
+        rows = torch.from_numpy(ids[start : start + step])
+        torch.index_select(matrix, 0, rows, out=chosen[: len(rows)])
+        yield block[: len(rows)].copy_(chosen[: len(rows)]).numpy()
 
 
 def _outline(model: Model) -> tuple[tuple[str, ...], int, int]:
