@@ -1,9 +1,9 @@
-"""Two installs of kotovec side by side: the demo's build, its encode phase and its memory, and a cold query.
+"""Two installs of kotovec side by side: the demo's build, its encode phase, memory and floor ratio, and a cold query.
 
     python benchmarks/before_after.py OLD/.venv/bin/python NEW/.venv/bin/python --rounds 5
 
 Both need the demo's weights. What a change may cost is promised: 3 % of the build and of its encode phase, nothing of
-memory or of a query.
+memory or of a query. The floor is that of encode.py, the matrix products alone, in the same rounds.
 """
 
 import argparse
@@ -15,9 +15,11 @@ import time
 from functools import partial
 from pathlib import Path
 
+import checkpoints
 import psutil
+from encode import peer
 from memory import proportional_bytes
-from turns import Promise, median, print_measured, print_promises, take_turns, write
+from turns import Promise, find_kotovec, median, print_measured, print_promises, take_turns, write
 
 MAIN = "from kotovec.cli.app import main; main()"
 LOOK_SECONDS = 0.25
@@ -33,22 +35,29 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     pythons = {"before": options.before, "after": options.after}
+    find_kotovec()
     with tempfile.TemporaryDirectory() as folder:
         builds = {
             name: partial(build, python, Path(folder, f"{name}.kotovec"), options.workers)
             for name, python in pythons.items()
         }
-        measured = take_turns(builds, options.rounds)
+        floor = {"floor": peer("floor", checkpoints.find("minilm", Path(folder)))}
+        measured = take_turns(builds | floor, options.rounds)
         queries = {name: partial(query, python, Path(folder, f"{name}.kotovec")) for name, python in pythons.items()}
         asked = take_turns(queries, 4 * options.rounds, warm_up=2)
-    for name in ("seconds", "encode", "bytes"):
+    for name in ("whole", "encode", "rate", "peak"):
         print_measured(measured, name)
-    print_measured(asked, "seconds", title="cold query")
+    print_measured(asked, "cold", title="cold query")
     promises = [
-        Promise("the whole build", *both(measured, "seconds"), at_most=LONGER, unit="s"),
+        Promise("the whole build", *both(measured, "whole"), at_most=LONGER, unit="s"),
         Promise("its encode phase", *both(measured, "encode"), at_most=LONGER, unit="s"),
-        Promise("its peak of memory", *both(measured, "bytes"), at_most=MORE, unit="B"),
-        Promise("a cold query", *both(asked, "seconds"), at_most=LONGER, unit="s"),
+        Promise("its peak of memory", *both(measured, "peak"), at_most=MORE, unit="MB"),
+        Promise("a cold query", *both(asked, "cold"), at_most=LONGER, unit="s"),
+        *(
+            Promise(f"encoding {name} / floor", median(measured, name, "rate"), floor_rate, unit="tokens/s")
+            for floor_rate in [median(measured, "floor", "rate")]
+            for name in pythons
+        ),
     ]
     write("before_after", {**measured, **{f"query {name}": numbers for name, numbers in asked.items()}}, promises)
     return print_promises(promises)
@@ -60,7 +69,7 @@ def both(measured: dict[str, dict[str, list[float]]], name: str) -> tuple[float,
 
 
 def build(python: Path, store: Path, workers: int) -> dict[str, float]:
-    """Build the demo once; return its seconds, those of the encode phase, and its peak of memory."""
+    """Build the demo once; return its seconds, those of the encode phase, its rate, and its peak of memory in MB."""
     command = [
         python,
         "-c",
@@ -81,7 +90,9 @@ def build(python: Path, store: Path, workers: int) -> dict[str, float]:
             most = max(most, sum(map(size_of, [whole, *whole.children(recursive=True)])))
             time.sleep(LOOK_SECONDS)
         out = process.stdout.read() if process.stdout else ""
-    return {"seconds": time.monotonic() - begin, "encode": json.loads(out)["seconds"]["encode"], "bytes": float(most)}
+    whole, summary = time.monotonic() - begin, json.loads(out)
+    encode = summary["seconds"]["encode"]
+    return {"whole": whole, "encode": encode, "rate": summary["tokens"] / encode, "peak": most / 1e6}
 
 
 def size_of(process: psutil.Process) -> int:
@@ -97,7 +108,7 @@ def query(python: Path, store: Path) -> dict[str, float]:
     begin = time.perf_counter()
     command = [python, "-c", MAIN, "query", "king - man + woman", "--store", store]
     subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
-    return {"seconds": time.perf_counter() - begin}
+    return {"cold": time.perf_counter() - begin}
 
 
 if __name__ == "__main__":

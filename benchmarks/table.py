@@ -20,6 +20,13 @@ PART = re.compile(r"(<!-- results: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 COLUMNS = {
     "encode": {"whole": "whole process, s", "encode": "encoding, s", "rate": "tokens/s"},
     "map": {"seconds": "whole process, s", "peak": "memory, MB"},
+    "before_after": {
+        "whole": "whole process, s",
+        "encode": "encoding, s",
+        "rate": "tokens/s",
+        "peak": "memory, MB",
+        "cold": "cold query, s",
+    },
     "memory": {"peak": "all processes, MB", "workers": "workers alone, MB", "whole": "whole build, s"},
 }
 
