@@ -1,6 +1,8 @@
-"""MeCab's own options, which a tokenizer's configuration can hold."""
+"""MeCab's dictionaries by the names that transformers uses, and its own options, which a configuration can hold."""
 
 import re
+
+DICTIONARIES = ("ipadic", "unidic_lite", "unidic")  # and the packages that hold them
 
 # Those with a number: others name files that MeCab reads or writes, or let a text say how it is split.
 _HARMLESS = re.compile(

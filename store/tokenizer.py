@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kotovec.errors import KotovecError, MissingDependencyError, StoreError, first_line, quoted
-from kotovec.mecab import is_harmless
+from kotovec.errors import KotovecError, MissingDependencyError, StoreError, choices, first_line, quoted
+from kotovec.mecab import DICTIONARIES, is_harmless
 from kotovec.panics import panics_as
 from kotovec.store import checksum
 from kotovec.store.files import read_regular
@@ -113,10 +113,8 @@ def mecab_options(dictionary: str | None, options: str | None) -> str:
         return options or ""
     import importlib
 
-    if dictionary not in ("ipadic", "unidic_lite", "unidic"):
-        raise StoreError(
-            f"unknown MeCab dictionary {quoted(dictionary)}", hint="choose `ipadic`, `unidic_lite` or `unidic`"
-        )
+    if dictionary not in DICTIONARIES:
+        raise StoreError(f"unknown MeCab dictionary {quoted(dictionary)}", hint=f"choose {choices(DICTIONARIES)}")
     try:
         path = importlib.import_module(dictionary).DICDIR
     except ImportError as error:
