@@ -12,7 +12,7 @@ from kotovec.workers.foreign_code import refuse_code, unloadable
 from kotovec.workers.inputs import Batch
 from kotovec.workers.model import Model
 from kotovec.workers.source import Source
-from kotovec.workers.tensors import read_dtypes, read_tensor
+from kotovec.workers.tensors import read_headers, read_tensor
 from kotovec.workers.unread import check_tensors
 
 # No token-wise hidden state depends on these parameters: a checkpoint may lack them.
@@ -163,6 +163,6 @@ def load_model(source: Source) -> Any:
             hint="check that its config.json is not that of another model",
         )
     parts = {name for name, _ in (*model.named_children(), *model.named_parameters(recurse=False))}
-    names = read_dtypes(source.weights())
+    names = read_headers(source.weights())
     check_tensors(source, report["unexpected_keys"], names, f"{model.base_model_prefix}.", parts)
     return model.eval()

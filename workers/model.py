@@ -14,7 +14,7 @@ from kotovec.workers.architecture import Architecture, architecture_of
 from kotovec.workers.claims import DOWNLOAD
 from kotovec.workers.foreign_code import naming_errors, own_code, refuse_code
 from kotovec.workers.source import Source
-from kotovec.workers.tensors import read_dtypes, read_shapes
+from kotovec.workers.tensors import Header, read_headers
 
 
 @dataclass(frozen=True)
@@ -97,34 +97,42 @@ class Model:
         return architecture_of(self.pretrained_config)
 
     @cached_property
-    def shapes(self) -> Mapping[str, tuple[int, ...]]:
-        """Shapes of the tensors in the weight files, by their names there; no weights are read.
+    def headers(self) -> Mapping[str, Header]:
+        """Shapes and dtypes of the tensors in the weight files, by their names there; no weights are read.
 
         Raises:
             ModelError: there are no weights, or a file is damaged.
         """
         from safetensors import SafetensorError
 
-        shapes: dict[str, tuple[int, ...]] = {}
+        headers: dict[str, Header] = {}
         with naming_errors(self.source):
             for path in self.source.weights():
                 try:
-                    shapes |= read_shapes([path])
+                    headers |= read_headers([path])
                 except (SafetensorError, OSError) as error:
                     if path.suffix != ".safetensors":
                         raise
                     raise ModelError(f"{path} is damaged ({error})", hint=DOWNLOAD) from error
-        return shapes
+        return headers
 
     @cached_property
-    def dtypes(self) -> Mapping[str, str]:
-        """Dtypes of the tensors in the weight files, by their names there; no weights are read.
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Shapes of the tensors in the weight files, by their names there.
 
         Raises:
-            ModelError: as `shapes`.
+            ModelError: as `headers`.
         """
-        with naming_errors(self.source):
-            return read_dtypes(self.source.weights())
+        return {name: header.shape for name, header in self.headers.items()}
+
+    @property
+    def dtypes(self) -> Mapping[str, str]:
+        """Dtypes of the tensors in the weight files, by their names there.
+
+        Raises:
+            ModelError: as `headers`.
+        """
+        return {name: header.dtype for name, header in self.headers.items()}
 
     @cached_property
     def parameters(self) -> int:

@@ -3,15 +3,22 @@
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class AmbiguousNameError(ValueError):
     """Two tensors of a checkpoint have the same name without the prefix."""
 
 
-def read_shapes(paths: Sequence[Path]) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of the tensors in weight files, by their names there; no weights are read.
+class Header(NamedTuple):
+    """The shape of a tensor, and its dtype as safetensors (`F32`) or torch (`float32`) names it."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+
+def read_headers(paths: Sequence[Path]) -> dict[str, Header]:
+    """Return shapes and dtypes of the tensors in weight files, by their names there; no weights are read.
 
     Args:
         paths: safetensors or pickled files.
@@ -19,19 +26,12 @@ def read_shapes(paths: Sequence[Path]) -> dict[str, tuple[int, ...]]:
     Raises:
         Exception: a file is damaged; safetensors and torch raise many types.
     """
-    return _read(paths, lambda file, name: tuple(file.get_slice(name).get_shape()), _unpickle_shapes)
 
+    def header(file: Any, name: str) -> Header:
+        part = file.get_slice(name)
+        return Header(tuple(part.get_shape()), str(part.get_dtype()))
 
-def read_dtypes(paths: Sequence[Path]) -> dict[str, str]:
-    """Return the dtypes of the tensors in weight files, by their names as they stand; no weights are read.
-
-    Args:
-        paths: safetensors or pickled files.
-
-    Raises:
-        Exception: a file is damaged; safetensors and torch raise many types.
-    """
-    return _read(paths, lambda file, name: str(file.get_slice(name).get_dtype()), _unpickle_dtypes)
+    return _read(paths, header, _unpickle_headers)
 
 
 def read_tensors(paths: Sequence[Path], prefix: str) -> dict[str, Any]:
@@ -101,14 +101,11 @@ def _unpickle(path: Path, device: str = "cpu") -> dict[str, Any]:
     return dict(tensors)
 
 
-def _unpickle_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    tensors = _unpickle(path, "meta")
-    return {name: tuple(tensor.shape) for name, tensor in tensors.items() if hasattr(tensor, "shape")}
-
-
-def _unpickle_dtypes(path: Path) -> dict[str, str]:
-    tensors = _unpickle(path, "meta").items()
-    return {name: str(tensor.dtype).removeprefix("torch.") for name, tensor in tensors if hasattr(tensor, "dtype")}
+def _unpickle_headers(path: Path) -> dict[str, Header]:
+    tensors = {name: tensor for name, tensor in _unpickle(path, "meta").items() if hasattr(tensor, "shape")}
+    return {
+        name: Header(tuple(tensor.shape), str(tensor.dtype).removeprefix("torch.")) for name, tensor in tensors.items()
+    }
 
 
 def without_head(tensors: Mapping[str, Any], prefix: str) -> dict[str, Any]:

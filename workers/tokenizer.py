@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kotovec.errors import MissingDependencyError, ModelError, first_line, quoted
+from kotovec.errors import MissingDependencyError, ModelError, choices, first_line, quoted
+from kotovec.mecab import DICTIONARIES
 from kotovec.panics import panics_as
 from kotovec.workers.claims import DOWNLOAD
 from kotovec.workers.foreign_code import refuse_code
@@ -237,10 +238,8 @@ def _is_japanese(model: Model) -> bool:
 
 
 def _check_mecab(dictionary: str | None) -> None:
-    if dictionary not in (None, "ipadic", "unidic_lite", "unidic"):
-        raise ModelError(
-            f"unknown MeCab dictionary {quoted(dictionary)}", hint="choose `ipadic`, `unidic_lite` or `unidic`"
-        )
+    if dictionary not in (None, *DICTIONARIES):
+        raise ModelError(f"unknown MeCab dictionary {quoted(dictionary)}", hint=f"choose {choices(DICTIONARIES)}")
     for module in ("fugashi", dictionary):
         if module is not None and importlib.util.find_spec(module) is None:
             package = module.replace("_", "-")
