@@ -4,6 +4,8 @@
 
 - encoding: BERT-base's whole vocabulary by kotovec's Encoder, in the plan's shards and batches; its rate is that of
   the model's matrix products, full and unreduced (as peers/floor.py counts them), over the seconds of everything.
+- sentences: 16,384 of them, of random tokens, as long as those of the Brown corpus, in the same model; every fourth
+  position is wanted. Its rate counts the products of all positions.
 - matrix: two square matrices of 8192 multiplied in the same dtype; it takes turns with the encoding.
 - breakdown: one more encoding under torch's profiler: the device's time by operation, and what is left of the wall
   time, in which the device waits for the host.
@@ -22,7 +24,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import checkpoints
 from turns import (
@@ -38,15 +40,29 @@ from turns import (
     write,
 )
 
+if TYPE_CHECKING:
+    from kotovec.workers.inputs import Inputs
+
 LEAST = 0.4  # of the matrix product's rate
 SIDE, SMALL_SIDE = 8192, 512
 PRODUCTS = 20  # matrix products a round
 POSITIONS = 3  # of [CLS] token [SEP]
 QUESTIONS, FEW_QUESTIONS = 10_000, 100
+SENTENCES, FEW_SENTENCES = 16_384, 64
+# Deciles of the lengths of the Brown corpus' 57,340 sentences in the demo's tokens, [CLS] and [SEP] included; the last
+# is the 99th percentile.
+LENGTHS = (3, 9, 12, 16, 19, 22, 26, 30, 35, 44, 73)
 # torch's operations by what they are for; what is not here is "other".
 KINDS = {
     "matrix products": ("addmm", "mm", "bmm", "linear", "baddbmm", "mkldnn_linear", "_addmm_activation"),
-    "attention": ("scaled_dot_product", "flash_attention", "efficient_attention", "cudnn_attention", "softmax"),
+    "attention": (
+        "scaled_dot_product",
+        "flash_attention",
+        "efficient_attention",
+        "cudnn_attention",
+        "softmax",
+        "_attention_kernel",
+    ),
     "norms": ("layer_norm",),
     "activation": ("gelu",),
     "copies": ("copy_", "cat", "contiguous", "clone", "_to_copy"),
@@ -74,13 +90,14 @@ def main() -> int:
         return 0
     with tempfile.TemporaryDirectory(prefix="kotovec-gpu-") as name:
         folder = Path(name)
-        encode, operations = encoding(checkpoints.find(options.model, folder), options.device, options.dtype)
-        measures = {"encoding": encode, "matrix": matrix(options.device, options.dtype)}
+        encodings, operations = encoding(checkpoints.find(options.model, folder), options.device, options.dtype)
+        encode = encodings["encoding"]
+        measures = encodings | {"matrix": matrix(options.device, options.dtype)}
         measured = take_turns(measures, options.rounds, warm_up=1)
         spent = breakdown(encode, on_gpu=on_gpu)
         asked, differing = search(folder / "synthetic.kotovec", options.device)
         measured |= take_turns(asked, options.rounds)
-    for label, work in (("encoding", operations), ("matrix", 2.0 * PRODUCTS * side(options.device) ** 3)):
+    for label, work in (operations | {"matrix": 2.0 * PRODUCTS * side(options.device) ** 3}).items():
         measured[label]["rate"] = [work / seconds / 1e12 for seconds in measured[label]["seconds"]]
     print_measured(measured, "seconds")
     print_measured(measured, "rate", title="10^12 operations/s")
@@ -88,9 +105,9 @@ def main() -> int:
     if not on_gpu:
         return 0
     device = torch.cuda.get_device_name()
-    rates = [median(measured, label, "rate") for label in ("encoding", "matrix")]
+    rates = {label: median(measured, label, "rate") for label in ("encoding", "sentences", "matrix")}
     promises = [
-        Promise("encoding / matrix product", *rates, at_least=LEAST, unit="TFLOP/s"),
+        Promise("encoding / matrix product", rates["encoding"], rates["matrix"], at_least=LEAST, unit="TFLOP/s"),
         Promise("answers of the GPU that are not the CPU's", float(differing), at_most=0.0, unit="answers"),
     ]
     notes = [f"Device: {device}.", f"Of one encoding, in seconds: {json.dumps(spent)}."]
@@ -107,14 +124,18 @@ def side(device: str) -> int:
 # What runs
 
 
-def encoding(model: Path, device: str, dtype: str) -> tuple[Measure, float]:
-    """Return what encodes the whole vocabulary with one replica, and how many operations its products are."""
+def encoding(model: Path, device: str, dtype: str) -> tuple[dict[str, Measure], dict[str, float]]:
+    """Return what encodes the vocabulary, and sentences, with one replica, and how many operations their products are.
+
+    The sentences are not quoted as a promise: their lengths differ, and a batch has one length.
+    """
     from kotovec.cluster.plan import Request, make_plan
     from kotovec.workers.encoder import Encoder
 
     plan = make_plan(Request(model=str(model), device=device, dtype=dtype))
     encoder = Encoder(plan.spec)
     encoder.load()
+    sentences = random_sentences(len(plan.tokens), SENTENCES if device == "cuda" else FEW_SENTENCES)
 
     def encode() -> None:
         for shard in plan.shards:
@@ -123,7 +144,24 @@ def encoding(model: Path, device: str, dtype: str) -> tuple[Measure, float]:
     config = json.loads((model / "config.json").read_text(encoding="utf-8"))
     width, inner = config["hidden_size"], config["intermediate_size"]
     products = config["num_hidden_layers"] * (4 * width * width + 2 * width * inner)
-    return call(encode), 2.0 * len(plan.tokens) * POSITIONS * products
+    operations = {
+        "encoding": 2.0 * len(plan.tokens) * POSITIONS * products,
+        "sentences": 2.0 * len(sentences.ids) * products,
+    }
+    return {"encoding": call(encode), "sentences": call(lambda: encoder.encode(0, sentences))}, operations
+
+
+def random_sentences(tokens: int, count: int) -> "Inputs":
+    """Return sentences of random tokens, whose lengths are those of `LENGTHS`, and every fourth position of them."""
+    import numpy as np
+
+    from kotovec.workers.inputs import Inputs
+
+    random = np.random.default_rng(0)
+    deciles = np.linspace(0, 1, len(LENGTHS))
+    lengths = np.interp(random.random(count), deciles, LENGTHS).astype(np.int64)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    return Inputs(random.integers(tokens, size=offsets[-1]), offsets, np.arange(0, offsets[-1], 4))
 
 
 def matrix(device: str, dtype: str) -> Measure:
@@ -165,8 +203,9 @@ def breakdown(encode: Callable[[], object], *, on_gpu: bool) -> dict[str, float]
         wall = time.perf_counter() - begin
     spent: dict[str, float] = defaultdict(float)
     for event in profiler.key_averages():
-        # An operation has the time of the kernels that it launched; the kernels' own rows would count it again.
-        if event.device_type == DeviceType.CPU:
+        # An operation has the time of the kernels that it launched; the kernels' own rows would count it again, except
+        # for Triton's, which no operation launches.
+        if event.device_type == DeviceType.CPU or event.key == "_attention_kernel":
             microseconds = event.self_device_time_total if on_gpu else event.self_cpu_time_total
             spent[kind_of(event.key)] += microseconds / 1e6
     found = {kind: round(seconds, 4) for kind, seconds in sorted(spent.items(), key=lambda item: -item[1]) if seconds}

@@ -192,7 +192,7 @@ AddressOption = Annotated[
 ]
 ShardTokensOption = Annotated[
     int | None,
-    typer.Option(envvar="KOTOVEC_SHARD_TOKENS", help="Tokens per shard, at most [1024].", show_default=False),
+    typer.Option(envvar="KOTOVEC_SHARD_TOKENS", help="Tokens per shard, at most [1024; GPU: 16384]."),
 ]
 StallOption = Annotated[
     float | None,

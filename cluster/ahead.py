@@ -59,7 +59,7 @@ def planned(request: Request, workers: int | None, *, with_ray: bool, folder: Pa
     count = workers or resources.cores()
     with ThreadPoolExecutor(1) as thread, contextlib.ExitStack() as held:
         future = thread.submit(make_plan, request, model)
-        store_bytes = object_store_bytes(count, SHARD_BYTES)
+        store_bytes = object_store_bytes(count, SHARD_BYTES["cpu"])
         try:
             held.enter_context(session(None, count * request.cpus_per_worker, store_bytes, folder))
         except WorkerError:

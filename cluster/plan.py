@@ -31,10 +31,12 @@ from kotovec.workers.inputs import Inputs
 from kotovec.workers.model import Model
 from kotovec.workers.table import Table
 
-SHARD_TOKENS = 1024  # some 4 s of BERT-base on one core: a lost worker costs little, and 32 shards balance well
-SHARD_BYTES = 32 << 20  # fewer tokens per shard where many layers are kept: shards pass through Ray's object store
-# On a CPU, 96 to 240 make no difference, and fewer make the products slower. 1024 keep a GPU busy.
-BATCH_TOKENS = {"cpu": 192, "cuda": 1024}
+# Some 4 s of BERT-base on one core, 30 ms on an H200: a lost worker costs little, and the shards balance well.
+SHARD_TOKENS = {"cpu": 1024, "cuda": 16384}
+# Fewer tokens per shard where many layers are kept: shards pass through Ray's object store.
+SHARD_BYTES = {"cpu": 32 << 20, "cuda": 128 << 20}
+# On a CPU, 96 to 240 make no difference, and fewer make the products slower.
+BATCH_TOKENS = {"cpu": 192, "cuda": 8192}
 DTYPES = ("float32", "bfloat16", "float16")
 STORE_DTYPES = ("float32", "float16")
 # Settings that only describe where a build ran: a complete store does not count as different because of them.
@@ -61,7 +63,7 @@ class Request:
     device: str = "auto"
     token_filter: tuple[str, ...] = KINDS
     mecab_dic: str | None = None
-    shard_tokens: int = SHARD_TOKENS
+    shard_tokens: int | None = None
     cpus_per_worker: int = 1
     on_cluster: bool = False
 
@@ -79,7 +81,8 @@ class Request:
         ):
             if value not in values:
                 raise InputError(f"unknown {option} {quoted(value)}", hint=f"choose {choices(values)}")
-        if self.shard_tokens < 2:  # noqa: PLR2004 — torch has another kernel for a batch of one
+        # torch has another kernel for a batch of one.
+        if self.shard_tokens is not None and self.shard_tokens < 2:  # noqa: PLR2004
             raise InputError(f"--shard-tokens is {self.shard_tokens}", hint="use 2 or more")
         if self.cpus_per_worker < 1:
             raise InputError(f"--cpus-per-worker is {self.cpus_per_worker}", hint="use 1 or more")
@@ -233,7 +236,7 @@ def make_plan(request: Request, model: Model | None = None) -> Plan:
     forward, architecture = forwards.choose(model)
     table = tables.find(model, architecture)
     size = int(config.hidden_size)
-    shard_tokens = _shard_tokens(request, table, len(layers) * size)
+    shard_tokens = _shard_tokens(request, device, table, len(layers) * size)
     shards = cut(len(tokens), shard_tokens, BATCH_TOKENS[device])
     spec = ReplicaSpec(
         source=model.source,
@@ -286,12 +289,12 @@ def _with_row(vocabulary: tokenizers.Vocabulary, template: tokenizers.Template, 
     )
 
 
-def _shard_tokens(request: Request, table: Table, width: int) -> int:
+def _shard_tokens(request: Request, device: str, table: Table, width: int) -> int:
     """Return the upper limit of tokens per shard; the width is that of all layers together."""
     # Shards do not hold static vectors, but once did: another count would cut the batches of a model with very many
     # layers otherwise, and stores that exist would no longer be those of the plan.
     token_bytes = table.size * 4 + width * np.dtype(request.store_dtype).itemsize
-    return max(2, min(request.shard_tokens, SHARD_BYTES // token_bytes))
+    return max(2, min(request.shard_tokens or SHARD_TOKENS[device], SHARD_BYTES[device] // token_bytes))
 
 
 def parse_layers(text: str, depth: int) -> tuple[int, ...]:

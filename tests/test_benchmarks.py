@@ -349,8 +349,18 @@ def test_the_breakdown_names_what_torch_spent_its_time_on_and_leaves_nothing_of_
 
 
 def test_the_operations_of_a_model_are_counted_full_and_unreduced(tmp_path):
-    """Of 32,000 tokens, 3 positions, 2 layers of 64 and 256: 2 * (4 * 64² + 2 * 64 * 256) each."""
+    """2 layers of 64 and 256, 2 * (4 * 64² + 2 * 64 * 256) each, for 32,000 tokens of 3, and sentences."""
     checkpoints, gpu = script("checkpoints"), script("gpu")
-    encode, operations = gpu.encoding(checkpoints.find("tiny", tmp_path), "cpu", "float32")
-    assert operations == 32_000 * 3 * 2 * 2 * (4 * 64**2 + 2 * 64 * 256)
-    assert encode()["seconds"] > 0
+    measures, operations = gpu.encoding(checkpoints.find("tiny", tmp_path), "cpu", "float32")
+    position = 2 * 2 * (4 * 64**2 + 2 * 64 * 256)
+    sentences = gpu.random_sentences(32_000, gpu.FEW_SENTENCES)
+    assert operations == {"encoding": 32_000 * 3 * position, "sentences": len(sentences.ids) * position}
+    assert all(measure()["seconds"] > 0 for measure in measures.values())
+
+
+def test_random_sentences_have_the_lengths_of_the_corpus():
+    gpu = script("gpu")
+    sentences = gpu.random_sentences(32_000, 10_000)
+    lengths = np.diff(sentences.offsets)
+    assert np.percentile(lengths, range(0, 110, 10)) == pytest.approx(gpu.LENGTHS, abs=1)
+    np.testing.assert_array_equal(sentences.wanted, range(0, len(sentences.ids), 4))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kotovec.errors import ModelError
+from kotovec.workers.devices import to_device
 from kotovec.workers.foreign_code import refuse_code, unloadable
 from kotovec.workers.inputs import Batch
 from kotovec.workers.model import Model
@@ -88,7 +89,7 @@ class Auto:
         """
         import torch
 
-        inputs = torch.from_numpy(batch.ids).to(self._device)
+        inputs = to_device(batch.ids, self._device)
         if len(inputs) == 1:  # torch has another kernel for one sequence, with other last bits
             inputs = inputs.expand(2, -1)
         inner = [layer for layer in self._layers if layer != self._depth]

@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from kotovec.errors import InputError
 from kotovec.workers.architecture import LAYER, WORDS, Architecture
+from kotovec.workers.devices import fused_attention, to_device
 from kotovec.workers.inputs import Batch
 from kotovec.workers.linear import Linear
 
@@ -70,6 +71,7 @@ class Bert:
         self._words = take(WORDS)
         self.rows = len(self._words)
         self._on_cpu = device == "cpu" and dtype == torch.float32
+        self._fused = fused_attention() if device == "cuda" else None
         width = architecture.size // architecture.heads
         self._scale = torch.full((width,), width**-0.5, dtype=dtype, device=device)
         self._positions = take("embeddings.position_embeddings.weight")
@@ -106,17 +108,15 @@ class Bert:
         Raises:
             InputError: the sequences are longer than the model has positions.
         """
-        import torch
-
         length = batch.ids.shape[1]
         if length > self._architecture.longest:
             raise InputError(
                 f"a sequence has {length} tokens, but the model has {self._architecture.longest} positions"
             )
-        ids = torch.from_numpy(batch.ids).to(self._device)
+        ids = to_device(batch.ids, self._device)
         if batch.position is not None:
             return self._isolated(ids, batch.position)
-        wanted = torch.from_numpy(batch.rows * length + batch.positions).to(self._device)
+        wanted = to_device(batch.rows * length + batch.positions, self._device)
         return self._sentences(ids, wanted)
 
     def brief(self) -> Self:
@@ -270,13 +270,15 @@ class Bert:
         weights, need no bias, and leave the first position's score at 0.
 
         With so few keys, products of whole rows are faster on a CPU than torch's kernel, which processes head by head.
-        They take one query at a time, as this fits a core's cache.
+        They take one query at a time, as this fits a core's cache. A GPU has a kernel of its own for them.
         """
         import torch
 
         count, size, width = query.shape
         heads = self._architecture.heads
         by_head = (-1, size, heads, width // heads)
+        if self._fused is not None:
+            return self._fused(query, keys, value, heads)
         if not self._on_cpu:
             keys = torch.cat([torch.zeros_like(value[:1]), keys])
             parts = (states.reshape(by_head).permute(1, 2, 0, 3) for states in (query, keys, value))  # (b, H, T, d)

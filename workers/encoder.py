@@ -20,6 +20,7 @@ from kotovec.errors import ModelError
 from kotovec.workers import forward
 from kotovec.workers.architecture import Architecture
 from kotovec.workers.bert import Bert
+from kotovec.workers.devices import gpu_name, to_device, to_host
 from kotovec.workers.forward import ForwardPass
 from kotovec.workers.inputs import Batch, Inputs
 from kotovec.workers.source import Source
@@ -147,7 +148,7 @@ class Encoder:
         )
         if model.rows != spec.rows:
             raise ModelError(f"{spec.source.name} has {model.rows} embedding rows, its config.json says {spec.rows}")
-        cpu = torch.cuda.get_device_name() if on_gpu else torch.backends.cpu.get_cpu_capability()
+        cpu = gpu_name() if on_gpu else torch.backends.cpu.get_cpu_capability()
         self._cpu = ", ".join([cpu, *(f"{name}={os.environ[name]}" for name in VARIABLES if name in os.environ)])
         # Also, the first batch takes longer, or fails: run one here rather than in a shard.
         self._products = self._known_products(model)
@@ -187,18 +188,27 @@ class Encoder:
         return Encoded(number, arrays, platform.node(), self._cpu, model.name, self._products)
 
     def _states(self, model: ForwardPass, inputs: Inputs) -> npt.NDArray[np.floating[Any]]:
-        """Return the hidden states at the wanted positions, (L, m, D), in the stored dtype."""
-        states: npt.NDArray[np.floating[Any]] | None = None
-        for batch in inputs.batches(self.spec.positions):
-            found = self._run(model, batch)
-            if states is None:
-                shape = len(found), len(inputs.wanted), found[0].shape[1]
-                states = np.empty(shape, dtype=self.spec.store_dtype)
-            with np.errstate(over="ignore"):  # the driver finds and reports an overflow to Inf in float16
+        """Return the hidden states at the wanted positions, (L, m, D), in the stored dtype.
+
+        They stay on the device until the shard is complete: a GPU then computes while this process prepares the next
+        batch.
+        """
+        import torch
+
+        states = None
+        with torch.inference_mode():
+            for batch in inputs.batches(self.spec.positions):
+                found = model.states(batch)
+                if states is None:
+                    shape = len(found), len(inputs.wanted), found[0].shape[1]
+                    states = found[0].new_empty(shape, dtype=getattr(torch, self.spec.store_dtype))
+                # Tokens alone in their template are in their order: a slice is a plain copy.
+                in_order = batch.position is not None
+                rows = slice(batch.index[0], batch.index[-1] + 1)
+                index = rows if in_order else to_device(batch.index, self.spec.device)
                 for layer, part in zip(states, found, strict=True):
-                    layer[batch.index] = part
-        assert states is not None  # noqa: S101 — `Inputs` has wanted positions
-        return states
+                    layer[index] = part.to(states.dtype)  # the driver finds and reports an overflow to Inf in float16
+            return to_host(states)
 
     def _run(self, model: ForwardPass, batch: Batch) -> list[npt.NDArray[np.float32]]:
         import torch

@@ -99,10 +99,13 @@ class Inputs:
             members = asked[lengths[asked] == length]
             for start, stop in pairwise(_bounds(len(members), max(1, positions // length))):
                 chosen = members[start:stop]
-                index = np.concatenate([by_owner[ends[owner] : ends[owner + 1]] for owner in chosen])
+                counts = ends[chosen + 1] - ends[chosen]
+                rows = np.repeat(np.arange(len(chosen)), counts)
+                before = ends[chosen] - (np.cumsum(counts) - counts)
+                index = by_owner[before[rows] + np.arange(len(rows))]
                 yield Batch(
                     ids=self.ids[self.offsets[chosen, np.newaxis] + np.arange(length)],
-                    rows=np.repeat(np.arange(len(chosen)), ends[chosen + 1] - ends[chosen]),
+                    rows=rows,
                     positions=self.wanted[index] - self.offsets[owners[index]],
                     index=index,
                     position=position,
