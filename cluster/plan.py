@@ -213,7 +213,7 @@ def make_plan(request: Request, model: Model | None = None) -> Plan:
     # OpenMP with it.
     import_faiss()
     request.check()
-    model = model or Model.read(sources.resolve(request.model, request.revision))
+    model = model or Model.find(request.model, request.revision)
     config = model.pretrained_config
     depth = int(config.num_hidden_layers)
     layers = parse_layers(request.layers, depth)
@@ -249,6 +249,7 @@ def make_plan(request: Request, model: Model | None = None) -> Plan:
         threads=request.cpus_per_worker,
         architecture=architecture,
         tensor=table.tensor,
+        names=() if architecture is not None else tuple(model.shapes),
     )
     return Plan(
         model=model,
