@@ -31,8 +31,8 @@ from kotovec.cli.options import (
     TokenFilterOption,
     WorkersOption,
 )
-from kotovec.cluster import DEFAULT_MODEL, default_name
-from kotovec.errors import InputError, KotovecError, quoted
+from kotovec.cluster import DEFAULT_MODEL, default_store
+from kotovec.errors import InputError, KotovecError
 from kotovec.text import escaped, json_line
 
 if TYPE_CHECKING:
@@ -70,9 +70,7 @@ def command(
 
     Example: `kotovec build tohoku-nlp/bert-base-japanese-v3 --layers all`
     """
-    if store is None and "/" in model.rstrip("/") and not model.strip("/."):
-        raise InputError(f"{quoted(model)} gives a store no name", hint="name one with --store")
-    target = store or Path(f"{default_name(model)}.kotovec")
+    target = store or default_store(model)
     options = {
         "model": model,
         "revision": revision,
