@@ -14,6 +14,7 @@ from kotovec.store.metric import Metric
 from kotovec.store.nearest import Candidates, Choice, Matrix, Neighbourhood, Rows, nearest
 from kotovec.store.search import search_flat, search_gpu, search_index, search_vectors
 from kotovec.store.vectors import Vectors
+from kotovec.text import counted
 
 NO_ROWS: Rows = np.empty(0, dtype=np.int64)
 Answered = tuple[Neighbourhood, str | None]
@@ -95,7 +96,8 @@ class Finder:
             raise InputError("a query is not finite, or too long to be squared in float64")
         if skip is not None and len(skip) != len(queries):
             raise InputError(
-                f"skip has {len(skip)} entries for {len(queries)} queries", hint="give rows for each query"
+                f"skip has {counted(len(skip), 'entry', 'entries')} for {counted(len(queries), 'query', 'queries')}",
+                hint="give rows for each query",
             )
         if keep is not None and (keep.shape != (count,) or keep.dtype != np.bool_):
             raise InputError(f"keep is {keep.dtype} of shape {keep.shape}", hint=f"give bool of shape ({count},)")
