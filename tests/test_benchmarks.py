@@ -354,3 +354,15 @@ def test_the_operations_of_a_model_are_counted_full_and_unreduced(tmp_path):
     encode, operations = gpu.encoding(checkpoints.find("tiny", tmp_path), "cpu", "float32")
     assert operations == 32_000 * 3 * 2 * 2 * (4 * 64**2 + 2 * 64 * 256)
     assert encode()["seconds"] > 0
+
+
+def test_the_lines_of_an_install_are_those_of_its_sources():
+    before_after = script("before_after")
+    found = before_after.lines(Path(sys.executable))
+    assert list(found) == ["cluster", "workers", "store", "cli"]
+    paths = {name: (ROOT / name).rglob("*.py") for name in found}
+    assert found == {
+        name: sum(len(path.read_text(encoding="utf-8").splitlines()) for path in files) for name, files in paths.items()
+    }
+    said = "Lines of Python before and after: store/ 1,000 and 2,000."
+    assert before_after.size_note({"store": 1000}, {"store": 2000}) == said
