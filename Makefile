@@ -34,7 +34,7 @@ demo: $(VENV)/.installed  ## encode the vocabulary of an English model and query
 	$(BIN)/kotovec build demo
 	$(BIN)/kotovec query --store demo.kotovec --exclude-inputs --space both "king - man + woman"
 
-test: $(VENV)/.installed  ## run the tests (26 minutes on two cores)
+test: $(VENV)/.installed  ## run the tests (29 minutes on two cores)
 	$(BIN)/pytest
 
 faults: $(VENV)/.installed  ## run only the fault suite: killed processes and nodes, full disks, damaged stores

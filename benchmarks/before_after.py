@@ -33,6 +33,16 @@ from turns import (
 )
 
 MAIN = "from kotovec.cli.app import main; main()"
+COUNT = """
+import json
+from importlib.util import find_spec
+from pathlib import Path
+names = ("cluster", "workers", "store", "cli")
+folders = {name: Path(find_spec(f"kotovec.{name}").origin).parent for name in names}
+files = {name: folder.rglob("*.py") for name, folder in folders.items()}
+texts = {name: [path.read_text(encoding="utf-8") for path in paths] for name, paths in files.items()}
+print(json.dumps({name: sum(text.count(chr(10)) for text in found) for name, found in texts.items()}))
+"""
 LOOK_SECONDS = 0.25
 LONGER, MORE = 1.03, 1.02  # the build as a whole; memory, of which the kernel's share differs by as much by itself
 
@@ -56,10 +66,22 @@ def main() -> int:
         measured = take_turns(builds | floor, options.rounds)
         queries = {name: partial(query, python, Path(folder, f"{name}.kotovec")) for name, python in pythons.items()}
         asked = take_turns(queries, 4 * options.rounds, warm_up=2)
-    return report(measured, asked)
+    return report(measured, asked, lines(options.before), lines(options.after))
 
 
-def report(measured: Measured, asked: Measured) -> int:
+def lines(python: Path) -> dict[str, int]:
+    """Return how many lines of Python the packages of an install have."""
+    done = subprocess.run([python, "-c", COUNT], stdout=subprocess.PIPE, check=True, text=True)
+    return dict(json.loads(done.stdout))
+
+
+def size_note(before: dict[str, int], after: dict[str, int]) -> str:
+    """Return the sentence about lines."""
+    parts = [f"{name}/ {count:,} and {after[name]:,}" for name, count in before.items()]
+    return f"Lines of Python before and after: {', '.join(parts)}."
+
+
+def report(measured: Measured, asked: Measured, before: dict[str, int], after: dict[str, int]) -> int:
     """Print tables and promises, write the file; return 1 if a promise does not hold."""
     for name in ("whole", "encode", "rate", "peak"):
         print_measured(measured, name)
@@ -75,7 +97,8 @@ def report(measured: Measured, asked: Measured) -> int:
     notes = [
         f"Of the floor's {digits(floor)} tokens/s, encoding reaches "
         + " and ".join(f"{digits(rate)} {name} ({ratio(rate / floor)})" for name, rate in rates.items())
-        + "."
+        + ".",
+        size_note(before, after),
     ]
     queries = {f"query {name}": numbers for name, numbers in asked.items()}
     write("before_after", {**measured, **queries}, promises, notes=notes)

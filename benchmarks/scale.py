@@ -297,7 +297,7 @@ def print_workers(found: dict[str, Any]) -> None:
     print("Workers: the demo's vocabulary\n")
     for count, rates in found["tokens_per_second"].items():
         seconds = "  ".join(f"{value:.1f}" for value in found["encode_seconds"][count])
-        print(f"{count} worker(s): {'  '.join(f'{rate:,.0f}' for rate in rates)} tokens/s; encode phase {seconds} s")
+        print(f"workers {count}: {'  '.join(f'{rate:,.0f}' for rate in rates)} tokens/s; encode phase {seconds} s")
     print(f"speed-up {found['speed_up']:.2f}; of the whole phase ", end="")
     print(f"{found['speed_up_of_phase']:.2f}\n")
 

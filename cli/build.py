@@ -31,9 +31,9 @@ from kotovec.cli.options import (
     TokenFilterOption,
     WorkersOption,
 )
-from kotovec.cluster import DEFAULT_MODEL, default_name
-from kotovec.errors import InputError, KotovecError, quoted
-from kotovec.text import escaped, json_line
+from kotovec.cluster import DEFAULT_MODEL, default_store
+from kotovec.errors import InputError, KotovecError
+from kotovec.text import counted, escaped, json_line
 
 if TYPE_CHECKING:
     from kotovec.cli.child import Result
@@ -70,9 +70,7 @@ def command(
 
     Example: `kotovec build tohoku-nlp/bert-base-japanese-v3 --layers all`
     """
-    if store is None and "/" in model.rstrip("/") and not model.strip("/."):
-        raise InputError(f"{quoted(model)} gives a store no name", hint="name one with --store")
-    target = store or Path(f"{default_name(model)}.kotovec")
+    target = store or default_store(model)
     options = {
         "model": model,
         "revision": revision,
@@ -274,7 +272,7 @@ def _plan_pairs(plan: "Plan", data: dict[str, Any]) -> list[tuple[str, str]]:
         ("template", " ".join(map(str, [*plan.spec.template.prefix, "token", *plan.spec.template.suffix]))),
         ("layers", ", ".join(map(str, plan.spec.layers))),
         ("compute", f"{plan.spec.dtype} on {plan.spec.device}, stored as {plan.spec.store_dtype}"),
-        ("shards", f"{len(plan.shards):,} of up to {max(s.stop - s.start for s in plan.shards):,} tokens"),
+        ("shards", f"{len(plan.shards):,} of up to {counted(max(s.stop - s.start for s in plan.shards), 'token')}"),
         ("on disk", f"{size} ({vectors} vectors, {indexes} indexes), {peak} at most"),
         ("workers", f"{many}, about {megabytes(plan.worker_bytes)} of memory each"),
     ]

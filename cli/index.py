@@ -19,7 +19,7 @@ from kotovec.cli.options import (
     read_spaces,
 )
 from kotovec.space import resolve
-from kotovec.text import json_line
+from kotovec.text import counted, json_line
 
 if TYPE_CHECKING:
     from kotovec.store.index import IndexRecord
@@ -60,7 +60,7 @@ def _print(record: "IndexRecord", measured: "Measured | None", *, as_json: bool,
         pairs = [("index", f"{record.name}  {record.factory} {record.parameters}".rstrip())]
         if measured is not None:
             pairs += [
-                ("recall@10", f"{measured.recall_at_10:.4f} of the neighbours of {measured.queries:,} tokens"),
+                ("recall@10", f"{measured.recall_at_10:.4f} of the neighbours of {counted(measured.queries, 'token')}"),
                 ("of sums", f"{measured.recall_at_10_of_sums:.4f} of those of as many sums a - b + c"),
                 (
                     "queries/s",

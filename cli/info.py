@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import typer
 
 from kotovec.cli.options import JsonOption, QuietOption, StoreOption, find_store
-from kotovec.text import json_line
+from kotovec.text import counted, json_line
 
 
 def command(store: StoreOption = None, as_json: JsonOption = False, quiet: QuietOption = False) -> None:
@@ -23,6 +23,7 @@ def command(store: StoreOption = None, as_json: JsonOption = False, quiet: Quiet
     origin, spaces = info["provenance"], info["spaces"]
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in info["kinds"].items() if count)
     template = [*map(str, origin["template_prefix"]), "token", *map(str, origin["template_suffix"])]
+    cpus = ", ".join(origin["cpus"])
     pairs = [
         ("store", f"{info['path']}  ({megabytes(info['bytes'])})"),
         ("model", " ".join(filter(None, (origin["model"], origin["revision"], origin["model_folder"])))),
@@ -38,10 +39,7 @@ def command(store: StoreOption = None, as_json: JsonOption = False, quiet: Quiet
         ),
         *_spaces(spaces),
         ("template", " ".join(template)),
-        (
-            "computed",
-            f"in {origin['dtype']} on {origin['device']} ({', '.join(origin['cpus'])}), {origin['hosts']} host(s)",
-        ),
+        ("computed", f"in {origin['dtype']} on {origin['device']} ({cpus}), {counted(origin['hosts'], 'host')}"),
         ("built", f"{origin['started']} to {origin['finished']}"),
         ("command", origin["command"]),
         ("versions", ", ".join(f"{name} {number}" for name, number in origin["versions"].items())),

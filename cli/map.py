@@ -29,7 +29,7 @@ from kotovec.cli.options import (
     read_spaces,
 )
 from kotovec.space import Space, resolve
-from kotovec.text import json_line
+from kotovec.text import counted, json_line
 
 if TYPE_CHECKING:
     from kotovec.cli.progress import Display
@@ -146,10 +146,11 @@ def _print(records: "list[MapRecord]", tokens: int, *, as_json: bool, quiet: boo
             typer.echo(json_line({**asdict(record), "name": record.name, "tokens": tokens}))
         elif not quiet:
             parameters = ", ".join(f"{name} {value}" for name, value in sorted(record.parameters.items()))
-            trust = f"{record.trustworthiness:.4f} trustworthiness, of {record.sampled:,} tokens (0.5 is chance)"
+            sampled = counted(record.sampled, "token")
+            trust = f"{record.trustworthiness:.4f} trustworthiness, of {sampled} (0.5 is chance)"
             print_pairs(
                 [
-                    ("map", f"{record.name}  ({tokens:,} tokens; {parameters}, seed {record.seed})"),
+                    ("map", f"{record.name}  ({counted(tokens, 'token')}; {parameters}, seed {record.seed})"),
                     ("recall@10", f"{record.recall:.4f} of the ten nearest tokens are the ten nearest on the map"),
                     ("trust", trust),
                 ]

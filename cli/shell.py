@@ -31,7 +31,7 @@ from kotovec.cli.query import print_result
 from kotovec.cli.tables import error_lines
 from kotovec.errors import InputError, KotovecError, quoted
 from kotovec.space import parse_spaces, resolve
-from kotovec.text import escaped, is_restless
+from kotovec.text import counted, escaped, is_restless
 
 if TYPE_CHECKING:
     from kotovec.store import Store
@@ -82,7 +82,7 @@ def command(
     interactive = sys.stdin.isatty()
     if interactive and not quiet:
         typer.echo(
-            f"{escaped(str(opened.path))}: {len(opened.tokens):,} tokens. :help says what can be typed.", err=True
+            f"{escaped(str(opened.path))}: {counted(len(opened), 'token')}. :help says what can be typed.", err=True
         )
     for line in _lines(opened, interactive):
         try:

@@ -9,7 +9,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from kotovec.text import WIDE_SPACE, escaped
+from kotovec.text import WIDE_SPACE, counted, escaped
 
 if TYPE_CHECKING:
     from kotovec.store import Answer
@@ -141,8 +141,9 @@ def notice(text: str, *, quiet: bool) -> None:
 
 def left_out(rows_without_token: int, tokens_without_row: int, filtered: int, token_filter: str) -> str:
     """Return, for a person, how many rows and tokens of a model a store leaves out."""
-    text = f"{rows_without_token:,} rows without a token, {tokens_without_row:,} tokens without a row"
-    return f"{text}, {filtered:,} tokens not of the kinds {token_filter}" if filtered else text
+    rows, tokens = counted(rows_without_token, "row"), counted(tokens_without_row, "token")
+    text = f"{rows} without a token, {tokens} without a row"
+    return f"{text}, {counted(filtered, 'token')} not of the kinds {token_filter}" if filtered else text
 
 
 def mecab(dictionary: str, *, assumed: bool) -> str:

@@ -2,9 +2,19 @@
 
 from pathlib import Path
 
+from kotovec.errors import InputError, quoted
+
 DEFAULT_MODEL = "tohoku-nlp/bert-base-japanese-whole-word-masking"  # the model of the article
 
 
-def default_name(model: str) -> str:
-    """Return the last part of a model's name, its store's default name; empty if it has none, such as `/`."""
-    return Path(model).name or Path(model).resolve().name
+def default_store(model: str) -> Path:
+    """Return the default folder of a model's store, `NAME.kotovec`: NAME is the last part of the model's name.
+
+    Raises:
+        InputError: the model's name has no last part, such as `/`.
+    """
+    path = Path(model)
+    name = path.resolve().name if path.name in ("", "..") else path.name
+    if not name:
+        raise InputError(f"{quoted(model)} gives a store no name", hint="name the folder of the store")
+    return Path(f"{name}.kotovec")

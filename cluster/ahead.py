@@ -12,7 +12,6 @@ from kotovec.cluster.plan import SHARD_BYTES, Plan, Request, make_plan, parse_la
 from kotovec.cluster.pool import object_store_bytes
 from kotovec.cluster.session import import_ray, session
 from kotovec.errors import WorkerError
-from kotovec.workers import source as sources
 from kotovec.workers.model import Model
 
 
@@ -52,7 +51,7 @@ def planned(request: Request, workers: int | None, *, with_ray: bool, folder: Pa
         yield Planned(plan, {"plan": time.monotonic() - begin}, contextlib.ExitStack())
         return
     request.check()
-    model = Model.read(sources.resolve(request.model, request.revision))
+    model = Model.find(request.model, request.revision)
     _check_layers(request, model)
     found = time.monotonic()
     import_ray()  # before the thread: of two threads that import a package at once, one may see half of it

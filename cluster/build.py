@@ -35,6 +35,7 @@ from kotovec.store.shard import Shard, open_shard, path_of, write_shard
 from kotovec.store.tokenizer import checksums
 from kotovec.store.vectors import Vectors
 from kotovec.store.writer import identity_of, write_tokens
+from kotovec.text import counted
 from kotovec.workers.encoder import Encoded
 from kotovec.workers.tokenizer import save_tokenizer
 
@@ -199,9 +200,11 @@ class _Build:
                 missing.append(shard)
         whole = len(self.plan.shards) - len(missing)
         if damaged:
-            self.report(Notice(f"{damaged} damaged shard(s) are encoded again"))
+            self.report(Notice(f"encoding {counted(damaged, 'damaged shard')} again"))
         if whole:
-            self.report(Notice(f"resuming with {whole} of {len(self.plan.shards)} shards from an earlier run"))
+            self.report(
+                Notice(f"resuming with {whole} of {counted(len(self.plan.shards), 'shard')} from an earlier run")
+            )
         return missing
 
     def _check_disk(self, missing: list[ShardPlan]) -> None:

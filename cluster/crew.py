@@ -13,6 +13,7 @@ from kotovec.cluster.delivery import Delivery
 from kotovec.cluster.events import Notice, Report
 from kotovec.cluster.worker import Nodes, Worker
 from kotovec.errors import InputError, KotovecError, WorkerError, first_line
+from kotovec.text import counted
 from kotovec.workers.encoder import Encoder, ReplicaSpec
 
 TRIES = 3  # deaths of workers over one shard, or during one start, before that is taken to be the cause
@@ -205,7 +206,7 @@ class Crew:
         what = f"{TRIES} workers died as they started, the last one so: {reason}"
         self._given_up += 1
         self._give_up(worker, WorkerError(what, hint=hint))
-        self._report(Notice(f"{what}; the build continues with {len(self._workers)} worker(s)"))
+        self._report(Notice(f"{what}; the build continues with {counted(len(self._workers), 'worker')}"))
 
     def _look_around(self, *, first: bool = False) -> None:
         """Adjust the number of workers: more as nodes join, fewer waiting ones as nodes leave."""
@@ -216,7 +217,7 @@ class Crew:
         if not first and not room:
             more = min(more, 0)
         if more > 0 and not first:
-            self._report(Notice(f"the cluster has room for {more} more worker(s)"))
+            self._report(Notice(f"the cluster has room for {counted(more, 'more worker')}"))
         if more > 0:
             self._placing, self._reported = time.monotonic(), False
         for _ in range(more):

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
-from kotovec.cluster import DEFAULT_MODEL, default_name
+from kotovec.cluster import DEFAULT_MODEL, default_store
 from kotovec.cluster.events import Report, ignore
-from kotovec.errors import InputError, quoted
 from kotovec.store.database import Store
 
 
@@ -57,9 +56,7 @@ def build(
     from kotovec.cluster.where import Resources
     from kotovec.store.tokens import KINDS
 
-    if store is None and not default_name(model):
-        raise InputError(f"{quoted(model)} gives a store no name", hint="name one with `store`")
-    path = Path(f"{default_name(model)}.kotovec" if store is None else store)
+    path = default_store(model) if store is None else Path(store)
     where = Resources(workers=workers, address=address)
     with contextlib.ExitStack() as stack:
         if address is not None:  # first: the device of the workers is part of the plan

@@ -13,23 +13,23 @@ from typing import Any
 import numpy as np
 
 from kotovec.cluster import DEFAULT_MODEL, resources
+from kotovec.cluster.listing import list_tokens
 from kotovec.cluster.shards import ShardPlan, cut
 from kotovec.errors import InputError, choices, quoted
 from kotovec.space import STATIC, Space
 from kotovec.store.hdf5 import FORMAT_VERSION
-from kotovec.store.library import DEVICES, import_faiss
-from kotovec.store.tokens import KINDS, Marking, Tokens, describe
+from kotovec.store.library import check_device, import_faiss
+from kotovec.store.tokens import KINDS, Tokens
 from kotovec.workers import forward as forwards
-from kotovec.workers import rows as row_checks
 from kotovec.workers import source as sources
 from kotovec.workers import table as tables
-from kotovec.workers import tokenizer as tokenizers
+from kotovec.workers.architecture import Architecture
 from kotovec.workers.checkpoint import Checkpoint
 from kotovec.workers.encoder import ReplicaSpec
-from kotovec.workers.foreign_code import notice_code
 from kotovec.workers.inputs import Inputs
 from kotovec.workers.model import Model
 from kotovec.workers.table import Table
+from kotovec.workers.tokenizer import Template
 
 # Some 4 s of BERT-base on one core, 30 ms on an H200: a lost worker costs little, and the shards balance well.
 SHARD_TOKENS = {"cpu": 1024, "cuda": 16384}
@@ -73,10 +73,10 @@ class Request:
         Raises:
             InputError: an option has an unknown value.
         """
+        check_device(self.device)
         for option, value, values in (
             ("--dtype", self.dtype, DTYPES),
             ("--store-dtype", self.store_dtype, STORE_DTYPES),
-            ("--device", self.device, DEVICES),
             *(("--token-filter", kind, KINDS) for kind in self.token_filter),
         ):
             if value not in values:
@@ -216,34 +216,53 @@ def make_plan(request: Request, model: Model | None = None) -> Plan:
     # OpenMP with it.
     import_faiss()
     request.check()
-    model = model or Model.read(sources.resolve(request.model, request.revision))
-    config = model.pretrained_config
-    depth = int(config.num_hidden_layers)
-    layers = parse_layers(request.layers, depth)
-    parameters = model.parameters
-    tokenizer, mecab_dic = tokenizers.load_tokenizer(model, request.mecab_dic)
-    vocabulary = tokenizers.list_vocabulary(tokenizer, model)
-    template = tokenizers.find_template(tokenizer)
-    rows = int(config.vocab_size)
-    notices = row_checks.check_roles(model, tokenizer, vocabulary)
-    row_checks.check_template(model, tokenizer, vocabulary, template, rows)
-    notices += row_checks.notice_tokenizer(model, tokenizer, vocabulary, template)
-    everything = _with_row(vocabulary, template, rows)
-    tokens = everything.keep(request.token_filter)
-    if len(tokens) == 0:
-        raise InputError(f"no token of {request.model} is of the kinds {', '.join(request.token_filter)}")
+    model = model or Model.find(request.model, request.revision)
+    layers = parse_layers(request.layers, int(model.pretrained_config.num_hidden_layers))
+    parameters = model.parameters  # damaged weights are reported before the tokenizer takes its time
+    listing = list_tokens(model, request.token_filter, request.mecab_dic)
     device = _pick_device(request)
     forward, architecture = forwards.choose(model)
     table = tables.find(model, architecture)
-    size = int(config.hidden_size)
+    size = int(model.pretrained_config.hidden_size)
     shard_tokens = _shard_tokens(request, device, table, len(layers) * size)
-    shards = cut(len(tokens), shard_tokens, BATCH_TOKENS[device])
-    spec = ReplicaSpec(
+    shards = cut(len(listing.tokens), shard_tokens, BATCH_TOKENS[device])
+    spec = _replica(request, model, listing.template, layers, device, forward, architecture, table, shards)
+    return Plan(
+        model=model,
+        tokenizer=listing.tokenizer,
+        tokens=listing.tokens,
+        spec=spec,
+        table=table,
+        shards=shards,
+        size=size,
+        parameters=parameters,
+        settings=_settings(model, spec, table, listing.tokens, request, listing.mecab_dic, shard_tokens),
+        counts=listing.everything.count(),
+        rows_without_token=spec.rows - len(listing.everything),
+        tokens_without_row=len(listing.vocabulary.ids) - len(listing.everything),
+        mecab_dic=listing.mecab_dic,
+        mecab_assumed=listing.mecab_assumed,
+        notices=listing.notices,
+    )
+
+
+def _replica(
+    request: Request,
+    model: Model,
+    template: Template,
+    layers: tuple[int, ...],
+    device: str,
+    forward: str,
+    architecture: Architecture | None,
+    table: Table,
+    shards: tuple[ShardPlan, ...],
+) -> ReplicaSpec:
+    return ReplicaSpec(
         source=model.source,
         template=template,
         layers=layers,
-        depth=depth,
-        rows=rows,
+        depth=int(model.pretrained_config.num_hidden_layers),
+        rows=int(model.pretrained_config.vocab_size),
         positions=max(stop - start for shard in shards for start, stop in shard.batches) * template.length,
         forward=forward,
         dtype=request.dtype,
@@ -252,40 +271,7 @@ def make_plan(request: Request, model: Model | None = None) -> Plan:
         threads=request.cpus_per_worker,
         architecture=architecture,
         tensor=table.tensor,
-    )
-    return Plan(
-        model=model,
-        tokenizer=tokenizer,
-        tokens=tokens,
-        spec=spec,
-        table=table,
-        shards=shards,
-        size=size,
-        parameters=parameters,
-        settings=_settings(model, spec, table, tokens, request, mecab_dic, shard_tokens),
-        counts=everything.count(),
-        rows_without_token=rows - len(everything),
-        tokens_without_row=len(vocabulary.ids) - len(everything),
-        mecab_dic=mecab_dic,
-        mecab_assumed=mecab_dic is not None and request.mecab_dic is None and not _names_mecab(model),
-        notices=(
-            *notice_code(model.code, config.model_type, tokenizers.origin(model, tokenizer)),
-            *notices,
-            *_notices(vocabulary),
-        ),
-    )
-
-
-def _with_row(vocabulary: tokenizers.Vocabulary, template: tokenizers.Template, rows: int) -> Tokens:
-    """Return the tokens of a vocabulary that have one of the rows of the input embedding matrix."""
-    chosen = [index for index, token_id in enumerate(vocabulary.ids) if 0 <= token_id < rows]
-    return describe(
-        [vocabulary.ids[index] for index in chosen],
-        [vocabulary.texts[index] for index in chosen],
-        vocabulary.special | {*template.prefix, *template.suffix},
-        Marking(vocabulary.marking),
-        vocabulary.unk_id,
-        vocabulary.added,
+        names=() if architecture is not None else tuple(model.shapes),
     )
 
 
@@ -318,10 +304,6 @@ def parse_layers(text: str, depth: int) -> tuple[int, ...]:
         if not -depth - 1 <= number <= depth:
             raise InputError(f"--layers {quoted(text)}: the model has the layers 0 to {depth}, not {number}")
     return tuple(sorted({number % (depth + 1) for number in numbers}))
-
-
-def _names_mecab(model: Model) -> bool:
-    return "mecab_dic" in (model.tokenizer_config.get("mecab_kwargs") or {})
 
 
 def _pick_device(request: Request) -> str:
@@ -370,14 +352,3 @@ def _settings(
         "forward": spec.forward,
         "static": table.origin,
     }
-
-
-def _notices(vocabulary: tokenizers.Vocabulary) -> tuple[str, ...]:
-    if not vocabulary.rewritten:
-        return ()
-    word, normal = vocabulary.rewritten[0]
-    text = (
-        f"the tokenizer rewrites {len(vocabulary.rewritten):,} words of its own vocabulary ({word} → {normal}): "
-        "the folder may lack the tokenizer_config.json that names its class; words that are no token would be misread"
-    )
-    return (text,)

@@ -14,6 +14,7 @@ from kotovec.cluster.executor import Ask, Take
 from kotovec.cluster.shards import ShardPlan
 from kotovec.cluster.worker import Nodes, Worker
 from kotovec.errors import RESUME, KotovecError, WorkerError, first_line
+from kotovec.text import counted
 from kotovec.workers.checkpoint import Checkpoint
 from kotovec.workers.encoder import Encoder
 
@@ -170,7 +171,7 @@ class Pool:
             deaths.append(worker.nodes)
             if self._crew.is_fatal(deaths):
                 raise WorkerError(f"shard {held[0].number} lost {TRIES} workers, the last one so: {reason}")
-        self._report(Notice(f"a worker was lost ({reason}): another takes over its {len(held)} shard(s)"))
+        self._report(Notice(f"a worker was lost ({reason}): another takes over its {counted(len(held), 'shard')}"))
         self._crew.replace(worker)
         return list(reversed(held))
 

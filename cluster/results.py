@@ -72,7 +72,7 @@ def copy_static(plan: Plan, layout: Layout, identity: str, made: dict[str, Any])
         )
     shape = len(plan.tokens), plan.table.size
     with writing_space(layout, STATIC, shape, "float32", identity, made) as writer:
-        for block in tables.read(plan.model.source, plan.table, plan.tokens.ids):
+        for block in tables.read(plan.model, plan.table, plan.tokens.ids):
             _check_finite(plan, writer.rows, np.isfinite(block).all(axis=1))
             writer.add(block)
 

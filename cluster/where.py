@@ -7,6 +7,7 @@ from kotovec.cluster import resources
 from kotovec.cluster.events import Notice, Report, ignore
 from kotovec.cluster.plan import Plan
 from kotovec.errors import InputError
+from kotovec.text import counted
 
 STALL_SECONDS = 900.0  # the first shard of a 30 B model on a slow disk takes minutes to load
 
@@ -66,5 +67,7 @@ def count_workers(plan: Plan, where: Resources, report: Report = ignore) -> int 
     cores = max(1, resources.cores() // plan.spec.threads)
     memory = max(1, resources.available_memory() // plan.worker_bytes)
     if memory < cores:
-        report(Notice(f"{memory} worker(s) instead of {cores}: each needs some {plan.worker_bytes / 1e9:.1f} GB"))
+        report(
+            Notice(f"{counted(memory, 'worker')} instead of {cores}: each needs some {plan.worker_bytes / 1e9:.1f} GB")
+        )
     return min(cores, memory)

@@ -143,10 +143,15 @@ class Space:
     def _missing(self, alike: Sequence["Space"], stored: Sequence["Space"]) -> NotStoredError:
         if alike and self.layer is not None:
             layers = ", ".join(str(each.layer) for each in alike)
-            return NotStoredError(
-                f"layer {self.layer} is not in this store: it holds {layers}", hint="build it with --layers"
-            )
-        return NotStoredError(f"{self} is not in this store: it holds {', '.join(map(str, sorted(stored)))}")
+            hint = "choose one of these, or add more with `kotovec build MODEL --layers all`"
+            if self.layer >= 0:
+                hint = f"choose one of these, or add it with `kotovec build MODEL --layers {self.layer}`"
+            return NotStoredError(f"layer {self.layer} is not in this store: it holds {layers}", hint=hint)
+        held = [str(space) for space in sorted(stored)]
+        hint = f"choose {choices(held)}"
+        if self.name in BOTH.split(",") and not self.steps:
+            hint += ", or add it with `kotovec build MODEL`"
+        return NotStoredError(f"{self} is not in this store: it holds {', '.join(held)}", hint=hint)
 
 
 STATIC = Space("static")

@@ -25,6 +25,11 @@ def escaped(text: str, keep: str = WIDE_SPACE) -> str:
     )
 
 
+def counted(count: int, noun: str, plural: str | None = None) -> str:
+    """Return a number with its noun, as in `1 shard` or `1,024 shards`; the plural is given where it takes no s."""
+    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
+
+
 def is_restless(text: str) -> bool:
     """Return whether a text would move a terminal's cursor, or reorder what stands around it."""
     return not text.isprintable() and any(category(char) == "Cc" or bidirectional(char) in _REORDERING for char in text)

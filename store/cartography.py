@@ -110,7 +110,7 @@ def make_map(store: Store, request: MapRequest, report: Callable[[str], None] = 
     projection.check_spread(vectors, space.title)
     report("neighbours")
     near = min(fidelity.NEAREST, len(rows) - 1)
-    known = projection.neighbours(vectors, max(near, request.neighbors if request.method == "umap" else 0) + 1)
+    known = projection.known_neighbours(vectors, max(near, request.neighbors if request.method == "umap" else 0) + 1)
     report(request.method)
     projected = _project(vectors, known, request)
     report("quality")

@@ -27,6 +27,7 @@ from kotovec.store.terms import Lookup
 from kotovec.store.tokenizer import checksums
 from kotovec.store.tokens import Tokens
 from kotovec.store.vectors import Block, Vectors
+from kotovec.text import counted
 
 
 class Search(NamedTuple):
@@ -122,7 +123,7 @@ class Store:
         lines = [f"Store({str(self.path)!r})", *([f"model: {str(model)!r}"] if model else [])]
         lines.append(f"tokens: {len(self):,} ({kinds})")
         arrays = ((space, self.array(space)) for space in self.spaces)
-        lines += [f"{space}: {array.shape[1]} dimensions, {array.dtype}" for space, array in arrays]
+        lines += [f"{space}: {counted(array.shape[1], 'dimension')}, {array.dtype}" for space, array in arrays]
         return "\n    ".join(lines)
 
     @property

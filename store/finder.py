@@ -14,6 +14,7 @@ from kotovec.store.metric import Metric
 from kotovec.store.nearest import Candidates, Choice, Matrix, Neighbourhood, Rows, nearest
 from kotovec.store.search import search_flat, search_gpu, search_index, search_vectors
 from kotovec.store.vectors import Vectors
+from kotovec.text import counted
 
 NO_ROWS: Rows = np.empty(0, dtype=np.int64)
 Answered = tuple[Neighbourhood, str | None]
@@ -67,6 +68,25 @@ class Finder:
         Raises:
             InputError: the shapes do not fit, or a query is not finite.
         """
+        self._check(queries, skip, keep)
+        if len(queries) == 0:
+            return []
+        chosen = Choice([NO_ROWS] * len(queries) if skip is None else list(skip), keep)
+        exact = self.approximate is None
+        found = nearest(self.matrix, queries, k, self.metric, chosen, self.candidates, exact=exact)
+        if exact:
+            return [(near, None) for near in found]
+        answers: list[Answered] = [(near, self.note) for near in found]
+        for query, answer in self._complete(queries, k, chosen, found).items():
+            answers[query] = answer
+        return answers
+
+    def _check(
+        self,
+        queries: npt.NDArray[np.float64],
+        skip: Sequence[Rows] | npt.NDArray[np.int64] | None,
+        keep: npt.NDArray[np.bool_] | None,
+    ) -> None:
         count, size = self.matrix.vectors.shape
         if queries.ndim != 2 or queries.shape[1] != size:  # noqa: PLR2004  # a matrix has two axes
             raise InputError(f"the queries are of shape {queries.shape}", hint=f"give one row per query, (n, {size})")
@@ -76,33 +96,31 @@ class Finder:
             raise InputError("a query is not finite, or too long to be squared in float64")
         if skip is not None and len(skip) != len(queries):
             raise InputError(
-                f"skip has {len(skip)} entries for {len(queries)} queries", hint="give rows for each query"
+                f"skip has {counted(len(skip), 'entry', 'entries')} for {counted(len(queries), 'query', 'queries')}",
+                hint="give rows for each query",
             )
         if keep is not None and (keep.shape != (count,) or keep.dtype != np.bool_):
             raise InputError(f"keep is {keep.dtype} of shape {keep.shape}", hint=f"give bool of shape ({count},)")
-        if len(queries) == 0:
-            return []
-        chosen = Choice([NO_ROWS] * len(queries) if skip is None else list(skip), keep)
-        exact = self.approximate is None
-        found = nearest(self.matrix, queries, k, self.metric, chosen, self.candidates, exact=exact)
-        if self.approximate is None:
-            return [(near, None) for near in found]
-        answers: list[Answered] = [(near, self.note) for near in found]
+
+    def _complete(
+        self, queries: npt.NDArray[np.float64], k: int, chosen: Choice, found: Sequence[Neighbourhood]
+    ) -> dict[int, Answered]:
+        """Return the answers, by query, to those of which the index found fewer rows than there are."""
+        count = len(self.matrix.vectors)
         few = [query for query, near in enumerate(found) if len(near.rows) < k]
         possible = {query: min(k, chosen.allowed(query, count)) for query in few}
         short = [query for query in few if len(found[query].rows) < possible[query]]
-        if short:
-            rest = Choice([chosen.skip[query] for query in short], keep)
-            exact_ones = nearest(
-                self.matrix, queries[short], k, self.metric, rest, search_vectors(self.matrix, self.metric)
-            )
-            for query, near in zip(short, exact_ones, strict=True):
-                share = f"only {len(found[query].rows)} of {possible[query]}"
-                note = (
-                    f"the approximate index {self.approximate} found {share}: these are from a search of every vector"
-                )
-                answers[query] = (near, note)
-        return answers
+        if not short:
+            return {}
+        rest = Choice([chosen.skip[query] for query in short], chosen.keep)
+        every = search_vectors(self.matrix, self.metric)
+        exact = nearest(self.matrix, queries[short], k, self.metric, rest, every)
+        shares = (f"only {len(found[query].rows)} of {possible[query]}" for query in short)
+        notes = (
+            f"the approximate index {self.approximate} found {share}: these are from a search of every vector"
+            for share in shares
+        )
+        return dict(zip(short, zip(exact, notes, strict=True), strict=True))
 
     def vectors_of(self, rows: Sequence[int] | Rows) -> npt.NDArray[np.float64]:
         """Return the vectors of some rows, (n, D) float64.

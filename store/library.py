@@ -74,14 +74,23 @@ def gpus() -> int:
     return int(import_faiss().get_num_gpus())
 
 
-def choose_device(device: str, *, many: bool) -> str:
-    """Return `cpu` or `cuda`; for `auto`, a GPU if there is one and the work is large.
+def check_device(device: str) -> None:
+    """Refuse a device that is none of `DEVICES`, whether torch or faiss would use it.
 
     Raises:
         InputError: the device is unknown.
     """
     if device not in DEVICES:
         raise InputError(f"unknown device {quoted(device)}", hint=f"choose {choices(DEVICES)}")
+
+
+def choose_device(device: str, *, many: bool) -> str:
+    """Return `cpu` or `cuda`; for `auto`, a GPU if there is one and the work is large.
+
+    Raises:
+        InputError: the device is unknown.
+    """
+    check_device(device)
     if device == "auto":
         return "cuda" if many and gpus() else "cpu"
     return device

@@ -4,11 +4,12 @@ For MeCab vocabularies it is fugashi with the recorded dictionary and `tokenizer
 transformers' BertJapaneseTokenizer would cost 5 s and pull in torch); for all others `tokenizer.json`.
 """
 
+import contextlib
 import io
 import json
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,29 +39,29 @@ def load_tokenizer(folder: Path) -> Tokenize:
         StoreError: the files are missing, or belong to a tokenizer that only transformers can run.
         MissingDependencyError: fugashi or the MeCab dictionary is not installed.
     """
+    with _naming_damage(folder):
+        tokenize = _load(folder)
+
+    def named(text: str) -> list[str]:
+        with _naming_damage(folder):
+            return tokenize(text)
+
+    return named
+
+
+@contextlib.contextmanager
+def _naming_damage(folder: Path) -> Iterator[None]:
+    """Raise a StoreError in place of whatever a damaged tokenizer raises: `tokenizers` has no error class, and panics.
+
+    Settings may have parts of other types than transformers saves.
+    """
     try:
         with panics_as(lambda reason: _damaged(folder, reason)):
-            tokenize = _load(folder)
-    except KotovecError:
+            yield
+    except (KotovecError, ImportError, MemoryError):
         raise
-    except (
-        AttributeError,
-        LookupError,
-        TypeError,
-        ValueError,
-    ) as error:  # parts of other types than transformers saves
+    except Exception as error:
         raise _damaged(folder, first_line(error)) from error
-
-    def guarded(text: str) -> list[str]:
-        try:
-            with panics_as(lambda reason: _damaged(folder, reason)):
-                return tokenize(text)
-        except (KotovecError, MemoryError):
-            raise
-        except Exception as error:  # tokenizers has no error class: its vocabulary may lack the token for the unknown
-            raise _damaged(folder, first_line(error)) from error
-
-    return guarded
 
 
 def _damaged(folder: Path, reason: str) -> StoreError:
@@ -146,10 +147,10 @@ def _from_json(path: Path) -> Tokenize:
     def tokenize(text: str) -> list[str]:
         try:
             encoded = tokenizer.encode(text, add_special_tokens=False)
-        except Exception as error:  # tokenizers has no error class of its own
+        except Exception as error:
             if re.search(r"unk|missing", str(error), re.IGNORECASE):  # it knows no token for what it does not know
                 return []
-            raise StoreError(f"{path} does not split it ({first_line(error)})") from error
+            raise
         tokens = [added.get(token_id, token) for token_id, token in zip(encoded.ids, encoded.tokens, strict=True)]
         return tokens if spells(text) else []
 

@@ -364,3 +364,15 @@ def test_random_sentences_have_the_lengths_of_the_corpus():
     lengths = np.diff(sentences.offsets)
     assert np.percentile(lengths, range(0, 110, 10)) == pytest.approx(gpu.LENGTHS, abs=1)
     np.testing.assert_array_equal(sentences.wanted, range(0, len(sentences.ids), 4))
+
+
+def test_the_lines_of_an_install_are_those_of_its_sources():
+    before_after = script("before_after")
+    found = before_after.lines(Path(sys.executable))
+    assert list(found) == ["cluster", "workers", "store", "cli"]
+    paths = {name: (ROOT / name).rglob("*.py") for name in found}
+    assert found == {
+        name: sum(len(path.read_text(encoding="utf-8").splitlines()) for path in files) for name, files in paths.items()
+    }
+    said = "Lines of Python before and after: store/ 1,000 and 2,000."
+    assert before_after.size_note({"store": 1000}, {"store": 2000}) == said

@@ -185,7 +185,7 @@ def test_workers_are_one_a_core_as_far_as_memory_reaches(tiny_models, monkeypatc
         monkeypatch.setattr(resources, "available_memory", lambda: int(memory * plan.worker_bytes))  # noqa: B023
         listener = Listener()
         assert count_workers(plan, Resources(), listener) == workers
-        said = [f"{workers} worker(s) instead of 16: each needs some 0.4 GB"] if workers < 16 else []
+        said = [f"{workers} worker{'s'[: workers != 1]} instead of 16: each needs some 0.4 GB"] if workers < 16 else []
         assert listener.notices == said
     assert count_workers(plan, Resources(workers=5), listener) == 5
     with pytest.raises(InputError, match=r"--workers is -1\nhint: use 1 or more, or 0 to encode in this process"):

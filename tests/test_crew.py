@@ -122,7 +122,7 @@ def test_the_build_goes_on_with_the_workers_that_start(run, tmp_path):
     assert len(notices) == 3
     assert all(notice.startswith("a worker died as it started (") for notice in notices[:2])
     assert notices[2].startswith("3 workers died as they started, the last one so: ")
-    assert notices[2].endswith("; the build continues with 1 worker(s)")
+    assert notices[2].endswith("; the build continues with 1 worker")
 
 
 def test_an_error_of_loading_comes_as_it_is_where_there_is_no_other_node(run):
@@ -154,7 +154,7 @@ def test_a_worker_that_fails_once_beside_one_that_runs_does_not_condemn_their_no
 
     notices = run(Unlucky, 2)
     assert "a worker failed as it started: a worker does not start: OSError: cannot allocate memory" in notices
-    assert "the cluster has room for 1 more worker(s)" in notices
+    assert "the cluster has room for 1 more worker" in notices
     assert sum(notice.startswith("a worker was lost") for notice in notices) == 1
     assert len(notices) == 3
 

@@ -59,7 +59,7 @@ def encode(folder, ids=None, **options):
 
 def static_of(plan, ids):
     """Return the rows of the input embedding matrix, (n, D), as a build copies them."""
-    return np.concatenate([block.copy() for block in table.read(plan.model.source, plan.table, ids)])
+    return np.concatenate([block.copy() for block in table.read(plan.model, plan.table, ids)])
 
 
 def isolated(encoder, ids, number=0):

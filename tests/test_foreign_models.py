@@ -11,7 +11,7 @@ from kotovec.errors import ModelError, UnknownTokenError
 from kotovec.panics import panics_as
 from kotovec.store import Store
 from kotovec.store.tokens import LONGEST
-from kotovec.workers import claims
+from kotovec.workers import json_files
 from kotovec.workers.source import hash_weights, resolve
 from kotovec.workers.tokenizer import find_template
 
@@ -184,7 +184,7 @@ def test_json_that_is_none_is_one_line(model, name, content, reason):
 
 
 def test_a_config_that_is_too_large_is_not_read(model, monkeypatch):
-    monkeypatch.setattr(claims, "MOST_JSON", 10)
+    monkeypatch.setattr(json_files, "MOST_JSON", 10)
     (model / "tokenizer_config.json").unlink()
     (model / "tokenizer_config.json").touch()
     os.truncate(model / "tokenizer_config.json", 3 << 30)

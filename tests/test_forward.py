@@ -26,7 +26,7 @@ def load(tiny_models):
     def load(kind, layers=LAYERS, dtype=torch.float32):
         model = Model.read(Source("bert", tiny_models["bert"]))
         name, architecture = (bert.FORWARD, model.architecture) if kind is Bert else (auto.forward_name(), None)
-        loaded = forward.load(model.source, name, architecture, layers, 2, 192, dtype, "cpu", None)
+        loaded = forward.load(model.source, name, architecture, model.shapes, layers, 2, 192, dtype, "cpu", None)
         assert (type(loaded), loaded.name) == (kind, name)
         return loaded
 

@@ -29,10 +29,9 @@ def test_a_plan_reads_each_config_once_and_transformers_loads_its_own_once(folde
         transformers.AutoConfig, "from_pretrained", lambda *a, **options: loaded.append(a) or load(*a, **options)
     )
     plan = make_plan(Request(model=str(folder), device="cpu"))
-    # Once more each when the model is found, for what they claim.
-    assert opened.count(folder / "config.json") == 2
-    # And for the hash of all of the tokenizer's files.
-    assert opened.count(folder / "tokenizer_config.json") == 3
+    assert opened.count(folder / "config.json") == 1
+    # Once more for the hash of all of the tokenizer's files.
+    assert opened.count(folder / "tokenizer_config.json") == 2
     assert len(loaded) == 1
     assert plan.model.pretrained_config is plan.model.pretrained_config
 
@@ -49,16 +48,39 @@ def test_its_hash_is_that_of_the_file_and_its_contents_are_what_is_in_it(folder)
 @pytest.mark.parametrize("content", ["{", "\ud800", "[" * 100_000])
 def test_a_damaged_tokenizer_config_is_one_line(content, folder):
     (folder / "tokenizer_config.json").write_bytes(content.encode("utf-8", "surrogatepass"))
-    with pytest.raises(ModelError, match=r"tokenizer_config\.json is not JSON: ") as caught:
+    with pytest.raises(ModelError, match=r"tokenizer_config\.json is not JSON \(|nested too deeply") as caught:
         Model.read(Source("name", folder))
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("content", ["{", "[" * 100_000, "[]", "null"])
-def test_a_damaged_config_is_reported_by_what_loads_it(content, folder):
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("{", "is not JSON"),
+        ("[" * 100_000, "is nested too deeply"),
+        ("[]", "is not a JSON object"),
+        ("null", "is not a JSON object"),
+        ('{"vocab_size": 300, "a": {"b": 1, "b": 2}}', "has the key `b` twice"),
+    ],
+)
+def test_a_damaged_config_is_one_line(content, reason, folder):
     (folder / "config.json").write_text(content)
-    model = Model.read(Source("name", folder))
-    assert model.config == {}
+    with pytest.raises(ModelError, match=rf"config\.json {reason}") as caught:
+        Model.read(Source("name", folder))
+    assert len(str(caught.value).splitlines()) == 1
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["special_tokens_map.json", "added_tokens.json"])
+def test_no_file_of_a_tokenizer_that_is_damaged_counts_as_missing(name, folder):
+    (folder / name).write_text('{"a": 1, "a": 2}')
+    with pytest.raises(ModelError, match=rf"{name} has the key `a` twice"):
+        make_plan(Request(model=str(folder), device="cpu"))
+
+
+def test_a_model_without_config_says_nothing(tmp_path):
+    model = Model.read(Source("name", tmp_path))
+    assert (model.config, model.config_hash) == ({}, hashlib.sha256().hexdigest())
     with pytest.raises(ModelError, match=r"^the config\.json of name does not load: "):
         _ = model.pretrained_config
 

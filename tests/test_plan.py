@@ -117,7 +117,7 @@ def test_many_layers_make_smaller_shards_so_that_each_passes_through_memory(tiny
     [
         ({"dtype": "int8"}, r"unknown --dtype `int8`\nhint: choose `float32`, `bfloat16` or `float16`$"),
         ({"store_dtype": "bfloat16"}, r"unknown --store-dtype `bfloat16`\nhint: choose `float32` or `float16`$"),
-        ({"device": "tpu"}, r"unknown --device `tpu`\nhint: choose `auto`, `cpu` or `cuda`$"),
+        ({"device": "tpu"}, r"unknown device `tpu`\nhint: choose `auto`, `cpu` or `cuda`$"),
         ({"token_filter": ("word", "verb")}, r"unknown --token-filter `verb`\nhint: choose `word`, `subword`"),
         ({"token_filter": ("byte",)}, "no token of .* is of the kinds byte"),
         ({"token_filter": ()}, "no token of .* is of the kinds"),

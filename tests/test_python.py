@@ -7,6 +7,7 @@ import sys
 import pytest
 
 import kotovec
+from kotovec.cluster import default_store
 from kotovec.cluster.build import Resources
 from kotovec.errors import InputError
 from kotovec.workers.encoder import Encoder
@@ -67,6 +68,22 @@ def test_public_names_are_there_and_no_other():
     assert {name for name in kotovec.__all__ if not hasattr(kotovec, name)} == set()
     with pytest.raises(AttributeError, match="has no attribute 'biuld'"):
         kotovec.biuld  # noqa: B018
+
+
+def test_a_store_is_named_after_the_last_part_of_the_model(tmp_path, monkeypatch):
+    (tmp_path / "here" / "below").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here" / "below")
+    names = {model: str(default_store(model)) for model in ("demo", "a/b-c", "a/b/", ".", "..", "../..")}
+    assert names == {
+        "demo": "demo.kotovec",
+        "a/b-c": "b-c.kotovec",
+        "a/b/": "b.kotovec",
+        ".": "below.kotovec",
+        "..": "here.kotovec",
+        "../..": f"{tmp_path.name}.kotovec",
+    }
+    with pytest.raises(InputError, match=r"^`/` gives a store no name\nhint: name the folder of the store$"):
+        kotovec.build("/", workers=0)
 
 
 def test_no_workers_and_a_cluster_contradict_each_other():

@@ -97,7 +97,7 @@ def test_no_vectors_have_no_neighbours(store):
         ({"vectors": [[1e200] * SIZE]}, "not finite"),
         (
             {"rows": [1, 2], "skip": [np.array([1])]},
-            r"skip has 1 entries for 2 queries\nhint: give rows for each query$",
+            r"skip has 1 entry for 2 queries\nhint: give rows for each query$",
         ),
         (
             {"rows": [1], "keep": np.ones(3, dtype=bool)},

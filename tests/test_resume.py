@@ -110,7 +110,7 @@ def test_a_damaged_shard_is_encoded_again_with_a_word(damage, employ, tiny_model
     file.write_bytes({"byte": data, "half": data[: len(data) // 2], "empty": b""}[damage])
     summary, listener = run_build(plan, store)
     assert listener.notices == [
-        "1 damaged shard(s) are encoded again",
+        "encoding 1 damaged shard again",
         f"resuming with 2 of {len(plan.shards)} shards from an earlier run",
     ]
     assert summary.encoded == len(plan.tokens) - plan.shards[0].stop - (plan.shards[2].stop - plan.shards[2].start)

@@ -109,15 +109,47 @@ def test_a_space_is_resolved_against_what_is_stored(text, found):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("isolated@3", r"layer 3 is not in this store: it holds 0, 6, 12\nhint: build it with --layers$"),
-        ("isolated@-4", "layer -4 is not in this store: it holds 0, 6, 12"),
-        ("output", "output is not in this store: it holds static, isolated@0, isolated@6, isolated@12"),
-        ("isolated+center", r"isolated@-1\+center is not in this store"),
+        (
+            "isolated@3",
+            (
+                "layer 3 is not in this store: it holds 0, 6, 12\n"
+                "hint: choose one of these, or add it with `kotovec build MODEL --layers 3`"
+            ),
+        ),
+        (
+            "isolated@-4",
+            (
+                "layer -4 is not in this store: it holds 0, 6, 12\n"
+                "hint: choose one of these, or add more with `kotovec build MODEL --layers all`"
+            ),
+        ),
+        (
+            "output",
+            (
+                "output is not in this store: it holds static, isolated@0, isolated@6, isolated@12\n"
+                "hint: choose `static`, `isolated@0`, `isolated@6` or `isolated@12`"
+            ),
+        ),
+        (
+            "isolated+center",
+            (
+                "isolated@-1+center is not in this store: it holds static, isolated@0, isolated@6, isolated@12\n"
+                "hint: choose `static`, `isolated@0`, `isolated@6` or `isolated@12`"
+            ),
+        ),
     ],
 )
 def test_what_is_not_stored_is_named_with_what_is(text, said):
-    with pytest.raises(NotStoredError, match=said):
+    with pytest.raises(NotStoredError) as caught:
         Space.parse(text).among(STORED)
+    assert "\n".join([str(caught.value), *caught.value.__notes__]) == said
+
+
+def test_a_space_that_every_build_makes_is_named_with_the_build():
+    with pytest.raises(NotStoredError) as caught:
+        Space.parse("isolated").among([Space("static")])
+    assert str(caught.value) == "isolated@-1 is not in this store: it holds static"
+    assert caught.value.hint == "choose `static`, or add it with `kotovec build MODEL`"
 
 
 def test_a_list_of_spaces_is_each_once_and_both_is_short_for_two():

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from kotovec.text import counted
+
 ROOT = Path(__file__).parents[1]
 STYLE = ROOT / "docs" / "style.md"
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")))
@@ -41,6 +43,8 @@ JAPANESE = [
     rf"{LETTER}[(),]|[(),]{LETTER}",  # brackets and commas are full-width
     rf"{LETTER} \w|\w {LETTER}",  # and there are no spaces between words
 ]
+
+PLURAL = r"\w\((?:e?s|ies)\)"  # in brackets, as in `2 shard(s)`
 
 # Names that say nothing of what they hold; `Metric.sign` is a sign.
 VAGUE = {"place", "places", "told", "there", "one", "once", "thing", "things", "_see", "_think", "_attend"}
@@ -87,6 +91,36 @@ def test_no_docstring_comment_or_message_has_an_idiom_of_the_list(source):
     kinds = (tokenize.COMMENT, tokenize.STRING)
     prose = [token.string for token in tokenize.generate_tokens(io.StringIO(text).readline) if token.type in kinds]
     assert found(" ".join(" ".join(prose).split()), IDIOMS) == []
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_no_message_has_a_plural_in_brackets(source):
+    """Not `2 shard(s)`: `kotovec.text.counted` writes a number with its noun."""
+    text = (ROOT / source).read_text(encoding="utf-8")
+    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    kinds = {tokenize.COMMENT, tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)}
+    assert [
+        token.string for token in tokens if token.type in kinds and re.search(r"\w\((?:e?s|ies)\)", token.string)
+    ] == []
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in GENERATED])
+def test_no_page_has_a_plural_in_brackets(page):
+    assert re.findall(PLURAL, (ROOT / page).read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("count", "nouns", "text"),
+    [
+        (0, ("shard",), "0 shards"),
+        (1, ("shard",), "1 shard"),
+        (2, ("damaged shard",), "2 damaged shards"),
+        (1, ("query", "queries"), "1 query"),
+        (30_522, ("query", "queries"), "30,522 queries"),
+    ],
+)
+def test_a_number_and_its_noun_agree(count, nouns, text):
+    assert counted(count, *nouns) == text
 
 
 def bound(tree):

@@ -16,7 +16,7 @@ from kotovec.mecab import is_harmless
 from kotovec.store import Store, projection
 from kotovec.store.cartography import MapRequest, make_map
 from kotovec.store.tokenizer import mecab_options
-from kotovec.workers.source import resolve
+from kotovec.workers.model import Model
 
 from commands import make_store, start
 from rays import SLOW_COMMAND, Process, shard_files, wait_for
@@ -94,7 +94,7 @@ def test_only_options_that_weigh_words_are_given_to_mecab(option, harmless, tiny
     config["mecab_kwargs"] = {"mecab_dic": "ipadic", "mecab_option": option}
     (folder / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
     with pytest.raises(ModelError, match="mecab_option"):
-        resolve(str(folder))
+        Model.find(str(folder))
 
 
 @pytest.mark.parametrize("vital", ["raylet", "gcs_server"])

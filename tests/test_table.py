@@ -62,7 +62,7 @@ def other(kind, folder, beside, *, head=None):
 
 def assert_same(plan, matrix, store):
     """The rows are bit for bit those of a matrix: read in blocks, and in a store that a build made."""
-    rows = np.concatenate([block.copy() for block in table.read(plan.model.source, plan.table, plan.tokens.ids)])
+    rows = np.concatenate([block.copy() for block in table.read(plan.model, plan.table, plan.tokens.ids)])
     assert rows.dtype == np.float32
     assert rows.tobytes() == matrix[plan.tokens.ids].tobytes()
     build(plan, store, INLINE)
@@ -75,7 +75,7 @@ def test_the_static_vectors_are_transformers_input_embeddings_bit_for_bit(name, 
     plan = make_plan(Request(model=str(folder), device="cpu"))
     assert plan.table.tensor is not None
     matrix = of_transformers(folder)
-    rows = np.concatenate([block.copy() for block in table.read(plan.model.source, plan.table, plan.tokens.ids)])
+    rows = np.concatenate([block.copy() for block in table.read(plan.model, plan.table, plan.tokens.ids)])
     assert rows.tobytes() == matrix[plan.tokens.ids].tobytes()
     assert (plan.table.rows, plan.table.size) == matrix.shape
     if len(plan.tokens) < 1000:
@@ -128,7 +128,7 @@ def test_other_numbers_become_float32_as_transformers_makes_them(dtype, file, ki
 def test_the_blocks_are_small_and_together_the_rows_in_order(tiny_models, monkeypatch):
     plan = plan_of(tiny_models["bert-sharded"], token_filter=("word", "special"))
     monkeypatch.setattr(table, "BLOCK_BYTES", 10 * 32 * 4)
-    blocks = [block.copy() for block in table.read(plan.model.source, plan.table, plan.tokens.ids)]
+    blocks = [block.copy() for block in table.read(plan.model, plan.table, plan.tokens.ids)]
     assert {len(block) for block in blocks[:-1]} == {10}
     np.testing.assert_array_equal(np.concatenate(blocks), of_transformers(plan.model.source.folder)[plan.tokens.ids])
 
@@ -275,7 +275,7 @@ def test_a_hostile_bin_is_not_run_by_the_copy(tmp_path):
     plan = plan_of(folder)
     (folder / "pytorch_model.bin").write_bytes(pickle.dumps({plan.table.tensor: _Payload(trap)}, protocol=2))
     with pytest.raises(ModelError, match="do not load"):
-        next(table.read(plan.model.source, plan.table, plan.tokens.ids))
+        next(table.read(plan.model, plan.table, plan.tokens.ids))
     assert not trap.exists()
 
 

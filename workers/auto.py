@@ -4,7 +4,7 @@ import contextlib
 import importlib.metadata
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from kotovec.errors import ModelError
@@ -13,7 +13,7 @@ from kotovec.workers.foreign_code import refuse_code, unloadable
 from kotovec.workers.inputs import Batch
 from kotovec.workers.model import Model
 from kotovec.workers.source import Source
-from kotovec.workers.tensors import read_headers, read_tensor
+from kotovec.workers.tensors import read_tensor
 from kotovec.workers.unread import check_tensors
 
 # No token-wise hidden state depends on these parameters: a checkpoint may lack them.
@@ -50,12 +50,20 @@ class Auto:
     """
 
     def __init__(
-        self, source: Source, layers: Sequence[int], depth: int, dtype: Any, device: str, tensor: str | None
+        self,
+        source: Source,
+        names: Collection[str],
+        layers: Sequence[int],
+        depth: int,
+        dtype: Any,
+        device: str,
+        tensor: str | None,
     ) -> None:
         """Load the model.
 
         Args:
             source: the model.
+            names: names of the tensors in the weight files.
             layers: which hidden states are wanted, ascending; 0 is the embeddings' output.
             depth: number of the model's last layer.
             dtype: torch dtype of the computation.
@@ -64,7 +72,7 @@ class Auto:
         """
         self.name = forward_name()
         self._model_name, self._layers, self._depth, self._device = source.name, tuple(layers), depth, device
-        model = load_model(source)
+        model = load_model(source, names)
         matrix = model.get_input_embeddings().weight.detach()
         self.rows = len(matrix)
         if tensor is not None and not _equal(matrix, read_tensor(source.weights(), tensor)):
@@ -129,8 +137,12 @@ def check_input(name: str, model: Any) -> None:
         raise ModelError(f"{name} takes {model.main_input_name}, not tokens", hint="choose a text encoder")
 
 
-def load_model(source: Source) -> Any:
+def load_model(source: Source, names: Collection[str]) -> Any:
     """Load a model in float32, in evaluation mode.
+
+    Args:
+        source: the model.
+        names: names of the tensors in the weight files.
 
     Raises:
         ModelError: the weights are damaged, belong to another architecture, or the model takes no token ids.
@@ -164,6 +176,5 @@ def load_model(source: Source) -> Any:
             hint="check that its config.json is not that of another model",
         )
     parts = {name for name, _ in (*model.named_children(), *model.named_parameters(recurse=False))}
-    names = read_headers(source.weights())
     check_tensors(source, report["unexpected_keys"], names, f"{model.base_model_prefix}.", parts)
     return model.eval()

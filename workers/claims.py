@@ -1,18 +1,17 @@
 """What the config of a model may claim: no other file than those that are hashed, and no size that no model has.
 
-It is checked once, when the model is found, before any library reads it.
+It is checked once, when the model's configs are read, before any library reads it.
 """
 
-import json
-import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from kotovec.errors import ModelError, quoted
 from kotovec.mecab import is_harmless
+from kotovec.workers.json_files import DOWNLOAD
 
-DOWNLOAD, DELETE = "download the model again", "delete the key"
-MOST_JSON = 64 << 20  # bytes; a config has some KB, the index of a checkpoint in parts up to some MB
+DELETE = "delete the key"
 MOST_LAYERS = 10_000
 MOST_SIZE = 1 << 20
 MOST_ROWS = 1 << 31
@@ -21,40 +20,18 @@ _NOT_READ = ("name_or_path", "tokenizer_file", "special_tokens_map_file")  # tra
 _BERT = ("bert", "roberta", "xlm-roberta", "camembert")
 
 
-def read_json(path: Path, most: int = MOST_JSON) -> dict[str, Any]:
-    """Return the object in a JSON file of a model; an empty one where there is no such file.
-
-    Raises:
-        ModelError: the path is no regular file or too large, or its content is no JSON object, or nested too deeply.
-    """
-    try:
-        info = path.stat()
-    except OSError:
-        return {}
-    if not stat.S_ISREG(info.st_mode) or info.st_size > most:
-        raise ModelError(f"{path} is not a file of at most {most:,} bytes", hint=DOWNLOAD)
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except RecursionError as error:
-        raise ModelError(f"{path} is nested too deeply", hint=DOWNLOAD) from error
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path} is not JSON ({error})", hint=DOWNLOAD) from error
-    if not isinstance(content, dict):
-        raise ModelError(f"{path} is not a JSON object", hint=DOWNLOAD)
-    return content
-
-
-def check(folder: Path, weights: str | None) -> None:
+def check(folder: Path, weights: str | None, config: Mapping[str, Any], tokenizer: Mapping[str, Any]) -> None:
     """Check a model's config and that of its tokenizer.
 
     Args:
         folder: the folder of the model.
         weights: the name of the file that the weights are read from, or of their index; None where there is none.
+        config: contents of `config.json`.
+        tokenizer: contents of `tokenizer_config.json`.
 
     Raises:
-        ModelError: one of them is damaged, names a file that is not the model's, or claims an absurd number.
+        ModelError: one of them names a file that is not the model's, or claims an absurd number.
     """
-    config, tokenizer = (read_json(folder / name) for name in CONFIGS)
     path, named = folder / CONFIGS[0], config.get("transformers_weights")
     if named is not None and named != weights:
         raise ModelError(f"{path} names other weights ({quoted(named)}), and only {weights} is read", hint=DELETE)
@@ -65,7 +42,7 @@ def check(folder: Path, weights: str | None) -> None:
         _check_names(folder, name, content)
 
 
-def _check_numbers(folder: Path, config: dict[str, Any]) -> None:
+def _check_numbers(folder: Path, config: Mapping[str, Any]) -> None:
     path = folder / CONFIGS[0]
 
     def refuse(name: str, value: object) -> ModelError:
@@ -91,7 +68,7 @@ def _check_numbers(folder: Path, config: dict[str, Any]) -> None:
         raise ModelError(f"{path} claims {rows:,} × {width:,} embeddings, more than the weights", hint=DOWNLOAD)
 
 
-def _check_names(folder: Path, name: str, config: dict[str, Any]) -> None:
+def _check_names(folder: Path, name: str, config: Mapping[str, Any]) -> None:
     """Refuse names of files that a library would open instead of those in the folder.
 
     Many published configs hold paths of the machine that they were made on: those are harmless, as no file is there.

@@ -61,6 +61,7 @@ class ReplicaSpec:
         architecture: architecture of a BERT-like model; None for a model that transformers computes.
         space: kind of the hidden states' spaces, such as `isolated`.
         tensor: name of the input embedding matrix in the weight files, where the driver copies it from there.
+        names: names of the tensors in the weight files of a model that transformers computes.
     """
 
     source: Source
@@ -77,6 +78,7 @@ class ReplicaSpec:
     architecture: Architecture | None = None
     space: str = "isolated"
     tensor: str | None = None
+    names: tuple[str, ...] = ()
 
     @property
     def spaces(self) -> tuple[str, ...]:
@@ -139,6 +141,7 @@ class Encoder:
             replace(spec.source, folder=folder),
             spec.forward,
             spec.architecture,
+            spec.names,
             spec.layers,
             spec.depth,
             spec.positions,

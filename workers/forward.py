@@ -4,7 +4,7 @@ The plan chooses the code once, from the config and from the names and shapes of
 replica uses that code or raises an error: vectors of two forward passes are never mixed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Protocol
 
 from kotovec.errors import ModelError, WorkerError
@@ -78,6 +78,7 @@ def load(
     source: Source,
     forward: str,
     architecture: Architecture | None,
+    names: Collection[str],
     layers: Sequence[int],
     depth: int,
     positions: int,
@@ -91,6 +92,7 @@ def load(
         source: the model, with the folder of its files on this machine.
         forward: name of the code, from `choose`.
         architecture: architecture from `choose`; None for a model that transformers computes.
+        names: names of the tensors in the weight files, which a model that transformers computes is checked with.
         layers: which hidden states are wanted, ascending; 0 is the embeddings' output.
         depth: number of the model's last layer.
         positions: approximate rows times length of a batch.
@@ -110,7 +112,7 @@ def load(
             hint="install the same versions of kotovec and transformers on all machines",
         )
     if architecture is None:
-        return Auto(source, layers, depth, dtype, device, tensor)
+        return Auto(source, names, layers, depth, dtype, device, tensor)
     with naming_errors(source):
         tensors = read_tensors(source.weights(), architecture.prefix)
         if lacking := lack({name: tuple(tensor.shape) for name, tensor in tensors.items()}, architecture):

@@ -1,19 +1,18 @@
 """A model without its weights: its configs, and its tensors' names and shapes, each read once."""
 
 import hashlib
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from kotovec.errors import ModelError, first_line
 from kotovec.workers.architecture import Architecture, architecture_of
-from kotovec.workers.claims import DOWNLOAD
+from kotovec.workers.claims import CONFIGS, check
 from kotovec.workers.foreign_code import naming_errors, own_code, refuse_code
-from kotovec.workers.source import Source
+from kotovec.workers.json_files import DOWNLOAD, read_json_file
+from kotovec.workers.source import Source, resolve
 from kotovec.workers.tensors import Header, read_headers
 
 
@@ -25,7 +24,7 @@ class Model:
 
     Attributes:
         source: name, folder and revision of the model.
-        config: contents of `config.json`; empty where it is damaged, which `pretrained_config` reports.
+        config: contents of `config.json`; empty where there is none, which `pretrained_config` reports.
         tokenizer_config: contents of `tokenizer_config.json`; empty where there is none.
         config_hash: SHA-256 of `config.json`: with another one, the same weights give other vectors.
     """
@@ -36,23 +35,26 @@ class Model:
     config_hash: str
 
     @classmethod
-    def read(cls, source: Source) -> "Model":
-        """Read the configs in a model's folder.
+    def find(cls, name: str, revision: str | None = None) -> "Model":
+        """Find a model by the name that the user typed, and read its configs.
 
         Raises:
-            ModelError: `tokenizer_config.json` is not JSON.
+            MissingDependencyError, ModelNotFoundError: as `resolve`.
+            ModelError: as `read`.
         """
-        content = _read(source.folder / "config.json")
-        try:
-            config = _parse(content)
-        except (ValueError, RecursionError):
-            config = {}
-        path = source.folder / "tokenizer_config.json"
-        try:
-            tokenizer_config = _parse(_read(path))
-        except (ValueError, RecursionError) as error:
-            raise ModelError(f"{path} is not JSON: {error}") from error
-        return cls(source, config, tokenizer_config, hashlib.sha256(content).hexdigest())
+        return cls.read(resolve(name, revision))
+
+    @classmethod
+    def read(cls, source: Source) -> "Model":
+        """Read the configs in a model's folder, each once, and check what they claim.
+
+        Raises:
+            ModelError: one of them is not a JSON object, names a file that is not the model's, or claims an absurd
+                number.
+        """
+        config, tokenizer_config = (read_json_file(source.folder / name) for name in CONFIGS)
+        check(source.folder, source.weights_name, config.content, tokenizer_config.content)
+        return cls(source, config.content, tokenizer_config.content, hashlib.sha256(config.data).hexdigest())
 
     @property
     def name(self) -> str:
@@ -159,18 +161,3 @@ def _check_encoder(name: str, config: Any) -> None:
             raise ModelError(
                 f"{name} ({kind}) has no {wanted}, so no token-wise hidden states", hint="choose a text encoder"
             )
-
-
-def _read(path: Path) -> bytes:
-    return path.read_bytes() if path.is_file() else b""
-
-
-def _parse(content: bytes) -> dict[str, Any]:
-    """Return the object in a JSON file; empty for an empty file or another value, which transformers reports.
-
-    Raises:
-        ValueError: the file is not JSON in UTF-8.
-        RecursionError: its values are nested too deeply.
-    """
-    value = json.loads(content.decode("utf-8")) if content else {}
-    return value if isinstance(value, dict) else {}

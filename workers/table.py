@@ -15,7 +15,6 @@ from kotovec.workers import auto, tensors
 from kotovec.workers.architecture import WORDS, Architecture
 from kotovec.workers.foreign_code import naming_errors
 from kotovec.workers.model import Model
-from kotovec.workers.source import Source
 
 BLOCK_BYTES = 8 << 20  # of float32 rows in memory at a time: 2,730 rows of BERT-base
 
@@ -68,13 +67,13 @@ def find(model: Model, architecture: Architecture | None) -> Table:
     return Table(rows, size, tensor)
 
 
-def read(source: Source, table: Table, ids: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.float32]]:
+def read(model: Model, table: Table, ids: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.float32]]:
     """Yield rows of the matrix in blocks of at most `BLOCK_BYTES`, (n, size) float32; each takes the place of the last.
 
     A tensor is mapped, not read as a whole; numbers of half precision become float32 exactly.
 
     Args:
-        source: the model.
+        model: the model.
         table: the matrix, from `find`.
         ids: (V,) numbers of the rows, in the order of the blocks.
 
@@ -84,10 +83,10 @@ def read(source: Source, table: Table, ids: npt.NDArray[np.int64]) -> Iterator[n
     import torch
 
     if table.tensor is None:
-        matrix = auto.load_model(source).get_input_embeddings().weight.detach()
+        matrix = auto.load_model(model.source, model.shapes).get_input_embeddings().weight.detach()
     else:
-        with naming_errors(source):
-            matrix = tensors.read_tensor(source.weights(), table.tensor)
+        with naming_errors(model.source):
+            matrix = tensors.read_tensor(model.source.weights(), table.tensor)
     step = max(1, min(len(ids), BLOCK_BYTES // (4 * table.size)))
     # The C library does not reuse what torch frees here: with an array for each block, memory grew with the table.
     chosen, block = matrix.new_empty((step, table.size)), torch.empty((step, table.size))

@@ -10,8 +10,8 @@ from typing import Any
 from kotovec.errors import MissingDependencyError, ModelError, choices, first_line, quoted
 from kotovec.mecab import DICTIONARIES
 from kotovec.panics import panics_as
-from kotovec.workers.claims import DOWNLOAD
 from kotovec.workers.foreign_code import refuse_code
+from kotovec.workers.json_files import DOWNLOAD
 from kotovec.workers.model import Model
 from kotovec.workers.tokenizer_files import TOKENIZER, check_ids, invented_ids, listed_texts, read_tokenizer
 

@@ -5,14 +5,13 @@ otherwise, NFKC was lost, and `King` lost its K. The files are the truth: `token
 tokenizer that transformers makes of other files must give the ids that they say, or the model is refused.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from kotovec.errors import ModelError, first_line
 from kotovec.panics import panics_as
-from kotovec.workers.claims import DOWNLOAD
+from kotovec.workers.json_files import DOWNLOAD, MOST_TOKENIZER, read_json, read_json_file
 from kotovec.workers.model import Model
 
 TOKENIZER = "tokenizer.json"
@@ -40,9 +39,10 @@ def read_tokenizer(model: Model) -> Any | None:
     if not path.is_file():
         return None
     try:
-        content = path.read_bytes()
+        own_file = read_json_file(path, MOST_TOKENIZER)
+        written = own_file.content
         with panics_as(ValueError):
-            written, own = json.loads(content), Tokenizer.from_buffer(content)
+            own = Tokenizer.from_buffer(own_file.data)
     except Exception as error:  # tokenizers has no error class of its own
         raise ModelError(
             f"{model.name} has no tokenizer that can be read: {TOKENIZER} is damaged ({first_line(error)})",
@@ -69,7 +69,7 @@ def named_tokens(model: Model) -> tuple[dict[str, str], list[str]]:
     roles: dict[str, str] = {}
     others: list[str] = []
     for settings in (
-        read_settings(model.source.folder / "special_tokens_map.json"),
+        read_json(model.source.folder / "special_tokens_map.json"),
         model.tokenizer_config,
     ):  # which wins
         for role in ROLES:
@@ -107,7 +107,7 @@ def check_ids(model: Model, tokenizer: Any) -> None:
     if complete:
         _check_pieces(model, tokenizer, vocabulary)
     elif algorithm == "Python":  # words are split by code, and tokenizer.json lies beside it
-        model_part = read_settings(folder / TOKENIZER).get("model")
+        model_part = read_json(folder / TOKENIZER, MOST_TOKENIZER).get("model")
         beside = model_part.get("vocab") if isinstance(model_part, dict) else None
         for text, token_id in beside.items() if isinstance(beside, dict) else ():
             _require(model, TOKENIZER, text, token_id, vocabulary.get(text))
@@ -157,7 +157,7 @@ def computes_ids(folder: Path) -> bool:
 def _listed(path: Path) -> dict[str, int]:
     """Return the ids that a vocabulary file lists; empty where it is missing, or of another form."""
     if path.suffix == ".json":
-        content = read_settings(path)
+        content = read_json(path)
         return content if all(isinstance(token_id, int) for token_id in content.values()) else {}
     return {line: token_id for token_id, line in enumerate(_lines(path))}
 
@@ -181,7 +181,7 @@ def _explicit(model: Model) -> Iterator[tuple[str, str, int, dict[str, bool]]]:
     found: dict[int, tuple[str, str, dict[str, bool]]] = {}
     roles, others = named_tokens(model)
     special = {*roles.values(), *others}
-    for text, token_id in read_settings(model.source.folder / "added_tokens.json").items():
+    for text, token_id in read_json(model.source.folder / "added_tokens.json").items():
         if isinstance(token_id, int):
             found[token_id] = "added_tokens.json", text, {"special": text in special}
     entries = model.tokenizer_config.get("added_tokens_decoder")
@@ -281,12 +281,3 @@ def _text_of(token: Any) -> str | None:
     """Return the text of a token that settings spell as a string or an object."""
     text = token.get("content") if isinstance(token, dict) else token
     return text if isinstance(text, str) and text else None
-
-
-def read_settings(path: Path) -> dict[str, Any]:
-    """Return the object in a JSON file; empty where the file is missing or damaged, which is reported elsewhere."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}

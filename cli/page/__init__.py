@@ -9,6 +9,7 @@ from kotovec.cli.picture import model_of
 from kotovec.store.database import Store
 from kotovec.store.files import write_output
 from kotovec.store.maps import Map
+from kotovec.text import counted
 
 __all__ = ["import_bokeh", "script_of", "write_page"]
 
@@ -28,6 +29,6 @@ def write_page(store: Store, maps: Sequence[Map], expression: str | None, path: 
         DiskFullError: no space is left.
     """
     import_bokeh()  # before the search for neighbours, which takes long
-    title = f"{model_of(store)}: {len(maps[0].rows):,} tokens"
+    title = f"{model_of(store)}: {counted(len(maps[0].rows), 'token')}"
     page = bundle(title, page_data(store, maps, expression))
     write_output(path, page.encode())

@@ -1,0 +1,100 @@
+"""The tokens of a model that a build encodes, checked against the rows of its input embedding matrix."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kotovec.errors import InputError
+from kotovec.store.tokens import Marking, Tokens, describe
+from kotovec.workers import rows as row_checks
+from kotovec.workers import tokenizer as tokenizers
+from kotovec.workers.foreign_code import notice_code
+from kotovec.workers.model import Model
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The tokens of a model.
+
+    Attributes:
+        tokenizer: the tokenizer of transformers.
+        template: ids around each token.
+        vocabulary: all tokens of the tokenizer.
+        everything: those that have a row of the input embedding matrix.
+        tokens: those of them that are of the wanted kinds.
+        mecab_dic: name of the MeCab dictionary, or None.
+        mecab_assumed: whether that name was assumed, as neither the user nor the model's config names one.
+        notices: messages for the user.
+    """
+
+    tokenizer: Any
+    template: tokenizers.Template
+    vocabulary: tokenizers.Vocabulary
+    everything: Tokens
+    tokens: Tokens
+    mecab_dic: str | None
+    mecab_assumed: bool
+    notices: tuple[str, ...]
+
+
+def list_tokens(model: Model, kinds: Sequence[str], mecab_dic: str | None) -> Listing:
+    """List the tokens of a model, and check that its tokenizer is that of its rows.
+
+    Args:
+        model: the model.
+        kinds: the wanted kinds of tokens.
+        mecab_dic: MeCab dictionary that overrides the model's config, or None.
+
+    Raises:
+        InputError and its subclasses: tokenizer and model do not belong together, or no token is of the wanted kinds.
+    """
+    rows = int(model.pretrained_config.vocab_size)
+    tokenizer, dictionary = tokenizers.load_tokenizer(model, mecab_dic)
+    vocabulary = tokenizers.list_vocabulary(tokenizer, model)
+    template = tokenizers.find_template(tokenizer)
+    roles = row_checks.check_roles(model, tokenizer, vocabulary)
+    row_checks.check_template(model, tokenizer, vocabulary, template, rows)
+    others = row_checks.notice_tokenizer(model, tokenizer, vocabulary, template)
+    everything = _with_row(vocabulary, template, rows)
+    tokens = everything.keep(kinds)
+    if len(tokens) == 0:
+        raise InputError(f"no token of {model.name} is of the kinds {', '.join(kinds)}")
+    code = notice_code(model.code, model.pretrained_config.model_type, tokenizers.origin(model, tokenizer))
+    return Listing(
+        tokenizer=tokenizer,
+        template=template,
+        vocabulary=vocabulary,
+        everything=everything,
+        tokens=tokens,
+        mecab_dic=dictionary,
+        mecab_assumed=dictionary is not None and mecab_dic is None and not _names_mecab(model),
+        notices=(*code, *roles, *others, *_notices(vocabulary)),
+    )
+
+
+def _with_row(vocabulary: tokenizers.Vocabulary, template: tokenizers.Template, rows: int) -> Tokens:
+    """Return the tokens of a vocabulary that have one of the rows of the input embedding matrix."""
+    chosen = [index for index, token_id in enumerate(vocabulary.ids) if 0 <= token_id < rows]
+    return describe(
+        [vocabulary.ids[index] for index in chosen],
+        [vocabulary.texts[index] for index in chosen],
+        vocabulary.special | {*template.prefix, *template.suffix},
+        Marking(vocabulary.marking),
+        vocabulary.unk_id,
+        vocabulary.added,
+    )
+
+
+def _names_mecab(model: Model) -> bool:
+    return "mecab_dic" in (model.tokenizer_config.get("mecab_kwargs") or {})
+
+
+def _notices(vocabulary: tokenizers.Vocabulary) -> tuple[str, ...]:
+    if not vocabulary.rewritten:
+        return ()
+    word, normal = vocabulary.rewritten[0]
+    text = (
+        f"the tokenizer rewrites {len(vocabulary.rewritten):,} words of its own vocabulary ({word} → {normal}): "
+        "the folder may lack the tokenizer_config.json that names its class; words that are no token would be misread"
+    )
+    return (text,)
