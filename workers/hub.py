@@ -1,0 +1,204 @@
+"""The Hugging Face Hub: a model's files, downloaded or found in the cache, and what the Hub's refusals mean."""
+
+import errno
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from kotovec.errors import RESUME, ModelError, ModelNotFoundError, first_line, quoted
+from kotovec.workers.address import DEMO
+from kotovec.workers.claims import read_json
+from kotovec.workers.inventory import (
+    CONFIG,
+    PART,
+    WEIGHTS,
+    model_folder,
+    refuse_without_config,
+    refuse_without_weights,
+    weights_name,
+)
+
+HUB_SECONDS = 4.0  # to reach the Hub: transformers' own retries take 46 s without a network
+# What a build needs of a repository besides its weights: `bpe.codes` is PhoBERT's, `prophetnet.tokenizer` ProphetNet's.
+SMALL_FILES = ("*.json", "*.txt", "*.model", "*.vocab", "*.bpe", "*.spm", "*.codes", "*.tokenizer")
+# Sub-folders hold other forms of the weights (ONNX, OpenVINO), but 0_Transformer in older sentence-transformers.
+_OTHER_FOLDERS = ("[!0]*/*", "0[!_]*/*", "0/*", "0_*/*/*")
+_LOGIN = "run `hf auth login`"
+_TOO_MANY, _SERVER = 429, 500
+_UNAUTHORIZED, _FORBIDDEN = 401, 403
+
+
+def download(repository: str, revision: str | None) -> tuple[Path, str | None]:
+    """Return the folder of a Hub model and its commit; from the cache where the Hub is out of reach.
+
+    The Hub is asked once, with a short time limit, before any call that would retry.
+
+    Raises:
+        ModelNotFoundError: there is no such model, the Hub refuses it or is out of reach, or it is no model.
+        ModelError: the repository holds no weights that are read.
+    """
+    # With telemetry, the client's first call asks the Hub for one more page, and waits 3 s for it in vain.
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    import huggingface_hub as hub
+    from huggingface_hub import errors
+    from huggingface_hub.utils import logging
+
+    # A level that is set on the logger itself is lost when the client's modules are imported.
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    try:
+        info = hub.HfApi().model_info(repository, revision=revision, timeout=HUB_SECONDS)
+    except Exception as error:  # noqa: BLE001 — connection, proxy, TLS, time-out, HTTP 5xx: anything the client raises
+        if isinstance(error, errors.RevisionNotFoundError | errors.RepositoryNotFoundError):
+            raise _refusal(repository, revision, error) from error
+        return _cached(repository, revision, error)
+    names = [sibling.rfilename for sibling in info.siblings or []]
+    try:
+        folder = _fetch(repository, revision, names)
+    except (ModelError, ModelNotFoundError):
+        raise
+    except Exception as error:  # connection lost, disk full: anything that the client raises
+        raise _cut_off(repository, revision, error) from error
+    return folder
+
+
+def _fetch(repository: str, revision: str | None, names: Sequence[str]) -> tuple[Path, str]:
+    """Download a model's small files and the weights that are read, and no other; return its folder and its commit."""
+    configs = [name for name in names if name == CONFIG or (name.startswith("0_") and name.endswith("/" + CONFIG))]
+    if not configs:
+        raise refuse_without_config(repository, names)
+    weights = weights_name(names)
+    known = CONFIG in configs and len(configs) == 1 and weights is not None and not weights.endswith(".json")
+    if weights is None and len(configs) == 1 and CONFIG in configs:
+        raise refuse_without_weights(repository, repository, names)
+    # By the name of the revision, not its commit: only then does the cache know `main` without the Hub.
+    top = _snapshot(repository, revision, [weights] if known and weights else [])
+    folder = model_folder(top)
+    if not known:
+        below = "" if folder == top else f"{folder.name}/"
+        inside = [name.removeprefix(below) for name in names if name.startswith(below)]
+        weights = weights_name(inside)
+        if weights is None:
+            raise refuse_without_weights(repository, repository, inside)
+        _snapshot(repository, revision, [below + part for part in _parts(folder, weights)])
+    return folder, top.name  # a snapshot's folder is named after its commit
+
+
+def _parts(folder: Path, weights: str) -> list[str]:
+    """Return the files of the weights: those that the index names, or the one file."""
+    if not weights.endswith(".index.json"):
+        return [weights]
+    try:
+        named = read_json(folder / weights).get("weight_map")
+    except ModelError:  # reported when the weights are read
+        return []
+    parts = set(named.values() if isinstance(named, dict) else ())
+    return sorted(part for part in parts if isinstance(part, str) and PART.fullmatch(part))
+
+
+def _cached(repository: str, revision: str | None, reason: Exception) -> tuple[Path, str | None]:
+    try:
+        # With the patterns of the download: the cache refuses a snapshot that lacks one of its files.
+        top = _snapshot(repository, revision, [], local_files_only=True)
+        folder = model_folder(top)
+        below = "" if folder == top else f"{folder.name}/"
+        for weights in WEIGHTS:
+            if weights.endswith(".index.json") and not (folder / weights).is_file():
+                continue
+            parts = _parts(folder, weights)
+            _snapshot(repository, revision, [below + part for part in parts], local_files_only=True)
+            if all((folder / part).is_file() for part in parts):
+                break
+    except (OSError, ValueError) as error:
+        raise _refusal(repository, revision, reason) from error
+    return folder, top.name
+
+
+def _snapshot(repository: str, revision: str | None, weights: Sequence[str], *, local_files_only: bool = False) -> Path:
+    """Return the folder of a model in the cache; download what it lacks of the small files and of these weights."""
+    import huggingface_hub as hub
+
+    folder = hub.snapshot_download(
+        repository,
+        revision=revision,
+        allow_patterns=[*SMALL_FILES, *weights],
+        ignore_patterns=list(_OTHER_FOLDERS),
+        local_files_only=local_files_only,
+    )
+    return Path(folder)
+
+
+def _refusal(repository: str, revision: str | None, error: Exception) -> ModelNotFoundError:
+    """Return the error about a model that the Hub does not give."""
+    import huggingface_hub as hub
+    from huggingface_hub import errors
+
+    nowhere = f"there is no folder {repository}, it is not in the cache, and the Hub"
+    status, local = _status(error), f"or choose `{DEMO}` or a local folder as MODEL"
+    token = hub.get_token()
+    if isinstance(error, errors.GatedRepoError):
+        # A token's owner may have accepted the terms, and the token itself may not read gated repositories.
+        hint = "accept its terms on the Hub, then run `hf auth login`"
+        return ModelNotFoundError(f"{repository} is gated", hint=hint)
+    if status == _UNAUTHORIZED and token:
+        named = "HF_TOKEN" if os.environ.get("HF_TOKEN") else "the saved token"
+        reason = f"the Hub refuses {named} (401{_said(error)})"
+        hint = f"renew the token: {_LOGIN}" if named != "HF_TOKEN" else "set HF_TOKEN to a valid token, or unset it"
+        return ModelNotFoundError(f"{repository} cannot be downloaded: {reason}", hint=hint)
+    if isinstance(error, errors.RevisionNotFoundError):
+        at = "" if revision is None else f" at revision {revision}"
+        return ModelNotFoundError(
+            f"there is no folder {repository}, and no such model on the Hub{at}",
+            hint=None if revision is None else "look for the name of the branch, tag or commit on the model's page",
+        )
+    if isinstance(error, errors.RepositoryNotFoundError) or status == _UNAUTHORIZED:
+        return ModelNotFoundError(
+            f"there is no folder {repository}, and no such model on the Hub",
+            hint=f"{_LOGIN} first if the model is private",
+        )
+    if isinstance(error, errors.DisabledRepoError):
+        return ModelNotFoundError(f"{repository} is disabled on the Hub", hint="choose another model")
+    if status == _FORBIDDEN:
+        hint = "use a token that may read it" if token else f"{_LOGIN} with a token that may read it"
+        return ModelNotFoundError(f"the Hub forbids {repository} (403{_said(error)})", hint=hint)
+    if status == _TOO_MANY:
+        wait = "wait some minutes" + ("" if token else f", or {_LOGIN}, which raises the limit")
+        return ModelNotFoundError(f"{nowhere} gets too many requests from here (429)", hint=wait)
+    if status is not None and status >= _SERVER:
+        return ModelNotFoundError(f"{nowhere} is failing ({status}{_said(error)})", hint=f"try again later, {local}")
+    if isinstance(error, errors.OfflineModeIsEnabled):
+        return ModelNotFoundError(
+            f"{nowhere} is not asked, as HF_HUB_OFFLINE is set", hint=f"unset HF_HUB_OFFLINE, {local}"
+        )
+    reason = f"is out of reach ({first_line(error)})" if status is None else f"answers {status}{_said(error)}"
+    return ModelNotFoundError(f"{nowhere} {reason}", hint=f"restore the network, {local}")
+
+
+def _cut_off(repository: str, revision: str | None, error: Exception) -> ModelNotFoundError:
+    """Return the error about a download that ended early."""
+    from huggingface_hub import errors
+
+    status = _status(error)
+    gated = isinstance(error, errors.GatedRepoError)  # the Hub shows everything of a gated model but its files
+    if gated or status in (_UNAUTHORIZED, _TOO_MANY):
+        return _refusal(repository, revision, error)
+    hint, reason = RESUME, first_line(error)
+    found: BaseException | None = error
+    while found is not None and not (isinstance(found, OSError) and found.errno):
+        found = found.__cause__ or found.__context__
+    if isinstance(found, OSError) and found.errno in (errno.ENOSPC, errno.EDQUOT):
+        reason, hint = "the disk of the cache is full", "free some space, or set HF_HOME to a folder on another disk"
+    elif isinstance(found, OSError) and found.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+        reason, hint = f"{found.filename}: {found.strerror}", "set HF_HOME to a folder that this user can write to"
+    return ModelNotFoundError(f"{repository} did not download completely ({reason})", hint=hint)
+
+
+def _status(error: Any) -> int | None:
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    return status if isinstance(status, int) else None
+
+
+def _said(error: Any) -> str:
+    """Return what the Hub says in an answer's header, after a comma."""
+    text = getattr(error, "response", None) and error.response.headers.get("X-Error-Message")
+    return f", {quoted(text[:120])}" if text else ""
