@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kotovec.errors import DamagedError, NotStoredError, StoreError, UnknownTokenError, choices, quoted
+from kotovec.errors import DamagedError, KotovecError, NotStoredError, StoreError, UnknownTokenError, choices, quoted
 from kotovec.locks import ForkLock
 from kotovec.store.expression import SIGNS, Term
 from kotovec.store.nearest import Rows
@@ -64,6 +64,8 @@ class Lookup:
             intact = checksums(self.folder) == self.files
             tokenize = load_tokenizer(self.folder) if intact else None
             swapped = self.folder.stat().st_ino != inode  # between the check and the reading
+        except KotovecError:  # some are OSErrors, too: a whole tokenizer that runs only inside transformers, say
+            raise
         except OSError as error:
             raise other from error
         if tokenize is None or swapped:

@@ -85,7 +85,10 @@ def _load(folder: Path) -> Tokenize:
     )
     if word != "mecab" or subword not in ("wordpiece", "character") or unusual:
         name = config.get("tokenizer_class", "this tokenizer")
-        raise StoreError(f"{name} runs only inside transformers, so only whole tokens can be looked up here")
+        raise StoreError(
+            f"{name} runs only inside transformers, so only whole tokens can be looked up here",
+            hint="write a word as the sum of its tokens",
+        )
     vocabulary = _vocabulary(folder)
     unknown = _text_of(config.get("unk_token", "[UNK]"))
     split: Tokenize

@@ -202,7 +202,7 @@ def assert_refused(answer, message):
         ),
         ("/api/models/tester/tiny", 404, "RepoNotFound", "there is no folder tester/tiny, and no such model"),
         ("/api/models/tester/tiny", 404, "RevisionNotFound", "no such model on the Hub"),
-        ("/api/models/tester/tiny", 500, None, "the Hub is out of reach"),
+        ("/api/models/tester/tiny", 500, None, r"the Hub is failing \(500\)\nhint: try again later"),
     ],
 )
 def test_a_refusal_of_the_hub_is_one_line_that_says_what_to_do(part, status, code, message, tmp_path, tiny_models):

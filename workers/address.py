@@ -25,8 +25,8 @@ class Address:
 def parse(name: str) -> Address | None:
     """Return the model of the Hub that a name means; None where it is no such name.
 
-    `owner/name`, `owner/name@revision`, `hf:owner/name`, `hf://owner/name@revision`, `git@hf.co:owner/name.git`, and the
-    address of a model's page or of one of its files.
+    Known are `owner/name`, `owner/name@revision`, `hf:owner/name`, `hf://owner/name@revision`,
+    `git@hf.co:owner/name.git`, and the address of a model's page or of one of its files.
     """
     text = name.strip().rstrip("/")
     own = urlsplit(os.environ.get("HF_ENDPOINT") or "").netloc

@@ -71,6 +71,14 @@ def architecture_of(config: Any) -> Architecture | None:
     )
 
 
+def encoder_alone(config: Any) -> bool:
+    """Return whether a config of an encoder-decoder is of a checkpoint with its encoder alone, as `T5EncoderModel`."""
+    import transformers
+
+    own = transformers.MODEL_FOR_TEXT_ENCODING_MAPPING.get(type(config), None)
+    return bool(config.is_encoder_decoder and own is not None and config.architectures == [own.__name__])
+
+
 def lack(shapes: Mapping[str, tuple[int, ...]], architecture: Architecture) -> str | None:
     """Return where a checkpoint differs from its config, as a tensor and both shapes; None where all tensors match.
 

@@ -25,6 +25,7 @@ SMALL_FILES = ("*.json", "*.txt", "*.model", "*.vocab", "*.bpe", "*.spm", "*.cod
 # Sub-folders hold other forms of the weights (ONNX, OpenVINO), but 0_Transformer in older sentence-transformers.
 _OTHER_FOLDERS = ("[!0]*/*", "0[!_]*/*", "0/*", "0_*/*/*")
 _LOGIN = "run `hf auth login`"
+_LOCAL = f"or choose `{DEMO}` or a local folder as MODEL"
 _TOO_MANY, _SERVER = 429, 500
 _UNAUTHORIZED, _FORBIDDEN = 401, 403
 
@@ -48,7 +49,7 @@ def download(repository: str, revision: str | None) -> tuple[Path, str | None]:
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     try:
         info = hub.HfApi().model_info(repository, revision=revision, timeout=HUB_SECONDS)
-    except Exception as error:  # noqa: BLE001 — connection, proxy, TLS, time-out, HTTP 5xx: anything the client raises
+    except Exception as error:  # connection, proxy, TLS, time-out, HTTP 5xx: anything that the client raises
         if isinstance(error, errors.RevisionNotFoundError | errors.RepositoryNotFoundError):
             raise _refusal(repository, revision, error) from error
         return _cached(repository, revision, error)
@@ -130,48 +131,64 @@ def _snapshot(repository: str, revision: str | None, weights: Sequence[str], *, 
 
 def _refusal(repository: str, revision: str | None, error: Exception) -> ModelNotFoundError:
     """Return the error about a model that the Hub does not give."""
+    known = _by_kind(repository, revision, error) or _by_status(repository, error)
+    message, hint = known or _unreached(repository, error)
+    return ModelNotFoundError(message, hint=hint)
+
+
+def _by_kind(repository: str, revision: str | None, error: Exception) -> tuple[str, str | None] | None:
+    """Return what an exception of the client's own means, and a hint; None for any other."""
     import huggingface_hub as hub
     from huggingface_hub import errors
 
-    nowhere = f"there is no folder {repository}, it is not in the cache, and the Hub"
-    status, local = _status(error), f"or choose `{DEMO}` or a local folder as MODEL"
-    token = hub.get_token()
+    nowhere = f"there is no folder {repository}, and no such model on the Hub"
     if isinstance(error, errors.GatedRepoError):
-        # A token's owner may have accepted the terms, and the token itself may not read gated repositories.
-        hint = "accept its terms on the Hub, then run `hf auth login`"
-        return ModelNotFoundError(f"{repository} is gated", hint=hint)
-    if status == _UNAUTHORIZED and token:
-        named = "HF_TOKEN" if os.environ.get("HF_TOKEN") else "the saved token"
-        reason = f"the Hub refuses {named} (401{_said(error)})"
-        hint = f"renew the token: {_LOGIN}" if named != "HF_TOKEN" else "set HF_TOKEN to a valid token, or unset it"
-        return ModelNotFoundError(f"{repository} cannot be downloaded: {reason}", hint=hint)
+        return f"{repository} is gated", f"accept its terms on the Hub, then {_LOGIN}"
+    # Without a token, the Hub gives this answer for whatever it does not show; with one, for that alone.
+    if _status(error) == _UNAUTHORIZED and hub.get_token():
+        named, hint = "the saved token", f"renew it: {_LOGIN}"
+        if os.environ.get("HF_TOKEN"):
+            named, hint = "HF_TOKEN", "set HF_TOKEN to a valid token, or unset it"
+        return f"the Hub refuses {named}, and gives no {repository} (401{_said(error)})", hint
     if isinstance(error, errors.RevisionNotFoundError):
         at = "" if revision is None else f" at revision {revision}"
-        return ModelNotFoundError(
-            f"there is no folder {repository}, and no such model on the Hub{at}",
-            hint=None if revision is None else "look for the name of the branch, tag or commit on the model's page",
-        )
-    if isinstance(error, errors.RepositoryNotFoundError) or status == _UNAUTHORIZED:
-        return ModelNotFoundError(
-            f"there is no folder {repository}, and no such model on the Hub",
-            hint=f"{_LOGIN} first if the model is private",
-        )
+        return f"{nowhere}{at}", "look for the branches and tags on the model's page"
+    if isinstance(error, errors.RepositoryNotFoundError) or _status(error) == _UNAUTHORIZED:
+        return nowhere, f"{_LOGIN} first if the model is private"
     if isinstance(error, errors.DisabledRepoError):
-        return ModelNotFoundError(f"{repository} is disabled on the Hub", hint="choose another model")
+        return f"{repository} is disabled on the Hub", "choose another model"
+    return None
+
+
+def _by_status(repository: str, error: Exception) -> tuple[str, str] | None:
+    """Return what the status of an answer means, and a hint; None without an answer."""
+    import huggingface_hub as hub
+
+    status, token = _status(error), hub.get_token()
+    if status is None:
+        return None
     if status == _FORBIDDEN:
         hint = "use a token that may read it" if token else f"{_LOGIN} with a token that may read it"
-        return ModelNotFoundError(f"the Hub forbids {repository} (403{_said(error)})", hint=hint)
+        return f"the Hub forbids {repository} (403{_said(error)})", hint
     if status == _TOO_MANY:
-        wait = "wait some minutes" + ("" if token else f", or {_LOGIN}, which raises the limit")
-        return ModelNotFoundError(f"{nowhere} gets too many requests from here (429)", hint=wait)
-    if status is not None and status >= _SERVER:
-        return ModelNotFoundError(f"{nowhere} is failing ({status}{_said(error)})", hint=f"try again later, {local}")
+        hint = "wait some minutes" if token else f"wait some minutes, or {_LOGIN}, which raises the limit"
+        return f"{_nowhere(repository)}, and the Hub gets too many requests from here (429)", hint
+    what = "is failing" if status >= _SERVER else "does not give it"
+    return f"{_nowhere(repository)}, and the Hub {what} ({status}{_said(error)})", f"try again later, {_LOCAL}"
+
+
+def _unreached(repository: str, error: Exception) -> tuple[str, str]:
+    """Return what an error without an answer means, and a hint."""
+    from huggingface_hub import errors
+
+    nowhere = _nowhere(repository)
     if isinstance(error, errors.OfflineModeIsEnabled):
-        return ModelNotFoundError(
-            f"{nowhere} is not asked, as HF_HUB_OFFLINE is set", hint=f"unset HF_HUB_OFFLINE, {local}"
-        )
-    reason = f"is out of reach ({first_line(error)})" if status is None else f"answers {status}{_said(error)}"
-    return ModelNotFoundError(f"{nowhere} {reason}", hint=f"restore the network, {local}")
+        return f"{nowhere}, and the Hub is not asked, as HF_HUB_OFFLINE is set", f"unset HF_HUB_OFFLINE, {_LOCAL}"
+    return f"{nowhere}, and the Hub is out of reach ({first_line(error)})", f"restore the network, {_LOCAL}"
+
+
+def _nowhere(repository: str) -> str:
+    return f"there is no folder {repository}, it is not in the cache"
 
 
 def _cut_off(repository: str, revision: str | None, error: Exception) -> ModelNotFoundError:

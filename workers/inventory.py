@@ -1,16 +1,17 @@
 """What a folder or a repository holds where it is no model that can be read, and the step that makes one of it.
 
-People have checkpoints in many forms: of sentence-transformers, adapters, GGUF, ONNX, variants, half of a download. Each
-is told by the names of its files, so that a repository is refused before anything is downloaded.
+People have checkpoints in many forms: of sentence-transformers, adapters, GGUF, ONNX, variants, half of a download.
+Each is recognized by the names of its files, so that a repository is refused before anything is downloaded.
 """
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from fnmatch import fnmatch
+from itertools import chain
 from pathlib import Path, PurePosixPath
 
 from kotovec.errors import ModelError, ModelNotFoundError, first_line, quoted
-from kotovec.workers.claims import DOWNLOAD, read_json
+from kotovec.workers.claims import ACCESS, ADAPTER, DOWNLOAD, MERGE, merge_hint, read_json
 
 # In the order of transformers: safetensors first, in one file or several, then the older pickled form.
 WEIGHTS = (
@@ -22,10 +23,10 @@ WEIGHTS = (
 CONFIG = "config.json"
 # A part of the weights: a file beside its index, of the endings that `hash_weights` and the loaders know.
 PART = re.compile(r"[\w\-][\w.\-]*\.(safetensors|bin)")
-MERGE = "merge it into its model with PEFT's merge_and_unload(), and save that"
 DEEPEST = 4  # folders below a given one that are searched for a model: ORG/models--X/snapshots/COMMIT
 MOST_ENTRIES = 10_000
 HEAD_BYTES = 512
+_LINKS = "copy the files, not the links to them"
 _CONVERTED = "give the checkpoint that it was converted from, in safetensors"
 _BY_4 = "convert it with transformers 4: AutoModel.from_pretrained(FOLDER, {}=True).save_pretrained(FOLDER)"
 _TRANSFORMER = re.compile(r"0_[\w\-]+")  # the folder of the first module in older models of sentence-transformers
@@ -118,37 +119,47 @@ def refuse_without_config(where: str, names: Collection[str], folder: Path | Non
         names: paths of its files.
         folder: the folder, where it is one on this machine.
     """
-    message, hint = f"{where} is not a model: it holds no config.json", None
-    here = {name for name in names if "/" not in name}
-    below = sorted({str(PurePosixPath(name).parent) for name in names if name.endswith("/" + CONFIG)}, key=_natural)
-    below = [name for name in below if not PurePosixPath(name).name.startswith(".")]
-    if found := _first(here, "adapter_config.json"):
-        message, hint = f"{where} holds an adapter alone ({found}), and no model", merge_hint(folder)
-    elif any(fnmatch(name, "0_*StaticEmbedding/*") for name in names) or {"modules.json", "tokenizer.json"} <= here:
-        message = f"{where} holds static embeddings of sentence-transformers, and no transformer"
-        hint = "choose a model with hidden states, such as the one that it was distilled from"
-    elif "wordembedding_config.json" in here or any(fnmatch(name, "0_WordEmbeddings/*") for name in names):
-        message = f"{where} holds word embeddings of sentence-transformers, and no transformer"
-        hint = "choose a model with hidden states"
-    elif CONFIG in here:
-        message = f"{where} is not a model: its config.json is a link to a file that is missing"
-        hint = "copy the files, not the links to them"
-    elif "bert_config.json" in here and weights_name(here):
-        message = f"{where} holds bert_config.json, and no config.json"
-        hint = 'copy it to config.json, and add "model_type": "bert" to that'
-    elif below:
-        hint = _give(below[-1], folder)
-    elif found := _first(here, *WEIGHTS, "model-*-of-*.safetensors", "pytorch_model-*-of-*.bin"):
-        message = f"{where} holds weights ({found}), and no config.json"
-        hint = "add the config.json that was saved with them"
-    elif form := _form(here) or _form({PurePosixPath(name).name for name in names}):
-        message, hint = f"{where} holds {form[1]} ({form[0]}), which kotovec does not read", form[2]
-    elif found := _first(here, *_TOKENIZER):
-        message = f"{where} holds a tokenizer ({found}), and no model"
+    found = chain(_other_kinds(names, folder), _parts_of_model(names, folder))
+    what, hint = next(found, ("is not a model: it holds no config.json", None))
+    return ModelNotFoundError(f"{where} {what}", hint=hint)
+
+
+def _other_kinds(names: Collection[str], folder: Path | None) -> Iterator[tuple[str, str]]:
+    """Yield which other kind of model a folder holds, and a hint."""
+    here = _at_top(names)
+    if ADAPTER in here:
+        yield f"holds an adapter alone ({ADAPTER}), and no model", merge_hint(folder)
+    if _first(names, "0_*StaticEmbedding/*") or {"modules.json", "tokenizer.json"} <= set(here):
+        yield (
+            "holds static embeddings of sentence-transformers, and no transformer",
+            "choose a model with hidden states, such as the one that it was distilled from",
+        )
+    if _first(names, "wordembedding_config.json", "0_WordEmbeddings/*"):
+        yield "holds word embeddings of sentence-transformers, and no transformer", "choose a model with hidden states"
+    if "bert_config.json" in here and weights_name(here):
+        yield (
+            "holds bert_config.json, and no config.json",
+            'copy it to config.json, and add "model_type": "bert" to that',
+        )
+
+
+def _parts_of_model(names: Collection[str], folder: Path | None) -> Iterator[tuple[str, str]]:
+    """Yield which part of a model a folder holds, and a hint; the likeliest first."""
+    here = _at_top(names)
+    if CONFIG in here:
+        yield "is not a model: its config.json is a link to a file that is missing", _LINKS
+    below = [str(PurePosixPath(name).parent) for name in names if name.endswith(f"/{CONFIG}")]
+    if below := [name for name in below if not name.startswith(".")]:
+        yield "is not a model: it holds no config.json", _give(max(below, key=_natural), folder)
+    if found := _first(here, *WEIGHTS, "model-*-of-*.safetensors", "pytorch_model-*-of-*.bin"):
+        yield f"holds weights ({found}), and no config.json", "add the config.json that was saved with them"
+    if form := _form(names):
+        yield f"holds {form[1]} ({form[0]}), which kotovec does not read", form[2]
+    if found := _first(here, *_TOKENIZER):
         hint = "give the folder of the weights, with the tokenizer's files in it"
-    elif found := _unfinished(names):
-        message, hint = f"{where} holds an unfinished download ({found})", DOWNLOAD
-    return ModelNotFoundError(message, hint=hint)
+        yield f"holds a tokenizer ({found}), and no model", hint
+    if found := _unfinished(names):
+        yield f"holds an unfinished download ({found})", DOWNLOAD
 
 
 def refuse_without_weights(name: str, where: str, names: Collection[str], folder: Path | None = None) -> ModelError:
@@ -160,49 +171,44 @@ def refuse_without_weights(name: str, where: str, names: Collection[str], folder
         names: paths of its files.
         folder: the folder, where it is one on this machine.
     """
-    message = f"{name} has no weights: neither model.safetensors nor pytorch_model.bin is in {where}"
-    here = {each for each in names if "/" not in each}
-    broken = [each for each in WEIGHTS if folder and (folder / each).is_symlink() and not (folder / each).exists()]
-    below = [each for each in names if "/" in each and PurePosixPath(each).name in WEIGHTS]
-    other = sorted(each for each in here if fnmatch(each, "*.safetensors") and not _NUMBERED.fullmatch(each))
-    parts = sorted(each for each in here if _NUMBERED.fullmatch(each))
-    variants = sorted(each for each in here if _VARIANT.fullmatch(each))
-    instead, hint = "", None
-    if broken:
-        instead, hint = f", and {broken[0]} is a link to a file that is missing", "copy the files, not the links to them"
-    elif "adapter_config.json" in here:
-        instead, hint = ", only an adapter", merge_hint(folder)
-    elif variants:
-        instead = f", only the variant {variants[0]}"
-        hint = f"rename it to {'pytorch_model.bin' if variants[0].endswith('.bin') else 'model.safetensors'}"
-    elif parts:
-        instead = f", and no index names the parts ({parts[0]}, …)"
-        hint = "download the index, too"
-        if "." in parts[0].partition("-")[0] or re.search(r"\.(?!safetensors|bin)\w+-\d", parts[0]):
-            instead, hint = f", only a variant ({parts[0]}, …)", "save it without `variant`"
-    elif found := _unfinished(names):
-        instead, hint = f", only an unfinished download ({found})", DOWNLOAD
-    elif form := _form(here):
-        instead, hint = f", only {form[1]} ({form[0]})", form[2]
-    elif other:
-        instead, hint = f", only {other[0]}", "rename it to model.safetensors if it holds the whole model"
-    elif below:
-        part = str(PurePosixPath(below[0]).parent)
-        instead, hint = f", only in {part}", _give(part, folder)
-    elif form := _form({PurePosixPath(each).name for each in names}):
-        instead, hint = f", only {form[1]} ({form[0]})", form[2]
-    else:
-        hint = "download them into the folder of config.json"
-    return ModelError(message + instead, hint=hint)
+    found = chain(_broken(folder), _other_weights(names, folder))
+    instead, hint = next(found, ("", "download them into the folder of config.json"))
+    return ModelError(
+        f"{name} has no weights: neither model.safetensors nor pytorch_model.bin is in {where}{instead}", hint=hint
+    )
 
 
-def merge_hint(folder: Path | None) -> str:
-    """Return the step that makes a model of an adapter; it names the model where the adapter's config does."""
-    try:
-        base = None if folder is None else read_json(folder / "adapter_config.json").get("base_model_name_or_path")
-    except ModelError:
-        base = None
-    return MERGE.replace("its model", quoted(base), 1) if isinstance(base, str) and base else MERGE
+def _broken(folder: Path | None) -> Iterator[tuple[str, str]]:
+    """Yield the weights that are links to nothing, as in a copy of a snapshot without its blobs."""
+    paths = [] if folder is None else [folder / name for name in WEIGHTS]
+    for path in paths:
+        if path.is_symlink() and not path.exists():
+            yield f", and {path.name} is a link to a file that is missing", _LINKS
+
+
+def _other_weights(names: Collection[str], folder: Path | None) -> Iterator[tuple[str, str]]:
+    """Yield what a folder holds instead of the weights, and a hint; the likeliest first."""
+    here = _at_top(names)
+    if ADAPTER in here:
+        yield ", only an adapter", merge_hint(folder)
+    if part := next((each for each in here if _NUMBERED.fullmatch(each)), None):
+        if _first(here, "*.index.*.json"):
+            yield f", only a variant in parts ({part}, …)", "load it with `variant`, and save it without"
+        yield f", and no index names the parts ({part}, …)", "download the index, too"
+    if variant := next((each for each in here if _VARIANT.fullmatch(each)), None):
+        new = "pytorch_model.bin" if variant.endswith(".bin") else "model.safetensors"
+        yield f", only the variant {variant}", f"rename it to {new}"
+    if found := _unfinished(names):
+        yield f", only an unfinished download ({found})", DOWNLOAD
+    if form := _form(here):
+        yield f", only {form[1]} ({form[0]})", form[2]
+    if other := _first(here, "*.safetensors"):
+        yield f", only {other}", "rename it to model.safetensors if it holds the whole model"
+    if below := next((each for each in names if PurePosixPath(each).name in WEIGHTS), None):
+        part = str(PurePosixPath(below).parent)
+        yield f", only in {part}", f"{_give(part, folder)}, with config.json in it"
+    if form := _form(names):
+        yield f", only {form[1]} ({form[0]})", form[2]
 
 
 def refuse_file(path: Path) -> ModelNotFoundError:
@@ -216,29 +222,36 @@ def refuse_file(path: Path) -> ModelNotFoundError:
     return ModelNotFoundError(f"{path} is a file", hint=hint)
 
 
-def check_content(folder: Path, weights: Iterable[Path]) -> None:
+def check_files(paths: Iterable[Path], *, weights: bool = False) -> None:
     """Check that the files of a model are no pointers, pages or messages in their place.
+
+    Args:
+        paths: the files.
+        weights: whether they are weights, which are neither empty nor texts.
 
     Raises:
         ModelError: one is; the message names it.
     """
-    weights = list(weights)
-    small = [path for path in _entries(folder) if path.suffix in (".json", ".txt", ".model") and path.is_file()]
-    for path in (*weights, *small):
+    for path in paths:
         try:
             with path.open("rb") as file:
                 head = file.read(HEAD_BYTES)
         except OSError as error:
-            raise ModelError(f"{path} cannot be read ({error.strerror})", hint="give this user access to it") from error
+            raise unreadable(path, error) from error
         if head.startswith(_HEADS):
             raise ModelError(
                 f"{path} is a pointer of Git LFS, not the file itself",
-                hint=f"run `git lfs pull` in {folder}, or {DOWNLOAD}",
+                hint=f"run `git lfs pull` in {path.parent}, or {DOWNLOAD}",
             )
         if re.match(rb"\s*<(!doctype|html)", head, re.IGNORECASE):
             raise ModelError(f"{path} is a web page, not the file itself", hint=DOWNLOAD)
-        if path in weights:
+        if weights:
             _check_weights(path, head)
+
+
+def small_files(folder: Path) -> list[Path]:
+    """Return the regular files of a model beside its weights, of the endings that are texts or pieces."""
+    return [path for path in _entries(folder) if path.suffix in (".json", ".txt", ".model") and path.is_file()]
 
 
 def _check_weights(path: Path, head: bytes) -> None:
@@ -256,7 +269,7 @@ def _check_weights(path: Path, head: bytes) -> None:
 def unreadable(path: Path, error: BaseException) -> ModelError:
     """Return the error about a weight file that does not open."""
     if isinstance(error, OSError) and error.errno is not None:
-        return ModelError(f"{path} cannot be read ({error.strerror})", hint="give this user access to it")
+        return ModelError(f"{path} cannot be read ({error.strerror})", hint=ACCESS)
     return ModelError(f"{path} is damaged ({first_line(error)})", hint=DOWNLOAD)
 
 
@@ -264,8 +277,13 @@ def _first(names: Iterable[str], *patterns: str) -> str | None:
     return next((name for pattern in patterns for name in sorted(names) if fnmatch(name, pattern)), None)
 
 
-def _form(names: Collection[str]) -> tuple[str, str, str] | None:
+def _at_top(names: Iterable[str]) -> list[str]:
+    return sorted(name for name in names if "/" not in name)
+
+
+def _form(names: Iterable[str]) -> tuple[str, str, str] | None:
     """Return the first file in another form of weights, what it is, and the step to a checkpoint of transformers."""
+    names = sorted({PurePosixPath(name).name for name in names})
     found = ((_first(names, pattern), what, hint) for pattern, what, hint in _FORMS)
     return next(((name, what, hint) for name, what, hint in found if name is not None), None)
 

@@ -13,12 +13,13 @@ from kotovec.workers.inventory import (
     CONFIG,
     PART,
     WEIGHTS,
-    check_content,
+    check_files,
     model_folder,
     names_in,
     refuse_file,
     refuse_without_config,
     refuse_without_weights,
+    small_files,
     weights_name,
 )
 
@@ -121,8 +122,10 @@ def _path(name: str) -> Path:
 
 def _checked(source: Source) -> Source:
     name = weights_name({path.name for path in source.folder.iterdir() if path.is_file()})
+    check_files(small_files(source.folder))
+    if name:
+        check_files(source.weights(), weights=True)
     check(source.folder, name)
-    check_content(source.folder, source.weights() if name else ())
     return source
 
 
