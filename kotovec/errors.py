@@ -9,6 +9,7 @@ from typing import ClassVar
 from kotovec.text import escaped
 
 RESUME = "run the same command again; it resumes"
+ACCESS = "give this user access to it"
 
 
 class KotovecError(Exception):

@@ -204,7 +204,7 @@ def _mecab(config: dict[str, Any], split: Tokenize) -> Tokenize:
     try:
         tagger = fugashi.GenericTagger(mecab_options(mecab.get("mecab_dic", "unidic_lite"), mecab.get("mecab_option")))
     except RuntimeError as error:
-        raise MissingDependencyError(f"MeCab does not start: {error}") from error
+        raise MissingDependencyError(f"MeCab does not start ({first_line(error)})") from error
     specials = [
         entry["content"]
         for entry in config.get("added_tokens_decoder", {}).values()

@@ -8,12 +8,11 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from kotovec.errors import ModelError, quoted
+from kotovec.errors import ACCESS, ModelError, quoted
 from kotovec.mecab import is_harmless
 
 DOWNLOAD, DELETE = "download the model again", "delete the key"
 OPTION = "delete the key; --mecab-dic chooses a dictionary"
-ACCESS = "give this user access to it"
 MOST_JSON = 64 << 20  # bytes; a config has some KB, the index of a checkpoint in parts up to some MB
 MOST_LAYERS = 10_000
 MOST_SIZE = 1 << 20

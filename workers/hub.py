@@ -1,8 +1,9 @@
 """The Hugging Face Hub: a model's files, downloaded or found in the cache, and what the Hub's refusals mean."""
 
+import contextlib
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -129,23 +130,22 @@ def _snapshot(repository: str, revision: str | None, weights: Sequence[str], *, 
     return Path(folder)
 
 
-def _refusal(repository: str, revision: str | None, error: Exception) -> ModelNotFoundError:
+def _refusal(repository: str, revision: str | None, error: BaseException) -> ModelNotFoundError:
     """Return the error about a model that the Hub does not give."""
     known = _by_kind(repository, revision, error) or _by_status(repository, error)
     message, hint = known or _unreached(repository, error)
     return ModelNotFoundError(message, hint=hint)
 
 
-def _by_kind(repository: str, revision: str | None, error: Exception) -> tuple[str, str | None] | None:
+def _by_kind(repository: str, revision: str | None, error: BaseException) -> tuple[str, str | None] | None:
     """Return what an exception of the client's own means, and a hint; None for any other."""
-    import huggingface_hub as hub
     from huggingface_hub import errors
 
     nowhere = f"there is no folder {repository}, and no such model on the Hub"
     if isinstance(error, errors.GatedRepoError):
         return f"{repository} is gated", f"accept its terms on the Hub, then {_LOGIN}"
     # Without a token, the Hub gives this answer for whatever it does not show; with one, for that alone.
-    if _status(error) == _UNAUTHORIZED and hub.get_token():
+    if _status(error) == _UNAUTHORIZED and _token():
         named, hint = "the saved token", f"renew it: {_LOGIN}"
         if os.environ.get("HF_TOKEN"):
             named, hint = "HF_TOKEN", "set HF_TOKEN to a valid token, or unset it"
@@ -160,11 +160,9 @@ def _by_kind(repository: str, revision: str | None, error: Exception) -> tuple[s
     return None
 
 
-def _by_status(repository: str, error: Exception) -> tuple[str, str] | None:
+def _by_status(repository: str, error: BaseException) -> tuple[str, str] | None:
     """Return what the status of an answer means, and a hint; None without an answer."""
-    import huggingface_hub as hub
-
-    status, token = _status(error), hub.get_token()
+    status, token = _status(error), _token()
     if status is None:
         return None
     if status == _FORBIDDEN:
@@ -177,11 +175,13 @@ def _by_status(repository: str, error: Exception) -> tuple[str, str] | None:
     return f"{_nowhere(repository)}, and the Hub {what} ({status}{_said(error)})", f"try again later, {_LOCAL}"
 
 
-def _unreached(repository: str, error: Exception) -> tuple[str, str]:
+def _unreached(repository: str, error: BaseException) -> tuple[str, str]:
     """Return what an error without an answer means, and a hint."""
     from huggingface_hub import errors
 
     nowhere = _nowhere(repository)
+    if local := _by_disk(error):
+        return f"{repository} cannot be downloaded ({local[0]})", local[1]
     if isinstance(error, errors.OfflineModeIsEnabled):
         return f"{nowhere}, and the Hub is not asked, as HF_HUB_OFFLINE is set", f"unset HF_HUB_OFFLINE, {_LOCAL}"
     return f"{nowhere}, and the Hub is out of reach ({first_line(error)})", f"restore the network, {_LOCAL}"
@@ -195,19 +195,40 @@ def _cut_off(repository: str, revision: str | None, error: Exception) -> ModelNo
     """Return the error about a download that ended early."""
     from huggingface_hub import errors
 
-    status = _status(error)
-    gated = isinstance(error, errors.GatedRepoError)  # the Hub shows everything of a gated model but its files
-    if gated or status in (_UNAUTHORIZED, _TOO_MANY):
-        return _refusal(repository, revision, error)
-    hint, reason = RESUME, first_line(error)
-    found: BaseException | None = error
-    while found is not None and not (isinstance(found, OSError) and found.errno):
-        found = found.__cause__ or found.__context__
-    if isinstance(found, OSError) and found.errno in (errno.ENOSPC, errno.EDQUOT):
-        reason, hint = "the disk of the cache is full", "free some space, or set HF_HOME to a folder on another disk"
-    elif isinstance(found, OSError) and found.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-        reason, hint = f"{found.filename}: {found.strerror}", "set HF_HOME to a folder that this user can write to"
+    # The client wraps what went wrong in errors that speak of the network.
+    answer = next((each for each in _causes(error) if _status(each) is not None), error)
+    gated = isinstance(answer, errors.GatedRepoError)  # the Hub shows everything of a gated model but its files
+    if gated or _status(answer) in (_UNAUTHORIZED, _TOO_MANY):
+        return _refusal(repository, revision, answer)
+    reason, hint = _by_disk(error) or (first_line(error), RESUME)
     return ModelNotFoundError(f"{repository} did not download completely ({reason})", hint=hint)
+
+
+def _by_disk(error: BaseException) -> tuple[str, str] | None:
+    """Return which failure of this machine's cache an error is, and a hint; None for any other error."""
+    for found in _causes(error):
+        if not isinstance(found, OSError) or found.filename is None:
+            continue
+        if found.errno in (errno.ENOSPC, errno.EDQUOT):
+            return "the disk of the cache is full", "free some space, or set HF_HOME to a folder on another disk"
+        if found.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR):
+            return f"{found.filename}: {found.strerror}", "set HF_HOME to a folder that this user can write to"
+    return None
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _token() -> str | None:
+    """Return the token that the Hub is sent, if any."""
+    import huggingface_hub as hub
+
+    with contextlib.suppress(OSError):  # of another user
+        return hub.get_token()
+    return None
 
 
 def _status(error: Any) -> int | None:

@@ -4,14 +4,16 @@ People have checkpoints in many forms: of sentence-transformers, adapters, GGUF,
 Each is recognized by the names of its files, so that a repository is refused before anything is downloaded.
 """
 
+import errno
+import os
 import re
 from collections.abc import Collection, Iterable, Iterator
 from fnmatch import fnmatch
 from itertools import chain
 from pathlib import Path, PurePosixPath
 
-from kotovec.errors import ModelError, ModelNotFoundError, first_line, quoted
-from kotovec.workers.claims import ACCESS, ADAPTER, DOWNLOAD, MERGE, merge_hint, read_json
+from kotovec.errors import ACCESS, ModelError, ModelNotFoundError, first_line, quoted
+from kotovec.workers.claims import ADAPTER, DOWNLOAD, MERGE, merge_hint, read_json
 
 # In the order of transformers: safetensors first, in one file or several, then the older pickled form.
 WEIGHTS = (
@@ -267,10 +269,14 @@ def _check_weights(path: Path, head: bytes) -> None:
 
 
 def unreadable(path: Path, error: BaseException) -> ModelError:
-    """Return the error about a weight file that does not open."""
-    if isinstance(error, OSError) and error.errno is not None:
-        return ModelError(f"{path} cannot be read ({error.strerror})", hint=ACCESS)
-    return ModelError(f"{path} is damaged ({first_line(error)})", hint=DOWNLOAD)
+    """Return the error about a file of a model that does not open: it is damaged, or this machine cannot read it."""
+    number = error.errno if isinstance(error, OSError) else None
+    if found := re.search(r"\(os error (\d+)\)", str(error)):  # of safetensors
+        number = int(found[1])
+    if number is None:
+        return ModelError(f"{path} is damaged ({first_line(error)})", hint=DOWNLOAD)
+    hint = ACCESS if number in (errno.EACCES, errno.EPERM) else "check this machine's disk and memory"
+    return ModelError(f"{path} cannot be read ({os.strerror(number)})", hint=hint)
 
 
 def _first(names: Iterable[str], *patterns: str) -> str | None:
