@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from kotovec.errors import ACCESS, DamagedError, InputError, KotovecError, quoted
+from kotovec.errors import ACCESS, DamagedError, InputError, KotovecError, StoreError, quoted
 from kotovec.space import Space
 from kotovec.store import checksum, faiss_files
 from kotovec.store.contents import MOST_RECORD

@@ -109,8 +109,9 @@ def with_vocabulary(folder, tiny_models):
     return folder
 
 
-@pytest.mark.parametrize("kind", ["T5", "MT5", "UMT5"])
-def test_an_encoder_alone_is_read(tmp_path, tiny_models, kind):
+@pytest.mark.parametrize("said", [True, False])
+@pytest.mark.parametrize("kind", ["T5", "MT5", "UMT5", "LongT5"])
+def test_an_encoder_alone_is_read(tmp_path, tiny_models, kind, said):
     """sentence-t5 and gtr are T5EncoderModel, whose config.json still says is_encoder_decoder."""
     config = getattr(transformers, f"{kind}Config")(
         vocab_size=len(bert_vocabulary()),
@@ -124,7 +125,7 @@ def test_an_encoder_alone_is_read(tmp_path, tiny_models, kind):
     )
     own = getattr(transformers, f"{kind}EncoderModel")
     folder = with_vocabulary(save(own, config, tmp_path / "model", 0), tiny_models)
-    change(folder / "config.json", is_encoder_decoder=True)
+    change(folder / "config.json", is_encoder_decoder=said)
     ids, layers = [6, 15, 40], [0, 1, 2, 3]
     found, plan = states(folder, ids, layers)
     np.testing.assert_allclose(found, reference(own.from_pretrained(folder), plan, ids, layers), atol=1e-5)
@@ -164,6 +165,16 @@ def test_a_matrix_that_is_saved_as_the_output_it_is_tied_to_is_read(tmp_path, ti
     assert plan.table.tensor is None
 
 
+def test_an_output_that_is_not_tied_is_no_input_whatever_the_class_says(tmp_path, tiny_models):
+    """transformers 5 ties T5's matrices also where config.json says that they are not (transformers#48154)."""
+    config = transformers.T5Config(vocab_size=397, d_model=32, d_kv=8, d_ff=64, num_layers=1, num_heads=4)
+    folder = with_vocabulary(save(transformers.T5EncoderModel, config, tmp_path / "model", 0), tiny_models)
+    change(folder / "config.json", tie_word_embeddings=False)
+    renamed(folder, lambda name: "lm_head.weight" if name == "shared.weight" else name)
+    message, _ = refusal(folder, lambda name: states(name, [6], [1]))
+    assert "of the model's parameters (encoder.embed_tokens.weight" in message
+
+
 def test_layers_of_two_widths_are_told(tmp_path, tiny_models):
     """OPT-350m projects its last layer from 1024 dimensions to 512."""
     config = transformers.OPTConfig(
@@ -191,6 +202,15 @@ def test_a_model_that_counts_the_layers_of_its_parts_is_no_damaged_one(folder):
     change(folder / "config.json", model_type="lxmert", num_hidden_layers=layers, architectures=["LxmertModel"])
     assert refusal(folder, plan_of) == (
         "F (lxmert) is a model of several parts (vision, cross_encoder, language)",
+        "choose a text encoder",
+    )
+
+
+def test_a_model_that_wants_more_than_tokens_is_told(tmp_path, tiny_models):
+    config = transformers.BrosConfig(**_small(), vocab_size=len(bert_vocabulary()))
+    folder = with_vocabulary(save(transformers.BrosModel, config, tmp_path / "model", 0), tiny_models)
+    assert refusal(folder, lambda name: states(name, [6], [2])) == (
+        "F cannot compute tokens alone (You have to specify bbox)",
         "choose a text encoder",
     )
 

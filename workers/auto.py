@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from kotovec.errors import ModelError
+from kotovec.errors import ModelError, first_line
 from kotovec.workers.architecture import encoder_alone
 from kotovec.workers.foreign_code import refuse_code, unloadable
 from kotovec.workers.inputs import Batch
@@ -18,6 +18,7 @@ from kotovec.workers.unread import check_tensors, refuse_lacking
 
 # No token-wise hidden state depends on these parameters: a checkpoint may lack them.
 _UNUSED_PARTS = ("pooler", "position_ids", "lm_head", "cls.")
+_TIED = "tie_word_embeddings"
 # Names of output matrices, which may be tied to the input.
 _OUTPUTS = ("lm_head.weight", "lm_head.decoder.weight", "predictions.decoder.weight", "embed_out.weight")
 _COMPARED = 1024  # rows at a time, as a matrix of half precision takes twice its memory in float32
@@ -96,7 +97,13 @@ class Auto:
             inputs = inputs.expand(2, -1)
         inner = [layer for layer in self._layers if layer != self._depth]
         # All ones, whatever the ids: without a mask, some models would mask <pad> themselves.
-        output = self._model(input_ids=inputs, attention_mask=torch.ones_like(inputs), output_hidden_states=bool(inner))
+        mask = torch.ones_like(inputs)
+        try:
+            output = self._model(input_ids=inputs, attention_mask=mask, output_hidden_states=bool(inner))
+        except (ValueError, TypeError, AttributeError, NotImplementedError) as error:  # it wants boxes, or images
+            raise ModelError(
+                f"{self._model_name} cannot compute tokens alone ({first_line(error)})", hint="choose a text encoder"
+            ) from error
         last = getattr(output, "last_hidden_state", None)
         if last is None or last.ndim != 3 or last.shape[:2] != inputs.shape:  # noqa: PLR2004 — (batch, length, D)
             raise ModelError(
@@ -155,7 +162,8 @@ def load_model(source: Source) -> Any:
         # Old checkpoints warn about a missing pooler, which is not used.
         with warnings.catch_warnings(), open(os.devnull, "w") as null, contextlib.redirect_stderr(null):  # noqa: PTH123
             warnings.simplefilter("ignore")
-            model, report = class_of(described.pretrained_config).from_pretrained(
+            kind = encoder_alone(described.pretrained_config) or transformers.AutoModel
+            model, report = kind.from_pretrained(
                 source.folder,
                 dtype=torch.float32,
                 weights_only=True,
@@ -178,18 +186,20 @@ def load_model(source: Source) -> Any:
             hint="check that its config.json is not that of another model",
         )
     missing = {name for name in report["missing_keys"] if not any(part in name for part in _UNUSED_PARTS)}
-    if missing and not _tie(source, model, missing, headers):
+    tied = described.config.get(_TIED) is not False and getattr(model.config, _TIED, False)
+    if missing and not (tied and _tie(source, model, missing, headers)):
         raise refuse_lacking(source, missing, headers)
     parts = {name for name, _ in (*model.named_children(), *model.named_parameters(recurse=False))}
     check_tensors(source, report["unexpected_keys"], headers, f"{model.base_model_prefix}.", parts)
     return model.eval()
 
 
-def class_of(config: Any) -> Any:
-    """Return the class of transformers that computes a model: `AutoModel`, or the one of encoders alone."""
+def outline(config: Any) -> Any:
+    """Return a model without weights, on the current device."""
     import transformers
 
-    return transformers.AutoModelForTextEncoding if encoder_alone(config) else transformers.AutoModel
+    own = encoder_alone(config)
+    return own._from_config(config) if own else transformers.AutoModel.from_config(config, trust_remote_code=False)  # noqa: SLF001
 
 
 def _tie(source: Source, model: Any, missing: Collection[str], headers: Mapping[str, Header]) -> bool:
@@ -202,7 +212,7 @@ def _tie(source: Source, model: Any, missing: Collection[str], headers: Mapping[
 
     matrix = model.get_input_embeddings().weight
     own = {name for name, parameter in model.named_parameters(remove_duplicate=False) if parameter is matrix}
-    if not set(missing) <= own or not getattr(model.config, "tie_word_embeddings", False):
+    if not set(missing) <= own:
         return False
     found = [
         name for name, header in headers.items() if name.endswith(_OUTPUTS) and header.shape == tuple(matrix.shape)

@@ -172,7 +172,7 @@ def _check_encoder(name: str, config: Any) -> None:
     if isinstance(layers := getattr(config, "num_hidden_layers", None), dict):
         parts = ", ".join(map(str, layers))
         raise ModelError(f"{name} ({kind}) is a model of several parts ({parts})", hint="choose a text encoder")
-    if config.is_encoder_decoder and not encoder_alone(config):
+    if config.is_encoder_decoder and encoder_alone(config) is None:
         raise ModelError(f"{name} is an encoder-decoder ({kind})", hint="choose an encoder such as BERT")
     if hasattr(config, "vision_config") or hasattr(config, "audio_config"):
         raise ModelError(f"{name} ({kind}) is a model of several modalities", hint="choose a text encoder")

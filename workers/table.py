@@ -106,8 +106,7 @@ def _outline(model: Model) -> tuple[tuple[str, ...], int, int]:
     with warnings.catch_warnings(), torch.device("meta"):
         warnings.simplefilter("ignore")
         try:
-            kind = auto.class_of(model.pretrained_config)
-            outline = kind.from_config(model.pretrained_config, trust_remote_code=False)
+            outline = auto.outline(model.pretrained_config)
         except Exception as error:  # transformers raises anything here
             raise ModelError(
                 f"{model.name} does not load: {unknown_value(model.config, error)}", hint=CORRECT
