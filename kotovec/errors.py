@@ -127,7 +127,7 @@ def _in_line(text: str) -> str:
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's message that says what went wrong, or its type if the message is empty.
 
-    A line that ends in a colon goes on with the next one. MeCab's details stand under a heading, at the end. A key
+    A line that ends in a colon continues with the next one. MeCab's details stand under a heading, at the end. A key
     alone gets the name of the type: `KeyError 'foo'`.
     """
     _, heading, details = str(error).partition(" ERROR DETAILS ")

@@ -81,7 +81,7 @@ def _fetch(repository: str, revision: str | None, names: Sequence[str]) -> tuple
         inside = [name.removeprefix(below) for name in names if name.startswith(below)]
         weights = weights_name(inside)
         if weights is None:
-            raise refuse_without_weights(repository, repository, inside)
+            raise refuse_without_weights(repository, f"{repository}/{below}".rstrip("/"), inside)
         _snapshot(repository, revision, [below + part for part in _parts(folder, weights)])
     return folder, top.name  # a snapshot's folder is named after its commit
 

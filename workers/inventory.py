@@ -13,7 +13,7 @@ from itertools import chain
 from pathlib import Path, PurePosixPath
 
 from kotovec.errors import ACCESS, ModelError, ModelNotFoundError, first_line, quoted
-from kotovec.workers.claims import ADAPTER, DOWNLOAD, MERGE, merge_hint, read_json
+from kotovec.workers.claims import ADAPTER, CONFIGS, DOWNLOAD, MERGE, merge_hint, read_json
 
 # In the order of transformers: safetensors first, in one file or several, then the older pickled form.
 WEIGHTS = (
@@ -252,8 +252,9 @@ def check_files(paths: Iterable[Path], *, weights: bool = False) -> None:
 
 
 def small_files(folder: Path) -> list[Path]:
-    """Return the regular files of a model beside its weights, of the endings that are texts or pieces."""
-    return [path for path in _entries(folder) if path.suffix in (".json", ".txt", ".model") and path.is_file()]
+    """Return the regular files of a model beside weights and configs, of the endings that are texts or pieces."""
+    paths = (path for path in _entries(folder) if path.name not in CONFIGS)
+    return [path for path in paths if path.suffix in (".json", ".txt", ".model") and path.is_file()]
 
 
 def _check_weights(path: Path, head: bytes) -> None:

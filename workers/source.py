@@ -8,7 +8,7 @@ from pathlib import Path
 from kotovec.errors import MissingDependencyError, ModelError, ModelNotFoundError, quoted
 from kotovec.workers import hub
 from kotovec.workers.address import DEMO, parse
-from kotovec.workers.claims import DOWNLOAD, check, read_json
+from kotovec.workers.claims import CONFIGS, DOWNLOAD, check, read_json
 from kotovec.workers.inventory import (
     CONFIG,
     PART,
@@ -125,7 +125,11 @@ def _checked(source: Source) -> Source:
     check_files(small_files(source.folder))
     if name:
         check_files(source.weights(), weights=True)
-    check(source.folder, name)
+    try:
+        check(source.folder, name)
+    except ModelError:
+        check_files(path for name in CONFIGS if (path := source.folder / name).is_file())
+        raise
     return source
 
 

@@ -107,7 +107,7 @@ def _unpickle(path: Path, device: str = "cpu") -> dict[str, Any]:
     if not any(isinstance(tensor, torch.Tensor) for tensor in tensors.values()):
         inner = next((name for name, value in tensors.items() if isinstance(value, Mapping) and value), None)
         if inner is not None:
-            raise ModelError(f"{path} holds its tensors inside of `{inner}`", hint=f"{_ALONE}: its `{inner}` alone")
+            raise ModelError(f"{path} holds its tensors inside of `{inner}`", hint=f"save `{inner}` alone in its place")
         raise ModelError(f"{path} holds no tensors", hint=_ALONE)
     return dict(tensors)
 
