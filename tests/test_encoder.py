@@ -274,7 +274,9 @@ def test_damaged_safetensors_are_refused_by_the_plan_naming_the_file(spoil, vari
     folder = shutil.copytree(tiny_models[variant], tmp_path / "model")
     weights = max(folder.glob("*.safetensors"))
     spoil(weights)
-    with pytest.raises(ModelError, match=rf"{weights.name} is (damaged|empty).*\nhint: download the model again$") as caught:
+    with pytest.raises(
+        ModelError, match=rf"{weights.name} is (damaged|empty).*\nhint: download the model again$"
+    ) as caught:
         make_plan(Request(model=str(folder)))
     assert "\n" not in str(caught.value)
 
