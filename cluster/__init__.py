@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from kotovec.errors import InputError, quoted
+from kotovec.workers.address import parse
 
 DEFAULT_MODEL = "tohoku-nlp/bert-base-japanese-whole-word-masking"  # the model of the article
 
@@ -13,6 +14,8 @@ def default_store(model: str) -> Path:
     Raises:
         InputError: the model's name has no last part, such as `/`.
     """
+    if not Path(model).exists() and (address := parse(model)) is not None:
+        model = address.repository
     path = Path(model)
     name = path.resolve().name if path.name in ("", "..") else path.name
     if not name:

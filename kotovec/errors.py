@@ -9,6 +9,7 @@ from typing import ClassVar
 from kotovec.text import escaped
 
 RESUME = "run the same command again; it resumes"
+ACCESS = "give this user access to it"
 
 
 class KotovecError(Exception):
@@ -124,8 +125,21 @@ def _in_line(text: str) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message, or the name of its type if the message is empty."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    """Return the first line of an error's message that says what went wrong, or its type if the message is empty.
+
+    A line that ends in a colon continues with the next one. MeCab's details stand under a heading, at the end. A key
+    alone gets the name of the type: `KeyError 'foo'`.
+    """
+    _, heading, details = str(error).partition(" ERROR DETAILS ")
+    lines = [line.strip() for line in (details or str(error)).splitlines() if line.strip(" -")]
+    if not lines:
+        return type(error).__name__
+    if heading:
+        return lines[-1]
+    ends = (number for number, line in enumerate(lines) if not line.endswith(":"))
+    text = " ".join(lines[: next(ends, 0) + 1])
+    key_alone = isinstance(error, KeyError) and not isinstance(error, KotovecError)
+    return f"{type(error).__name__} {text}" if key_alone else text
 
 
 def quoted(value: object) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kotovec.errors import StoreError
+from kotovec.errors import ACCESS, StoreError
 from kotovec.store import contents
 from kotovec.store.files import delete_parts, read_regular, sync, write_text
 from kotovec.store.layout import HDF5, PART, PARTS, Layout, part_name
@@ -25,6 +25,8 @@ def read_plan(layout: Layout) -> dict[str, Any] | None:
         plan = json.loads(read_regular(layout.plan, MOST_PLAN))
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except PermissionError as error:  # no damage: what is below it stays
+        raise StoreError(f"{layout.plan} cannot be read ({error.strerror})", hint=ACCESS) from error
     except (OSError, ValueError, RecursionError) as error:
         raise StoreError(f"{layout.plan} is damaged", hint=f"delete {layout.shards} to start again") from error
     if not _is_plan(plan):

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from kotovec.errors import DamagedError, InputError, KotovecError, quoted
+from kotovec.errors import ACCESS, DamagedError, InputError, KotovecError, StoreError, quoted
 from kotovec.space import Space
 from kotovec.store import checksum, faiss_files
 from kotovec.store.contents import MOST_RECORD
@@ -236,6 +236,8 @@ def load(vectors: Vectors, folder: Path, space: Space, metric: Metric) -> tuple[
                 index = faiss_files.read(faiss, file)
     except FileNotFoundError:
         return None
+    except PermissionError as error:  # no damage, and building it again would fail, too
+        raise StoreError(f"{path} cannot be read ({error.strerror})", hint=ACCESS) from error
     except (OSError, RuntimeError, MemoryError):
         index = None
     # A build that is writing this index has deleted its record first: the file may be the new one.

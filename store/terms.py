@@ -8,7 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
-from kotovec.errors import DamagedError, NotStoredError, StoreError, UnknownTokenError, choices, quoted
+from kotovec.errors import (
+    ACCESS,
+    DamagedError,
+    KotovecError,
+    NotStoredError,
+    StoreError,
+    UnknownTokenError,
+    choices,
+    quoted,
+)
 from kotovec.locks import ForkLock
 from kotovec.store.expression import SIGNS, Term
 from kotovec.store.nearest import Rows
@@ -53,6 +62,8 @@ class Lookup:
 
         Raises:
             DamagedError: its files are not those that the build wrote: damaged, or swapped with the store.
+            StoreError: they cannot be read, or belong to a tokenizer that only transformers can run.
+            MissingDependencyError: as `load_tokenizer`.
         """
         if not self.files:
             return load_tokenizer(self.folder)
@@ -64,6 +75,10 @@ class Lookup:
             intact = checksums(self.folder) == self.files
             tokenize = load_tokenizer(self.folder) if intact else None
             swapped = self.folder.stat().st_ino != inode  # between the check and the reading
+        except KotovecError:  # some are OSErrors, too: a whole tokenizer that runs only inside transformers, say
+            raise
+        except PermissionError as error:
+            raise StoreError(f"{self.folder} cannot be read ({error.strerror})", hint=ACCESS) from error
         except OSError as error:
             raise other from error
         if tokenize is None or swapped:

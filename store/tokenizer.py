@@ -86,7 +86,10 @@ def _load(folder: Path) -> Tokenize:
     )
     if word != "mecab" or subword not in ("wordpiece", "character") or unusual:
         name = config.get("tokenizer_class", "this tokenizer")
-        raise StoreError(f"{name} runs only inside transformers, so only whole tokens can be looked up here")
+        raise StoreError(
+            f"{name} runs only inside transformers, so only whole tokens can be looked up here",
+            hint="write a word as the sum of its tokens",
+        )
     vocabulary = _vocabulary(folder)
     unknown = _text_of(config.get("unk_token", "[UNK]"))
     split: Tokenize
@@ -202,7 +205,7 @@ def _mecab(config: dict[str, Any], split: Tokenize) -> Tokenize:
     try:
         tagger = fugashi.GenericTagger(mecab_options(mecab.get("mecab_dic", "unidic_lite"), mecab.get("mecab_option")))
     except RuntimeError as error:
-        raise MissingDependencyError(f"MeCab does not start: {error}") from error
+        raise MissingDependencyError(f"MeCab does not start ({first_line(error)})") from error
     specials = [
         entry["content"]
         for entry in config.get("added_tokens_decoder", {}).values()

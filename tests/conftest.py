@@ -5,6 +5,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from folders import folder  # noqa: F401 — a fixture for all
 
 from kotovec.cluster.plan import Request, make_plan
 
@@ -65,6 +66,6 @@ def minilm() -> Path:
 @pytest.fixture(scope="session")
 def demo(minilm, one_ray, tmp_path_factory) -> Path:  # noqa: F811
     """A store of the demo model, built by two workers."""
-    folder = tmp_path_factory.mktemp("demo") / "demo.kotovec"
-    run_build(make_plan(Request(model="demo", device="cpu")), folder, 2)
-    return folder
+    built = tmp_path_factory.mktemp("demo") / "demo.kotovec"
+    run_build(make_plan(Request(model="demo", device="cpu")), built, 2)
+    return built

@@ -203,7 +203,7 @@ def edit_config(folder, **changes):
             {"model_type": "distilbert", "architectures": ["DistilBertModel"]},
             r"lack .* of the model's parameters",
         ),
-        ({"hidden_size": 64}, "do not load"),
+        ({"hidden_size": 64}, r"hold embeddings.LayerNorm.bias as \(32,\), its config.json says \(64,\)"),
     ],
 )
 def test_weights_of_another_model_are_refused_not_filled_with_random_numbers(changes, message, tmp_path):
@@ -274,7 +274,9 @@ def test_damaged_safetensors_are_refused_by_the_plan_naming_the_file(spoil, vari
     folder = shutil.copytree(tiny_models[variant], tmp_path / "model")
     weights = max(folder.glob("*.safetensors"))
     spoil(weights)
-    with pytest.raises(ModelError, match=rf"{weights.name} is damaged.*\nhint: download the model again$") as caught:
+    with pytest.raises(
+        ModelError, match=rf"{weights.name} is (damaged|empty).*\nhint: download the model again$"
+    ) as caught:
         make_plan(Request(model=str(folder)))
     assert "\n" not in str(caught.value)
 

@@ -147,7 +147,7 @@ def test_code_of_the_hub_is_not_fetched_for_attention(model):
 def test_a_number_that_no_model_has_is_one_line(model, claimed):
     change(model / "config.json", **claimed)
     ((name, value),) = claimed.items()
-    assert refusal(model) == (f"{model}/config.json claims {name} {value}, which no model has")
+    assert refusal(model) == (f"{model}/config.json claims {name} {value!r}, which no model has")
 
 
 def test_a_number_of_layers_inside_another_config_counts(model):

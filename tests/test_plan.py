@@ -181,7 +181,7 @@ def test_a_missing_faiss_is_found_before_the_model_is_looked_for(monkeypatch):
 @pytest.mark.parametrize(
     ("file", "content", "kind", "message"),
     [
-        ("config.json", None, ModelNotFoundError, "is not a model: it holds no config.json"),
+        ("config.json", None, ModelNotFoundError, r"holds weights \(model.safetensors\), and no config.json"),
         ("config.json", "{", ModelError, r"config.json is not JSON \(Expecting property name"),
         ("config.json", "{}", ModelError, "config.json of .* does not load"),
         ("config.json", '{"model_type": "unheard-of"}', ModelError, "config.json of .* does not load"),

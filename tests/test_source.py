@@ -62,7 +62,12 @@ class Hub(BaseHTTPRequestHandler):
         self.server.asked.append(f"{self.command} {path}")
         refused = next((refusal for part, refusal in self.server.refusals.items() if part in path), None)
         files = self.server.files
-        if refused:
+        if self.server.renamed and self.server.renamed in path:
+            moved = self.path.replace(self.server.renamed, "tester/tiny", 1)
+            self._send(307, b"", {"Location": moved}, body=body)
+        elif self.server.page:
+            self._send(200, self.server.page, {"Content-Type": "text/html"}, body=body)
+        elif refused:
             status, code = refused
             if self.server.once:
                 self.server.refusals = {}
@@ -100,6 +105,7 @@ def hub_of(folder, extra=(), refusals=None, *, once=False):
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     server.files = {path.name: path.read_bytes() for path in folder.iterdir()} | dict.fromkeys(extra, b"unused")
     server.refusals, server.once, server.asked = refusals or {}, once, []
+    server.renamed, server.page = "", b""  # a repository's old name; what a portal answers to everything
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
@@ -202,7 +208,7 @@ def assert_refused(answer, message):
         ),
         ("/api/models/tester/tiny", 404, "RepoNotFound", "there is no folder tester/tiny, and no such model"),
         ("/api/models/tester/tiny", 404, "RevisionNotFound", "no such model on the Hub"),
-        ("/api/models/tester/tiny", 500, None, "the Hub is out of reach"),
+        ("/api/models/tester/tiny", 500, None, r"the Hub is failing \(500\)\nhint: try again later"),
     ],
 )
 def test_a_refusal_of_the_hub_is_one_line_that_says_what_to_do(part, status, code, message, tmp_path, tiny_models):

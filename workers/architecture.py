@@ -71,6 +71,18 @@ def architecture_of(config: Any) -> Architecture | None:
     )
 
 
+def encoder_alone(config: Any) -> Any | None:
+    """Return transformers' class for a checkpoint with the encoder of an encoder-decoder alone; None for any other.
+
+    It is `T5EncoderModel` in sentence-t5, whose config is that of all T5: AutoModel would make a decoder of nothing.
+    """
+    import transformers
+
+    name = next(iter(config.architectures or ()), "")
+    own = getattr(transformers, name, None) if name.endswith("EncoderModel") and name.isidentifier() else None
+    return own if own is not None and own.config_class is type(config) else None
+
+
 def lack(shapes: Mapping[str, tuple[int, ...]], architecture: Architecture) -> str | None:
     """Return where a checkpoint differs from its config, as a tensor and both shapes; None where all tensors match.
 

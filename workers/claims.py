@@ -9,12 +9,15 @@ from typing import Any
 
 from kotovec.errors import ModelError, quoted
 from kotovec.mecab import is_harmless
-from kotovec.workers.json_files import DOWNLOAD
+from kotovec.workers.json_files import DOWNLOAD, read_json
 
 DELETE = "delete the key"
+OPTION = "delete the key; --mecab-dic chooses a dictionary"
 MOST_LAYERS = 10_000
 MOST_SIZE = 1 << 20
 MOST_ROWS = 1 << 31
+ADAPTER = "adapter_config.json"
+MERGE = "merge it into its model with PEFT's merge_and_unload(), and save that"
 CONFIGS = ("config.json", "tokenizer_config.json")
 _NOT_READ = ("name_or_path", "tokenizer_file", "special_tokens_map_file")  # transformers saves them, and reads its own
 _BERT = ("bert", "roberta", "xlm-roberta", "camembert")
@@ -35,18 +38,28 @@ def check(folder: Path, weights: str | None, config: Mapping[str, Any], tokenize
     path, named = folder / CONFIGS[0], config.get("transformers_weights")
     if named is not None and named != weights:
         raise ModelError(f"{path} names other weights ({quoted(named)}), and only {weights} is read", hint=DELETE)
-    if (folder / "adapter_config.json").exists():
-        raise ModelError(f"{folder} holds an adapter (adapter_config.json)", hint="merge it into its model")
+    if (folder / ADAPTER).exists():
+        raise ModelError(f"{folder} holds an adapter ({ADAPTER})", hint=merge_hint(folder))
     _check_numbers(folder, config)
     for name, content in zip(CONFIGS, (config, tokenizer), strict=True):
         _check_names(folder, name, content)
+
+
+def merge_hint(folder: Path | None) -> str:
+    """Return the step that makes a model of an adapter; it names the model where the adapter's config does."""
+    try:
+        base = None if folder is None else read_json(folder / ADAPTER).get("base_model_name_or_path")
+    except ModelError:
+        base = None
+    return MERGE.replace("its model", quoted(base), 1) if isinstance(base, str) and base else MERGE
 
 
 def _check_numbers(folder: Path, config: Mapping[str, Any]) -> None:
     path = folder / CONFIGS[0]
 
     def refuse(name: str, value: object) -> ModelError:
-        return ModelError(f"{path} claims {name} {str(value)[:40]}, which no model has", hint=DOWNLOAD)
+        hint = "write it without quotes" if isinstance(value, str) and value.isdecimal() else DOWNLOAD
+        return ModelError(f"{path} claims {name} {repr(value)[:40]}, which no model has", hint=hint)
 
     for name, value in _items(config):
         if isinstance(value, int) and "layer" in name and value > MOST_LAYERS:
@@ -54,6 +67,8 @@ def _check_numbers(folder: Path, config: Mapping[str, Any]) -> None:
     bounds = {"num_hidden_layers": (0, MOST_LAYERS), "hidden_size": (1, MOST_SIZE), "vocab_size": (1, MOST_ROWS)}
     for name, (least, most) in bounds.items():
         value = config.get(name)
+        if isinstance(value, dict):  # LXMERT counts the layers of each of its parts; any other config does not load
+            continue
         if value is not None and (type(value) is not int or not least <= value <= most):
             raise refuse(name, value)
     size, heads = config.get("hidden_size"), config.get("num_attention_heads")
@@ -62,7 +77,8 @@ def _check_numbers(folder: Path, config: Mapping[str, Any]) -> None:
         if heads < 1 or uneven:
             raise refuse("num_attention_heads", heads)
     rows, width = config.get("vocab_size"), config.get("embedding_size") or size
-    held = sum(file.stat().st_size for ending in ("safetensors", "bin") for file in folder.glob(f"*.{ending}"))
+    files = (file for ending in ("safetensors", "bin") for file in folder.glob(f"*.{ending}"))
+    held = sum(file.stat().st_size for file in files if file.is_file())
     # Eight numbers in a byte: more than any quantization packs. Else transformers takes memory before it looks.
     if held and isinstance(rows, int) and isinstance(width, int) and rows * width > 8 * held:
         raise ModelError(f"{path} claims {rows:,} × {width:,} embeddings, more than the weights", hint=DOWNLOAD)
@@ -77,7 +93,7 @@ def _check_names(folder: Path, name: str, config: Mapping[str, Any]) -> None:
         raise ModelError(f"{folder / name} is damaged (mecab_kwargs is no object)", hint=DOWNLOAD)
     for key, value in _items(config):
         if key == "mecab_option" and not is_harmless(value):
-            raise ModelError(f"{folder / name} names what is not the model's ({key} {quoted(value)[:80]})", hint=DELETE)
+            raise ModelError(f"{folder / name} names what is not the model's ({key} {quoted(value)[:80]})", hint=OPTION)
         if not isinstance(value, str):
             continue
         names = key.endswith(("_file", "_path", "_dir")) and not key.endswith(_NOT_READ)

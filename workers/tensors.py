@@ -5,6 +5,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from kotovec.errors import ModelError
+
+_ALONE = "save the model's state dict in its place"
+
 
 class AmbiguousNameError(ValueError):
     """Two tensors of a checkpoint have the same name without the prefix."""
@@ -98,6 +102,13 @@ def _unpickle(path: Path, device: str = "cpu") -> dict[str, Any]:
             tensors = torch.load(path, map_location=device, weights_only=True, mmap=True)
         except RuntimeError:  # a file from before torch 1.6, which cannot be mapped
             tensors = torch.load(path, map_location=device, weights_only=True)
+    if not isinstance(tensors, Mapping):
+        raise ModelError(f"{path} holds a {type(tensors).__name__}, not tensors by name", hint=_ALONE)
+    if not any(isinstance(tensor, torch.Tensor) for tensor in tensors.values()):
+        inner = next((name for name, value in tensors.items() if isinstance(value, Mapping) and value), None)
+        if inner is not None:
+            raise ModelError(f"{path} holds its tensors inside of `{inner}`", hint=f"save `{inner}` alone in its place")
+        raise ModelError(f"{path} holds no tensors", hint=_ALONE)
     return dict(tensors)
 
 

@@ -14,6 +14,7 @@ from kotovec.workers.foreign_code import refuse_code
 from kotovec.workers.json_files import DOWNLOAD
 from kotovec.workers.model import Model
 from kotovec.workers.tokenizer_files import TOKENIZER, check_ids, invented_ids, listed_texts, read_tokenizer
+from kotovec.workers.tokenizer_reasons import explain, without_files
 
 PROBE = "a"  # any text that becomes at least one token
 PROBE_ID = (1 << 32) - 1  # an id that no template contains
@@ -97,7 +98,7 @@ def load_tokenizer(model: Model, mecab_dic: str | None = None) -> tuple[Any, str
                 f"{model.name} has no tokenizer: transformers' {type(tokenizer).__name__} does not read its vocab.txt",
                 hint="name the class that does as tokenizer_class in tokenizer_config.json",
             )
-        raise ModelError(f"{model.name} has no tokenizer: neither tokenizer.json nor a vocab file is in {folder}")
+        raise without_files(model)
     check_ids(model, tokenizer)
     return tokenizer, None if mecab is None else mecab["mecab_dic"]
 
@@ -113,14 +114,25 @@ def _build_tokenizer(model: Model, options: dict[str, Any]) -> Any:
                 model.source.folder, trust_remote_code=False, mistral_format=False, **options
             )
     except ImportError as error:
-        package = next((name for name in ("fugashi", "ipadic", "unidic_lite") if name in str(error)), None)
+        package = _missing_package(error)
         needed = package or f"a package ({first_line(error)})"
         hint = f"install it: pip install {package.replace('_', '-')}" if package else None
         raise MissingDependencyError(f"the tokenizer of {model.name} needs {needed}", hint=hint) from error
     except Exception as error:  # transformers raises anything from OSError to KeyError here
         if "trust_remote_code" in str(error):
             raise refuse_code(model.name, model.code, "AutoTokenizer") from error
-        raise ModelError(f"{model.name} has no tokenizer that transformers can load: {first_line(error)}") from error
+        reason, hint = explain(model, error)
+        raise ModelError(f"{model.name} has no tokenizer that transformers can load: {reason}", hint=hint) from error
+
+
+def _missing_package(error: BaseException) -> str | None:
+    """Return the package that an ImportError of transformers is about."""
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, ModuleNotFoundError) and found.name:
+            return found.name.partition(".")[0]
+        found = found.__cause__ or found.__context__
+    return next((name for name in ("fugashi", "ipadic", "unidic_lite") if name in str(error)), None)
 
 
 def _panicked(reason: str) -> ModelError:

@@ -19,6 +19,8 @@ _HEAD = re.compile(
     r"generator_(lm_head|predictions)|head|linear|lm_(head|loss)|mask_predictions|pooler|predictions|projection|"
     r"qa_outputs|score|sequence_summary|seq_relationship|vocab_(layer_norm|projector|transform)"
 )
+# torch.compile, FSDP and activation checkpointing; DataParallel's `module` counts at the front alone.
+_WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 _FLOATS = ("F64", "F32", "F16", "BF16", "float64", "float32", "float16", "bfloat16")
 # Settings that change what a model computes, and that transformers ignores where a class does not have them.
 _SETTINGS = ("position_embedding_type", "alibi", "use_alibi", "alibi_starting_size", "rotary_emb_base", "use_rope")
@@ -46,6 +48,44 @@ def check_tensors(source: Source, left_out: Iterable[str], names: Collection[str
             "the vectors would be another model's",
             hint="check config.json, and that no code of the model's own computes it",
         )
+
+
+def check_names(source: Source, names: Iterable[str]) -> None:
+    """Check that no tensor is named for what a model was wrapped in while it was trained.
+
+    Raises:
+        ModelError: one is; the message names the wrapper and the tensor.
+    """
+    for name in names:
+        parts = name.split(".")
+        found = next((part for part in parts if part in _WRAPPERS), "module" if parts[0] == "module" else None)
+        if found is not None:
+            raise ModelError(
+                f"the tensors of {source.name} are named for a wrapper of the model, `{found}` ({name})",
+                hint=f"save the model inside it, or the tensors without `{found}.` in their names",
+            )
+
+
+def refuse_lacking(source: Source, missing: Collection[str], names: Collection[str]) -> ModelError:
+    """Return the error about parameters that a checkpoint lacks.
+
+    Args:
+        source: the model.
+        missing: names of the parameters.
+        names: names of all tensors in the checkpoint.
+    """
+    first = min(missing)
+    lacking = f"the weights of {source.name} lack {len(missing)} of the model's parameters ({first}, …)"
+    longer = next((name for name in sorted(names) if name.endswith(f".{first}")), None)
+    if longer is not None:
+        prefix = longer.removesuffix(first)
+        return ModelError(
+            f"{lacking}, and hold them under other names ({longer})",
+            hint=f"save the tensors without `{prefix}` in their names",
+        )
+    return ModelError(
+        f"{lacking}, which would be random", hint="check that its config.json is not that of another model"
+    )
 
 
 def check_dtypes(source: Source, dtypes: Mapping[str, str]) -> None:
