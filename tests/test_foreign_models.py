@@ -191,6 +191,14 @@ def test_a_config_that_is_too_large_is_not_read(model, monkeypatch):
     assert "tokenizer_config.json is not a file of at most" in refusal(model)
 
 
+@pytest.mark.parametrize("name", ["vocab.txt", "tokenizer.json", "added_tokens.json", "spiece.model"])
+def test_a_sparse_file_beside_the_weights_is_not_read(model, name):
+    (model / name).unlink(missing_ok=True)
+    (model / name).touch()
+    os.truncate(model / name, 75 << 30)
+    assert refusal(model) == f"{model}/{name} has more than 1 GiB"
+
+
 @pytest.mark.parametrize(("text", "layers"), [("all", (0, 1, 2)), ("last", (2,)), ("-1", (2,))])
 def test_layers_of_a_model_are_as_before(text, layers):
     assert parse_layers(text, 2) == layers

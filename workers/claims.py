@@ -16,7 +16,9 @@ MOST_JSON = 64 << 20  # bytes; a config has some KB, the index of a checkpoint i
 MOST_LAYERS = 10_000
 MOST_SIZE = 1 << 20
 MOST_ROWS = 1 << 31
+MOST_BYTES = 1 << 30  # of any file but the weights; the largest tokenizer.json have some 75 MB
 CONFIGS = ("config.json", "tokenizer_config.json")
+_READ_WHOLE = (".json", ".txt", ".model", ".vocab", ".bpe", ".spm")
 _NOT_READ = ("name_or_path", "tokenizer_file", "special_tokens_map_file")  # transformers saves them, and reads its own
 _BERT = ("bert", "roberta", "xlm-roberta", "camembert")
 
@@ -55,6 +57,9 @@ def check(folder: Path, weights: str | None) -> None:
         ModelError: one of them is damaged, names a file that is not the model's, or claims an absurd number.
     """
     config, tokenizer = (read_json(folder / name) for name in CONFIGS)
+    for each in folder.iterdir():
+        if each.suffix in _READ_WHOLE and each.is_file() and each.stat().st_size > MOST_BYTES:
+            raise ModelError(f"{each} has more than {MOST_BYTES >> 30} GiB", hint=DOWNLOAD)
     path, named = folder / CONFIGS[0], config.get("transformers_weights")
     if named is not None and named != weights:
         raise ModelError(f"{path} names other weights ({quoted(named)}), and only {weights} is read", hint=DELETE)
