@@ -14,10 +14,12 @@ import numpy as np
 import pytest
 
 from kotovec.errors import DiskFullError, StoreError
+from kotovec.space import Space
 from kotovec.store import Store, cartography, maps
 from kotovec.store import index as indexes
 from kotovec.store.cartography import MapRequest, make_map
 from kotovec.store.measure import build_index
+from kotovec.store.metric import Metric
 
 import stores
 from commands import MAIN, PEAK_KB, environment, make_store
@@ -93,6 +95,54 @@ def test_a_full_disk_leaves_the_last_index(store, monkeypatch):
                 build_index(opened)
         assert files(store) == before
     assert opened.search("king", k=1).hits[0].token == "king"
+
+
+KILLED = """
+import os, signal, sys
+from kotovec.store import Store
+from kotovec.store.measure import build_index
+from kotovec.store.metric import Metric
+left = int(sys.argv[2])
+def count(real):
+    def call(*arguments, **options):
+        global left
+        left -= 1
+        if left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(*arguments, **options)
+    return call
+store = Store.open(sys.argv[1])
+for name in ("open", "fsync", "replace", "unlink", "close"):
+    setattr(os, name, count(getattr(os, name)))
+build_index(store, factory="IVF2,Flat", parameters="nprobe=2")
+"""
+
+
+def test_a_build_killed_at_any_moment_leaves_one_complete_index(store):
+    """The record was deleted before the new index took its place: after a kill there was none."""
+    build_index(Store.open(store))
+    pristine = shutil.copytree(store, store.with_name("pristine"))
+    found = []
+    for calls in range(1000):
+        shutil.rmtree(store)
+        shutil.copytree(pristine, store)
+        code = subprocess.run([sys.executable, "-c", KILLED, store, str(calls)], check=False, timeout=60).returncode
+        opened = Store.open(store)
+        _, record = indexes.load(opened.vectors, store / "indexes", Space("static"), Metric.L2)
+        (described,) = (each for each in opened.info()["indexes"] if each["name"] == "static.l2")
+        assert opened.verify() == []
+        assert (described["factory"], described["usable"]) == (record.factory, True)
+        found.append(record.factory)
+        if code == 0:
+            break
+        assert code == -signal.SIGKILL
+    assert len(found) > 15
+    assert found == sorted(found)  # first Flat, then IVF2,Flat
+    assert set(found) == {"Flat", "IVF2,Flat"}
+    assert found.count("IVF2,Flat") > 1  # also where the process was killed before it wrote the last record
+    build_index(opened)
+    assert "last" not in (store / "indexes" / "static.l2.json").read_text()
+    assert [path.name for path in (store / "indexes").iterdir() if path.name.startswith(".")] == []
 
 
 def swap(store):
