@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ def files(store):
     return {path: path.read_bytes() for path in store.parent.rglob("*") if path.is_file()}
 
 
-def ended_by(number, command, tmp_path, *, prepare):
+def ended_by(number, command, tmp_path, *, prepare, later=0.0):
     """Run a command until it says that it is there, send a signal; return exit code, stderr, and the seconds."""
     code = f"import sys, time\nsay = lambda *_: print('there', flush=True)\n{prepare}\n{MAIN}"
     with subprocess.Popen(
@@ -47,6 +48,7 @@ def ended_by(number, command, tmp_path, *, prepare):
         text=True,
     ) as process:
         assert process.stdout.readline() == "there\n", process.stderr.read()
+        time.sleep(later)
         begin = time.monotonic()
         process.send_signal(number)
         _, err = process.communicate(timeout=60)
@@ -79,6 +81,51 @@ def test_an_interrupted_command_leaves_what_was_there_and_nothing_else(
     assert (found, err) == (code, "error: interrupted\n")
     assert seconds < 10
     assert files(store) == before
+
+
+DEAF = """
+from kotovec.store import projection as module
+def deaf(vectors, *_):
+    say()
+    sum(range(10**12))  # in C and with the interpreter's lock, as numba's loops
+module.by_umap = deaf
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_library_that_hears_no_signal_is_ended_and_nothing_stays(store, tmp_path, number, code):
+    before = files(store)
+    found, err, seconds = ended_by(number, ["map", "--store", store], tmp_path, prepare=DEAF, later=0.5)
+    assert (found, err) == (code, "error: interrupted\n")
+    assert 1 < seconds < 5
+    assert files(store) == before
+
+
+def test_a_second_interrupt_ends_a_map_at_once_and_its_end_ends_the_computation(store, tmp_path):
+    code = f"import sys, os\nsay = lambda *_: print(os.getpid(), flush=True)\n{DEAF}\n{MAIN}"
+    command = [sys.executable, "-c", code, "map", "--store", store]
+    for killed in (False, True):
+        with subprocess.Popen(command, env=environment(), stdout=-1, stderr=-1, text=True) as process:
+            child = int(process.stdout.readline())
+            begin = time.monotonic()
+            if killed:
+                process.kill()
+            else:
+                process.send_signal(signal.SIGINT)
+                time.sleep(0.3)
+                process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=30) == (-signal.SIGKILL if killed else 130)
+        while Path(f"/proc/{child}/stat").exists() and Path(f"/proc/{child}/stat").read_text().split()[2] != "Z":
+            time.sleep(0.01)
+            assert time.monotonic() - begin < 1.5
+
+
+def test_an_interrupt_while_the_command_line_is_imported_is_one_line(tmp_path):
+    """It was a traceback of typer's modules in half of all attempts with a query of 0.3 s."""
+    (tmp_path / "typer.py").write_text("import time\nprint('there', flush=True)\ntime.sleep(60)\n")
+    for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+        prepare = f"sys.path.insert(0, {str(tmp_path)!r})"
+        assert ended_by(number, ["query", "king"], tmp_path, prepare=prepare)[:2] == (code, "error: interrupted\n")
 
 
 def test_a_full_disk_leaves_the_last_index(store, monkeypatch):
