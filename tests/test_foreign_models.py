@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from kotovec.cluster.plan import parse_layers
-from kotovec.errors import ModelError, UnknownTokenError
+from kotovec.errors import ModelError, ModelNotFoundError, UnknownTokenError
 from kotovec.panics import panics_as
 from kotovec.store import Store
 from kotovec.store.tokens import LONGEST
@@ -271,9 +271,40 @@ def test_what_others_write_to_stderr_is_held_back_and_not_lost(capfd):
     assert capfd.readouterr().err == "another\n"
 
 
-def test_a_pipe_in_the_folder_of_a_model_is_not_waited_for(model):
+@pytest.mark.parametrize("what", ["pipe", "device"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "tokens.txt",
+        "vocab.txt",
+        "vocab.json",
+        "special_tokens_map.json",
+        "added_tokens.json",
+        "tokenizer.json",
+        "generation_config.json",
+        "chat_template.jinja",
+        "additional_chat_templates/x.jinja",
+        "config.json",
+        "README",
+    ],
+)
+def test_a_pipe_or_a_device_in_the_folder_of_a_model_is_not_waited_for(tmp_path, model, name, what):
+    (model / name).parent.mkdir(exist_ok=True)
+    (model / name).unlink(missing_ok=True)
+    if what == "pipe":
+        os.mkfifo(model / name)
+    else:
+        (model / name).symlink_to("/dev/zero")  # only ever read, and without an end
+    if name == "config.json":
+        with pytest.raises(ModelNotFoundError, match="is not a model: it holds no config.json"):
+            resolve(str(model))
+        return
+    assert refusal(model) == f"{model}/{name} is a pipe or a device"
+
+
+def test_a_link_to_nothing_in_the_folder_of_a_model_is_no_file(model):
     before = plan_of(model).settings["tokenizer"]
-    os.mkfifo(model / "tokens.txt")
+    (model / "tokens.txt").symlink_to("nothing")
     assert plan_of(model).settings["tokenizer"] == before
 
 

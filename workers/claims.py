@@ -18,7 +18,8 @@ MOST_SIZE = 1 << 20
 MOST_ROWS = 1 << 31
 MOST_BYTES = 1 << 30  # of any file but the weights; the largest tokenizer.json have some 75 MB
 CONFIGS = ("config.json", "tokenizer_config.json")
-_READ_WHOLE = (".json", ".txt", ".model", ".vocab", ".bpe", ".spm")
+TEMPLATES = "additional_chat_templates"  # a folder, all files of which transformers reads with a tokenizer
+_READ_WHOLE = (".json", ".txt", ".model", ".vocab", ".bpe", ".spm", ".jinja")
 _NOT_READ = ("name_or_path", "tokenizer_file", "special_tokens_map_file")  # transformers saves them, and reads its own
 _BERT = ("bert", "roberta", "xlm-roberta", "camembert")
 
@@ -57,9 +58,7 @@ def check(folder: Path, weights: str | None) -> None:
         ModelError: one of them is damaged, names a file that is not the model's, or claims an absurd number.
     """
     config, tokenizer = (read_json(folder / name) for name in CONFIGS)
-    for each in folder.iterdir():
-        if each.suffix in _READ_WHOLE and each.is_file() and each.stat().st_size > MOST_BYTES:
-            raise ModelError(f"{each} has more than {MOST_BYTES >> 30} GiB", hint=DOWNLOAD)
+    _check_files(folder)
     path, named = folder / CONFIGS[0], config.get("transformers_weights")
     if named is not None and named != weights:
         raise ModelError(f"{path} names other weights ({quoted(named)}), and only {weights} is read", hint=DELETE)
@@ -68,6 +67,22 @@ def check(folder: Path, weights: str | None) -> None:
     _check_numbers(folder, config)
     for name, content in zip(CONFIGS, (config, tokenizer), strict=True):
         _check_names(folder, name, content)
+
+
+def _check_files(folder: Path) -> None:
+    """Refuse pipes and devices, which libraries would wait for or read for ever, and files of absurd sizes.
+
+    A link is followed, and one to nothing is no file.
+    """
+    for each in (*folder.iterdir(), *(folder / TEMPLATES).glob("*")):
+        try:
+            info = each.stat()
+        except OSError:
+            continue
+        if not stat.S_ISREG(info.st_mode) and not stat.S_ISDIR(info.st_mode):
+            raise ModelError(f"{each} is a pipe or a device", hint=DOWNLOAD)
+        if each.suffix in _READ_WHOLE and info.st_size > MOST_BYTES:
+            raise ModelError(f"{each} has more than {MOST_BYTES >> 30} GiB", hint=DOWNLOAD)
 
 
 def _check_numbers(folder: Path, config: dict[str, Any]) -> None:
