@@ -2,7 +2,7 @@
 
 import sys
 
-from kotovec.cli.app import main
+from kotovec.cli.entry import main
 
 sys.argv[0] = "kotovec"  # the name by which a store's provenance records the command
 main()

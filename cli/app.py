@@ -7,7 +7,9 @@ import gc
 import os
 import re
 import sys
+import threading
 from collections.abc import Sequence
+from functools import partial
 from importlib import import_module
 from io import TextIOWrapper
 from itertools import pairwise
@@ -17,11 +19,10 @@ from typing import Annotated
 import typer
 
 from kotovec.cli.encodings import as_utf8, escaping_errors
-from kotovec.cli.interrupts import TERMINATED, hear_sigterm
+from kotovec.cli.interrupts import INTERRUPTED, TERMINATED, hear_interrupts, in_child
 from kotovec.errors import InputError, KotovecError, choices, first_line, quoted
 from kotovec.version import __version__
 
-INTERRUPTED = 130  # what a shell reports for a process that Ctrl-C ended
 UNEXPECTED = 1
 
 _PATHS = ("--store", "--file", "--config", "--fetch", "--png", "--html")
@@ -63,11 +64,13 @@ def make_app(names: Sequence[str] = COMMANDS) -> typer.Typer:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with 0 (done), 1 (honest failure), 2 (bad input), 130 (Ctrl-C) or 143 (SIGTERM)."""
-    hear_sigterm()
+    hear_interrupts()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors=escaping_errors(stream.encoding))
-    code = run([as_utf8(argument) for argument in sys.argv[1:]] if arguments is None else arguments)
+    arguments = [as_utf8(argument) for argument in sys.argv[1:]] if arguments is None else arguments
+    apart = arguments[:1] == ["map"] and threading.active_count() == 1  # UMAP's compiled loops hear no signals
+    code = in_child(partial(run, arguments)) if apart else run(arguments)
     # At exit Python would search all imported modules for garbage: 35 ms of a query's 250 ms.
     gc.freeze()
     sys.exit(code)

@@ -67,7 +67,7 @@ def parse(line: str) -> Any:
         return None
     try:
         return json.loads(line.removeprefix(MARK))
-    except ValueError:  # another process wrote into the line, or its writer was killed
+    except (ValueError, RecursionError):  # another process wrote into the line, or its writer was killed
         return None
 
 

@@ -1,18 +1,47 @@
 """SIGTERM and Ctrl-C: what a command tidies up before it ends, and where it need not."""
 
 import contextlib
+import fcntl
+import os
 import signal
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
 from typing import NoReturn
 
-TERMINATED = 143  # what a shell reports for a process that SIGTERM ended
+INTERRUPTED, TERMINATED = 130, 143  # what a shell reports for a process that Ctrl-C or SIGTERM ended
+GRACE = 2.0  # seconds in which a child process may tidy up; UMAP's compiled loops do not hear of signals for longer
+_SAID = b"error: interrupted\n"
+
+
+def leave_at_once() -> None:
+    """Let Ctrl-C and SIGTERM end the process in one line while the command line is imported."""
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    for number, handler in usual.items():
+        if threading.current_thread() is threading.main_thread() and signal.getsignal(number) is handler:
+            signal.signal(number, _leave)
+
+
+def _leave(number: int, _frame: FrameType | None) -> NoReturn:
+    with contextlib.suppress(OSError):
+        os.write(2, _SAID)
+    os._exit(128 + number)
+
+
+def hear_interrupts() -> None:
+    """Let Ctrl-C and SIGTERM raise exceptions from now on, so that locks and partial files are deleted."""
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is _leave:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    hear_sigterm()
 
 
 def hear_sigterm() -> None:
     """Let SIGTERM raise `SystemExit(143)`, so that locks and partial files are deleted; by default nothing would be."""
-    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) in (
+        signal.SIG_DFL,
+        _leave,
+    ):
         signal.signal(signal.SIGTERM, _terminate)
 
 
@@ -38,3 +67,71 @@ def ending_at_once() -> Iterator[None]:
     finally:
         for number in before:
             signal.signal(number, usual[number])
+
+
+def in_child(work: Callable[[], int]) -> int:
+    """Run some work in a forked process and return its exit code, so that a library that hears no signals can be ended.
+
+    Ctrl-C and SIGTERM are handed on once, for the work to tidy up; after `GRACE`, or at the second one, it is killed.
+    It ends with this process, however that ends, as a build does.
+
+    Args:
+        work: returns an exit code, or raises `SystemExit`.
+    """
+    watched, held = os.pipe()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)}
+    heard = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
+    signal.pthread_sigmask(signal.SIG_BLOCK, heard)  # until both processes have their own handlers
+    pid = os.fork()
+    if not pid:
+        os.close(held)
+        _be(work, watched, heard)
+    os.close(watched)
+    interrupted = 0
+
+    def kill(*_: object) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+    def hand_on(number: int, _frame: FrameType | None) -> None:
+        nonlocal interrupted
+        if interrupted:
+            kill()
+            return
+        interrupted = number
+        signal.setitimer(signal.ITIMER_REAL, GRACE)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+    for number in heard:
+        signal.signal(number, kill if number == signal.SIGALRM else hand_on)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, heard)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    os.close(held)
+    if code >= 0:
+        return code
+    if interrupted:
+        os.write(2, _SAID)
+        return 128 + interrupted
+    print(f"error: the process that computes was killed by {signal.Signals(-code).name}", file=sys.stderr)
+    return 1
+
+
+def _be(work: Callable[[], int], watched: int, heard: Iterable[signal.Signals]) -> NoReturn:
+    """Do the work in the forked process, and exit at once."""
+    code: object = 1
+    try:
+        os.setsid()  # the terminal signals only the parent, which hands it on
+        fcntl.fcntl(watched, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(watched, fcntl.F_SETFL, os.O_ASYNC)  # SIGIO, which ends it, when the parent's end is closed
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, heard)
+        code = work()
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+    except SystemExit as error:
+        code = error.code
+    except (KeyboardInterrupt, BrokenPipeError) as error:
+        code = INTERRUPTED if isinstance(error, KeyboardInterrupt) else 0
+    finally:
+        os._exit(code if isinstance(code, int) else 1)

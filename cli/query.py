@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 RARELY = 100_000  # objects allocated, and not freed, between two garbage collections
 BATCH = 4096  # most expressions of a file per matrix product: 25 MB at 768 dimensions
 ANSWERS = 65536  # most tokens in the answers to a batch: 30 MB
+QUESTIONS = 64 << 20  # most bytes of their vectors, in float64: of 131,072 dimensions, 4,096 take 4 GB
 LONGEST = 1 << 20  # most characters of a line in a file, which is read line by line
 
 
@@ -139,7 +140,8 @@ def _answer_file(store: "Store", file: str, spaces: Sequence[Space], options: di
     from kotovec.cli.tables import notice
 
     lines = (line.strip() for line in _read_lines(file) if line.strip())
-    together = min(BATCH, max(1, ANSWERS // max(1, options["k"] * len(spaces))))
+    widest = max(store.array(space).shape[1] for space in spaces)
+    together = min(BATCH, max(1, ANSWERS // max(1, options["k"] * len(spaces))), max(1, QUESTIONS // (8 * widest)))
     failed = total = 0
     while batch := list(islice(lines, together)):
         total += len(batch)

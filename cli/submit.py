@@ -215,7 +215,7 @@ def _watch(jobs: "Jobs", job: str, display: "Display", *, quiet: bool) -> dict[s
         elif problem and line.startswith("hint: "):
             hint = line.removeprefix("hint: ")
         elif line.startswith('{"store": '):
-            with contextlib.suppress(ValueError):  # another process wrote into the line
+            with contextlib.suppress(ValueError, RecursionError):  # another process wrote into the line
                 summary = json.loads(line)
         elif line.strip() and not _RAYS_OWN.search(line):
             notice(line, quiet=quiet)

@@ -33,7 +33,7 @@ from kotovec.errors import (
     quoted,
 )
 from kotovec.store import trees
-from kotovec.store.files import disk_full, is_disk_full, open_below, open_regular, sync, write_text
+from kotovec.store.files import disk_full, is_disk_full, open_below, read_regular, sync, write_text
 from kotovec.store.layout import FETCHED, MANIFEST, PART, Layout
 from kotovec.store.lock import locked
 
@@ -75,9 +75,8 @@ class Partial:
         self._files: list[dict[str, Any]] = []
         self._changes = 0
         self._here: set[int] = set()  # each piece is hashed once, when it is found or written
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, DamagedError):
-            with open_regular(self.folder / MANIFEST) as file:
-                files = json.load(file)["files"]
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError, DamagedError):
+            files = json.loads(read_regular(self.folder / MANIFEST, MOST_NOISE))["files"]
             _check_names(files)
             self.pieces, self.known, self._files = pieces_of(files), state_of(files), files
         self._check_ours()

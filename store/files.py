@@ -144,7 +144,7 @@ def open_below(folder: Path, path: str, flags: int) -> Iterator[int]:
         flags: the flags of `os.open`.
 
     Raises:
-        OSError: a link is in the way (ELOOP, ENOTDIR), or the file cannot be opened.
+        OSError: a link is in the way (ELOOP, ENOTDIR), the file has another name (EMLINK), or it cannot be opened.
     """
     *folders, name = path.split("/")
     parent = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
@@ -159,6 +159,8 @@ def open_below(folder: Path, path: str, flags: int) -> Iterator[int]:
     finally:
         os.close(parent)
     try:
+        if os.fstat(descriptor).st_nlink > 1:  # a hard link: another name of a file that may be anyone's
+            raise OSError(errno.EMLINK, "a hard link", path)
         yield descriptor
     finally:
         os.close(descriptor)

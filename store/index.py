@@ -1,14 +1,13 @@
 """The indexes of a store: built by faiss from the merged vectors, written, checked and read.
 
-An index is two files: `NAME.faiss`, and `NAME.json` beside it, written last, which names the checksum of the
-dataset that it was built from. An index of any other dataset is not used.
+An index is two files: `NAME.faiss`, and `NAME.json` beside it, which names the checksum of the dataset that it was
+built from. An index of any other dataset is not used. While an index replaces another one, its record holds that of the
+last one, too: whichever file is there, a record of it is, also if the process is killed between the two.
 """
 
-import contextlib
 import hashlib
 import json
 import math
-import os
 import re
 import struct
 from collections.abc import Callable, Iterator
@@ -26,10 +25,10 @@ from kotovec.store.contents import MOST_RECORD
 from kotovec.store.files import (
     check_replaceable,
     delete_parts,
-    open_folder,
     open_regular,
     read_regular,
     sinking,
+    write_text,
 )
 from kotovec.store.layout import FAISS, INDEXES, RECORD
 from kotovec.store.library import import_faiss, kind, on_gpus, reason
@@ -39,6 +38,7 @@ from kotovec.store.products import BLOCK, blocks
 from kotovec.store.vectors import Vectors
 
 FLAT = "Flat"
+LAST = "last"  # the record of the index that is being replaced, in that of the new one
 WRITTEN = 4096  # rows of a Flat index that are written at a time: 12 MiB at 768 dimensions
 TRIED = 5  # rows that a new index is searched for before it replaces the last one
 TRIED_COUNT = 28  # what a query of one token with k=10 takes from an index
@@ -123,14 +123,15 @@ def build(
         index = _filled(faiss, matrix, metric, factory, device)
         _set_parameters(faiss, index, parameters)
     target, note = _prepare(folder, index_name(space, metric))
-    digest = hashlib.sha256()
+    digest, last = hashlib.sha256(), _record(folder, target.stem)
 
-    def exchange() -> None:
+    def announce() -> None:
         check()
-        _delete_record(note)
+        if last is not None:
+            write_text(note, _text(record, last))
 
     # Both files are complete before one of them takes its place: a full disk or an interrupt leaves the last index.
-    with sinking(note) as record_sink, sinking(target, before=exchange) as sink:
+    with sinking(note) as record_sink, sinking(target, before=announce) as sink:
 
         def write(data: Any) -> int:
             digest.update(data)
@@ -154,7 +155,7 @@ def build(
             sha256=digest.hexdigest(),
             faiss=faiss.__version__,
         )
-        record_sink.write((json.dumps(asdict(record), indent=1) + "\n").encode())
+        record_sink.write(_text(record).encode())
         record_sink.sync()
     return record
 
@@ -169,12 +170,9 @@ def _prepare(folder: Path, name: str) -> tuple[Path, Path]:
     return paths
 
 
-def _delete_record(note: Path) -> None:
-    """Let no reader take the new index by the old record: between the two renames there is none."""
-    with open_folder(note.parent) as descriptor:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(note.name, dir_fd=descriptor)
-        os.fsync(descriptor)
+def _text(record: IndexRecord, last: IndexRecord | None = None) -> str:
+    values = asdict(record) | ({} if last is None else {LAST: asdict(last)})
+    return json.dumps(values, indent=1) + "\n"
 
 
 def records(folder: Path) -> Iterator[IndexRecord]:
@@ -182,14 +180,28 @@ def records(folder: Path) -> Iterator[IndexRecord]:
     for path in sorted(folder.glob(f"*{RECORD}")):
         try:
             values = json.loads(read_regular(path, MOST_RECORD))
-            layer = values.pop("layer", -1)  # of kotovec 0.1.0, which recorded a space in two parts
-            values["space"] = str(Space.parse(values["space"]).at(layer if layer >= 0 else None))
-            record = IndexRecord(**values)
-            texts = all(isinstance(value, str) for value in asdict(record).values())
-            if texts and record.name == path.stem:
-                yield record
+            last = values.pop(LAST, None)
+            record = _read_record(values, path.stem)
+            if last is not None and not _is_of(record, path.with_suffix(FAISS)):
+                record = _read_record(last, path.stem)
+            yield record
         except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
             continue
+
+
+def _read_record(values: dict[str, Any], name: str) -> IndexRecord:
+    """Return the record of a JSON object; one of several errors is raised where it is none of this name."""
+    layer = values.pop("layer", -1)  # of kotovec 0.1.0, which recorded a space in two parts
+    values["space"] = str(Space.parse(values["space"]).at(layer if layer >= 0 else None))
+    record = IndexRecord(**values)
+    if record.name != name or not all(isinstance(value, str) for value in asdict(record).values()):
+        raise ValueError(name)
+    return record
+
+
+def _is_of(record: IndexRecord, path: Path) -> bool:
+    with open_regular(path) as file:
+        return _sha256(file) == record.sha256
 
 
 def describe(folder: Path, vectors: Vectors) -> list[dict[str, Any]]:
@@ -240,7 +252,7 @@ def load(vectors: Vectors, folder: Path, space: Space, metric: Metric) -> tuple[
         raise StoreError(f"{path} cannot be read ({error.strerror})", hint=ACCESS) from error
     except (OSError, RuntimeError, MemoryError):
         index = None
-    # A build that is writing this index has deleted its record first: the file may be the new one.
+    # A build may have replaced the index since its record was read.
     if _record(folder, path.stem) != record:
         return None
     if index is None or (index.ntotal, index.d) != matrix.vectors.shape:

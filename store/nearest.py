@@ -24,6 +24,7 @@ GROWTH = 4  # how many times more candidates the next round asks for
 MOST_CANDIDATES = 2**20  # in one call, over all its queries: 12 MB of scores and rows, and some 60 MB to merge them
 SCAN_BLOCK = 4096  # rows that a float64 scan converts at a time: 25 MB at 768 dimensions
 SCAN_QUERIES = 256  # queries that share a scan: 8 MB of products with a block; with more, converting hardly counts
+MOST_BYTES = 64 << 20  # of float64 vectors at a time, whatever their dimensions: 4,096 rows of 131,072 take 4 GB
 RESCORED = 256  # candidates that are rescored at a time, of several queries: 1.5 MB at 768 dimensions
 
 Rows = npt.NDArray[np.int64]
@@ -111,9 +112,15 @@ def nearest(
                 else:
                     (unsure if promising else hopeless).append(query)
         waiting, count = unsure, count * GROWTH
-    for part in _parts(waiting + hopeless, SCAN_QUERIES):
+    for part in _parts(waiting + hopeless, within(SCAN_QUERIES, matrix)):
         answers.update(zip(part, _scan(matrix, queries, k, metric, choice, part), strict=True))
     return [answers[query] for query in range(len(queries))]
+
+
+def within(count: int, matrix: Matrix) -> int:
+    """Return how many float64 vectors of a matrix's dimensions to take at a time: `count`, or as many as make 64 MB."""
+    dimensions: int = matrix.vectors.shape[1]
+    return min(count, max(1, MOST_BYTES // max(1, 8 * dimensions)))
 
 
 def score(matrix: Matrix, query: npt.NDArray[np.float64], metric: Metric, rows: Rows) -> Scores:
@@ -125,12 +132,12 @@ def _scores(matrix: Matrix, queries: npt.NDArray[np.float64], metric: Metric, ro
     """Return the float64 scores of the rows (n, m) of each query (n, D); a row −1 has any score."""
     scores = np.empty(rows.shape)
     vectors, norms = np.asarray(matrix.vectors), np.asarray(matrix.norms)  # indexing a memmap takes 10 µs more
-    together = max(1, RESCORED // max(1, rows.shape[1]))
+    together, block = max(1, within(RESCORED, matrix) // max(1, rows.shape[1])), within(SCAN_BLOCK, matrix)
     for start in range(0, len(rows), together):
         part = slice(start, start + together)
-        for left in range(0, rows.shape[1], SCAN_BLOCK):
-            some = rows[part, left : left + SCAN_BLOCK]
-            scores[part, left : left + SCAN_BLOCK] = metric.exact(
+        for left in range(0, rows.shape[1], block):
+            some = rows[part, left : left + block]
+            scores[part, left : left + block] = metric.exact(
                 vectors[some].astype(np.float64), norms[some], queries[part, np.newaxis]
             )
     return scores
@@ -182,12 +189,13 @@ def _scan(
     A float64 product shows which rows of a block may still be among the best k; only those are summed exactly.
     """
     best = [Neighbourhood(np.empty(0, dtype=np.int64), np.empty(0)) for _ in chosen]
-    for start in range(0, len(matrix.vectors), SCAN_BLOCK):
-        part = slice(start, start + SCAN_BLOCK)
+    block, asked = within(SCAN_BLOCK, matrix), queries[chosen]
+    for start in range(0, len(matrix.vectors), block):
+        part = slice(start, start + block)
         keep = slice(None) if choice.keep is None else choice.keep[part]
         rows = np.arange(len(matrix.vectors), dtype=np.int64)[part][keep]
         vectors, norms = matrix.vectors[part][keep].astype(np.float64), matrix.norms[part][keep]
-        products = queries[chosen] @ vectors.T
+        products = asked @ vectors.T
         for index, query in enumerate(chosen):
             low, high = metric.bounds(products[index], norms, queries[query])
             known_rows, known = best[index]

@@ -25,8 +25,13 @@ def blocks(matrix: Matrix, metric: Metric, most: int) -> Iterator[tuple[int, npt
 
     A block has `most` rows, or as many as make 256 MB.
     """
-    most = min(most, max(1, LARGEST // max(1, 4 * matrix.vectors.shape[1])))
+    most = _within(most, matrix)
     yield from _pieces(matrix, metric, ((start, start + most) for start in range(0, len(matrix.vectors), most)))
+
+
+def _within(count: int, matrix: Matrix) -> int:
+    dimensions: int = matrix.vectors.shape[1]
+    return min(count, max(1, LARGEST // max(1, 4 * dimensions)))
 
 
 def _pieces(
@@ -40,9 +45,10 @@ def search_products(matrix: Matrix, metric: Metric) -> Candidates:
     """Return the candidates that matrix products find: for l2 by ‖x‖² + ‖y‖² − 2xy."""
 
     def candidates(queries: npt.NDArray[np.float32], count: int) -> tuple[npt.NDArray[np.float32], Rows]:
+        together = _within(QUERIES, matrix)
         parts = [
-            _search(matrix, metric, queries[start : start + QUERIES], count)
-            for start in range(0, len(queries), QUERIES)
+            _search(matrix, metric, queries[start : start + together], count)
+            for start in range(0, len(queries), together)
         ]
         return np.concatenate([scores for scores, _ in parts]), np.concatenate([rows for _, rows in parts])
 
@@ -57,7 +63,7 @@ def _search(
     rows = np.full(best.shape, -1, dtype=np.int64)
     factors = queries * np.float32(-2 if metric.is_distance else -1)
     with np.errstate(over="ignore", invalid="ignore"):  # what float32 cannot hold is never a candidate, nor proven
-        for start, block in _pieces(matrix, metric, _growing(len(matrix.vectors), count)):
+        for start, block in _pieces(matrix, metric, _growing(matrix, count)):
             scores: npt.NDArray[np.float32] = np.matmul(factors, block.T)
             if metric.is_distance:
                 scores += np.einsum("ij,ij->i", block, block)
@@ -69,10 +75,14 @@ def _search(
         return -best, rows
 
 
-def _growing(total: int, count: int) -> Iterator[tuple[int, int]]:
-    """Yield the bounds of blocks, each twice as large as the last until one is `ROWS`, and none below `count`."""
+def _growing(matrix: Matrix, count: int) -> Iterator[tuple[int, int]]:
+    """Yield the bounds of blocks, each twice as large as the last until one is `ROWS`, and none below `count`.
+
+    Those of many dimensions are smaller.
+    """
     start, size = 0, max(FIRST, count)
-    while start < total:
+    while start < len(matrix.vectors):
+        size = _within(size, matrix)
         yield start, start + size
         start, size = start + size, max(count, min(2 * size, ROWS))
 

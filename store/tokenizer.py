@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from kotovec.errors import KotovecError, MissingDependencyError, StoreError, choices, first_line, quoted
+from kotovec.growth import check_model, growth_of
 from kotovec.mecab import DICTIONARIES, is_harmless
 from kotovec.panics import panics_as
 from kotovec.store import checksum
@@ -133,13 +134,17 @@ def _from_json(path: Path) -> Tokenize:
     from tokenizers import Tokenizer
 
     try:
-        tokenizer = Tokenizer.from_buffer(read_regular(path, MOST_BYTES))  # from_file accepts only paths in UTF-8
+        content = read_regular(path, MOST_BYTES)
+        growth = growth_of(content, Tokenizer.from_str)
+        tokenizer = Tokenizer.from_buffer(content)  # from_file accepts only paths in UTF-8
+        check_model(tokenizer.model)
     except Exception as error:  # tokenizers has no error class of its own
         raise StoreError(
             f"{path} cannot be read ({first_line(error)}), so only whole tokens can be looked up"
         ) from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
+    tokenizer.post_processor = None  # no special token is wanted, and a template may repeat the text
 
     spells = _spells(tokenizer)
     # The tokenizer shows these as it normalized them: 超電磁砲 with spaces, where BERT's splits kanji.
@@ -148,6 +153,7 @@ def _from_json(path: Path) -> Tokenize:
     }
 
     def tokenize(text: str) -> list[str]:
+        growth.check(len(text.encode("utf-8", "replace")))
         try:
             encoded = tokenizer.encode(text, add_special_tokens=False)
         except Exception as error:
@@ -239,6 +245,7 @@ def _wordpiece(vocabulary: dict[str, int], unknown: str) -> Tokenize:
     from tokenizers.models import WordPiece
 
     model = WordPiece(vocabulary, unk_token=unknown, max_input_chars_per_word=100)
+    check_model(model)
 
     def split(text: str) -> list[str]:
         return [token.value for part in text.split() for token in model.tokenize(part)]

@@ -16,7 +16,7 @@ from kotovec.store.tokens import Marking
 import stores
 
 ROOT = Path(__file__).parents[1]
-MAIN = "from kotovec.cli.app import main; main()"  # what the console script does
+MAIN = "from kotovec.cli.entry import main; main()"  # what the console script does
 
 # An expression: the most memory that a process took, in KB. `ru_maxrss` also counts its parent's, from before its exec.
 PEAK_KB = "int(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"

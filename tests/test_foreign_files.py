@@ -1,5 +1,6 @@
 """What is somebody else's stays as it is: nothing of it is overwritten through a link, replaced or deleted."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -361,6 +362,28 @@ def test_a_foreign_folder_in_a_fetchs_place_is_not_deleted_and_not_written_into(
         Partial(tmp_path / "x.kotovec")
     if what == "files":
         assert (folder / "store" / "thesis.txt").read_text() == "mine"
+
+
+def test_a_hard_link_in_a_fetchs_place_is_not_written_through(tmp_path, precious):
+    folder = tmp_path / ".x.kotovec.fetch"
+    (folder / "store").mkdir(parents=True)
+    (folder / "store" / "tokens.h5").hardlink_to(precious / ".bashrc")
+    files = [{"path": "tokens.h5", "bytes": 3, "changed": 0, "sums": [hashlib.sha256(b"bad").hexdigest()]}]
+    (folder / "manifest.json").write_text(json.dumps({"files": files}))
+    partial = Partial(tmp_path / "x.kotovec")  # `precious` checks its file afterwards
+    assert len(partial.pieces) == 1
+    with pytest.raises(OSError, match="a hard link"):
+        partial.write(0, b"bad")
+
+
+@pytest.mark.parametrize("content", ["[" * 10**5, '{"files": 7}', None])
+def test_a_manifest_that_is_none_is_no_fetch(tmp_path, content):
+    folder = tmp_path / ".x.kotovec.fetch"
+    folder.mkdir()
+    (folder / "manifest.json").write_text(content or "")
+    if content is None:
+        os.truncate(folder / "manifest.json", 75 << 30)  # sparse
+    assert Partial(tmp_path / "x.kotovec").pieces == []
 
 
 def test_what_kotovec_wrote_is_all_its_own(employ, planned, tmp_path, capsys):

@@ -13,13 +13,15 @@ from kotovec.cluster.build import build
 from kotovec.cluster.where import Resources
 from kotovec.errors import StoreError
 from kotovec.space import Space
+from kotovec.store import Store, index
 from kotovec.store import folder as folders
-from kotovec.store import index
+from kotovec.store.cartography import MapRequest, make_map
 from kotovec.store.layout import Layout
 from kotovec.store.lock import locked
 from kotovec.store.nearest import Metric
 from kotovec.store.vectors import Vectors
 
+from commands import call, make_store
 from rays import plan_of
 
 INLINE = Resources(workers=0)
@@ -197,3 +199,35 @@ def test_a_pipe_among_a_strangers_indexes_and_maps_is_not_waited_for(store, tmp_
     assert done.returncode != 0
     for name in ("static.l2.faiss", "isolated-2.l2.faiss", "static.umap.h5"):
         assert name in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "attribute"),
+    [
+        ("tokens.h5", "settings"),
+        ("tokens.h5", "versions"),
+        ("tokens.h5", "tokenizer_files"),
+        ("spaces/static.h5", "made"),
+        ("maps/static.pca.h5", "parameters"),
+        ("maps/static.pca.h5", "versions"),
+        ("indexes/static.l2.json", None),
+        ("tokenizer/tokenizer.json", None),
+        ("shards/plan.json", None),
+        ("shards/tokenizer.json", None),
+    ],
+)
+@pytest.mark.parametrize("text", ["[" * 30_000, "7"], ids=["deep", "number"])
+def test_no_json_of_a_store_is_a_crash(tmp_path, capsys, name, attribute, text):
+    store = make_store(tmp_path / "x.kotovec")
+    make_map(Store.open(store), MapRequest(method="pca"))
+    (store / name).parent.mkdir(exist_ok=True)
+    if attribute is None:
+        (store / name).write_text(text)
+    else:
+        with h5py.File(store / name, "r+") as file:
+            file.attrs[attribute] = text
+    for command in (["query", "kings"], ["info"], ["verify"], ["map", "--method", "pca"], ["build", tmp_path / "none"]):
+        done = call(capsys, *command, "--store", store)
+        assert done.code in (0, 1, 2)
+        assert "Error" not in done.err  # a class of Python's, which no error of kotovec's names
+        assert len(done.err.splitlines()) <= 2

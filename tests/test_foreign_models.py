@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from kotovec.cluster.plan import parse_layers
-from kotovec.errors import ModelError, UnknownTokenError
+from kotovec.errors import ModelError, ModelNotFoundError, UnknownTokenError
 from kotovec.panics import panics_as
 from kotovec.store import Store
 from kotovec.store.tokens import LONGEST
@@ -191,6 +191,14 @@ def test_a_config_that_is_too_large_is_not_read(model, monkeypatch):
     assert "tokenizer_config.json is not a file of at most" in refusal(model)
 
 
+@pytest.mark.parametrize("name", ["vocab.txt", "tokenizer.json", "added_tokens.json", "spiece.model"])
+def test_a_sparse_file_beside_the_weights_is_not_read(model, name):
+    (model / name).unlink(missing_ok=True)
+    (model / name).touch()
+    os.truncate(model / name, 75 << 30)
+    assert refusal(model) == f"{model}/{name} has more than 1 GiB"
+
+
 @pytest.mark.parametrize(("text", "layers"), [("all", (0, 1, 2)), ("last", (2,)), ("-1", (2,))])
 def test_layers_of_a_model_are_as_before(text, layers):
     assert parse_layers(text, 2) == layers
@@ -263,9 +271,40 @@ def test_what_others_write_to_stderr_is_held_back_and_not_lost(capfd):
     assert capfd.readouterr().err == "another\n"
 
 
-def test_a_pipe_in_the_folder_of_a_model_is_not_waited_for(model):
+@pytest.mark.parametrize("what", ["pipe", "device"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "tokens.txt",
+        "vocab.txt",
+        "vocab.json",
+        "special_tokens_map.json",
+        "added_tokens.json",
+        "tokenizer.json",
+        "generation_config.json",
+        "chat_template.jinja",
+        "additional_chat_templates/x.jinja",
+        "config.json",
+        "README",
+    ],
+)
+def test_a_pipe_or_a_device_in_the_folder_of_a_model_is_not_waited_for(tmp_path, model, name, what):
+    (model / name).parent.mkdir(exist_ok=True)
+    (model / name).unlink(missing_ok=True)
+    if what == "pipe":
+        os.mkfifo(model / name)
+    else:
+        (model / name).symlink_to("/dev/zero")  # only ever read, and without an end
+    if name == "config.json":
+        with pytest.raises(ModelNotFoundError, match="is not a model: it holds no config.json"):
+            resolve(str(model))
+        return
+    assert refusal(model) == f"{model}/{name} is a pipe or a device"
+
+
+def test_a_link_to_nothing_in_the_folder_of_a_model_is_no_file(model):
     before = plan_of(model).settings["tokenizer"]
-    os.mkfifo(model / "tokens.txt")
+    (model / "tokens.txt").symlink_to("nothing")
     assert plan_of(model).settings["tokenizer"] == before
 
 

@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from kotovec.cli.events import read_event
 from kotovec.cluster import fetch as fetching
 from kotovec.cluster import submit
 from kotovec.cluster.fetch import fetch
@@ -140,3 +141,7 @@ def test_an_address_that_answers_for_ever_is_no_cluster(path, monkeypatch):
         server.shutdown()
     assert "\n" not in str(caught.value)
     assert time.monotonic() - begin < 20
+
+
+def test_a_log_of_deep_json_is_no_event():
+    assert read_event('\x1e{"notice": ' + "[" * 100_000) is None

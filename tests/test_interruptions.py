@@ -9,15 +9,18 @@ import subprocess
 import sys
 import time
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from kotovec.errors import DiskFullError, StoreError
+from kotovec.space import Space
 from kotovec.store import Store, cartography, maps
 from kotovec.store import index as indexes
 from kotovec.store.cartography import MapRequest, make_map
 from kotovec.store.measure import build_index
+from kotovec.store.metric import Metric
 
 import stores
 from commands import MAIN, PEAK_KB, environment, make_store
@@ -33,7 +36,7 @@ def files(store):
     return {path: path.read_bytes() for path in store.parent.rglob("*") if path.is_file()}
 
 
-def ended_by(number, command, tmp_path, *, prepare):
+def ended_by(number, command, tmp_path, *, prepare, later=0.0):
     """Run a command until it says that it is there, send a signal; return exit code, stderr, and the seconds."""
     code = f"import sys, time\nsay = lambda *_: print('there', flush=True)\n{prepare}\n{MAIN}"
     with subprocess.Popen(
@@ -45,6 +48,7 @@ def ended_by(number, command, tmp_path, *, prepare):
         text=True,
     ) as process:
         assert process.stdout.readline() == "there\n", process.stderr.read()
+        time.sleep(later)
         begin = time.monotonic()
         process.send_signal(number)
         _, err = process.communicate(timeout=60)
@@ -79,6 +83,51 @@ def test_an_interrupted_command_leaves_what_was_there_and_nothing_else(
     assert files(store) == before
 
 
+DEAF = """
+from kotovec.store import projection as module
+def deaf(vectors, *_):
+    say()
+    sum(range(10**12))  # in C and with the interpreter's lock, as numba's loops
+module.by_umap = deaf
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_library_that_hears_no_signal_is_ended_and_nothing_stays(store, tmp_path, number, code):
+    before = files(store)
+    found, err, seconds = ended_by(number, ["map", "--store", store], tmp_path, prepare=DEAF, later=0.5)
+    assert (found, err) == (code, "error: interrupted\n")
+    assert 1 < seconds < 5
+    assert files(store) == before
+
+
+def test_a_second_interrupt_ends_a_map_at_once_and_its_end_ends_the_computation(store, tmp_path):
+    code = f"import sys, os\nsay = lambda *_: print(os.getpid(), flush=True)\n{DEAF}\n{MAIN}"
+    command = [sys.executable, "-c", code, "map", "--store", store]
+    for killed in (False, True):
+        with subprocess.Popen(command, env=environment(), stdout=-1, stderr=-1, text=True) as process:
+            child = int(process.stdout.readline())
+            begin = time.monotonic()
+            if killed:
+                process.kill()
+            else:
+                process.send_signal(signal.SIGINT)
+                time.sleep(0.3)
+                process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=30) == (-signal.SIGKILL if killed else 130)
+        while Path(f"/proc/{child}/stat").exists() and Path(f"/proc/{child}/stat").read_text().split()[2] != "Z":
+            time.sleep(0.01)
+            assert time.monotonic() - begin < 1.5
+
+
+def test_an_interrupt_while_the_command_line_is_imported_is_one_line(tmp_path):
+    """It was a traceback of typer's modules in half of all attempts with a query of 0.3 s."""
+    (tmp_path / "typer.py").write_text("import time\nprint('there', flush=True)\ntime.sleep(60)\n")
+    for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+        prepare = f"sys.path.insert(0, {str(tmp_path)!r})"
+        assert ended_by(number, ["query", "king"], tmp_path, prepare=prepare)[:2] == (code, "error: interrupted\n")
+
+
 def test_a_full_disk_leaves_the_last_index(store, monkeypatch):
     opened, before = Store.open(store), files(store)
 
@@ -93,6 +142,54 @@ def test_a_full_disk_leaves_the_last_index(store, monkeypatch):
                 build_index(opened)
         assert files(store) == before
     assert opened.search("king", k=1).hits[0].token == "king"
+
+
+KILLED = """
+import os, signal, sys
+from kotovec.store import Store
+from kotovec.store.measure import build_index
+from kotovec.store.metric import Metric
+left = int(sys.argv[2])
+def count(real):
+    def call(*arguments, **options):
+        global left
+        left -= 1
+        if left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(*arguments, **options)
+    return call
+store = Store.open(sys.argv[1])
+for name in ("open", "fsync", "replace", "unlink", "close"):
+    setattr(os, name, count(getattr(os, name)))
+build_index(store, factory="IVF2,Flat", parameters="nprobe=2")
+"""
+
+
+def test_a_build_killed_at_any_moment_leaves_one_complete_index(store):
+    """The record was deleted before the new index took its place: after a kill there was none."""
+    build_index(Store.open(store))
+    pristine = shutil.copytree(store, store.with_name("pristine"))
+    found = []
+    for calls in range(1000):
+        shutil.rmtree(store)
+        shutil.copytree(pristine, store)
+        code = subprocess.run([sys.executable, "-c", KILLED, store, str(calls)], check=False, timeout=60).returncode
+        opened = Store.open(store)
+        _, record = indexes.load(opened.vectors, store / "indexes", Space("static"), Metric.L2)
+        (described,) = (each for each in opened.info()["indexes"] if each["name"] == "static.l2")
+        assert opened.verify() == []
+        assert (described["factory"], described["usable"]) == (record.factory, True)
+        found.append(record.factory)
+        if code == 0:
+            break
+        assert code == -signal.SIGKILL
+    assert len(found) > 15
+    assert found == sorted(found)  # first Flat, then IVF2,Flat
+    assert set(found) == {"Flat", "IVF2,Flat"}
+    assert found.count("IVF2,Flat") > 1  # also where the process was killed before it wrote the last record
+    build_index(opened)
+    assert "last" not in (store / "indexes" / "static.l2.json").read_text()
+    assert [path.name for path in (store / "indexes").iterdir() if path.name.startswith(".")] == []
 
 
 def swap(store):

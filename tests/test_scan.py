@@ -1,5 +1,6 @@
 """Where float32 proves nothing: a scan of all rows, exact, in bounded memory, and no calls in vain."""
 
+import tracemalloc
 from itertools import pairwise
 
 import numpy as np
@@ -48,6 +49,25 @@ def test_a_block_takes_bounded_memory_whatever_the_dimensions(monkeypatch):
     ]
     wider = Matrix(np.broadcast_to(np.float16(1), (2, 1 << 19)), np.ones(2))
     assert [start for start, _ in products.blocks(wider, Metric.COSINE, 65536)] == [0, 1]
+
+
+@pytest.mark.parametrize("way", ["rescored", "scanned"])
+@pytest.mark.parametrize("count", [1, 9])
+def test_float64_and_products_take_bounded_memory_whatever_the_dimensions(way, count, monkeypatch):
+    """Blocks had 4,096 rows: 4 GB of float64 at 131,072 dimensions."""
+    if way == "scanned":
+        proves_nothing(monkeypatch, promising=False)
+    monkeypatch.setattr(module, "MOST_BYTES", 1 << 20)
+    monkeypatch.setattr(products, "LARGEST", 1 << 20)
+    wide = Matrix(np.broadcast_to(np.float16(1), (600, 1 << 14)), np.full(600, 128.0))
+    queries = np.ones((count, 1 << 14))
+    candidates = products.search_products(wide, Metric.L2)
+    tracemalloc.start()
+    found = nearest(wide, queries, 300, Metric.L2, anything(queries), candidates)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert [rows.tolist() for rows, _ in found] == [list(range(300))] * count
+    assert peak < (6 << 20) + 3 * queries.nbytes  # 600 rows in float64 take 79 MB
 
 
 @pytest.fixture
@@ -164,7 +184,9 @@ def test_candidates_of_several_blocks_are_those_of_one(some, monkeypatch):
         whole = search_vectors(matrix_of(vectors), metric)(queries, 700)
         with monkeypatch.context() as patch:
             patch.setattr("kotovec.store.search.BLOCK", 500)  # fewer rows than candidates, and six blocks of them
-            patch.setattr("kotovec.store.products._growing", lambda total, _: pairwise(range(0, total + 1, 300)))
+            patch.setattr(
+                "kotovec.store.products._growing", lambda matrix, _: pairwise(range(0, len(matrix.vectors) + 1, 300))
+            )
             parts = search_vectors(matrix_of(vectors), metric)(queries, 700)
         assert parts[0] == pytest.approx(whole[0], rel=1e-4, abs=1e-3)
         for query, scores, rows in zip(queries, *parts, strict=True):

@@ -3,6 +3,7 @@
 It is checked once, when the model's configs are read, before any library reads it.
 """
 
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,10 @@ MOST_SIZE = 1 << 20
 MOST_ROWS = 1 << 31
 ADAPTER = "adapter_config.json"
 MERGE = "merge it into its model with PEFT's merge_and_unload(), and save that"
+MOST_BYTES = 1 << 30  # of any file but the weights; the largest tokenizer.json have some 75 MB
 CONFIGS = ("config.json", "tokenizer_config.json")
+TEMPLATES = "additional_chat_templates"  # a folder, all files of which transformers reads with a tokenizer
+_READ_WHOLE = (".json", ".txt", ".model", ".vocab", ".bpe", ".spm", ".jinja")
 _NOT_READ = ("name_or_path", "tokenizer_file", "special_tokens_map_file")  # transformers saves them, and reads its own
 _BERT = ("bert", "roberta", "xlm-roberta", "camembert")
 
@@ -35,6 +39,7 @@ def check(folder: Path, weights: str | None, config: Mapping[str, Any], tokenize
     Raises:
         ModelError: one of them names a file that is not the model's, or claims an absurd number.
     """
+    _check_files(folder)
     path, named = folder / CONFIGS[0], config.get("transformers_weights")
     if named is not None and named != weights:
         raise ModelError(f"{path} names other weights ({quoted(named)}), and only {weights} is read", hint=DELETE)
@@ -52,6 +57,22 @@ def merge_hint(folder: Path | None) -> str:
     except ModelError:
         base = None
     return MERGE.replace("its model", quoted(base), 1) if isinstance(base, str) and base else MERGE
+
+
+def _check_files(folder: Path) -> None:
+    """Refuse pipes and devices, which libraries would wait for or read for ever, and files of absurd sizes.
+
+    A link is followed, and one to nothing is no file.
+    """
+    for each in (*folder.iterdir(), *(folder / TEMPLATES).glob("*")):
+        try:
+            info = each.stat()
+        except OSError:
+            continue
+        if not stat.S_ISREG(info.st_mode) and not stat.S_ISDIR(info.st_mode):
+            raise ModelError(f"{each} is a pipe or a device", hint=DOWNLOAD)
+        if each.suffix in _READ_WHOLE and info.st_size > MOST_BYTES:
+            raise ModelError(f"{each} has more than {MOST_BYTES >> 30} GiB", hint=DOWNLOAD)
 
 
 def _check_numbers(folder: Path, config: Mapping[str, Any]) -> None:

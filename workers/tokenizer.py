@@ -8,12 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from kotovec.errors import MissingDependencyError, ModelError, choices, first_line, quoted
+from kotovec.growth import MOST_BYTES, times_normalized
 from kotovec.mecab import DICTIONARIES
 from kotovec.panics import panics_as
 from kotovec.workers.foreign_code import refuse_code
 from kotovec.workers.json_files import DOWNLOAD
 from kotovec.workers.model import Model
-from kotovec.workers.tokenizer_files import TOKENIZER, check_ids, invented_ids, listed_texts, read_tokenizer
+from kotovec.workers.tokenizer_files import (
+    TOKENIZER,
+    check_ids,
+    check_pieces_bounded,
+    invented_ids,
+    listed_texts,
+    read_tokenizer,
+)
 from kotovec.workers.tokenizer_reasons import explain, without_files
 
 PROBE = "a"  # any text that becomes at least one token
@@ -107,6 +115,10 @@ def _build_tokenizer(model: Model, options: dict[str, Any]) -> Any:
     """Return the tokenizer that transformers makes of a model's files by its class."""
     import transformers
 
+    if (files := model.tokenizer_config.get("fast_tokenizer_files")) is not None:  # which transformers would read
+        problem = f"{model.name} names other files in place of a {TOKENIZER} ({quoted(str(files)[:80])})"
+        raise ModelError(problem, hint=f"rename the right one to {TOKENIZER}")
+    check_pieces_bounded(model)
     try:
         # Where mistral-common is installed, transformers would take its tokenizer, with other ids.
         with panics_as(ValueError):
@@ -288,6 +300,7 @@ def _rewritten(tokenizer: Any, texts: Sequence[str], marking: str) -> list[tuple
     if marking != "wordpiece" or backend is None or backend.normalizer is None:
         return []
     specials = set(tokenizer.all_special_tokens)
-    words = [text for text in texts if text and not text.startswith("##") and text not in specials]
+    most = MOST_BYTES / times_normalized(backend.normalizer) / 4  # a character has up to 4 bytes
+    words = [text for text in texts if 0 < len(text) < most and not text.startswith("##") and text not in specials]
     pairs = [(word, backend.normalizer.normalize_str(word).strip()) for word in words if "[unused" not in word]
     return [(word, normal) for word, normal in pairs if normal != word and " " not in normal]

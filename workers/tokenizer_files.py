@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kotovec.errors import ModelError, first_line
+from kotovec.growth import LONGEST_PIECE, check_model, growth_of, longest_piece
 from kotovec.panics import panics_as
 from kotovec.workers.json_files import DOWNLOAD, MOST_TOKENIZER, read_json, read_json_file
 from kotovec.workers.model import Model
@@ -42,7 +43,9 @@ def read_tokenizer(model: Model) -> Any | None:
         own_file = read_json_file(path, MOST_TOKENIZER)
         written = own_file.content
         with panics_as(ValueError):
+            growth_of(own_file.data, Tokenizer.from_str).check_added(text for _, text, *_ in _explicit(model))
             own = Tokenizer.from_buffer(own_file.data)
+            check_model(own.model)
     except Exception as error:  # tokenizers has no error class of its own
         raise ModelError(
             f"{model.name} has no tokenizer that can be read: {TOKENIZER} is damaged ({first_line(error)})",
@@ -246,6 +249,22 @@ def words_read_otherwise(folder: Path, tokenizer: Any) -> tuple[str, list[str]]:
     number = next(usual, 0)
     shift = vocabulary.get(pieces.id_to_piece(number), number) - number
     return file, [form for form in FORMS if not _splits_alike(form, tokenizer, pieces, shift)]
+
+
+def check_pieces_bounded(model: Model) -> None:
+    """Check that the SentencePiece model of a folder writes few bytes for a character, before any library applies it.
+
+    Raises:
+        ModelError: it does not.
+    """
+    if (found := _pieces(model.source.folder)) is None:
+        return
+    from transformers.convert_slow_tokenizer import import_protobuf
+
+    file, pieces = found
+    proto = import_protobuf().ModelProto.FromString(pieces.serialized_model_proto())
+    if (size := longest_piece(proto.normalizer_spec.precompiled_charsmap)) > LONGEST_PIECE:
+        raise ModelError(f"{file} of {model.name} writes {size:,} bytes for a character", hint=DOWNLOAD)
 
 
 def _splits_alike(word: str, tokenizer: Any, pieces: Any, shift: int) -> bool:
