@@ -12,13 +12,15 @@ from importlib import import_module
 from io import TextIOWrapper
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from kotovec.cli.encodings import as_utf8, escaping_errors
 from kotovec.cli.interrupts import TERMINATED, hear_sigterm
+from kotovec.cli.silence import silence
 from kotovec.errors import InputError, KotovecError, choices, first_line, quoted
+from kotovec.limits import check_space, explain, fit_threads
 from kotovec.version import __version__
 
 INTERRUPTED = 130  # what a shell reports for a process that Ctrl-C ended
@@ -77,11 +79,11 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911 — one return per outcom
     """Run the command line; return the exit code. `KOTOVEC_DEBUG=1` shows tracebacks."""
     debug = os.environ.get("KOTOVEC_DEBUG", "") not in ("", "0")
     arguments = shield_minus(arguments or ["--help"])
-    app = make_app(arguments[:1] if arguments[0] in COMMANDS else COMMANDS)
+    silence(arguments)
     try:
-        code = app(args=arguments, prog_name="kotovec", standalone_mode=False)
+        code = _call(arguments)
     except KotovecError as error:
-        return _fail(str(error), error.hint, error.exit_code, debug)
+        return _fail(*(explain(error) or (str(error), error.hint)), error.exit_code, debug)
     except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted", None, INTERRUPTED, debug=False)
     except (BrokenPipeError, SystemExit) as error:
@@ -101,10 +103,19 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911 — one return per outcom
         if isinstance(error, FileNotFoundError) and not _has_working_directory():
             return _fail("the working directory was deleted", "go to another one", InputError.exit_code, debug)
         message = f"{type(error).__name__}: {first_line(error)}"
-        return _fail(message, None if debug else "set KOTOVEC_DEBUG=1 to see where", UNEXPECTED, debug)
+        unknown = (message, None if debug else "set KOTOVEC_DEBUG=1 to see where")
+        return _fail(*(explain(error) or unknown), UNEXPECTED, debug)
     if code == INTERRUPTED:  # what Typer returns after Ctrl-C
         return _fail("interrupted", None, INTERRUPTED, debug=False)
     return code if isinstance(code, int) else 0
+
+
+def _call(arguments: list[str]) -> Any:
+    if arguments[0] not in COMMANDS:
+        return make_app()(args=arguments, prog_name="kotovec", standalone_mode=False)
+    check_space()
+    fit_threads()
+    return make_app(arguments[:1])(args=arguments, prog_name="kotovec", standalone_mode=False)
 
 
 def _has_working_directory() -> bool:

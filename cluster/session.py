@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import re
 import secrets
 import site
 import socket
@@ -18,6 +19,7 @@ from typing import Any
 import psutil
 
 import kotovec
+from kotovec import limits
 from kotovec.cluster.address import check_reachable, endpoint_of
 from kotovec.cluster.private import children, end_needless, ray_folder, temporary_folder, working_folder
 from kotovec.errors import (
@@ -51,6 +53,7 @@ _JOINED = {"RAY_NUM_REDIS_GET_RETRIES": "8", "RAY_py_gcs_connect_timeout_s": "5"
 _FILES = ("RAY_AUTH_TOKEN_PATH", "RAY_TLS_SERVER_CERT", "RAY_TLS_SERVER_KEY", "RAY_TLS_CA_CERT")
 
 
+_LATE = re.compile(r"Timed out waiting for file \S*/(\w+)_port_\w+.*")
 Check = Callable[[], None]
 _VITAL = ("gcs_server", "raylet")
 _CLIENT_TRIES = 3  # each takes half a minute
@@ -76,12 +79,14 @@ def session(address: str | None, cpus: int, object_store_bytes: int, folder: Pat
             that is deleted after the block.
 
     Raises:
-        InputError: no cluster answers at the address, or no temporary folder is safe from other users.
+        InputError: no cluster answers at the address, no temporary folder is safe from other users, or the limits of
+            this process are too low.
         WorkerError: Ray does not start.
     """
     if _running():
         yield _checks[-1] if _checks else _nothing
     elif address is None:
+        _check_limits()
         held = temporary_folder() if folder is None else contextlib.nullcontext(folder)
         with _environment(_PRIVATE | _NO_UV | _QUIET | _import_path()), _private_authentication(), held as home:
             import ray
@@ -101,6 +106,25 @@ def session(address: str | None, cpus: int, object_store_bytes: int, folder: Pat
     else:
         with join(address):
             yield _checks[-1]
+
+
+def _check_limits() -> None:
+    """Refuse to start Ray where its processes would fail one after the other, for half a minute.
+
+    Raises:
+        InputError: a process may open too few files, or take too little address space.
+    """
+    if (most := limits.files()) < limits.FEWEST_FILES:
+        raise InputError(
+            f"a process may open {most} files here, and a local Ray needs {limits.FEWEST_FILES}",
+            hint="raise the limit with ulimit -n, or encode without Ray: --workers 0",
+        )
+    if (space := limits.space()) is not None and space < limits.RAY_SPACE:
+        raise InputError(
+            f"this process may take {space >> 20:,} MB of address space, and a local Ray needs "
+            f"{limits.RAY_SPACE >> 20:,} MB",
+            hint="raise the limit with ulimit -v, or encode without Ray: --workers 0",
+        )
 
 
 def import_ray() -> None:
@@ -209,10 +233,13 @@ def _hold(
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # the error contains them
                     _start_or_join(ray, options)
-            except (RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
+            except Exception as error:  # Ray raises bare ones, too
                 # A ConnectionAbortedError quotes the traceback of a server for clients.
                 reason = last_line(error) if isinstance(error, ConnectionAbortedError) else first_line(error)
-                raise type(failure)(f"{failure}: {reason}", hint=failure.hint) from error
+                hint = failure.hint
+                if isinstance(failure, WorkerError):  # on this machine
+                    reason, hint = _LATE.sub(r"its \1 did not start within half a minute", reason), limits.low()
+                raise type(failure)(f"{failure}: {reason}", hint=hint) from error
         yield
     finally:
         ray.shutdown()

@@ -30,6 +30,7 @@ from kotovec.store.files import (
     open_regular,
     read_regular,
     sinking,
+    sync_folder,
 )
 from kotovec.store.layout import FAISS, INDEXES, RECORD
 from kotovec.store.library import import_faiss, kind, on_gpus, reason
@@ -174,7 +175,7 @@ def _delete_record(note: Path) -> None:
     with open_folder(note.parent) as descriptor:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(note.name, dir_fd=descriptor)
-        os.fsync(descriptor)
+        sync_folder(descriptor)
 
 
 def records(folder: Path) -> Iterator[IndexRecord]:
