@@ -69,7 +69,9 @@ def main(arguments: list[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors=escaping_errors(stream.encoding))
-    code = run([as_utf8(argument) for argument in sys.argv[1:]] if arguments is None else arguments)
+    given = [as_utf8(argument) for argument in sys.argv[1:]] if arguments is None else arguments
+    silence(given)
+    code = run(given)
     # At exit Python would search all imported modules for garbage: 35 ms of a query's 250 ms.
     gc.freeze()
     sys.exit(code)
@@ -79,7 +81,6 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911 — one return per outcom
     """Run the command line; return the exit code. `KOTOVEC_DEBUG=1` shows tracebacks."""
     debug = os.environ.get("KOTOVEC_DEBUG", "") not in ("", "0")
     arguments = shield_minus(arguments or ["--help"])
-    silence(arguments)
     try:
         code = _call(arguments)
     except KotovecError as error:

@@ -17,6 +17,7 @@ _SMALL_SPACE = 8 << 30  # bytes of address space; 64 MB of it are taken per thre
 LEAST_SPACE = 1500 << 20  # with 1,000 MB, numpy, faiss or the interpreter end with a traceback or SIGSEGV
 RAY_SPACE = 3000 << 20  # with 2,000 MB, Ray's C++ ends the process
 _LIBRARIES = ("OPENBLAS", "OMP", "MKL", "NUMBA", "RAYON")
+_MOST_CAUSES = 10
 _NO_TASKS = ("can't start new thread", "Resource temporarily unavailable", "pthread_create failed")
 _NO_MEMORY = ("Cannot allocate memory", "std::bad_alloc", "Unable to allocate", "can't allocate memory")
 
@@ -69,6 +70,17 @@ def low() -> str | None:
 
 def explain(error: BaseException) -> tuple[str, str] | None:
     """Return a message and a hint for an error that a limit caused, or for one that such an error caused."""
+    cause: BaseException | None = error
+    for _ in range(_MOST_CAUSES):  # an error may be its own cause
+        if cause is None:
+            break
+        if found := _explain(cause):
+            return found
+        cause = cause.__cause__
+    return None
+
+
+def _explain(error: BaseException) -> tuple[str, str] | None:
     text, number = str(error), getattr(error, "errno", None)
     if number in (errno.EMFILE, errno.ENFILE) or "Too many open files" in text:
         return f"too many open files: this process may have {_soft(resource.RLIMIT_NOFILE)}", "raise it with ulimit -n"
@@ -82,7 +94,7 @@ def explain(error: BaseException) -> tuple[str, str] | None:
             "no more processes or threads can be started",
             "raise ulimit -u or the limit of the container, or end other processes",
         )
-    return None if error.__cause__ is None else explain(error.__cause__)
+    return None
 
 
 def check_space() -> None:

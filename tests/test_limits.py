@@ -124,6 +124,12 @@ def test_an_error_of_a_limit_is_one_line_that_names_it(error, message):
         assert explained is None if message is None else explained[0].startswith(message)
 
 
+def test_an_error_that_is_its_own_cause_is_no_loop():
+    error = ModelError("does not load")
+    error.__cause__ = error
+    assert limits.explain(error) is None
+
+
 def _caused(error):
     caused = ModelError("the config does not load")
     caused.__cause__ = error
