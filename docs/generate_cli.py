@@ -44,17 +44,17 @@ and `KOTOVEC_HISTORY` names the file in which `kotovec shell` keeps its history.
 
 `kotovec query … --tsv` prints one line per hit, with a header. A field with quotes is quoted, and they are doubled, as
 `csv` and pandas expect it. What cannot be seen is an escape of JSON (`\\n`, `\\u200b`), and a backslash in a token is
-doubled: a line break and a token of the letters `\\n` differ. Tokens such as `null` and `007` are texts, which pandas must
-be told:
+doubled: a line break and a token of the letters `\\n` differ. Tokens such as `null` and `007` are texts, which pandas
+must be told:
 
 ```
 frame = pandas.read_csv("hits.tsv", sep="\\t", dtype={"token": str}, keep_default_na=False)
 frame["token"] = [json.loads('"' + token.replace('"', r'\\"') + '"') for token in frame["token"]]
 ```
 
-Output is in the encoding of the terminal (`PYTHONIOENCODING`); characters that it lacks are escapes of JSON. Tables have
-as many digits as tell neighbouring scores apart, and texts that run from right to left are between isolates (U+2068,
-U+2069), so that the numbers beside them keep their column; JSON and tab-separated values have neither.
+Output is in the encoding of the terminal (`PYTHONIOENCODING`); characters that it lacks are escapes of JSON. Tables
+have as many digits as tell neighbouring scores apart, and texts that run from right to left are between isolates
+(U+2068, U+2069), so that the numbers beside them keep their column; JSON and tab-separated values have neither.
 
 ## Expressions
 
