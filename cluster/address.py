@@ -20,7 +20,7 @@ def check_reachable(address: str) -> bool:
 
     Returns:
         Whether the cluster answers on the loopback address alone. Ray would ask this machine's address in the network
-        instead (for five and a half minutes), unless it is told that the loopback address is this machine's.
+        instead (for five and a half minutes), unless it takes the loopback address as that of this machine.
 
     Raises:
         InputError: nothing answers, or the answer is not Ray's.
