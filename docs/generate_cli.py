@@ -44,8 +44,8 @@ and `KOTOVEC_HISTORY` names the file in which `kotovec shell` keeps its history.
 
 `kotovec query … --tsv` prints one line per hit, with a header. A field with quotes is quoted, and they are doubled, as
 `csv` and pandas expect it. What cannot be seen is an escape of JSON (`\\n`, `\\u200b`), and a backslash in a token is
-doubled: a line break and a token of the letters `\\n` differ. Tokens such as `null` and `007` are texts, for which pandas
-needs two arguments:
+doubled: a line break and a token of the letters `\\n` differ. Tokens such as `null` and `007` are texts, for which
+pandas needs two arguments:
 
 ```
 frame = pandas.read_csv("hits.tsv", sep="\\t", dtype={"token": str}, keep_default_na=False)
