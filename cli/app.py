@@ -14,13 +14,15 @@ from importlib import import_module
 from io import TextIOWrapper
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from kotovec.cli.encodings import as_utf8, escaping_errors
 from kotovec.cli.interrupts import INTERRUPTED, TERMINATED, hear_interrupts, in_child
+from kotovec.cli.silence import silence
 from kotovec.errors import InputError, KotovecError, choices, first_line, quoted
+from kotovec.limits import check_space, explain, fit_threads
 from kotovec.version import __version__
 
 UNEXPECTED = 1
@@ -69,6 +71,7 @@ def main(arguments: list[str] | None = None) -> None:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors=escaping_errors(stream.encoding))
     arguments = [as_utf8(argument) for argument in sys.argv[1:]] if arguments is None else arguments
+    silence(arguments)
     apart = arguments[:1] == ["map"] and threading.active_count() == 1  # UMAP's compiled loops hear no signals
     code = in_child(partial(run, arguments)) if apart else run(arguments)
     # At exit Python would search all imported modules for garbage: 35 ms of a query's 250 ms.
@@ -80,11 +83,10 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911 — one return per outcom
     """Run the command line; return the exit code. `KOTOVEC_DEBUG=1` shows tracebacks."""
     debug = os.environ.get("KOTOVEC_DEBUG", "") not in ("", "0")
     arguments = shield_minus(arguments or ["--help"])
-    app = make_app(arguments[:1] if arguments[0] in COMMANDS else COMMANDS)
     try:
-        code = app(args=arguments, prog_name="kotovec", standalone_mode=False)
+        code = _call(arguments)
     except KotovecError as error:
-        return _fail(str(error), error.hint, error.exit_code, debug)
+        return _fail(*(explain(error) or (str(error), error.hint)), error.exit_code, debug)
     except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted", None, INTERRUPTED, debug=False)
     except (BrokenPipeError, SystemExit) as error:
@@ -104,10 +106,19 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911 — one return per outcom
         if isinstance(error, FileNotFoundError) and not _has_working_directory():
             return _fail("the working directory was deleted", "go to another one", InputError.exit_code, debug)
         message = f"{type(error).__name__}: {first_line(error)}"
-        return _fail(message, None if debug else "set KOTOVEC_DEBUG=1 to see where", UNEXPECTED, debug)
+        unknown = (message, None if debug else "set KOTOVEC_DEBUG=1 to see where")
+        return _fail(*(explain(error) or unknown), UNEXPECTED, debug)
     if code == INTERRUPTED:  # what Typer returns after Ctrl-C
         return _fail("interrupted", None, INTERRUPTED, debug=False)
     return code if isinstance(code, int) else 0
+
+
+def _call(arguments: list[str]) -> Any:
+    if arguments[0] not in COMMANDS:
+        return make_app()(args=arguments, prog_name="kotovec", standalone_mode=False)
+    check_space()
+    fit_threads()
+    return make_app(arguments[:1])(args=arguments, prog_name="kotovec", standalone_mode=False)
 
 
 def _has_working_directory() -> bool:

@@ -1,5 +1,7 @@
 """`kotovec build`: from a model to a store."""
 
+import os
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import fields
@@ -7,8 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
+from kotovec.cli.encodings import echo
 from kotovec.cli.options import (
     AddressOption,
     ConfigOption,
@@ -104,7 +105,10 @@ def _run(work: Callable[..., "Result"], target: Path, *, with_ray: bool, quiet: 
 
     missing = [folder for folder in target.resolve().parents if not folder.exists()]
     try:
-        with Child() if can_fork() else nullcontext() as child, ExitStack() as stack:
+        # On a terminal, a library may show the progress of a download.
+        held = quiet or not (sys.stderr is not None and sys.stderr.isatty())
+        forked = Child(held=held and not os.environ.get("KOTOVEC_DEBUG"), quiet=quiet) if can_fork() else nullcontext()
+        with forked as child, ExitStack() as stack:
             if child is not None:
                 folder = None
                 if with_ray:
@@ -285,7 +289,7 @@ def _print_plan(plan: "Result", *, as_json: bool) -> None:
     from kotovec.cli.tables import print_pairs
 
     if as_json:
-        typer.echo(json_line(plan["data"]))
+        echo(json_line(plan["data"]))
     else:
         print_pairs(plan["pairs"])
 
@@ -294,12 +298,12 @@ def _print_summary(summary: "Result", *, as_json: bool, quiet: bool) -> None:
     from kotovec.cli.tables import megabytes, print_pairs
 
     if as_json:
-        typer.echo(json_line(summary))
+        echo(json_line(summary))
         return
     if quiet:
         return
     if summary["finished_before"]:
-        typer.echo(f"{escaped(summary['store'])} is complete: nothing to do (--overwrite builds it again)")
+        echo(f"{escaped(summary['store'])} is complete: nothing to do (--overwrite builds it again)")
         return
     store = summary["store"]
     seconds = ", ".join(f"{name} {value:.1f}" for name, value in summary["seconds"].items())

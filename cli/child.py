@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import Any, Self
 
-from kotovec import errors
+from kotovec import errors, limits
 from kotovec.cli.events import Lines, parse, read_event
 from kotovec.cli.interrupts import TERMINATED
 from kotovec.cluster.events import Report
@@ -19,6 +19,7 @@ from kotovec.errors import RESUME, KotovecError, WorkerError, first_line
 
 Result = dict[str, Any]
 Work = Callable[[Report], Result]
+_STDERR = 2
 
 
 def can_fork() -> bool:
@@ -40,9 +41,15 @@ class Child:
     thread that waits for this would also wait for an import in progress, and `prctl` exists only on Linux.
 
     No signal handler raises: Python drops what is raised within a `__del__`.
+
+    Args:
+        held: whether what libraries print on stderr is held back, and forgotten if the work fails: the error says why.
+        quiet: whether it is forgotten in any case.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, held: bool = False, quiet: bool = False) -> None:
+        self._held, self._quiet = held, quiet
+        self._printed: int | None = None
         self._pid = 0
         self._status = 0
         self._interrupted = 0  # the number of the signal
@@ -74,6 +81,9 @@ class Child:
         watched, held = os.pipe()
         for stream in filter(None, (sys.stdout, sys.stderr)):
             stream.flush()  # or both processes would write what is in the buffer
+        if self._held:
+            self._printed = _hold()
+            self._pipes.callback(os.close, self._printed)
         self._pid = os.fork()
         if not self._pid:
             os.close(held)
@@ -94,6 +104,8 @@ class Child:
             WorkerError: the process was killed.
         """
         result = self._read(report)
+        if result is not None and not self._quiet:
+            self._print()
         self.end()
         if result is not None:
             return result
@@ -101,7 +113,13 @@ class Child:
             raise self._interruption()
         how = os.waitstatus_to_exitcode(self._status)
         end = f"was killed by {signal.Signals(-how).name} (out of memory?)" if how < 0 else f"exited with {how}"
-        raise WorkerError(f"the process that builds {end}", hint=RESUME)
+        raise WorkerError(f"the process that builds {end}", hint=limits.low() or RESUME)
+
+    def _print(self) -> None:
+        """Print what libraries printed."""
+        if self._printed is not None and sys.stderr is not None:
+            size = os.fstat(self._printed).st_size
+            sys.stderr.write(os.pread(self._printed, size, 0).decode(errors="replace"))
 
     def end(self) -> None:
         """Kill the process if it still runs; a build loses no completed shard by it."""
@@ -142,16 +160,30 @@ class Child:
             fcntl.fcntl(watched, fcntl.F_SETOWN, os.getpid())
             fcntl.fcntl(watched, fcntl.F_SETFL, os.O_ASYNC)
             _reset(self._before)
+            if self._printed is not None:
+                os.dup2(self._printed, _STDERR)
             with os.fdopen(writer, "w", encoding="utf-8") as stream:
                 lines = Lines(stream)
                 try:
                     lines.write("result", work(lines.show))
                 except BaseException as error:  # noqa: BLE001 — raised by the parent
-                    message = str(error) if isinstance(error, KotovecError) else first_line(error)
-                    hint = error.hint if isinstance(error, KotovecError) else None
-                    lines.write("error", [type(error).__name__, message, hint, traceback.format_exc()])
+                    lines.write("error", [*_described(error), traceback.format_exc()])
         finally:
             os._exit(0)
+
+
+def _hold() -> int:
+    """Return a descriptor of a file without a name, which needs no folder that can be written to."""
+    return os.memfd_create("stderr") if hasattr(os, "memfd_create") else os.open(os.devnull, os.O_RDWR)
+
+
+def _described(error: BaseException) -> tuple[str, str, str | None]:
+    """Return the name of an error's type, its message and its hint; those of a limit where that is the cause."""
+    if limit := limits.explain(error):
+        return KotovecError.__name__, *limit
+    if isinstance(error, KotovecError):
+        return type(error).__name__, str(error), error.hint
+    return type(error).__name__, first_line(error), None
 
 
 def _reset(numbers: Iterable[int]) -> None:

@@ -2,6 +2,7 @@
 
 import codecs
 import contextlib
+import sys
 
 _NAME = "kotovec.escape"
 
@@ -27,3 +28,8 @@ def _escape(error: UnicodeError) -> tuple[str, int]:
         raise error
     units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2)), error.end
+
+
+def echo(text: str, *, stderr: bool = False) -> None:
+    """Print a line at once, in the encoding of the stream: Typer's own takes UTF-8 for every stream that is ASCII."""
+    print(text, file=sys.stderr if stderr else sys.stdout, flush=True)

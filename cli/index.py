@@ -3,8 +3,7 @@
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-import typer
-
+from kotovec.cli.encodings import echo
 from kotovec.cli.options import (
     DeviceOption,
     FactoryOption,
@@ -55,7 +54,7 @@ def _print(record: "IndexRecord", measured: "Measured | None", *, as_json: bool,
 
     if as_json:
         data = {**asdict(record), "name": record.name, "measured": asdict(measured) if measured else None}
-        typer.echo(json_line(data))
+        echo(json_line(data))
     elif not quiet:
         pairs = [("index", f"{record.name}  {record.factory} {record.parameters}".rstrip())]
         if measured is not None:

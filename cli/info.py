@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator
 
-import typer
-
+from kotovec.cli.encodings import echo
 from kotovec.cli.options import JsonOption, QuietOption, StoreOption, find_store
 from kotovec.text import counted, json_line
 
@@ -18,7 +17,7 @@ def command(store: StoreOption = None, as_json: JsonOption = False, quiet: Quiet
 
     info = Store.open(find_store(store)).info()
     if as_json:
-        typer.echo(json_line(info))
+        echo(json_line(info))
         return
     origin, spaces = info["provenance"], info["spaces"]
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in info["kinds"].items() if count)

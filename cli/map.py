@@ -1,13 +1,13 @@
 """`kotovec map`: the whole vocabulary in two dimensions, and how far the map can be trusted."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
+from kotovec.cli.encodings import echo
 from kotovec.cli.options import (
     AgainOption,
     HtmlOption,
@@ -28,6 +28,7 @@ from kotovec.cli.options import (
     find_store,
     read_spaces,
 )
+from kotovec.errors import StoreBusyError, StoreError
 from kotovec.space import Space, resolve
 from kotovec.text import counted, json_line
 
@@ -77,7 +78,8 @@ def command(
         for each in spaces:
             opened.question(expression, each)
     with Display(quiet=quiet) as display:
-        maps = [_find_or_make(opened, request, display, again=again) for request in requests]
+        keep = _keeping(opened, drawn=png is not None or html is not None, note=display.note)
+        maps = [_find_or_make(opened, request, display, keep, again=again) for request in requests]
         if png is not None:
             display.say("drawing")
             draw(opened, maps[0], asked, labels, png)
@@ -95,12 +97,42 @@ def _rows_of(store: "Store", texts: Iterable[str]) -> list[int]:
     return list(dict.fromkeys(row for word in words for row in store.lookup.resolve(Term(word, 1.0, 0)).rows))
 
 
-def _find_or_make(store: "Store", request: "MapRequest", display: "Display", *, again: bool) -> "Map":
+def _find_or_make(
+    store: "Store", request: "MapRequest", display: "Display", keep: Callable[[], bool], *, again: bool
+) -> "Map":
     """Return the map that the store has, or make it and display the phases."""
     from kotovec.store.cartography import find_map, make_map
 
     found = None if again else find_map(store, request)
-    return found or make_map(store, request, lambda phase: display.say(f"{request.space.title}: {phase}"))
+    if found is not None:
+        return found
+    return make_map(store, request, lambda phase: display.say(f"{request.space.title}: {phase}"), keep=keep())
+
+
+def _keeping(store: "Store", *, drawn: bool, note: Callable[[str], None]) -> Callable[[], bool]:
+    """Return a function that returns, before a map is computed, whether it can be kept in the store, and notes if not.
+
+    Args:
+        store: an open store.
+        drawn: whether the map is drawn; if it is not, a map that cannot be kept is an error.
+        note: prints a note.
+    """
+    from kotovec.store.cartography import check_writable
+
+    @cache
+    def keep() -> bool:
+        try:
+            check_writable(store)
+        except StoreBusyError:
+            raise
+        except StoreError as error:
+            if not drawn:
+                raise
+            note(f"the map is not kept: {error}")
+            return False
+        return True
+
+    return keep
 
 
 def _beside(space: Space, stored: Sequence[Space]) -> list[Space]:
@@ -143,7 +175,7 @@ def _print(records: "list[MapRecord]", tokens: int, *, as_json: bool, quiet: boo
 
     for record in records:
         if as_json:
-            typer.echo(json_line({**asdict(record), "name": record.name, "tokens": tokens}))
+            echo(json_line({**asdict(record), "name": record.name, "tokens": tokens}))
         elif not quiet:
             parameters = ", ".join(f"{name} {value}" for name, value in sorted(record.parameters.items()))
             sampled = counted(record.sampled, "token")

@@ -1,7 +1,6 @@
 """`kotovec norms`: the norms of the vectors of some words."""
 
-import typer
-
+from kotovec.cli.encodings import echo
 from kotovec.cli.interrupts import ending_at_once
 from kotovec.cli.options import JsonOption, QuietOption, StoreOption, WordsArgument, find_store
 from kotovec.errors import InputError
@@ -40,7 +39,7 @@ def command(
     if as_json:
         for read, norms in rows:
             data = {"term": read.text, "tokens": list(read.tokens)} | dict(zip(map(str, columns), norms, strict=True))
-            typer.echo(json_line(data))
+            echo(json_line(data))
         return
     names = [space.title for space in columns]
     if len(names) > MOST_COLUMNS:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kotovec.errors import MissingDependencyError
+from kotovec.errors import InputError, MissingDependencyError
 from kotovec.store.database import Store
 from kotovec.store.files import write_output
 from kotovec.store.maps import Map
@@ -201,6 +201,11 @@ def import_font() -> Font:
     except ImportError as error:
         raise MissingDependencyError(
             f"--png needs {error.name}", hint="install it: pip install 'kotovec[map]'"
+        ) from error
+    except OSError as error:
+        raise InputError(
+            "matplotlib has no folder for its cache: nothing can be written to the home, nor to a temporary folder",
+            hint="name one with MPLCONFIGDIR or TMPDIR",
         ) from error
     fonts = Path(mpl.get_data_path()) / "fonts" / "ttf"
     return Font([Path(matplotlib_fontja.__file__).parent / "fonts" / "ipaexg.ttf", fonts / "DejaVuSans.ttf"])

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from kotovec.cli.encodings import echo
 from kotovec.cli.interrupts import ending_at_once
 from kotovec.cli.options import (
     CountOption,
@@ -122,13 +123,13 @@ def print_result(answers: "list[Answer]", *, as_json: bool = False, tsv: bool = 
     """Print the answers to one expression as a table, JSON or TSV."""
     if as_json:
         for answer in answers:
-            typer.echo(json_line(answer.as_dict()))
+            echo(json_line(answer.as_dict()))
         return
     from kotovec.cli.tables import notice, print_answers, tsv_lines
 
     if tsv:
         for line in tsv_lines(answers):
-            typer.echo(line)
+            echo(line)
         for note in dict.fromkeys(note for answer in answers for note in answer.notes):
             notice(f"note: {note}", quiet=quiet)
     else:
@@ -147,7 +148,7 @@ def _answer_file(store: "Store", file: str, spaces: Sequence[Space], options: di
         total += len(batch)
         for answered in _answer_lines(store, batch, spaces, options):
             failed += "error" in answered
-            typer.echo(json_line(answered))
+            echo(json_line(answered))
     if failed:
         notice(f"error: {failed} of {total} lines could not be answered; each says why", quiet=False)
         raise typer.Exit(InputError.exit_code)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from kotovec.cli.encodings import echo
 from kotovec.cli.interrupts import ending_at_once
 from kotovec.cli.options import (
     AmbientLayer,
@@ -81,8 +82,8 @@ def command(
     failed = False
     interactive = sys.stdin.isatty()
     if interactive and not quiet:
-        typer.echo(
-            f"{escaped(str(opened.path))}: {counted(len(opened), 'token')}. :help says what can be typed.", err=True
+        echo(
+            f"{escaped(str(opened.path))}: {counted(len(opened), 'token')}. :help says what can be typed.", stderr=True
         )
     for line in _lines(opened, interactive):
         try:
@@ -97,7 +98,7 @@ def command(
                     answers = [opened.search(line, space=each, **options) for each in spaces]
                 print_result(answers, as_json=as_json, quiet=quiet)
         except KotovecError as error:
-            typer.echo(error_lines(str(error), error.hint), err=True)
+            echo(error_lines(str(error), error.hint), stderr=True)
             failed = True
     if failed and not interactive:
         raise typer.Exit(InputError.exit_code)
@@ -112,11 +113,11 @@ def _change(settings: dict[str, Any], line: str) -> None:
     name, _, value = line[1:].partition(" ")
     key, value = name.replace("-", "_"), value.strip()
     if name == "help":
-        typer.echo(HELP)
+        echo(HELP)
     elif name == "show":
         for key, value in settings.items():
             shown = ("off", "on")[value] if isinstance(value, bool) else value or "all"
-            typer.echo(f"{key.replace('_', '-')} {shown}")
+            echo(f"{key.replace('_', '-')} {shown}")
     elif key not in settings:
         raise InputError(f"unknown setting {quoted(f':{name}')}", hint="type :help for a list")
     elif isinstance(settings[key], bool):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from kotovec.cli import build
+from kotovec.cli.encodings import echo
 from kotovec.cli.options import (
     AttachOption,
     DashboardOption,
@@ -270,7 +271,7 @@ def _print(summary: dict[str, Any], job: str, fetched: "Fetched | None", *, as_j
             "fetched": None if fetched is None else str(fetched.store),
             "fetched_bytes": 0 if fetched is None else fetched.received,
         }
-        typer.echo(json_line(data))
+        echo(json_line(data))
     elif not quiet:
         pairs = [("seconds", ", ".join(f"{name} {value:.1f}" for name, value in seconds.items()))] if seconds else []
         if "tokens" in summary:  # absent if the log has lost what the build printed

@@ -1,5 +1,6 @@
 """Tables of answers and of key-value pairs; tokens are printed as data, never as markup or control codes."""
 
+import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from kotovec.text import WIDE_SPACE, counted, escaped
+from kotovec.text import WIDE_SPACE, counted, escaped, isolated, json_line, told_apart
 
 if TYPE_CHECKING:
     from kotovec.store import Answer
@@ -27,6 +28,16 @@ def shown(token: str) -> str:
     """Return a token escaped for a terminal and a TSV field: no invisible characters, no control codes."""
     visible = escaped(token, keep="")
     return visible if token.strip() else f'"{visible}"'
+
+
+def _cell(text: str) -> Text:
+    """Return a text that was escaped as a cell, or as a title: whatever its script, its neighbours keep their place."""
+    return Text(isolated(text) if _has_isolates() else text)
+
+
+def _has_isolates() -> bool:
+    """Return whether the output can hold isolates; in other encodings they would be escapes, wider than measured."""
+    return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
 
 
 def harmless(text: str) -> str:
@@ -53,12 +64,12 @@ def print_answers(answers: Sequence["Answer"], *, quiet: bool = False) -> None:
     else:
         out.print(table)
     for note in () if quiet else dict.fromkeys(note for answer in answers for note in answer.notes):
-        out.print(Text(f"note: {shown(note)}"))
+        out.print(_cell(f"note: {shown(note)}"))
 
 
 def _answer_table(answers: Sequence["Answer"]) -> Table:
     """Return a table of answers side by side; tokens may be folded, numbers are not."""
-    table = _table(title=Text(title(answers)))
+    table = _table(title=Text.assemble(_cell(shown(answers[0].expression)), f"  ({_searched(answers)})"))
     table.add_column("rank", justify="right", no_wrap=True)
     names = [answer.space.name for answer in answers]
     if len(set(names)) < len(names):  # two layers of one space
@@ -68,13 +79,14 @@ def _answer_table(answers: Sequence["Answer"]) -> Table:
         table.add_column("id", justify="right", no_wrap=True)
         table.add_column("score", justify="right", no_wrap=True)
         table.add_column("input", no_wrap=True)
+    scores = [told_apart([hit.score for hit in answer.hits]) for answer in answers]
     for index in range(max(len(answer.hits) for answer in answers)):
         cells: list[Text] = [Text(str(index + 1))]
-        for answer in answers:
+        for answer, score in zip(answers, scores, strict=True):
             if index < len(answer.hits):
                 hit = answer.hits[index]
                 mark = "input" if hit.is_input else ""
-                cells += [Text(shown(hit.token)), Text(str(hit.id)), Text(f"{hit.score:.4f}"), Text(mark)]
+                cells += [_cell(shown(hit.token)), Text(str(hit.id)), Text(score[index]), Text(mark)]
             else:
                 cells += [Text("")] * 4
         table.add_row(*cells)
@@ -86,11 +98,9 @@ def _table(**options: Any) -> Table:
     return Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, title_justify="left", title_style="bold", **options)
 
 
-def title(answers: Sequence["Answer"]) -> str:
-    """Return the expression, the spaces and the metric of answers: `王 - 男 + 女 (isolated, layer 12, l2)`."""
-    first = answers[0]
-    spaces = " | ".join(answer.space.title for answer in answers)
-    return f"{shown(first.expression)}  ({spaces}, {first.metric})"
+def _searched(answers: Sequence["Answer"]) -> str:
+    """Return the spaces and the metric of answers, `isolated, layer 12, l2`, which follow the expression in a title."""
+    return f"{' | '.join(answer.space.title for answer in answers)}, {answers[0].metric}"
 
 
 def tsv_lines(answers: Sequence["Answer"]) -> Iterable[str]:
@@ -102,12 +112,22 @@ def tsv_lines(answers: Sequence["Answer"]) -> Iterable[str]:
                 (
                     str(answer.space),
                     str(hit.rank),
-                    shown(hit.token),
+                    tsv_field(hit.token),
                     str(hit.id),
                     repr(hit.score),
                     str(int(hit.is_input)),
                 )
             )
+
+
+def tsv_field(token: str) -> str:
+    r"""Return a token as a field of tab-separated values, which `csv` and pandas read, in one line.
+
+    What cannot be seen is an escape of JSON, such as `\n` or `\u200b`, and a backslash is two, so that a line break
+    and a token of the letters `\n` differ. A field with quotes is quoted: they would span lines otherwise.
+    """
+    visible = json_line(token)[1:-1].replace('\\"', '"').replace(WIDE_SPACE, "\\u3000")
+    return '"' + visible.replace('"', '""') + '"' if '"' in visible else visible
 
 
 def print_pairs(pairs: Iterable[tuple[str, Any]]) -> None:
@@ -116,7 +136,7 @@ def print_pairs(pairs: Iterable[tuple[str, Any]]) -> None:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in pairs:
-        table.add_row(Text(name), Text(escaped(str(value))))
+        table.add_row(Text(name), _cell(escaped(str(value))))
     console().print(table)
 
 
@@ -129,7 +149,7 @@ def print_grid(columns: Sequence[str], rows: Iterable[Sequence[str]], *, left: i
         else:
             table.add_column(column, justify="right", no_wrap=True)
     for row in rows:
-        table.add_row(*(Text(escaped(cell)) for cell in row))
+        table.add_row(*(_cell(escaped(cell)) for cell in row))
     console().print(table)
 
 

@@ -1,7 +1,6 @@
 """`kotovec verify`: recompute every checksum of a store."""
 
-import typer
-
+from kotovec.cli.encodings import echo
 from kotovec.cli.options import JsonOption, QuietOption, StoreOption, find_store
 from kotovec.text import escaped, json_line
 
@@ -16,8 +15,8 @@ def command(store: StoreOption = None, as_json: JsonOption = False, quiet: Quiet
     opened = Store.open(find_store(store))
     damaged = opened.verify()
     if as_json:
-        typer.echo(json_line({"store": str(opened.path), "damaged": damaged}))
+        echo(json_line({"store": str(opened.path), "damaged": damaged}))
     if damaged:
         raise opened.damage(damaged)
     if not as_json and not quiet:
-        typer.echo(f"{escaped(str(opened.path))} is complete: every checksum matches")
+        echo(f"{escaped(str(opened.path))} is complete: every checksum matches")

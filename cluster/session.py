@@ -13,19 +13,19 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 import kotovec
+from kotovec import limits
+from kotovec.cluster.address import check_reachable, endpoint_of
 from kotovec.cluster.private import children, end_needless, ray_folder, temporary_folder, working_folder
 from kotovec.errors import (
     RESUME,
     InputError,
     KotovecError,
-    MissingDependencyError,
     WorkerError,
     first_line,
     last_line,
@@ -33,10 +33,6 @@ from kotovec.errors import (
 )
 from kotovec.ownership import is_public
 
-KNOCK_SECONDS = 5.0
-# Ray's processes speak gRPC, whose clients begin with HTTP/2's preface and an empty SETTINGS frame. The answer begins
-# with a SETTINGS frame, too, which is type 4 (RFC 9113, sections 3.4 and 6.5).
-_HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes.fromhex("000000 04 00 00000000")
 _PRIVATE = {
     "RAY_USAGE_STATS_ENABLED": "0",
     # Off: then Ray takes the loopback address as its own, as on macOS. Otherwise all its ports are open to the network,
@@ -44,15 +40,20 @@ _PRIVATE = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # silences a FutureWarning at every start
 }
+# Under `uv run`, Ray would zip the folder in which it is started, and start its workers with `uv run` there. That was
+# the folder of the private Ray, zipped into itself (66 GB in three minutes); with `--address`, it would be `/`.
+_NO_UV = {"RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
 # Ray prints paragraphs about losses on stdout, whatever its logging options; the pool reports each in one line.
 _LOSSES = ("worker died or was killed", "has been marked dead", "running low on memory", "Raylet is terminated")
 _QUIET = {"RAY_DEDUP_LOGS_SKIP_REGEX": "|".join(_LOSSES)}
-# By default, Ray asks a cluster that refuses its token for 20 s, and logs a line at each try. After its client was
+# By default, Ray asks a cluster that refuses its token for 20 s, and logs a line at each try; one that accepts
+# connections and says nothing, for 30 s at each. After its client was
 # disconnected, any call would connect to another Ray, if there is one.
-_JOINED = {"RAY_NUM_REDIS_GET_RETRIES": "8", "RAY_ENABLE_AUTO_CONNECT": "0"}
+_JOINED = {"RAY_NUM_REDIS_GET_RETRIES": "8", "RAY_py_gcs_connect_timeout_s": "5", "RAY_ENABLE_AUTO_CONNECT": "0"}
 _FILES = ("RAY_AUTH_TOKEN_PATH", "RAY_TLS_SERVER_CERT", "RAY_TLS_SERVER_KEY", "RAY_TLS_CA_CERT")
 
 
+_LATE = re.compile(r"Timed out waiting for file \S*/(\w+)_port_\w+.*")
 Check = Callable[[], None]
 _VITAL = ("gcs_server", "raylet")
 _CLIENT_TRIES = 3  # each takes half a minute
@@ -78,14 +79,16 @@ def session(address: str | None, cpus: int, object_store_bytes: int, folder: Pat
             that is deleted after the block.
 
     Raises:
-        InputError: no cluster answers at the address, or no temporary folder is safe from other users.
+        InputError: no cluster answers at the address, no temporary folder is safe from other users, or the limits of
+            this process are too low.
         WorkerError: Ray does not start.
     """
     if _running():
         yield _checks[-1] if _checks else _nothing
     elif address is None:
+        _check_limits()
         held = temporary_folder() if folder is None else contextlib.nullcontext(folder)
-        with _environment(_PRIVATE | _QUIET | _import_path()), _private_authentication(), held as home:
+        with _environment(_PRIVATE | _NO_UV | _QUIET | _import_path()), _private_authentication(), held as home:
             import ray
 
             options = {
@@ -105,9 +108,28 @@ def session(address: str | None, cpus: int, object_store_bytes: int, folder: Pat
             yield _checks[-1]
 
 
+def _check_limits() -> None:
+    """Refuse to start Ray where its processes would fail one after the other, for half a minute.
+
+    Raises:
+        InputError: a process may open too few files, or take too little address space.
+    """
+    if (most := limits.files()) < limits.FEWEST_FILES:
+        raise InputError(
+            f"a process may open {most} files here, and a local Ray needs {limits.FEWEST_FILES}",
+            hint="raise the limit with ulimit -n, or encode without Ray: --workers 0",
+        )
+    if (space := limits.space()) is not None and space < limits.RAY_SPACE:
+        raise InputError(
+            f"this process may take {space >> 20:,} MB of address space, and a local Ray needs "
+            f"{limits.RAY_SPACE >> 20:,} MB",
+            hint="raise the limit with ulimit -v, or encode without Ray: --workers 0",
+        )
+
+
 def import_ray() -> None:
     """Import Ray for a private session; Ray reads some environment variables only when it is imported."""
-    with _environment(_PRIVATE | _QUIET):
+    with _environment(_PRIVATE | _NO_UV | _QUIET):
         import ray  # noqa: F401
 
 
@@ -121,8 +143,8 @@ def join(address: str) -> Iterator[None]:
     if _running():
         yield
         return
-    with _environment(_QUIET | _JOINED | _absolute_paths()):
-        _check_reachable(address)
+    with _environment(_NO_UV | _QUIET | _JOINED | _absolute_paths()):
+        on_loopback = check_reachable(address)
         import ray
 
         failure = InputError(
@@ -131,8 +153,8 @@ def join(address: str) -> Iterator[None]:
         )
         logging.getLogger("ray.util.client").setLevel(logging.CRITICAL)  # an error reports lost connections
         # The root folder: every machine has it, and no other user can write to it.
-        with _hold(ray, {"address": address}, failure, Path("/")):
-            endpoint = _endpoint(address if address.startswith("ray://") else ray.get_runtime_context().gcs_address)
+        with _hold(ray, {"address": address}, failure, Path("/"), on_loopback=on_loopback):
+            endpoint = endpoint_of(address if address.startswith("ray://") else ray.get_runtime_context().gcs_address)
             with _checked(partial(_check_head, address, endpoint) if endpoint else _nothing):
                 yield
 
@@ -190,60 +212,6 @@ def _absolute_paths() -> dict[str, str]:
     return {name: str(Path(path).absolute()) for name in _FILES if (path := os.environ.get(name))}
 
 
-def _check_reachable(address: str) -> None:
-    """Check that a Ray cluster answers: Ray itself tries for more than two minutes, and logs errors meanwhile.
-
-    Raises:
-        InputError: nothing answers, or the answer is not Ray's.
-        MissingDependencyError: Ray's client is not installed.
-    """
-    if address.startswith(("http://", "https://")):
-        raise InputError(
-            f"{address} is a dashboard, which takes jobs",
-            hint=f"use {quoted(f'kotovec submit --address {address}')}, or --address auto, HOST:PORT or ray://HOST:PORT",
-        )
-    if address.startswith("ray://") and find_spec("grpc") is None:
-        raise MissingDependencyError(f"{address} needs Ray's client", hint="install it: pip install 'kotovec[cluster]'")
-    meant = _meant(address)
-    endpoint = _endpoint(meant)
-    if endpoint is None:
-        return  # another form of address, which Ray validates
-    try:
-        with socket.create_connection(endpoint, timeout=KNOCK_SECONDS) as door:
-            door.sendall(_HTTP2)
-            answer = door.recv(9)
-    except (OSError, OverflowError) as error:
-        means, hint = "", None
-        if meant != address:
-            means = f", which means {meant} here"
-            hint = "start one with ray start, or name another with --address HOST:PORT"
-        raise InputError(f"no Ray cluster answers at {quoted(address)}{means}: {error}", hint=hint) from error
-    if answer[3:4] != b"\4" and os.environ.get("RAY_USE_TLS") != "1":
-        raise InputError(
-            f"{quoted(address)} is not a port of a Ray cluster",
-            hint="use the one that ray start printed (6379, for ray:// 10001)",
-        )
-
-
-def _meant(address: str) -> str:
-    """Return the address that `auto` stands for, perhaps left by a killed Ray; return any other address unchanged."""
-    if address != "auto":
-        return address
-    from ray._private.services import canonicalize_bootstrap_address
-
-    logging.getLogger("ray._private.services").setLevel(logging.ERROR)  # else it logs how many Rays this machine has
-    try:
-        return canonicalize_bootstrap_address(address) or address
-    except (ConnectionError, ValueError):  # no Ray was found: Ray reports that itself
-        return address
-
-
-def _endpoint(address: str) -> tuple[str, int] | None:
-    """Return host and port of `HOST:PORT` or `ray://HOST:PORT`; None for any other form."""
-    found = re.fullmatch(r"(?:ray://)?\[?([^/\[\]]+)\]?:(\d+)", address)
-    return None if found is None else (found[1], int(found[2]))
-
-
 def _running() -> bool:
     """Return whether this process has a Ray session, without importing Ray."""
     ray: Any = sys.modules.get("ray")
@@ -251,22 +219,27 @@ def _running() -> bool:
 
 
 @contextlib.contextmanager
-def _hold(ray: Any, options: dict[str, Any], failure: KotovecError, folder: Path) -> Iterator[None]:
-    """Hold a session that starts in `folder`.
+def _hold(
+    ray: Any, options: dict[str, Any], failure: KotovecError, folder: Path, *, on_loopback: bool = False
+) -> Iterator[None]:
+    """Hold a session that starts in `folder`; see `check_reachable` for `on_loopback`.
 
     Ray puts the working directory and the script's folder first on its workers' sys.path: every worker would run a
     `random.py` in one of them, for example in the folder of a downloaded model.
     """
     try:
-        with contextlib.chdir(folder), _harmless_arguments():
+        with contextlib.chdir(folder), _harmless_arguments(), _constants(on_loopback=on_loopback):
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # the error contains them
                     _start_or_join(ray, options)
-            except (RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
+            except Exception as error:  # Ray raises bare ones, too
                 # A ConnectionAbortedError quotes the traceback of a server for clients.
                 reason = last_line(error) if isinstance(error, ConnectionAbortedError) else first_line(error)
-                raise type(failure)(f"{failure}: {reason}", hint=failure.hint) from error
+                hint = failure.hint
+                if isinstance(failure, WorkerError):  # on this machine
+                    reason, hint = _LATE.sub(r"its \1 did not start within half a minute", reason), limits.low()
+                raise type(failure)(f"{failure}: {reason}", hint=hint) from error
         yield
     finally:
         ray.shutdown()
@@ -306,6 +279,23 @@ def _harmless_arguments() -> Iterator[None]:
         yield
     finally:
         sys.argv = before
+
+
+@contextlib.contextmanager
+def _constants(*, on_loopback: bool) -> Iterator[None]:
+    """Set, for the start of a session, what Ray reads from the environment only when it is imported.
+
+    Whoever calls kotovec from Python may have imported Ray before.
+    """
+    from ray._private import ray_constants
+
+    wanted = {"RAY_ENABLE_UV_RUN_RUNTIME_ENV": False} | ({"ENABLE_RAY_CLUSTER": False} if on_loopback else {})
+    before = {name: getattr(ray_constants, name) for name in wanted if hasattr(ray_constants, name)}
+    vars(ray_constants).update({name: wanted[name] for name in before})
+    try:
+        yield
+    finally:
+        vars(ray_constants).update(before)
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kotovec.cluster.session import KNOCK_SECONDS
+from kotovec.cluster.address import KNOCK_SECONDS
 from kotovec.cluster.stage import stage
 from kotovec.errors import InputError, KotovecError, MissingDependencyError, WorkerError, first_line, last_line
 from kotovec.ownership import changeable

@@ -38,6 +38,24 @@ and `KOTOVEC_HISTORY` names the file in which `kotovec shell` keeps its history.
 | 130 | interrupted by Ctrl-C |
 | 143 | ended by SIGTERM |
 
+`--quiet` keeps libraries quiet, too: their warnings, logs and progress bars.
+
+## Tab-separated values
+
+`kotovec query … --tsv` prints one line per hit, with a header. A field with quotes is quoted, and they are doubled, as
+`csv` and pandas expect it. What cannot be seen is an escape of JSON (`\\n`, `\\u200b`), and a backslash in a token is
+doubled: a line break and a token of the letters `\\n` differ. Tokens such as `null` and `007` are texts, for which
+pandas needs two arguments:
+
+```
+frame = pandas.read_csv("hits.tsv", sep="\\t", dtype={"token": str}, keep_default_na=False)
+frame["token"] = [json.loads('"' + token.replace('"', r'\\"') + '"') for token in frame["token"]]
+```
+
+Output is in the encoding of the terminal (`PYTHONIOENCODING`); characters that it lacks are escapes of JSON. Tables
+have as many digits as tell neighbouring scores apart, and texts that run from right to left are between isolates
+(U+2068, U+2069), so that the numbers beside them keep their column; JSON and tab-separated values have neither.
+
 ## Expressions
 
 `王 - 男 + 女` is an expression: a sum of terms.

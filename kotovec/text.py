@@ -4,10 +4,15 @@ A control code moves a terminal's cursor or ends a line, and a bidirectional one
 page, too. All that is shown goes through `escaped`, and JSON through `json_line`.
 """
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 from unicodedata import bidirectional, category
 
 WIDE_SPACE = "\u3000"  # separates words in Japanese text
+FIRST_STRONG_ISOLATE, POP_ISOLATE = "\u2068", "\u2069"
+_RIGHT_TO_LEFT = ("R", "AL", "AN")
+_FEWEST_DIGITS, _MOST_DIGITS = 4, 9  # after the point; 9 significant digits tell any two numbers of float32 apart
 _REORDERING = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
 
 
@@ -28,6 +33,31 @@ def escaped(text: str, keep: str = WIDE_SPACE) -> str:
 def counted(count: int, noun: str, plural: str | None = None) -> str:
     """Return a number with its noun, as in `1 shard` or `1,024 shards`; the plural is given where it takes no s."""
     return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
+
+
+def isolated(text: str) -> str:
+    """Return a visible text between isolates if it has letters that run from right to left, and else unchanged.
+
+    Without them, the numbers after such a text in a line are shown before it, and columns change places
+    (https://www.unicode.org/reports/tr9/, section 2.4.2). Isolates have no width.
+    """
+    if text.isascii() or not any(bidirectional(char) in _RIGHT_TO_LEFT for char in text):
+        return text
+    return f"{FIRST_STRONG_ISOLATE}{text}{POP_ISOLATE}"
+
+
+def told_apart(scores: Sequence[float]) -> list[str]:
+    """Return numbers in order with as many digits as tell neighbours apart, if float32 does; at least four.
+
+    Of the answers to a question that lie close together, all would otherwise read 1.0000.
+    """
+    from struct import pack  # not numpy, which this module is imported without
+
+    pairs = [(left, right) for left, right in pairwise(scores) if pack("f", left) != pack("f", right)]
+    for digits in range(_FEWEST_DIGITS, _MOST_DIGITS + 1):
+        if all(f"{left:.{digits}f}" != f"{right:.{digits}f}" for left, right in pairs):
+            return [f"{score:.{digits}f}" for score in scores]
+    return [f"{score:.{_MOST_DIGITS}g}" for score in scores]
 
 
 def is_restless(text: str) -> bool:

@@ -10,7 +10,7 @@ from kotovec.store.nearest import Neighbourhood
 from kotovec.store.question import Question
 from kotovec.store.terms import ResolvedTerm
 from kotovec.store.tokens import Tokens
-from kotovec.text import escaped
+from kotovec.text import escaped, told_apart
 
 COLUMNS = ("rank", "token", "text", "id", "score", "is_input")
 
@@ -95,9 +95,10 @@ class Answer:
         def row(tag: str, *cells: str) -> str:
             return f"<tr>{''.join(f'<{tag}>{escape(escaped(cell))}</{tag}>' for cell in cells)}</tr>"
 
+        scores = told_apart([hit.score for hit in self.hits])
         body = "".join(
-            row("td", str(hit.rank), hit.token, str(hit.id), f"{hit.score:.4f}", "input" if hit.is_input else "")
-            for hit in self.hits
+            row("td", str(hit.rank), hit.token, str(hit.id), score, "input" if hit.is_input else "")
+            for hit, score in zip(self.hits, scores, strict=True)
         )
         caption = escape(escaped(f"{self.expression} ({self.space.title})"))
         head = row("th", "rank", "token", "id", Metric(self.metric).label, "input")

@@ -8,10 +8,9 @@ import numpy as np
 
 from kotovec.errors import DamagedError, InputError, choices, quoted
 from kotovec.space import Space
-from kotovec.store import fidelity, maps, projection
+from kotovec.store import fidelity, lock, maps, projection
 from kotovec.store.database import Store
 from kotovec.store.layout import Layout
-from kotovec.store.lock import locked
 from kotovec.store.maps import Map, MapRecord
 from kotovec.store.nearest import Matrix, Rows
 from kotovec.store.projection import Projected, Vectors
@@ -85,25 +84,40 @@ def find_map(store: Store, request: MapRequest) -> Map | None:
     return map_ if wanted is None or map_.record.parameters.get(wanted[0]) == wanted[1] else None
 
 
-def make_map(store: Store, request: MapRequest, report: Callable[[str], None] = lambda _: None) -> Map:
+def check_writable(store: Store) -> None:
+    """Check that a map could be written into a store, which may be read-only, before it is computed for minutes.
+
+    Raises:
+        StoreBusyError: another process is changing this store.
+        StoreError: nothing can be written there.
+    """
+    lock.check_writable(Layout(store.path), Layout(store.path).maps)
+
+
+def make_map(
+    store: Store, request: MapRequest, report: Callable[[str], None] = lambda _: None, *, keep: bool = True
+) -> Map:
     """Make a map and write it into the store, where it replaces the last one of its space and method.
 
     Args:
         store: an open store.
         request: the map to make.
         report: called with the name of each phase.
+        keep: whether to write it into the store.
 
     Raises:
         InputError: a value is unknown or out of range, or all vectors are equal.
         NotStoredError: no such space.
         MissingDependencyError: a library of the extra `map` is not installed.
         StoreBusyError: another process is changing this store.
-        StoreError: the store was replaced since it was opened.
+        StoreError: nothing can be written into the store, or it was replaced since it was opened.
         DiskFullError: no space is left.
     """
     total = len(store.tokens)
     request.check(total)
     space = store.space(request.space)
+    if keep:
+        check_writable(store)
     matrix = Matrix(store.array(space), store.norms(space))
     rows = _rows(total, request)
     vectors = projection.unit(matrix, rows)
@@ -129,7 +143,9 @@ def make_map(store: Store, request: MapRequest, report: Callable[[str], None] = 
         sampled=sampled,
     )
     map_ = Map(record, rows, coordinates)
-    with locked(Layout(store.path)):
+    if not keep:
+        return map_
+    with lock.locked(Layout(store.path)):
         store.check_current()
         maps.write_map(Layout(store.path).maps, map_, store.check_current)
     return map_

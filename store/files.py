@@ -14,6 +14,8 @@ from kotovec.errors import DiskFullError, InputError, StoreError
 from kotovec.store.layout import PART, part_name
 
 MOST_LINKS = 40  # the limit of Linux
+# What flock reports on a file system without locks, such as NFS without its lock daemon, and fsync for a folder.
+NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL})
 
 
 def _nothing() -> None:
@@ -39,12 +41,13 @@ def _replacing(target: Path, mode: int | None = None, before: Callable[[], None]
             with open(os.open(part, flags, 0o666, dir_fd=folder), "wb+", buffering=0) as file:  # noqa: PTH123
                 _lock(file.fileno())
                 if mode is not None:
-                    os.fchmod(file.fileno(), mode)
+                    with contextlib.suppress(PermissionError):  # a file system without modes
+                        os.fchmod(file.fileno(), mode)
                 yield file
                 os.fsync(file.fileno())
                 before()
             os.replace(part, target.name, src_dir_fd=folder, dst_dir_fd=folder)
-            os.fsync(folder)
+            sync_folder(folder)
         except BaseException as error:
             with contextlib.suppress(OSError):
                 os.unlink(part, dir_fd=folder)
@@ -181,11 +184,14 @@ def delete_parts(folder: Path) -> None:
 
 
 def _lock(descriptor: int) -> bool:
-    """Lock a file for as long as it is open; return whether that succeeded."""
+    """Lock a file for as long as it is open; return whether no other process holds it.
+
+    On a file system without locks, that is left to the store's own: nobody writes into a store without it.
+    """
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # another process holds the lock, or the file system has no locks
-        return False
+    except OSError as error:
+        return error.errno in NO_LOCKS
     return True
 
 
@@ -193,9 +199,21 @@ def sync(path: Path) -> None:
     """Fsync a file or a folder."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        if path.is_dir():
+            sync_folder(descriptor)
+        else:
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sync_folder(descriptor: int) -> None:
+    """Fsync a folder, where the file system can: SMB and some FUSE ones cannot."""
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in NO_LOCKS | {errno.EBADF, errno.EISDIR}:
+            raise
 
 
 def write_text(target: Path, text: str) -> None:

@@ -4,12 +4,14 @@ import contextlib
 import os
 import re
 import stat
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import filelock
 
 from kotovec.errors import StoreBusyError, StoreError
+from kotovec.store.files import NO_LOCKS
 from kotovec.store.layout import Layout
 
 MOST_BYTES = 512
@@ -28,16 +30,16 @@ def locked(layout: Layout) -> Iterator[None]:
     parent = layout.folder.absolute().parent
     created = [folder for folder in (parent, *parent.parents) if not folder.exists()]
     _check_ours(layout.lock)
-    lock = filelock.FileLock(layout.lock, timeout=PATIENCE_SECONDS)
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
+        lock = _acquire(layout.lock)
     except filelock.Timeout as error:
         if not layout.lock.exists():  # filelock also times out on some errors of opening, as under /proc
             raise _no_place(parent, "no file can be made there") from error
-        raise StoreBusyError(
-            f"{layout.folder} is being built by another process", hint="wait for it, or stop it"
-        ) from error
+        hint = "wait for it, or stop it"
+        if layout.lock.stat().st_size:  # a soft lock, perhaps of another machine, which nobody can ask
+            hint = f"wait for it; if it was killed on another machine, delete {layout.lock}"
+        raise StoreBusyError(f"{layout.folder} is being built by another process", hint=hint) from error
     except OSError as error:
         raise _no_place(parent, str(error.strerror)) from error
     try:
@@ -50,6 +52,46 @@ def locked(layout: Layout) -> Iterator[None]:
         for folder in created:  # folders that a failed build leaves empty
             with contextlib.suppress(OSError):
                 folder.rmdir()
+
+
+def _acquire(path: Path) -> filelock.BaseFileLock:
+    """Take the lock at a path: the kernel's, or on a file system that has none a file that names its process."""
+    lock: filelock.BaseFileLock = filelock.FileLock(path, timeout=PATIENCE_SECONDS)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # filelock itself goes over to a soft lock on ENOSYS, and warns
+            lock.acquire()
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        with contextlib.suppress(FileNotFoundError):
+            if not path.stat().st_size:  # what the first try left
+                path.unlink()
+        lock = filelock.SoftFileLock(path, timeout=PATIENCE_SECONDS)
+        lock.acquire()
+    return lock
+
+
+def check_writable(layout: Layout, folder: Path) -> None:
+    """Check that a folder of a store can be written to, before something is computed for it.
+
+    Raises:
+        StoreBusyError: another process holds the store's lock.
+        StoreError: nothing can be written.
+    """
+    with locked(layout):
+        check_folder(folder)
+
+
+def check_folder(folder: Path) -> None:
+    """Check that a folder of a store, or the store that it is to be made in, can be written to.
+
+    Raises:
+        StoreError: nothing can be written.
+    """
+    existing = folder if folder.exists() else folder.parent
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise _no_place(existing, "it is read-only")
 
 
 def _check_ours(lock: Path) -> None:

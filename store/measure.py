@@ -13,7 +13,7 @@ from kotovec.store.finder import Finder, open_finder
 from kotovec.store.index import FLAT, IndexRecord
 from kotovec.store.layout import Layout
 from kotovec.store.library import choose_device
-from kotovec.store.lock import locked
+from kotovec.store.lock import check_folder, locked
 from kotovec.store.metric import Metric
 from kotovec.store.nearest import Neighbourhood, Rows
 
@@ -68,6 +68,7 @@ def build_index(
     folder = Layout(store.path).indexes
     with locked(Layout(store.path)):  # two at once would write the same temporary file
         store.check_current()
+        check_folder(folder)
         record = indexes.build(
             store.vectors,
             folder,

@@ -1,5 +1,7 @@
 """An open HDF5 file of a store: its attributes, and its datasets as memory maps that are checked on request."""
 
+import errno
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,7 +27,7 @@ class Dataset:
     """A dataset of a file, or a part of one.
 
     Attributes:
-        array: a read-only memory map.
+        array: a read-only memory map, or a read-only array.
         sha256: the checksum that the dataset was written with.
         whole: the complete dataset if `array` is a part of it.
     """
@@ -115,7 +117,19 @@ class File:
         offset = hdf5.locate(dataset, self._raw)
         if not hdf5.nbytes(dataset):
             return Dataset(np.empty(shape, dtype=dtype), sha256)
-        return Dataset(np.memmap(self._raw, mode="r", dtype=dtype, shape=shape, offset=offset), sha256)
+        return Dataset(self._array(dtype, shape, offset), sha256)
+
+    def _array(self, dtype: np.dtype[Any], shape: tuple[int, ...], offset: int) -> npt.NDArray[Any]:
+        """Return a memory map, or a copy where the file system has none, as some FUSE and 9P mounts."""
+        try:
+            return np.memmap(self._raw, mode="r", dtype=dtype, shape=shape, offset=offset)
+        except OSError as error:
+            if error.errno != errno.ENODEV:
+                raise
+        self._raw.seek(offset)
+        copy = np.fromfile(self._raw, dtype=dtype, count=math.prod(shape)).reshape(shape)
+        copy.flags.writeable = False
+        return copy
 
     @property
     def replaced(self) -> bool:

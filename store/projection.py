@@ -101,8 +101,8 @@ def by_pca(vectors: Vectors) -> Projected:
 def _compiling() -> Iterator[None]:
     """Give numba a temporary folder for compiled code where it has none: without a home, UMAP could not be imported.
 
-    An empty or relative XDG_CACHE_HOME counts as none: numba would write into the working directory, and load code from
-    there.
+    That is so where site-packages cannot be written to either, as in an image that is mounted read-only. An empty or
+    relative XDG_CACHE_HOME counts as none: numba would write into the working directory, and load code from there.
     """
     folders = []
     with contextlib.suppress(RuntimeError):  # a user that the machine does not know
@@ -111,21 +111,38 @@ def _compiling() -> Iterator[None]:
     package = find_spec("umap")
     if package is not None and package.origin:
         folders.append(Path(package.origin).parent)
-    if "NUMBA_CACHE_DIR" in os.environ or any(map(_is_writable, folders)):
+    named = os.environ.get("NUMBA_CACHE_DIR")
+    if any(map(_is_writable, [Path(named)] if named else folders)):
         yield
         return
-    with tempfile.TemporaryDirectory(prefix="kotovec-numba-") as folder:
+    try:
+        made = tempfile.TemporaryDirectory(prefix="kotovec-numba-")
+    except FileNotFoundError as error:
+        raise InputError(
+            "numba has no folder for compiled code: nothing can be written to the home, nor to a temporary folder",
+            hint="name one with TMPDIR or NUMBA_CACHE_DIR, or use --method pca",
+        ) from error
+    with made as folder:
         os.environ["NUMBA_CACHE_DIR"] = folder
         try:
             yield
         finally:
             del os.environ["NUMBA_CACHE_DIR"]
+            if named is not None:
+                os.environ["NUMBA_CACHE_DIR"] = named
 
 
 def _is_writable(folder: Path) -> bool:
-    """Return whether files can be written in a folder, or the folder be made."""
-    parent = next(path for path in (folder, *folder.parents) if path.exists())
-    return parent.is_dir() and os.access(parent, os.W_OK | os.X_OK)
+    """Return whether files can be written in a folder, or the folder be made.
+
+    One is: root may write anywhere by the modes, also where the kernel makes no files (/proc, /sys).
+    """
+    parent = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=parent):
+            return True
+    except OSError:
+        return False
 
 
 def by_umap(vectors: Vectors, known: Known, seed: int, n_neighbors: int) -> Projected:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from kotovec.cluster import address
 from kotovec.cluster.session import join
 from kotovec.errors import InputError, MissingDependencyError
 from kotovec.workers.encoder import Encoder
@@ -47,7 +48,7 @@ def head():
 
 
 @contextlib.contextmanager
-def start_head():
+def start_head(prepare=""):
     """Give what `ray start --head` starts, with a client server: code for joining it, its process, its addresses."""
     with contextlib.ExitStack() as stack:
         # A Unix socket's path ends at 107 bytes, so pytest's folders are too long.
@@ -58,7 +59,7 @@ def start_head():
         options |= {"min-worker-port": 0, "max-worker-port": 0}
         arguments = [f"--{name}={value}" for name, value in options.items()]
         joining = JOINING.format(folder=folder)
-        process = Process("start", "--head", "--block", *arguments, cwd=Path(folder), code=joining + START)
+        process = Process("start", "--head", "--block", *arguments, cwd=Path(folder), code=joining + prepare + START)
         stack.enter_context(process)
         wait_for(lambda: (answers(port) and answers(client)) or process.popen.poll() is not None)
         assert process.popen.poll() is None, process.finish()
@@ -125,6 +126,41 @@ def test_the_loss_of_the_head_ends_a_build_in_one_line_and_the_same_command_goes
     assert datasets(store) == datasets(tmp_path / "private.kotovec")
 
 
+ON_LOOPBACK = 'os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"\n'  # the default on macOS
+
+
+def test_a_cluster_on_the_loopback_address_alone_is_joined(tiny_models, tmp_path):
+    """Ray takes 127.0.0.1 for this machine's address in the network, and asked there for 328 s, with 24 lines."""
+    command = ["build", tiny_models["bert"], "--store", tmp_path / "x.kotovec", "--device", "cpu", "--dry-run"]
+    with start_head(ON_LOOPBACK) as (joining, _, addresses):
+        for form in ("HOST:PORT", "auto"):
+            began = time.monotonic()
+            with Process(*command, "--address", addresses[form], cwd=tmp_path, code=joining + BUILD) as process:
+                code, out, err = process.finish()
+            assert time.monotonic() < began + 60
+            assert (code, err) == (0, "")
+            assert "as many as the cluster has room for" in out
+
+
+def test_another_machine_that_does_not_answer_is_not_looked_for_on_this_one(monkeypatch):
+    """`auto` may stand for a machine that is off, while another cluster runs here at the same port."""
+    means = {"auto": "192.0.2.7:6379", "127.0.0.1:6379": "192.0.2.2:6379"}
+    knocked = []
+
+    def knock(endpoint):
+        knocked.append(endpoint[0])
+        raise OSError("no route")
+
+    monkeypatch.setattr(address, "_meant", means.__getitem__)
+    monkeypatch.setattr(address, "_knock", knock)
+    with pytest.raises(InputError, match="no Ray cluster answers at `auto`, which means 192.0.2.7:6379 here: no route"):
+        address.check_reachable("auto")
+    assert knocked == ["192.0.2.7"]
+    with pytest.raises(InputError, match="which means 192.0.2.2:6379 here: no route"):
+        address.check_reachable("127.0.0.1:6379")
+    assert knocked == ["192.0.2.7", "192.0.2.2", "127.0.0.1"]
+
+
 class Stranger(BaseHTTPRequestHandler):
     """Answers as a web server does, and keeps no log."""
 
@@ -182,7 +218,7 @@ def test_auto_that_means_a_cluster_that_is_gone_is_told_at_once(tiny_models, tmp
 
 def test_rays_client_that_is_not_installed_is_named_with_its_cure(stranger, monkeypatch):
     monkeypatch.setattr("kotovec.cluster.session._running", lambda: False)
-    monkeypatch.setattr("kotovec.cluster.session.find_spec", lambda _: None)
+    monkeypatch.setattr("kotovec.cluster.address.find_spec", lambda _: None)
     with (
         pytest.raises(MissingDependencyError, match=r"\nhint: install it: pip install 'kotovec\[cluster\]'$"),
         join(f"ray://{stranger}"),
@@ -219,7 +255,7 @@ def refusing(monkeypatch):
         return tries
 
     monkeypatch.setattr("kotovec.cluster.session._running", lambda: False)
-    monkeypatch.setattr("kotovec.cluster.session._check_reachable", lambda _: None)
+    monkeypatch.setattr("kotovec.cluster.session.check_reachable", lambda _: False)
     monkeypatch.setattr(ray, "shutdown", lambda: None)
     return refuse
 

@@ -1,5 +1,6 @@
 """Bad input is one clear line on stderr and exit code 2; tokens, whatever they hold, are printed as data."""
 
+import json
 import os
 import re
 import shutil
@@ -232,7 +233,8 @@ def test_any_token_is_shown_as_it_is_in_tables_and_tsv(capsys, store, token):
     tsv = call(capsys, "query", f"#{number}", "--store", store, "-k", 1, "--tsv")
     norms = call(capsys, "norms", f"#{number}", "--store", store)
     assert row.split() == ["1", odd(token), str(number), "0.0000", "input"]
-    assert tsv.out.splitlines()[1].split("\t") == ["static", "1", odd(token), str(number), "0.0", "1"]
+    field = json.dumps(token)[1:-1]  # a field of tab-separated values has the escapes of JSON
+    assert tsv.out.splitlines()[1].split("\t") == ["static", "1", field, str(number), "0.0", "1"]
     assert norms.out.splitlines()[2].split()[:2] == [f"#{number}", odd(token)]
     assert "\x1b" not in table.out + tsv.out + norms.out
 

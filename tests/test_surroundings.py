@@ -132,7 +132,7 @@ def test_numba_gets_a_folder_where_it_has_none(writable, monkeypatch, tmp_path):
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
     monkeypatch.setattr(projection, "find_spec", lambda _: SimpleNamespace(origin=str(tmp_path / "__init__.py")))
-    monkeypatch.setattr(projection.os, "access", lambda path, _: writable and str(path) == str(tmp_path))
+    monkeypatch.setattr(projection, "_is_writable", lambda folder: writable and folder == tmp_path)
     with projection._compiling():
         given = os.environ.get("NUMBA_CACHE_DIR")
         assert writable == (given is None)
