@@ -17,6 +17,7 @@ from typing import Annotated
 import typer
 
 from kotovec.cli.encodings import as_utf8, escaping_errors
+from kotovec.cli.help import SEE, Grouped, Root, width
 from kotovec.cli.interrupts import TERMINATED, hear_sigterm
 from kotovec.errors import InputError, KotovecError, choices, first_line, quoted
 from kotovec.version import __version__
@@ -26,7 +27,8 @@ UNEXPECTED = 1
 
 _PATHS = ("--store", "--file", "--config", "--fetch", "--png", "--html")
 _QUOTE = "'"  # around a command that Typer proposes
-COMMANDS = ("build", "submit", "query", "shell", "norms", "index", "map", "info", "verify")
+COMMANDS = ("build", "submit", "query", "shell", "norms", "index", "map", "info", "verify", "completion", "help")
+_ASKS = "_KOTOVEC_COMPLETE"  # set by a shell on Tab
 
 
 def _version(asked: bool) -> None:
@@ -37,7 +39,7 @@ def _version(asked: bool) -> None:
 
 def kotovec(
     _version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+        bool, typer.Option("--version", "-V", callback=_version, is_eager=True, help="Print the version and stop.")
     ] = False,
 ) -> None:
     """Turn the vocabulary of a BERT-like model into a vector database, and do word arithmetic in it.
@@ -53,17 +55,24 @@ def make_app(names: Sequence[str] = COMMANDS) -> typer.Typer:
         pretty_exceptions_enable=False,
         # Typer's own boxes import Markdown, Pygments and tracebacks: --help would take twice as long.
         rich_markup_mode=None,
-        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+        cls=Root,
+        # Click itself would take 50 columns where a terminal has 40.
+        context_settings={"help_option_names": ["-h", "--help"], "terminal_width": width()},
     )
-    app.callback()(kotovec)
+    app.callback(epilog=SEE)(kotovec)
     for name in names:
-        app.command(name=name)(import_module(f"kotovec.cli.{name}").command)
+        app.command(name=name, cls=Grouped, epilog=SEE)(import_module(f"kotovec.cli.{name}").command)
     return app
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with 0 (done), 1 (honest failure), 2 (bad input), 130 (Ctrl-C) or 143 (SIGTERM)."""
     hear_sigterm()
+    if _ASKS in os.environ:
+        from kotovec.cli.completion import complete
+
+        complete()
+        return
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors=escaping_errors(stream.encoding))
@@ -147,7 +156,7 @@ def shield_minus(arguments: list[str]) -> list[str]:
 
     `kotovec query "-男 + 王"` works; `--typo`, `-k5`, and a path after its option are left as they are.
     """
-    options = {"-h", "-k", "-q", "-"}
+    options = {"-h", "-k", "-q", "-V", "-"}
     return [
         f" {argument}"
         if re.match(r"-[^-]", argument)

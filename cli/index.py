@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from kotovec.cli.chosen import find_store, read_spaces
 from kotovec.cli.options import (
     DeviceOption,
     FactoryOption,
@@ -15,8 +16,6 @@ from kotovec.cli.options import (
     QuietOption,
     SpaceOption,
     StoreOption,
-    find_store,
-    read_spaces,
 )
 from kotovec.space import resolve
 from kotovec.text import json_line

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import typer
 
-from kotovec.cli.options import JsonOption, QuietOption, StoreOption, find_store
+from kotovec.cli.chosen import find_store
+from kotovec.cli.options import JsonOption, QuietOption, StoreOption
 from kotovec.text import json_line
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from kotovec.cli.chosen import find_store, read_spaces
 from kotovec.cli.options import (
     AgainOption,
     HtmlOption,
@@ -25,8 +26,6 @@ from kotovec.cli.options import (
     SeedOption,
     SpaceOption,
     StoreOption,
-    find_store,
-    read_spaces,
 )
 from kotovec.space import Space, resolve
 from kotovec.text import json_line

@@ -2,8 +2,9 @@
 
 import typer
 
+from kotovec.cli.chosen import find_store
 from kotovec.cli.interrupts import ending_at_once
-from kotovec.cli.options import JsonOption, QuietOption, StoreOption, WordsArgument, find_store
+from kotovec.cli.options import JsonOption, QuietOption, StoreOption, WordsArgument
 from kotovec.errors import InputError
 from kotovec.text import json_line
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from kotovec.cli.chosen import AmbientLayer, find_store, read_spaces
 from kotovec.cli.interrupts import ending_at_once
 from kotovec.cli.options import (
-    AmbientLayer,
     CountOption,
     DeviceOption,
     ExactOption,
@@ -24,8 +24,6 @@ from kotovec.cli.options import (
     StoreOption,
     UnitOption,
     WordsOption,
-    find_store,
-    read_spaces,
 )
 from kotovec.cli.query import print_result
 from kotovec.cli.tables import error_lines

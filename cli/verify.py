@@ -2,7 +2,8 @@
 
 import typer
 
-from kotovec.cli.options import JsonOption, QuietOption, StoreOption, find_store
+from kotovec.cli.chosen import find_store
+from kotovec.cli.options import JsonOption, QuietOption, StoreOption
 from kotovec.text import escaped, json_line
 
 
