@@ -91,14 +91,15 @@ def command(
         "stall_seconds": stall_seconds,
     }
     work = partial(_work, options=options, target=target, overwrite=overwrite, dry_run=dry_run)
-    result = _run(work, target, with_ray=address is None and workers != 0 and not dry_run, quiet=quiet)
+    with_ray = address is None and workers != 0 and not dry_run
+    result = _run(work, target, with_ray=with_ray, lasting=not dry_run, quiet=quiet)
     if dry_run:
         _print_plan(result, as_json=as_json)
     else:
         _print_summary(result, as_json=as_json, quiet=quiet)
 
 
-def _run(work: Callable[..., "Result"], target: Path, *, with_ray: bool, quiet: bool) -> "Result":
+def _run(work: Callable[..., "Result"], target: Path, *, with_ray: bool, lasting: bool, quiet: bool) -> "Result":
     """Run a build in a child process, or in this one if it must not fork, and display its progress."""
     from kotovec.cli.child import Child, can_fork
     from kotovec.cli.events import open_display
@@ -114,7 +115,7 @@ def _run(work: Callable[..., "Result"], target: Path, *, with_ray: bool, quiet: 
                         folder = stack.enter_context(temporary_folder())
                 stack.callback(child.end)  # before its folder is deleted
                 child.start(partial(work, folder=folder))
-            with open_display(quiet=quiet) as display:
+            with open_display(quiet=quiet, lasting=lasting) as display:
                 display.say("planning")
                 return work(display.show) if child is None else child.result(display.show)
     except (KeyboardInterrupt, SystemExit):
@@ -165,7 +166,7 @@ def _work(
     """
     from kotovec.cluster.ahead import planned
     from kotovec.cluster.build import build
-    from kotovec.cluster.events import Notice, Phase
+    from kotovec.cluster.events import Detail, Notice, Phase
     from kotovec.cluster.plan import Request
     from kotovec.cluster.session import join
     from kotovec.cluster.where import Resources
@@ -183,10 +184,16 @@ def _work(
         layout = Layout(target.resolve())
         folders.check_usable(layout)
         with_ray = address is None and resources.workers != 0 and not dry_run and (overwrite or not layout.is_store)
-        ahead = stack.enter_context(planned(request, resources.workers, with_ray=with_ray, folder=folder))
+
+        def tell(plan: "Plan") -> None:
+            for text in plan.notices:
+                report(Notice(text))
+            report(Detail(_size(plan, resources)))
+            if with_ray:  # which has been starting for a while
+                report(Phase("start"))
+
+        ahead = stack.enter_context(planned(request, resources.workers, with_ray=with_ray, folder=folder, tell=tell))
         plan = ahead.plan
-        for text in plan.notices:
-            report(Notice(text))
         if address is not None and request.device == "auto" and plan.spec.device == "cpu":
             report(Notice("the cluster has no GPU: CPUs encode (--device cuda waits until it has one)"))
         if dry_run:
@@ -202,6 +209,18 @@ def _work(
         "bytes": summary.bytes,
         "finished_before": summary.finished_before,
     }
+
+
+def _size(plan: "Plan", where: "Resources") -> str:
+    """Return how large a build is: its tokens, and its workers with their memory."""
+    from kotovec.cluster.where import count_workers
+
+    tokens = f"{len(plan.tokens):,} tokens"
+    if where.workers == 0:
+        return tokens
+    wanted = count_workers(plan, where)
+    count = "workers" if wanted is None else f"{min(wanted, len(plan.shards))} workers"
+    return f"{tokens}, {count.removesuffix('s') if count == '1 workers' else count} × {plan.worker_bytes / 1e6:,.0f} MB"
 
 
 def fields_of(kind: Any, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -293,7 +312,8 @@ def _print_plan(plan: "Result", *, as_json: bool) -> None:
 
 
 def _print_summary(summary: "Result", *, as_json: bool, quiet: bool) -> None:
-    from kotovec.cli.tables import megabytes, print_pairs
+    from kotovec.cli.next import commands
+    from kotovec.cli.tables import megabytes, print_commands, print_pairs
 
     if as_json:
         typer.echo(json_line(summary))
@@ -314,6 +334,6 @@ def _print_summary(summary: "Result", *, as_json: bool, quiet: bool) -> None:
             ("tokens", f"{summary['tokens']:,}{rest}{speed}"),
             ("seconds", seconds),
             ("store", f"{store}  ({megabytes(summary['bytes'])})"),
-            ("next", f'kotovec query --store {store} "…"'),
         ]
     )
+    print_commands("next   ", commands(store))

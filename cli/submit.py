@@ -73,7 +73,7 @@ def command(
     destination = ["--no-fetch"] if no_fetch else [] if fetch is None else ["--fetch", str(fetch)]
     again = shlex.join(["kotovec", "submit", "--attach", name, "--address", jobs.address, *destination])
     words = _build_words(context) if attach is None else None
-    with Display(quiet=quiet) as display:
+    with Display(quiet=quiet, lasting=True) as display:
         summary = _follow(jobs, name, str(store), words, again, display, quiet=quiet)
     fetched = None
     if local is not None:
@@ -258,7 +258,8 @@ def _fetch(jobs: "Jobs", store: str, local: Path, *, quiet: bool) -> "Fetched":
 
 
 def _print(summary: dict[str, Any], job: str, fetched: "Fetched | None", *, as_json: bool, quiet: bool) -> None:
-    from kotovec.cli.tables import megabytes, print_pairs
+    from kotovec.cli.next import commands
+    from kotovec.cli.tables import megabytes, print_commands, print_pairs
 
     seconds = dict(summary.get("seconds", {}))
     if fetched is not None:
@@ -277,8 +278,7 @@ def _print(summary: dict[str, Any], job: str, fetched: "Fetched | None", *, as_j
             where = ("on the cluster", f"{summary['store']}  ({megabytes(summary['bytes'])})")
             pairs = [("tokens", f"{summary['tokens']:,}"), *pairs, where]
         if fetched is not None:
-            pairs += [
-                ("here", f"{fetched.store}  ({megabytes(fetched.received)} fetched)"),
-                ("next", f'kotovec query --store {fetched.store} "…"'),
-            ]
+            pairs.append(("here", f"{fetched.store}  ({megabytes(fetched.received)} fetched)"))
         print_pairs(pairs)
+        if fetched is not None:
+            print_commands("next          ", commands(fetched.store))

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
@@ -47,8 +48,11 @@ def print_answers(answers: Sequence["Answer"], *, quiet: bool = False) -> None:
     """
     out = console()
     table = _answer_table(answers)
+    # A title of the table itself would be folded at the width of the table.
+    out.print(Text(title(answers), style="bold"))
     if len(answers) > 1 and Measurement.get(out, out.options.update(max_width=WIDE), table).maximum > out.width:
         for answer in answers:
+            out.print(Text(answer.space.title, style="bold"))
             out.print(_answer_table([answer]))
     else:
         out.print(table)
@@ -57,8 +61,11 @@ def print_answers(answers: Sequence["Answer"], *, quiet: bool = False) -> None:
 
 
 def _answer_table(answers: Sequence["Answer"]) -> Table:
-    """Return a table of answers side by side; tokens may be folded, numbers are not."""
-    table = _table(title=Text(title(answers)))
+    """Return a table of answers side by side; tokens may be folded, numbers are not.
+
+    The answer is bold, which is the nearest token that is no input, and inputs are dim.
+    """
+    table = _table()
     table.add_column("rank", justify="right", no_wrap=True)
     names = [answer.space.name for answer in answers]
     if len(set(names)) < len(names):  # two layers of one space
@@ -68,13 +75,16 @@ def _answer_table(answers: Sequence["Answer"]) -> Table:
         table.add_column("id", justify="right", no_wrap=True)
         table.add_column("score", justify="right", no_wrap=True)
         table.add_column("input", no_wrap=True)
-    for index in range(max(len(answer.hits) for answer in answers)):
+    best = [next((hit for hit in answer.results if not hit.is_input), None) for answer in answers]
+    for index in range(max(len(answer.results) for answer in answers)):
         cells: list[Text] = [Text(str(index + 1))]
-        for answer in answers:
-            if index < len(answer.hits):
-                hit = answer.hits[index]
+        for answer, nearest in zip(answers, best, strict=True):
+            if index < len(answer.results):
+                hit = answer.results[index]
                 mark = "input" if hit.is_input else ""
-                cells += [Text(shown(hit.token)), Text(str(hit.id)), Text(f"{hit.score:.4f}"), Text(mark)]
+                style = "dim" if hit.is_input else "bold" if hit is nearest else ""
+                texts = (shown(hit.token), str(hit.id), f"{hit.score:.4f}", mark)
+                cells += [Text(text, style=style) for text in texts]
             else:
                 cells += [Text("")] * 4
         table.add_row(*cells)
@@ -83,21 +93,23 @@ def _answer_table(answers: Sequence["Answer"]) -> Table:
 
 def _table(**options: Any) -> Table:
     """Return an empty table in the one style that all have: a line under the header, nothing around."""
-    return Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, title_justify="left", title_style="bold", **options)
+    return Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, **options)
 
 
 def title(answers: Sequence["Answer"]) -> str:
-    """Return the expression, the spaces and the metric of answers: `王 - 男 + 女 (isolated, layer 12, l2)`."""
+    """Return the expression, the spaces, and how to read a score: `王 + 女  (static; cosine, larger is nearer)`."""
+    from kotovec.store.metric import Metric
+
     first = answers[0]
     spaces = " | ".join(answer.space.title for answer in answers)
-    return f"{shown(first.expression)}  ({spaces}, {first.metric})"
+    return f"{shown(first.expression)}  ({spaces}; {Metric(first.metric).direction})"
 
 
 def tsv_lines(answers: Sequence["Answer"]) -> Iterable[str]:
     """Yield a header and one line per hit: space, rank, token, id, score, whether it is an input."""
     yield "space\trank\ttoken\tid\tscore\tis_input"
     for answer in answers:
-        for hit in answer.hits:
+        for hit in answer.results:
             yield "\t".join(
                 (
                     str(answer.space),
@@ -118,6 +130,18 @@ def print_pairs(pairs: Iterable[tuple[str, Any]]) -> None:
     for name, value in pairs:
         table.add_row(Text(name), Text(escaped(str(value))))
     console().print(table)
+
+
+def print_commands(name: str, commands: Iterable[str]) -> None:
+    """Print commands under each other, beside a name if there is room; never folded, so that they can be copied."""
+    out, commands = console(), list(commands)
+    margin = len(name) + 3
+    if margin + max(map(cell_len, commands)) > out.width:
+        out.print(Text(f" {name}", style="bold"))
+        name, margin = "", 0
+    for index, command in enumerate(commands):
+        label = Text(f" {name}".ljust(margin) if index == 0 and name else " " * margin, style="bold")
+        out.print(Text.assemble(label, escaped(command)), soft_wrap=True)
 
 
 def print_grid(columns: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> None:

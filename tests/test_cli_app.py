@@ -85,7 +85,7 @@ def test_a_list_of_spaces_is_asked_in_its_order(store, capsys):
     lines = call(capsys, "query", "king", "--store", store, "--space", "isolated@0,static,isolated", "--json").out
     assert [json.loads(line)["space"] for line in lines.splitlines()] == ["isolated@0", "static", "isolated@2"]
     table = call(capsys, "query", "king", "--store", store, "--space", "isolated@0,isolated@2").out
-    assert table.splitlines()[0].strip() == "king  (isolated, layer 0 | isolated, layer 2, l2)"
+    assert table.splitlines()[0].strip() == "king  (isolated, layer 0 | isolated, layer 2; squared L2, smaller is nearer)"
     assert table.splitlines()[1].split()[:6] == ["rank", "isolated@0", "id", "score", "input", "isolated@2"]
 
 

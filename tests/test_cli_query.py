@@ -66,7 +66,7 @@ def test_the_table_shows_rank_token_id_score_and_which_results_are_inputs(ask):
     inputs = {TEXTS.index(word) for word in ("king", "man", "woman")}
     assert answer.code == 0
     assert answer.err == ""
-    assert answer.out.splitlines()[0].split() == "king - man + woman (static, l2)".split()  # noqa: SIM905
+    assert answer.out.splitlines()[0].split() == "king - man + woman (static; squared L2, smaller is nearer)".split()  # noqa: SIM905
     header = next(line.split() for line in answer.out.splitlines() if "rank" in line)
     assert header == ["rank", "token", "id", "score", "input"]
     wanted = [

@@ -167,7 +167,7 @@ def test_the_only_token_that_fits_is_completed_at_once(terminal):
     terminal.type("wom\t")
     terminal.wait_for("woman")
     terminal.type("\r")
-    assert "woman  (static, l2)" in terminal.wait_for(r"\n +3 .*kotovec>")
+    assert "woman  (static; squared L2, smaller is nearer)" in terminal.wait_for(r"\n +3 .*kotovec>")
     terminal.type("男+女王\r")
     assert "男 + 女王" in terminal.wait_for(r"\n +3 .*kotovec>")
     assert terminal.end() == 0
