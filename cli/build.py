@@ -175,14 +175,14 @@ def _work(
 
     resources = Resources(**fields_of(Resources, options), folder=folder)
     address = resources.address
+    layout = Layout(target.resolve())
+    folders.check_usable(layout)
     with ExitStack() as stack:
         if address is not None:  # first, as the workers' device is part of the plan
             report(Phase("joining the cluster"))
             stack.enter_context(join(address))
         report(Phase("planning"))
         request = Request(**fields_of(Request, options))
-        layout = Layout(target.resolve())
-        folders.check_usable(layout)
         with_ray = address is None and resources.workers != 0 and not dry_run and (overwrite or not layout.is_store)
 
         def tell(plan: "Plan") -> None:

@@ -63,7 +63,8 @@ def command(
     from kotovec.cli.picture import draw
     from kotovec.cli.progress import Display
     from kotovec.store import Store
-    from kotovec.store.cartography import MapRequest
+    from kotovec.store.cartography import MapRequest, mapped_rows
+    from kotovec.store.maps import positions
 
     _check(png, label, labels, html, expression)
     opened = Store.open(find_store(store))
@@ -72,6 +73,8 @@ def command(
         spaces += tuple(_beside(spaces[0], opened.spaces))
     requests = [MapRequest(each, method, sample, seed, neighbors, perplexity) for each in spaces]
     asked = _rows_of(opened, label or ())
+    requests[0].check(len(opened.tokens))
+    positions(mapped_rows(len(opened.tokens), requests[0]), asked, opened.tokens)  # refused before anything is computed
     if expression is not None:
         for each in spaces:
             opened.question(expression, each)
@@ -83,7 +86,8 @@ def command(
         if html is not None:
             display.say("writing the page")
             write_page(opened, maps, expression, html)
-    _print([each.record for each in maps], len(maps[0].rows), as_json=as_json, quiet=quiet)
+    written = {"png": png, "html": html}
+    _print(opened, [each.record for each in maps], len(maps[0].rows), written, as_json=as_json, quiet=quiet)
 
 
 def _rows_of(store: "Store", texts: Iterable[str]) -> list[int]:
@@ -137,19 +141,37 @@ def _check(png: Path | None, label: list[str] | None, labels: int, html: Path | 
         raise InputError(f"{png} is named for both the picture and the page", hint="name one file for each")
 
 
-def _print(records: "list[MapRecord]", tokens: int, *, as_json: bool, quiet: bool) -> None:
-    from kotovec.cli.tables import print_pairs
+def _print(
+    store: "Store",
+    records: "list[MapRecord]",
+    tokens: int,
+    written: dict[str, Path | None],
+    *,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    from kotovec.cli.tables import megabytes, print_pairs
+    from kotovec.store.layout import HDF5, Layout
 
+    if as_json:
+        files = {kind: None if path is None else str(path) for kind, path in written.items()}
+        for record in records:
+            typer.echo(json_line({**asdict(record), "name": record.name, "tokens": tokens, **files}))
+        return
+    if quiet:
+        return
     for record in records:
-        if as_json:
-            typer.echo(json_line({**asdict(record), "name": record.name, "tokens": tokens}))
-        elif not quiet:
-            parameters = ", ".join(f"{name} {value}" for name, value in sorted(record.parameters.items()))
-            trust = f"{record.trustworthiness:.4f} trustworthiness, of {record.sampled:,} tokens (0.5 is chance)"
-            print_pairs(
-                [
-                    ("map", f"{record.name}  ({tokens:,} tokens; {parameters}, seed {record.seed})"),
-                    ("recall@10", f"{record.recall:.4f} of the ten nearest tokens are the ten nearest on the map"),
-                    ("trust", trust),
-                ]
-            )
+        parameters = ", ".join(f"{name} {value}" for name, value in sorted(record.parameters.items()))
+        trust = f"{record.trustworthiness:.4f} trustworthiness, of {record.sampled:,} tokens (0.5 is chance)"
+        file = Layout(store.path).maps / f"{record.name}{HDF5}"
+        kept = [("kept", file)] if file.is_file() else []
+        print_pairs(
+            [
+                ("map", f"{record.name}  ({tokens:,} tokens; {parameters}, seed {record.seed})"),
+                ("recall@10", f"{record.recall:.4f} of the ten nearest tokens are the ten nearest on the map"),
+                ("trust", trust),
+                *kept,
+            ]
+        )
+    files_written = [(name, path) for name, path in (("picture", written["png"]), ("page", written["html"])) if path]
+    print_pairs((name, f"{path}  ({megabytes(path.stat().st_size)})") for name, path in files_written)

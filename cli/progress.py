@@ -19,8 +19,8 @@ BAR, WIDE = 20, 72  # columns of the bar, and of a terminal that has room for it
 # While a step runs, and when it is done.
 STEPS = {
     "planning": ("planning", "plan"),
-    "start": ("starting Ray", "start"),
-    "load": ("loading the model", "load"),
+    "start": ("starting Ray", "start Ray"),
+    "load": ("loading the model", "load model"),
     "encode": ("encoding", "encode"),
     "merge": ("merging", "merge"),
     "index": ("indexing", "index"),
@@ -125,7 +125,7 @@ class Display:
                 name = escaped(_names(self._step)[1])
                 if self._is_live:
                     mark = "+" if self._console.options.ascii_only else "✓"
-                    parts = filter(None, (f"{name:<7}", detail, f"{seconds:.1f} s"))
+                    parts = filter(None, (f"{name:<10}", detail, f"{seconds:.1f} s"))
                     self._console.print(Text.assemble((mark, "green"), " ", "  ".join(parts)))
                 else:
                     self._line(f"{name}: {', '.join(filter(None, (detail, f'{seconds:.1f} s')))}")
