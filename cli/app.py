@@ -7,62 +7,22 @@ import gc
 import os
 import re
 import sys
-from collections.abc import Sequence
-from importlib import import_module
 from io import TextIOWrapper
-from itertools import pairwise
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
+from kotovec.cli.arguments import COMMANDS, shield_minus
 from kotovec.cli.encodings import as_utf8, escaping_errors
-from kotovec.cli.help import SEE, Grouped, Root, width
 from kotovec.cli.interrupts import TERMINATED, hear_sigterm
+from kotovec.cli.tree import make_app
 from kotovec.errors import InputError, KotovecError, choices, first_line, quoted
-from kotovec.version import __version__
 
 INTERRUPTED = 130  # what a shell reports for a process that Ctrl-C ended
 UNEXPECTED = 1
 
-_PATHS = ("--store", "--file", "--config", "--fetch", "--png", "--html")
 _QUOTE = "'"  # around a command that Typer proposes
-COMMANDS = ("build", "submit", "query", "shell", "norms", "index", "map", "info", "verify", "completion", "help")
 _ASKS = "_KOTOVEC_COMPLETE"  # set by a shell on Tab
-
-
-def _version(asked: bool) -> None:
-    if asked:
-        typer.echo(__version__)
-        raise typer.Exit
-
-
-def kotovec(
-    _version: Annotated[
-        bool, typer.Option("--version", "-V", callback=_version, is_eager=True, help="Print the version and stop.")
-    ] = False,
-) -> None:
-    """Turn the vocabulary of a BERT-like model into a vector database, and do word arithmetic in it.
-
-    Example: `kotovec build demo`, then `kotovec query "king - man + woman"`.
-    """
-
-
-def make_app(names: Sequence[str] = COMMANDS) -> typer.Typer:
-    """Return the command line with some of its commands, as reading the options of all of them takes 25 ms."""
-    app = typer.Typer(
-        add_completion=False,
-        pretty_exceptions_enable=False,
-        # Typer's own boxes import Markdown, Pygments and tracebacks: --help would take twice as long.
-        rich_markup_mode=None,
-        cls=Root,
-        # Click itself would take 50 columns where a terminal has 40.
-        context_settings={"help_option_names": ["-h", "--help"], "terminal_width": width()},
-    )
-    app.callback(epilog=SEE)(kotovec)
-    for name in names:
-        app.command(name=name, cls=Grouped, epilog=SEE)(import_module(f"kotovec.cli.{name}").command)
-    return app
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -149,20 +109,3 @@ def _usage(message: str, command: str) -> tuple[str, str]:
         hint = f"see {quoted(f'{command} --help')}"
     problem = message[: named.start()] if named else message
     return problem[:1].lower() + problem[1:].removesuffix("."), hint
-
-
-def shield_minus(arguments: list[str]) -> list[str]:
-    """Put a space before what looks like an option and is none, so that an expression can begin with a minus.
-
-    `kotovec query "-男 + 王"` works; `--typo`, `-k5`, and a path after its option are left as they are.
-    """
-    options = {"-h", "-k", "-q", "-V", "-"}
-    return [
-        f" {argument}"
-        if re.match(r"-[^-]", argument)
-        and argument not in options
-        and before not in _PATHS
-        and not re.fullmatch(r"-k=?\d+", argument)
-        else argument
-        for before, argument in pairwise(["", *arguments])
-    ]

@@ -1,5 +1,6 @@
 """`kotovec build`: from a model to a store."""
 
+import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import fields
@@ -38,7 +39,7 @@ from kotovec.text import escaped, json_line
 if TYPE_CHECKING:
     from kotovec.cli.child import Result
     from kotovec.cluster.events import Report
-    from kotovec.cluster.plan import Plan
+    from kotovec.cluster.plan import Plan, Request
     from kotovec.cluster.where import Resources
 
 
@@ -117,7 +118,10 @@ def _run(work: Callable[..., "Result"], target: Path, *, with_ray: bool, lasting
                 child.start(partial(work, folder=folder))
             with open_display(quiet=quiet, lasting=lasting) as display:
                 display.say("planning")
-                return work(display.show) if child is None else child.result(display.show)
+                result = work(display.show) if child is None else child.result(display.show)
+                if result.get("finished_before"):
+                    display.forget()
+                return result
     except (KeyboardInterrupt, SystemExit):
         if _tidy(target, missing):
             open_display(quiet=quiet).note("completed shards are kept: the same command resumes the build")
@@ -177,12 +181,14 @@ def _work(
     address = resources.address
     layout = Layout(target.resolve())
     folders.check_usable(layout)
+    request = Request(**fields_of(Request, options))
+    if not overwrite and not dry_run and (finished := _finished(request, target, report)):
+        return finished
     with ExitStack() as stack:
         if address is not None:  # first, as the workers' device is part of the plan
             report(Phase("joining the cluster"))
             stack.enter_context(join(address))
         report(Phase("planning"))
-        request = Request(**fields_of(Request, options))
         with_ray = address is None and resources.workers != 0 and not dry_run and (overwrite or not layout.is_store)
 
         def tell(plan: "Plan") -> None:
@@ -208,6 +214,31 @@ def _work(
         "seconds": {name: round(value, 3) for name, value in seconds.items()},
         "bytes": summary.bytes,
         "finished_before": summary.finished_before,
+    }
+
+
+def _finished(request: "Request", target: Path, report: "Report") -> "Result | None":
+    """Return the summary of a store that is complete before anything heavy is imported; None without one."""
+    from kotovec.cluster.events import Notice
+    from kotovec.cluster.finished import is_finished
+    from kotovec.store import Store
+    from kotovec.store.layout import Layout
+
+    begin = time.monotonic()
+    request.check()
+    if not is_finished(request, target.resolve()):
+        return None
+    with Store.open(target) as store:
+        tokens, notices = len(store), str(store.vectors.attributes.get("notices") or "")
+    for text in filter(None, notices.splitlines()):
+        report(Notice(text))
+    return {
+        "store": str(target),
+        "tokens": tokens,
+        "encoded": 0,
+        "seconds": {"plan": round(time.monotonic() - begin, 3)},
+        "bytes": Layout(target.resolve()).size,
+        "finished_before": True,
     }
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from kotovec.cli.arguments import COMMANDS
 from kotovec.cli.chosen import find_store
 from kotovec.errors import KotovecError
 
@@ -103,8 +104,6 @@ def terms(context: typer.Context, incomplete: str) -> list[str]:
 
 def topics(incomplete: str) -> list[str]:
     """Return what `kotovec help` explains."""
-    from kotovec.cli.app import COMMANDS
-
     return [name for name in (*COMMANDS, "environment") if name.startswith(incomplete)]
 
 

@@ -10,7 +10,9 @@ from typing import Any, ClassVar
 import typer
 from typer._click.shell_completion import CompletionItem, ShellComplete, split_arg_string
 
+from kotovec.cli.arguments import COMMANDS, shield_minus
 from kotovec.cli.options import ShellArgument
+from kotovec.cli.tree import make_app
 from kotovec.errors import InputError, KotovecError, choices, quoted
 
 VARIABLE = "_KOTOVEC_COMPLETE"  # what Click asks a program by
@@ -87,8 +89,6 @@ def complete() -> None:
     """Answer a shell that asks by the environment: print a line per offer, `kind TAB value TAB help`."""
     from typer.main import get_command
 
-    from kotovec.cli.app import COMMANDS, make_app
-
     line, shell = os.environ.get(_LINE, ""), os.environ[VARIABLE].partition("_")[0]
     words = split_arg_string(line)
     names = words[1:2] if words[1:2] and words[1] in COMMANDS and words[2:] + [""][: line.endswith(" ")] else COMMANDS
@@ -123,8 +123,6 @@ class _Asked(ShellComplete):
             breaks: what bash takes for the beginning of a word, which the values must not repeat; None for shells that
                 replace the whole word.
         """
-        from kotovec.cli.app import shield_minus
-
         words, is_open = split_arg_string(line)[1:], _has_open_quote(line)
         if not is_open and line[-1:].isspace():
             words.append("")

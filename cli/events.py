@@ -33,6 +33,9 @@ class Lines:
         """Write a phase."""
         self.write("phase", phase)
 
+    def forget(self) -> None:
+        """Do nothing: a phase has no end."""
+
     def note(self, text: str) -> None:
         """Write a notice."""
         self.write("notice", text)

@@ -154,24 +154,25 @@ def _print(
     from kotovec.store.layout import HDF5, Layout
 
     if as_json:
-        files = {kind: None if path is None else str(path) for kind, path in written.items()}
+        paths = {kind: None if path is None else str(path) for kind, path in written.items()}
         for record in records:
-            typer.echo(json_line({**asdict(record), "name": record.name, "tokens": tokens, **files}))
+            typer.echo(json_line({**asdict(record), "name": record.name, "tokens": tokens, **paths}))
         return
     if quiet:
         return
+    files = [
+        (name, f"{path}  ({megabytes(path.stat().st_size)})")
+        for name, path in (("picture", written["png"]), ("page", written["html"]))
+        if path is not None
+    ]
     for record in records:
         parameters = ", ".join(f"{name} {value}" for name, value in sorted(record.parameters.items()))
         trust = f"{record.trustworthiness:.4f} trustworthiness, of {record.sampled:,} tokens (0.5 is chance)"
         file = Layout(store.path).maps / f"{record.name}{HDF5}"
-        kept = [("kept", file)] if file.is_file() else []
-        print_pairs(
-            [
-                ("map", f"{record.name}  ({tokens:,} tokens; {parameters}, seed {record.seed})"),
-                ("recall@10", f"{record.recall:.4f} of the ten nearest tokens are the ten nearest on the map"),
-                ("trust", trust),
-                *kept,
-            ]
-        )
-    files_written = [(name, path) for name, path in (("picture", written["png"]), ("page", written["html"])) if path]
-    print_pairs((name, f"{path}  ({megabytes(path.stat().st_size)})") for name, path in files_written)
+        pairs = [
+            ("map", f"{record.name}  ({tokens:,} tokens; {parameters}, seed {record.seed})"),
+            ("recall@10", f"{record.recall:.4f} of the ten nearest tokens are the ten nearest on the map"),
+            ("trust", trust),
+            *([("kept", str(file))] if file.is_file() else []),
+        ]
+        print_pairs([*pairs, *(files if record is records[-1] else [])])

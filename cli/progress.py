@@ -89,6 +89,10 @@ class Display:
                 self._bar.reset(self._task, description=_names(phase)[0], total=None, text="")
                 self._bar.refresh()
 
+    def forget(self) -> None:
+        """Let the step that runs end without a line: there was nothing to do."""
+        self._step = ""
+
     def note(self, text: str) -> None:
         """Print a note, unless quiet."""
         if not self._quiet:
@@ -143,7 +147,8 @@ class Display:
         """Print a line wherever none was printed for a while."""
         while not self._ended.wait(LINE_SECONDS / 20):
             with self._lock:
-                if self._step and self._clock() - self._printed >= LINE_SECONDS:
+                now = self._clock()
+                if self._step and now - self._printed >= LINE_SECONDS and now - self._begun >= 1:
                     self._print_running()
 
     def _print_running(self) -> None:
