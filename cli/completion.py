@@ -132,11 +132,23 @@ class _Asked(ShellComplete):
         if breaks is not None and not is_open:
             # @ begins the name of a host: for bash, it is part of the word.
             cut = max((last.rfind(char) + (char != "@") for char in breaks if char in last), default=0)
-        for item in self.get_completions(shield_minus(before), last):
+        found = self.get_completions(shield_minus(before), last)
+        for item in found:
             value = str(item.value)
             if option and not value.startswith("--"):
                 value = option[0] + value
-            yield item.type, value[cut:], " ".join((item.help or "").split())
+            yield "plain", value[cut:], " ".join((item.help or "").split())
+        if not found and (kind := self._path(words)):
+            yield kind, last[cut:], ""
+
+    def _path(self, words: list[str]) -> str | None:
+        """Return `file` or `dir` if the last word is the path that an option takes: shells know more about paths."""
+        *_, before, last = ["", *words]
+        name = last.partition("=")[0] if "=" in last else before
+        known: Any = self.cli
+        parameters = known.commands[words[0]].params if words and words[0] in known.commands else ()
+        metavar = next((parameter.metavar for parameter in parameters if name in parameter.opts), None)
+        return {"FILE": "file", "FOLDER": "dir"}.get(str(metavar))
 
 
 def _has_open_quote(line: str) -> bool:

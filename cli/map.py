@@ -63,8 +63,7 @@ def command(
     from kotovec.cli.picture import draw
     from kotovec.cli.progress import Display
     from kotovec.store import Store
-    from kotovec.store.cartography import MapRequest, mapped_rows
-    from kotovec.store.maps import positions
+    from kotovec.store.cartography import MapRequest
 
     _check(png, label, labels, html, expression)
     opened = Store.open(find_store(store))
@@ -73,11 +72,8 @@ def command(
         spaces += tuple(_beside(spaces[0], opened.spaces))
     requests = [MapRequest(each, method, sample, seed, neighbors, perplexity) for each in spaces]
     asked = _rows_of(opened, label or ())
-    requests[0].check(len(opened.tokens))
-    positions(mapped_rows(len(opened.tokens), requests[0]), asked, opened.tokens)  # refused before anything is computed
-    if expression is not None:
-        for each in spaces:
-            opened.question(expression, each)
+    named = [row for each in spaces for row in opened.question(expression, each).rows.tolist()] if expression else []
+    _check_sample(opened, requests[0], [*asked, *named])
     with Display(quiet=quiet) as display:
         maps = [_find_or_make(opened, request, display, again=again) for request in requests]
         if png is not None:
@@ -96,6 +92,19 @@ def _rows_of(store: "Store", texts: Iterable[str]) -> list[int]:
 
     words = [word for text in texts for word in text.split()]
     return list(dict.fromkeys(row for word in words for row in store.lookup.resolve(Term(word, 1.0, 0)).rows))
+
+
+def _check_sample(store: "Store", request: "MapRequest", rows: Sequence[int]) -> None:
+    """Refuse tokens that the map will not show, before it is computed, which takes minutes.
+
+    Raises:
+        InputError: a token is not in the sample, or the map cannot be made.
+    """
+    from kotovec.store.cartography import mapped_rows
+    from kotovec.store.maps import positions
+
+    request.check(len(store))
+    positions(mapped_rows(len(store), request), rows, store.tokens)
 
 
 def _find_or_make(store: "Store", request: "MapRequest", display: "Display", *, again: bool) -> "Map":

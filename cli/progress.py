@@ -129,8 +129,9 @@ class Display:
                 name = escaped(_names(self._step)[1])
                 if self._is_live:
                     mark = "+" if self._console.options.ascii_only else "✓"
-                    parts = filter(None, (f"{name:<10}", detail, f"{seconds:.1f} s"))
-                    self._console.print(Text.assemble((mark, "green"), " ", "  ".join(parts)))
+                    aligned = f"{name:<10}" if self._console.width >= WIDE else name
+                    parts = filter(None, (aligned, detail, f"{seconds:.1f} s"))
+                    self._console.print(Text.assemble((mark, "green"), " ", "  ".join(parts)), soft_wrap=True)
                 else:
                     self._line(f"{name}: {', '.join(filter(None, (detail, f'{seconds:.1f} s')))}")
             self._step = self._detail = ""

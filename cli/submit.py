@@ -60,7 +60,7 @@ def command(
 
     given = [name for name, value in (("--stop", stop), ("--attach", attach), ("--list", list_jobs)) if value]
     if len(given) > 1:
-        raise InputError(f"{' and '.join(given)} are given", hint="--stop ends a job, --attach shows one, --list all")
+        raise InputError(f"{' and '.join(given)} are given", hint="give one of them")
     if no_fetch and fetch is not None:
         raise InputError("--fetch names a folder, and --no-fetch fetches nothing", hint="give one of them")
     if stop is not None:
@@ -304,8 +304,10 @@ def _fetch(jobs: "Jobs", store: str, local: Path, *, quiet: bool) -> "Fetched":
     screen = console(stderr=True)
     columns = (TextColumn("fetching"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=screen, transient=True, disable=quiet or not screen.is_terminal) as bar:
-        task = bar.add_task("", total=None)
-        return fetch(jobs, store, local, lambda done, total: bar.update(task, completed=done, total=total))
+        task = bar.add_task("", total=None, visible=False)  # until its size is known
+        return fetch(
+            jobs, store, local, lambda done, total: bar.update(task, completed=done, total=total, visible=True)
+        )
 
 
 def _print(summary: dict[str, Any], job: str, fetched: "Fetched | None", *, as_json: bool, quiet: bool) -> None:

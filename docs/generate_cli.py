@@ -30,8 +30,8 @@ HEAD = """# The command line
 `python -m kotovec` is the same command, and `kotovec -V` prints its version.
 
 Results go to stdout, everything else to stderr. An error is a line that begins with `error:`; its fix, where one is
-known, follows on a line that begins with `hint:`. Every option has an environment variable ([all of them](#environment)),
-which an option on the command line overrides.
+known, follows on a line that begins with `hint:`. Every option has an [environment variable](#environment), which
+an option on the command line overrides.
 
 While a command works, a terminal shows its steps with their seconds. Elsewhere (a file, `nohup`, SLURM,
 `kubectl logs`) it writes a plain line to stderr every 10 s, or whenever 5 % more is encoded; `--quiet` writes none.
@@ -52,8 +52,8 @@ $ kotovec completion fish | source       # in ~/.config/fish/config.fish
 ```
 
 Tab then completes commands, options and their values, stores, and the spaces, layers and tokens of the store that the
-line names (the only one here, if it names none): `kotovec query king - wom` offers `women`, `woman` and `womb`, the most
-frequent first.
+line names (the only one here, if it names none): `kotovec query king - wom` offers `women`, `woman` and `womb`, the
+most frequent first.
 
 ## Expressions
 
@@ -69,8 +69,8 @@ frequent first.
 | `_王`, `" 王"` | the token ▁王, which begins a word, where the vocabulary has one: ▁ is on no keyboard |
 | `e-mail`, `C++`, `##王` | looked up as they stand, and split at their signs only if no such token exists |
 
-An expression needs no quotes on the command line (`kotovec query king - man + woman`) unless the shell itself would read
-a part of it: `*`, `#`, parentheses and quotes.
+An expression needs no quotes on the command line (`kotovec query king - man + woman`) unless the shell itself would
+read a part of it: `*`, `#`, parentheses and quotes.
 
 The Japanese long vowel mark `ー` is a letter, not a minus. A word that is not in the vocabulary is split by the model's
 own tokenizer and represented by the mean of its subwords, without a lone `▁` that only marks its beginning; the answer

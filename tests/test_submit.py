@@ -88,7 +88,13 @@ def test_nothing_but_modules_is_shipped(tmp_path):
             ["demo", "--store", "/x", "--no-fetch", "--fetch", "y"],
             "--fetch names a folder, and --no-fetch fetches nothing\nhint: give one of them\n",
         ),
-        (["--stop", "a", "--attach", "b"], "--stop ends a job, and --attach shows one\nhint: give one of them\n"),
+        (["demo", "--store", "/x", "--layers", "one"], "--layers `one` is not a list of layers\nhint: choose `last`"),
+        (["demo", "--store", "/x", "--layers", "0,9"], "--layers `0,9`: the model has the layers 0 to 6, not 9\n"),
+        (["demo", "--store", "/proc/x"], "--store /proc/x cannot be a store\nhint: name a folder on the cluster"),
+        (["demo", "--store", f"/{'x' * 300}"], f"--store /{'x' * 300} cannot be a store\n"),
+        (["demo", "--store", "/data/x\n"], "--store /data/x\\n cannot be a store\n"),
+        (["--list", "--stop", "b"], "--stop and --list are given\nhint: give one of them\n"),
+        (["--stop", "a", "--attach", "b"], "--stop and --attach are given\nhint: give one of them\n"),
         (
             ["demo", "--store", "/x"],
             "no cluster is named\nhint: name its dashboard with --address http://HOST:8265, or set RAY_ADDRESS\n",
@@ -398,3 +404,43 @@ def test_the_docs_name_what_the_cluster_s_image_needs():
     needed -= {"ray>=2.50"}
     [block] = re.findall(r"```text\n(.*?)```", page.split("## What the cluster needs")[1], re.DOTALL)
     assert set(block.split()) == needed
+
+
+def test_the_jobs_of_a_cluster_are_listed_the_latest_first_and_those_of_others_are_not(capsys, monkeypatch):
+    def job(name, started, **metadata):
+        status = SimpleNamespace(value="RUNNING" if name == "b" else "FAILED")
+        return SimpleNamespace(submission_id=name, status=status, start_time=started, metadata=metadata or None)
+
+    found = [
+        job("a", 1_700_000_000_000, kotovec_store="/data/a.kotovec"),
+        job("other", 1_700_000_001_000),
+        job("b", 1_700_000_002_000, kotovec_store="/data/b.kotovec"),
+        job("c", None, kotovec_store="/data/c.kotovec"),
+    ]
+    client = SimpleNamespace(list_jobs=lambda: found)
+    monkeypatch.setattr(submit, "connect", lambda _address: Jobs(client, HERE))
+    answer = call(capsys, "submit", "--list", "--address", HERE, "--json")
+    assert answer.code == 0
+    assert [json.loads(line) for line in answer.out.splitlines()] == [
+        {"job": "b", "status": "RUNNING", "started": "2023-11-14T22:13:22+00:00", "store": "/data/b.kotovec"},
+        {"job": "a", "status": "FAILED", "started": "2023-11-14T22:13:20+00:00", "store": "/data/a.kotovec"},
+        {"job": "c", "status": "FAILED", "started": None, "store": "/data/c.kotovec"},
+    ]
+    table = call(capsys, "submit", "--list", "--address", HERE).out.splitlines()
+    assert [line.split()[:3] for line in table[2:]][:2] == [
+        ["b", "/data/b.kotovec", "running"],
+        ["a", "/data/a.kotovec", "failed"],
+    ]
+
+
+def test_a_store_s_path_is_refused_before_the_cluster_is_joined(tmp_path, capsys, monkeypatch):
+    """A job whose path cannot hold a store ends at once, and starts no worker."""
+    (tmp_path / "mine").write_text("text")
+
+    def joined(_address):
+        raise AssertionError("the cluster was joined")
+
+    monkeypatch.setattr("kotovec.cluster.session.join", joined)
+    answer = call(capsys, "build", "demo", "--store", tmp_path / "mine", "--address", "127.0.0.1:1")
+    assert (answer.code, answer.out) == (2, "")
+    assert str(tmp_path / "mine") in answer.err
