@@ -13,7 +13,8 @@ from kotovec.cli.tables import console
 from kotovec.cluster.events import Detail, Event, Notice, Phase, Progress
 from kotovec.text import escaped
 
-LINE_SECONDS, LINE_SHARE = 10.0, 0.05  # without a terminal, a line after so many seconds, or so much of the work
+# Without a terminal, a line after so many seconds, or so much of the work, but no more than one per second.
+LINE_SECONDS, LINE_SHARE, SECOND = 10.0, 0.05, 1.0
 SHORT = 0.05  # seconds: a step that took less, and found nothing, is not worth a line
 BAR, WIDE = 20, 72  # columns of the bar, and of a terminal that has room for it
 # While a step runs, and when it is done.
@@ -51,6 +52,8 @@ class Display:
         self._step, self._detail, self._begun = "", "", clock()
         self._first = self._done = self._total = 0
         self._printed, self._share = clock(), 0.0  # when the last plain line was, and at which share
+        self._over: list[str] = []  # lines of finished steps, not yet printed
+        self._told = False  # whether any line was
         self._lock, self._ended = threading.RLock(), threading.Event()
         self._bar: Any = None
         if self._is_live:
@@ -117,7 +120,7 @@ class Display:
             self._done, self._total = done, total
             if self._bar is not None:
                 self._bar.update(self._task, completed=done, total=total, text=f"  {self._amount()}")
-            elif done / max(1, total) >= self._share + LINE_SHARE and done < total:
+            elif done / max(1, total) >= self._share + LINE_SHARE and done < total and self._lasts():
                 self._print_running()
 
     def _finish(self) -> None:
@@ -133,11 +136,16 @@ class Display:
                     parts = filter(None, (aligned, detail, f"{seconds:.1f} s"))
                     self._console.print(Text.assemble((mark, "green"), " ", "  ".join(parts)), soft_wrap=True)
                 else:
-                    self._line(f"{name}: {', '.join(filter(None, (detail, f'{seconds:.1f} s')))}")
+                    # Kept until something takes long: a command that fails at once prints its error alone.
+                    self._over.append(f"{name}: {', '.join(filter(None, (detail, f'{seconds:.1f} s')))}")
+                    if self._told or self._clock() - self._printed >= LINE_SECONDS:
+                        self._line()
             self._step = self._detail = ""
             self._first = self._done = self._total = 0
 
     def _amount(self) -> str:
+        if self._is_live and self._console.width < WIDE:
+            return f"{self._done / max(1, self._total):.0%}"
         return f"{self._done:,} of {self._total:,} tokens{self._speed()}"
 
     def _speed(self) -> str:
@@ -148,9 +156,12 @@ class Display:
         """Print a line wherever none was printed for a while."""
         while not self._ended.wait(LINE_SECONDS / 20):
             with self._lock:
-                now = self._clock()
-                if self._step and now - self._printed >= LINE_SECONDS and now - self._begun >= 1:
+                if self._step and self._clock() - self._printed >= LINE_SECONDS and self._lasts():
                     self._print_running()
+
+    def _lasts(self) -> bool:
+        """Return whether a line is worth it: the step runs, and the last line was, a second ago or more."""
+        return self._clock() - max(self._printed, self._begun) >= SECOND
 
     def _print_running(self) -> None:
         """Print a line about the step that runs: how far it is, and since when."""
@@ -160,10 +171,13 @@ class Display:
         seconds = f"{self._clock() - self._begun:.0f} s"
         self._line(f"{escaped(_names(self._step)[0])}: {', '.join(filter(None, (amount, seconds)))}")
 
-    def _line(self, text: str) -> None:
-        self._printed = self._clock()
+    def _line(self, *texts: str) -> None:
+        """Print lines, after those of the steps that were over before."""
+        self._printed, self._told = self._clock(), True
         if not self._quiet:
-            self._console.print(Text(text), soft_wrap=True)
+            for each in (*self._over, *texts):
+                self._console.print(Text(each), soft_wrap=True)
+        self._over.clear()
 
 
 class _Seconds(TextColumn):

@@ -369,7 +369,7 @@ def test_the_answer_is_bold_inputs_are_dim_and_the_direction_is_said_once(store,
         dim = re.findall("\x1b\\[2m([a-z]+) *\x1b\\[0m", shown)
         assert set(dim) - {"input"} <= {"king", "man", "woman"}
         assert "input" in dim
-        title = " ".join(shown.split("rank")[0].split())
+        title = " ".join(re.sub("\x1b\\[[0-9;]*m", "", shown).split("rank")[0].split())
         assert "(static | isolated, layer 2; squared L2, smaller is nearer)" in title
 
 

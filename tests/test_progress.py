@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+import time
 
 import pytest
 from rich.console import Console
@@ -49,27 +50,36 @@ def test_without_a_terminal_every_step_and_every_twentieth_of_the_work_is_a_line
         display.show(Phase("encode"))
         display.show(Progress(100, 1100))  # of an earlier run
         for done in range(110, 1101, 10):
-            clock.now += 0.1
+            clock.now += 0.3
             display.show(Progress(done, 1100))
         display.show(Phase("merge"))
     lines = capsys.readouterr().err.splitlines()
     assert lines[:2] == ["plan: 30,522 tokens, 2 workers × 510 MB, 0.8 s", "start Ray: 4.0 s"]
-    assert lines[2] == "encoding: 15%, 160 of 1,100 tokens, 100 tokens/s, 1 s"
-    assert lines[-1] == "encode: 1,100 tokens, 100 tokens/s, 10.0 s"
-    assert 10 <= len(lines) <= 23  # the merge took no time, and found nothing
+    assert lines[2] == "encoding: 15%, 160 of 1,100 tokens, 33 tokens/s, 2 s"
+    assert lines[-1] == "encode: 1,100 tokens, 33 tokens/s, 30.0 s"
+    assert len(lines) == 2 + 16 + 1  # the merge took no time, and found nothing
     assert "?" not in "".join(lines)
 
 
-def test_a_long_step_is_a_line_every_ten_seconds(capsys, clock, monkeypatch):
-    monkeypatch.setattr(progress, "LINE_SECONDS", 0.2)
-    import time
+def test_a_command_that_is_over_at_once_has_no_lines(capsys, clock):
+    with Display(quiet=False, lasting=True, clock=clock) as display:
+        for phase in ("planning", "start", "encode", "index"):
+            display.show(Phase(phase))
+            clock.now += 0.9
+            display.show(Progress(50, 100))
+    assert capsys.readouterr().err == ""
 
+
+def test_a_long_step_is_a_line_every_ten_seconds(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0.4)
+    monkeypatch.setattr(progress, "SECOND", 0.1)
     with Display(quiet=False, lasting=True) as display:
         display.show(Phase("start"))
         time.sleep(1.5)
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "starting Ray: 1 s"
-    assert re.fullmatch(r"start Ray: 1\.\d s", lines[-1])
+    assert set(lines[:-1]) <= {"starting Ray: 0 s", "starting Ray: 1 s", "starting Ray: 2 s"}
+    assert 2 <= len(lines) <= 5
+    assert re.fullmatch(r"start Ray: \d\.\d s", lines[-1])
 
 
 def test_a_step_that_is_not_over_has_no_line(capsys, clock):
@@ -124,7 +134,7 @@ def test_a_terminal_keeps_a_line_of_each_step_and_never_shows_an_unknown_total(c
     assert re.search(r"✓ plan +7 tokens  0\.\d s", text)
     assert re.search(r"✓ encode +7 tokens, \d+ tokens/s  [01]\.\d s", text)
     assert "/?" not in text
-    assert "encoding  3 of 7 tokens" in text
+    assert ("encoding  3 of 7 tokens" if columns == 80 else "encoding  43%") in text
 
 
 def test_the_next_commands_run_as_they_are_printed(tmp_path, capsys, monkeypatch):
