@@ -14,7 +14,7 @@ from typer.main import get_command
 from kotovec.cli.app import COMMANDS, make_app, shield_minus
 
 import stores
-from commands import ROOT, call, make_store, start
+from commands import ROOT, call, make_store, start, without_steps
 
 TREE = get_command(make_app()).commands
 OPTIONS = [(name, option) for name in COMMANDS for option in TREE[name].params if option.name != "help"]
@@ -155,8 +155,7 @@ def test_the_example_of_every_command_runs(command, capsys, monkeypatch, tmp_pat
         make_store(tmp_path / "demo.kotovec")
         monkeypatch.chdir(tmp_path)
         answer = call(capsys, *example)
-        # On a busy machine an import takes so long that a step is said.
-        notes = re.sub(r"(?m)^(note: the notice of a build|\w+: .*\d s)\n", "", answer.err)
+        notes = without_steps(answer.err).replace("note: the notice of a build\n", "")
         assert (answer.code, notes) == (0, "")
         assert answer.out
 
