@@ -21,7 +21,7 @@ BAR, WIDE = 20, 72  # columns of the bar, and of a terminal that has room for it
 STEPS = {
     "planning": ("planning", "plan"),
     "start": ("starting Ray", "start Ray"),
-    "load": ("loading the model", "load model"),
+    "load": ("starting workers", "start workers"),
     "encode": ("encoding", "encode"),
     "merge": ("merging", "merge"),
     "index": ("indexing", "index"),
@@ -81,7 +81,7 @@ class Display:
             self._bar.stop()
 
     def say(self, phase: str) -> None:
-        """Begin a step, which ends the one before; the step that runs already goes on."""
+        """Begin a step, which ends the one before; the step that already runs continues."""
         with self._lock:
             if phase == self._step:
                 return
@@ -119,7 +119,8 @@ class Display:
                 self._first, self._share = done, done / max(1, total)
             self._done, self._total = done, total
             if self._bar is not None:
-                self._bar.update(self._task, completed=done, total=total, text=f"  {self._amount()}")
+                text = f"  {self._amount()}"
+                self._bar.update(self._task, completed=done, total=total, text=text, refresh=done == total)
             elif done / max(1, total) >= self._share + LINE_SHARE and done < total and self._lasts():
                 self._print_running()
 
@@ -132,7 +133,7 @@ class Display:
                 name = escaped(_names(self._step)[1])
                 if self._is_live:
                     mark = "+" if self._console.options.ascii_only else "✓"
-                    aligned = f"{name:<10}" if self._console.width >= WIDE else name
+                    aligned = f"{name:<13}" if self._console.width >= WIDE else name
                     parts = filter(None, (aligned, detail, f"{seconds:.1f} s"))
                     self._console.print(Text.assemble((mark, "green"), " ", "  ".join(parts)), soft_wrap=True)
                 else:
@@ -146,7 +147,7 @@ class Display:
     def _amount(self) -> str:
         if self._is_live and self._console.width < WIDE:
             return f"{self._done / max(1, self._total):.0%}"
-        return f"{self._done:,} of {self._total:,} tokens{self._speed()}"
+        return f"{self._done:,}/{self._total:,} tokens{self._speed()}"
 
     def _speed(self) -> str:
         seconds, done = self._clock() - self._begun, self._done - self._first

@@ -209,7 +209,7 @@ def test_the_version_is_that_of_the_package(capsys):
         (["query", "--frob"], "no such option: --frob"),
         (["query", "king", "-k", "many"], "-k"),
         (["query", "king", "--layer"], "--layer"),
-        (["query", "king", "queen"], "an operator is missing here"),
+        (["info", "queen"], "queen"),
         (["query"], "no expression is given\nhint: give one expression"),
         (["norms"], "no word is given\nhint: give some, such as"),
     ],

@@ -1,4 +1,4 @@
-"""A store that is complete is told before torch is imported, and only if it certainly is what was asked for."""
+"""A store that is complete is recognized before torch is imported, and only if it certainly is what was asked for."""
 
 import json
 import shutil
@@ -29,7 +29,7 @@ def built(tiny_models, tmp_path_factory):
     return model, folder
 
 
-def test_a_finished_store_is_told_without_torch(built, capsys):
+def test_a_finished_store_is_recognized_without_torch(built, capsys):
     model, store = built
     done = start("build", model, "--store", store, "--json", prepare=REPORT)
     assert done.returncode == 0

@@ -55,7 +55,7 @@ def test_without_a_terminal_every_step_and_every_twentieth_of_the_work_is_a_line
         display.show(Phase("merge"))
     lines = capsys.readouterr().err.splitlines()
     assert lines[:2] == ["plan: 30,522 tokens, 2 workers × 510 MB, 0.8 s", "start Ray: 4.0 s"]
-    assert lines[2] == "encoding: 15%, 160 of 1,100 tokens, 33 tokens/s, 2 s"
+    assert lines[2] == "encoding: 15%, 160/1,100 tokens, 33 tokens/s, 2 s"
     assert lines[-1] == "encode: 1,100 tokens, 33 tokens/s, 30.0 s"
     assert len(lines) == 2 + 16 + 1  # the merge took no time, and found nothing
     assert "?" not in "".join(lines)
@@ -134,7 +134,7 @@ def test_a_terminal_keeps_a_line_of_each_step_and_never_shows_an_unknown_total(c
     assert re.search(r"✓ plan +7 tokens  0\.\d s", text)
     assert re.search(r"✓ encode +7 tokens, \d+ tokens/s  [01]\.\d s", text)
     assert "/?" not in text
-    assert ("encoding  3 of 7 tokens" if columns == 80 else "encoding  43%") in text
+    assert ("encoding  3/7 tokens" if columns == 80 else "encoding  43%") in text
 
 
 def test_the_next_commands_run_as_they_are_printed(tmp_path, capsys, monkeypatch):
