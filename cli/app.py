@@ -105,6 +105,8 @@ def _usage(message: str, command: str) -> tuple[str, str]:
     named = re.search(r" (?:Did you mean (.+)\?|\(Possible options: (.+)\))$", message)
     if named:
         hint = f"use {choices(name.strip(_QUOTE) for name in (named[1] or named[2]).split(', '))}"
+    elif message.startswith("No such command"):
+        hint = f"ask for words with {quoted('kotovec query')}, or see {quoted('kotovec --help')}"
     else:
         hint = f"see {quoted(f'{command} --help')}"
     problem = message[: named.start()] if named else message

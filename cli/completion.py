@@ -49,7 +49,7 @@ _kotovec_completion() {{
     done < <({_LINE}="${{(j: :)words[1,CURRENT]}}" {VARIABLE}=zsh_complete "$words[1]" 2>/dev/null)
     (( $#values )) && compadd -V tokens -l -d texts -Q -U -a values
 }}
-(( $+functions[compdef] )) || {{ autoload -Uz compinit && compinit -u }}
+(( $+functions[compdef] )) || {{ autoload -Uz compinit && compinit -i }}
 compdef _kotovec_completion kotovec
 """
 _FISH = f"""\

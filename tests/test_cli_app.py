@@ -182,6 +182,10 @@ def test_the_example_of_build_names_options_that_there_are(capsys):
         (["norms", "--store"], "error: option '--store' requires an argument\nhint: see `kotovec norms --help`\n"),
         (["build", "--layerz", "all"], "error: no such option: --layerz\nhint: use `--layers`\n"),
         (["qurey", "king"], "error: no such command 'qurey'\nhint: use `query`\n"),
+        (
+            ["king", "-", "man"],
+            "error: no such command 'king'\nhint: ask for words with `kotovec query`, or see `kotovec --help`\n",
+        ),
     ],
 )
 def test_the_hint_of_a_usage_error_names_what_to_type_or_the_help_of_its_command(capsys, arguments, err):
