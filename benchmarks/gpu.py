@@ -236,7 +236,8 @@ def search(store: Path, device: str) -> tuple[dict[str, Measure], int]:
     numbers = [(place * 7919) % (len(opened.tokens) - 2) for place in range(count)]
     questions = [f"#{number} - #{number + 1} + #{number + 2}" for number in numbers]
     answers = {where: opened.search_many(questions, device=where) for where in {"cpu", device}}
-    differing = sum(mine.hits != theirs.hits for mine, theirs in zip(answers["cpu"], answers[device], strict=True))
+    pairs = zip(answers["cpu"], answers[device], strict=True)
+    differing = sum(mine.results != theirs.results for mine, theirs in pairs)
 
     def ask(where: str) -> Measure:
         return call(lambda: opened.search_many(questions, device=where))

@@ -8,65 +8,35 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Sequence
 from functools import partial
-from importlib import import_module
 from io import TextIOWrapper
-from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
+from kotovec.cli.arguments import COMMANDS, shield_minus
 from kotovec.cli.encodings import as_utf8, escaping_errors
 from kotovec.cli.interrupts import INTERRUPTED, TERMINATED, hear_interrupts, in_child
 from kotovec.cli.silence import silence
+from kotovec.cli.tree import make_app
 from kotovec.errors import InputError, KotovecError, choices, first_line, quoted
 from kotovec.limits import check_space, explain, fit_threads
-from kotovec.version import __version__
 
 UNEXPECTED = 1
 
-_PATHS = ("--store", "--file", "--config", "--fetch", "--png", "--html")
 _QUOTE = "'"  # around a command that Typer proposes
-COMMANDS = ("build", "submit", "query", "shell", "norms", "index", "map", "info", "verify")
-
-
-def _version(asked: bool) -> None:
-    if asked:
-        typer.echo(__version__)
-        raise typer.Exit
-
-
-def kotovec(
-    _version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
-    ] = False,
-) -> None:
-    """Turn the vocabulary of a BERT-like model into a vector database, and do word arithmetic in it.
-
-    Example: `kotovec build demo`, then `kotovec query "king - man + woman"`.
-    """
-
-
-def make_app(names: Sequence[str] = COMMANDS) -> typer.Typer:
-    """Return the command line with some of its commands, as reading the options of all of them takes 25 ms."""
-    app = typer.Typer(
-        add_completion=False,
-        pretty_exceptions_enable=False,
-        # Typer's own boxes import Markdown, Pygments and tracebacks: --help would take twice as long.
-        rich_markup_mode=None,
-        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    )
-    app.callback()(kotovec)
-    for name in names:
-        app.command(name=name)(import_module(f"kotovec.cli.{name}").command)
-    return app
+_ASKS = "_KOTOVEC_COMPLETE"  # set by a shell on Tab
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with 0 (done), 1 (honest failure), 2 (bad input), 130 (Ctrl-C) or 143 (SIGTERM)."""
     hear_interrupts()
+    if _ASKS in os.environ:
+        from kotovec.cli.completion import complete
+
+        complete()
+        return
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors=escaping_errors(stream.encoding))
@@ -150,24 +120,9 @@ def _usage(message: str, command: str) -> tuple[str, str]:
     named = re.search(r" (?:Did you mean (.+)\?|\(Possible options: (.+)\))$", message)
     if named:
         hint = f"use {choices(name.strip(_QUOTE) for name in (named[1] or named[2]).split(', '))}"
+    elif message.startswith("No such command"):
+        hint = f"ask for words with {quoted('kotovec query')}, or see {quoted('kotovec --help')}"
     else:
         hint = f"see {quoted(f'{command} --help')}"
     problem = message[: named.start()] if named else message
     return problem[:1].lower() + problem[1:].removesuffix("."), hint
-
-
-def shield_minus(arguments: list[str]) -> list[str]:
-    """Put a space before what looks like an option and is none, so that an expression can begin with a minus.
-
-    `kotovec query "-男 + 王"` works; `--typo`, `-k5`, and a path after its option are left as they are.
-    """
-    options = {"-h", "-k", "-q", "-"}
-    return [
-        f" {argument}"
-        if re.match(r"-[^-]", argument)
-        and argument not in options
-        and before not in _PATHS
-        and not re.fullmatch(r"-k=?\d+", argument)
-        else argument
-        for before, argument in pairwise(["", *arguments])
-    ]

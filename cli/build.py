@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import fields
@@ -39,7 +40,7 @@ from kotovec.text import counted, escaped, json_line
 if TYPE_CHECKING:
     from kotovec.cli.child import Result
     from kotovec.cluster.events import Report
-    from kotovec.cluster.plan import Plan
+    from kotovec.cluster.plan import Plan, Request
     from kotovec.cluster.where import Resources
 
 
@@ -90,14 +91,15 @@ def command(
         "stall_seconds": stall_seconds,
     }
     work = partial(_work, options=options, target=target, overwrite=overwrite, dry_run=dry_run)
-    result = _run(work, target, with_ray=address is None and workers != 0 and not dry_run, quiet=quiet)
+    with_ray = address is None and workers != 0 and not dry_run
+    result = _run(work, target, with_ray=with_ray, lasting=not dry_run, quiet=quiet)
     if dry_run:
         _print_plan(result, as_json=as_json)
     else:
         _print_summary(result, as_json=as_json, quiet=quiet)
 
 
-def _run(work: Callable[..., "Result"], target: Path, *, with_ray: bool, quiet: bool) -> "Result":
+def _run(work: Callable[..., "Result"], target: Path, *, with_ray: bool, lasting: bool, quiet: bool) -> "Result":
     """Run a build in a child process, or in this one if it must not fork, and display its progress."""
     from kotovec.cli.child import Child, can_fork
     from kotovec.cli.events import open_display
@@ -116,9 +118,12 @@ def _run(work: Callable[..., "Result"], target: Path, *, with_ray: bool, quiet: 
                         folder = stack.enter_context(temporary_folder())
                 stack.callback(child.end)  # before its folder is deleted
                 child.start(partial(work, folder=folder))
-            with open_display(quiet=quiet) as display:
+            with open_display(quiet=quiet, lasting=lasting) as display:
                 display.say("planning")
-                return work(display.show) if child is None else child.result(display.show)
+                result = work(display.show) if child is None else child.result(display.show)
+                if result.get("finished_before"):
+                    display.forget()
+                return result
     except (KeyboardInterrupt, SystemExit):
         if _tidy(target, missing):
             open_display(quiet=quiet).note("completed shards are kept: the same command resumes the build")
@@ -167,7 +172,7 @@ def _work(
     """
     from kotovec.cluster.ahead import planned
     from kotovec.cluster.build import build
-    from kotovec.cluster.events import Notice, Phase
+    from kotovec.cluster.events import Detail, Notice, Phase
     from kotovec.cluster.plan import Request
     from kotovec.cluster.session import join
     from kotovec.cluster.where import Resources
@@ -176,19 +181,27 @@ def _work(
 
     resources = Resources(**fields_of(Resources, options), folder=folder)
     address = resources.address
+    layout = Layout(target.resolve())
+    folders.check_usable(layout)
+    request = Request(**fields_of(Request, options))
+    if not overwrite and not dry_run and (finished := _finished(request, target, report)):
+        return finished
     with ExitStack() as stack:
         if address is not None:  # first, as the workers' device is part of the plan
             report(Phase("joining the cluster"))
             stack.enter_context(join(address))
         report(Phase("planning"))
-        request = Request(**fields_of(Request, options))
-        layout = Layout(target.resolve())
-        folders.check_usable(layout)
         with_ray = address is None and resources.workers != 0 and not dry_run and (overwrite or not layout.is_store)
-        ahead = stack.enter_context(planned(request, resources.workers, with_ray=with_ray, folder=folder))
+
+        def tell(plan: "Plan") -> None:
+            for text in plan.notices:
+                report(Notice(text))
+            report(Detail(_size(plan, resources)))
+            if with_ray:  # which has been starting for a while
+                report(Phase("start"))
+
+        ahead = stack.enter_context(planned(request, resources.workers, with_ray=with_ray, folder=folder, tell=tell))
         plan = ahead.plan
-        for text in plan.notices:
-            report(Notice(text))
         if address is not None and request.device == "auto" and plan.spec.device == "cpu":
             report(Notice("the cluster has no GPU: CPUs encode (--device cuda waits until it has one)"))
         if dry_run:
@@ -204,6 +217,43 @@ def _work(
         "bytes": summary.bytes,
         "finished_before": summary.finished_before,
     }
+
+
+def _finished(request: "Request", target: Path, report: "Report") -> "Result | None":
+    """Return the summary of a store that is complete before anything heavy is imported; None without one."""
+    from kotovec.cluster.events import Notice
+    from kotovec.cluster.finished import is_finished
+    from kotovec.store import Store
+    from kotovec.store.layout import Layout
+
+    begin = time.monotonic()
+    request.check()
+    if not is_finished(request, target.resolve()):
+        return None
+    with Store.open(target) as store:
+        tokens, notices = len(store), str(store.vectors.attributes.get("notices") or "")
+    for text in filter(None, notices.splitlines()):
+        report(Notice(text))
+    return {
+        "store": str(target),
+        "tokens": tokens,
+        "encoded": 0,
+        "seconds": {"plan": round(time.monotonic() - begin, 3)},
+        "bytes": Layout(target.resolve()).size,
+        "finished_before": True,
+    }
+
+
+def _size(plan: "Plan", where: "Resources") -> str:
+    """Return how large a build is: its tokens, and its workers with their memory."""
+    from kotovec.cluster.where import count_workers
+
+    tokens = f"{len(plan.tokens):,} tokens"
+    if where.workers == 0:
+        return tokens
+    wanted = count_workers(plan, where)
+    count = "workers" if wanted is None else f"{min(wanted, len(plan.shards))} workers"
+    return f"{tokens}, {count.removesuffix('s') if count == '1 workers' else count} × {plan.worker_bytes / 1e6:,.0f} MB"
 
 
 def fields_of(kind: Any, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -295,7 +345,8 @@ def _print_plan(plan: "Result", *, as_json: bool) -> None:
 
 
 def _print_summary(summary: "Result", *, as_json: bool, quiet: bool) -> None:
-    from kotovec.cli.tables import megabytes, print_pairs
+    from kotovec.cli.next import commands
+    from kotovec.cli.tables import megabytes, print_commands, print_pairs
 
     if as_json:
         echo(json_line(summary))
@@ -316,6 +367,6 @@ def _print_summary(summary: "Result", *, as_json: bool, quiet: bool) -> None:
             ("tokens", f"{summary['tokens']:,}{rest}{speed}"),
             ("seconds", seconds),
             ("store", f"{store}  ({megabytes(summary['bytes'])})"),
-            ("next", f'kotovec query --store {store} "…"'),
         ]
     )
+    print_commands("next   ", commands(store))

@@ -5,7 +5,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
-from kotovec.cluster.events import Event, Notice, Phase, Progress
+from kotovec.cluster.events import Detail, Event, Notice, Phase, Progress
 from kotovec.cluster.pieces import MARK
 
 if TYPE_CHECKING:
@@ -33,6 +33,9 @@ class Lines:
         """Write a phase."""
         self.write("phase", phase)
 
+    def forget(self) -> None:
+        """Do nothing: a phase has no end."""
+
     def note(self, text: str) -> None:
         """Write a notice."""
         self.write("notice", text)
@@ -42,6 +45,8 @@ class Lines:
         match event:
             case Phase(name):
                 self.say(name)
+            case Detail(text):
+                self.write("detail", text)
             case Progress(done, total):
                 self.write("progress", [done, total])
             case Notice(text):
@@ -52,13 +57,13 @@ class Lines:
         print(MARK + json.dumps({kind: value}), file=self._stream, flush=True)
 
 
-def open_display(*, quiet: bool) -> "Display | Lines":
+def open_display(*, quiet: bool, lasting: bool = False) -> "Display | Lines":
     """Return what shows a build: a `Display` for a person, or `Lines` in a job, for the reader of its log."""
     if os.environ.get(VARIABLE):
         return Lines()
     from kotovec.cli.progress import Display
 
-    return Display(quiet=quiet)
+    return Display(quiet=quiet, lasting=lasting)
 
 
 def parse(line: str) -> Any:
@@ -76,6 +81,8 @@ def read_event(line: str) -> Event | None:
     match parse(line):
         case {"phase": str(name)}:
             return Phase(name)
+        case {"detail": str(text)}:
+            return Detail(text)
         case {"progress": [int(done), int(total)]}:
             return Progress(done, total)
         case {"notice": str(text)}:

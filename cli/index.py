@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from kotovec.cli.chosen import find_store, read_spaces
 from kotovec.cli.encodings import echo
 from kotovec.cli.options import (
     DeviceOption,
@@ -14,8 +15,6 @@ from kotovec.cli.options import (
     QuietOption,
     SpaceOption,
     StoreOption,
-    find_store,
-    read_spaces,
 )
 from kotovec.space import resolve
 from kotovec.text import counted, json_line

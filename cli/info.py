@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
+from kotovec.cli.chosen import find_store
 from kotovec.cli.encodings import echo
-from kotovec.cli.options import JsonOption, QuietOption, StoreOption, find_store
+from kotovec.cli.options import JsonOption, QuietOption, StoreOption
 from kotovec.text import counted, json_line
 
 

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kotovec.cli.chosen import find_store, read_spaces
 from kotovec.cli.encodings import echo
 from kotovec.cli.options import (
     AgainOption,
@@ -25,8 +26,6 @@ from kotovec.cli.options import (
     SeedOption,
     SpaceOption,
     StoreOption,
-    find_store,
-    read_spaces,
 )
 from kotovec.errors import StoreBusyError, StoreError
 from kotovec.space import Space, resolve
@@ -74,9 +73,8 @@ def command(
         spaces += tuple(_beside(spaces[0], opened.spaces))
     requests = [MapRequest(each, method, sample, seed, neighbors, perplexity) for each in spaces]
     asked = _rows_of(opened, label or ())
-    if expression is not None:
-        for each in spaces:
-            opened.question(expression, each)
+    named = [row for each in spaces for row in opened.question(expression, each).rows.tolist()] if expression else []
+    _check_sample(opened, requests[0], [*asked, *named])
     with Display(quiet=quiet) as display:
         keep = _keeping(opened, drawn=png is not None or html is not None, note=display.note)
         maps = [_find_or_make(opened, request, display, keep, again=again) for request in requests]
@@ -86,7 +84,8 @@ def command(
         if html is not None:
             display.say("writing the page")
             write_page(opened, maps, expression, html)
-    _print([each.record for each in maps], len(maps[0].rows), as_json=as_json, quiet=quiet)
+    written = {"png": png, "html": html}
+    _print(opened, [each.record for each in maps], len(maps[0].rows), written, as_json=as_json, quiet=quiet)
 
 
 def _rows_of(store: "Store", texts: Iterable[str]) -> list[int]:
@@ -95,6 +94,19 @@ def _rows_of(store: "Store", texts: Iterable[str]) -> list[int]:
 
     words = [word for text in texts for word in text.split()]
     return list(dict.fromkeys(row for word in words for row in store.lookup.resolve(Term(word, 1.0, 0)).rows))
+
+
+def _check_sample(store: "Store", request: "MapRequest", rows: Sequence[int]) -> None:
+    """Refuse tokens that the map will not show, before it is computed, which takes minutes.
+
+    Raises:
+        InputError: a token is not in the sample, or the map cannot be made.
+    """
+    from kotovec.store.cartography import mapped_rows
+    from kotovec.store.maps import positions
+
+    request.check(len(store))
+    positions(mapped_rows(len(store), request), rows, store.tokens)
 
 
 def _find_or_make(
@@ -170,20 +182,38 @@ def _check(png: Path | None, label: list[str] | None, labels: int, html: Path | 
         raise InputError(f"{png} is named for both the picture and the page", hint="name one file for each")
 
 
-def _print(records: "list[MapRecord]", tokens: int, *, as_json: bool, quiet: bool) -> None:
-    from kotovec.cli.tables import print_pairs
+def _print(
+    store: "Store",
+    records: "list[MapRecord]",
+    tokens: int,
+    written: dict[str, Path | None],
+    *,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    from kotovec.cli.tables import megabytes, print_pairs
+    from kotovec.store.layout import HDF5, Layout
 
+    if as_json:
+        paths = {kind: None if path is None else str(path) for kind, path in written.items()}
+        for record in records:
+            echo(json_line({**asdict(record), "name": record.name, "tokens": tokens, **paths}))
+        return
+    if quiet:
+        return
+    files = [
+        (name, f"{path}  ({megabytes(path.stat().st_size)})")
+        for name, path in (("picture", written["png"]), ("page", written["html"]))
+        if path is not None
+    ]
     for record in records:
-        if as_json:
-            echo(json_line({**asdict(record), "name": record.name, "tokens": tokens}))
-        elif not quiet:
-            parameters = ", ".join(f"{name} {value}" for name, value in sorted(record.parameters.items()))
-            sampled = counted(record.sampled, "token")
-            trust = f"{record.trustworthiness:.4f} trustworthiness, of {sampled} (0.5 is chance)"
-            print_pairs(
-                [
-                    ("map", f"{record.name}  ({counted(tokens, 'token')}; {parameters}, seed {record.seed})"),
-                    ("recall@10", f"{record.recall:.4f} of the ten nearest tokens are the ten nearest on the map"),
-                    ("trust", trust),
-                ]
-            )
+        parameters = ", ".join(f"{name} {value}" for name, value in sorted(record.parameters.items()))
+        trust = f"{record.trustworthiness:.4f} trustworthiness, of {counted(record.sampled, 'token')} (0.5 is chance)"
+        file = Layout(store.path).maps / f"{record.name}{HDF5}"
+        pairs = [
+            ("map", f"{record.name}  ({counted(tokens, 'token')}; {parameters}, seed {record.seed})"),
+            ("recall@10", f"{record.recall:.4f} of the ten nearest tokens are the ten nearest on the map"),
+            ("trust", trust),
+            *([("kept", str(file))] if file.is_file() else []),
+        ]
+        print_pairs([*pairs, *(files if record is records[-1] else [])])

@@ -1,8 +1,9 @@
 """`kotovec norms`: the norms of the vectors of some words."""
 
+from kotovec.cli.chosen import find_store
 from kotovec.cli.encodings import echo
 from kotovec.cli.interrupts import ending_at_once
-from kotovec.cli.options import JsonOption, QuietOption, StoreOption, WordsArgument, find_store
+from kotovec.cli.options import JsonOption, QuietOption, StoreOption, WordsArgument
 from kotovec.errors import InputError
 from kotovec.text import json_line
 

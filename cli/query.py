@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from kotovec.cli.chosen import find_store, read_spaces
 from kotovec.cli.encodings import echo
 from kotovec.cli.interrupts import ending_at_once
 from kotovec.cli.options import (
@@ -31,8 +32,6 @@ from kotovec.cli.options import (
     UnitOption,
     VerifyOption,
     WordsOption,
-    find_store,
-    read_spaces,
 )
 from kotovec.errors import DamagedError, InputError, KotovecError
 from kotovec.space import Space, resolve
@@ -69,9 +68,9 @@ def command(
 ) -> None:
     """Find the tokens nearest to a sum of tokens.
 
-    Example: `kotovec query "王 - 男 + 女" --space both`
+    Example: `kotovec query 王 - 男 + 女 --space both`
     """
-    if (expression is None) == (file is None):
+    if bool(expression) == (file is not None):
         problem = "no expression is given" if file is None else "an expression and --file are given"
         raise InputError(problem, hint="give one expression, such as `王 - 男 + 女`, or --file with one per line")
     if file is not None and tsv:
@@ -98,8 +97,31 @@ def command(
             _answer_file(opened, file, resolve(wanted, opened.spaces), options)
         return
     with ending_at_once():
-        answers = _answer(path, (expression or "").strip(), wanted, options, verify=verify)
+        answers = _answer(path, join(expression or []), wanted, options, verify=verify)
     print_result(answers, as_json=as_json, tsv=tsv, quiet=quiet)
+
+
+def join(words: Sequence[str]) -> str:
+    """Return the expression that a shell has split into words; it took away the quotes of `"new york" + king`.
+
+    Raises:
+        InputError: the shell seems to have read a `*` as the names of the files here.
+    """
+    if len(words) == 1:
+        return words[0].strip()
+    from kotovec.store.expression import QUOTES, SIGNS
+
+    here = {path.name for path in Path().glob("[!.]*")}
+    files = [word for word in words if word in here]
+    if len(files) == len(here) and any("." in name for name in here):
+        raise InputError(
+            f"the expression holds the names of all files here ({files[0]}, …)",
+            hint="put an expression with * in quotes: the shell replaces it",
+        )
+    operators = {*SIGNS, *QUOTES}
+    return " ".join(
+        f'"{word}"' if " " in word.strip() and not operators & set(word) else word for word in words
+    ).strip()
 
 
 def _answer(

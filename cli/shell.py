@@ -1,17 +1,15 @@
 """`kotovec shell`: the store stays in memory, and expressions are answered line by line."""
 
-import os
 import sys
 from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
+from kotovec.cli.chosen import AmbientLayer, find_store
 from kotovec.cli.encodings import echo
 from kotovec.cli.interrupts import ending_at_once
 from kotovec.cli.options import (
-    AmbientLayer,
     CountOption,
     DeviceOption,
     ExactOption,
@@ -25,24 +23,18 @@ from kotovec.cli.options import (
     StoreOption,
     UnitOption,
     WordsOption,
-    find_store,
-    read_spaces,
 )
 from kotovec.cli.query import print_result
-from kotovec.cli.tables import error_lines
-from kotovec.errors import InputError, KotovecError, quoted
-from kotovec.space import parse_spaces, resolve
-from kotovec.text import counted, escaped, is_restless
+from kotovec.cli.settings import HELP, Settings, change
+from kotovec.cli.tables import error_lines, notice
+from kotovec.errors import InputError, KotovecError
+from kotovec.text import counted, escaped
 
 if TYPE_CHECKING:
     from kotovec.store import Store
 
-HELP = """Type an expression, such as  王 - 男 + 女  (Tab completes tokens), or
-  :space static|isolated|both|static,isolated@6   :layer N   :metric l2|cosine|ip   :k N
-  :exclude-inputs on|off   :unit-terms on|off   :words-only on|off   :exact on|off
-  :script Han,Hiragana,Katakana (all: any script)
-  :show   the settings     :help     :quit (or Ctrl-D)"""
-_SIGNS = " +-*()＋－−＊（）"
+_ENDS = (":quit", ":q", ":exit", "quit", "exit")
+_HELPS = (":help", ":h", "help", "?")
 
 
 def command(
@@ -67,137 +59,68 @@ def command(
     from kotovec.store import Store
 
     opened = Store.open(find_store(store))
-    settings: dict[str, Any] = {
-        "space": space,
-        "layer": AmbientLayer(-1 if layer is None else layer),
-        "metric": metric,
-        "k": k,
-        "exclude_inputs": exclude_inputs,
-        "unit_terms": unit_terms,
-        "words_only": words_only,
-        "script": script,
-        "exact": exact,
-        "device": device,
-    }
-    failed = False
+    settings = Settings(
+        space=space,
+        layer=AmbientLayer(-1 if layer is None else layer),
+        metric=metric,
+        k=k,
+        exclude_inputs=exclude_inputs,
+        unit_terms=unit_terms,
+        words_only=words_only,
+        script=script,
+        exact=exact,
+        device=device,
+    )
+    settings.check(opened)  # before a prompt promises an answer
     interactive = sys.stdin.isatty()
     if interactive and not quiet:
-        echo(
-            f"{escaped(str(opened.path))}: {counted(len(opened), 'token')}. :help says what can be typed.", stderr=True
-        )
-    for line in _lines(opened, interactive):
-        try:
-            if line.startswith(":"):
-                if line in (":quit", ":q"):
-                    break
-                _change(settings, line)
-            else:
-                spaces = resolve(read_spaces(settings["space"], settings["layer"]), opened.spaces)
-                options = {name: value for name, value in settings.items() if name not in ("space", "layer")}
-                with ending_at_once():
-                    answers = [opened.search(line, space=each, **options) for each in spaces]
-                print_result(answers, as_json=as_json, quiet=quiet)
-        except KotovecError as error:
-            echo(error_lines(str(error), error.hint), stderr=True)
-            failed = True
+        held = f"{escaped(str(opened.path))}: {counted(len(opened), 'token')}"
+        echo(f"{held}. :help lists what you can type.", stderr=True)
+    failed = _answer(opened, settings, interactive, as_json=as_json, quiet=quiet)
     if failed and not interactive:
         raise typer.Exit(InputError.exit_code)
 
 
-def _change(settings: dict[str, Any], line: str) -> None:
-    """Execute a line that begins with a colon.
-
-    Raises:
-        InputError: the setting is unknown, or the value does not fit.
-    """
-    name, _, value = line[1:].partition(" ")
-    key, value = name.replace("-", "_"), value.strip()
-    if name == "help":
-        echo(HELP)
-    elif name == "show":
-        for key, value in settings.items():
-            shown = ("off", "on")[value] if isinstance(value, bool) else value or "all"
-            echo(f"{key.replace('_', '-')} {shown}")
-    elif key not in settings:
-        raise InputError(f"unknown setting {quoted(f':{name}')}", hint="type :help for a list")
-    elif isinstance(settings[key], bool):
-        if value not in ("on", "off"):
-            raise InputError(f":{name} is on or off, not {quoted(value)}")
-        settings[key] = value == "on"
-    elif isinstance(settings[key], int):
+def _answer(store: "Store", settings: Settings, interactive: bool, *, as_json: bool, quiet: bool) -> bool:
+    """Answer what is typed, or comes from a pipe; return whether a line could not be answered."""
+    current, failed = [settings], False
+    for line in _lines(store, current, interactive):
+        if line in _ENDS:
+            _warn(line, interactive)
+            break
         try:
-            settings[key] = type(settings[key])(value)
-        except ValueError as error:
-            raise InputError(f":{name} is a number, not {quoted(value)}") from error
-    else:
-        settings[key] = _read(key, value)
+            if line in _HELPS:
+                _warn(line, interactive)
+                echo(HELP)
+            elif line == ":show":
+                echo(str(current[0]))
+            elif line.startswith(":"):
+                current[0] = change(current[0], line, store)
+            else:
+                with ending_at_once():
+                    answers = [store.search(line, space=each, **current[0].search) for each in current[0].spaces(store)]
+                print_result(answers, as_json=as_json, quiet=quiet)
+        except KotovecError as error:
+            echo(error_lines(str(error), error.hint), stderr=True)
+            failed = True
+    return failed
 
 
-def _read(key: str, value: str) -> str | None:
-    """Return the value of a setting that is a text; all scripts are None.
-
-    Raises:
-        InputError: a space or a script is unknown.
-    """
-    from kotovec.store.scripts import parse_scripts
-
-    if key == "script":
-        return None if value == "all" else ",".join(sorted(parse_scripts(value)))
-    if key == "space":
-        parse_spaces(value)
-    return value
+def _warn(line: str, interactive: bool) -> None:
+    """Say, where words come from a pipe, that one of them was not looked up."""
+    if not interactive and not line.startswith(":"):
+        notice(f'note: {line} is read as :{line}; the word itself is "{line}", in quotes', quiet=False)
 
 
-def _lines(store: "Store", interactive: bool) -> Iterator[str]:
+def _lines(store: "Store", current: list[Settings], interactive: bool) -> Iterator[str]:
     """Yield the lines that are typed, or those of stdin, without the empty ones."""
-    for line in _prompted(store) if interactive else sys.stdin:
+    for line in _typed(store, current) if interactive else sys.stdin:
         if line.strip():
             yield line.strip()
 
 
-def _prompted(store: "Store") -> Iterator[str]:
-    from prompt_toolkit import PromptSession
-    from prompt_toolkit.completion import Completer, Completion
-    from prompt_toolkit.history import FileHistory, InMemoryHistory
+def _typed(store: "Store", current: list[Settings]) -> Iterator[str]:
+    from kotovec.cli.prompt import prompted
 
-    tokens = sorted(surface for surface in store.tokens.surfaces if surface and not is_restless(surface))
-
-    class Tokens(Completer):
-        """Completes the term under the cursor with the tokens that begin with it."""
-
-        def get_completions(self, document: Any, _event: Any) -> Iterator[Completion]:
-            from bisect import bisect_left
-
-            text = document.text_before_cursor
-            start = max(text.rfind(char) for char in _SIGNS) + 1
-            begun = text[start:]
-            index = bisect_left(tokens, begun) if begun else len(tokens)
-            while index < len(tokens) and tokens[index].startswith(begun):
-                yield Completion(tokens[index], start_position=-len(begun))
-                index += 1
-
-    path = _history()
-    history = FileHistory(str(path)) if path else InMemoryHistory()
-    session: PromptSession[str] = PromptSession(history=history, completer=Tokens(), complete_while_typing=False)
-    while True:
-        try:
-            yield session.prompt("kotovec> ")
-        except KeyboardInterrupt:
-            continue
-        except EOFError:
-            return
-
-
-def _history() -> Path | None:
-    """Return the file of the history (KOTOVEC_HISTORY, else the state folder), or None if it cannot be written."""
-    named = os.environ.get("KOTOVEC_HISTORY")
-    state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    try:
-        path = Path(named) if named else Path(state).expanduser() / "kotovec" / "history"
-        if path.exists() and not path.is_file():  # a pipe would wait for a reader
-            return None
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-    except (OSError, RuntimeError):  # a user that the machine does not know has no home
-        return None
-    return path
+    for text in prompted(store, lambda: current[0]):
+        yield from text.split("\n")

@@ -20,12 +20,13 @@ from kotovec.cli.options import (
     FetchOption,
     JobOption,
     JsonOption,
+    ListOption,
     NoFetchOption,
     QuietOption,
     RemoteStoreOption,
     StopOption,
 )
-from kotovec.errors import RESUME, InputError, WorkerError
+from kotovec.errors import RESUME, InputError, KotovecError, WorkerError
 from kotovec.text import json_line
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def command(
     job: JobOption = None,
     attach: AttachOption = None,
     stop: StopOption = None,
+    list_jobs: ListOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
     **options: Any,
@@ -57,12 +59,16 @@ def command(
     from kotovec.cli.progress import Display
     from kotovec.cluster.submit import connect
 
-    if stop is not None and attach is not None:
-        raise InputError("--stop ends a job, and --attach shows one", hint="give one of them")
+    given = [name for name, value in (("--stop", stop), ("--attach", attach), ("--list", list_jobs)) if value]
+    if len(given) > 1:
+        raise InputError(f"{' and '.join(given)} are given", hint="give one of them")
     if no_fetch and fetch is not None:
         raise InputError("--fetch names a folder, and --no-fetch fetches nothing", hint="give one of them")
     if stop is not None:
         _stop(connect(address), stop, quiet=quiet)
+        return
+    if list_jobs:
+        _list(connect(address), as_json=as_json)
         return
     if attach is None:
         store = _check_places(options["model"], store)
@@ -74,7 +80,7 @@ def command(
     destination = ["--no-fetch"] if no_fetch else [] if fetch is None else ["--fetch", str(fetch)]
     again = shlex.join(["kotovec", "submit", "--attach", name, "--address", jobs.address, *destination])
     words = _build_words(context) if attach is None else None
-    with Display(quiet=quiet) as display:
+    with Display(quiet=quiet, lasting=True) as display:
         summary = _follow(jobs, name, str(store), words, again, display, quiet=quiet)
     fetched = None
     if local is not None:
@@ -98,6 +104,8 @@ _REST = {name: parameter for name, parameter in _OWN.items() if name != "options
 command.__signature__ = inspect.Signature([*(_FIRST | _REST | _PASSED).values()])  # type: ignore[attr-defined]
 
 
+LONGEST_NAME = 200  # bytes of a part of a path: most file systems take 255, and a build adds some
+_NO_DISK = ("dev", "proc", "sys")
 _ON_CLUSTER = "name a folder on the cluster by its absolute path, such as /data/NAME.kotovec"
 # The lines that Ray itself writes into every job's log.
 _RAYS_OWN = re.compile(r"^Running entrypoint for job |Runtime env is setting up\.$")
@@ -120,12 +128,34 @@ def _check_values(options: dict[str, Any]) -> None:
     Raises:
         InputError: a value is unknown or out of range.
     """
-    from kotovec.cluster.plan import Request
+    from kotovec.cluster.plan import Request, parse_layers
     from kotovec.cluster.where import Resources
 
     if Resources(**build.fields_of(Resources, options)).workers == 0:  # it validates everything else itself
         raise InputError("--workers is 0, but a job on a cluster has workers there", hint="use 1 or more")
-    Request(**build.fields_of(Request, options)).check()
+    request = Request(**build.fields_of(Request, options))
+    request.check()
+    if (depth := _depth(request.model, request.revision)) is not None:
+        parse_layers(request.layers, depth)
+
+
+def _depth(model: str, revision: str | None) -> int | None:
+    """Return the number of layers of a model whose config this machine happens to have, or None."""
+    from huggingface_hub import try_to_load_from_cache
+
+    from kotovec.workers import source as sources
+    from kotovec.workers.address import DEMO
+
+    found: Any = None
+    with contextlib.suppress(KotovecError, ValueError, OSError):
+        if model == DEMO:
+            found = sources.resolve(model).folder / "config.json"
+        elif not model.startswith("/"):  # a path is one of the cluster
+            found = try_to_load_from_cache(model, "config.json", revision=revision)
+        if isinstance(found, str | Path):
+            depth = json.loads(Path(found).read_text(encoding="utf-8")).get("num_hidden_layers")
+            return depth if isinstance(depth, int) else None
+    return None
 
 
 def _check_places(model: str, store: str | None) -> str:
@@ -144,7 +174,8 @@ def _check_places(model: str, store: str | None) -> str:
             f"--store {store} is relative, and a job's working directory is deleted with it",
             hint=_ON_CLUSTER,
         )
-    if not path.name or ".." in path.parts:
+    too_long = max(len(part.encode()) for part in path.parts) > LONGEST_NAME
+    if not path.name or ".." in path.parts or too_long or not store.isprintable() or path.parts[1] in _NO_DISK:
         raise InputError(f"--store {store} cannot be a store", hint=_ON_CLUSTER)
     here = Path(model)
     if not here.is_absolute() and model != "demo" and (here.is_dir() or model.startswith((".", "~"))):
@@ -245,6 +276,27 @@ def _stop(jobs: "Jobs", job: str, *, quiet: bool) -> None:
     notice(f"job {job} {how}: completed shards are kept on the cluster", quiet=quiet)
 
 
+def _list(jobs: "Jobs", *, as_json: bool) -> None:
+    from kotovec.cli.tables import print_grid
+
+    found = jobs.submitted()
+    if as_json:
+        for each in found:
+            started = each.started.isoformat(timespec="seconds") if each.started else None
+            echo(json_line({"job": each.job, "status": each.status, "started": started, "store": each.store}))
+        return
+    rows = [
+        (
+            each.job,
+            each.store,
+            each.status.lower(),
+            f"{each.started.astimezone():%Y-%m-%d %H:%M}" if each.started else "",
+        )
+        for each in found
+    ]
+    print_grid(["job", "on the cluster", "status", "started"], rows, left=2)
+
+
 def _fetch(jobs: "Jobs", store: str, local: Path, *, quiet: bool) -> "Fetched":
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
@@ -254,12 +306,15 @@ def _fetch(jobs: "Jobs", store: str, local: Path, *, quiet: bool) -> "Fetched":
     screen = console(stderr=True)
     columns = (TextColumn("fetching"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=screen, transient=True, disable=quiet or not screen.is_terminal) as bar:
-        task = bar.add_task("", total=None)
-        return fetch(jobs, store, local, lambda done, total: bar.update(task, completed=done, total=total))
+        task = bar.add_task("", total=None, visible=False)  # until its size is known
+        return fetch(
+            jobs, store, local, lambda done, total: bar.update(task, completed=done, total=total, visible=True)
+        )
 
 
 def _print(summary: dict[str, Any], job: str, fetched: "Fetched | None", *, as_json: bool, quiet: bool) -> None:
-    from kotovec.cli.tables import megabytes, print_pairs
+    from kotovec.cli.next import commands
+    from kotovec.cli.tables import megabytes, print_commands, print_pairs
 
     seconds = dict(summary.get("seconds", {}))
     if fetched is not None:
@@ -278,8 +333,7 @@ def _print(summary: dict[str, Any], job: str, fetched: "Fetched | None", *, as_j
             where = ("on the cluster", f"{summary['store']}  ({megabytes(summary['bytes'])})")
             pairs = [("tokens", f"{summary['tokens']:,}"), *pairs, where]
         if fetched is not None:
-            pairs += [
-                ("here", f"{fetched.store}  ({megabytes(fetched.received)} fetched)"),
-                ("next", f'kotovec query --store {fetched.store} "…"'),
-            ]
+            pairs.append(("here", f"{fetched.store}  ({megabytes(fetched.received)} fetched)"))
         print_pairs(pairs)
+        if fetched is not None:
+            print_commands("next          ", commands(fetched.store))

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
@@ -30,9 +31,9 @@ def shown(token: str) -> str:
     return visible if token.strip() else f'"{visible}"'
 
 
-def _cell(text: str) -> Text:
+def _cell(text: str, style: str = "") -> Text:
     """Return a text that was escaped as a cell, or as a title: whatever its script, its neighbours keep their place."""
-    return Text(isolated(text) if _has_isolates() else text)
+    return Text(isolated(text) if _has_isolates() else text, style=style)
 
 
 def _has_isolates() -> bool:
@@ -58,8 +59,11 @@ def print_answers(answers: Sequence["Answer"], *, quiet: bool = False) -> None:
     """
     out = console()
     table = _answer_table(answers)
+    # A title of the table itself would be folded at the width of the table.
+    out.print(_title(answers))
     if len(answers) > 1 and Measurement.get(out, out.options.update(max_width=WIDE), table).maximum > out.width:
         for answer in answers:
+            out.print(Text(answer.space.title, style="bold"))
             out.print(_answer_table([answer]))
     else:
         out.print(table)
@@ -68,8 +72,11 @@ def print_answers(answers: Sequence["Answer"], *, quiet: bool = False) -> None:
 
 
 def _answer_table(answers: Sequence["Answer"]) -> Table:
-    """Return a table of answers side by side; tokens may be folded, numbers are not."""
-    table = _table(title=Text.assemble(_cell(shown(answers[0].expression)), f"  ({_searched(answers)})"))
+    """Return a table of answers side by side; tokens may be folded, numbers are not.
+
+    The answer is bold, which is the nearest token that is no input, and inputs are dim.
+    """
+    table = _table()
     table.add_column("rank", justify="right", no_wrap=True)
     names = [answer.space.name for answer in answers]
     if len(set(names)) < len(names):  # two layers of one space
@@ -79,14 +86,17 @@ def _answer_table(answers: Sequence["Answer"]) -> Table:
         table.add_column("id", justify="right", no_wrap=True)
         table.add_column("score", justify="right", no_wrap=True)
         table.add_column("input", no_wrap=True)
-    scores = [told_apart([hit.score for hit in answer.hits]) for answer in answers]
-    for index in range(max(len(answer.hits) for answer in answers)):
+    scores = [told_apart([hit.score for hit in answer.results]) for answer in answers]
+    best = [next((hit for hit in answer.results if not hit.is_input), None) for answer in answers]
+    for index in range(max(len(answer.results) for answer in answers)):
         cells: list[Text] = [Text(str(index + 1))]
-        for answer, score in zip(answers, scores, strict=True):
-            if index < len(answer.hits):
-                hit = answer.hits[index]
+        for answer, nearest, score in zip(answers, best, scores, strict=True):
+            if index < len(answer.results):
+                hit = answer.results[index]
                 mark = "input" if hit.is_input else ""
-                cells += [_cell(shown(hit.token)), Text(str(hit.id)), Text(score[index]), Text(mark)]
+                style = "dim" if hit.is_input else "bold" if hit is nearest else ""
+                texts = (shown(hit.token), str(hit.id), score[index], mark)
+                cells += [_cell(text, style) for text in texts]
             else:
                 cells += [Text("")] * 4
         table.add_row(*cells)
@@ -95,19 +105,24 @@ def _answer_table(answers: Sequence["Answer"]) -> Table:
 
 def _table(**options: Any) -> Table:
     """Return an empty table in the one style that all have: a line under the header, nothing around."""
-    return Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, title_justify="left", title_style="bold", **options)
+    return Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, **options)
 
 
-def _searched(answers: Sequence["Answer"]) -> str:
-    """Return the spaces and the metric of answers, `isolated, layer 12, l2`, which follow the expression in a title."""
-    return f"{' | '.join(answer.space.title for answer in answers)}, {answers[0].metric}"
+def _title(answers: Sequence["Answer"]) -> Text:
+    """Return the expression, the spaces, and how to read a score: `王 + 女  (static; cosine, larger is nearer)`."""
+    from kotovec.store.metric import Metric
+
+    first = answers[0]
+    spaces = " | ".join(answer.space.title for answer in answers)
+    expression = _cell(shown(first.expression))
+    return Text.assemble(expression, f"  ({spaces}; {Metric(first.metric).direction})", style="bold")
 
 
 def tsv_lines(answers: Sequence["Answer"]) -> Iterable[str]:
     """Yield a header and one line per hit: space, rank, token, id, score, whether it is an input."""
     yield "space\trank\ttoken\tid\tscore\tis_input"
     for answer in answers:
-        for hit in answer.hits:
+        for hit in answer.results:
             yield "\t".join(
                 (
                     str(answer.space),
@@ -138,6 +153,18 @@ def print_pairs(pairs: Iterable[tuple[str, Any]]) -> None:
     for name, value in pairs:
         table.add_row(Text(name), _cell(escaped(str(value))))
     console().print(table)
+
+
+def print_commands(name: str, commands: Iterable[str]) -> None:
+    """Print commands under each other, beside a name if there is room; never folded, so that they can be copied."""
+    out, commands = console(), list(commands)
+    margin = len(name) + 3
+    if margin + max(map(cell_len, commands)) > out.width:
+        out.print(Text(f" {name}", style="bold"))
+        name, margin = "", 0
+    for index, command in enumerate(commands):
+        label = Text(f" {name}".ljust(margin) if index == 0 and name else " " * margin, style="bold")
+        out.print(Text.assemble(label, escaped(command)), soft_wrap=True)
 
 
 def print_grid(columns: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> None:

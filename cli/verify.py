@@ -1,7 +1,8 @@
 """`kotovec verify`: recompute every checksum of a store."""
 
+from kotovec.cli.chosen import find_store
 from kotovec.cli.encodings import echo
-from kotovec.cli.options import JsonOption, QuietOption, StoreOption, find_store
+from kotovec.cli.options import JsonOption, QuietOption, StoreOption
 from kotovec.text import escaped, json_line
 
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +31,14 @@ class Planned:
 
 
 @contextlib.contextmanager
-def planned(request: Request, workers: int | None, *, with_ray: bool, folder: Path | None = None) -> Iterator[Planned]:
+def planned(
+    request: Request,
+    workers: int | None,
+    *,
+    with_ray: bool,
+    folder: Path | None = None,
+    tell: Callable[[Plan], None] = lambda _: None,
+) -> Iterator[Planned]:
     """Yield the plan of a build; hold a private Ray for the block, or until it is closed, where one is needed.
 
     Args:
@@ -39,6 +46,7 @@ def planned(request: Request, workers: int | None, *, with_ray: bool, folder: Pa
         workers: number of workers that Ray must have room for; None for one worker per core.
         with_ray: whether the build needs a private Ray.
         folder: folder of that Ray, as for `session`.
+        tell: called with the plan once it is made, perhaps in a thread, while Ray still starts.
 
     Raises:
         InputError and its kinds: as `make_plan`.
@@ -48,6 +56,7 @@ def planned(request: Request, workers: int | None, *, with_ray: bool, folder: Pa
     # Where there is a GPU, the number of workers depends on the plan.
     if not with_ray or find_gpus():
         plan = make_plan(request)
+        tell(plan)
         yield Planned(plan, {"plan": time.monotonic() - begin}, contextlib.ExitStack())
         return
     request.check()
@@ -56,8 +65,14 @@ def planned(request: Request, workers: int | None, *, with_ray: bool, folder: Pa
     found = time.monotonic()
     import_ray()  # before the thread: of two threads that import a package at once, one may see half of it
     count = workers or resources.cores()
+
+    def make() -> Plan:
+        plan = make_plan(request, model)
+        tell(plan)
+        return plan
+
     with ThreadPoolExecutor(1) as thread, contextlib.ExitStack() as held:
-        future = thread.submit(make_plan, request, model)
+        future = thread.submit(make)
         store_bytes = object_store_bytes(count, SHARD_BYTES["cpu"])
         try:
             held.enter_context(session(None, count * request.cpus_per_worker, store_bytes, folder))

@@ -12,6 +12,13 @@ class Phase:
 
 
 @dataclass(frozen=True)
+class Detail:
+    """What the phase that runs has found, for a person: shown when it ends."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class Progress:
     """Progress: `done` of `total` tokens are encoded and written."""
 
@@ -26,7 +33,7 @@ class Notice:
     text: str
 
 
-Event = Phase | Progress | Notice
+Event = Phase | Detail | Progress | Notice
 Report = Callable[[Event], None]
 
 

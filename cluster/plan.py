@@ -44,6 +44,7 @@ ENVIRONMENT = ("device", "batch-tokens", "cpus-per-worker", "torch", "forward", 
 # Settings of the table of tokens; the others belong to the spaces.
 OF_TOKENS = ("weights", "config", "tokenizer", "token-filter", "tokens", "template", "mecab-dic")
 OF_STATIC = ("format", "static")  # static vectors depend on no other setting
+MOST_LAYERS = 10_000  # no model has more
 # Memory of a worker besides the weights: torch, buffers, and the shards that it holds.
 BASE_BYTES = 400 << 20
 
@@ -74,6 +75,7 @@ class Request:
             InputError: an option has an unknown value.
         """
         check_device(self.device)
+        parse_layers(self.layers)
         for option, value, values in (
             ("--dtype", self.dtype, DTYPES),
             ("--store-dtype", self.store_dtype, STORE_DTYPES),
@@ -283,8 +285,12 @@ def _shard_tokens(request: Request, device: str, table: Table, width: int) -> in
     return max(2, min(request.shard_tokens or SHARD_TOKENS[device], SHARD_BYTES[device] // token_bytes))
 
 
-def parse_layers(text: str, depth: int) -> tuple[int, ...]:
+def parse_layers(text: str, depth: int = MOST_LAYERS) -> tuple[int, ...]:
     """Return the layers that `last`, `all` or a list such as `0,1,12` stands for, ascending; −1 is the last layer.
+
+    Args:
+        text: the value of `--layers`.
+        depth: the number of layers of the model; without it, only what no model has is refused.
 
     Raises:
         InputError: the model has no such layer, or the list cannot be read.
@@ -298,7 +304,7 @@ def parse_layers(text: str, depth: int) -> tuple[int, ...]:
     except ValueError as error:
         raise InputError(
             f"--layers {quoted(text)} is not a list of layers",
-            hint=f"choose `last`, `all`, or numbers such as `0,1,{depth}`",
+            hint=f"choose `last`, `all`, or numbers such as `0,1,{12 if depth == MOST_LAYERS else depth}`",
         ) from error
     for number in numbers:
         if not -depth - 1 <= number <= depth:

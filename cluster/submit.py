@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,16 @@ class JobEnd:
     status: str
     code: int | None
     message: str
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A job of a cluster: its name, Ray's status, when it was started (UTC), and the store that it builds."""
+
+    job: str
+    status: str
+    started: datetime | None
+    store: str
 
 
 class Jobs:
@@ -76,6 +87,25 @@ class Jobs:
             if is_disk_full(error):
                 raise disk_full(Path(tempfile.gettempdir())) from error
             raise
+
+    def submitted(self) -> list[Listed]:
+        """Return the builds that `kotovec submit` sent to this cluster, the latest first.
+
+        Raises:
+            WorkerError: the cluster does not answer.
+        """
+        with _answering(self.address):
+            found = [job for job in self._client.list_jobs() if _TELLS in (job.metadata or {})]
+        found.sort(key=lambda job: job.start_time or 0, reverse=True)
+        return [
+            Listed(
+                str(job.submission_id),
+                str(getattr(job.status, "value", job.status)),
+                None if job.start_time is None else datetime.fromtimestamp(job.start_time / 1000, UTC),
+                str(job.metadata[_TELLS]),
+            )
+            for job in found
+        ]
 
     def store_of(self, job: str) -> str:
         """Return the path of the store that a job builds.

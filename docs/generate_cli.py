@@ -24,11 +24,17 @@ HEAD = """# The command line
 | `kotovec map` | draws the vocabulary in two dimensions, as a picture or a page ([map.md](map.md)) |
 | `kotovec info` | prints what a store contains and where it came from |
 | `kotovec verify` | recomputes every checksum |
+| `kotovec completion SHELL` | prints the script for Tab in bash, zsh or fish |
+| `kotovec help COMMAND` | explains a command; `kotovec help environment` lists the environment variables |
+
+`python -m kotovec` is the same command, and `kotovec -V` prints its version.
 
 Results go to stdout, everything else to stderr. An error is a line that begins with `error:`; its fix, where one is
-known, follows on a line that begins with `hint:`. Every option has an environment variable (`KOTOVEC_STORE`,
-`KOTOVEC_WORKERS`, …), which an option on the command line overrides. `KOTOVEC_DEBUG=1` shows a traceback with an error,
-and `KOTOVEC_HISTORY` names the file in which `kotovec shell` keeps its history.
+known, follows on a line that begins with `hint:`. Every option has an [environment variable](#environment), which
+an option on the command line overrides.
+
+While a command works, a terminal shows its steps with their seconds. Elsewhere (a file, `nohup`, SLURM,
+`kubectl logs`) it writes a plain line to stderr every 10 s, or whenever 5 % more is encoded; `--quiet` writes none.
 
 | exit code | meaning |
 |---:|---|
@@ -56,6 +62,17 @@ Output is in the encoding of the terminal (`PYTHONIOENCODING`); characters that 
 have as many digits as tell neighbouring scores apart, and texts that run from right to left are between isolates
 (U+2068, U+2069), so that the numbers beside them keep their column; JSON and tab-separated values have neither.
 
+## Completion
+
+```console
+$ eval "$(kotovec completion bash)"      # in ~/.bashrc; the same with zsh in ~/.zshrc
+$ kotovec completion fish | source       # in ~/.config/fish/config.fish
+```
+
+Tab then completes commands, options and their values, stores, and the spaces, layers and tokens of the store that the
+line names (the only one here, if it names none): `kotovec query king - wom` offers `women`, `woman` and `womb`, the
+most frequent first.
+
 ## Expressions
 
 `王 - 男 + 女` is an expression: a sum of terms.
@@ -70,6 +87,9 @@ have as many digits as tell neighbouring scores apart, and texts that run from r
 | `_王`, `" 王"` | the token ▁王, which begins a word, where the vocabulary has one: ▁ is on no keyboard |
 | `e-mail`, `C++`, `##王` | looked up as they stand, and split at their signs only if no such token exists |
 
+An expression needs no quotes on the command line (`kotovec query king - man + woman`) unless the shell itself would
+read a part of it: `*`, `#`, parentheses and quotes.
+
 The Japanese long vowel mark `ー` is a letter, not a minus. A word that is not in the vocabulary is split by the model's
 own tokenizer and represented by the mean of its subwords, without a lone `▁` that only marks its beginning; the answer
 says so. A word that is not in the vocabulary as it stands, but composed (NFC) or without full-width letters (NFKC), is
@@ -82,6 +102,17 @@ tokens without letters, and for special, unused and byte tokens.
 `kotovec index` measures an approximate index by what `kotovec query` answers with it: recall@10 of the neighbours of
 1,000 tokens, which do not count as their own neighbours, and of 1,000 sums of three. A query for which the index finds
 too few tokens is answered by a search of all vectors, and says so.
+
+## The shell
+
+`kotovec shell` reads an expression per line; a paste of several lines is several questions. A line that begins with a
+colon changes a setting (`:metric cosine`, `:space static,isolated@6`, `:exclude-inputs on`), and is refused at once if
+the store cannot answer so. Tab completes settings, their values, and tokens by rank; the toolbar shows space, metric
+and k. `help`, `quit` and `exit` work with and without a colon, so these words themselves are asked for in quotes.
+
+## Environment
+
+{environment}
 
 What follows is the output of `kotovec COMMAND --help`, collected by `python docs/generate_cli.py`.
 """
@@ -103,8 +134,11 @@ def make_page() -> str:
     os.environ.update(COLUMNS=str(WIDTH), TERM="dumb", NO_COLOR="1", PYTHONIOENCODING="utf-8")
     sys.path.insert(0, str(FOLDER.parent))
     from kotovec.cli.app import COMMANDS
+    from kotovec.cli.help import variables
 
-    parts = [HEAD, section("kotovec", []), *(section(f"kotovec {name}", [name]) for name in COMMANDS)]
+    rows = "\n".join(f"| `{name}` | {', '.join(meanings)} |" for name, meanings in variables().items())
+    head = HEAD.replace("{environment}", f"| variable | sets |\n|---|---|\n{rows}")
+    parts = [head, section("kotovec", []), *(section(f"kotovec {name}", [name]) for name in COMMANDS)]
     return "\n".join(parts)
 
 

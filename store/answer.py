@@ -45,7 +45,7 @@ class Answer:
         space, metric: the space and the metric of the search.
         terms: the terms of the expression, each with the tokens that it stands for.
         notes: what a person should know: means of subwords, forms of a word, an approximate index.
-        hits: the nearest tokens, best first; equal scores are ordered by token id.
+        results: the nearest tokens, best first; equal scores are ordered by token id.
     """
 
     expression: str
@@ -53,7 +53,12 @@ class Answer:
     metric: str
     terms: tuple[ResolvedTerm, ...]
     notes: tuple[str, ...]
-    hits: tuple[Hit, ...]
+    results: tuple[Hit, ...]
+
+    @property
+    def hits(self) -> tuple[Hit, ...]:
+        """The results, by the name that they had in kotovec 0.1."""
+        return self.results
 
     @property
     def layer(self) -> int | None:
@@ -69,11 +74,11 @@ class Answer:
             "metric": self.metric,
             "terms": [{"text": term.text, "weight": term.weight, "tokens": list(term.tokens)} for term in self.terms],
             "notes": list(self.notes),
-            "results": [dict(vars(hit)) for hit in self.hits],
+            "results": [dict(vars(hit)) for hit in self.results],
         }
 
     def to_pandas(self) -> Any:
-        """Return the hits as a pandas DataFrame, one row per hit, with the fields of `Hit` as columns.
+        """Return the results as a pandas DataFrame, one row each, with the fields of `Hit` as columns.
 
         Its `attrs` record the search: `expression`, `space`, `metric`.
 
@@ -84,7 +89,7 @@ class Answer:
             import pandas as pd
         except ImportError as error:
             raise MissingDependencyError("to_pandas needs pandas", hint="install it: pip install pandas") from error
-        frame = pd.DataFrame([dict(vars(hit)) for hit in self.hits], columns=list(COLUMNS))
+        frame = pd.DataFrame([dict(vars(hit)) for hit in self.results], columns=list(COLUMNS))
         frame.attrs |= {"expression": self.expression, "space": str(self.space), "metric": self.metric}
         return frame
 
@@ -95,10 +100,10 @@ class Answer:
         def row(tag: str, *cells: str) -> str:
             return f"<tr>{''.join(f'<{tag}>{escape(escaped(cell))}</{tag}>' for cell in cells)}</tr>"
 
-        scores = told_apart([hit.score for hit in self.hits])
+        scores = told_apart([hit.score for hit in self.results])
         body = "".join(
             row("td", str(hit.rank), hit.token, str(hit.id), score, "input" if hit.is_input else "")
-            for hit, score in zip(self.hits, scores, strict=True)
+            for hit, score in zip(self.results, scores, strict=True)
         )
         caption = escape(escaped(f"{self.expression} ({self.space.title})"))
         head = row("th", "rank", "token", "id", Metric(self.metric).label, "input")
@@ -125,7 +130,7 @@ def compose(
         metric=metric,
         terms=question.terms,
         notes=(*question.notes(space), *([warning] if warning else [])),
-        hits=tuple(
+        results=tuple(
             Hit(rank=rank, token=token, text=text, id=token_id, score=score, is_input=row in inputs)
             for rank, (token, text, token_id, score, row) in enumerate(columns, start=1)
         ),

@@ -119,7 +119,7 @@ def make_map(
     if keep:
         check_writable(store)
     matrix = Matrix(store.array(space), store.norms(space))
-    rows = _rows(total, request)
+    rows = mapped_rows(total, request)
     vectors = projection.unit(matrix, rows)
     projection.check_spread(vectors, space.title)
     report("neighbours")
@@ -156,7 +156,13 @@ def _is_of(rows: Rows, total: int) -> bool:
     return len(rows) > 0 and rows[0] >= 0 and rows[-1] < total and bool((np.diff(rows) > 0).all())
 
 
-def _rows(total: int, request: MapRequest) -> Rows:
+def mapped_rows(total: int, request: MapRequest) -> Rows:
+    """Return the rows of the token table that a map shows, ascending, (n,) int64.
+
+    Args:
+        total: the number of tokens in the store.
+        request: the map.
+    """
     if request.sample is None or request.sample >= total:
         return np.arange(total)
     return np.sort(np.random.default_rng(request.seed).choice(total, request.sample, replace=False))

@@ -49,7 +49,7 @@ class Store:
     """An open store: tokens, vectors, and exact search. Several threads may read it at once.
 
     >>> with Store.open("bert-base-japanese-v3.kotovec") as store:
-    ...     store.search("王 - 男 + 女", space="static", k=10).hits[0].token
+    ...     store.search("王 - 男 + 女", space="static", k=10).results[0].token
 
     `len(store)` is the number of tokens; `"王" in store` is true if a term is one of them (also as `#id`).
 

@@ -78,14 +78,24 @@ class Map:
         Raises:
             InputError: a row is not on the map.
         """
-        positions = np.searchsorted(self.rows, rows)
-        present = self.rows[np.minimum(positions, len(self.rows) - 1)] == rows
-        if not present.all():
-            missing = ", ".join(
-                tokens.surfaces[row] for row, is_present in zip(rows, present, strict=True) if not is_present
-            )
-            raise InputError(f"not on this map, which is of a sample: {missing}")
-        return positions
+        return positions(self.rows, rows, tokens)
+
+
+def positions(mapped: Rows, rows: Sequence[int], tokens: Tokens) -> npt.NDArray[np.intp]:
+    """Return the positions of rows among those of a map, which ascend.
+
+    Raises:
+        InputError: a row is not on the map.
+    """
+    found = np.searchsorted(mapped, rows)
+    present = mapped[np.minimum(found, len(mapped) - 1)] == rows
+    if not present.all():
+        pairs = zip(rows, present, strict=True)
+        missing = ", ".join(tokens.surfaces[row] for row, is_present in pairs if not is_present)
+        raise InputError(
+            f"not on this map, which is of a sample: {missing}", hint="use a larger --sample, or another --seed"
+        )
+    return found
 
 
 def map_name(space: Space, method: str) -> str:

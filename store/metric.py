@@ -43,7 +43,12 @@ class Metric(StrEnum):
     @property
     def label(self) -> str:
         """The name of the score for a person."""
-        return {"l2": "squared distance", "cosine": "cosine", "ip": "inner product"}[self.value]
+        return {"l2": "squared L2", "cosine": "cosine", "ip": "inner product"}[self.value]
+
+    @property
+    def direction(self) -> str:
+        """The score and its direction for a person, such as `squared L2, smaller is nearer`."""
+        return f"{self.label}, {'smaller' if self.is_distance else 'larger'} is nearer"
 
     @property
     def is_distance(self) -> bool:

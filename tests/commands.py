@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -111,6 +112,11 @@ def nearest(capsys, store: Path, expression: str, *options: object) -> list[tupl
     arguments = ["query", expression, "--metric", "cosine", "--exclude-inputs", "--json", *options, "--store", store]
     hits = json.loads(call(capsys, *arguments).out)["results"]
     return [(hit["token"], round(hit["score"], 4)) for hit in hits]
+
+
+def without_steps(err: str) -> str:
+    """Return what a command writes to stderr without the lines of its steps, which a busy machine makes it write."""
+    return re.sub(r"(?m)^(?!note|error|hint)\w[\w ]*: .*\d s\n", "", err)
 
 
 def environment(**more: str) -> dict[str, str]:

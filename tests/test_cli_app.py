@@ -14,7 +14,7 @@ from typer.main import get_command
 from kotovec.cli.app import COMMANDS, make_app, shield_minus
 
 import stores
-from commands import ROOT, call, make_store, start
+from commands import ROOT, call, make_store, start, without_steps
 
 TREE = get_command(make_app()).commands
 OPTIONS = [(name, option) for name in COMMANDS for option in TREE[name].params if option.name != "help"]
@@ -85,7 +85,8 @@ def test_a_list_of_spaces_is_asked_in_its_order(store, capsys):
     lines = call(capsys, "query", "king", "--store", store, "--space", "isolated@0,static,isolated", "--json").out
     assert [json.loads(line)["space"] for line in lines.splitlines()] == ["isolated@0", "static", "isolated@2"]
     table = call(capsys, "query", "king", "--store", store, "--space", "isolated@0,isolated@2").out
-    assert table.splitlines()[0].strip() == "king  (isolated, layer 0 | isolated, layer 2, l2)"
+    title = "king  (isolated, layer 0 | isolated, layer 2; squared L2, smaller is nearer)"
+    assert table.splitlines()[0].strip() == title
     assert table.splitlines()[1].split()[:6] == ["rank", "isolated@0", "id", "score", "input", "isolated@2"]
 
 
@@ -154,7 +155,8 @@ def test_the_example_of_every_command_runs(command, capsys, monkeypatch, tmp_pat
         make_store(tmp_path / "demo.kotovec")
         monkeypatch.chdir(tmp_path)
         answer = call(capsys, *example)
-        assert (answer.code, answer.err.replace("note: the notice of a build\n", "")) == (0, "")
+        notes = without_steps(answer.err).replace("note: the notice of a build\n", "")
+        assert (answer.code, notes) == (0, "")
         assert answer.out
 
 
@@ -176,10 +178,14 @@ def test_the_example_of_build_names_options_that_there_are(capsys):
     ("arguments", "err"),
     [
         (["--typo"], "error: no such option: --typo\nhint: see `kotovec --help`\n"),
-        (["query", "king", "man"], "error: got unexpected extra argument(s) (man)\nhint: see `kotovec query --help`\n"),
+        (["info", "king"], "error: got unexpected extra argument(s) (king)\nhint: see `kotovec info --help`\n"),
         (["norms", "--store"], "error: option '--store' requires an argument\nhint: see `kotovec norms --help`\n"),
         (["build", "--layerz", "all"], "error: no such option: --layerz\nhint: use `--layers`\n"),
         (["qurey", "king"], "error: no such command 'qurey'\nhint: use `query`\n"),
+        (
+            ["king", "-", "man"],
+            "error: no such command 'king'\nhint: ask for words with `kotovec query`, or see `kotovec --help`\n",
+        ),
     ],
 )
 def test_the_hint_of_a_usage_error_names_what_to_type_or_the_help_of_its_command(capsys, arguments, err):
@@ -207,7 +213,7 @@ def test_the_version_is_that_of_the_package(capsys):
         (["query", "--frob"], "no such option: --frob"),
         (["query", "king", "-k", "many"], "-k"),
         (["query", "king", "--layer"], "--layer"),
-        (["query", "king", "queen"], "queen"),
+        (["info", "queen"], "queen"),
         (["query"], "no expression is given\nhint: give one expression"),
         (["norms"], "no word is given\nhint: give some, such as"),
     ],

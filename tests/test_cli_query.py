@@ -1,6 +1,7 @@
 """`kotovec query`: what it prints for people, for programs and for files of expressions."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -66,7 +67,7 @@ def test_the_table_shows_rank_token_id_score_and_which_results_are_inputs(ask):
     inputs = {TEXTS.index(word) for word in ("king", "man", "woman")}
     assert answer.code == 0
     assert answer.err == ""
-    assert answer.out.splitlines()[0].split() == "king - man + woman (static, l2)".split()  # noqa: SIM905
+    assert answer.out.splitlines()[0].split() == "king - man + woman (static; squared L2, smaller is nearer)".split()  # noqa: SIM905
     header = next(line.split() for line in answer.out.splitlines() if "rank" in line)
     assert header == ["rank", "token", "id", "score", "input"]
     wanted = [
@@ -313,3 +314,82 @@ def test_a_json_line_is_one_line_for_every_reader(capsys, tmp_path, separator):
     answer = call(capsys, "query", "--store", path, "#0", "-k", 1, "--json")
     (line,) = answer.out.splitlines()
     assert json.loads(line)["results"][0]["text"] == texts[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "expression"),
+    [
+        ("king - man + woman", "king - man + woman"),
+        ("king -man +woman", "king - man + woman"),
+        ("-man + king", "-man + king"),
+        ("王 − 男 + 女", "王 - 男 + 女"),
+        ("king - man --metric cosine + woman -k 3", "king - man + woman"),
+        ("2*king -2*man", "2*king - 2*man"),
+        ("king - 0.5 * man", "king - 0.5*man"),
+    ],
+)
+def test_an_expression_needs_no_quotes(store, capsys, words, expression):
+    answer = call(capsys, "query", "--store", store, "--json", *words.split(" "))
+    assert (answer.code, json.loads(answer.out)["expression"]) == (0, expression)
+
+
+def test_a_text_in_quotes_among_other_arguments_is_one_term(store, capsys):
+    answer = json.loads(call(capsys, "query", "--store", store, "--json", "kings man", "+", "king").out)
+    assert [term["text"] for term in answer["terms"]] == ["kings man", "king"]
+    answer = json.loads(call(capsys, "query", "--store", store, "--json", "king - man", "+", "woman").out)
+    assert answer["expression"] == "king - man + woman"
+
+
+def test_a_star_that_the_shell_took_for_file_names_is_said(store, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).touch()
+    answer = call(capsys, "query", "--store", store, "0.5", "a.txt", "b.txt", "king")
+    assert answer.code == 2
+    assert answer.err.splitlines() == [
+        "error: the expression holds the names of all files here (a.txt, …)",
+        "hint: put an expression with * in quotes: the shell replaces it",
+    ]
+
+
+def test_the_answer_is_bold_inputs_are_dim_and_the_direction_is_said_once(store, monkeypatch, capsys):
+    from kotovec.cli import tables
+    from kotovec.store import Store
+
+    answers = [Store.open(store).search("king - man + woman", space=space, k=10) for space in ("static", "isolated")]
+    for width, tables_shown in ((100, 1), (40, 2)):
+        out = Console(force_terminal=True, color_system="standard", width=width, highlight=False, no_color=True)
+        monkeypatch.setattr(tables, "console", lambda out=out: out)
+        tables.print_answers(answers)
+        shown = capsys.readouterr().out
+        assert shown.count("rank") == tables_shown
+        assert len(re.findall("smaller\\s+is\\s+nearer", shown)) == 1
+        assert re.search("\x1b\\[1mqueen *\x1b\\[0m", shown)
+        assert not re.search("\x1b\\[[0-9;]*m(女王|王) *\x1b", shown)
+        dim = re.findall("\x1b\\[2m([a-z]+) *\x1b\\[0m", shown)
+        assert set(dim) - {"input"} <= {"king", "man", "woman"}
+        assert "input" in dim
+        title = " ".join(re.sub("\x1b\\[[0-9;]*m", "", shown).split("rank")[0].split())
+        assert "(static | isolated, layer 2; squared L2, smaller is nearer)" in title
+
+
+@pytest.mark.parametrize(
+    ("metric", "direction"),
+    [
+        ("l2", "squared L2, smaller is nearer"),
+        ("cosine", "cosine, larger is nearer"),
+        ("ip", "inner product, larger is nearer"),
+    ],
+)
+def test_a_title_says_how_to_read_a_score(store, capsys, metric, direction):
+    answer = call(capsys, "query", "--store", store, "king", "--metric", metric)
+    assert answer.out.splitlines()[0] == f"king  (static; {direction})"
+
+
+def test_json_and_python_use_the_same_word(store, capsys):
+    from kotovec.store import Store
+
+    found = Store.open(store).search("king - man + woman", k=3)
+    told = json.loads(call(capsys, "query", "--store", store, "--json", "-k", 3, "king - man + woman").out)
+    assert [row["token"] for row in told["results"]] == [hit.token for hit in found.results]
+    assert found.hits is found.results  # its name in kotovec 0.1

@@ -167,7 +167,7 @@ def test_the_only_token_that_fits_is_completed_at_once(terminal):
     terminal.type("wom\t")
     terminal.wait_for("woman")
     terminal.type("\r")
-    assert "woman  (static, l2)" in terminal.wait_for(r"\n +3 .*kotovec>")
+    assert "woman  (static; squared L2, smaller is nearer)" in terminal.wait_for(r"\n +3 .*kotovec>")
     terminal.type("男+女王\r")
     assert "男 + 女王" in terminal.wait_for(r"\n +3 .*kotovec>")
     assert terminal.end() == 0
@@ -186,3 +186,93 @@ def test_a_token_that_nobody_can_type_is_completed_as_it_is(terminal):
     terminal.type("\r")
     assert rows(terminal.wait_for(r"(error: |\n +3 ).*kotovec>"))[0] == r"zero\u200bwidth"
     assert terminal.end() == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        (":metric l1", "error: unknown metric `l1`\nhint: choose `l2`, `cosine` or `ip`\n"),
+        (":space nowhere", "error: unknown space `nowhere`\n"),
+        (":space isolated@7", "error: layer 7 is not in this store: it holds 0, 2\n"),
+        (":layer 7", "error: layer 7 is not in this store: it holds 0, 2\n"),
+        (":k 0", "error: k is 0\nhint: choose a number from 1 to 25\n"),
+        (":k 1000", "error: k is 1000\n"),
+        (":device gpu", "error: unknown device `gpu`\n"),
+        (":script Klingon", "error: "),
+        (":unit-terms on", "error: unit terms mean nothing with l2\n"),
+        (":metric", "error: :metric needs a value\n"),
+    ],
+)
+def test_a_bad_setting_is_refused_at_once_and_changes_nothing(typed, line, problem):
+    done = typed([line, ":show"])
+    assert done.stderr.startswith(problem)
+    assert done.returncode == 2
+    assert done.stdout.splitlines()[:5] == ["space static", "layer -1", "metric l2", "k 10", "exclude-inputs off"]
+
+
+@pytest.mark.parametrize("word", ["exit", "quit", ":exit", ":q"])
+def test_the_words_of_other_shells_end_it_too(typed, word):
+    done = typed(["king", word, "queen"], "--json")
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, 1)
+    # Words from a pipe may be meant: it is said that this one was not looked up.
+    note = f'note: {word} is read as :{word}; the word itself is "{word}", in quotes\n'
+    assert done.stderr == ("" if word.startswith(":") else note)
+
+
+def test_help_is_understood_and_fits_a_narrow_terminal(typed):
+    from kotovec.cli.settings import HELP
+
+    assert typed(["help"]).stdout == typed([":help"]).stdout == f"{HELP}\n"
+    assert max(map(len, HELP.splitlines())) <= 40
+
+
+def test_a_paste_of_several_lines_is_several_questions(terminal):
+    terminal.type("\x1b[200~king - man + woman\nqueen\x1b[201~")
+    terminal.wait_for("queen")
+    terminal.type("\r")
+    shown = terminal.wait_for(r"\n +3 .*\n +3 .*kotovec>")
+    assert re.findall(r"^(\S.*?)  \(static", shown.replace("\r", ""), re.MULTILINE) == ["king - man + woman", "queen"]
+    assert terminal.end() == 0
+
+
+def test_the_toolbar_shows_what_a_line_with_a_colon_changed(terminal):
+    terminal.wait_for("static  l2  k 3")
+    terminal.type(":met\t")
+    terminal.wait_for(":metric")
+    terminal.type(" cos\t")
+    terminal.wait_for("cosine")
+    terminal.type("\r")
+    terminal.wait_for("static  cosine  k 3")
+    terminal.type(":space isolated@0\r")
+    terminal.wait_for("isolated@0  cosine  k 3")
+    terminal.type(":exclude-inputs o\t\t")
+    terminal.wait_for("off")
+    terminal.type("\x03exit\r")
+    assert terminal.process.wait(timeout=30) == 0
+
+
+def completions(store, text):
+    from prompt_toolkit.document import Document
+
+    from kotovec.cli.prompt import Words
+    from kotovec.store import Store
+
+    return [each.text for each in Words(Store.open(store)).get_completions(Document(text), None)]
+
+
+@pytest.mark.parametrize(
+    ("text", "offered"),
+    [
+        ("king - 女", ["女王", "女"]),  # the order of the vocabulary, not that of the alphabet
+        ("[", ["[PAD]", "[unused0]", "[UNK]", "[CLS]", "[SEP]", "[bold]x[/bold]"]),
+        ("king - ", []),
+        (":k", [":k"]),
+        (":metric ", ["l2", "cosine", "ip"]),
+        (":layer ", ["0", "2", "-1"]),
+        (":space static,iso", ["static,isolated@0", "static,isolated@2", "static,isolated"]),
+        (":script Han,Hira", ["Han,Hiragana"]),
+        (":words-only o", ["on", "off"]),
+    ],
+)
+def test_tab_completes_settings_values_and_tokens_by_rank(store, text, offered):
+    assert completions(store, text) == offered

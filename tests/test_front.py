@@ -90,7 +90,7 @@ def test_an_answer_is_a_table_in_a_notebook_and_tokens_are_no_markup_there(odd):
     answer = odd.search('"<script>window.hit = 1</script>"', k=len(odd))
     page = answer._repr_html_()
     assert page.startswith("<table><caption>&lt;script&gt;window.hit = 1&lt;/script&gt; (static)</caption><thead><tr>")
-    assert "<tr><th>rank</th><th>token</th><th>id</th><th>squared distance</th><th>input</th></tr>" in page
+    assert "<tr><th>rank</th><th>token</th><th>id</th><th>squared L2</th><th>input</th></tr>" in page
     first = "<td>1</td><td>&lt;script&gt;window.hit = 1&lt;/script&gt;</td><td>0</td><td>0.0000</td><td>input</td>"
     assert f"<tbody><tr>{first}</tr>" in page
     assert page.count("<tr>") == len(odd) + 1
@@ -111,7 +111,7 @@ def test_an_answer_becomes_a_data_frame(odd):
     assert list(frame.columns) == ["rank", "token", "text", "id", "score", "is_input"]
     assert frame.to_dict("records") == [vars(hit) for hit in answer.hits]
     assert frame.attrs == {"expression": "王 - 女", "space": "isolated@1", "metric": "cosine"}
-    assert list(replace(answer, hits=()).to_pandas().columns) == list(frame.columns)
+    assert list(replace(answer, results=()).to_pandas().columns) == list(frame.columns)
 
 
 def test_pandas_is_imported_when_it_is_asked_for_and_named_where_it_is_missing(odd, monkeypatch):

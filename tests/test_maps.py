@@ -98,10 +98,10 @@ def test_a_map_is_kept_with_how_it_was_made(capsys, store):
     assert maps.read_map(store / "maps", "static.pca", opened.vectors.checksum(Space("static"))) is None
 
 
-def test_the_table_names_map_recall_and_trust(capsys, store):
+def test_the_table_names_map_recall_trust_and_file(capsys, store):
     answer = call(capsys, "map", "--store", store, "--method", "pca")
     assert answer.code == 0
-    assert [line.split()[0] for line in answer.out.splitlines()] == ["map", "recall@10", "trust"]
+    assert [line.split()[0] for line in answer.out.splitlines()] == ["map", "recall@10", "trust", "kept"]
     assert "static.pca  (400 tokens;" in answer.out
 
 

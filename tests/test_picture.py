@@ -1,6 +1,7 @@
 """`kotovec map --png`: labels that do not overlap, glyphs that are there, and a file that is whole."""
 
 import itertools
+import json
 
 import numpy as np
 import pytest
@@ -77,12 +78,19 @@ def test_the_command_draws_from_the_map_that_the_store_keeps(capsys, store, tmp_
     assert (store / "maps" / "static.pca.h5").stat().st_mtime_ns > written
 
 
-def test_a_word_that_the_sample_left_out_is_named(capsys, store, tmp_path):
-    options = ["--method", "pca", "--sample", "4", "--png", tmp_path / "map.png", "--label", "word300"]
+@pytest.mark.parametrize("word", [["--png", "--label", "word300"], ["--html", "--expression", "word300 - word301"]])
+def test_a_word_that_the_sample_left_out_is_named_before_a_map_is_computed(capsys, store, tmp_path, word, monkeypatch):
+    def computed(*_, **__):
+        raise AssertionError("a map was computed")
+
+    monkeypatch.setattr("kotovec.store.cartography.make_map", computed)
+    drawn, option, text = word
+    options = ["--method", "tsne", "--perplexity", "2", "--sample", "4", drawn, tmp_path / "drawn", option, text]
     answer = call(capsys, "map", "--store", store, *options)
-    assert answer.code == 2
-    assert "not on this map, which is of a sample: word300" in answer.err
-    assert not (tmp_path / "map.png").exists()
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith("error: not on this map, which is of a sample: word300")
+    assert answer.err.endswith("\nhint: use a larger --sample, or another --seed\n")
+    assert not (tmp_path / "drawn").exists()
 
 
 def test_boxes_overlap_as_those_of_matplotlib():
@@ -98,3 +106,18 @@ def test_boxes_overlap_as_those_of_matplotlib():
             placed.add(box)
             kept.append(box)
     assert 64 < len(kept) < 300  # more than there is room for at first
+
+
+def test_the_command_names_what_it_wrote(capsys, store, tmp_path):
+    drawn = {"--png": tmp_path / "a.png", "--html": tmp_path / "a.html"}
+    options = ["map", "--store", store, "--method", "pca", "--labels", "0"]
+    options += [word for pair in drawn.items() for word in pair]
+    shown = call(capsys, *options).out
+    assert [line.split()[1] for line in shown.splitlines() if line.split()[0] in ("kept", "picture", "page")][-2:] == [
+        str(drawn["--png"]), str(drawn["--html"])
+    ]  # fmt: skip
+    assert f" kept       {store / 'maps' / 'static.pca.h5'}" in shown
+    told = json.loads(call(capsys, *options, "--json").out.splitlines()[0])
+    assert (told["png"], told["html"]) == (str(drawn["--png"]), str(drawn["--html"]))
+    told = json.loads(call(capsys, "map", "--store", store, "--method", "pca", "--json").out)
+    assert (told["png"], told["html"]) == (None, None)

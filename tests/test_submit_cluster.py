@@ -312,3 +312,12 @@ def test_a_job_or_a_store_that_is_not_there_is_said_in_one_line(cluster, submitt
     done = cluster.submit("demo", *options("/data/x"), "--job", "first", cwd=tmp_path)
     assert done.returncode == 2
     assert re.search("^error: .* first already exists", done.stderr, re.MULTILINE)
+
+
+def test_the_jobs_that_were_submitted_are_listed(cluster, submitted, tmp_path):
+    done = cluster.submit("--list", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    listed = {job["job"]: job for job in map(json.loads, done.stdout.splitlines())}
+    assert listed["first"]["status"] == "SUCCEEDED"
+    assert listed["first"]["store"] == f"{cluster.folder}/a.kotovec"
+    assert listed["first"]["started"].endswith("+00:00")

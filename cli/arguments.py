@@ -1,0 +1,24 @@
+"""What a command line may hold: the names of the commands, and expressions that begin with a minus."""
+
+import re
+from itertools import pairwise
+
+COMMANDS = ("build", "submit", "query", "shell", "norms", "index", "map", "info", "verify", "completion", "help")
+_PATHS = ("--store", "--file", "--config", "--fetch", "--png", "--html")
+
+
+def shield_minus(arguments: list[str]) -> list[str]:
+    """Put a space before what looks like an option and is none, so that an expression can begin with a minus.
+
+    `kotovec query "-男 + 王"` works; `--typo`, `-k5`, and a path after its option are left as they are.
+    """
+    options = {"-h", "-k", "-q", "-V", "-"}
+    return [
+        f" {argument}"
+        if re.match(r"-[^-]", argument)
+        and argument not in options
+        and before not in _PATHS
+        and not re.fullmatch(r"-k=?\d+", argument)
+        else argument
+        for before, argument in pairwise(["", *arguments])
+    ]

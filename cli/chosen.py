@@ -1,0 +1,46 @@
+"""The store and the spaces that a command is asked about."""
+
+from pathlib import Path
+
+from kotovec.space import Space, parse_spaces
+
+
+class AmbientLayer(int):
+    """A layer from the environment, which applies only to the spaces that have layers."""
+
+
+def read_spaces(text: str, layer: int | None) -> tuple[Space, ...]:
+    """Return the spaces that `--space` and `--layer` ask for.
+
+    Raises:
+        InputError: a space is unknown.
+        NotStoredError: `--layer` was given for a space without layers.
+    """
+    spaces = parse_spaces(text)
+    layered = [space.at(layer) if space.layer == -1 else space for space in spaces]
+    if layer is not None and layered == list(spaces) and layer != -1 and not isinstance(layer, AmbientLayer):
+        layered = [space.at(layer) for space in spaces]
+    return tuple(dict.fromkeys(layered))
+
+
+def find_store(store: Path | None) -> Path:
+    """Return the path of the store: the one named, or the only one in the working directory.
+
+    Raises:
+        StoreNotFoundError: the working directory has none, or several.
+    """
+    from kotovec.errors import StoreNotFoundError
+
+    if store is not None:
+        return store
+    found = sorted(path for path in Path().glob("*.kotovec") if path.is_dir())
+    if not found:
+        raise StoreNotFoundError(
+            "there is no *.kotovec here", hint="build one with `kotovec build`, or name one with --store"
+        )
+    if len(found) > 1:
+        names = ", ".join(map(str, found))
+        raise StoreNotFoundError(
+            f"there are several stores here ({names})", hint="name one with --store or KOTOVEC_STORE"
+        )
+    return found[0]

@@ -1,0 +1,133 @@
+"""What a shell offers on Tab: values of options, stores, and the spaces, layers and tokens of the store that is named.
+
+Nothing here imports what a store needs before it is asked: `kotovec --help` imports this module.
+"""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from kotovec.cli.arguments import COMMANDS
+from kotovec.cli.chosen import find_store
+from kotovec.errors import KotovecError
+
+if TYPE_CHECKING:
+    from kotovec.store import Store
+
+MOST = 50  # tokens that are offered at once: a screen
+SIGNS = " +-−*()＋－＊（）"  # what ends a term
+_RISKY = frozenset("\"'`$&|;<>()*?[]{}~#!\\^")  # what a shell would not take as it is
+_SHORT = ("isolated", "both")  # of spaces
+
+
+def among(*values: str) -> Callable[[str], list[str]]:
+    """Return a completion of fixed values."""
+
+    def complete(incomplete: str) -> list[str]:
+        return [value for value in values if value.startswith(incomplete)]
+
+    return complete
+
+
+def listed(values: list[str], incomplete: str) -> list[str]:
+    """Return what completes the last part of a list with commas; a part that is there is not offered again."""
+    before, comma, last = incomplete.rpartition(",")
+    given = before.split(",")
+    return [before + comma + value for value in values if value.startswith(last) and value not in given]
+
+
+def stores(incomplete: str) -> list[str]:
+    """Return the stores that a path may lead to; without one, the folders on the way."""
+    found = _folders(incomplete)
+    return [each for each in found if each.endswith(".kotovec")] or [f"{each}/" for each in found]
+
+
+def models(incomplete: str) -> list[str]:
+    """Return the model that needs no download, and the folders that a path may lead to."""
+    return [*among("demo")(incomplete), *(f"{each}/" for each in _folders(incomplete))]
+
+
+def _folders(incomplete: str) -> list[str]:
+    folder, name = os.path.split(incomplete)
+    found = []
+    with contextlib.suppress(OSError):
+        found = [each.name for each in Path(folder or ".").iterdir() if each.name.startswith(name) and each.is_dir()]
+    shown = sorted(each for each in found if not each.startswith(".") or name.startswith("."))
+    return [os.path.join(folder, each) for each in shown]  # noqa: PTH118 — keeps `./`
+
+
+def spaces(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the spaces of the store, as a list with commas takes them."""
+    store = _opened(context)
+    stored = ["static"] if store is None else [str(space) for space in store.spaces]
+    return listed([*stored, *_SHORT], incomplete)
+
+
+def layers(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the layers of the store."""
+    store = _opened(context)
+    return [str(layer) for layer in (store.layers if store else ()) if str(layer).startswith(incomplete)]
+
+
+def scripts(incomplete: str) -> list[str]:
+    """Return the scripts of Unicode, as a list with commas takes them."""
+    from kotovec.store.scripts import SCRIPTS
+
+    return listed(list(SCRIPTS), incomplete)
+
+
+def kinds(incomplete: str) -> list[str]:
+    """Return the kinds of tokens, as a list with commas takes them."""
+    from kotovec.store.tokens import KINDS
+
+    return listed(list(KINDS), incomplete)
+
+
+def terms(context: typer.Context, incomplete: str) -> list[str]:
+    """Return what completes the last term of an expression: tokens of the store, the most frequent first.
+
+    A token that a shell would not take as it is, is offered only within quotes, which is where a space may stand.
+    """
+    start = max(map(incomplete.rfind, SIGNS)) + 1
+    if start == len(incomplete):
+        return []
+    store, quoted = _opened(context), any(char.isspace() for char in incomplete)
+    found = completing(store.tokens.surfaces, incomplete[start:]) if store else iter(())
+    usable = (token for token in found if quoted or not _RISKY & set(token))
+    return [incomplete[:start] + token for token in islice(usable, MOST)]
+
+
+def topics(incomplete: str) -> list[str]:
+    """Return what `kotovec help` explains."""
+    return [name for name in (*COMMANDS, "environment") if name.startswith(incomplete)]
+
+
+def completing(tokens: Iterable[str], begun: str) -> Iterator[str]:
+    """Yield the tokens that begin with a text and are safe to print, by rank: in the order of the vocabulary."""
+    from kotovec.text import is_restless
+
+    seen = set()
+    for token in tokens:
+        if (
+            token.startswith(begun)
+            and token not in seen
+            and not is_restless(token)
+            and not any(map(str.isspace, token))
+        ):
+            seen.add(token)
+            yield token
+
+
+def _opened(context: typer.Context) -> "Store | None":
+    """Return the store that a command line names, or the only one here; None without one."""
+    from kotovec.store import Store
+
+    try:
+        return Store.open(find_store(context.params.get("store")))
+    except (KotovecError, OSError):
+        return None

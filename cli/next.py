@@ -1,0 +1,33 @@
+"""What to do with a new store: commands that run as they are printed."""
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kotovec.store import Store
+
+EXAMPLES = ("king - man + woman", "王 - 男 + 女")
+
+
+def commands(path: Path | str) -> list[str]:
+    """Return commands that ask a store, with an expression of words that it has."""
+    from kotovec.store import Store
+
+    with Store.open(path) as store:
+        expression = example(store)
+    named = f"--store {shlex.quote(str(path))}"
+    page = shlex.quote(f"{Path(path).stem}.html")
+    return [f"kotovec query {named} {expression}", f"kotovec shell {named}", f"kotovec map {named} --html {page}"]
+
+
+def example(store: "Store") -> str:
+    """Return an expression for a command line: an analogy if the vocabulary has its words, else one of its tokens."""
+    for expression in EXAMPLES:
+        if all(word in store for word in expression.split()[::2]):
+            return f'"{expression}"'
+    from kotovec.store.tokens import Kind
+
+    rows = (row for row, kind in enumerate(store.tokens.kinds) if kind == Kind.WORD)
+    row = next((row for row in rows if store.tokens.surfaces[row].isalpha()), None)
+    return shlex.quote(f"#{store.tokens.ids[0]}" if row is None else store.tokens.surfaces[row])

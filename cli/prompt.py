@@ -1,0 +1,125 @@
+"""The prompt of `kotovec shell` on a terminal: history, completion by rank, and a toolbar with the settings."""
+
+import os
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prompt_toolkit import PromptSession
+from prompt_toolkit.completion import Completer, Completion
+from prompt_toolkit.document import Document
+from prompt_toolkit.history import FileHistory, InMemoryHistory
+
+from kotovec.cli.complete import SIGNS, listed
+from kotovec.cli.settings import NAMES, Settings
+from kotovec.text import escaped, is_restless
+
+if TYPE_CHECKING:
+    from kotovec.store import Store
+
+MOST = 500  # tokens that Tab offers: those of one letter can be a tenth of a vocabulary
+COMMANDS = (*(f":{name}" for name in NAMES), ":show", ":help", ":quit")
+_SWITCHES = ("exclude-inputs", "unit-terms", "words-only", "exact")
+
+
+def prompted(store: "Store", current: Callable[[], Settings]) -> Iterator[str]:
+    """Yield what is typed or pasted, until Ctrl-D; a paste may have several lines.
+
+    Args:
+        store: the store that answers.
+        current: returns the settings, which the toolbar shows.
+    """
+    path = _history()
+    session: PromptSession[str] = PromptSession(
+        history=FileHistory(str(path)) if path else InMemoryHistory(),
+        completer=Words(store),
+        complete_while_typing=False,
+        bottom_toolbar=lambda: toolbar(store, current()),
+    )
+    while True:
+        try:
+            yield session.prompt("kotovec> ")
+        except KeyboardInterrupt:
+            continue
+        except EOFError:
+            return
+
+
+def toolbar(store: "Store", settings: Settings) -> str:
+    """Return the settings in short: space, metric, k, and what is on."""
+    spaces = " | ".join(map(str, settings.spaces(store)))
+    switches = (name for name in _SWITCHES if getattr(settings, name.replace("-", "_")))
+    return escaped("  ".join(filter(None, (spaces, settings.metric, f"k {settings.k}", *switches, settings.script))))
+
+
+class Words(Completer):
+    """Completes the term under the cursor with tokens by rank, and a line that begins with a colon with settings."""
+
+    def __init__(self, store: "Store") -> None:
+        tokens = (token for token in store.tokens.surfaces if token and not is_restless(token))
+        ranks: dict[str, int] = {}
+        for rank, token in enumerate(tokens):
+            ranks.setdefault(token, rank)
+        self._ranks, self._sorted = ranks, sorted(ranks)
+        self._values = _values(store)
+
+    def get_completions(self, document: Document, _event: Any) -> Iterable[Completion]:
+        """Yield what the text before the cursor may be the beginning of."""
+        text = document.current_line_before_cursor
+        if text.startswith(":"):
+            yield from self._of_setting(text)
+            return
+        begun = text[max(map(text.rfind, SIGNS)) + 1 :]
+        start = bisect_left(self._sorted, begun) if begun else len(self._sorted)
+        found = []
+        for token in islice(self._sorted, start, None):
+            if not token.startswith(begun):
+                break
+            found.append(token)
+        for token in sorted(found, key=self._ranks.__getitem__)[:MOST]:
+            yield Completion(token, start_position=-len(begun))
+
+    def _of_setting(self, text: str) -> Iterator[Completion]:
+        name, space, value = text.partition(" ")
+        if not space:
+            offered = [each for each in COMMANDS if each.startswith(text)]
+            value = text
+        elif name in (":space", ":script"):
+            offered = listed(self._values[name[1:]], value)
+        else:
+            offered = [each for each in self._values.get(name[1:], []) if each.startswith(value)]
+        for each in offered:
+            yield Completion(each, start_position=-len(value))
+
+
+def _values(store: "Store") -> dict[str, list[str]]:
+    """Return the values of each setting that has a list of them."""
+    from kotovec.store.library import DEVICES
+    from kotovec.store.metric import Metric
+    from kotovec.store.scripts import SCRIPTS
+
+    return {
+        "space": [*map(str, store.spaces), "isolated", "both"],
+        "layer": [*map(str, store.layers), "-1"],
+        "metric": [*map(str, Metric)],
+        "script": [*SCRIPTS, "all"],
+        "device": list(DEVICES),
+        **{name: ["on", "off"] for name in _SWITCHES},
+    }
+
+
+def _history() -> Path | None:
+    """Return the file of the history (KOTOVEC_HISTORY, else the state folder), or None if it cannot be written."""
+    named = os.environ.get("KOTOVEC_HISTORY")
+    state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    try:
+        path = Path(named) if named else Path(state).expanduser() / "kotovec" / "history"
+        if path.exists() and not path.is_file():  # a pipe would wait for a reader
+            return None
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+    except (OSError, RuntimeError):  # a user that the machine does not know has no home
+        return None
+    return path

@@ -1,0 +1,132 @@
+"""The settings of `kotovec shell`: what a line that begins with a colon changes, refused at once if it cannot be."""
+
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
+
+from kotovec.cli.chosen import AmbientLayer, read_spaces
+from kotovec.errors import InputError, choices, quoted
+from kotovec.space import Space, parse_spaces, resolve
+
+if TYPE_CHECKING:
+    from kotovec.store import Store
+
+HELP = """\
+Type an expression: 王 - 男 + 女
+Tab completes tokens and settings:
+  :space static,isolated@6 (or both)
+  :layer N
+  :metric l2|cosine|ip
+  :k N
+  :exclude-inputs on|off
+  :unit-terms on|off
+  :words-only on|off
+  :exact on|off
+  :script Han,Hiragana (all: any)
+  :device auto|cpu|cuda
+  :show    show the settings
+  :help    this text (or help)
+  :quit    end (or quit, exit, Ctrl-D)
+In quotes, "help" is a word."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the shell answers; every field has the name of its option."""
+
+    space: str
+    layer: AmbientLayer
+    metric: str
+    k: int
+    exclude_inputs: bool
+    unit_terms: bool
+    words_only: bool
+    script: str | None
+    exact: bool
+    device: str
+
+    def __str__(self) -> str:
+        lines = []
+        for field in fields(self):
+            value = getattr(self, field.name)
+            shown = ("off", "on")[value] if isinstance(value, bool) else "all" if value is None else value
+            lines.append(f"{field.name.replace('_', '-')} {shown}")
+        return "\n".join(lines)
+
+    @property
+    def search(self) -> dict[str, Any]:
+        """The arguments of `Store.search`, without the space."""
+        return {field.name: getattr(self, field.name) for field in fields(self)[2:]}
+
+    def spaces(self, store: "Store") -> tuple[Space, ...]:
+        """Return the spaces that are asked.
+
+        Raises:
+            InputError: a space is unknown, or not in the store.
+        """
+        return resolve(read_spaces(self.space, self.layer), store.spaces)
+
+    def check(self, store: "Store") -> None:
+        """Check that the settings can answer anything.
+
+        Raises:
+            InputError: a value is unknown, or not in the store.
+        """
+        from kotovec.store.library import DEVICES
+        from kotovec.store.metric import Metric
+        from kotovec.store.scripts import parse_scripts
+
+        self.spaces(store)
+        if Metric.parse(self.metric).is_distance and self.unit_terms:
+            raise InputError("unit terms mean nothing with l2", hint="use them with `cosine` or `ip`")
+        if not 1 <= self.k <= len(store):
+            raise InputError(f"k is {self.k}", hint=f"choose a number from 1 to {len(store)}")
+        if self.device not in DEVICES:
+            raise InputError(f"unknown device {quoted(self.device)}", hint=f"choose {choices(DEVICES)}")
+        if self.script is not None:
+            parse_scripts(self.script)
+
+
+NAMES = tuple(field.name.replace("_", "-") for field in fields(Settings))
+
+
+def change(settings: Settings, line: str, store: "Store") -> Settings:
+    """Return the settings after a line that begins with a colon, such as `:metric cosine`.
+
+    Raises:
+        InputError: the setting is unknown, or the store has no such value.
+    """
+    name, _, value = line[1:].partition(" ")
+    value = value.strip()
+    if name not in NAMES:
+        raise InputError(f"unknown setting {quoted(f':{name}')}", hint="type :help for a list")
+    key = name.replace("-", "_")
+    if not value:
+        raise InputError(f":{name} needs a value", hint="type :help for a list, or :show for the current ones")
+    changed = replace(settings, **{key: _read(name, value, getattr(settings, key))})
+    changed.check(store)
+    if key == "layer":  # also while only a space without layers is asked
+        layered = [space for space in parse_spaces(changed.space) if space.layer is not None] or [Space("isolated")]
+        resolve([space.at(changed.layer) for space in layered], store.spaces)
+    return changed
+
+
+def _read(name: str, value: str, before: Any) -> Any:
+    """Return a value as its setting takes it.
+
+    Raises:
+        InputError: it is neither on nor off, or not a number.
+    """
+    if isinstance(before, bool):
+        if value not in ("on", "off"):
+            raise InputError(f":{name} is on or off, not {quoted(value)}")
+        return value == "on"
+    if isinstance(before, int):
+        try:
+            return type(before)(value)
+        except ValueError as error:
+            raise InputError(f":{name} is a number, not {quoted(value)}") from error
+    if name == "script":
+        from kotovec.store.scripts import parse_scripts
+
+        return None if value == "all" else ",".join(sorted(parse_scripts(value)))
+    return value

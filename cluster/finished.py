@@ -1,0 +1,95 @@
+"""Whether a store is what a build would make, seen without torch and transformers, whose imports take seconds.
+
+Nothing here refuses a store: where anything differs, or cannot be seen, the plan decides.
+"""
+
+import contextlib
+import json
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from kotovec.cluster.plan import Request, parse_layers
+from kotovec.errors import KotovecError
+from kotovec.space import STATIC, Space
+from kotovec.store import index as indexes
+from kotovec.store.layout import Layout
+from kotovec.store.metric import Metric
+from kotovec.store.tokens import KINDS
+from kotovec.store.vectors import Vectors
+from kotovec.workers import source as sources
+
+# They list the tokens and find the template: with another version, either may differ.
+_READERS = ("transformers", "tokenizers")
+
+
+def is_finished(request: Request, store: Path) -> bool:
+    """Return whether a store is certainly complete, and built from this model with these settings.
+
+    Args:
+        request: the request of the user, with valid values.
+        store: the folder of the store.
+    """
+    layout = Layout(store)
+    if not layout.is_store or layout.shards.exists() or layout.former.is_file():
+        return False
+    try:
+        with contextlib.closing(Vectors(layout.folder)) as vectors:
+            return (
+                _has_tokens_of(request, vectors)
+                and _has_spaces_of(request, vectors)
+                and all(
+                    indexes.load(vectors, layout.indexes, space, Metric.L2) is not None
+                    for space in (STATIC, Space("isolated"))
+                )
+            )
+    except (KotovecError, OSError, ValueError, KeyError):
+        return False
+
+
+def _has_tokens_of(request: Request, vectors: Vectors) -> bool:
+    """Return whether the tokens are those of the requested model: files, filter, dictionary, and what read them."""
+    stored, made = vectors.settings(), vectors.table("versions")
+    source = sources.resolve(request.model, request.revision)
+    return (
+        stored["token-filter"] == ",".join(sorted(set(request.token_filter), key=KINDS.index))
+        and all(made.get(name) == version(name) for name in _READERS)
+        and _is_same_dictionary(request, vectors, source.folder)
+        and stored["config"] == sources.hash_config(source)
+        and stored["tokenizer"] == sources.hash_tokenizer(source)
+        and stored["weights"] == sources.hash_weights(source)
+    )
+
+
+def _is_same_dictionary(request: Request, vectors: Vectors, folder: Path) -> bool:
+    """Return whether the plan would take the dictionary of MeCab that the store was built with."""
+    stored = vectors.settings()["mecab-dic"]
+    if request.mecab_dic is not None or stored is None:
+        return bool(request.mecab_dic == stored)
+    if vectors.attributes.get("mecab_assumed"):  # it was not asked for then either
+        return True
+    named = _read(folder / "tokenizer_config.json").get("mecab_kwargs") or {}
+    return bool(named.get("mecab_dic") == stored)
+
+
+def _has_spaces_of(request: Request, vectors: Vectors) -> bool:
+    """Return whether the layers are there, computed with the requested settings."""
+    source = sources.resolve(request.model, request.revision)
+    layers = parse_layers(request.layers, _read(source.folder / "config.json")["num_hidden_layers"])
+    spaces = [Space("isolated", layer) for layer in layers]
+    return {STATIC, *spaces} <= set(vectors.spaces) and all(
+        _is_made(request, vectors.settings(space)) for space in spaces
+    )
+
+
+def _is_made(request: Request, stored: dict[str, Any]) -> bool:
+    most = stored["batch-tokens"]  # larger shards are cut into the same batches
+    return (stored["dtype"], stored["store-dtype"]) == (request.dtype, request.store_dtype) and min(
+        stored["shard-tokens"], most
+    ) == min(request.shard_tokens, most)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    with path.open(encoding="utf-8") as file:
+        read: dict[str, Any] = json.load(file)
+    return read

@@ -1,0 +1,105 @@
+"""The help: groups, choices, nothing cut, and a terminal of 40 columns."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+from rich.cells import cell_len
+from typer.main import get_command
+
+from kotovec.cli.arguments import COMMANDS
+from kotovec.cli.declare import PANELS
+from kotovec.cli.tree import make_app
+
+from commands import ROOT, call, environment
+
+TREE = get_command(make_app()).commands
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_no_line_is_wider_than_the_terminal_and_nothing_is_cut(command, columns, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    shown = call(capsys, *([command] if command else []), "--help").out
+    assert max(map(cell_len, shown.splitlines())) <= columns
+    assert "..." not in shown.replace("[ARGS]...", "")
+    assert "env var" not in shown
+    assert "`kotovec help environment`" in " ".join(shown.split())
+
+
+def test_the_summary_of_every_command_is_whole(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = " ".join(call(capsys, "--help").out.split())
+    for name in COMMANDS:
+        assert f"{name} {' '.join(TREE[name].help.partition(chr(10) + chr(10))[0].split())}" in shown
+
+
+def test_the_options_of_a_build_stand_in_groups(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    shown = call(capsys, "build", "--help").out
+    groups = dict(re.findall(r"^(\w[\w ]*):\n((?:  .*\n)+)", shown, re.MULTILINE))
+    named = {name: re.findall(r"^  (?:-\w, )?--([\w-]+)", text, re.MULTILINE) for name, text in groups.items()}
+    assert named == {
+        "Arguments": [],
+        "Model": ["layers", "dtype", "store-dtype", "token-filter", "mecab-dic", "revision"],
+        "Workers": [
+            "workers", "gpus-per-worker", "cpus-per-worker", "device", "shard-tokens", "stall-seconds"
+        ],
+        "Cluster": ["address", "config"],
+        "Output": ["store", "overwrite", "dry-run", "json", "quiet", "help"],
+    }  # fmt: skip
+
+
+def test_every_option_has_a_group_and_a_short_list_of_values_is_its_metavar():
+    options = [each for command in TREE.values() for each in command.params if each.param_type_name == "option"]
+    assert {option.rich_help_panel for option in options if option.name != "help"} <= set(PANELS)
+    shown = {max(option.opts, key=len): option.metavar for option in options}
+    assert shown["--metric"] == "l2|cosine|ip"
+    assert shown["--dtype"] == "float32|bfloat16|float16"
+    assert shown["--method"] == "umap|tsne|pca"
+    assert shown["--device"] == "auto|cpu|cuda"
+
+
+def test_the_values_that_the_help_names_are_those_that_are_accepted():
+    from kotovec.cluster.plan import DTYPES, STORE_DTYPES
+    from kotovec.mecab import DICTIONARIES
+    from kotovec.store.library import DEVICES
+    from kotovec.store.maps import METHODS
+    from kotovec.store.metric import Metric
+
+    accepted = {
+        "--metric": Metric, "--dtype": DTYPES, "--store-dtype": STORE_DTYPES, "--device": DEVICES,
+        "--mecab-dic": DICTIONARIES, "--method": METHODS,
+    }  # fmt: skip
+    for command in TREE.values():
+        for option in command.params:
+            if option.param_type_name == "option" and option.opts[0] in accepted:
+                assert sorted(option.metavar.split("|")) == sorted(map(str, accepted[option.opts[0]]))
+
+
+def test_help_is_a_command_too(capsys):
+    assert call(capsys, "help", "query").out == call(capsys, "query", "--help").out
+    assert call(capsys, "help").out == call(capsys, "--help").out
+    answer = call(capsys, "help", "qurey")
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith("error: there is no help on `qurey`\nhint: choose `build`, `submit`, `query`")
+
+
+def test_all_environment_variables_are_listed_in_one_place(capsys):
+    shown = dict(re.findall(r"^  (\w+) +(.*)$", call(capsys, "help", "environment").out, re.MULTILINE))
+    assert shown["KOTOVEC_STORE"] == "--store"
+    assert shown["KOTOVEC_QUIET"] == "--quiet"
+    assert shown["RAY_ADDRESS"] == "--address"
+    assert shown["KOTOVEC_MODEL"] == "MODEL"
+    assert {"KOTOVEC_DEBUG", "KOTOVEC_HISTORY", "NO_COLOR"} <= set(shown)
+
+
+@pytest.mark.parametrize("module", ["kotovec", "kotovec.cli"])
+def test_the_package_is_the_command(module):
+    from kotovec import __version__
+
+    done = subprocess.run(
+        [sys.executable, "-m", module, "-V"], env=environment(), cwd=ROOT / "tests", capture_output=True, text=True
+    )
+    assert (done.stdout, done.returncode) == (f"{__version__}\n", 0)

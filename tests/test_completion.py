@@ -1,0 +1,160 @@
+"""Tab in bash, zsh and fish: commands, options, values, stores, spaces and tokens."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from commands import MAIN, call, environment, make_store
+
+BREAKS = " \t\n\"'@><=;|&(:"  # COMP_WORDBREAKS of an interactive bash
+# What the function of the script does, without a terminal: `compopt` works on Tab only.
+IN_BASH = """
+compopt() { :; }
+eval "$(kotovec completion bash)"
+COMP_WORDBREAKS=$BREAKS COMP_LINE=$LINE COMP_POINT=${#LINE}
+_kotovec_completion kotovec
+printf '%s\\n' "${COMPREPLY[@]}"
+"""
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory):
+    """Return a folder with a store, beside which a command `kotovec` lies."""
+    folder = tmp_path_factory.mktemp("tab")
+    make_store(folder / "words.kotovec")
+    (folder / "models").mkdir()
+    (folder / "bin").mkdir()
+    command = folder / "bin" / "kotovec"
+    command.write_text(f"#!{sys.executable}\n{MAIN}\n", encoding="utf-8")
+    command.chmod(0o755)
+    return folder
+
+
+def ask(here, line, shell="fish"):
+    """Return what a shell is offered: kinds and values."""
+    variables = environment(_KOTOVEC_COMPLETE=f"{shell}_complete", _KOTOVEC_LINE=line, _KOTOVEC_BREAKS=BREAKS)
+    done = subprocess.run(
+        [sys.executable, "-c", MAIN], env=variables, cwd=here, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return [tuple(row.split("\t")[:2]) for row in done.stdout.splitlines()]
+
+
+def values(here, line, shell="fish"):
+    return [value for _, value in ask(here, line, shell)]
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("kotovec qu", ["query"]),
+        ("kotovec --ver", ["--version"]),
+        ("kotovec help in", ["index", "info"]),
+        ("kotovec query --me", ["--metric"]),
+        ("kotovec query --metric ", ["l2", "cosine", "ip"]),
+        ("kotovec query --metric=c", ["--metric=cosine"]),
+        ("kotovec build --dtype b", ["bfloat16"]),
+        ("kotovec build --layers ", ["last", "all"]),
+        ("kotovec build --token-filter word,s", ["word,subword", "word,special"]),
+        ("kotovec build d", ["demo"]),
+        ("kotovec build m", ["models/"]),
+        ("kotovec query king --space isolated@", ["isolated@0", "isolated@2"]),
+        ("kotovec query king --space static,isolated@2,b", ["static,isolated@2,both"]),
+        ("kotovec query king --layer ", ["0", "2"]),
+        ("kotovec info --store w", ["words.kotovec"]),
+        ("kotovec query --script Hi", ["Hiragana"]),
+        ("kotovec query king - prin", ["prince", "princess"]),
+        ("kotovec query 'king - wom", ["king - woman"]),
+        ("kotovec query king --store words.kotovec + 女", ["女王", "女"]),
+        ("kotovec norms que", ["queen"]),
+        ("kotovec query ", []),
+        ("kotovec query king --store nowhere.kotovec - prin", []),
+        ("kotovec submit --job x", []),
+        ("kotovec completion ", ["bash", "zsh", "fish"]),
+    ],
+)
+def test_a_shell_is_offered_what_fits(here, line, offered):
+    assert sorted(values(here, line)) == sorted(offered)
+
+
+def test_tokens_are_offered_by_rank_and_only_those_that_a_shell_takes_as_they_are(here):
+    assert values(here, "kotovec query w") == ["woman"]
+    assert values(here, "kotovec query 王") == ["王"]
+    assert values(here, "kotovec query 女") == ["女王", "女"]  # the order of the vocabulary
+    assert values(here, "kotovec query [") == []  # [PAD] would be a pattern of file names
+    assert "king - [PAD]" in values(here, 'kotovec query "king - [')
+
+
+def test_a_path_is_left_to_the_shell(here):
+    assert ask(here, "kotovec map --png x") == [("file", "x")]
+    assert ask(here, "kotovec query --file ") == [("file", "")]
+    assert ask(here, "kotovec submit --fetch=a") == [("dir", "--fetch=a")]
+    assert ask(here, "kotovec submit --fetch=a", "bash") == [("dir", "a")]
+
+
+def test_bash_is_not_told_again_what_it_takes_for_another_word(here):
+    """It splits words at = and @: what stands before them would be there twice."""
+    assert values(here, "kotovec query --metric=c", "bash") == ["cosine"]
+    assert values(here, "kotovec query king --space isolated@", "bash") == ["@0", "@2"]
+    assert values(here, 'kotovec query "king - wom', "bash") == ["king - woman"]
+
+
+def test_the_heavy_libraries_stay_out_and_a_store_is_opened_only_for_what_is_in_it(here):
+    report = "import atexit, sys; atexit.register(lambda: print(*sorted(sys.modules), file=sys.stderr)); "
+    for line, needed in (("kotovec query --me", False), ("kotovec query king - wom", True)):
+        variables = environment(_KOTOVEC_COMPLETE="zsh_complete", _KOTOVEC_LINE=line)
+        done = subprocess.run(
+            [sys.executable, "-c", report + MAIN], env=variables, cwd=here, capture_output=True, text=True
+        )
+        modules = set(done.stderr.split())
+        assert modules.isdisjoint({"torch", "transformers", "ray", "tokenizers", "rich.markdown"})
+        assert ("h5py" in modules) == needed
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash here")
+def test_the_script_completes_in_bash(here):
+    def tab(line):
+        path = f"{here / 'bin'}:{os.environ['PATH']}"
+        variables = environment(LINE=line, BREAKS=BREAKS, PATH=path)
+        done = subprocess.run(
+            ["bash", "--norc", "-c", IN_BASH], env=variables, cwd=here, capture_output=True, text=True, timeout=60
+        )
+        return done.stdout.split("\n")[:-1]
+
+    assert tab("kotovec query king - prin") == ["prince", "princess"]
+    assert tab("kotovec info --store=w") == ["words.kotovec"]
+    assert tab("kotovec ve") == ["verify"]
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="there is no fish here")
+def test_the_script_completes_in_fish(here):
+    path = f"{here / 'bin'}:{os.environ['PATH']}"
+    code = 'kotovec completion fish | source; complete -C "kotovec query king - prin"; complete -C "kotovec ver"'
+    done = subprocess.run(
+        ["fish", "--no-config", "-c", code],
+        env=environment(PATH=path), cwd=here, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert [line.split("\t")[0] for line in done.stdout.splitlines()] == ["prince", "princess", "verify"]
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="there is no zsh here")
+def test_the_script_of_zsh_can_be_read_by_it(here):
+    path = f"{here / 'bin'}:{os.environ['PATH']}"
+    code = 'eval "$(kotovec completion zsh)"; print $_comps[kotovec]'
+    done = subprocess.run(
+        ["zsh", "-f", "-c", code],
+        env=environment(PATH=path, HOME=str(here)), cwd=here, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert (done.stdout, done.returncode) == ("_kotovec_completion\n", 0), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"), [([], "no shell is named"), (["tcsh"], "unknown shell `tcsh`")], ids=["none", "other"]
+)
+def test_another_shell_is_refused(capsys, arguments, problem):
+    answer = call(capsys, "completion", *arguments)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err == f"error: {problem}\nhint: choose `bash`, `zsh` or `fish`\n"

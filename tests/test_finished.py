@@ -1,0 +1,81 @@
+"""A store that is complete is recognized before torch is imported, and only if it certainly is what was asked for."""
+
+import json
+import shutil
+
+import pytest
+
+from kotovec.cluster.finished import is_finished
+from kotovec.cluster.plan import Request
+
+from commands import call, start
+
+# The process that builds says what it has imported, before it says how it ended.
+REPORT = """
+import sys
+from kotovec.cli.events import Lines
+write = Lines.write
+Lines.write = lambda self, *record: (print(*sys.modules, file=sys.stderr), write(self, *record))
+"""
+
+
+@pytest.fixture(scope="module")
+def built(tiny_models, tmp_path_factory):
+    """Return a model and its store, of the last layer."""
+    from kotovec import build
+
+    model, folder = tiny_models["bert"], tmp_path_factory.mktemp("finished") / "bert.kotovec"
+    build(str(model), folder, workers=0).close()
+    return model, folder
+
+
+def test_a_finished_store_is_recognized_without_torch(built, capsys):
+    model, store = built
+    done = start("build", model, "--store", store, "--json", prepare=REPORT)
+    assert done.returncode == 0
+    summary = json.loads(done.stdout)
+    assert (summary["finished_before"], summary["tokens"], summary["encoded"]) == (True, 397, 0)
+    assert set(done.stderr.split()).isdisjoint({"torch", "transformers", "ray"})
+    assert "kotovec.cluster.finished" in done.stderr
+    assert "nothing to do" in call(capsys, "build", model, "--store", store).out
+
+
+@pytest.mark.parametrize(
+    ("changes", "finished"),
+    [
+        ({}, True),
+        ({"layers": "2"}, True),
+        ({"shard_tokens": 500}, True),  # cut into the same batches
+        ({"layers": "all"}, False),
+        ({"shard_tokens": 100}, False),
+        ({"dtype": "bfloat16"}, False),
+        ({"store_dtype": "float16"}, False),
+        ({"token_filter": ("word",)}, False),
+        ({"mecab_dic": "ipadic"}, False),
+        ({"model": "no/such-model"}, False),
+    ],
+    ids=str,
+)
+def test_other_settings_are_left_to_the_plan(built, changes, finished):
+    model, store = built
+    assert is_finished(Request(**({"model": str(model)} | changes)), store) == finished
+
+
+@pytest.mark.parametrize("change", ["weights", "config", "tokenizer", "index", "space", "shards", "version"])
+def test_a_changed_model_or_store_is_left_to_the_plan(built, tmp_path, monkeypatch, change):
+    model, store = (shutil.copytree(folder, tmp_path / folder.name) for folder in built)
+    if change == "weights":
+        (model / "model.safetensors").write_bytes((model / "model.safetensors").read_bytes() + b" ")
+    elif change == "config":
+        (model / "config.json").write_text((model / "config.json").read_text() + " ")
+    elif change == "tokenizer":
+        (model / "tokenizer.json").write_text((model / "tokenizer.json").read_text() + " ")
+    elif change == "index":
+        next((store / "indexes").glob("*.faiss")).unlink()
+    elif change == "space":
+        (store / "spaces" / "static.h5").unlink()
+    elif change == "shards":
+        (store / "shards").mkdir()
+    else:
+        monkeypatch.setattr("kotovec.cluster.finished.version", lambda _: "0.0")
+    assert not is_finished(Request(model=str(model)), store)
