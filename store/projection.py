@@ -56,8 +56,10 @@ def check_spread(vectors: Vectors, title: str) -> None:
     """Check that vectors of length 1 differ: of equal ones every method returns NaN, and t-SNE's ends the process.
 
     Raises:
-        InputError: all of them are zero, all have the same direction, or they have one dimension.
+        InputError: some are not finite, all of them are zero, all have the same direction, or they have one dimension.
     """
+    if strange := int((~np.isfinite(vectors)).any(axis=1).sum()):
+        raise InputError(f"{strange:,} of the {len(vectors):,} vectors of {title} are not finite")
     if vectors.shape[1] == 1:
         raise InputError(f"the vectors of {title} have one dimension: a map needs two")
     if np.ptp(vectors, axis=0).max() > SAME:
@@ -119,9 +121,16 @@ def _compiling() -> Iterator[None]:
 
 
 def _is_writable(folder: Path) -> bool:
-    """Return whether files can be written in a folder, or the folder be made."""
+    """Return whether files can be written in a folder, or the folder be made.
+
+    A file is tried, as numba does: root may write in /proc by its mode, and cannot.
+    """
     parent = next(path for path in (folder, *folder.parents) if path.exists())
-    return parent.is_dir() and os.access(parent, os.W_OK | os.X_OK)
+    try:
+        with tempfile.TemporaryFile(dir=parent):
+            return True
+    except OSError:
+        return False
 
 
 def by_umap(vectors: Vectors, known: Known, seed: int, n_neighbors: int) -> Projected:
