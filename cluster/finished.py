@@ -83,10 +83,10 @@ def _has_spaces_of(request: Request, vectors: Vectors) -> bool:
 
 
 def _is_made(request: Request, stored: dict[str, Any]) -> bool:
-    most = stored["batch-tokens"]  # larger shards are cut into the same batches
-    return (stored["dtype"], stored["store-dtype"]) == (request.dtype, request.store_dtype) and min(
-        stored["shard-tokens"], most
-    ) == min(request.shard_tokens, most)
+    most = stored["batch-tokens"]  # larger shards are cut into the same batches, and so are those of the default
+    asked = most if request.shard_tokens is None else min(request.shard_tokens, most)
+    same_dtypes = (stored["dtype"], stored["store-dtype"]) == (request.dtype, request.store_dtype)
+    return same_dtypes and min(stored["shard-tokens"], most) == asked
 
 
 def _read(path: Path) -> dict[str, Any]:

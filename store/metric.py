@@ -144,4 +144,6 @@ def _cosines(products: Scores, norms: npt.NDArray[np.float64], query: npt.NDArra
     # One norm at a time: summed along an axis, a norm may differ in its last bit.
     length = [float(np.linalg.norm(each)) for each in query.reshape(-1, query.shape[-1])]
     lengths = norms * np.reshape(length, query.shape[:-1])
-    return np.asarray(np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0))
+    cosines = np.asarray(np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0))
+    # Of parallel vectors, the quotient may be 1.0000000000000002, of which no angle has the cosine.
+    return np.clip(cosines, -1.0, 1.0, out=cosines)

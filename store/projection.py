@@ -56,8 +56,10 @@ def check_spread(vectors: Vectors, title: str) -> None:
     """Check that vectors of length 1 differ: of equal ones every method returns NaN, and t-SNE's ends the process.
 
     Raises:
-        InputError: all of them are zero, all have the same direction, or they have one dimension.
+        InputError: some are not finite, all of them are zero, all have the same direction, or they have one dimension.
     """
+    if strange := int((~np.isfinite(vectors)).any(axis=1).sum()):
+        raise InputError(f"{strange:,} of the {len(vectors):,} vectors of {title} are not finite")
     if vectors.shape[1] == 1:
         raise InputError(f"the vectors of {title} have one dimension: a map needs two")
     if np.ptp(vectors, axis=0).max() > SAME:

@@ -184,8 +184,9 @@ def test_a_map_that_is_kept_is_taken_for_what_it_was_made_for_only(store, change
         (np.full((50, 8), 0.3), "all 50 vectors of static are of the same direction: there is nothing to map"),
         (np.outer(np.arange(1, 51), np.arange(8)), "all 50 vectors of static are of the same direction"),
         (np.arange(50)[:, np.newaxis], "the vectors of static have one dimension: a map needs two"),
+        (np.diag([np.nan, np.inf, *[1.0] * 48]), "2 of the 50 vectors of static are not finite"),
     ],
-    ids=["zeros", "equal", "parallel", "one dimension"],
+    ids=["zeros", "equal", "parallel", "one dimension", "not finite"],
 )
 def test_a_space_that_has_no_map_is_one_line(capsys, tmp_path, method, vectors, reason):
     """t-SNE ended the process with a segmentation fault, PCA wrote NaN as JSON."""

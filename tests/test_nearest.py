@@ -217,6 +217,18 @@ def test_a_zero_row_has_cosine_0():
     assert scores.tolist() == [1, 0, 0, -1]
 
 
+def test_no_cosine_is_beyond_1():
+    """82, 106, 20 and its multiples had 1.0000000000000002, of which math.acos raises."""
+    vectors = np.outer([1, 2, 3, -3, 5, 1e-20, -7, 1e4], [82, 106, 20]).astype(np.float32)
+    queries = np.array(vectors, np.float64)
+    found = nearest(
+        matrix_of(vectors), queries, 8, Metric.COSINE, anything(queries), ways(vectors, Metric.COSINE)["vectors"]
+    )
+    scores = np.array([scores for _, scores in found])
+    assert np.abs(scores).max() == 1
+    np.testing.assert_allclose(np.abs(scores), 1, rtol=1e-7)  # the rows are rounded to float32, 1e-20 times 82 too
+
+
 @pytest.mark.parametrize("metric", Metric)
 def test_rows_that_may_not_answer_are_left_out_and_the_next_ones_move_up(metric):
     vectors = KINDS["anisotropic"]

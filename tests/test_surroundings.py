@@ -128,7 +128,10 @@ def test_a_private_ray_listens_on_loopback_alone_needs_no_home_and_freezes_nobod
 
 @pytest.mark.parametrize("writable", [False, True])
 def test_numba_gets_a_folder_where_it_has_none(writable, monkeypatch, tmp_path):
-    """As for an unprivileged user in a container: umap could not be imported, "no locator available"."""
+    """In a container without a home: umap could not be imported, "no locator available".
+
+    By its mode, root may write in /proc, where no file can be made.
+    """
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
     monkeypatch.setattr(projection, "find_spec", lambda _: SimpleNamespace(origin=str(tmp_path / "__init__.py")))

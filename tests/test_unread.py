@@ -82,6 +82,33 @@ def test_pickled_weights_are_looked_through_too(tmp_path):
         plan_of(folder)
 
 
+@pytest.mark.parametrize("kind", ["safetensors", "bin"])
+@pytest.mark.parametrize("last", [False, True])
+def test_a_tensor_in_two_parts_of_the_weights_is_refused(kind, last, tmp_path):
+    """transformers reads the one in the last part, whichever the index names."""
+    folder = make_bert(tmp_path / "model", shard_size="40KB")
+    parts = sorted(folder.glob("model-*.safetensors"))
+    index = json.loads((folder / "model.safetensors.index.json").read_text())
+    home = next(part.name for part in parts[1:-1])
+    name = min(name for name, part in index["weight_map"].items() if part == home)
+    other = parts[-1 if last else 0]
+    stale = load_file(folder / home)[name] + 1
+    save_file(load_file(other) | {name: stale}, other, {"format": "pt"})
+    if kind == "bin":
+        for part in parts:
+            torch.save(load_file(part), folder / f"{part.stem}.bin".replace("model", "pytorch_model"))
+            part.unlink()
+        (folder / "model.safetensors.index.json").unlink()
+        renamed = {
+            name: part.replace("model", "pytorch_model").replace("safetensors", "bin")
+            for name, part in index["weight_map"].items()
+        }
+        (folder / "pytorch_model.bin.index.json").write_text(json.dumps(index | {"weight_map": renamed}))
+    with pytest.raises(ModelError, match=rf"hold {name} twice, in \S+ and in \S+") as caught:
+        plan_of(folder)
+    assert caught.value.hint == "download the model again"
+
+
 @pytest.mark.parametrize(
     "tensors",
     [

@@ -17,7 +17,7 @@ from kotovec.workers.inputs import Batch
 from kotovec.workers.model import Model
 from kotovec.workers.source import Source
 from kotovec.workers.tensors import AmbiguousNameError, plain_name, read_tensors, without_head
-from kotovec.workers.unread import check_dtypes, check_names, check_settings, check_tensors
+from kotovec.workers.unread import check_dtypes, check_names, check_parts, check_settings, check_tensors
 
 
 class ForwardPass(Protocol):
@@ -52,12 +52,14 @@ def choose(model: Model) -> tuple[str, Architecture | None]:
     """Choose the code that computes a model: return its name, and the architecture where the code is kotovec's own.
 
     Raises:
-        ModelError: the config or the weight files are damaged, the weights are quantised, or neither code would compute
-            this model's vectors.
+        ModelError: the config or the weight files are damaged, the weights are quantised, a tensor stands in two files,
+            or neither code would compute this model's vectors.
     """
     check_settings(model.source, model.pretrained_config)
     check_dtypes(model.source, model.dtypes)
     check_names(model.source, model.shapes)
+    with naming_errors(model.source):
+        check_parts(model.source)
     architecture = model.architecture
     if architecture is not None and _lack(model, architecture) is None:
         read, prefix = read_names(architecture), architecture.prefix

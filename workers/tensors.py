@@ -38,6 +38,20 @@ def read_headers(paths: Sequence[Path]) -> dict[str, Header]:
     return _read(paths, header, _unpickle_headers)
 
 
+def names_in(path: Path) -> set[str]:
+    """Return the names of the tensors in a weight file; no weights are read.
+
+    Raises:
+        Exception: the file is damaged; safetensors and torch raise many types.
+    """
+    from safetensors import safe_open
+
+    if path.suffix != ".safetensors":
+        return set(_unpickle(path, "meta"))
+    with safe_open(path, framework="pt") as file:
+        return set(file.keys())
+
+
 def read_tensors(paths: Sequence[Path], prefix: str) -> dict[str, Any]:
     """Return the tensors of weight files by their names without a head.
 

@@ -5,7 +5,9 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from kotovec.errors import ModelError
+from kotovec.workers.claims import DOWNLOAD
 from kotovec.workers.source import Source
+from kotovec.workers.tensors import names_in
 
 BEFORE = "choose the model that was quantised, in float32, float16 or bfloat16"
 # Masks and counters, which a model computes itself.
@@ -86,6 +88,26 @@ def refuse_lacking(source: Source, missing: Collection[str], names: Collection[s
     return ModelError(
         f"{lacking}, which would be random", hint="check that its config.json is not that of another model"
     )
+
+
+def check_parts(source: Source) -> None:
+    """Check that no tensor stands in two of the files into which the weights are split.
+
+    Their index names one of the two, transformers reads the one in the last file: silently another model's vectors
+    where an older file was left beside new ones, or a file of another checkpoint is used again.
+
+    Raises:
+        ModelError: a tensor does, and the message names it.
+    """
+    paths, homes = source.weights(), dict[str, str]()
+    for path in paths if len(paths) > 1 else ():
+        names = names_in(path)
+        if twice := sorted(names & homes.keys()):
+            raise ModelError(
+                f"the weights of {source.name} hold {twice[0]} twice, in {homes[twice[0]]} and in {path.name}",
+                hint=DOWNLOAD,
+            )
+        homes |= dict.fromkeys(names, path.name)
 
 
 def check_dtypes(source: Source, dtypes: Mapping[str, str]) -> None:
