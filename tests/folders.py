@@ -11,7 +11,7 @@ import torch
 from kotovec.errors import InputError
 from kotovec.workers import forward
 from kotovec.workers.inputs import Inputs
-from kotovec.workers.source import resolve
+from kotovec.workers.model import Model
 
 from rays import plan_of
 
@@ -49,7 +49,7 @@ def replaced(folder, *names):
     add(folder, *names)
 
 
-def refusal(folder, work=resolve):
+def refusal(folder, work=Model.find):
     """Return the error's line and its hint, with the folder's own path as F."""
     with pytest.raises(InputError) as caught:
         work(str(folder))
@@ -64,7 +64,8 @@ def states(folder, ids, layers):
     plan = plan_of(folder, layers=",".join(map(str, layers)))
     spec = plan.spec
     loaded = forward.load(
-        spec.source, spec.forward, spec.architecture, spec.layers, spec.depth, 96, torch.float32, "cpu", spec.tensor
+        *(spec.source, spec.forward, spec.architecture, spec.names, spec.layers, spec.depth),
+        *(96, torch.float32, "cpu", spec.tensor),
     )
     with torch.inference_mode():
         (batch,) = Inputs.isolated(np.array(ids), spec.template).batches(96)

@@ -97,7 +97,7 @@ def test_weights_of_another_size_are_named_with_both(tmp_path, where):
         tensors["encoder.layer.0.intermediate.dense.bias"] = torch.zeros(3)
         save_file(tensors, folder / WEIGHTS, {"format": "pt"})
     with pytest.raises(ModelError, match=r"hold encoder\.layer\.0\.intermediate\.dense\.bias as \((64|3),\), its con"):
-        forward.auto.load_model(resolve(str(folder)))
+        forward.auto.load_model(resolve(str(folder)), [])
 
 
 # ---- encoders alone, tied matrices, layers of two widths

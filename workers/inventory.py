@@ -150,7 +150,9 @@ def _parts_of_model(names: Collection[str], folder: Path | None) -> Iterator[tup
     """Yield which part of a model a folder holds, and a hint; the likeliest first."""
     here = _at_top(names)
     if CONFIG in here:
-        yield "is not a model: its config.json is a link to a file that is missing", _LINKS
+        missing = folder is None or not (folder / CONFIG).exists()
+        what, hint = ("a link to a file that is missing", _LINKS) if missing else ("a pipe or a device", DOWNLOAD)
+        yield f"is not a model: its config.json is {what}", hint
     below = [str(PurePosixPath(name).parent) for name in names if name.endswith(f"/{CONFIG}")]
     if below := [name for name in below if not name.startswith(".")]:
         yield "is not a model: it holds no config.json", _give(max(below, key=_natural), folder)

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from kotovec.errors import ModelError
-from kotovec.workers.claims import DOWNLOAD
+from kotovec.workers.json_files import DOWNLOAD
 from kotovec.workers.source import Source
 from kotovec.workers.tensors import names_in
 
