@@ -19,7 +19,7 @@ def build(
     dtype: str = "float32",
     store_dtype: str = "float32",
     device: str = "auto",
-    token_filter: Sequence[str] | None = None,
+    token_filter: str | Sequence[str] | None = None,
     mecab_dic: str | None = None,
     revision: str | None = None,
     address: str | None = None,
@@ -40,7 +40,7 @@ def build(
         dtype: dtype of the computation, `float32`, `bfloat16` or `float16`.
         store_dtype: dtype of the stored hidden states, `float32` or `float16`.
         device: `auto`, `cpu` or `cuda`.
-        token_filter: kinds of tokens to keep; None is all.
+        token_filter: kinds of tokens to keep, also as `word,subword`; None is all.
         mecab_dic: MeCab dictionary; None is the model's.
         revision: branch, tag or commit on the Hub.
         address: address of a Ray cluster to join.
@@ -54,7 +54,6 @@ def build(
     from kotovec.cluster.plan import Request, make_plan
     from kotovec.cluster.session import join
     from kotovec.cluster.where import Resources
-    from kotovec.store.tokens import KINDS
 
     path = default_store(model) if store is None else Path(store)
     where = Resources(workers=workers, address=address)
@@ -68,9 +67,18 @@ def build(
             dtype=dtype,
             store_dtype=store_dtype,
             device=device,
-            token_filter=KINDS if token_filter is None else tuple(token_filter),
+            token_filter=_kinds(token_filter),
             mecab_dic=mecab_dic,
             on_cluster=address is not None,
         )
         build_plan(make_plan(request), path, where, overwrite=overwrite, report=report)
     return Store.open(path)
+
+
+def _kinds(token_filter: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Return the kinds of tokens to keep; a text is a list as on the command line."""
+    from kotovec.store.tokens import KINDS
+
+    if isinstance(token_filter, str):
+        return tuple(part.strip() for part in token_filter.split(","))
+    return KINDS if token_filter is None else tuple(token_filter)

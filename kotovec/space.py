@@ -151,7 +151,8 @@ class Space:
         hint = f"choose {choices(held)}"
         if self.name in BOTH.split(",") and not self.steps:
             hint += ", or add it with `kotovec build MODEL`"
-        return NotStoredError(f"{self} is not in this store: it holds {', '.join(held)}", hint=hint)
+        named = "+".join((self.name, *self.steps)) if self.layer == -1 else self
+        return NotStoredError(f"{named} is not in this store: it holds {', '.join(held)}", hint=hint)
 
 
 STATIC = Space("static")

@@ -66,10 +66,16 @@ def is_restless(text: str) -> bool:
 
 
 def json_line(data: Any) -> str:
-    r"""Return data as JSON in one line, with characters that cannot be seen as `\u` escapes: it is read as it was."""
+    r"""Return data as JSON in one line, with characters that cannot be seen as `\u` escapes: it is read as it was.
+
+    JSON has no NaN and no infinity, which only a stranger's store holds: they are null.
+    """
     import json
 
-    text = json.dumps(data, ensure_ascii=False)
+    try:
+        text = json.dumps(data, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        text = json.dumps(json.loads(json.dumps(data), parse_constant=lambda _: None), ensure_ascii=False)
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() or char == WIDE_SPACE else json.dumps(char)[1:-1] for char in text)

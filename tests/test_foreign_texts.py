@@ -58,6 +58,11 @@ def test_characters_beyond_the_first_plane_are_escaped_in_pairs():
     assert escaped(tag) == "\\U000e0041"
 
 
+def test_json_has_no_nan_and_no_infinity():
+    line = json_line({"score": float("nan"), "all": [1.5, float("-inf"), "NaN"], "k": {"x": float("inf")}})
+    assert json.loads(line, parse_constant=pytest.fail) == {"score": None, "all": [1.5, None, "NaN"], "k": {"x": None}}
+
+
 COMMANDS = [
     ["query", "king", "-k", 12],
     ["query", "king", "-k", 12, "--tsv"],

@@ -10,6 +10,7 @@ import kotovec
 from kotovec.cluster import default_store
 from kotovec.cluster.build import Resources
 from kotovec.errors import InputError
+from kotovec.store.tokens import KINDS
 from kotovec.workers.encoder import Encoder
 
 from commands import environment
@@ -91,3 +92,13 @@ def test_no_workers_and_a_cluster_contradict_each_other():
         Resources(workers=0, address="auto")
     with pytest.raises(InputError, match="--workers is -1"):
         Resources(workers=-1)
+
+
+def test_the_kinds_of_tokens_may_be_one_text(tiny_models, tmp_path):
+    """A text was read letter by letter: unknown --token-filter `s`."""
+    options = {"workers": 0, "device": "cpu"}
+    for given in ("special, word", ["special", "word"]):
+        store = kotovec.build(
+            str(tiny_models["bert"]), tmp_path / f"{type(given)}.kotovec", token_filter=given, **options
+        )
+        assert set(store.tokens.kinds) == {KINDS.index("special"), KINDS.index("word")}

@@ -133,7 +133,7 @@ def test_a_space_is_resolved_against_what_is_stored(text, found):
         (
             "isolated+center",
             (
-                "isolated@-1+center is not in this store: it holds static, isolated@0, isolated@6, isolated@12\n"
+                "isolated+center is not in this store: it holds static, isolated@0, isolated@6, isolated@12\n"
                 "hint: choose `static`, `isolated@0`, `isolated@6` or `isolated@12`"
             ),
         ),
@@ -148,7 +148,7 @@ def test_what_is_not_stored_is_named_with_what_is(text, said):
 def test_a_space_that_every_build_makes_is_named_with_the_build():
     with pytest.raises(NotStoredError) as caught:
         Space.parse("isolated").among([Space("static")])
-    assert str(caught.value) == "isolated@-1 is not in this store: it holds static"
+    assert str(caught.value) == "isolated is not in this store: it holds static"
     assert caught.value.hint == "choose `static`, or add it with `kotovec build MODEL`"
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from rays import COMMAND, Process, wait_for
 
 SHARD = 24  # tokens: 17 shards of the tiny model
+SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 # Opening the terminal makes it the session's own, so that Ctrl-C typed into it becomes SIGINT.
 TERMINAL = "import os; os.open(os.ttyname(0), os.O_RDWR)\n"
 # A build that takes its time in every phase; the vectors are the real ones.
@@ -106,10 +107,10 @@ class Terminal(Process):
         return self.seen
 
     def lines(self):
-        """Return what stays on the screen: lines without the bar, which was taken away."""
+        """Return what stays on the screen: lines without the bar and the spinner, which were taken away."""
         text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.read())
         lines = [line.rsplit("\r", 1)[-1].strip() for line in re.split(r"\r?\n", text.replace("\r\n", "\n"))]
-        return [line for line in lines if line and "━" not in line]
+        return [line for line in lines if line and "━" not in line and line[0] not in SPINNER]
 
     def type(self, keys):
         os.write(self.keyboard, keys)

@@ -15,8 +15,8 @@ from rays import Process, datasets, left_behind, shard_files
 log = logging.getLogger(__name__)  # --log-cli-level=INFO shows what was measured
 KEPT = "note: completed shards are kept: the same command resumes the build"
 ECHO = r"^(\^C)+"  # of the terminal, wherever a line is then
-# The trace that Ray's C++ prints where SIGTERM meets it connecting.
-NOISE = r"$|PC: @ |@ |\[[-0-9: ,]+ E \d+ \d+\] logging\.cc"
+# The steps that were done, and the trace that Ray's C++ prints where SIGTERM meets it connecting.
+NOISE = r"$|✓ |PC: @ |@ |\[[-0-9: ,]+ E \d+ \d+\] logging\.cc"
 # What is promised is 5 s; it takes some 3 on two idle cores, one of them Ray's raylet's. On a machine that has twice
 # as much to do as it has cores, every process waits for its turn: the promise is kept on the median, and 15 s at most.
 SECONDS, UNDER_LOAD = 5, 15
