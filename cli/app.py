@@ -25,6 +25,7 @@ from kotovec.limits import check_space, explain, fit_threads
 
 UNEXPECTED = 1
 
+_LIGHT, _HELP = ("completion", "help"), {"-h", "--help"}  # what needs neither numpy nor faiss
 _QUOTE = "'"  # around a command that Typer proposes
 _ASKS = "_KOTOVEC_COMPLETE"  # set by a shell on Tab
 
@@ -84,8 +85,9 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911 — one return per outcom
 
 
 def _call(arguments: list[str]) -> Any:
-    if arguments[0] not in COMMANDS:
-        return make_app()(args=arguments, prog_name="kotovec", standalone_mode=False)
+    if arguments[0] not in COMMANDS or arguments[0] in _LIGHT or not _HELP.isdisjoint(arguments):
+        names = arguments[:1] if arguments[0] in COMMANDS else COMMANDS
+        return make_app(names)(args=arguments, prog_name="kotovec", standalone_mode=False)
     check_space()
     fit_threads()
     return make_app(arguments[:1])(args=arguments, prog_name="kotovec", standalone_mode=False)

@@ -193,14 +193,16 @@ def _work(
         report(Phase("planning"))
         with_ray = address is None and resources.workers != 0 and not dry_run and (overwrite or not layout.is_store)
 
-        def tell(plan: "Plan") -> None:
+        def show_plan(plan: "Plan") -> None:
             for text in plan.notices:
                 report(Notice(text))
             report(Detail(_size(plan, resources)))
             if with_ray:  # which has been starting for a while
                 report(Phase("start"))
 
-        ahead = stack.enter_context(planned(request, resources.workers, with_ray=with_ray, folder=folder, tell=tell))
+        ahead = stack.enter_context(
+            planned(request, resources.workers, with_ray=with_ray, folder=folder, on_plan=show_plan)
+        )
         plan = ahead.plan
         if address is not None and request.device == "auto" and plan.spec.device == "cpu":
             report(Notice("the cluster has no GPU: CPUs encode (--device cuda waits until it has one)"))

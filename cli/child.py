@@ -113,7 +113,7 @@ class Child:
             raise self._interruption()
         how = os.waitstatus_to_exitcode(self._status)
         end = f"was killed by {signal.Signals(-how).name} (out of memory?)" if how < 0 else f"exited with {how}"
-        raise WorkerError(f"the process that builds {end}", hint=limits.low() or RESUME)
+        raise WorkerError(f"the process that builds {end}", hint=RESUME)
 
     def _print(self) -> None:
         """Print what libraries printed."""

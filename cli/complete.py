@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 MOST = 50  # tokens that are offered at once: a screen
 SIGNS = " +-−*()＋－＊（）"  # what ends a term
-_RISKY = frozenset("\"'`$&|;<>()*?[]{}~#!\\^")  # what a shell would not take as it is
+_LIVE = frozenset("\"'`$!\\")  # what a shell acts on within quotes, too: `$(…)` of a stranger's token would run
+_RISKY = _LIVE | frozenset("&|;<>()*?[]{}~#^")  # what a shell does not take as it is
 _SHORT = ("isolated", "both")  # of spaces
 
 
@@ -53,11 +54,13 @@ def models(incomplete: str) -> list[str]:
 
 
 def _folders(incomplete: str) -> list[str]:
+    """Return the folders that a path may lead to; not those whose names a shell would split or act on."""
     folder, name = os.path.split(incomplete)
     found = []
     with contextlib.suppress(OSError):
         found = [each.name for each in Path(folder or ".").iterdir() if each.name.startswith(name) and each.is_dir()]
-    shown = sorted(each for each in found if not each.startswith(".") or name.startswith("."))
+    plain = (each for each in found if each.isprintable() and not {" ", *_RISKY} & set(each))
+    shown = sorted(each for each in plain if not each.startswith(".") or name.startswith("."))
     return [os.path.join(folder, each) for each in shown]  # noqa: PTH118 — keeps `./`
 
 
@@ -91,14 +94,15 @@ def kinds(incomplete: str) -> list[str]:
 def terms(context: typer.Context, incomplete: str) -> list[str]:
     """Return what completes the last term of an expression: tokens of the store, the most frequent first.
 
-    A token that a shell would not take as it is, is offered only within quotes, which is where a space may stand.
+    A token that a shell does not take as it is, is offered only within quotes, which is where a space may stand, and
+    not even there if a shell would act on it.
     """
     start = max(map(incomplete.rfind, SIGNS)) + 1
     if start == len(incomplete):
         return []
     store, quoted = _opened(context), any(char.isspace() for char in incomplete)
     found = completing(store.tokens.surfaces, incomplete[start:]) if store else iter(())
-    usable = (token for token in found if quoted or not _RISKY & set(token))
+    usable = (token for token in found if not (_LIVE if quoted else _RISKY) & set(token))
     return [incomplete[:start] + token for token in islice(usable, MOST)]
 
 

@@ -103,6 +103,18 @@ def in_child(work: Callable[[], int]) -> int:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
 
+    def stop(number: int, _frame: FrameType | None) -> None:
+        """Stop both processes, as Ctrl-Z asks, until the shell continues this one."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+        signal.signal(number, stop)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+
+    if signal.getsignal(signal.SIGTSTP) is signal.SIG_DFL:
+        signal.signal(signal.SIGTSTP, stop)
     for number in heard:
         signal.signal(number, kill if number == signal.SIGALRM else hand_on)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, heard)

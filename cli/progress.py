@@ -53,7 +53,7 @@ class Display:
         self._first = self._done = self._total = 0
         self._printed, self._share = clock(), 0.0  # when the last plain line was, and at which share
         self._over: list[str] = []  # lines of finished steps, not yet printed
-        self._told = False  # whether any line was
+        self._any_line = False  # whether any line was
         self._lock, self._ended = threading.RLock(), threading.Event()
         self._bar: Any = None
         if self._is_live:
@@ -139,7 +139,7 @@ class Display:
                 else:
                     # Kept until something takes long: a command that fails at once prints its error alone.
                     self._over.append(f"{name}: {', '.join(filter(None, (detail, f'{seconds:.1f} s')))}")
-                    if self._told or self._clock() - self._printed >= LINE_SECONDS:
+                    if self._any_line or self._clock() - self._printed >= LINE_SECONDS:
                         self._line()
             self._step = self._detail = ""
             self._first = self._done = self._total = 0
@@ -174,7 +174,7 @@ class Display:
 
     def _line(self, *texts: str) -> None:
         """Print lines, after those of the steps that were over before."""
-        self._printed, self._told = self._clock(), True
+        self._printed, self._any_line = self._clock(), True
         if not self._quiet:
             for each in (*self._over, *texts):
                 self._console.print(Text(each), soft_wrap=True)

@@ -26,15 +26,17 @@ from kotovec.cli.options import (
 )
 from kotovec.cli.query import print_result
 from kotovec.cli.settings import HELP, Settings, change
-from kotovec.cli.tables import error_lines, notice
+from kotovec.cli.tables import error_lines
 from kotovec.errors import InputError, KotovecError
 from kotovec.text import counted, escaped
 
 if TYPE_CHECKING:
     from kotovec.store import Store
 
-_ENDS = (":quit", ":q", ":exit", "quit", "exit")
-_HELPS = (":help", ":h", "help", "?")
+_ENDS = (":quit", ":q", ":exit")
+_HELPS = (":help", ":h")
+# What is typed for them, too; from a pipe these are words, as a list of words may hold them.
+_TYPED = {"quit": ":quit", "exit": ":exit", "help": ":help", "?": ":help"}
 
 
 def command(
@@ -86,11 +88,9 @@ def _answer(store: "Store", settings: Settings, interactive: bool, *, as_json: b
     current, failed = [settings], False
     for line in _lines(store, current, interactive):
         if line in _ENDS:
-            _warn(line, interactive)
             break
         try:
             if line in _HELPS:
-                _warn(line, interactive)
                 echo(HELP)
             elif line == ":show":
                 echo(str(current[0]))
@@ -106,17 +106,11 @@ def _answer(store: "Store", settings: Settings, interactive: bool, *, as_json: b
     return failed
 
 
-def _warn(line: str, interactive: bool) -> None:
-    """Say, where words come from a pipe, that one of them was not looked up."""
-    if not interactive and not line.startswith(":"):
-        notice(f'note: {line} is read as :{line}; the word itself is "{line}", in quotes', quiet=False)
-
-
 def _lines(store: "Store", current: list[Settings], interactive: bool) -> Iterator[str]:
     """Yield the lines that are typed, or those of stdin, without the empty ones."""
-    for line in _typed(store, current) if interactive else sys.stdin:
-        if line.strip():
-            yield line.strip()
+    for line in map(str.strip, _typed(store, current) if interactive else sys.stdin):
+        if line:
+            yield _TYPED.get(line, line) if interactive else line
 
 
 def _typed(store: "Store", current: list[Settings]) -> Iterator[str]:

@@ -11,7 +11,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from kotovec.text import WIDE_SPACE, counted, escaped, isolated, json_line, told_apart
+from kotovec.text import WIDE_SPACE, counted, distinct, escaped, isolated, json_line
 
 if TYPE_CHECKING:
     from kotovec.store import Answer
@@ -86,7 +86,7 @@ def _answer_table(answers: Sequence["Answer"]) -> Table:
         table.add_column("id", justify="right", no_wrap=True)
         table.add_column("score", justify="right", no_wrap=True)
         table.add_column("input", no_wrap=True)
-    scores = [told_apart([hit.score for hit in answer.results]) for answer in answers]
+    scores = [distinct([hit.score for hit in answer.results]) for answer in answers]
     best = [next((hit for hit in answer.results if not hit.is_input), None) for answer in answers]
     for index in range(max(len(answer.results) for answer in answers)):
         cells: list[Text] = [Text(str(index + 1))]

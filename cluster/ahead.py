@@ -37,7 +37,7 @@ def planned(
     *,
     with_ray: bool,
     folder: Path | None = None,
-    tell: Callable[[Plan], None] = lambda _: None,
+    on_plan: Callable[[Plan], None] = lambda _: None,
 ) -> Iterator[Planned]:
     """Yield the plan of a build; hold a private Ray for the block, or until it is closed, where one is needed.
 
@@ -46,7 +46,7 @@ def planned(
         workers: number of workers that Ray must have room for; None for one worker per core.
         with_ray: whether the build needs a private Ray.
         folder: folder of that Ray, as for `session`.
-        tell: called with the plan once it is made, perhaps in a thread, while Ray still starts.
+        on_plan: called with the plan once it is made, perhaps in a thread, while Ray still starts.
 
     Raises:
         InputError and its kinds: as `make_plan`.
@@ -56,7 +56,7 @@ def planned(
     # Where there is a GPU, the number of workers depends on the plan.
     if not with_ray or find_gpus():
         plan = make_plan(request)
-        tell(plan)
+        on_plan(plan)
         yield Planned(plan, {"plan": time.monotonic() - begin}, contextlib.ExitStack())
         return
     request.check()
@@ -68,7 +68,7 @@ def planned(
 
     def make() -> Plan:
         plan = make_plan(request, model)
-        tell(plan)
+        on_plan(plan)
         return plan
 
     with ThreadPoolExecutor(1) as thread, contextlib.ExitStack() as held:

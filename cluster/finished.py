@@ -5,6 +5,7 @@ Nothing here refuses a store: where anything differs, or cannot be seen, the pla
 
 import contextlib
 import json
+import os
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from kotovec.store.vectors import Vectors
 from kotovec.workers import source as sources
 
 # They list the tokens and find the template: with another version, either may differ.
-_READERS = ("transformers", "tokenizers")
+_READERS = ("kotovec", "transformers", "tokenizers")
 
 
 def is_finished(request: Request, store: Path) -> bool:
@@ -31,29 +32,31 @@ def is_finished(request: Request, store: Path) -> bool:
         store: the folder of the store.
     """
     layout = Layout(store)
-    if not layout.is_store or layout.shards.exists() or layout.former.is_file():
+    # Of a build that runs, or was killed.
+    leftovers = (layout.shards, layout.former, layout.aside, layout.rebuild, layout.lock)
+    if not layout.is_store or any(map(os.path.lexists, leftovers)):
         return False
     try:
+        source = sources.resolve(request.model, request.revision)
         with contextlib.closing(Vectors(layout.folder)) as vectors:
             return (
-                _has_tokens_of(request, vectors)
-                and _has_spaces_of(request, vectors)
+                _has_spaces_of(request, vectors, source)
                 and all(
                     indexes.load(vectors, layout.indexes, space, Metric.L2) is not None
                     for space in (STATIC, Space("isolated"))
                 )
+                and _has_tokens_of(request, vectors, source)
             )
     except (KotovecError, OSError, ValueError, KeyError):
         return False
 
 
-def _has_tokens_of(request: Request, vectors: Vectors) -> bool:
+def _has_tokens_of(request: Request, vectors: Vectors, source: sources.Source) -> bool:
     """Return whether the tokens are those of the requested model: files, filter, dictionary, and what read them."""
-    stored, made = vectors.settings(), vectors.table("versions")
-    source = sources.resolve(request.model, request.revision)
+    stored, versions = vectors.settings(), vectors.table("versions")
     return (
         stored["token-filter"] == ",".join(sorted(set(request.token_filter), key=KINDS.index))
-        and all(made.get(name) == version(name) for name in _READERS)
+        and all(versions.get(name) == version(name) for name in _READERS)
         and _is_same_dictionary(request, vectors, source.folder)
         and stored["config"] == sources.hash_config(source)
         and stored["tokenizer"] == sources.hash_tokenizer(source)
@@ -72,9 +75,8 @@ def _is_same_dictionary(request: Request, vectors: Vectors, folder: Path) -> boo
     return bool(named.get("mecab_dic") == stored)
 
 
-def _has_spaces_of(request: Request, vectors: Vectors) -> bool:
+def _has_spaces_of(request: Request, vectors: Vectors, source: sources.Source) -> bool:
     """Return whether the layers are there, computed with the requested settings."""
-    source = sources.resolve(request.model, request.revision)
     layers = parse_layers(request.layers, _read(source.folder / "config.json")["num_hidden_layers"])
     spaces = [Space("isolated", layer) for layer in layers]
     return {STATIC, *spaces} <= set(vectors.spaces) and all(

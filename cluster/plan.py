@@ -34,7 +34,7 @@ from kotovec.workers.tokenizer import Template
 # Some 4 s of BERT-base on one core, 30 ms on an H200: a lost worker costs little, and the shards balance well.
 SHARD_TOKENS = {"cpu": 1024, "cuda": 16384}
 # Fewer tokens per shard where many layers are kept: shards pass through Ray's object store.
-SHARD_BYTES = {"cpu": 32 << 20, "cuda": 128 << 20}
+SHARD_BYTES = {"cpu": 32 << 20, "cuda": 256 << 20}
 # On a CPU, 96 to 240 make no difference, and fewer make the products slower.
 BATCH_TOKENS = {"cpu": 192, "cuda": 8192}
 DTYPES = ("float32", "bfloat16", "float16")

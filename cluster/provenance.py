@@ -158,9 +158,14 @@ def check_finished(folder: Path, vectors: Vectors, plan: Plan) -> None:
 
 
 def _same_batches(wanted: dict[str, Any], stored: dict[str, Any]) -> bool:
-    """Return whether shards of another size, as many layers need them, hold batches of the same size as before."""
+    """Return whether shards of another size, as many layers need them, hold batches of the same size as before.
+
+    Another device has other batches and is no other setting.
+    """
     if "shard-tokens" not in wanted or not {"shard-tokens", "batch-tokens"} <= stored.keys():
         return False
+    if wanted["device"] != stored.get("device"):
+        return True
     most = stored["batch-tokens"]
     return bool(min(wanted["shard-tokens"], most) == min(stored["shard-tokens"], most))
 

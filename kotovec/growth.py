@@ -16,9 +16,11 @@ MOST_TIMES = MOST_BYTES >> 6  # a word of 64 bytes must fit. ALBERT's rules make
 MOST_TEMPLATE = 4096  # ids that a template may put around a text; BERT puts two
 LONGEST_PIECE = 4096  # bytes that a SentencePiece model may write for a character; those that are published write 33
 _KEYS = (b'"added_tokens"', b'"normalizer"', b'"pre_tokenizer"', b'"post_processor"', b"\\u00")  # or one in escapes
-# A pattern that begins with a character that must be there, and has no alternatives, matches no empty text.
+# A pattern that begins with a character that must be there, and has no alternatives, matches no empty text. Only one
+# `+` or `{2,}` may follow that character: Oniguruma stacks quantifiers (`a+*`), swaps their bounds, skips comments.
 _CONSUMES = re.compile(
-    r"(?s)(?!.*(\\K|\|))(\\[sSdDwWhn.]|\\p\{\^?\w+\}|\[[^\[\]&\\]+\]|[^\\^$.|?*+()\[\]{}])(?![*?]|\{[^1-9])"
+    r"(?s)(?!.*(\\K|\||\(\?))(\\[sSdDwWhn.]|\\p\{\^?\w+\}|\[[^\[\]&\\]+\]|[^\\^$.|?*+()\[\]{}])"
+    r"(\+|\{[1-9]\d*,?\})?(?![*?+{])"
 )
 # Bytes that come of a byte at most; all characters were tried.
 _UNICODE = {

@@ -40,7 +40,7 @@ def space() -> int | None:
 
 
 def files() -> int:
-    """Return how many files this process may open, after raising the limit if it may (as Ray does)."""
+    """Return how many files this process may open once the limit is raised as far as it may be, as Ray does."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = 1 << 20 if hard == resource.RLIM_INFINITY else hard
     return max(soft, most)
@@ -63,7 +63,7 @@ def low() -> str | None:
         found.append(f"open {files()} files (ulimit -n)")
     if tasks() < LOW_TASKS:
         found.append(f"have {tasks()} processes and threads (ulimit -u, or the container's)")
-    if (most := space()) is not None:
+    if (most := space()) is not None and most < _SMALL_SPACE:
         found.append(f"take {most >> 20:,} MB of address space (ulimit -v)")
     return f"raise the limits: this process may {', '.join(found)}" if found else None
 

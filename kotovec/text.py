@@ -46,7 +46,7 @@ def isolated(text: str) -> str:
     return f"{FIRST_STRONG_ISOLATE}{text}{POP_ISOLATE}"
 
 
-def told_apart(scores: Sequence[float]) -> list[str]:
+def distinct(scores: Sequence[float]) -> list[str]:
     """Return numbers in order with as many digits as tell neighbours apart, if float32 does; at least four.
 
     Of the answers to a question that lie close together, all would otherwise read 1.0000.

@@ -10,7 +10,7 @@ from kotovec.store.nearest import Neighbourhood
 from kotovec.store.question import Question
 from kotovec.store.terms import ResolvedTerm
 from kotovec.store.tokens import Tokens
-from kotovec.text import escaped, told_apart
+from kotovec.text import distinct, escaped
 
 COLUMNS = ("rank", "token", "text", "id", "score", "is_input")
 
@@ -100,7 +100,7 @@ class Answer:
         def row(tag: str, *cells: str) -> str:
             return f"<tr>{''.join(f'<{tag}>{escape(escaped(cell))}</{tag}>' for cell in cells)}</tr>"
 
-        scores = told_apart([hit.score for hit in self.results])
+        scores = distinct([hit.score for hit in self.results])
         body = "".join(
             row("td", str(hit.rank), hit.token, str(hit.id), score, "input" if hit.is_input else "")
             for hit, score in zip(self.results, scores, strict=True)

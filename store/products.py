@@ -76,10 +76,7 @@ def _search(
 
 
 def _growing(matrix: Matrix, count: int) -> Iterator[tuple[int, int]]:
-    """Yield the bounds of blocks, each twice as large as the last until one is `ROWS`, and none below `count`.
-
-    Those of many dimensions are smaller.
-    """
+    """Yield the bounds of blocks, each twice as large as the last up to `ROWS`; at least `count` if bytes allow."""
     start, size = 0, max(FIRST, count)
     while start < len(matrix.vectors):
         size = _within(size, matrix)

@@ -210,20 +210,34 @@ def test_a_bad_setting_is_refused_at_once_and_changes_nothing(typed, line, probl
     assert done.stdout.splitlines()[:5] == ["space static", "layer -1", "metric l2", "k 10", "exclude-inputs off"]
 
 
-@pytest.mark.parametrize("word", ["exit", "quit", ":exit", ":q"])
-def test_the_words_of_other_shells_end_it_too(typed, word):
+@pytest.mark.parametrize("word", [":exit", ":quit", ":q"])
+def test_the_commands_of_other_shells_end_it_too(typed, word):
     done = typed(["king", word, "queen"], "--json")
-    assert (done.returncode, len(done.stdout.splitlines())) == (0, 1)
-    # Words from a pipe may be meant: it is said that this one was not looked up.
-    note = f'note: {word} is read as :{word}; the word itself is "{word}", in quotes\n'
-    assert done.stderr == ("" if word.startswith(":") else note)
+    assert (done.returncode, len(done.stdout.splitlines()), done.stderr) == (0, 1, "")
 
 
-def test_help_is_understood_and_fits_a_narrow_terminal(typed):
+@pytest.mark.parametrize("word", ["exit", "quit", "help", "?"])
+def test_a_list_of_words_may_hold_what_is_typed_as_a_command(typed, word):
+    done = typed(["king", word, "queen"], "--json")
+    assert (done.returncode, len(done.stdout.splitlines())) == (2, 2)
+    assert done.stderr.startswith("error: ")
+    assert word in done.stderr.splitlines()[0]
+
+
+@pytest.mark.parametrize("word", ["exit", "quit"])
+def test_the_words_of_other_shells_end_it_on_a_terminal(terminal, word):
+    terminal.type(f"{word}\r")
+    assert terminal.end() == 0
+
+
+def test_help_fits_a_narrow_terminal_and_is_understood_there_as_a_word(typed, terminal):
     from kotovec.cli.settings import HELP
 
-    assert typed(["help"]).stdout == typed([":help"]).stdout == f"{HELP}\n"
+    assert typed([":help"]).stdout == f"{HELP}\n"
     assert max(map(len, HELP.splitlines())) <= 40
+    terminal.type("help\r")
+    terminal.wait_for(re.escape(HELP.splitlines()[-1]) + ".*kotovec>")
+    assert terminal.end() == 0
 
 
 def test_a_paste_of_several_lines_is_several_questions(terminal):

@@ -4,8 +4,11 @@ import os
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
+
+from kotovec.cli import complete
 
 from commands import MAIN, call, environment, make_store
 
@@ -158,3 +161,17 @@ def test_another_shell_is_refused(capsys, arguments, problem):
     answer = call(capsys, "completion", *arguments)
     assert (answer.code, answer.out) == (2, "")
     assert answer.err == f"error: {problem}\nhint: choose `bash`, `zsh` or `fish`\n"
+
+
+@pytest.mark.parametrize("sign", ["$(touch pwned)", "`touch pwned`", '"', "'", "!x", "\\x"])
+@pytest.mark.parametrize("line", ["kingd", "man - kingd"])
+def test_no_token_or_folder_is_offered_that_a_shell_would_act_on(tmp_path, monkeypatch, sign, line):
+    """In double quotes, too, `$(…)` runs."""
+    monkeypatch.chdir(tmp_path)
+    tokens = SimpleNamespace(surfaces=["kingdom", f"kingdom{sign.replace(' ', '')}"])
+    monkeypatch.setattr(complete, "_opened", lambda _: SimpleNamespace(tokens=tokens))
+    assert complete.terms(None, line) == [line.replace("kingd", "kingdom")]
+    for name in (f"{sign.replace('/', '')}.kotovec", "My Store.kotovec", "a\nb.kotovec", "fine.kotovec"):
+        (tmp_path / name).mkdir()
+    assert complete.stores("") == ["fine.kotovec"]
+    assert complete.models("") == ["demo", "fine.kotovec/"]

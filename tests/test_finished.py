@@ -5,8 +5,10 @@ import shutil
 
 import pytest
 
+from kotovec.cluster import provenance
 from kotovec.cluster.finished import is_finished
-from kotovec.cluster.plan import Request
+from kotovec.cluster.plan import BATCH_TOKENS, Request
+from kotovec.store.layout import Layout
 
 from commands import call, start
 
@@ -79,3 +81,24 @@ def test_a_changed_model_or_store_is_left_to_the_plan(built, tmp_path, monkeypat
     else:
         monkeypatch.setattr("kotovec.cluster.finished.version", lambda _: "0.0")
     assert not is_finished(Request(model=str(model)), store)
+
+
+@pytest.mark.parametrize("leftover", ["aside", "rebuild", "lock", "shards", "former"])
+def test_what_another_build_left_or_holds_is_left_to_the_plan(built, tmp_path, leftover):
+    """It deletes what a killed `--overwrite` left, and waits for nobody."""
+    model, store = built[0], shutil.copytree(built[1], tmp_path / "x.kotovec")
+    request = Request(model=str(model))
+    assert is_finished(request, store)
+    getattr(Layout(store), leftover).touch()
+    assert not is_finished(request, store)
+
+
+@pytest.mark.parametrize(
+    ("device", "shard", "same"),
+    [("cpu", 1024, True), ("cpu", 200, True), ("cpu", 100, False), ("cuda", 16384, True), ("cuda", 100, True)],
+)
+def test_shards_of_another_device_are_no_other_setting(device, shard, same):
+    """A GPU cuts larger ones: a CPU can add layers to its store, and the other way round."""
+    wanted = {"device": "cpu", "shard-tokens": 1024, "batch-tokens": 192}
+    stored = {"device": device, "shard-tokens": shard, "batch-tokens": BATCH_TOKENS[device]}
+    assert provenance._same_batches(wanted, stored) == same

@@ -309,3 +309,14 @@ def test_a_file_in_a_folders_place_is_named(tmp_path, name, message, hint):
 
 def test_the_weights_themselves_lead_to_their_folder(folder):
     assert refusal(folder / WEIGHTS) == ("F is a file", f"give its folder, {folder}")
+
+
+@pytest.mark.parametrize("name", [".venv/lib/site-packages/distutils-precedence.pth", "data/photos.zip", "old/x.ckpt"])
+def test_a_project_is_no_checkpoint_of_another_program(folder, name):
+    only(folder, name)
+    assert refusal(folder)[0] == "F is not a model: it holds no config.json"
+
+
+def test_a_number_that_is_no_decimal_is_no_error(folder):
+    only(folder, "m/x5²/config.json", "m/x10/config.json")
+    assert refusal(folder) == ("F is not a model: it holds no config.json", "give F/m/x10")

@@ -52,6 +52,10 @@ NORMALIZERS = {
     "empty pattern": sequence("normalizers", [TEN | {"pattern": {"Regex": "x*"}, "content": "a" * 100}] * 4),
     "look ahead": sequence("normalizers", [TEN | {"pattern": {"Regex": "(?=a)"}}] * 12),
     "alternative": sequence("normalizers", [TEN | {"pattern": {"Regex": "b|"}}] * 12),
+    **{
+        f"empty by {pattern}": sequence("normalizers", [TEN | {"pattern": {"Regex": pattern}, "content": "b"}] * 18)
+        for pattern in ("a+*", "a+?", "a+{0}", "a{1}{0}", "a{1}?", "a{1,0}", "a{1,2}*", r"\p{L}(?#x)*", "[ab]{0,2}")
+    },
     "empty text": sequence("normalizers", [TEN | {"pattern": {"String": ""}}] * 12),
     "byte level": sequence("normalizers", [{"type": "ByteLevel"}] * 40),
     "ligatures": sequence("normalizers", [TEN | {"content": "\ufdfa"}, {"type": "NFKC"}] * 9),

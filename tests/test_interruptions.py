@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from kotovec.errors import DiskFullError, StoreError
@@ -374,3 +375,35 @@ def test_a_deleted_working_directory_is_one_line(store, tmp_path):
         assert (done.stderr == "") == bool(out), done.stderr
         assert out or done.stderr.startswith("error: the working directory was deleted\n")
         gone.mkdir()
+
+
+STOPPED = """
+import os, sys, time
+from kotovec.cli.interrupts import in_child
+
+def work():
+    for tick in range(200):
+        print(tick, os.getpid(), flush=True)
+        time.sleep(0.05)
+    return 7
+
+sys.exit(in_child(work))
+"""
+
+
+def test_ctrl_z_stops_a_map_and_fg_continues_it():
+    """Its process is in a session of its own, where the terminal's Ctrl-Z does not arrive."""
+    with subprocess.Popen([sys.executable, "-c", STOPPED], stdout=subprocess.PIPE, text=True) as parent:
+        try:
+            child = psutil.Process(int(parent.stdout.readline().split()[1]))
+            parent.send_signal(signal.SIGTSTP)
+            both = (child, psutil.Process(parent.pid))
+            end = time.monotonic() + 10
+            while any(each.status() != psutil.STATUS_STOPPED for each in both) and time.monotonic() < end:
+                time.sleep(0.02)
+            assert [each.status() for each in both] == [psutil.STATUS_STOPPED] * 2
+            parent.send_signal(signal.SIGCONT)
+            assert len(parent.stdout.read().splitlines()) == 199
+            assert parent.wait(10) == 7
+        finally:
+            parent.kill()

@@ -55,9 +55,13 @@ def test_too_little_address_space_is_told_at_once(command, store, tiny_models):
     )
 
 
-def test_the_version_and_the_help_need_no_address_space():
-    done = start("--version", prepare=limited("AS", 900 << 20))
+@pytest.mark.parametrize(
+    "arguments", [["--version"], ["help"], ["help", "query"], ["build", "-h"], ["completion", "fish"]]
+)
+def test_the_version_and_the_help_need_no_address_space(arguments):
+    done = start(*arguments, prepare=limited("AS", 900 << 20))
     assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout
 
 
 @pytest.mark.parametrize(

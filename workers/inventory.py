@@ -67,6 +67,8 @@ _FORMS = (
     ("*.zip", "an archive", "unpack it, and give the folder that holds config.json"),
     ("*.7z", "an archive", "unpack it, and give the folder that holds config.json"),
 )
+# Of these, only files at the top are meant for a model: a folder of photographs has its archives further down.
+_OF_ANY_PROGRAM = ("*.ckpt", "*.pt", "*.pth", "*.tar", "*.tar.*", "*.tgz", "*.zip", "*.7z")
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "spiece.model", "tokenizer.model")
 _HEADS = (b"version https://git-lfs", b"/annex/objects/", b"# xet version")
 
@@ -77,23 +79,38 @@ def weights_name(names: Collection[str]) -> str | None:
 
 
 def names_in(folder: Path) -> list[str]:
-    """Return the paths of the files in a folder, at most `DEEPEST` folders below it, ascending by depth."""
+    """Return the paths of the files in a folder, at most `DEEPEST` folders below it, ascending by depth.
+
+    Of hidden folders only that of unfinished downloads is entered: an environment of Python holds files of all kinds.
+    """
     found: list[str] = []
     folders = [folder]
-    for depth in range(DEEPEST + 1):
+    for _ in range(DEEPEST + 1):
         entries = [entry for each in folders for entry in _entries(each)]
-        found += sorted(entry.relative_to(folder).as_posix() for entry in entries if not entry.is_dir())
-        folders = [entry for entry in entries if depth < DEEPEST and entry.is_dir() and not entry.is_symlink()]
+        found += sorted(Path(entry).relative_to(folder).as_posix() for entry in entries if not _is_folder(entry))
+        folders = [
+            Path(each)
+            for each in entries
+            if _is_folder(each, links=False) and (each.name == ".cache" or not each.name.startswith("."))
+        ]
         if len(found) > MOST_ENTRIES:
             break
     return found
 
 
-def _entries(folder: Path) -> list[Path]:
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
     try:
-        return sorted(folder.iterdir())
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
     except OSError:  # of another user
         return []
+
+
+def _is_folder(entry: os.DirEntry[str], *, links: bool = True) -> bool:
+    try:
+        return entry.is_dir(follow_symlinks=links)
+    except OSError:  # its own folder is of another user
+        return False
 
 
 def model_folder(folder: Path) -> Path:
@@ -256,7 +273,7 @@ def check_files(paths: Iterable[Path], *, weights: bool = False) -> None:
 
 def small_files(folder: Path) -> list[Path]:
     """Return the regular files of a model beside weights and configs, of the endings that are texts or pieces."""
-    paths = (path for path in _entries(folder) if path.name not in CONFIGS)
+    paths = (Path(entry) for entry in _entries(folder) if entry.name not in CONFIGS)
     return [path for path in paths if path.suffix in (".json", ".txt", ".model") and path.is_file()]
 
 
@@ -291,10 +308,13 @@ def _at_top(names: Iterable[str]) -> list[str]:
     return sorted(name for name in names if "/" not in name)
 
 
-def _form(names: Iterable[str]) -> tuple[str, str, str] | None:
+def _form(names: Collection[str]) -> tuple[str, str, str] | None:
     """Return the first file in another form of weights, what it is, and the step to a checkpoint of transformers."""
-    names = sorted({PurePosixPath(name).name for name in names})
-    found = ((_first(names, pattern), what, hint) for pattern, what, hint in _FORMS)
+    here, anywhere = _at_top(names), sorted({PurePosixPath(name).name for name in names})
+    found = (
+        (_first(here if pattern in _OF_ANY_PROGRAM else anywhere, pattern), what, hint)
+        for pattern, what, hint in _FORMS
+    )
     return next(((name, what, hint) for name, what, hint in found if name is not None), None)
 
 
@@ -304,7 +324,7 @@ def _unfinished(names: Iterable[str]) -> str | None:
 
 def _natural(name: str) -> list[tuple[int, str]]:
     """Return a key by which checkpoint-1000 comes after checkpoint-500."""
-    return [(int(part or 0), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]
+    return [(int(part or 0), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", name)]
 
 
 def _give(part: str, folder: Path | None) -> str:

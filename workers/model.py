@@ -67,7 +67,7 @@ class Model:
 
     @property
     def name(self) -> str:
-        """Name of the model as the user typed it."""
+        """Name of the model: the folder as the user typed it, or the id on the Hub."""
         return self.source.name
 
     @cached_property

@@ -33,7 +33,7 @@ class Source:
     """A model that can be loaded.
 
     Attributes:
-        name: name of the model as the user typed it.
+        name: name of the model: the folder as the user typed it, or the id on the Hub.
         folder: folder of the model's files on the machine that resolved the name.
         repository: id of the model on the Hub, or None for a folder.
         revision: commit on the Hub, or None.
