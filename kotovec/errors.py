@@ -128,7 +128,7 @@ def first_line(error: BaseException) -> str:
     """Return the first line of an error's message that says what went wrong, or its type if the message is empty.
 
     A line that ends in a colon continues with the next one. MeCab's details stand under a heading, at the end. A key
-    alone gets the name of the type: `KeyError 'foo'`.
+    alone is said to be one: `missing key 'foo'`.
     """
     _, heading, details = str(error).partition(" ERROR DETAILS ")
     lines = [line.strip() for line in (details or str(error)).splitlines() if line.strip(" -")]
@@ -139,7 +139,7 @@ def first_line(error: BaseException) -> str:
     ends = (number for number, line in enumerate(lines) if not line.endswith(":"))
     text = " ".join(lines[: next(ends, 0) + 1])
     key_alone = isinstance(error, KeyError) and not isinstance(error, KotovecError)
-    return f"{type(error).__name__} {text}" if key_alone else text
+    return f"missing key {text}" if key_alone else text
 
 
 def quoted(value: object) -> str:

@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 import pytest
 
-from kotovec.cli import shell
+from kotovec.cli import prompt
 from kotovec.errors import DamagedError, StoreError
 from kotovec.space import Space
 from kotovec.store import Store, contents, faiss_files, maps
@@ -368,7 +368,7 @@ def test_a_history_that_is_a_pipe_is_none(tmp_path, monkeypatch):
     os.mkfifo(tmp_path / "history")
     monkeypatch.setenv("KOTOVEC_HISTORY", str(tmp_path / "history"))
     found = []
-    thread = threading.Thread(target=lambda: found.append(shell._history()), daemon=True)
+    thread = threading.Thread(target=lambda: found.append(prompt._history()), daemon=True)
     thread.start()
     thread.join(20)
     assert found == [None]

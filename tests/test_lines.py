@@ -39,4 +39,4 @@ def test_the_first_and_the_last_line_of_an_error(message, first, last):
 
 
 def test_a_key_alone_says_what_it_is():
-    assert first_line(KeyError("foo")) == "KeyError 'foo'"
+    assert first_line(KeyError("foo")) == "missing key 'foo'"
