@@ -393,7 +393,10 @@ sys.exit(in_child(work))
 
 def test_ctrl_z_stops_a_map_and_fg_continues_it():
     """Its process is in a session of its own, where the terminal's Ctrl-Z does not arrive."""
-    with subprocess.Popen([sys.executable, "-c", STOPPED], stdout=subprocess.PIPE, text=True) as parent:
+    # In a group of its own whose parent is in another of the session: an orphaned group cannot be stopped.
+    with subprocess.Popen(
+        [sys.executable, "-c", STOPPED], stdout=subprocess.PIPE, text=True, process_group=0
+    ) as parent:
         try:
             child = psutil.Process(int(parent.stdout.readline().split()[1]))
             parent.send_signal(signal.SIGTSTP)

@@ -155,6 +155,8 @@ class Encoder:
         self._cpu = ", ".join([cpu, *(f"{name}={os.environ[name]}" for name in VARIABLES if name in os.environ)])
         # Also, the first batch takes longer, or fails: run one here rather than in a shard.
         self._products = self._known_products(model)
+        if not on_gpu:
+            _return_memory()
         return model
 
     def _known_products(self, model: ForwardPass) -> str:
@@ -230,3 +232,9 @@ def _keep_memory() -> None:
         library = ctypes.CDLL(None)
         for parameter, size in ((_M_MMAP_THRESHOLD, 32 << 20), (_M_TRIM_THRESHOLD, 1 << 30)):
             library.mallopt(parameter, size)
+
+
+def _return_memory() -> None:
+    """Return to the kernel what loading has freed: 3 MB of MiniLM's 300."""
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
