@@ -213,6 +213,7 @@ def test_a_child_that_is_not_held_writes_as_it_goes(capfd):
 
 
 def test_too_few_files_are_no_reason_without_ray(monkeypatch):
+    monkeypatch.setattr(sessions, "_running", lambda: False)
     monkeypatch.setattr(limits, "files", lambda: 40)
     with pytest.raises(InputError, match="may open 40 files"), sessions.session(None, 1, 100 << 20):
         pass
