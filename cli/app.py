@@ -85,12 +85,11 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911 — one return per outcom
 
 
 def _call(arguments: list[str]) -> Any:
-    if arguments[0] not in COMMANDS or arguments[0] in _LIGHT or not _HELP.isdisjoint(arguments):
-        names = arguments[:1] if arguments[0] in COMMANDS else COMMANDS
-        return make_app(names)(args=arguments, prog_name="kotovec", standalone_mode=False)
-    check_space()
-    fit_threads()
-    return make_app(arguments[:1])(args=arguments, prog_name="kotovec", standalone_mode=False)
+    names = arguments[:1] if arguments[0] in COMMANDS else COMMANDS
+    if names != COMMANDS and arguments[0] not in _LIGHT and _HELP.isdisjoint(arguments):
+        check_space()
+        fit_threads()
+    return make_app(names)(args=arguments, prog_name="kotovec", standalone_mode=False)
 
 
 def _has_working_directory() -> bool:

@@ -4,7 +4,6 @@ Nothing here refuses a store: where anything differs, or cannot be seen, the pla
 """
 
 import contextlib
-import json
 import os
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +18,7 @@ from kotovec.store.metric import Metric
 from kotovec.store.tokens import KINDS
 from kotovec.store.vectors import Vectors
 from kotovec.workers import source as sources
+from kotovec.workers.json_files import read_json
 
 # They list the tokens and find the template: with another version, either may differ.
 _READERS = ("kotovec", "transformers", "tokenizers")
@@ -71,13 +71,13 @@ def _is_same_dictionary(request: Request, vectors: Vectors, folder: Path) -> boo
         return bool(request.mecab_dic == stored)
     if vectors.attributes.get("mecab_assumed"):  # it was not asked for then either
         return True
-    named = _read(folder / "tokenizer_config.json").get("mecab_kwargs") or {}
+    named = read_json(folder / "tokenizer_config.json").get("mecab_kwargs") or {}
     return bool(named.get("mecab_dic") == stored)
 
 
 def _has_spaces_of(request: Request, vectors: Vectors, source: sources.Source) -> bool:
     """Return whether the layers are there, computed with the requested settings."""
-    layers = parse_layers(request.layers, _read(source.folder / "config.json")["num_hidden_layers"])
+    layers = parse_layers(request.layers, read_json(source.folder / "config.json")["num_hidden_layers"])
     spaces = [Space("isolated", layer) for layer in layers]
     return {STATIC, *spaces} <= set(vectors.spaces) and all(
         _is_made(request, vectors.settings(space)) for space in spaces
@@ -89,9 +89,3 @@ def _is_made(request: Request, stored: dict[str, Any]) -> bool:
     asked = most if request.shard_tokens is None else min(request.shard_tokens, most)
     same_dtypes = (stored["dtype"], stored["store-dtype"]) == (request.dtype, request.store_dtype)
     return same_dtypes and min(stored["shard-tokens"], most) == asked
-
-
-def _read(path: Path) -> dict[str, Any]:
-    with path.open(encoding="utf-8") as file:
-        read: dict[str, Any] = json.load(file)
-    return read
