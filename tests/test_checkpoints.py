@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ CONFIG = "the config.json of F does not load: "
 INVALID = "Validation error for field '{0}': TypeError: Field '{0}' expected {1}, got {2}"
 TOKENIZER = "F has no tokenizer that transformers can load: "
 AGAIN = "download the model again"
+ALONE = "save the model's state dict in its place"
 CORRECT = "correct config.json, or update transformers"
 
 
@@ -37,49 +39,156 @@ def renamed(folder, name_of):
     save_file({name_of(name): tensor for name, tensor in load_file(path).items()}, path, {"format": "pt"})
 
 
+def as_pickle(folder, wrapped):
+    """Put a pickle of what `wrapped` makes of the tensors in the place of the weights."""
+    torch.save(wrapped(load_file(folder / WEIGHTS)), folder / "pytorch_model.bin")
+    (folder / WEIGHTS).unlink()
+
+
+def made(tmp_path, tiny_models, kind):
+    """Return a folder of a model, and the model as transformers loads it: ELECTRA's hidden states are transformers'."""
+    if kind == "bert":
+        folder = Path(shutil.copytree(tiny_models["bert"], tmp_path / "model"))
+    else:
+        small = {"vocab_size": len(bert_vocabulary())}
+        config, own = {
+            "electra": (transformers.ElectraConfig(**_small(), embedding_size=16, **small), "ElectraForPreTraining"),
+            "gpt2": (transformers.GPT2Config(n_embd=32, n_layer=2, n_head=4, **small), "GPT2LMHeadModel"),
+            "qwen2": (transformers.Qwen2Config(**_small(), num_key_value_heads=4, **small), "Qwen2ForCausalLM"),
+        }[kind]
+        folder = with_vocabulary(save(getattr(transformers, own), config, tmp_path / "model", 0), tiny_models)
+    return folder, transformers.AutoModel.from_pretrained(folder, dtype=torch.float32)
+
+
+def assert_read(folder, model, tmp_path):
+    """Assert hidden states to 1e-5, static rows bit for bit, and the plan's own tensor, where it names one."""
+    ids, layers = [6, 15, 40], [0, 1, 2]
+    found, plan = states(folder, ids, layers)
+    np.testing.assert_allclose(found, reference(model, plan, ids, layers), atol=1e-5)
+    store = tmp_path / "s.kotovec"
+    build(plan, store, Resources(workers=0))
+    static = model.get_input_embeddings().weight.detach().numpy()
+    np.testing.assert_array_equal(Vectors(store).array(Space("static"))[:], static[plan.tokens.ids])
+
+
+def wrap_names(tensors):
+    return {f"module.{name}": tensor for name, tensor in tensors.items()}
+
+
+PREFIXES = ["module.", "_orig_mod.", "_fsdp_wrapped_module.", "model.", "net.", "module._orig_mod.", "model._orig_mod."]
+
+
+@pytest.mark.parametrize("kind", ["bert", "electra", "gpt2", "qwen2"])
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_tensors_that_are_named_for_a_wrapper_are_read(tmp_path, tiny_models, prefix, kind):
+    folder, model = made(tmp_path, tiny_models, kind)
+    renamed(folder, lambda name: prefix + name)
+    assert_read(folder, model, tmp_path)
+
+
 @pytest.mark.parametrize(
-    ("name_of", "wrapper"),
+    "name_of",
     [
-        (lambda name: f"module.{name}", "module"),
-        (lambda name: f"_orig_mod.{name}", "_orig_mod"),
-        (lambda name: f"bert._orig_mod.{name}", "_orig_mod"),
-        (lambda name: name.replace("encoder.layer.0.", "encoder.layer.0._orig_mod."), "_orig_mod"),
-        (lambda name: f"_fsdp_wrapped_module.{name}", "_fsdp_wrapped_module"),
+        lambda name: f"0.auto_model.{name}",
+        lambda name: f"model.bert.{name}",
+        lambda name: f"bert._orig_mod.{name}",
+        lambda name: name.replace("encoder.layer.0.", "encoder.layer.0._orig_mod."),
+        lambda name: name.replace("encoder.layer.1.", "encoder.layer.1._checkpoint_wrapped_module."),
     ],
 )
-def test_tensors_that_are_named_for_a_wrapper_are_refused(folder, name_of, wrapper):
+def test_wrappers_within_a_name_and_around_a_model_with_a_head_are_read(tmp_path, tiny_models, name_of):
+    folder, model = made(tmp_path, tiny_models, "bert")
     renamed(folder, name_of)
+    assert_read(folder, model, tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["bert", "electra"])
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        lambda tensors: {"state_dict": tensors},
+        lambda tensors: {"epoch": 3, "step": torch.tensor(7), "model": tensors, "optimizer": adam(tensors)},
+        lambda tensors: {"rng": {"cpu": torch.zeros(3, dtype=torch.uint8)}, "model_state_dict": wrap_names(tensors)},
+        lambda tensors: {"hyper_parameters": {"lr": 1e-3}, "state_dict": {f"model.{k}": v for k, v in tensors.items()}},
+        wrap_names,
+    ],
+    ids=["alone", "optimizer", "random", "lightning", "flat"],
+)
+def test_a_state_dict_inside_of_another_is_read(tmp_path, tiny_models, wrapped, kind):
+    folder, model = made(tmp_path, tiny_models, kind)
+    as_pickle(folder, wrapped)
+    assert_read(folder, model, tmp_path)
+
+
+def adam(tensors):
+    """Return the state of an optimizer after one step: tensors by name inside of numbers."""
+    parameters = [torch.nn.Parameter(tensor.clone()) for tensor in tensors.values() if tensor.is_floating_point()]
+    optimizer = torch.optim.AdamW(parameters)
+    sum(parameter.sum() for parameter in parameters).backward()
+    optimizer.step()
+    return optimizer.state_dict()
+
+
+def test_a_wrapper_is_told_from_the_names_of_all_parts(tmp_path, tiny_models):
+    folder = Path(shutil.copytree(tiny_models["bert-sharded"], tmp_path / "model"))
+    model = transformers.AutoModel.from_pretrained(folder)
+    index = json.loads((folder / f"{WEIGHTS}.index.json").read_text())
+    index["weight_map"] = {f"module.{name}": part for name, part in index["weight_map"].items()}
+    (folder / f"{WEIGHTS}.index.json").write_text(json.dumps(index))
+    for path in folder.glob("*.safetensors"):
+        save_file(wrap_names(load_file(path)), path, {"format": "pt"})
+    assert_read(folder, model, tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["bert", "electra"])
+def test_names_that_are_wrapped_only_in_part_are_refused(tmp_path, tiny_models, kind):
+    folder, _ = made(tmp_path, tiny_models, kind)
+    renamed(folder, lambda name: name if "embeddings" in name else f"module.{name}")
     message, hint = refusal(folder, plan_of)
-    assert message.startswith(f"the tensors of F are named for a wrapper of the model, `{wrapper}` (")
-    assert hint == f"save the model inside it, or the tensors without `{wrapper}.` in their names"
+    assert message.startswith("the tensors of F are named for a wrapper of the model, `module` (module.")
+    assert hint == "save the model inside it, or the tensors without `module.` in their names"
 
 
-@pytest.mark.parametrize("prefix", ["model.", "0.auto_model.", "model.bert."])
-def test_tensors_behind_another_prefix_are_refused(folder, prefix):
-    renamed(folder, lambda name: prefix + name)
+def test_names_that_are_equal_without_their_wrapper_are_refused(folder):
+    tensors = load_file(folder / WEIGHTS)
+    save_file(tensors | {f"_orig_mod.{name}": each * 2 for name, each in tensors.items()}, folder / WEIGHTS)
+    message, _ = refusal(folder, plan_of)
+    assert message.startswith("the tensors of F are named for a wrapper of the model, `_orig_mod` (")
+
+
+def test_tensors_behind_another_prefix_are_refused_with_a_step_that_mends_it(folder, tmp_path):
+    model = transformers.AutoModel.from_pretrained(folder)
+    renamed(folder, lambda name: f"my.{name}")
     message, hint = refusal(folder, lambda name: states(name, [6], [2]))
     assert message == (
         "the weights of F lack 37 of the model's parameters (embeddings.LayerNorm.bias, …), and hold them under other "
-        f"names ({prefix}embeddings.LayerNorm.bias)"
+        "names (my.embeddings.LayerNorm.bias)"
     )
-    assert hint == f"save the tensors without `{prefix}` in their names"
+    assert hint == "save the tensors without `my.` in their names"
+    renamed(folder, lambda name: name.removeprefix("my."))
+    assert_read(folder, model, tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("wrapped", "message"),
+    ("wrapped", "message", "hint"),
     [
-        (lambda tensors: {"state_dict": tensors, "epoch": 3}, "holds its tensors inside of `state_dict`"),
-        (lambda tensors: {"epoch": 3, "model": tensors}, "holds its tensors inside of `model`"),
-        (lambda tensors: list(tensors.values()), "holds a list, not tensors by name"),
-        (lambda tensors: {"epoch": list(range(30_000)), "n": len(tensors)}, "holds no tensors"),
+        (
+            lambda tensors: {"model": tensors, "ema": tensors},
+            "holds 2 state dicts (model, ema)",
+            "save one of them alone in its place",
+        ),
+        (lambda tensors: list(tensors.values()), "holds a list, not tensors by name", ALONE),
+        (lambda tensors: {"epoch": list(range(30_000)), "n": len(tensors)}, "holds no tensors by name", ALONE),
+        (lambda tensors: {"a": {"state_dict": tensors}}, "holds no tensors by name", ALONE),
     ],
 )
-def test_a_state_dict_inside_of_another_is_refused(folder, wrapped, message):
-    torch.save(wrapped(load_file(folder / WEIGHTS)), folder / "pytorch_model.bin")
-    (folder / WEIGHTS).unlink()
-    found, hint = refusal(folder, plan_of)
-    assert found == f"F/pytorch_model.bin {message}"
-    assert re.fullmatch("save (the model's state dict|`(state_dict|model)` alone) in its place", hint)
+def test_a_file_without_one_state_dict_is_refused_with_a_step_that_mends_it(folder, tmp_path, wrapped, message, hint):
+    model = transformers.AutoModel.from_pretrained(folder)
+    tensors = load_file(folder / WEIGHTS)
+    as_pickle(folder, wrapped)
+    assert refusal(folder, plan_of) == (f"F/pytorch_model.bin {message}", hint)
+    torch.save(tensors, folder / "pytorch_model.bin")
+    assert_read(folder, model, tmp_path)
 
 
 @pytest.mark.parametrize("where", ["config", "weights"])

@@ -14,7 +14,7 @@ from kotovec.workers.foreign_code import refuse_code, unloadable
 from kotovec.workers.inputs import Batch
 from kotovec.workers.model import Model
 from kotovec.workers.source import Source
-from kotovec.workers.tensors import read_headers, read_tensor
+from kotovec.workers.tensors import read_headers, read_tensor, rewritten
 from kotovec.workers.unread import check_tensors, refuse_lacking
 
 # No token-wise hidden state depends on these parameters: a checkpoint may lack them.
@@ -175,15 +175,16 @@ def load_model(source: Source, names: Collection[str]) -> Any:
         # Old checkpoints warn about a missing pooler, which is not used.
         with warnings.catch_warnings(), open(os.devnull, "w") as null, contextlib.redirect_stderr(null):  # noqa: PTH123
             warnings.simplefilter("ignore")
-            kind = encoder_alone(described.pretrained_config) or transformers.AutoModel
-            model, report = kind.from_pretrained(
-                source.folder,
-                dtype=torch.float32,
-                weights_only=True,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,  # they are refused below, with both shapes
-                trust_remote_code=False,
-            )
+            options = {"dtype": torch.float32, "weights_only": True, "output_loading_info": True}
+            options["ignore_mismatched_sizes"] = True  # they are refused below, with both shapes
+            config, tensors = described.pretrained_config, rewritten(source.weights())
+            if tensors is None:
+                kind = encoder_alone(config) or transformers.AutoModel
+                model, report = kind.from_pretrained(source.folder, trust_remote_code=False, **options)
+            else:
+                with torch.device("meta"):
+                    kind = type(outline(config))
+                model, report = kind.from_pretrained(None, config=config, state_dict=tensors, **options)
     except ModelError:
         raise
     except Exception as error:

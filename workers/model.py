@@ -15,7 +15,7 @@ from kotovec.workers.foreign_code import naming_errors, own_code, refuse_code
 from kotovec.workers.inventory import CONFIG, check_files, unreadable
 from kotovec.workers.json_files import read_json_file
 from kotovec.workers.source import Source, resolve
-from kotovec.workers.tensors import Header, read_headers
+from kotovec.workers.tensors import Header, headers_in, unwrapped
 
 CORRECT = f"correct {CONFIG}, or update transformers"
 
@@ -109,7 +109,7 @@ class Model:
 
     @cached_property
     def headers(self) -> Mapping[str, Header]:
-        """Shapes and dtypes of the tensors in the weight files, by their names there; no weights are read.
+        """Shapes and dtypes of the tensors in the weight files, by the model's names; no weights are read.
 
         Raises:
             ModelError: there are no weights, or a file is damaged.
@@ -120,14 +120,14 @@ class Model:
         with naming_errors(self.source):
             for path in self.source.weights():
                 try:
-                    headers |= read_headers([path])
+                    headers |= headers_in([path])
                 except (SafetensorError, OSError) as error:
                     raise unreadable(path, error) from error
-        return headers
+            return unwrapped(headers)
 
     @cached_property
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
-        """Shapes of the tensors in the weight files, by their names there.
+        """Shapes of the tensors in the weight files, by the model's names.
 
         Raises:
             ModelError: as `headers`.
@@ -136,7 +136,7 @@ class Model:
 
     @property
     def dtypes(self) -> Mapping[str, str]:
-        """Dtypes of the tensors in the weight files, by their names there.
+        """Dtypes of the tensors in the weight files, by the model's names.
 
         Raises:
             ModelError: as `headers`.

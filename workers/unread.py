@@ -7,7 +7,7 @@ from typing import Any
 from kotovec.errors import ModelError
 from kotovec.workers.json_files import DOWNLOAD
 from kotovec.workers.source import Source
-from kotovec.workers.tensors import names_in
+from kotovec.workers.tensors import WRAPPERS, names_in
 
 BEFORE = "choose the model that was quantised, in float32, float16 or bfloat16"
 # Masks and counters, which a model computes itself.
@@ -21,8 +21,6 @@ _HEAD = re.compile(
     r"generator_(lm_head|predictions)|head|linear|lm_(head|loss)|mask_predictions|pooler|predictions|projection|"
     r"qa_outputs|score|sequence_summary|seq_relationship|vocab_(layer_norm|projector|transform)"
 )
-# torch.compile, FSDP and activation checkpointing; DataParallel's `module` counts at the front alone.
-_WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 _FLOATS = ("F64", "F32", "F16", "BF16", "float64", "float32", "float16", "bfloat16")
 # Settings that change what a model computes, and that transformers ignores where a class does not have them.
 _SETTINGS = ("position_embedding_type", "alibi", "use_alibi", "alibi_starting_size", "rotary_emb_base", "use_rope")
@@ -53,14 +51,16 @@ def check_tensors(source: Source, left_out: Iterable[str], names: Collection[str
 
 
 def check_names(source: Source, names: Iterable[str]) -> None:
-    """Check that no tensor is named for what a model was wrapped in while it was trained.
+    """Check that no tensor is still named for what a model was wrapped in while it was trained.
+
+    Some are where `tensors.unwrapped` could not tell the model's own names: two would be equal, or only some have it.
 
     Raises:
         ModelError: one is; the message names the wrapper and the tensor.
     """
     for name in names:
         parts = name.split(".")
-        found = next((part for part in parts if part in _WRAPPERS), "module" if parts[0] == "module" else None)
+        found = next((part for part in parts if part in WRAPPERS), "module" if parts[0] == "module" else None)
         if found is not None:
             raise ModelError(
                 f"the tensors of {source.name} are named for a wrapper of the model, `{found}` ({name})",
