@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kotovec.cli.encodings import echo
+from kotovec.cli.lines import say
 from kotovec.cli.options import (
     AddressOption,
     ConfigOption,
@@ -356,7 +357,7 @@ def _print_summary(summary: "Result", *, as_json: bool, quiet: bool) -> None:
     if quiet:
         return
     if summary["finished_before"]:
-        echo(f"{escaped(summary['store'])} is complete: nothing to do (--overwrite builds it again)")
+        say(f"{escaped(summary['store'])} is complete: nothing to do (--overwrite builds it again)")
         return
     store = summary["store"]
     seconds = ", ".join(f"{name} {value:.1f}" for name, value in summary["seconds"].items())

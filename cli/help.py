@@ -3,6 +3,7 @@
 from kotovec.cli.arguments import COMMANDS
 from kotovec.cli.encodings import echo
 from kotovec.cli.layout import ENVIRONMENT
+from kotovec.cli.lines import broken, columns, say
 from kotovec.cli.options import TopicArgument
 from kotovec.cli.tree import make_app
 from kotovec.errors import InputError, choices, quoted
@@ -47,8 +48,11 @@ def variables() -> dict[str, list[str]]:
 
 
 def _print_variables() -> None:
-    echo("An option on the command line overrides its variable; a flag is set by 1 or true.\n")
-    rows = variables().items()
+    say("An option on the command line overrides its variable; a flag is set by 1 or true.\n")
+    rows, width = variables().items(), columns()
     longest = max(len(name) for name, _ in rows)
     for name, shown in rows:
-        echo(f"  {name:<{longest}}  {', '.join(shown)}")
+        line = f"  {name:<{longest}}  {', '.join(shown)}"
+        if width and len(line) > width:
+            line = f"  {name}\n{broken(', '.join(shown), width, indent='      ')}"
+        echo(line)

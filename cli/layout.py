@@ -1,13 +1,18 @@
 """How `--help` is laid out: options in groups, nothing cut, readable on a narrow terminal."""
 
 import shutil
+from collections.abc import Sequence
+from inspect import cleandoc
 from typing import Any
 
+from rich.cells import cell_len
 from typer.core import TyperCommand, TyperGroup
 
 from kotovec.cli.declare import PANELS
+from kotovec.cli.lines import broken
 
 WIDEST = 100  # columns of a help text: longer lines are hard to read
+MARGIN = 30  # columns of an option that its help stands beside, at most
 NARROW = 60  # columns below which an option and its help are two lines
 ENVIRONMENT = "environment"
 SEE = f"Every option has an environment variable, such as KOTOVEC_STORE: see `kotovec help {ENVIRONMENT}`."
@@ -18,17 +23,32 @@ def width() -> int:
     return min(shutil.get_terminal_size().columns, WIDEST) - 2
 
 
-class Root(TyperGroup):
+class _Lines:
+    """Help and epilog in lines that no word, option or command is broken by."""
+
+    help: str | None
+    epilog: str | None
+
+    def format_help_text(self, _ctx: Any, formatter: Any) -> None:
+        """Write what a command does."""
+        _write_text(formatter, self.help)
+
+    def format_epilog(self, _ctx: Any, formatter: Any) -> None:
+        """Write what stands at the end of the help."""
+        _write_text(formatter, self.epilog)
+
+
+class Root(_Lines, TyperGroup):
     """The `kotovec` command: its help shows the whole summary of each command."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write every command and its summary, which Typer would cut."""
         rows = [(name, _summary(self.commands[name])) for name in self.list_commands(ctx)]
         with formatter.section("Commands"):
-            formatter.write_dl(rows)
+            _write_list(formatter, rows, max(len(name) for name, _ in rows))
 
 
-class Grouped(TyperCommand):
+class Grouped(_Lines, TyperCommand):
     """A command whose help shows its options in groups, and their environment variables not at all."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
@@ -44,9 +64,28 @@ class Grouped(TyperCommand):
         for name, records in groups.items():
             if records:
                 with formatter.section(name):
-                    formatter.write_dl(records, col_max=4 if formatter.width < NARROW else 30)
+                    _write_list(formatter, records, 4 if formatter.width < NARROW else MARGIN)
 
 
 def _summary(shown: Any) -> str:
     """Return the first paragraph of a command's help, in one line."""
     return " ".join((shown.help or "").partition("\n\n")[0].split())
+
+
+def _write_text(formatter: Any, text: str | None) -> None:
+    """Write paragraphs, each after an empty line."""
+    with formatter.indentation():
+        for paragraph in cleandoc(text or "").split("\n\n"):
+            lines = broken(" ".join(paragraph.split()), formatter.width, indent=" " * formatter.current_indent)
+            formatter.write(f"\n{lines}\n")
+
+
+def _write_list(formatter: Any, records: Sequence[tuple[str, str]], most: int) -> None:
+    """Write names and texts in two columns, of which the first has `most` columns at most."""
+    indent = " " * formatter.current_indent
+    longest = min(most, max(cell_len(name) for name, _ in records))
+    follow = f"{indent}{'':{longest}}  "
+    for name, text in records:
+        lines, rest = broken(text, formatter.width, indent=follow), longest - cell_len(name)
+        beside = f"{' ' * rest}  {lines[len(follow) :]}" if rest >= 0 else f"\n{lines}"
+        formatter.write(f"{indent}{name}{beside}\n")

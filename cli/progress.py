@@ -9,6 +9,7 @@ from rich.progress import BarColumn, SpinnerColumn, Task, TextColumn
 from rich.progress import Progress as ProgressBar
 from rich.text import Text
 
+from kotovec.cli.lines import broken
 from kotovec.cli.tables import console
 from kotovec.cluster.events import Detail, Event, Notice, Phase, Progress
 from kotovec.text import escaped
@@ -99,7 +100,11 @@ class Display:
     def note(self, text: str) -> None:
         """Print a note, unless quiet."""
         if not self._quiet:
-            self._console.print(Text(f"note: {escaped(text)}"), soft_wrap=True)
+            self._print(f"note: {escaped(text)}")
+
+    def _print(self, text: str) -> None:
+        """Print a text above the live line, in lines that fit."""
+        self._console.print(Text(broken(text, self._console.width, follow="  ")), soft_wrap=True)
 
     def show(self, event: Event) -> None:
         """Show an event of the build."""
@@ -135,7 +140,9 @@ class Display:
                     mark = "+" if self._console.options.ascii_only else "✓"
                     aligned = f"{name:<13}" if self._console.width >= WIDE else name
                     parts = filter(None, (aligned, detail, f"{seconds:.1f} s"))
-                    self._console.print(Text.assemble((mark, "green"), " ", "  ".join(parts)), soft_wrap=True)
+                    lines = broken("  ".join(parts), self._console.width - 2)
+                    shown = Text.assemble((mark, "green"), " ", lines.replace("\n", "\n  "))
+                    self._console.print(shown, soft_wrap=True)
                 else:
                     # Kept until something takes long: a command that fails at once prints its error alone.
                     self._over.append(f"{name}: {', '.join(filter(None, (detail, f'{seconds:.1f} s')))}")
@@ -177,7 +184,7 @@ class Display:
         self._printed, self._any_line = self._clock(), True
         if not self._quiet:
             for each in (*self._over, *texts):
-                self._console.print(Text(each), soft_wrap=True)
+                self._print(each)
         self._over.clear()
 
 

@@ -9,6 +9,7 @@ import typer
 from kotovec.cli.chosen import AmbientLayer, find_store
 from kotovec.cli.encodings import echo
 from kotovec.cli.interrupts import ending_at_once
+from kotovec.cli.lines import say
 from kotovec.cli.options import (
     CountOption,
     DeviceOption,
@@ -77,7 +78,7 @@ def command(
     interactive = sys.stdin.isatty()
     if interactive and not quiet:
         held = f"{escaped(str(opened.path))}: {counted(len(opened), 'token')}"
-        echo(f"{held}. :help lists what you can type.", stderr=True)
+        say(f"{held}. :help lists what you can type.", stderr=True)
     failed = _answer(opened, settings, interactive, as_json=as_json, quiet=quiet)
     if failed and not interactive:
         raise typer.Exit(InputError.exit_code)

@@ -1,7 +1,8 @@
 """Tables of answers and of key-value pairs; tokens are printed as data, never as markup or control codes."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
@@ -11,6 +12,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from kotovec.cli.lines import broken, columns
 from kotovec.text import WIDE_SPACE, counted, distinct, escaped, isolated, json_line
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ WIDE = 10_000  # columns if the output is not a terminal, so that nothing is cut
 def console(*, stderr: bool = False) -> Console:
     """Return a console for stdout or stderr that neither wraps nor cuts what is written to a file."""
     plain = Console(stderr=stderr, highlight=False)
-    return plain if plain.is_terminal else Console(stderr=stderr, highlight=False, width=WIDE)
+    return plain if plain.is_terminal and plain.file.isatty() else Console(stderr=stderr, highlight=False, width=WIDE)
 
 
 def shown(token: str) -> str:
@@ -33,7 +35,11 @@ def shown(token: str) -> str:
 
 def _cell(text: str, style: str = "") -> Text:
     """Return a text that was escaped as a cell, or as a title: whatever its script, its neighbours keep their place."""
-    return Text(isolated(text) if _has_isolates() else text, style=style)
+    return Text(_isolated(text), style=style)
+
+
+def _isolated(text: str) -> str:
+    return isolated(text) if _has_isolates() else text
 
 
 def _has_isolates() -> bool:
@@ -47,9 +53,31 @@ def harmless(text: str) -> str:
 
 
 def error_lines(message: str, hint: str | None) -> str:
-    """Return what is printed of an error: its message and, on a line of its own, the hint."""
-    line = f"error: {harmless(message)}"
-    return line if hint is None else f"{line}\nhint: {escaped(hint)}"
+    """Return what is printed of an error: its message and, on a line of its own, the hint.
+
+    On a terminal both are in lines that fit; of an expression with a caret under it, the part around the caret stays.
+    """
+    width = columns(stderr=True)
+    first, *pointed = harmless(message).split("\n")
+    if width and len(pointed) == 2:  # noqa: PLR2004 — an expression and its caret
+        pointed = around(pointed[0], pointed[1], width)
+    lines = [broken(f"error: {first}", width, follow="  "), *pointed]
+    return "\n".join(lines if hint is None else [*lines, broken(f"hint: {escaped(hint)}", width, follow="  ")])
+
+
+def around(line: str, caret: str, width: int) -> list[str]:
+    """Return what fits of a line and of the caret under it; `…` stands where the line is cut."""
+    if cell_len(line) <= width:
+        return [line, caret]
+    margin = len(line) - len(line.lstrip())
+    column = cell_len(caret) - 1 - margin  # of the caret in the text
+    text, room = line[margin:], width - margin - 2
+    starts = [cell_len(text[:index]) for index in range(len(text))]
+    first = next(index for index, start in enumerate(starts) if start >= min(column, max(0, column - room // 2)))
+    last = max(index for index, start in enumerate(starts) if start + cell_len(text[index]) <= starts[first] + room)
+    before, after = "…" if first else "", "…" if last < len(text) - 1 else ""
+    moved = column - starts[first] + len(before)
+    return [f"{' ' * margin}{before}{text[first : last + 1]}{after}", f"{' ' * (margin + moved)}^"]
 
 
 def print_answers(answers: Sequence["Answer"], *, quiet: bool = False) -> None:
@@ -60,23 +88,37 @@ def print_answers(answers: Sequence["Answer"], *, quiet: bool = False) -> None:
     out = console()
     table = _answer_table(answers)
     # A title of the table itself would be folded at the width of the table.
-    out.print(_title(answers))
-    if len(answers) > 1 and Measurement.get(out, out.options.update(max_width=WIDE), table).maximum > out.width:
+    _print_lines(_title(answers), out, "bold")
+    if len(answers) > 1 and not _fits(table, out):
         for answer in answers:
             out.print(Text(answer.space.title, style="bold"))
-            out.print(_answer_table([answer]))
+            out.print(_fitting(partial(_answer_table, [answer]), out))
     else:
-        out.print(table)
+        out.print(_fitting(partial(_answer_table, answers), out))
     for note in () if quiet else dict.fromkeys(note for answer in answers for note in answer.notes):
-        out.print(_cell(f"note: {shown(note)}"))
+        _print_lines(_isolated(f"note: {shown(note)}"), out)
 
 
-def _answer_table(answers: Sequence["Answer"]) -> Table:
-    """Return a table of answers side by side; tokens may be folded, numbers are not.
+def _print_lines(text: str, out: Console, style: str = "") -> None:
+    out.print(Text(broken(text, out.width, follow="  "), style=style), soft_wrap=True)
+
+
+def _fits(table: Table, out: Console) -> bool:
+    return Measurement.get(out, out.options.update(max_width=WIDE), table).maximum <= out.width
+
+
+def _fitting(make: Callable[..., Table], out: Console) -> Table:
+    """Return a table with columns that stand close together if it is too wide otherwise."""
+    table = make(close=False)
+    return table if _fits(table, out) else make(close=True)
+
+
+def _answer_table(answers: Sequence["Answer"], *, close: bool = False) -> Table:
+    """Return a table of answers side by side; where there is no room, tokens are folded, and numbers are not.
 
     The answer is bold, which is the nearest token that is no input, and inputs are dim.
     """
-    table = _table()
+    table = _table(close=close)
     table.add_column("rank", justify="right", no_wrap=True)
     names = [answer.space.name for answer in answers]
     if len(set(names)) < len(names):  # two layers of one space
@@ -103,19 +145,22 @@ def _answer_table(answers: Sequence["Answer"]) -> Table:
     return table
 
 
-def _table(**options: Any) -> Table:
-    """Return an empty table in the one style that all have: a line under the header, nothing around."""
-    return Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, **options)
+def _table(*, close: bool) -> Table:
+    """Return an empty table in the one style that all have: a line under the header, nothing around.
+
+    Args:
+        close: one column between two others, not three.
+    """
+    return Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 0 if close else 1))
 
 
-def _title(answers: Sequence["Answer"]) -> Text:
+def _title(answers: Sequence["Answer"]) -> str:
     """Return the expression, the spaces, and how to read a score: `王 + 女  (static; cosine, larger is nearer)`."""
     from kotovec.store.metric import Metric
 
     first = answers[0]
     spaces = " | ".join(answer.space.title for answer in answers)
-    expression = _cell(shown(first.expression))
-    return Text.assemble(expression, f"  ({spaces}; {Metric(first.metric).direction})", style="bold")
+    return f"{_isolated(shown(first.expression))}  ({spaces}; {Metric(first.metric).direction})"
 
 
 def tsv_lines(answers: Sequence["Answer"]) -> Iterable[str]:
@@ -146,13 +191,15 @@ def tsv_field(token: str) -> str:
 
 
 def print_pairs(pairs: Iterable[tuple[str, Any]]) -> None:
-    """Print names and values in two columns."""
-    table = Table(box=None, show_header=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
+    """Print names and values in two columns; a path, a checksum or a command is never broken."""
+    out, pairs = console(), list(pairs)
+    margin = max((cell_len(name) for name, _ in pairs), default=0) + 3
     for name, value in pairs:
-        table.add_row(Text(name), _cell(escaped(str(value))))
-    console().print(table)
+        text = _isolated(escaped(str(value)))
+        lines = text if name == "command" else broken(text, max(1, out.width - margin))
+        label = f" {name}".ljust(margin)
+        shifted = lines.replace("\n", "\n" + " " * margin)
+        out.print(Text.assemble((label, "bold"), shifted), soft_wrap=True)
 
 
 def print_commands(name: str, commands: Iterable[str]) -> None:
@@ -168,22 +215,37 @@ def print_commands(name: str, commands: Iterable[str]) -> None:
 
 
 def print_grid(columns: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> None:
-    """Print a table; the first `left` columns are text, which may be folded, and the others are numbers."""
-    table = _table()
-    for index, column in enumerate(columns):
-        if index < left:
-            table.add_column(column, overflow="fold")
-        else:
-            table.add_column(column, justify="right", no_wrap=True)
-    for row in rows:
-        table.add_row(*(_cell(escaped(cell)) for cell in row))
-    console().print(table)
+    """Print a table; the first `left` columns are text, and the others are numbers.
+
+    Where a terminal has no room for it, each row is printed as names and values instead: nothing is cut.
+    """
+    out, rows = console(), [list(row) for row in rows]
+
+    def made(*, close: bool) -> Table:
+        table = _table(close=close)
+        for index, column in enumerate(columns):
+            if index < left:
+                table.add_column(_cell(column), overflow="fold")
+            else:
+                table.add_column(_cell(column), justify="right", no_wrap=True)
+        for row in rows:
+            table.add_row(*(_cell(escaped(cell)) for cell in row))
+        return table
+
+    table = _fitting(made, out)
+    if _fits(table, out):
+        out.print(table)
+        return
+    for index, row in enumerate(rows):
+        if index:
+            out.print()
+        print_pairs(zip(columns, row, strict=True))
 
 
 def notice(text: str, *, quiet: bool) -> None:
     """Print a line on stderr, unless quiet."""
     if not quiet:
-        console(stderr=True).print(Text(escaped(text)), soft_wrap=True)
+        _print_lines(escaped(text), console(stderr=True))
 
 
 def left_out(rows_without_token: int, tokens_without_row: int, filtered: int, token_filter: str) -> str:

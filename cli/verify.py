@@ -2,6 +2,7 @@
 
 from kotovec.cli.chosen import find_store
 from kotovec.cli.encodings import echo
+from kotovec.cli.lines import say
 from kotovec.cli.options import JsonOption, QuietOption, StoreOption
 from kotovec.text import escaped, json_line
 
@@ -20,4 +21,4 @@ def command(store: StoreOption = None, as_json: JsonOption = False, quiet: Quiet
     if damaged:
         raise opened.damage(damaged)
     if not as_json and not quiet:
-        echo(f"{escaped(str(opened.path))} is complete: every checksum matches")
+        say(f"{escaped(str(opened.path))} is complete: every checksum matches")

