@@ -13,7 +13,7 @@ from prompt_toolkit.document import Document
 from prompt_toolkit.history import FileHistory, InMemoryHistory
 
 from kotovec.cli.complete import SIGNS, listed
-from kotovec.cli.settings import NAMES, Settings
+from kotovec.cli.settings import NAMES, SWITCHES, Settings
 from kotovec.text import escaped, is_restless
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 MOST = 500  # tokens that Tab offers: those of one letter can be a tenth of a vocabulary
 COMMANDS = (*(f":{name}" for name in NAMES), ":show", ":help", ":quit")
-_SWITCHES = ("exclude-inputs", "unit-terms", "words-only", "exact")
 
 
 def prompted(store: "Store", current: Callable[[], Settings]) -> Iterator[str]:
@@ -50,7 +49,7 @@ def prompted(store: "Store", current: Callable[[], Settings]) -> Iterator[str]:
 def toolbar(store: "Store", settings: Settings) -> str:
     """Return the settings in short: space, metric, k, and what is on."""
     spaces = " | ".join(map(str, settings.spaces(store)))
-    switches = (name for name in _SWITCHES if getattr(settings, name.replace("-", "_")))
+    switches = (name for name in SWITCHES if getattr(settings, name.replace("-", "_")))
     return escaped("  ".join(filter(None, (spaces, settings.metric, f"k {settings.k}", *switches, settings.script))))
 
 
@@ -106,7 +105,7 @@ def _values(store: "Store") -> dict[str, list[str]]:
         "metric": [*map(str, Metric)],
         "script": [*SCRIPTS, "all"],
         "device": list(DEVICES),
-        **{name: ["on", "off"] for name in _SWITCHES},
+        **{name: ["on", "off"] for name in SWITCHES},
     }
 
 

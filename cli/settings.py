@@ -87,6 +87,7 @@ class Settings:
 
 
 NAMES = tuple(field.name.replace("_", "-") for field in fields(Settings))
+SWITCHES = tuple(field.name.replace("_", "-") for field in fields(Settings) if field.type is bool)
 
 
 def change(settings: Settings, line: str, store: "Store") -> Settings:

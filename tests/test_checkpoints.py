@@ -252,14 +252,7 @@ def test_a_whole_encoder_decoder_is_still_refused(tmp_path, tiny_models):
 
 @pytest.mark.parametrize("tied", [True, False])
 def test_a_matrix_that_is_saved_as_the_output_it_is_tied_to_is_read(tmp_path, tiny_models, tied):
-    config = transformers.LlamaConfig(
-        vocab_size=len(bert_vocabulary()),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=64,
-        tie_word_embeddings=True,
-    )
+    config = transformers.LlamaConfig(**_small(), vocab_size=len(bert_vocabulary()), tie_word_embeddings=True)
     folder = with_vocabulary(save(transformers.LlamaForCausalLM, config, tmp_path / "model", 0), tiny_models)
     model = transformers.AutoModel.from_pretrained(folder)
     renamed(folder, lambda name: "lm_head.weight" if "embed_tokens" in name else name)

@@ -117,15 +117,16 @@ def test_the_heavy_libraries_stay_out_and_a_store_is_opened_only_for_what_is_in_
         assert ("h5py" in modules) == needed
 
 
+def in_shell(here, *command, **variables):
+    """Run a shell that finds the command under test in `bin`."""
+    variables = environment(PATH=f"{here / 'bin'}:{os.environ['PATH']}", **variables)
+    return subprocess.run(command, env=variables, cwd=here, capture_output=True, text=True, timeout=60)
+
+
 @pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash here")
 def test_the_script_completes_in_bash(here):
     def tab(line):
-        path = f"{here / 'bin'}:{os.environ['PATH']}"
-        variables = environment(LINE=line, BREAKS=BREAKS, PATH=path)
-        done = subprocess.run(
-            ["bash", "--norc", "-c", IN_BASH], env=variables, cwd=here, capture_output=True, text=True, timeout=60
-        )
-        return done.stdout.split("\n")[:-1]
+        return in_shell(here, "bash", "--norc", "-c", IN_BASH, LINE=line, BREAKS=BREAKS).stdout.split("\n")[:-1]
 
     assert tab("kotovec query king - prin") == ["prince", "princess"]
     assert tab("kotovec info --store=w") == ["words.kotovec"]
@@ -134,23 +135,15 @@ def test_the_script_completes_in_bash(here):
 
 @pytest.mark.skipif(shutil.which("fish") is None, reason="there is no fish here")
 def test_the_script_completes_in_fish(here):
-    path = f"{here / 'bin'}:{os.environ['PATH']}"
     code = 'kotovec completion fish | source; complete -C "kotovec query king - prin"; complete -C "kotovec ver"'
-    done = subprocess.run(
-        ["fish", "--no-config", "-c", code],
-        env=environment(PATH=path), cwd=here, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+    done = in_shell(here, "fish", "--no-config", "-c", code)
     assert [line.split("\t")[0] for line in done.stdout.splitlines()] == ["prince", "princess", "verify"]
 
 
 @pytest.mark.skipif(shutil.which("zsh") is None, reason="there is no zsh here")
 def test_the_script_of_zsh_can_be_read_by_it(here):
-    path = f"{here / 'bin'}:{os.environ['PATH']}"
     code = 'eval "$(kotovec completion zsh)"; print $_comps[kotovec]'
-    done = subprocess.run(
-        ["zsh", "-f", "-c", code],
-        env=environment(PATH=path, HOME=str(here)), cwd=here, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+    done = in_shell(here, "zsh", "-f", "-c", code, HOME=str(here))
     assert (done.stdout, done.returncode) == ("_kotovec_completion\n", 0), done.stderr
 
 

@@ -36,39 +36,39 @@ _TRANSFORMER = re.compile(r"0_[\w\-]+")  # the folder of the first module in old
 _VARIANT = re.compile(r"(model|pytorch_model)\.(?!index\b)([\w\-]+)\.(safetensors|bin)|model_[\w\-]+\.safetensors")
 _NUMBERED = re.compile(r"(model|pytorch_model)([.\-][\w.\-]+)?-\d{5}-of-\d{5}\.(safetensors|bin)")
 _UNFINISHED = re.compile(r".*\.(incomplete|part|partial|crdownload|aria2|download|tmp)")
-# Other forms of weights: pattern of a file's name, what it is, and the step to a checkpoint of transformers.
+# Of any program: only files at the top are meant for a model. A folder of photographs has its archives further down.
+_CHECKPOINTS = ("*.ckpt", "*.pt", "*.pth")
+_ARCHIVES = ("*.tar", "*.tar.*", "*.tgz", "*.zip", "*.7z")
+# Other forms of weights: patterns of a file's name, what it is, and the step to a checkpoint of transformers.
 _FORMS = (
-    ("adapter_model.*", "an adapter", MERGE),
-    ("pytorch_adapter.bin", "an adapter", MERGE),
-    ("*.gguf", "a GGUF file", _CONVERTED),
-    ("ggml-*.bin", "a GGML file", _CONVERTED),
-    ("*.onnx", "an ONNX model", _CONVERTED),
-    ("openvino_model*.xml", "an OpenVINO model", _CONVERTED),
-    ("tf_model*.h5", "TensorFlow weights", _BY_4.format("from_tf")),
-    ("flax_model*.msgpack", "Flax weights", _BY_4.format("from_flax")),
-    ("*.ckpt*.index", "a checkpoint of TensorFlow 1", "convert it with transformers 4: transformers-cli convert"),
-    ("*.ckpt*.data-*", "a checkpoint of TensorFlow 1", "convert it with transformers 4: transformers-cli convert"),
-    ("rust_model.ot", "weights of rust-bert", _CONVERTED),
-    ("*.mlpackage", "a Core ML model", _CONVERTED),
-    ("*.mlmodel", "a Core ML model", _CONVERTED),
-    ("*.tflite", "a TensorFlow Lite model", _CONVERTED),
-    ("*.engine", "a TensorRT engine", _CONVERTED),
-    ("weights.npz", "weights of MLX", _CONVERTED),
-    ("consolidated*", "weights in their maker's own form", "choose the repository in the form of transformers (-hf)"),
-    ("*.distcp", "a sharded checkpoint of FSDP", "merge it: accelerate merge-weights FOLDER FOLDER"),
-    ("zero_to_fp32.py", "a checkpoint of DeepSpeed", "run `python zero_to_fp32.py . .` in it"),
-    ("*.nemo", "a model of NeMo", _CONVERTED),
-    ("*.ckpt", "a checkpoint of another program", "save the model in it with save_pretrained"),
-    ("*.pt", "a checkpoint of another program", "save the model in it with save_pretrained"),
-    ("*.pth", "a checkpoint of another program", "save the model in it with save_pretrained"),
-    ("*.tar", "an archive", "unpack it, and give the folder that holds config.json"),
-    ("*.tar.*", "an archive", "unpack it, and give the folder that holds config.json"),
-    ("*.tgz", "an archive", "unpack it, and give the folder that holds config.json"),
-    ("*.zip", "an archive", "unpack it, and give the folder that holds config.json"),
-    ("*.7z", "an archive", "unpack it, and give the folder that holds config.json"),
+    (("adapter_model.*", "pytorch_adapter.bin"), "an adapter", MERGE),
+    (("*.gguf",), "a GGUF file", _CONVERTED),
+    (("ggml-*.bin",), "a GGML file", _CONVERTED),
+    (("*.onnx",), "an ONNX model", _CONVERTED),
+    (("openvino_model*.xml",), "an OpenVINO model", _CONVERTED),
+    (("tf_model*.h5",), "TensorFlow weights", _BY_4.format("from_tf")),
+    (("flax_model*.msgpack",), "Flax weights", _BY_4.format("from_flax")),
+    (
+        ("*.ckpt*.index", "*.ckpt*.data-*"),
+        "a checkpoint of TensorFlow 1",
+        "convert it with transformers 4: transformers-cli convert",
+    ),
+    (("rust_model.ot",), "weights of rust-bert", _CONVERTED),
+    (("*.mlpackage", "*.mlmodel"), "a Core ML model", _CONVERTED),
+    (("*.tflite",), "a TensorFlow Lite model", _CONVERTED),
+    (("*.engine",), "a TensorRT engine", _CONVERTED),
+    (("weights.npz",), "weights of MLX", _CONVERTED),
+    (
+        ("consolidated*",),
+        "weights in their maker's own form",
+        "choose the repository in the form of transformers (-hf)",
+    ),
+    (("*.distcp",), "a sharded checkpoint of FSDP", "merge it: accelerate merge-weights FOLDER FOLDER"),
+    (("zero_to_fp32.py",), "a checkpoint of DeepSpeed", "run `python zero_to_fp32.py . .` in it"),
+    (("*.nemo",), "a model of NeMo", _CONVERTED),
+    (_CHECKPOINTS, "a checkpoint of another program", "save the model in it with save_pretrained"),
+    (_ARCHIVES, "an archive", "unpack it, and give the folder that holds config.json"),
 )
-# Of these, only files at the top are meant for a model: a folder of photographs has its archives further down.
-_OF_ANY_PROGRAM = ("*.ckpt", "*.pt", "*.pth", "*.tar", "*.tar.*", "*.tgz", "*.zip", "*.7z")
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "spiece.model", "tokenizer.model")
 _HEADS = (b"version https://git-lfs", b"/annex/objects/", b"# xet version")
 
@@ -312,8 +312,8 @@ def _form(names: Collection[str]) -> tuple[str, str, str] | None:
     """Return the first file in another form of weights, what it is, and the step to a checkpoint of transformers."""
     here, anywhere = _at_top(names), sorted({PurePosixPath(name).name for name in names})
     found = (
-        (_first(here if pattern in _OF_ANY_PROGRAM else anywhere, pattern), what, hint)
-        for pattern, what, hint in _FORMS
+        (_first(here if patterns in (_CHECKPOINTS, _ARCHIVES) else anywhere, *patterns), what, hint)
+        for patterns, what, hint in _FORMS
     )
     return next(((name, what, hint) for name, what, hint in found if name is not None), None)
 
