@@ -17,7 +17,7 @@ _USUAL = 80  # columns of a terminal that does not say how many it has
 def columns(*, stderr: bool = False) -> int | None:
     """Return how many columns the terminal has that stdout or stderr is; None where it is none."""
     stream = sys.stderr if stderr else sys.stdout
-    if not stream.isatty():
+    if stream is None or not stream.isatty():
         return None
     named = os.environ.get("COLUMNS", "")
     try:

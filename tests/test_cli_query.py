@@ -363,7 +363,8 @@ def test_the_answer_is_bold_inputs_are_dim_and_the_direction_is_said_once(store,
         tables.print_answers(answers)
         shown = capsys.readouterr().out
         assert shown.count("rank") == tables_shown
-        assert len(re.findall("smaller\\s+is\\s+nearer", shown)) == 1
+        plain = re.sub(r"\x1b\[\d+m", "", shown)
+        assert len(re.findall("smaller\\s+is\\s+nearer", plain)) == 1
         assert re.search("\x1b\\[1mqueen *\x1b\\[0m", shown)
         assert not re.search("\x1b\\[[0-9;]*m(女王|王) *\x1b", shown)
         dim = re.findall("\x1b\\[2m([a-z]+) *\x1b\\[0m", shown)
