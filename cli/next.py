@@ -1,8 +1,9 @@
 """What to do with a new store: commands that run as they are printed."""
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from kotovec.text import argument
 
 if TYPE_CHECKING:
     from kotovec.store import Store
@@ -16,8 +17,8 @@ def commands(path: Path | str) -> list[str]:
 
     with Store.open(path) as store:
         expression = example(store)
-    named = f"--store {shlex.quote(str(path))}"
-    page = shlex.quote(f"{Path(path).stem}.html")
+    named = f"--store {argument(str(path))}"
+    page = argument(f"{Path(path).stem}.html")
     return [f"kotovec query {named} {expression}", f"kotovec shell {named}", f"kotovec map {named} --html {page}"]
 
 
@@ -30,4 +31,4 @@ def example(store: "Store") -> str:
 
     rows = (row for row, kind in enumerate(store.tokens.kinds) if kind == Kind.WORD)
     row = next((row for row in rows if store.tokens.surfaces[row].isalpha()), None)
-    return shlex.quote(f"#{store.tokens.ids[0]}" if row is None else store.tokens.surfaces[row])
+    return argument(f"#{store.tokens.ids[0]}" if row is None else store.tokens.surfaces[row])

@@ -144,7 +144,9 @@ def _depth(model: str, revision: str | None) -> int | None:
     from huggingface_hub import try_to_load_from_cache
 
     from kotovec.workers import source as sources
+    from kotovec.cluster.plan import MOST_LAYERS
     from kotovec.workers.address import DEMO
+    from kotovec.workers.json_files import read_json
 
     found: Any = None
     with contextlib.suppress(KotovecError, ValueError, OSError):
@@ -153,8 +155,8 @@ def _depth(model: str, revision: str | None) -> int | None:
         elif not model.startswith("/"):  # a path is one of the cluster
             found = try_to_load_from_cache(model, "config.json", revision=revision)
         if isinstance(found, str | Path):
-            depth = json.loads(Path(found).read_text(encoding="utf-8")).get("num_hidden_layers")
-            return depth if isinstance(depth, int) else None
+            depth = read_json(Path(found)).get("num_hidden_layers")
+            return depth if isinstance(depth, int) and 0 <= depth <= MOST_LAYERS else None
     return None
 
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 MOST_BYTES = 64 << 20  # of a text as the rules may make it; tokenizers takes 17 times as much
 MOST_TIMES = MOST_BYTES >> 6  # a word of 64 bytes must fit. ALBERT's rules make at most 20,000 of a byte, BERT's 50
 MOST_TEMPLATE = 4096  # ids that a template may put around a text; BERT puts two
+MOST_PIECES = 16 << 20  # bytes of all pieces of a Unigram model; tokenizers takes 300 times as much, XLM-V has 10 MB
 LONGEST_PIECE = 4096  # bytes that a SentencePiece model may write for a character; those that are published write 33
 _KEYS = (b'"added_tokens"', b'"normalizer"', b'"pre_tokenizer"', b'"post_processor"', b"\\u00")  # or one in escapes
 # A pattern that begins with a character that must be there, and has no alternatives, matches no empty text. Only one
@@ -88,6 +89,7 @@ def growth_of(content: bytes, read: Callable[[str], Any]) -> Growth:
         RecursionError: it is nested too deeply.
         Exception: `tokenizers` does not read the rules; it has no error class.
     """
+    _check_pieces(content)
     written = _head(content)
     rules = {name: written.get(name) for name in ("normalizer", "pre_tokenizer", "post_processor")}
     # Rules have forms without a type, too: tokenizers says what it reads them as.
@@ -127,6 +129,17 @@ def longest_piece(charsmap: bytes) -> int:
         return 0
     (size,) = struct.unpack("<I", charsmap[:4])
     return max(map(len, charsmap[4 + size :].split(b"\0")))
+
+
+def _check_pieces(content: bytes) -> None:
+    """Check the pieces of a Unigram model, of which `tokenizers` makes a tree with a hash table per byte."""
+    if len(content) <= MOST_PIECES or not (b"Unigram" in content or b"\\u00" in content):
+        return
+    model = json.loads(content).get("model") or {}
+    if isinstance(pieces := model.get("vocab"), list):
+        size = sum(len(str(piece).encode("utf-8", "replace")) for piece, *_ in pieces)
+        if size > MOST_PIECES:
+            raise ValueError(f"its pieces have {size >> 20} MB, and {MOST_PIECES >> 20} MB are read")
 
 
 def _head(content: bytes) -> dict[str, Any]:

@@ -13,6 +13,7 @@ WIDE_SPACE = "\u3000"  # separates words in Japanese text
 FIRST_STRONG_ISOLATE, POP_ISOLATE = "\u2068", "\u2069"
 _RIGHT_TO_LEFT = ("R", "AL", "AN")
 _FEWEST_DIGITS, _MOST_DIGITS = 4, 9  # after the point; 9 significant digits tell any two numbers of float32 apart
+_LONE_BYTES = "".join(map(chr, range(0xDC80, 0xDD00)))  # bytes of a path that are no UTF-8, as Python decodes them
 _REORDERING = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
 
 
@@ -28,6 +29,26 @@ def escaped(text: str, keep: str = WIDE_SPACE) -> str:
     return "".join(
         char if char.isprintable() or char in keep else char.encode("unicode_escape").decode() for char in text
     )
+
+
+def argument(text: str) -> str:
+    """Return a text as one argument of a command line that can be copied: quoted as bash, zsh and ksh read it."""
+    import shlex
+
+    if text.isprintable():
+        return shlex.quote(text)
+    return f"$'{''.join(map(_typed, text))}'"
+
+
+def _typed(char: str) -> str:
+    if char in "\\'":
+        return f"\\{char}"
+    if char.isprintable():
+        return char
+    code = ord(char)
+    if char in _LONE_BYTES:
+        return f"\\x{code - 0xDC00:02x}"
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"  # noqa: PLR2004
 
 
 def counted(count: int, noun: str, plural: str | None = None) -> str:

@@ -1,6 +1,7 @@
 """The whole way with real weights: the demo's full vocabulary, built on Ray, read back, asked, and compared."""
 
 import json
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -13,6 +14,7 @@ from commands import call
 from test_encoder import reference, relative_errors
 
 TOKENS = 30_522
+DATA = Path(__file__).parent / "data"
 
 
 def vectors_of(store, stem):
@@ -32,6 +34,15 @@ def test_the_file_holds_transformers_vectors_of_the_whole_vocabulary(demo, minil
     np.testing.assert_array_equal(static, matrix)
     assert isolated.shape == (TOKENS, 384)
     assert relative_errors(isolated[rows], states[-1]).max() <= 1e-5
+
+
+@pytest.mark.parametrize("stem", ["static", "isolated-6"])
+def test_the_vectors_are_those_of_the_first_edition(demo, stem):
+    """Bit for bit on the processor that the file was made on; others round the last bits of a product otherwise."""
+    first = np.load(DATA / "demo" / "0.1.0.npz")
+    expected = first[stem.partition("-")[0]]
+    vectors = vectors_of(demo, stem)[first["rows"]]
+    np.testing.assert_allclose(vectors, expected, rtol=0, atol=1e-6 if stem != "static" else 0)
 
 
 @pytest.mark.parametrize("space", ["static", "isolated"])

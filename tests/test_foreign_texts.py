@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import subprocess
 import unicodedata
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from kotovec.cli.tables import harmless, print_grid
 from kotovec.errors import ExpressionError, InputError
 from kotovec.store import Store
 from kotovec.store.cartography import MapRequest, make_map
-from kotovec.text import escaped, json_line
+from kotovec.text import argument, escaped, json_line
 
 import stores
 from commands import PROVENANCE, call
@@ -49,6 +50,22 @@ def test_what_cannot_be_seen_is_escaped(char):
     line = json_line({f"k{char}": [f"a{char}b", 1, None]})
     assert (unseen(line), "\n" in line) == ([], False)
     assert json.loads(line) == {f"k{char}": [f"a{char}b", 1, None]}
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+@pytest.mark.parametrize("char", [*BAD, " ", "'", "$(id)", "\\", "\udcff", "\U000e0041", "王"])
+def test_a_printed_argument_is_read_by_a_shell_as_it_was(char):
+    text = f"a{char}1'\\"
+    printed = argument(text)
+    assert unseen(printed) == []
+    assert "\n" not in printed
+    done = subprocess.run(
+        ["bash", "-c", f"printf %s {printed}"],
+        env={"LC_ALL": "C.UTF-8"},
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout == text.encode(errors="surrogateescape")
 
 
 def test_characters_beyond_the_first_plane_are_escaped_in_pairs():

@@ -78,6 +78,21 @@ def change(path, **changes):
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
+@pytest.mark.parametrize("name", ["Unigram", "\\u0055nigram"])
+def test_a_tree_of_pieces_is_not_grown_to_gigabytes(name):
+    """A million pieces of 49 bytes, 68 MB, took more than 14 GB."""
+
+    def content(count):
+        pieces = [["<unk>", 0.0], *([f"▁{number:07}{'x' * 500}", -8.0] for number in range(count))]
+        text = json.dumps({"version": "1.0", "model": {"type": "U", "unk_id": 0, "vocab": pieces}})
+        return text.replace('"U"', f'"{name}"').encode()
+
+    assert growth_of(content(32_000)).split == 1  # 15.6 MB of pieces
+    with pytest.raises(ValueError, match="its pieces have 16 MB, and 16 MB are read"):
+        growth_of(content(34_000))
+
+
+
 @pytest.mark.parametrize("changes", [each for each, _ in CHANGES], ids=[name for _, name in CHANGES])
 def test_rules_that_multiply_a_text_are_refused_before_they_are_applied(tmp_path, model, changes):
     change(model / "tokenizer.json", **changes)

@@ -317,6 +317,33 @@ def test_a_signal_ends_a_query_while_a_large_tokenizer_is_read(store, tmp_path, 
     assert seconds < 5
 
 
+READING = """
+import hashlib, pathlib
+from kotovec.workers import tokenizer
+def load(*_):
+    pathlib.Path("there").touch()
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 200_000_000)
+tokenizer.load_tokenizer = load
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_a_build_while_a_large_tokenizer_is_read(tiny_models, tmp_path, number, code):
+    """It took 33 s with a tokenizer.json of 68 MB."""
+    command = [sys.executable, "-c", READING + MAIN, "build", tiny_models["bert"], "--workers", "0"]
+    with subprocess.Popen(command, env=environment(), cwd=tmp_path, stdout=-1, stderr=-1, text=True) as process:
+        while not (tmp_path / "there").exists():
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.05)
+        begin = time.monotonic()
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    assert time.monotonic() - begin < 5
+    assert (process.returncode, out) == (code, "")
+    assert err.endswith("error: interrupted\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["there"]
+
+
 def test_answers_to_a_stream_come_before_its_end_and_hold_a_bounded_number_of_tokens(tmp_path):
     """All lines of a file were read first, and 4,096 answers of any size were held."""
     tokens = stores.numbered(3000)

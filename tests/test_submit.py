@@ -113,6 +113,29 @@ def test_what_cannot_work_is_refused_before_anything_is_sent(capsys, tmp_path, m
     assert re.fullmatch(r"error: \S.*\n(hint: \S.*\n)?", answer.err)
 
 
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ('{"num_hidden_layers": 2}', "--layers `3`: the model has the layers 0 to 2, not 3\n"),
+        # Of what the cache holds beside, nothing is known: the cluster's own copy decides.
+        ('{"a": ' + "[" * 100_000, "no cluster is named\n"),
+        ("[]", "no cluster is named\n"),
+        ('{"num_hidden_layers": 1000000000}', "no cluster is named\n"),
+        ('{"num_hidden_layers": -1}', "no cluster is named\n"),
+        ("\udcff", "no cluster is named\n"),
+    ],
+)
+def test_the_config_in_a_cache_may_be_anything(capsys, tmp_path, monkeypatch, config, message):
+    for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"):
+        monkeypatch.delenv(name, raising=False)
+    path = tmp_path / "config.json"
+    path.write_bytes(config.encode(errors="surrogateescape"))
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_, **__: str(path))
+    answer = call(capsys, "submit", "owner/name", "--store", "/x", "--layers", "3")
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith(f"error: {message}")
+
+
 class FakeJobs:
     """Stands for a cluster whose jobs say what a test wants."""
 

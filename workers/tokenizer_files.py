@@ -168,7 +168,7 @@ def _listed(path: Path) -> dict[str, int]:
 def _lines(path: Path) -> list[str]:
     """Return the texts in a `vocab.txt`; none where it is missing, or of another form.
 
-    Lines end at a line feed alone: a token may be any other sign that ends lines.
+    Lines end at a line feed alone: a token may be any other character that ends lines.
     """
     try:
         lines = path.read_bytes().decode("utf-8").removesuffix("\n").split("\n")
