@@ -143,8 +143,8 @@ def _depth(model: str, revision: str | None) -> int | None:
     """Return the number of layers of a model whose config this machine happens to have, or None."""
     from huggingface_hub import try_to_load_from_cache
 
-    from kotovec.workers import source as sources
     from kotovec.cluster.plan import MOST_LAYERS
+    from kotovec.workers import source as sources
     from kotovec.workers.address import DEMO
     from kotovec.workers.json_files import read_json
 

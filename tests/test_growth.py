@@ -92,7 +92,6 @@ def test_a_tree_of_pieces_is_not_grown_to_gigabytes(name):
         growth_of(content(34_000))
 
 
-
 @pytest.mark.parametrize("changes", [each for each, _ in CHANGES], ids=[name for _, name in CHANGES])
 def test_rules_that_multiply_a_text_are_refused_before_they_are_applied(tmp_path, model, changes):
     change(model / "tokenizer.json", **changes)
