@@ -52,8 +52,8 @@ def error_lines(message: str, hint: str | None) -> str:
     return line if hint is None else f"{line}\nhint: {escaped(hint)}"
 
 
-def print_answers(answers: Sequence["Answer"], *, quiet: bool = False) -> None:
-    """Print the answers to one expression, then, unless quiet, the notes.
+def print_answers(answers: Sequence["Answer"], *, with_notes: bool = True) -> None:
+    """Print the answers to one expression, then the notes.
 
     Two spaces are printed side by side, or one below the other if the terminal is too narrow.
     """
@@ -67,7 +67,7 @@ def print_answers(answers: Sequence["Answer"], *, quiet: bool = False) -> None:
             out.print(_answer_table([answer]))
     else:
         out.print(table)
-    for note in () if quiet else dict.fromkeys(note for answer in answers for note in answer.notes):
+    for note in dict.fromkeys(note for answer in answers for note in answer.notes) if with_notes else ():
         out.print(_cell(f"note: {shown(note)}"))
 
 

@@ -32,8 +32,8 @@ def read_config(path: Path, names: Collection[str]) -> dict[str, str]:
     options = {}
     for key, value in section.items():
         if key not in names:
-            near = difflib.get_close_matches(str(key), names, n=1)
-            hint = f"use `{near[0]}`" if near else f"choose {choices(sorted(names))}"
+            near = difflib.get_close_matches(str(key), names, n=3)
+            hint = f"use {choices(near)}" if near else f"choose {choices(sorted(names))}"
             raise InputError(f"--config {path}: kotovec build has no option {quoted(key)}", hint=hint)
         if isinstance(value, list | dict):
             raise InputError(
