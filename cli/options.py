@@ -20,7 +20,7 @@ def _use_config(context: typer.Context, path: Path | None) -> Path | None:
         return None
     from kotovec.cli.usage import wrong_kind, wrong_value
     from kotovec.cluster.config import read_config
-    from kotovec.errors import InputError, first_line
+    from kotovec.errors import InputError, first_line, quoted
 
     parameters = {max(parameter.opts, key=len).lstrip("-"): parameter for parameter in context.command.params}
     for name in ("config", "help"):
@@ -33,7 +33,7 @@ def _use_config(context: typer.Context, path: Path | None) -> Path | None:
         except typer.BadParameter as error:
             wrong = wrong_value(str(error.message))
             problem = wrong_kind(name, *wrong) if wrong else f"{name}: {first_line(error).removesuffix('.')}"
-            raise InputError(f"--config {path}: {problem}", hint=f"correct {name} in it") from error
+            raise InputError(f"--config {path}: {problem}", hint=f"see {quoted('kotovec build --help')}") from error
     return path
 
 
@@ -288,7 +288,7 @@ WordsArgument = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="WORD…",
-        help="Words, such as 王 子 女 男, or expressions in quotes, such as `王 - 男`.",
+        help='Words, such as 王 子 女 男, or expressions, such as "王 - 男".',
         autocompletion=terms,
         show_default=False,
     ),

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from kotovec.cli.arguments import ASKING, COMMANDS
-from kotovec.errors import InputError, choices, quoted
+from kotovec.errors import InputError, choices, near_names, quoted
 
 _DASHES = "-−－‐‑–﹣—―ー"  # what is typed, or put in by a word processor, for the dashes of an option
 # What people type for a command.
@@ -40,9 +40,9 @@ def check_dashes(tree: Any, arguments: Sequence[str]) -> None:
         meant = f"--{name.lstrip(_DASHES)}"
         if name.startswith("--") or name[:1] not in _DASHES or meant not in options or _takes_value(options, before):
             continue
-        hint = f"did you mean {quoted(meant)}?"
+        hint = f"use {quoted(meant)}"
         if arguments[0] in ASKING:
-            hint += f" for a subtraction, write {quoted(f'- {meant[2:]}')}"
+            hint += f"; for a subtraction, write {quoted(f'- {meant[2:]}')}"
         raise InputError(f"{quoted(name)} is not an option", hint=hint)
 
 
@@ -62,7 +62,7 @@ def explain_usage(error: Any, tree: Any, arguments: Sequence[str]) -> tuple[str,
     name = f"kotovec {arguments[0]}" if arguments[0] in COMMANDS else "kotovec"
     parameters, see = tree.commands.get(arguments[0], tree).params, f"see {quoted(f'{name} --help')}"
     if hasattr(error, "possibilities"):
-        return _unknown_option(error, arguments, see)
+        return _unknown_option(error, parameters, arguments, see)
     if hasattr(error, "option_name"):
         return _half_option(error, parameters, see)
     if hasattr(error, "param"):
@@ -97,7 +97,7 @@ def name_variable(tree: Any, arguments: Sequence[str], message: str, hint: str |
         if any(argument.partition("=")[0] in parameter.opts for argument in arguments):
             continue
         if (variable := _variable(parameter)) and _is_about(message, parameter, os.environ[variable]):
-            return f"{hint} ({variable} is set)" if hint else f"correct or unset {variable}"
+            return f"{hint} ({variable} is set)" if hint else f"set {variable} to another value, or unset it"
     return hint
 
 
@@ -105,7 +105,7 @@ def _is_about(message: str, parameter: Any, value: str) -> bool:
     names = (f"{name.lstrip('-')} is {value}" for name in parameter.opts)
     if quoted(value) in message or message.startswith(f"{value} is ") or any(name in message for name in names):
         return True
-    return parameter.metavar in _PATHS and value in message
+    return parameter.metavar in _PATHS and re.search(rf"(?<![\w./]){re.escape(value)}(?![\w/])", message) is not None
 
 
 def _variable(parameter: Any) -> str | None:
@@ -118,15 +118,15 @@ def _written(parameter: Any) -> str:
     return str(parameter.metavar) if parameter.param_type_name == "argument" else max(parameter.opts, key=len)
 
 
-def _unknown_option(error: Any, arguments: Sequence[str], see: str) -> tuple[str, str]:
+def _unknown_option(error: Any, parameters: Sequence[Any], arguments: Sequence[str], see: str) -> tuple[str, str]:
     name = error.option_name
     if not name.startswith("--"):  # of `-josn`, Typer names `-j`
         name = next((each for each in arguments if each.startswith(name)), name)
-    near = list(error.possibilities or ())
-    begun = [each for each in near if each.startswith(name)]
-    if near:
-        hint = f"use {choices(begun or near)}"
-    elif command := next((each for each in arguments if each in COMMANDS and each != arguments[0]), None):
+    known = [option.lstrip("-") for parameter in parameters for option in parameter.opts if option.startswith("--")]
+    known.append("help")
+    if near := near_names(name.lstrip("-"), known):
+        hint = f"use {choices(f'--{each}' for each in near)}"
+    elif arguments[0] not in COMMANDS and (command := next((each for each in arguments if each in COMMANDS), None)):
         hint = f"write options after the command: {quoted(f'kotovec {command} {name}')}"
     else:
         hint = see
@@ -134,11 +134,9 @@ def _unknown_option(error: Any, arguments: Sequence[str], see: str) -> tuple[str
 
 
 def _meant(name: str) -> str:
-    from difflib import get_close_matches
-
     if name in _MEANT:
         return f"use {quoted(_MEANT[name])}"
-    if near := get_close_matches(name, COMMANDS, n=3):
+    if near := near_names(name, COMMANDS):
         return f"use {choices(near)}"
     return f"ask for words with {quoted('kotovec query')}, or see {quoted('kotovec --help')}"
 
