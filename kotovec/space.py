@@ -59,14 +59,20 @@ class Space:
             )
 
     @classmethod
-    def parse(cls, text: str) -> "Space":
+    def parse(cls, text: str, stored: Sequence["Space"] = ()) -> "Space":
         """Read a space as a user writes it: `static`, `isolated`, `isolated@12`, `context@0-6+center`.
+
+        Args:
+            text: the space.
+            stored: the spaces to choose from, which the hint about an unknown one names.
 
         Raises:
             InputError: the text cannot be read.
             NotStoredError: a layer is given for a space that has none.
         """
         found = _SPACE.fullmatch(text.strip())
+        if stored and (found is None or found["name"] not in NAMES):
+            raise InputError(f"unknown space {quoted(text.strip())}", hint=f"choose {choices(_named(stored))}")
         if found is None:
             raise InputError(
                 f"{quoted(text)} is not a space", hint="choose `static`, `isolated`, or `isolated@12` for a layer"
@@ -164,7 +170,7 @@ def parse_spaces(text: str, stored: Sequence[Space] = ()) -> tuple[Space, ...]:
 
     Args:
         text: the list.
-        stored: the spaces to choose from, which the error about an unknown one names.
+        stored: as in `Space.parse`.
 
     Raises:
         InputError: the list cannot be read.
@@ -172,11 +178,7 @@ def parse_spaces(text: str, stored: Sequence[Space] = ()) -> tuple[Space, ...]:
     """
     parts = (part.strip() for part in text.split(","))
     names = [name for part in parts for name in (BOTH.split(",") if part == "both" else [part])]
-    for name in names:
-        found = _SPACE.fullmatch(name)
-        if stored and (found is None or found["name"] not in NAMES):
-            raise InputError(f"unknown space {quoted(name)}", hint=f"choose {choices(_named(stored))}")
-    return tuple(dict.fromkeys(map(Space.parse, names)))
+    return tuple(dict.fromkeys(Space.parse(name, stored) for name in names))
 
 
 def _named(stored: Sequence[Space]) -> list[str]:
