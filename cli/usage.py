@@ -124,7 +124,10 @@ def _unknown_option(error: Any, parameters: Sequence[Any], arguments: Sequence[s
         name = next((each for each in arguments if each.startswith(name)), name)
     known = [option.lstrip("-") for parameter in parameters for option in parameter.opts if option.startswith("--")]
     known.append("help")
-    if near := near_names(name.lstrip("-"), known):
+    short = f"-{name.lstrip('-')}"
+    if any(short in parameter.opts for parameter in parameters):
+        hint = f"use {quoted(short)}"
+    elif near := near_names(name.lstrip("-"), known):
         hint = f"use {choices(f'--{each}' for each in near)}"
     elif arguments[0] not in COMMANDS and (command := next((each for each in arguments if each in COMMANDS), None)):
         hint = f"write options after the command: {quoted(f'kotovec {command} {name}')}"

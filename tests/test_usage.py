@@ -129,6 +129,7 @@ def test_no_word_of_typers_is_said_about_an_option_without_its_value(refused, co
         (["query", "king", "--spac"], "unknown option `--spac`", "use `--space`"),
         (["query", "king", "--exclude_inputs"], "unknown option `--exclude_inputs`", "use `--exclude-inputs`"),
         (["query", "king", "--JSON"], "unknown option `--JSON`", "use `--json`"),
+        (["query", "king", "--k", "5"], "unknown option `--k`", "use `-k`"),
         (["query", "king", "--xyzzy"], "unknown option `--xyzzy`", "see `kotovec query --help`"),
         (["build", "-josn"], "unknown option `-josn`", "use `--json`"),
         (
