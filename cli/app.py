@@ -5,7 +5,6 @@ Heavy imports stay inside the commands: `kotovec --help` needs only typer and ri
 
 import gc
 import os
-import re
 import sys
 import threading
 from functools import partial
@@ -15,25 +14,24 @@ from typing import Any
 
 import typer
 
-from kotovec.cli.arguments import COMMANDS, shield_minus
+from kotovec.cli.arguments import ASKS, COMMANDS, shield_minus
 from kotovec.cli.encodings import as_utf8, escaping_errors
 from kotovec.cli.interrupts import INTERRUPTED, TERMINATED, hear_interrupts, in_child
 from kotovec.cli.silence import silence
 from kotovec.cli.tree import make_app
-from kotovec.errors import InputError, KotovecError, choices, first_line, quoted
+from kotovec.cli.usage import check_dashes, explain_usage, name_variable
+from kotovec.errors import InputError, KotovecError, first_line
 from kotovec.limits import check_space, explain, fit_threads
 
 UNEXPECTED = 1
 
 _LIGHT, _HELP = ("completion", "help"), {"-h", "--help"}  # what needs neither numpy nor faiss
-_QUOTE = "'"  # around a command that Typer proposes
-_ASKS = "_KOTOVEC_COMPLETE"  # set by a shell on Tab
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with 0 (done), 1 (honest failure), 2 (bad input), 130 (Ctrl-C) or 143 (SIGTERM)."""
     hear_interrupts()
-    if _ASKS in os.environ:
+    if ASKS in os.environ:
         from kotovec.cli.completion import complete
 
         complete()
@@ -53,11 +51,11 @@ def main(arguments: list[str] | None = None) -> None:
 def run(arguments: list[str]) -> int:  # noqa: PLR0911 — one return per outcome
     """Run the command line; return the exit code. `KOTOVEC_DEBUG=1` shows tracebacks."""
     debug = os.environ.get("KOTOVEC_DEBUG", "") not in ("", "0")
-    arguments = shield_minus(arguments or ["--help"])
+    arguments = arguments or ["--help"]
     try:
         code = _call(arguments)
     except KotovecError as error:
-        return _fail(*(explain(error) or (str(error), error.hint)), error.exit_code, debug)
+        return _fail(*_explained(error, arguments), error.exit_code, debug)
     except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted", None, INTERRUPTED, debug=False)
     except (BrokenPipeError, SystemExit) as error:
@@ -72,8 +70,7 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911 — one return per outcom
     except Exception as error:  # noqa: BLE001 — the user gets a message and an exit code, whatever it is
         # Typer's usage errors, without importing the Click that it vendors.
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
-            command = f"kotovec {arguments[0]}" if arguments[0] in COMMANDS else "kotovec"
-            return _fail(*_usage(error.format_message(), command), int(error.exit_code), debug=False)
+            return _fail(*explain_usage(error, _tree(arguments), arguments), int(error.exit_code), debug=False)
         if isinstance(error, FileNotFoundError) and not _has_working_directory():
             return _fail("the working directory was deleted", "go to another one", InputError.exit_code, debug)
         message = f"{type(error).__name__}: {first_line(error)}"
@@ -85,11 +82,25 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911 — one return per outcom
 
 
 def _call(arguments: list[str]) -> Any:
-    names = arguments[:1] if arguments[0] in COMMANDS else COMMANDS
-    if names != COMMANDS and arguments[0] not in _LIGHT and _HELP.isdisjoint(arguments):
+    tree = _tree(arguments)
+    check_dashes(tree, arguments)
+    if arguments[0] in COMMANDS and arguments[0] not in _LIGHT and _HELP.isdisjoint(arguments):
         check_space()
         fit_threads()
-    return make_app(names)(args=arguments, prog_name="kotovec", standalone_mode=False)
+    return tree(args=shield_minus(arguments), prog_name="kotovec", standalone_mode=False)
+
+
+def _explained(error: KotovecError, arguments: list[str]) -> tuple[str, str | None]:
+    message, hint = explain(error) or (str(error), error.hint)
+    if isinstance(error, InputError):
+        hint = name_variable(_tree(arguments), arguments, message, hint)
+    return message, hint
+
+
+def _tree(arguments: list[str]) -> Any:
+    from typer.main import get_command
+
+    return get_command(make_app(arguments[:1] if arguments[0] in COMMANDS else COMMANDS))
 
 
 def _has_working_directory() -> bool:
@@ -109,21 +120,3 @@ def _fail(message: str, hint: str | None, code: int, debug: bool) -> int:
 
     print(error_lines(message, hint), file=sys.stderr)
     return code
-
-
-def _usage(message: str, command: str) -> tuple[str, str]:
-    """Return Typer's message as kotovec's own, in lower case and without a full stop, and its proposal as the hint.
-
-    Args:
-        message: Typer's message.
-        command: the command that was misused, such as `kotovec query`.
-    """
-    named = re.search(r" (?:Did you mean (.+)\?|\(Possible options: (.+)\))$", message)
-    if named:
-        hint = f"use {choices(name.strip(_QUOTE) for name in (named[1] or named[2]).split(', '))}"
-    elif message.startswith("No such command"):
-        hint = f"ask for words with {quoted('kotovec query')}, or see {quoted('kotovec --help')}"
-    else:
-        hint = f"see {quoted(f'{command} --help')}"
-    problem = message[: named.start()] if named else message
-    return problem[:1].lower() + problem[1:].removesuffix("."), hint

@@ -4,14 +4,19 @@ import re
 from itertools import pairwise
 
 COMMANDS = ("build", "submit", "query", "shell", "norms", "index", "map", "info", "verify", "completion", "help")
+ASKING = ("query", "norms")  # whose arguments are expressions
+ASKS = "_KOTOVEC_COMPLETE"  # the variable that a shell sets on Tab, and Click reads
 _PATHS = ("--store", "--file", "--config", "--fetch", "--png", "--html")
 
 
 def shield_minus(arguments: list[str]) -> list[str]:
     """Put a space before what looks like an option and is none, so that an expression can begin with a minus.
 
-    `kotovec query "-男 + 王"` works; `--typo`, `-k5`, and a path after its option are left as they are.
+    `kotovec query "-男 + 王"` works; `--typo`, `-k5`, a path after its option, and the arguments of commands that take
+    no expressions are left as they are. `usage.check_dashes` has refused `-json`.
     """
+    if not arguments or arguments[0] not in ASKING:
+        return list(arguments)
     options = {"-h", "-k", "-q", "-V", "-"}
     return [
         f" {argument}"

@@ -1,26 +1,34 @@
 """The store and the spaces that a command is asked about."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from kotovec.space import Space, parse_spaces
+from kotovec.space import Space, parse_spaces, resolve
 
 
 class AmbientLayer(int):
     """A layer from the environment, which applies only to the spaces that have layers."""
 
 
-def read_spaces(text: str, layer: int | None) -> tuple[Space, ...]:
-    """Return the spaces that `--space` and `--layer` ask for.
+def is_ambient(context: Any, name: str) -> bool:
+    """Return whether an option was set by its environment variable, which one on the command line overrides."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "ENVIRONMENT"
+
+
+def choose_spaces(text: str, layer: int | None, stored: Sequence[Space]) -> tuple[Space, ...]:
+    """Return the stored spaces that `--space` and `--layer` ask for.
 
     Raises:
-        InputError: a space is unknown.
-        NotStoredError: `--layer` was given for a space without layers.
+        InputError: a space is unknown; the hint names those in the store.
+        NotStoredError: the store does not hold one, or `--layer` was given for a space without layers.
     """
-    spaces = parse_spaces(text)
+    spaces = parse_spaces(text, stored)
     layered = [space.at(layer) if space.layer == -1 else space for space in spaces]
     if layer is not None and layered == list(spaces) and layer != -1 and not isinstance(layer, AmbientLayer):
         layered = [space.at(layer) for space in spaces]
-    return tuple(dict.fromkeys(layered))
+    return resolve(layered, stored)
 
 
 def find_store(store: Path | None) -> Path:

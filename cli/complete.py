@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from kotovec.store import Store
 
 MOST = 50  # tokens that are offered at once: a screen
-SIGNS = " +-−*()＋－＊（）"  # what ends a term
 _LIVE = frozenset("\"'`$!\\")  # what a shell acts on within quotes, too: `$(…)` of a stranger's token would run
 _RISKY = _LIVE | frozenset("&|;<>()*?[]{}~#^")  # what a shell does not take as it is
 _SHORT = ("isolated", "both")  # of spaces
@@ -97,7 +96,9 @@ def terms(context: typer.Context, incomplete: str) -> list[str]:
     A token that a shell does not take as it is, is offered only within quotes, which is where a space may stand, and
     not even there if a shell would act on it.
     """
-    start = max(map(incomplete.rfind, SIGNS)) + 1
+    from kotovec.store.expression import SIGNS
+
+    start = max(map(incomplete.rfind, f" {SIGNS}")) + 1
     if start == len(incomplete):
         return []
     store, quoted = _opened(context), any(char.isspace() for char in incomplete)

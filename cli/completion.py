@@ -9,13 +9,12 @@ from typing import Any, ClassVar
 
 from typer._click.shell_completion import CompletionItem, ShellComplete, split_arg_string
 
-from kotovec.cli.arguments import COMMANDS, shield_minus
+from kotovec.cli.arguments import ASKS, COMMANDS, shield_minus
 from kotovec.cli.encodings import echo
 from kotovec.cli.options import ShellArgument
 from kotovec.cli.tree import make_app
 from kotovec.errors import InputError, KotovecError, choices, quoted
 
-VARIABLE = "_KOTOVEC_COMPLETE"  # what Click asks a program by
 _LINE, _BREAKS = "_KOTOVEC_LINE", "_KOTOVEC_BREAKS"
 
 # `file` and `dir` are answered by the shell, and bash must not sort: the most frequent token comes first.
@@ -31,7 +30,7 @@ _kotovec_completion() {{
         esac
         case $value in */) compopt -o nospace ;; esac
     done < <({_LINE}="${{COMP_LINE:0:COMP_POINT}}" {_BREAKS}="$COMP_WORDBREAKS" \\
-             {VARIABLE}=bash_complete "$1" 2>/dev/null)
+             {ASKS}=bash_complete "$1" 2>/dev/null)
 }}
 complete -o nosort -F _kotovec_completion kotovec
 """
@@ -46,7 +45,7 @@ _kotovec_completion() {{
             dir) _path_files -/ ;;
             file) _path_files -f ;;
         esac
-    done < <({_LINE}="${{(j: :)words[1,CURRENT]}}" {VARIABLE}=zsh_complete "$words[1]" 2>/dev/null)
+    done < <({_LINE}="${{(j: :)words[1,CURRENT]}}" {ASKS}=zsh_complete "$words[1]" 2>/dev/null)
     (( $#values )) && compadd -V tokens -l -d texts -Q -U -a values
 }}
 (( $+functions[compdef] )) || {{ autoload -Uz compinit && compinit -i }}
@@ -54,7 +53,7 @@ compdef _kotovec_completion kotovec
 """
 _FISH = f"""\
 function _kotovec_completion
-    set -l answer (env {_LINE}=(commandline -cp | string collect) {VARIABLE}=fish_complete kotovec 2>/dev/null)
+    set -l answer (env {_LINE}=(commandline -cp | string collect) {ASKS}=fish_complete kotovec 2>/dev/null)
     for line in $answer
         set -l parts (string split \\t -- $line)
         switch $parts[1]
@@ -89,10 +88,10 @@ def complete() -> None:
     """Answer a shell that asks by the environment: print a line per offer, `kind TAB value TAB help`."""
     from typer.main import get_command
 
-    line, shell = os.environ.get(_LINE, ""), os.environ[VARIABLE].partition("_")[0]
+    line, shell = os.environ.get(_LINE, ""), os.environ[ASKS].partition("_")[0]
     words = split_arg_string(line)
     names = words[1:2] if words[1:2] and words[1] in COMMANDS and words[2:] + [""][: line.endswith(" ")] else COMMANDS
-    asked = _Asked(get_command(make_app(names)), {}, "kotovec", VARIABLE)
+    asked = _Asked(get_command(make_app(names)), {}, "kotovec", ASKS)
     with contextlib.suppress(KotovecError, OSError):  # a store that cannot be read offers nothing
         for offer in asked.offers(line, os.environ.get(_BREAKS, "") if shell == "bash" else None):
             echo("\t".join(offer))

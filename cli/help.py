@@ -6,7 +6,7 @@ from kotovec.cli.layout import ENVIRONMENT
 from kotovec.cli.lines import broken, columns, say
 from kotovec.cli.options import TopicArgument
 from kotovec.cli.tree import make_app
-from kotovec.errors import InputError, choices, quoted
+from kotovec.errors import InputError, choices, near_names, quoted
 
 # What no option stands for.
 VARIABLES = {
@@ -25,7 +25,10 @@ def command(topic: TopicArgument = None) -> None:
         _print_variables()
         return
     if topic is not None and topic not in COMMANDS:
-        raise InputError(f"there is no help on {quoted(topic)}", hint=f"choose {choices((*COMMANDS, ENVIRONMENT))}")
+        topics = (*COMMANDS, ENVIRONMENT)
+        raise InputError(
+            f"there is no help on {quoted(topic)}", hint=f"choose {choices(near_names(topic, topics) or topics)}"
+        )
     names = COMMANDS if topic is None else [topic]
     make_app(names)(args=[*([topic] if topic else []), "--help"], prog_name="kotovec", standalone_mode=False)
 

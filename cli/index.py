@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from kotovec.cli.chosen import find_store, read_spaces
+from kotovec.cli.chosen import choose_spaces, find_store
 from kotovec.cli.encodings import echo
 from kotovec.cli.options import (
     DeviceOption,
@@ -16,7 +16,6 @@ from kotovec.cli.options import (
     SpaceOption,
     StoreOption,
 )
-from kotovec.space import resolve
 from kotovec.text import counted, json_line
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ def command(
     from kotovec.store.measure import build_index
 
     opened = Store.open(find_store(store))
-    for each in resolve(read_spaces(space, layer), opened.spaces):
+    for each in choose_spaces(space, layer, opened.spaces):
         built = build_index(opened, each, metric, factory=factory, parameters=parameters, device=device)
         _print(*built, as_json=as_json, quiet=quiet)
 

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kotovec.cli.chosen import find_store, read_spaces
+from kotovec.cli.chosen import choose_spaces, find_store
 from kotovec.cli.encodings import echo
 from kotovec.cli.options import (
     AgainOption,
@@ -28,7 +28,7 @@ from kotovec.cli.options import (
     StoreOption,
 )
 from kotovec.errors import StoreBusyError, StoreError
-from kotovec.space import Space, resolve
+from kotovec.space import Space
 from kotovec.text import counted, json_line
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def command(
 
     _check(png, label, labels, html, expression)
     opened = Store.open(find_store(store))
-    spaces = resolve(read_spaces(space, layer), opened.spaces)
+    spaces = choose_spaces(space, layer, opened.spaces)
     if html is not None and len(spaces) == 1:  # a page shows two spaces if the store has two
         spaces += tuple(_beside(spaces[0], opened.spaces))
     requests = [MapRequest(each, method, sample, seed, neighbors, perplexity) for each in spaces]

@@ -1,62 +1,110 @@
-"""`kotovec norms`: the norms of the vectors of some words."""
+"""`kotovec norms`: the norms of the vectors of some words or expressions."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from kotovec.cli.chosen import find_store
 from kotovec.cli.encodings import echo
 from kotovec.cli.interrupts import ending_at_once
 from kotovec.cli.options import JsonOption, QuietOption, StoreOption, WordsArgument
-from kotovec.errors import InputError
+from kotovec.cli.query import grouped
+from kotovec.errors import InputError, quoted
 from kotovec.text import json_line
 
+if TYPE_CHECKING:
+    from kotovec.store import Store
+    from kotovec.store.terms import ResolvedTerm
+
 MOST_COLUMNS = 4  # with more, each layer is a row and each word a column: a terminal has 80 characters per line
+
+
+@dataclass(frozen=True)
+class _Row:
+    """An expression as it was read, and the norms of its vector, one per space."""
+
+    text: str
+    terms: "tuple[ResolvedTerm, ...]"
+    notes: tuple[str, ...]
+    norms: tuple[float, ...]
+
+    @property
+    def tokens(self) -> str:
+        """The expression with the tokens that its terms stand for."""
+        from kotovec.store.expression import Term, render
+
+        return render([Term(" | ".join(term.tokens), term.weight, 0) for term in self.terms])
 
 
 def command(
     terms: WordsArgument = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    quiet: QuietOption = False,  # noqa: ARG001 — notes change what a norm means; `silence` has heard it
 ) -> None:
-    """Print the L2 norm of each word's vector, in every space and layer of the store.
+    """Print the L2 norm of the vector of each word or expression, in every space and layer of the store.
 
     Example: `kotovec norms 王 子 女 男`
     """
     if not terms:
         raise InputError("no word is given", hint="give some, such as `kotovec norms 王 子 女 男`")
-    import numpy as np
-
     from kotovec.cli.tables import notice, print_grid, shown
     from kotovec.store import Store
-    from kotovec.store.expression import Term
 
     opened = Store.open(find_store(store))
     columns = opened.spaces
-    rows = []
-    for term in terms:
-        with ending_at_once():
-            read = opened.lookup.resolve(Term(term.strip() or term, 1.0, 0))
-        parts = [opened.array(space)[list(read.rows)].astype(np.float64) for space in columns]
-        norms = [float(np.linalg.norm(part.mean(axis=0))) for part in parts]
-        rows.append((read, norms))
+    rows = [_read(opened, expression) for expression in _expressions(opened, terms)]
     if as_json:
-        for read, norms in rows:
-            data = {"term": read.text, "tokens": list(read.tokens)} | dict(zip(map(str, columns), norms, strict=True))
-            echo(json_line(data))
+        for row in rows:
+            tokens = [token for term in row.terms for token in term.tokens]
+            data = {"term": row.text, "tokens": tokens, "notes": list(row.notes)}
+            echo(json_line(data | dict(zip(map(str, columns), row.norms, strict=True))))
         return
     names = [space.title for space in columns]
     if len(names) > MOST_COLUMNS:
         print_grid(
-            ["norm of", *(shown(read.text) for read, _ in rows)],
-            [[name, *(f"{norms[index]:.4f}" for _, norms in rows)] for index, name in enumerate(names)],
+            ["norm of", *(shown(row.text) for row in rows)],
+            [[name, *(f"{row.norms[index]:.4f}" for row in rows)] for index, name in enumerate(names)],
         )
     else:
         print_grid(
             ["term", "token", *names],
-            [
-                [shown(read.text), shown(" | ".join(read.tokens)), *(f"{norm:.4f}" for norm in norms)]
-                for read, norms in rows
-            ],
+            [[shown(row.text), shown(row.tokens), *(f"{norm:.4f}" for norm in row.norms)] for row in rows],
             left=2,
         )
-    for read, _ in rows:
-        if read.note:
-            notice(f"note: {read.note}", quiet=quiet)
+    for note in dict.fromkeys(note for row in rows for note in row.notes):
+        notice(f"note: {note}", quiet=False)
+
+
+def _expressions(store: "Store", words: Sequence[str]) -> Iterator[str]:
+    """Yield each argument as an expression; a text with spaces and without operators is one word, as in `query`.
+
+    Raises:
+        InputError: an expression was typed without quotes, as `king - man`.
+    """
+    from kotovec.store.expression import MINUS, PLUS, SIGNS, TIMES
+
+    for index, word in enumerate(words):
+        text = word.strip()
+        is_operator = text != "" and not text.strip(SIGNS)
+        is_signed = index > 0 and text[:1] in (*PLUS, *MINUS, *TIMES) and not store.lookup.known(text)
+        if (is_operator or is_signed) and len(words) > 1:
+            together = " ".join(each.strip() for each in words)
+            raise InputError(
+                f"every argument is a term of its own, and {quoted(text)} begins with an operator",
+                hint=f'put an expression in quotes: `kotovec norms "{together}"`',
+            )
+        yield grouped(word) if text else f'"{word}"'
+
+
+def _read(store: "Store", expression: str) -> _Row:
+    import numpy as np
+
+    from kotovec.store.question import add, resolve
+
+    with ending_at_once():
+        terms, readings = resolve(expression, store.lookup)
+    questions = [add(terms, store.array(space), readings, allow_zero=True) for space in store.spaces]
+    notes = (note for each, space in zip(questions, store.spaces, strict=True) for note in each.notes(space))
+    norms = tuple(float(np.linalg.norm(each.vector)) for each in questions)
+    return _Row(questions[0].text, terms, tuple(dict.fromkeys(notes)), norms)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from kotovec.cli.chosen import AmbientLayer
+from kotovec.cli.chosen import AmbientLayer, is_ambient
 from kotovec.cli.complete import among, kinds, layers, models, scripts, spaces, stores, terms, topics
 from kotovec.cli.declare import CLUSTER, DRAWN, INDEX, JOBS, MAP, MODEL, OUTPUT, SEARCH, STORE, WORKERS, choice, option
 
@@ -18,8 +18,9 @@ def _use_config(context: typer.Context, path: Path | None) -> Path | None:
     """
     if path is None:
         return None
+    from kotovec.cli.usage import wrong_kind, wrong_value
     from kotovec.cluster.config import read_config
-    from kotovec.errors import InputError, first_line
+    from kotovec.errors import InputError, first_line, quoted
 
     parameters = {max(parameter.opts, key=len).lstrip("-"): parameter for parameter in context.command.params}
     for name in ("config", "help"):
@@ -30,17 +31,16 @@ def _use_config(context: typer.Context, path: Path | None) -> Path | None:
         try:
             context.default_map[str(parameter.name)] = parameter.type_cast_value(context, text)
         except typer.BadParameter as error:
-            raise InputError(f"--config {path}: {name}: {first_line(error).removesuffix('.')}") from error
+            wrong = wrong_value(str(error.message))
+            problem = wrong_kind(name, *wrong) if wrong else f"{name}: {first_line(error).removesuffix('.')}"
+            raise InputError(f"--config {path}: {problem}", hint=f"see {quoted('kotovec build --help')}") from error
     return path
 
 
 def _mark_ambient(context: typer.Context, parameter: typer.CallbackParam, layer: int | None) -> int | None:
-    source = context.get_parameter_source(str(parameter.name))
-    ambient = layer is not None and source is not None and source.name == "ENVIRONMENT"
-    return AmbientLayer(layer) if ambient else layer  # type: ignore[arg-type]
+    return AmbientLayer(layer) if layer is not None and is_ambient(context, str(parameter.name)) else layer
 
 
-# Options that most commands share.
 # Options that most commands share.
 ConfigOption = Annotated[
     Path | None,
@@ -92,7 +92,9 @@ MetricOption = Annotated[
 ]
 DeviceOption = Annotated[str, choice(SEARCH, "--device", "auto|cpu|cuda", help="Device to run on.")]
 JsonOption = Annotated[bool, option(OUTPUT, "--json", help="Print JSON.")]
-QuietOption = Annotated[bool, option(OUTPUT, "--quiet", "-q", help="Print results and errors only.")]
+QuietOption = Annotated[
+    bool, option(OUTPUT, "--quiet", "-q", help="Print results and errors only; notes on an answer go to stderr.")
+]
 CountOption = Annotated[int, option(SEARCH, "-k", metavar="N", help="Number of tokens to show.")]
 ExcludeOption = Annotated[
     bool,
@@ -284,7 +286,12 @@ ExpressionArgument = Annotated[
 ]
 WordsArgument = Annotated[
     list[str] | None,
-    typer.Argument(metavar="WORD…", help="Words, such as 王 子 女 男.", autocompletion=terms, show_default=False),
+    typer.Argument(
+        metavar="WORD…",
+        help='Words, such as 王 子 女 男, or expressions, such as "王 - 男".',
+        autocompletion=terms,
+        show_default=False,
+    ),
 ]
 FileOption = Annotated[
     str | None,

@@ -12,8 +12,9 @@ from prompt_toolkit.completion import Completer, Completion
 from prompt_toolkit.document import Document
 from prompt_toolkit.history import FileHistory, InMemoryHistory
 
-from kotovec.cli.complete import SIGNS, listed
+from kotovec.cli.complete import listed
 from kotovec.cli.settings import NAMES, SWITCHES, Settings
+from kotovec.store.expression import SIGNS
 from kotovec.text import escaped, is_restless
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class Words(Completer):
         if text.startswith(":"):
             yield from self._of_setting(text)
             return
-        begun = text[max(map(text.rfind, SIGNS)) + 1 :]
+        begun = text[max(map(text.rfind, f" {SIGNS}")) + 1 :]
         start = bisect_left(self._sorted, begun) if begun else len(self._sorted)
         found = []
         for token in islice(self._sorted, start, None):

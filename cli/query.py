@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from kotovec.cli.chosen import find_store, read_spaces
+from kotovec.cli.chosen import choose_spaces, find_store, is_ambient
 from kotovec.cli.encodings import echo
 from kotovec.cli.interrupts import ending_at_once
 from kotovec.cli.options import (
@@ -34,7 +34,7 @@ from kotovec.cli.options import (
     WordsOption,
 )
 from kotovec.errors import DamagedError, InputError, KotovecError
-from kotovec.space import Space, resolve
+from kotovec.space import Space
 from kotovec.text import json_line
 
 if TYPE_CHECKING:
@@ -44,10 +44,13 @@ RARELY = 100_000  # objects allocated, and not freed, between two garbage collec
 BATCH = 4096  # most expressions of a file per matrix product: 25 MB at 768 dimensions
 ANSWERS = 65536  # most tokens in the answers to a batch: 30 MB
 QUESTIONS = 64 << 20  # most bytes of their vectors, in float64: of 131,072 dimensions, 4,096 take 4 GB
+STRANGE = "surrogateescape"  # what is not UTF-8 is read, too, so that the line can be named
+UTF_16 = ("\udcff\udcfe", "\udcfe\udcff")  # the byte order marks, so read
 LONGEST = 1 << 20  # most characters of a line in a file, which is read line by line
 
 
 def command(
+    context: typer.Context,
     expression: ExpressionArgument = None,
     store: StoreOption = None,
     space: SpaceOption = "static",
@@ -70,11 +73,7 @@ def command(
 
     Example: `kotovec query 王 - 男 + 女 --space both`
     """
-    if bool(expression) == (file is not None):
-        problem = "no expression is given" if file is None else "an expression and --file are given"
-        raise InputError(problem, hint="give one expression, such as `王 - 男 + 女`, or --file with one per line")
-    if file is not None and tsv:
-        raise InputError("--file prints JSON lines, not tab-separated values", hint="leave out --tsv")
+    file, tsv, as_json = _agreed(context, expression, file, tsv=tsv, as_json=as_json)
     options: dict[str, Any] = {
         "metric": metric,
         "k": k,
@@ -89,16 +88,51 @@ def command(
     gc.set_threshold(RARELY)
     from kotovec.store import Store
 
-    wanted = read_spaces(space, layer)
-    path = find_store(store)
+    path, asked = find_store(store), join(expression or [])
     if file is not None:
         opened = Store.open(path, verify=verify)
         with ending_at_once():
-            _answer_file(opened, file, resolve(wanted, opened.spaces), options)
+            _answer_file(opened, file, choose_spaces(space, layer, opened.spaces), options)
         return
     with ending_at_once():
-        answers = _answer(path, join(expression or []), wanted, options, verify=verify)
+        answers = _answer(path, asked, space, layer, options, verify=verify)
     print_result(answers, as_json=as_json, tsv=tsv, quiet=quiet)
+
+
+def _agreed(
+    context: typer.Context, expression: list[str] | None, file: str | None, *, tsv: bool, as_json: bool
+) -> tuple[str | None, bool, bool]:
+    """Return the file, and whether TSV or JSON is printed; what the environment sets gives way to the command line.
+
+    Raises:
+        InputError: two options exclude each other, or nothing is asked.
+    """
+    if expression and file is not None and is_ambient(context, "file"):
+        file = None
+    if [word.strip() for word in expression or ()] == ["-"] and file is None:
+        raise InputError(
+            "`-` is an operator, and no token is given", hint='use `--file -` for standard input, or "-" for the token'
+        )
+    if bool(expression) == (file is not None):
+        problem = "no expression is given" if file is None else "an expression and --file are given"
+        raise InputError(problem, hint="give one expression, such as `王 - 男 + 女`, or --file with one per line")
+    if file == "":
+        raise InputError("--file names no file", hint="give its path, or `-` for standard input")
+    if tsv and as_json:
+        ambient = {name: is_ambient(context, name) for name in ("tsv", "as_json")}
+        if ambient["tsv"] == ambient["as_json"]:
+            named = ("KOTOVEC_JSON and KOTOVEC_TSV are set", "unset one of them")
+            raise (
+                InputError(named[0], hint=named[1])
+                if ambient["tsv"]
+                else InputError("--json and --tsv are given", hint="give one of them")
+            )
+        tsv, as_json = not ambient["tsv"], not ambient["as_json"]
+    if file is not None and tsv:
+        if not is_ambient(context, "tsv"):
+            raise InputError("--file prints JSON lines, not tab-separated values", hint="leave out --tsv")
+        tsv = False
+    return file, tsv, as_json
 
 
 def join(words: Sequence[str]) -> str:
@@ -109,8 +143,6 @@ def join(words: Sequence[str]) -> str:
     """
     if len(words) == 1:
         return words[0].strip()
-    from kotovec.store.expression import QUOTES, SIGNS
-
     here = {path.name for path in Path().glob("[!.]*")}
     files = [word for word in words if word in here]
     if len(files) == len(here) and any("." in name for name in here):
@@ -118,14 +150,18 @@ def join(words: Sequence[str]) -> str:
             f"the expression holds the names of all files here ({files[0]}, …)",
             hint="put an expression with * in quotes: the shell replaces it",
         )
-    operators = {*SIGNS, *QUOTES}
-    return " ".join(
-        f'"{word}"' if " " in word.strip() and not operators & set(word) else word for word in words
-    ).strip()
+    return " ".join(map(grouped, words)).strip()
+
+
+def grouped(word: str) -> str:
+    """Return an argument, in the quotes that the shell took away if it has spaces and no operators: `new york`."""
+    from kotovec.store.expression import QUOTES, SIGNS
+
+    return f'"{word}"' if " " in word.strip() and not {*SIGNS, *QUOTES} & set(word) else word
 
 
 def _answer(
-    path: Path, expression: str, wanted: Sequence[Space], options: dict[str, Any], *, verify: bool
+    path: Path, expression: str, space: str, layer: int | None, options: dict[str, Any], *, verify: bool
 ) -> "list[Answer]":
     from kotovec.store import Store
 
@@ -133,7 +169,7 @@ def _answer(
     while answers is None:
         opened = Store.open(path, verify=verify)
         try:
-            spaces = resolve(wanted, opened.spaces)
+            spaces = choose_spaces(space, layer, opened.spaces)
             answers = [opened.search(expression, space=each, **options) for each in spaces]
         except DamagedError:
             if not opened.replaced:  # else a build has just replaced the store, and its tokenizer with it
@@ -142,7 +178,10 @@ def _answer(
 
 
 def print_result(answers: "list[Answer]", *, as_json: bool = False, tsv: bool = False, quiet: bool = False) -> None:
-    """Print the answers to one expression as a table, JSON or TSV."""
+    """Print the answers to one expression as a table, JSON or TSV.
+
+    Notes say what else an answer means than one would expect: if quiet, they leave the table for stderr.
+    """
     if as_json:
         for answer in answers:
             echo(json_line(answer.as_dict()))
@@ -152,10 +191,11 @@ def print_result(answers: "list[Answer]", *, as_json: bool = False, tsv: bool = 
     if tsv:
         for line in tsv_lines(answers):
             echo(line)
-        for note in dict.fromkeys(note for answer in answers for note in answer.notes):
-            notice(f"note: {note}", quiet=quiet)
     else:
-        print_answers(answers, quiet=quiet)
+        print_answers(answers, with_notes=not quiet)
+    if tsv or quiet:
+        for note in dict.fromkeys(note for answer in answers for note in answer.notes):
+            notice(f"note: {note}", quiet=False)
 
 
 def _answer_file(store: "Store", file: str, spaces: Sequence[Space], options: dict[str, Any]) -> None:
@@ -197,18 +237,36 @@ def _answer_lines(
 
 
 def _read_lines(file: str) -> Iterator[str]:
+    """Yield the lines of a file, or of standard input.
+
+    Raises:
+        InputError: it cannot be read, or is not UTF-8; the message names the line.
+    """
     if file == "-" and isinstance(sys.stdin, TextIOWrapper):
-        sys.stdin.reconfigure(encoding="utf-8", errors="strict")  # whatever the locale is
-    number = 0
+        sys.stdin.reconfigure(encoding="utf-8", errors=STRANGE)  # whatever the locale is
+    named, number = "standard input" if file == "-" else file, 0
     try:
-        with nullcontext(sys.stdin) if file == "-" else Path(file).open(encoding="utf-8") as stream:
+        with nullcontext(sys.stdin) if file == "-" else Path(file).open(encoding="utf-8", errors=STRANGE) as stream:
             # Not splitlines(), which also breaks at characters such as U+2028 that may be part of a token.
             while line := stream.readline(LONGEST):
                 number += 1
                 if len(line) == LONGEST and not line.endswith("\n"):
-                    raise InputError(f"line {number} of {file} has more than {LONGEST:,} characters")
+                    raise InputError(
+                        f"line {number} of {named} has more than {LONGEST:,} characters",
+                        hint="give one expression per line",
+                    )
+                if not _is_text(line):
+                    kind = "UTF-16" if number == 1 and line.startswith(UTF_16) else "not UTF-8"
+                    raise InputError(f"line {number} of {named} is {kind}", hint="save it as UTF-8")
                 yield line if number > 1 else line.removeprefix("\ufeff")
     except OSError as error:
-        raise InputError(f"{file} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{file} is not UTF-8: {error}") from error
+        hint = "name a file with one expression per line, or `-` for standard input"
+        raise InputError(f"{named} cannot be read: {error.strerror}", hint=hint) from error
+
+
+def _is_text(line: str) -> bool:
+    try:
+        line.encode()
+    except UnicodeEncodeError:  # what was not UTF-8
+        return False
+    return True

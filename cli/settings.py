@@ -3,8 +3,8 @@
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from kotovec.cli.chosen import AmbientLayer, read_spaces
-from kotovec.errors import InputError, choices, quoted
+from kotovec.cli.chosen import AmbientLayer, choose_spaces
+from kotovec.errors import InputError, choices, near_names, quoted
 from kotovec.space import Space, parse_spaces, resolve
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Settings:
         Raises:
             InputError: a space is unknown, or not in the store.
         """
-        return resolve(read_spaces(self.space, self.layer), store.spaces)
+        return choose_spaces(self.space, self.layer, store.spaces)
 
     def check(self, store: "Store") -> None:
         """Check that the settings can answer anything.
@@ -99,7 +99,9 @@ def change(settings: Settings, line: str, store: "Store") -> Settings:
     name, _, value = line[1:].partition(" ")
     value = value.strip()
     if name not in NAMES:
-        raise InputError(f"unknown setting {quoted(f':{name}')}", hint="type :help for a list")
+        near = near_names(name, NAMES)
+        hint = f"use {choices(f':{each}' for each in near)}" if near else "type :help for a list"
+        raise InputError(f"unknown setting {quoted(f':{name}')}", hint=hint)
     key = name.replace("-", "_")
     if not value:
         raise InputError(f":{name} needs a value", hint="type :help for a list, or :show for the current ones")

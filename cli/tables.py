@@ -80,8 +80,8 @@ def around(line: str, caret: str, width: int) -> list[str]:
     return [f"{' ' * margin}{before}{text[first : last + 1]}{after}", f"{' ' * (margin + moved)}^"]
 
 
-def print_answers(answers: Sequence["Answer"], *, quiet: bool = False) -> None:
-    """Print the answers to one expression, then, unless quiet, the notes.
+def print_answers(answers: Sequence["Answer"], *, with_notes: bool = True) -> None:
+    """Print the answers to one expression, then the notes.
 
     Two spaces are printed side by side, or one below the other if the terminal is too narrow.
     """
@@ -95,7 +95,7 @@ def print_answers(answers: Sequence["Answer"], *, quiet: bool = False) -> None:
             out.print(_fitting(partial(_answer_table, [answer]), out))
     else:
         out.print(_fitting(partial(_answer_table, answers), out))
-    for note in () if quiet else dict.fromkeys(note for answer in answers for note in answer.notes):
+    for note in dict.fromkeys(note for answer in answers for note in answer.notes) if with_notes else ():
         _print_lines(_isolated(f"note: {shown(note)}"), out)
 
 

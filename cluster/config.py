@@ -1,11 +1,10 @@
 """The options of kotovec in a launch file, under `metadata: kotovec:`, the only key that Ray's schema leaves free."""
 
-import difflib
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from kotovec.errors import InputError, choices, first_line, quoted
+from kotovec.errors import InputError, choices, first_line, near_names, quoted
 
 SECTION = ("metadata", "kotovec")
 
@@ -32,8 +31,8 @@ def read_config(path: Path, names: Collection[str]) -> dict[str, str]:
     options = {}
     for key, value in section.items():
         if key not in names:
-            near = difflib.get_close_matches(str(key), names, n=1)
-            hint = f"use `{near[0]}`" if near else f"choose {choices(sorted(names))}"
+            near = near_names(str(key), names)
+            hint = f"use {choices(near)}" if near else f"choose {choices(sorted(names))}"
             raise InputError(f"--config {path}: kotovec build has no option {quoted(key)}", hint=hint)
         if isinstance(value, list | dict):
             raise InputError(

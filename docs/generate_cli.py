@@ -19,7 +19,7 @@ HEAD = """# The command line
 | `kotovec submit MODEL` | runs a build on a Ray cluster from outside and fetches the store ([submit.md](submit.md)) |
 | `kotovec query EXPRESSION` | finds the nearest tokens of a sum: as a table, `--json`, `--tsv`; `--file` for many |
 | `kotovec shell` | the same, line by line, with history and completion |
-| `kotovec norms WORD …` | prints the norms of the vectors of some words, in every space and layer |
+| `kotovec norms WORD …` | prints the norms of the vectors of words and expressions, in every space and layer |
 | `kotovec index` | builds another index: space, layer, metric, any faiss factory, with measured recall |
 | `kotovec map` | draws the vocabulary in two dimensions, as a picture or a page ([map.md](map.md)) |
 | `kotovec info` | prints what a store contains and where it came from |
@@ -44,7 +44,11 @@ While a command works, a terminal shows its steps with their seconds. Elsewhere 
 | 130 | interrupted by Ctrl-C |
 | 143 | ended by SIGTERM |
 
-`--quiet` keeps libraries quiet, too: their warnings, logs and progress bars.
+`--quiet` keeps libraries quiet, too: their warnings, logs and progress bars. It does not hide the notes on an answer,
+which say how an expression was read or searched, as they change what the answer means: a table is printed without
+them, and they go to stderr. JSON holds them as `notes`.
+
+An option has two dashes. `kotovec query king -json` is refused, as it would be a subtraction; `king - json` is one.
 
 ## Tab-separated values
 
@@ -86,16 +90,26 @@ most frequent first.
 | `#2332` | the token with this id |
 | `_王`, `" 王"` | the token ▁王, which begins a word, where the vocabulary has one: ▁ is on no keyboard |
 | `e-mail`, `C++`, `##王` | looked up as they stand, and split at their signs only if no such token exists |
+| `"twenty-one"` | the word: without quotes, one that is no token is a subtraction |
 
 An expression needs no quotes on the command line (`kotovec query king - man + woman`) unless the shell itself would
 read a part of it: `*`, `#`, parentheses and quotes.
 
-The Japanese long vowel mark `ー` is a letter, not a minus. A word that is not in the vocabulary is split by the model's
-own tokenizer and represented by the mean of its subwords, without a lone `▁` that only marks its beginning; the answer
-says so. A word that is not in the vocabulary as it stands, but composed (NFC) or without full-width letters (NFKC), is
-read as that token, with a note.
+A hyphenated word that is no token, such as `twenty-one`, is read as `twenty - one`, with a note. There is no note
+where spaces or other operators show that a sum is meant, as in `king - man`, `king -man` and `王-男+女`, nor for the
+minus `−` and the full-width `－`, which join no words. On a command line the quotes of the word need quotes of their
+own: `kotovec query '"twenty-one"'`.
+
+The Japanese long vowel mark `ー` is a letter and `—` a dash, not a minus, and a weight takes the place of a division.
+Where something else seems to be meant, an error or a note says what to write.
+
+A word that is not in the vocabulary is split by the model's own tokenizer and represented by the mean of its subwords,
+without a lone `▁` that only marks its beginning; the answer says so. A word that is not in the vocabulary as it stands,
+but composed (NFC) or without full-width letters (NFKC), is read as that token, with a note.
 
 `--exclude-inputs` leaves out the tokens of the expression in all their forms: `王`, `▁王` and `##王` are one word.
+Every argument of `kotovec norms` is an expression of its own: `kotovec norms king man "king - man"`.
+
 `--script Han,Hiragana,Katakana` leaves out tokens that have a letter of another Unicode script; `Common` stands for
 tokens without letters, and for special, unused and byte tokens.
 

@@ -9,6 +9,7 @@ from typing import ClassVar
 from kotovec.text import escaped
 
 RESUME = "run the same command again; it resumes"
+MOST_NEAR = 3  # names that a hint offers for an unknown one
 ACCESS = "give this user access to it"
 
 
@@ -151,6 +152,21 @@ def choices(values: Iterable[object]) -> str:
     """Return the values to choose from as part of a hint: `l2`, `cosine` or `ip`."""
     *first, last = map(quoted, values)
     return f"{', '.join(first)} or {last}" if first else last
+
+
+def near_names(name: str, names: Iterable[str]) -> list[str]:
+    """Return the known names that may be meant by an unknown one, up to three, the most similar first.
+
+    One that differs only in `_` for `-` or in capitals is returned alone, and those that begin so before others.
+    """
+    known = list(names)
+    if (spelled := name.lower().replace("_", "-")) in known:
+        return [spelled]
+    if 0 < len(begun := [each for each in known if each.startswith(spelled)]) <= MOST_NEAR:
+        return begun
+    from difflib import get_close_matches
+
+    return get_close_matches(spelled, known, n=MOST_NEAR)
 
 
 def last_line(error: BaseException) -> str:

@@ -18,6 +18,7 @@ TABLES = ("static", "output", "imported")  # rows of a matrix: they have no laye
 LAYERED = ("isolated", "context")  # hidden states
 NAMES = ("static", "isolated", "context", "output", "imported")
 BOTH = "static,isolated"  # what `both` is short for
+MOST_NAMED = 8  # spaces in a hint
 _STEPS = r"(?:\+[a-z][a-z0-9.:]*)*"
 _SPACE = re.compile(rf"(?P<name>[a-z]+)(?:@(?:(?P<first>\d+)-)?(?P<layer>-?\d+))?(?P<steps>{_STEPS})")
 _STEM = re.compile(rf"(?P<name>[a-z]+)(?:-(?:(?P<first>\d+)-)?(?P<layer>\d+))?(?P<steps>{_STEPS})")
@@ -58,14 +59,20 @@ class Space:
             )
 
     @classmethod
-    def parse(cls, text: str) -> "Space":
+    def parse(cls, text: str, stored: Sequence["Space"] = ()) -> "Space":
         """Read a space as a user writes it: `static`, `isolated`, `isolated@12`, `context@0-6+center`.
+
+        Args:
+            text: the space.
+            stored: the spaces to choose from, which the hint about an unknown one names.
 
         Raises:
             InputError: the text cannot be read.
             NotStoredError: a layer is given for a space that has none.
         """
         found = _SPACE.fullmatch(text.strip())
+        if stored and (found is None or found["name"] not in NAMES):
+            raise InputError(f"unknown space {quoted(text.strip())}", hint=f"choose {choices(_named(stored))}")
         if found is None:
             raise InputError(
                 f"{quoted(text)} is not a space", hint="choose `static`, `isolated`, or `isolated@12` for a layer"
@@ -158,14 +165,27 @@ class Space:
 STATIC = Space("static")
 
 
-def parse_spaces(text: str) -> tuple[Space, ...]:
-    """Read a list of spaces, `static,isolated@12`, or `both`: static and isolated.
+def parse_spaces(text: str, stored: Sequence[Space] = ()) -> tuple[Space, ...]:
+    """Read a list of spaces, `static,isolated@12`; `both`, alone or in the list, is short for static and isolated.
+
+    Args:
+        text: the list.
+        stored: as in `Space.parse`.
 
     Raises:
         InputError: the list cannot be read.
+        NotStoredError: a layer is given for a space that has none.
     """
-    whole = BOTH if text.strip() == "both" else text
-    return tuple(dict.fromkeys(map(Space.parse, whole.split(","))))
+    parts = (part.strip() for part in text.split(","))
+    names = [name for part in parts for name in (BOTH.split(",") if part == "both" else [part])]
+    return tuple(dict.fromkeys(Space.parse(name, stored) for name in names))
+
+
+def _named(stored: Sequence[Space]) -> list[str]:
+    """Return how to write some spaces: with their layers, unless these are too many for a line."""
+    if len(stored) <= MOST_NAMED:
+        return [str(space) for space in sorted(stored)]
+    return list(dict.fromkeys("+".join((space.name, *space.steps)) for space in sorted(stored)))
 
 
 def resolve(spaces: Iterable[Space], stored: Sequence[Space]) -> tuple[Space, ...]:

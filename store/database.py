@@ -162,7 +162,7 @@ class Store:
             NotStoredError: the store does not hold the space.
             InputError: the text does not name a space.
         """
-        wanted = Space.parse(space) if isinstance(space, str) else space
+        wanted = Space.parse(space, self.spaces) if isinstance(space, str) else space
         return wanted.at(layer).among(self.spaces)
 
     def array(self, space: Space | str, layer: int | None = None) -> Block:

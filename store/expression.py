@@ -6,13 +6,15 @@ A term is looked up unsplit before it is split at its operators, so the parser a
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from kotovec.errors import ExpressionError
+from kotovec.store.lookalikes import advice
 
 PLUS = "+＋"
 MINUS = "-－−‐‑–﹣"  # ASCII, full-width, minus sign, hyphens, en dash; never ー, which is a letter
+HYPHENS = "-‐‑–﹣"  # what also joins the parts of a word, as in `twenty-one`
 TIMES = "*＊×"
 OPEN, CLOSE = "(（", ")）"
 SIGNS = PLUS + MINUS + TIMES + OPEN + CLOSE
@@ -92,6 +94,39 @@ def render(terms: list[Term]) -> str:
     return " ".join(parts)
 
 
+def hyphenated(expression: str, terms: Sequence[Term]) -> list[str]:
+    """Return a sentence for every hyphenated word that was read as a subtraction, such as `twenty-one`.
+
+    Such a word stands alone, between spaces or parentheses, and only hyphens join its parts: `王-男+女` has another
+    operator, and is meant as arithmetic.
+
+    Args:
+        expression: what the user typed.
+        terms: the terms that it was read into.
+    """
+    if not any(char in expression for char in HYPHENS):
+        return []
+    found = []
+    for index, term in enumerate(terms):
+        before = term.position
+        while before and expression[before - 1] in SIGNS:
+            before -= 1
+        if term.literal or (before and not expression[before - 1].isspace()):
+            continue
+        chunk = _CHUNK.match(expression, term.position)[0].rstrip(CLOSE)  # type: ignore[index]  # matches everywhere
+        parts = "".join("-" if char in HYPHENS else char for char in chunk).split("-")
+        if chunk == term.text or len(parts) == 1 or not all(map(_may_be_part, parts)):
+            continue
+        end = term.position + len(chunk)
+        read = [each.text for each in terms[index : index + len(parts)] if each.position < end]
+        found.append(f'{chunk} is read as {" - ".join(read)}; for the word write "{chunk}", with its quotes')
+    return found
+
+
+def _may_be_part(text: str) -> bool:
+    return text != "" and text[0] != "#" and text[0] not in QUOTES and not any(char in SIGNS for char in text)
+
+
 class _Reader:
     """A recursive-descent parser: sum → product → term, each a list of weighted terms."""
 
@@ -127,6 +162,7 @@ class _Reader:
                 return terms
             if self.char not in PLUS + MINUS:
                 hint = 'put + or - before this, or quotes around words that belong together: "a b"'
+                hint = advice(self.char) or hint
                 raise self.error("an operator is missing here", hint=hint)
             weight = self.read_sign()
 
@@ -215,7 +251,9 @@ class _Reader:
         """Read a parenthesis, a quoted text or a token."""
         start, chunk = self.at, self.chunk()
         if not chunk:
-            raise self.error("a token is missing here")
+            only = self.text.strip()
+            lone = f'put an operator that is a token in quotes: "{only}"'
+            raise self.error("a token is missing here", hint=None if only.strip(SIGNS) else lone)
         if token := self.longest():
             self.at += len(token)
             return [Term(token, 1.0, start)]

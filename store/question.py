@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from kotovec.errors import InputError
 from kotovec.space import Space
-from kotovec.store.expression import Term, parse, render
+from kotovec.store.expression import Term, hyphenated, parse, render
 from kotovec.store.terms import Lookup, ResolvedTerm
 
 VANISHING = 1e-12  # share of the terms' summed lengths: what rounding leaves of 王 - 王 is below, real sums far above
@@ -23,11 +23,13 @@ class Question:
         text: the expression as kotovec understood it.
         terms: the terms, each with the tokens that it stands for.
         vector: their weighted sum, (D,) float64.
+        readings: what a person should know about how the expression was split into terms.
     """
 
     text: str
     terms: tuple[ResolvedTerm, ...]
     vector: npt.NDArray[np.float64]
+    readings: tuple[str, ...] = ()
 
     @property
     def rows(self) -> npt.NDArray[np.int64]:
@@ -37,7 +39,7 @@ class Question:
 
     def notes(self, space: Space) -> tuple[str, ...]:
         """Return what a person should know about how the expression was read, in a space."""
-        notes = [term.note for term in self.terms if term.note]
+        notes = [*self.readings, *(term.note for term in self.terms if term.note)]
         if space.name == "isolated" and any(len(term.rows) > 1 for term in self.terms):
             notes.append("a mean of isolated vectors only approximates the word: the model never saw it whole")
         return tuple(dict.fromkeys(notes))
@@ -66,18 +68,36 @@ def read(
         NotStoredError: no token has such an id.
         InputError: as in `add`.
     """
-    terms = tuple(lookup.resolve(term) for term in parse(expression, lookup.known))
-    return add(terms, vectors, unit_terms=unit_terms, allow_zero=allow_zero)
+    terms, readings = resolve(expression, lookup)
+    return add(terms, vectors, readings, unit_terms=unit_terms, allow_zero=allow_zero)
+
+
+def resolve(expression: str, lookup: Lookup) -> tuple[tuple[ResolvedTerm, ...], tuple[str, ...]]:
+    """Return the terms of an expression, and what a person should know about how it was split into them.
+
+    Raises:
+        ExpressionError, UnknownTokenError, NotStoredError: as in `read`.
+    """
+    terms = parse(expression, lookup.known)
+    return tuple(map(lookup.resolve, terms)), tuple(hyphenated(expression, terms))
 
 
 def add(
     terms: Sequence[ResolvedTerm],
     vectors: npt.NDArray[np.floating[Any]],
+    readings: Sequence[str] = (),
     *,
     unit_terms: bool = False,
     allow_zero: bool = False,
 ) -> Question:
     """Return the question that some terms make; a term of several tokens is the mean of their vectors.
+
+    Args:
+        terms: the terms.
+        vectors: the vectors of the space, (V, D).
+        readings: how the expression was split into them, as `resolve` returns it.
+        unit_terms: scale each term to length 1 before adding.
+        allow_zero: accept a sum that is zero.
 
     Raises:
         InputError: the sum is zero or, with `unit_terms`, the vector of a term is.
@@ -98,4 +118,4 @@ def add(
     text = render([Term(term.text, term.weight, 0) for term in terms])
     if not allow_zero and float(np.linalg.norm(total)) <= VANISHING * lengths:
         raise InputError(f"the sum of {text} is the zero vector, to which nothing is nearest")
-    return Question(text, tuple(terms), total)
+    return Question(text, tuple(terms), total, tuple(readings))

@@ -50,6 +50,20 @@ _BY_WORDS |= {
     "ROMAN": "Latin",
 }
 _BY_FOLDED = {name.lower(): name for name in SCRIPTS}
+# What people call a script: names of languages, and codes of ISO 15924.
+_KANA, _JAPANESE = ("Hiragana", "Katakana"), ("Han", "Hiragana", "Katakana")
+_CALLED = (
+    dict.fromkeys(("kanji", "hanzi", "hanja", "chinese", "mandarin", "cjk", "hani", "hans", "hant"), ("Han",))
+    | dict.fromkeys(("japanese", "jpan"), _JAPANESE)
+    | dict.fromkeys(("kana", "hrkt"), _KANA)
+    | {"hira": ("Hiragana",), "korean": ("Hangul",), "hang": ("Hangul",), "kore": ("Hangul", "Han")}
+    | dict.fromkeys(("english", "german", "french", "spanish", "roman", "romaji", "ascii", "latn"), ("Latin",))
+    | dict.fromkeys(("russian", "ukrainian", "bulgarian", "serbian", "cyrl"), ("Cyrillic",))
+    | dict.fromkeys(("hindi", "nepali", "marathi", "sanskrit", "deva"), ("Devanagari",))
+    | dict.fromkeys(("persian", "farsi", "urdu", "arab"), ("Arabic",))
+    | {"grek": ("Greek",), "hebr": ("Hebrew",), "yiddish": ("Hebrew",), "burmese": ("Myanmar",)}
+)
+_CLOSE = 0.7  # of difflib, from 0 to 1: at its default of 0.6, Rejang is close to Korean
 Masks = dict[frozenset[str], npt.NDArray[np.bool_]]  # (V,) for each set of scripts
 _EXAMPLES = ("Han", "Hiragana", "Katakana", "Latin", "Cyrillic")
 
@@ -68,13 +82,19 @@ def parse_scripts(text: str | Sequence[str]) -> frozenset[str]:
     folded = [part.strip().lower().replace(" ", "_").replace("-", "_") for part in parts]
     for part, name in zip(parts, folded, strict=True):
         if name not in _BY_FOLDED:
-            from difflib import get_close_matches
-
-            near = [_BY_FOLDED[each] for each in get_close_matches(name, _BY_FOLDED, n=3)] or _EXAMPLES
-            raise InputError(f"unknown script {quoted(part.strip())}", hint=f"choose {choices(near)}")
+            raise InputError(f"unknown script {quoted(part.strip())}", hint=f"choose {choices(_near(name))}")
     if not folded:
         raise InputError("no script is named", hint=f"choose {choices(_EXAMPLES)}")
     return frozenset(_BY_FOLDED[name] for name in folded)
+
+
+def _near(name: str) -> Sequence[str]:
+    """Return what may be meant by an unknown name in lower case: names to choose from, or one list of several."""
+    if name in _CALLED:
+        return [",".join(_CALLED[name])]
+    from difflib import get_close_matches
+
+    return [_BY_FOLDED[each] for each in get_close_matches(name, _BY_FOLDED, n=3, cutoff=_CLOSE)] or _EXAMPLES
 
 
 def scripts_of(char: str) -> frozenset[str]:

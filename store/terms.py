@@ -20,6 +20,7 @@ from kotovec.errors import (
 )
 from kotovec.locks import ForkLock
 from kotovec.store.expression import SIGNS, Term
+from kotovec.store.lookalikes import mistaken
 from kotovec.store.nearest import Rows
 from kotovec.store.tokenizer import Tokenize, checksums, load_tokenizer
 from kotovec.store.tokens import KINDS, Marking, Tokens, other_forms, spelled, word_initial
@@ -202,7 +203,7 @@ class Lookup:
         rows = [self.tokens.texts.find(piece) for piece in pieces]
         unknown = self.tokens.row_of_id(self.tokens.unk_id)
         if not rows or any(row is None or row == unknown for row in rows):
-            raise self._unknown(term.text)
+            raise self._unknown(term)
         # The lone mark before 女王蜂 (▁ | 女王 | 蜂) says that a word begins, and is most of the mean of three.
         mark = self.tokens.texts.find(word_initial("", self.tokens.marking) or "\0")
         pieces_of_word = tuple(row for row in rows if row is not None and row != mark)
@@ -214,11 +215,15 @@ class Lookup:
             note = f"{term.text} is not one token: the mean of {' | '.join(surfaces)}"
         if len(found) < len(rows) and mark is not None:
             note += f", without the lone {self.tokens.surfaces[mark]}"
+        if not term.literal and (instead := mistaken(term.text)):
+            note += f"; {instead}"
         return ResolvedTerm(term.text, term.weight, found, surfaces, note)
 
-    def _unknown(self, text: str) -> UnknownTokenError:
+    def _unknown(self, term: Term) -> UnknownTokenError:
+        text = term.text
         nearest = self._nearest(text)
         hint = f"try {choices(map(self._written, nearest))}" if nearest else None
+        hint = hint if term.literal else mistaken(text) or hint
         where = f"this store, which was built with --token-filter {self.token_filter}"
         holder = where if self.token_filter else "the vocabulary"
         return UnknownTokenError(f"{quoted(text)} is not in {holder}, nor made of its tokens", hint=hint)

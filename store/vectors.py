@@ -264,6 +264,6 @@ def _leads_to(folder: Path, descriptor: int) -> bool:
 def _not_found(layout: Layout) -> StoreNotFoundError:
     if layout.plan.is_file() or layout.tokens.is_file():
         return StoreNotFoundError(
-            f"{layout.folder} is not finished", hint="run the `kotovec build` that began it again; it resumes"
+            f"{layout.folder} is not finished", hint="run its `kotovec build` command again; it resumes"
         )
     return StoreNotFoundError(f"{layout.folder} holds no {layout.tokens.name}: not a store, or not built yet")

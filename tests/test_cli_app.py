@@ -177,14 +177,14 @@ def test_the_example_of_build_names_options_that_there_are(capsys):
 @pytest.mark.parametrize(
     ("arguments", "err"),
     [
-        (["--typo"], "error: no such option: --typo\nhint: see `kotovec --help`\n"),
-        (["info", "king"], "error: got unexpected extra argument(s) (king)\nhint: see `kotovec info --help`\n"),
-        (["norms", "--store"], "error: option '--store' requires an argument\nhint: see `kotovec norms --help`\n"),
-        (["build", "--layerz", "all"], "error: no such option: --layerz\nhint: use `--layers`\n"),
-        (["qurey", "king"], "error: no such command 'qurey'\nhint: use `query`\n"),
+        (["--typo"], "error: unknown option `--typo`\nhint: see `kotovec --help`\n"),
+        (["info", "king"], "error: unexpected argument `king`\nhint: see `kotovec info --help`\n"),
+        (["norms", "--store"], "error: --store needs a value\nhint: write `--store FOLDER`\n"),
+        (["build", "--layerz", "all"], "error: unknown option `--layerz`\nhint: use `--layers`\n"),
+        (["qurey", "king"], "error: unknown command `qurey`\nhint: use `query`\n"),
         (
             ["king", "-", "man"],
-            "error: no such command 'king'\nhint: ask for words with `kotovec query`, or see `kotovec --help`\n",
+            "error: unknown command `king`\nhint: ask for words with `kotovec query`, or see `kotovec --help`\n",
         ),
     ],
 )
@@ -209,8 +209,8 @@ def test_the_version_is_that_of_the_package(capsys):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["frobnicate"], "no such command 'frobnicate'"),
-        (["query", "--frob"], "no such option: --frob"),
+        (["frobnicate"], "unknown command `frobnicate`"),
+        (["query", "--frob"], "unknown option `--frob`"),
         (["query", "king", "-k", "many"], "-k"),
         (["query", "king", "--layer"], "--layer"),
         (["info", "queen"], "queen"),

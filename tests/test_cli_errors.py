@@ -49,10 +49,13 @@ def refused(capsys, store):
         (["king", "-k", "0"], r"k is 0\nhint: choose a number from 1 to 25$"),
         (["king", "-k", "-3"], r"k is -3"),
         (["king", "-k", "26"], r"k is 26"),
-        (["king", "-k", "2.5"], r"-k.*valid int"),
+        (["king", "-k", "2.5"], r"^-k is `2.5`, not a whole number\nhint: give a whole number, such as `-k 10`$"),
         (["king", "--space", "isolated", "--layer", "1"], r"layer 1 is not in this store: it holds 0, 2"),
         (["king", "--space", "isolated", "--layer", "-3"], r"layer -3 is not in this store"),
-        (["king", "--space", "contextual"], r"unknown space `contextual`\nhint: choose `static`, `isolated`"),
+        (
+            ["king", "--space", "contextual"],
+            r"unknown space `contextual`\nhint: choose `static`, `isolated@0` or `isolated@2`$",
+        ),
         (["king", "--metric", "manhattan"], r"unknown metric `manhattan`\nhint: choose `l2`, `cosine` or `ip`$"),
         (["king", "--device", "tpu"], r"unknown device `tpu`"),
         (["king", "--unit-terms"], r"unit terms mean nothing with l2"),
@@ -108,7 +111,7 @@ NO_STORE = {
     "newer": "has format 3, this kotovec reads up to 2\nhint: upgrade kotovec: pip install -U kotovec",
     "cut": "is cut short",
     "table": "tokens.h5: id does not match its checksum",
-    "tokens alone": "is not finished\nhint: run the `kotovec build` that began it again",
+    "tokens alone": "is not finished\nhint: run its `kotovec build` command again; it resumes",
 }
 
 

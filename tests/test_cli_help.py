@@ -85,7 +85,9 @@ def test_help_is_a_command_too(capsys):
     assert call(capsys, "help").out == call(capsys, "--help").out
     answer = call(capsys, "help", "qurey")
     assert (answer.code, answer.out) == (2, "")
-    assert answer.err.startswith("error: there is no help on `qurey`\nhint: choose `build`, `submit`, `query`")
+    assert answer.err == "error: there is no help on `qurey`\nhint: choose `query`\n"
+    answer = call(capsys, "help", "xyzzy")
+    assert answer.err.startswith("error: there is no help on `xyzzy`\nhint: choose `build`, `submit`, `query`")
 
 
 def test_all_environment_variables_are_listed_in_one_place(capsys):

@@ -46,7 +46,7 @@ def test_json_is_a_line_for_each_word_with_these_keys(capsys, store):
     answer = call(capsys, "norms", "--store", store, "--json", "king", "#6", "kings")
     data = [json.loads(line) for line in answer.out.splitlines()]
     assert answer.code == 0
-    assert [list(line) for line in data] == [["term", "tokens", "static", "isolated@0", "isolated@2"]] * 3
+    assert [list(line) for line in data] == [["term", "tokens", "notes", "static", "isolated@0", "isolated@2"]] * 3
     assert [(line["term"], line["tokens"]) for line in data] == [
         ("king", ["king"]),
         ("#6", [TEXTS[6]]),
@@ -58,11 +58,10 @@ def test_json_is_a_line_for_each_word_with_these_keys(capsys, store):
         assert [line["isolated@0"], line["isolated@2"]] == pytest.approx(isolated, rel=1e-12)
 
 
-def test_a_mean_of_subwords_is_said_unless_quiet(capsys, store):
+def test_a_mean_of_subwords_is_said_also_if_quiet(capsys, store):
     loud, quiet = (call(capsys, "norms", "--store", store, "kings", *more) for more in ([], ["--quiet"]))
     assert "kings is not one token: the mean of king | ##s" in loud.err
-    assert quiet.err == ""
-    assert quiet.out == loud.out
+    assert (quiet.out, quiet.err) == (loud.out, loud.err)
 
 
 def test_many_layers_are_neither_cut_nor_folded_where_the_output_is_no_terminal(capsys, tmp_path):
@@ -87,3 +86,40 @@ def test_an_unknown_word_is_one_line_and_no_output(capsys, store, words, said):
     assert (answer.code, answer.out) == (2, "")
     assert said in answer.err
     assert re.fullmatch(r"error: \S.*\n(hint: \S.*\n)?", answer.err)
+
+
+def test_an_expression_is_measured_as_its_sum(capsys, store):
+    """It was read as one word, and gave the norm of the mean of king, - and man."""
+    answer = call(capsys, "norms", "--store", store, "--json", "-man", "king - man", "2*king", "king - king")
+    data = [json.loads(line) for line in answer.out.splitlines()]
+    rows = {word: static_vectors()[TEXTS.index(word)].astype(np.float64) for word in ("king", "man")}
+    expected = [rows["man"], rows["king"] - rows["man"], 2 * rows["king"], 0 * rows["king"]]
+    assert [line["static"] for line in data] == pytest.approx([float(np.linalg.norm(row)) for row in expected])
+    assert [(line["term"], line["tokens"]) for line in data] == [
+        ("-man", ["man"]),
+        ("king - man", ["king", "man"]),
+        ("2*king", ["king"]),
+        ("king - king", ["king", "king"]),
+    ]
+    table = call(capsys, "norms", "--store", store, "kings - man").out.splitlines()[2]
+    assert table.split("  ")[0] == "kings - man"
+    assert "king | ##s - man" in table
+
+
+@pytest.mark.parametrize(
+    ("words", "operator"),
+    [(["king", "-", "man"], "-"), (["king", "-man"], "-man"), (["king", "+man"], "+man"), (["-", "king"], "-")],
+)
+def test_an_expression_without_quotes_is_no_list_of_words(capsys, store, words, operator):
+    answer = call(capsys, "norms", "--store", store, *words)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err == (
+        f"error: every argument is a term of its own, and `{operator}` begins with an operator\n"
+        f'hint: put an expression in quotes: `kotovec norms "{" ".join(words)}"`\n'
+    )
+
+
+def test_a_hyphenated_word_is_read_as_everywhere_else(capsys, store):
+    answer = call(capsys, "norms", "--store", store, "king-man", "--quiet")
+    assert answer.err == 'note: king-man is read as king - man; for the word write "king-man", with its quotes\n'
+    assert answer.out == call(capsys, "norms", "--store", store, "king - man").out

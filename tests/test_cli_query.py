@@ -192,7 +192,7 @@ def test_the_number_behind_k_is_how_many_are_shown(results):
 def test_a_mistyped_option_is_an_error_and_no_expression(ask):
     answer = ask("--typo", "king")
     assert (answer.code, answer.out) == (2, "")
-    assert "error: no such option: --typo\nhint: use `--store`\n" in answer.err
+    assert "error: unknown option `--typo`\nhint: see `kotovec query --help`\n" in answer.err
 
 
 def test_a_mean_of_subwords_is_said_and_doubly_so_in_the_isolated_space(ask):
@@ -394,3 +394,28 @@ def test_json_and_python_use_the_same_word(store, capsys):
     told = json.loads(call(capsys, "query", "--store", store, "--json", "-k", 3, "king - man + woman").out)
     assert [row["token"] for row in told["results"]] == [hit.token for hit in found.results]
     assert found.hits is found.results  # its name in kotovec 0.1
+
+
+HYPHEN = 'king-man is read as king - man; for the word write "king-man", with its quotes'
+
+
+@pytest.mark.parametrize("options", [[], ["--quiet"], ["--tsv"], ["--tsv", "--quiet"]])
+def test_a_note_on_the_reading_is_printed_also_if_quiet(store, capsys, options):
+    answer = call(capsys, "query", "--store", store, "king-man", *options)
+    assert answer.code == 0
+    assert (answer.err if options else answer.out).endswith(f"note: {HYPHEN}\n")
+    assert (answer.err == "") == (options == [])
+    assert ("note:" in answer.out) == (options == [])
+
+
+def test_a_hyphenated_word_is_noted_in_json_files_the_shell_and_python(store, capsys, tmp_path):
+    from kotovec.store import Store
+
+    (tmp_path / "asked").write_text('king-man\nking-man+woman\n"king"\n', encoding="utf-8")
+    lines = call(capsys, "query", "--store", store, "--file", tmp_path / "asked").out.splitlines()
+    assert [json.loads(line)["notes"] for line in lines] == [[HYPHEN], [], []]
+    assert json.loads(call(capsys, "query", "--store", store, "king-man", "--json").out)["notes"] == [HYPHEN]
+    with Store.open(store) as opened:
+        assert opened.search("king-man").notes == (HYPHEN,)
+        assert opened.search("king - man").notes == ()
+        assert opened.question("king-man").notes(opened.space("static")) == (HYPHEN,)

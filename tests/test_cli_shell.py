@@ -66,6 +66,20 @@ def test_an_error_is_said_and_the_next_line_is_answered(typed):
     assert all(part in error for part, error in zip(wanted, errors, strict=True))
 
 
+def test_the_hint_names_the_setting_or_the_spaces_that_were_meant(typed):
+    done = typed([":metrc cosine", ":exclude_inputs on", ":space contextual", ":xyzzy 1"])
+    assert done.stderr.splitlines() == [
+        "error: unknown setting `:metrc`",
+        "hint: use `:metric`",
+        "error: unknown setting `:exclude_inputs`",
+        "hint: use `:exclude-inputs`",
+        "error: unknown space `contextual`",
+        "hint: choose `static`, `isolated@0` or `isolated@2`",
+        "error: unknown setting `:xyzzy`",
+        "hint: type :help for a list",
+    ]
+
+
 def test_quit_ends_and_help_and_show_tell_what_there_is(typed):
     done = typed([":help", ":show", ":quit", "king"])
     assert done.returncode == 0

@@ -91,11 +91,11 @@ def test_every_option_of_build_can_stand_in_the_file(launch, name):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"workers": 2.5}, r"workers: '2\.5' is not a valid int"),
-        ({"workers": "many"}, r"workers: 'many' is not a valid int"),
-        ({"workers": True}, r"workers: 'true' is not a valid int"),
-        ({"gpus-per-worker": "half"}, r"gpus-per-worker: 'half' is not a valid float"),
-        ({"overwrite": "perhaps"}, r"overwrite: 'perhaps' is not a valid bool"),
+        ({"workers": 2.5}, r"workers is `2\.5`, not a whole number\nhint: see `kotovec build --help`$"),
+        ({"workers": "many"}, r"workers is `many`, not a whole number"),
+        ({"workers": True}, r"workers is `true`, not a whole number"),
+        ({"gpus-per-worker": "half"}, r"gpus-per-worker is `half`, not a number"),
+        ({"overwrite": "perhaps"}, r"overwrite is `perhaps`, neither true nor false"),
         ({"layers": [0, 1]}, r"layers is not one value\nhint: give one, as on the command line, such as `0,1,12`$"),
         ({"store": {"path": "x"}}, r"store is not one value\nhint: give one, as on the command line"),
         ({"worker": 2}, r"kotovec build has no option `worker`\nhint: use `workers`$"),
@@ -142,7 +142,8 @@ def test_a_file_that_cannot_be_read_is_one_line(capsys, monkeypatch, tmp_path, p
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("KOTOVEC_CONFIG", path)
     answer = call(capsys, "build")
-    assert (answer.code, answer.out, answer.err) == (2, "", f"error: --config {path} cannot be read: {said}\n")
+    hint = "hint: set KOTOVEC_CONFIG to another value, or unset it"
+    assert (answer.code, answer.out, answer.err) == (2, "", f"error: --config {path} cannot be read: {said}\n{hint}\n")
 
 
 def test_help_needs_no_file(capsys, monkeypatch):

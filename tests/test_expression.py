@@ -9,7 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kotovec.errors import ExpressionError
-from kotovec.store.expression import DEEPEST, LONGEST, Term, parse, render
+from kotovec.store.expression import DEEPEST, LONGEST, Term, hyphenated, parse, render
+from kotovec.store.lookalikes import mistaken
 
 VOCABULARY = {
     "王", "女", "男", "king", "man", "woman", "e-mail", "C++", "2000", "2", "##王", "##-", "ラーメン",
@@ -342,3 +343,89 @@ def test_a_chunk_longer_than_any_token_is_not_looked_up_whole():
     assert len(parse("王+" * LONGEST + "王", asking)) == LONGEST + 1
     assert max(asked) <= LONGEST
     assert parse("王" * (LONGEST + 5), asking)[0].text == "王" * (LONGEST + 5)
+
+
+@pytest.mark.parametrize(
+    ("expression", "read"),
+    [
+        ("twenty-one", {"twenty-one": "twenty - one"}),
+        ("state-of-the-art", {"state-of-the-art": "state - of - the - art"}),
+        ("e-mails", {"e-mails": "e - mails"}),
+        ("anti-e-mail", {"anti-e-mail": "anti - e-mail"}),
+        ("twenty‐one + twenty‑two – e–f", {"twenty‐one": "twenty - one", "twenty‑two": "twenty - two", "e–f": "e - f"}),
+        ("king-man", {"king-man": "king - man"}),
+        ("(twenty-one) - king", {"twenty-one": "twenty - one"}),
+        ("king -twenty-one", {"twenty-one": "twenty - one"}),
+        ("mother-in-law's + king", {"mother-in-law's": "mother - in - law's"}),
+        # arithmetic
+        ("e-mail", {}),
+        ("王-男+女", {}),
+        ("king-man+woman", {}),
+        ("king - man", {}),
+        ("king -man +woman", {}),
+        ("-king", {}),
+        ("2*king-man", {}),
+        ("king-2*man", {}),
+        ("(king)-(man)", {}),
+        ("#12-#13", {}),
+        ("##s-##dom", {}),
+        ('"twenty-one"', {}),
+        ('"a"-"b"', {}),
+        ("王－男", {}),
+        ("王−男", {}),
+    ],
+)
+def test_a_hyphenated_word_that_is_subtracted_is_named(expression, read):
+    notes = hyphenated(expression, parse(expression, known))
+    assert notes == [
+        f'{word} is read as {split}; for the word write "{word}", with its quotes' for word, split in read.items()
+    ]
+
+
+def test_many_hyphens_take_no_time():
+    expression = " + ".join(["twenty-one"] * 20_000)
+    terms_of_it = parse(expression, known)
+    start = time.perf_counter()
+    assert len(hyphenated(expression, terms_of_it)) == 20_000
+    assert time.perf_counter() - start < 2
+
+
+@pytest.mark.parametrize(
+    ("text", "instead"),
+    [
+        ("king—man", "write - for a subtraction: — is a dash"),
+        ("王ー男", "write - for a subtraction: ー is a letter"),
+        ("kingーman", "write - for a subtraction: ー is a letter"),
+        ("king/2", "write a weight, such as 0.5*king: / is no division"),
+        ("/2", "write a weight, such as 0.5*king: / is no division"),
+        ("king÷2", "write a weight, such as 0.5*king: ÷ is no division"),
+        ("スーパー", None),
+        ("ｽｰﾊﾟｰマン", None),
+        ("ラーーメン", None),
+        ("and/or", None),
+        ("—", None),
+        ("ー", None),
+        ("2000", None),
+        ("", None),
+    ],
+)
+def test_what_is_mistaken_for_an_operator_is_named(text, instead):
+    assert mistaken(text) == instead
+
+
+@pytest.mark.parametrize(
+    ("expression", "hint"),
+    [
+        ("king — man", "write - for a subtraction: — is a dash"),
+        ("king ー man", "write - for a subtraction: ー is a letter"),
+        ("king / 2", "write a weight, such as 0.5*king: / is no division"),
+        ("king = man", "leave out = and what follows it"),
+        ("-", 'put an operator that is a token in quotes: "-"'),
+        ("+ ", 'put an operator that is a token in quotes: "+"'),
+        ("king +", None),
+    ],
+)
+def test_the_hint_about_a_character_that_is_no_operator_says_what_to_write(expression, hint):
+    with pytest.raises(ExpressionError) as caught:
+        parse(expression, known)
+    assert caught.value.hint == hint

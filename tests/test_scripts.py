@@ -89,7 +89,12 @@ def test_scripts_and_words_only_go_together(folder):
     [
         ("hann", "unknown script `hann`", "choose `Han`"),
         ("Han,", "unknown script ``", "choose `Han`"),
-        ("kanji", "unknown script `kanji`", "choose `"),
+        ("kanji", "unknown script `kanji`", "choose `Han`"),
+        ("Korean", "unknown script `Korean`", "choose `Hangul`"),
+        ("Japanese", "unknown script `Japanese`", "choose `Han,Hiragana,Katakana`"),
+        ("Latn", "unknown script `Latn`", "choose `Latin`"),
+        ("Linear", "unknown script `Linear`", "choose `Linear_B` or `Linear_A`"),
+        ("xyzzy", "unknown script `xyzzy`", "choose `Han`, `Hiragana`, `Katakana`, `Latin` or `Cyrillic`"),
         ([], "no script is named", "choose `Han`"),
     ],
 )
@@ -102,6 +107,13 @@ def test_an_unknown_script_is_refused_with_some_that_there_are(folder, script, m
 def test_a_script_that_no_token_is_written_in_is_said_so(folder):
     with pytest.raises(InputError, match="no token of this store is in Hebrew, Runic"):
         Store.open(folder).search("#1", k=3, script="Runic,Hebrew")
+
+
+def test_what_people_call_a_script_names_scripts_that_there_are():
+    from kotovec.store.scripts import _CALLED
+
+    assert {name for names in _CALLED.values() for name in names} <= set(SCRIPTS)
+    assert not set(_CALLED) & {name.lower() for name in SCRIPTS}
 
 
 def test_every_script_can_be_named():

@@ -153,5 +153,17 @@ def test_a_space_that_every_build_makes_is_named_with_the_build():
 
 
 def test_a_list_of_spaces_is_each_once_and_both_is_short_for_two():
+    assert parse_spaces("both,static") == parse_spaces("both")
+    assert parse_spaces("isolated@3, both") == parse_spaces("isolated@3,static,isolated")
     assert parse_spaces("both") == parse_spaces("static,isolated") == (Space("static"), Space("isolated"))
     assert resolve(parse_spaces("isolated@12, static,isolated,static"), STORED) == (STORED[3], STORED[0])
+
+
+def test_the_hint_about_an_unknown_space_names_those_of_the_store():
+    for text in ("contextual", "static,isolatd", "both,", "isolated@x"):
+        with pytest.raises(InputError, match="unknown space") as caught:
+            parse_spaces(text, [Space("static"), Space("isolated", 6)])
+        assert caught.value.hint == "choose `static` or `isolated@6`"
+    with pytest.raises(InputError, match="unknown space `x`") as caught:
+        parse_spaces("x", [Space("static"), *(Space("isolated", layer) for layer in range(13))])
+    assert caught.value.hint == "choose `static` or `isolated`"

@@ -132,7 +132,7 @@ def test_a_store_that_has_tokens_and_no_space_yet_is_not_finished(store, spaces)
         (store / "spaces").mkdir()
     assert not Layout(store).is_store
     with pytest.raises(
-        StoreNotFoundError, match=r"is not finished\nhint: run the `kotovec build` that began it again; it resumes$"
+        StoreNotFoundError, match=r"is not finished\nhint: run its `kotovec build` command again; it resumes$"
     ):
         Store.open(store)
 

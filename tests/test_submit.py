@@ -66,8 +66,8 @@ def test_nothing_but_modules_is_shipped(tmp_path):
         (["demo", "--store", "/data/../x"], "--store /data/../x cannot be a store"),
         (["./model", "--store", "/x"], "./model is a folder of this machine, which the cluster does not see"),
         (["model", "--store", "/x"], "model is a folder of this machine"),
-        (["demo", "--store", "/x", "--layrs", "all"], "no such option: --layrs"),
-        (["demo", "--store", "/x", "--workers", "two"], "invalid value for '--workers'"),
+        (["demo", "--store", "/x", "--layrs", "all"], "unknown option `--layrs`\nhint: use `--layers`\n"),
+        (["demo", "--store", "/x", "--workers", "two"], "--workers is `two`, not a whole number"),
         (
             ["demo", "--store", "/x", "--workers", "0"],
             "--workers is 0, but a job on a cluster has workers there\nhint: use 1 or more\n",

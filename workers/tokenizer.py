@@ -104,7 +104,7 @@ def load_tokenizer(model: Model, mecab_dic: str | None = None) -> tuple[Any, str
         if (folder / "vocab.txt").is_file():
             raise ModelError(
                 f"{model.name} has no tokenizer: transformers' {type(tokenizer).__name__} does not read its vocab.txt",
-                hint="name the class that does as tokenizer_class in tokenizer_config.json",
+                hint="set tokenizer_class in tokenizer_config.json to the class that does",
             )
         raise without_files(model)
     check_ids(model, tokenizer)

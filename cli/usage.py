@@ -1,0 +1,187 @@
+"""What is wrong with a command line, in kotovec's own words: Typer's usage errors, and options with one dash."""
+
+import os
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+from kotovec.cli.arguments import ASKING, COMMANDS
+from kotovec.errors import InputError, choices, near_names, quoted
+
+_DASHES = "-−－‐‑–﹣—―ー"  # what is typed, or put in by a word processor, for the dashes of an option
+# What people type for a command.
+_MEANT = {
+    "version": "kotovec --version",
+    "environment": "kotovec help environment",
+    **dict.fromkeys(("search", "find", "ask", "nearest", "similar", "neighbors", "neighbours"), "kotovec query"),
+}
+_KINDS = {"int": "whole number", "float": "number"}
+_SAMPLES = {"int": 2, "float": 1.5}
+_PATHS = ("FOLDER", "FILE")
+
+
+def check_dashes(tree: Any, arguments: Sequence[str]) -> None:
+    """Refuse `-json` and `—json`, which would be read as a subtraction, where `--json` is an option of the command.
+
+    Args:
+        tree: the group of the commands.
+        arguments: the command line.
+
+    Raises:
+        InputError: an argument is an option with one dash; the hint names the option.
+    """
+    command = tree.commands.get(arguments[0], tree)
+    options = {name: parameter for parameter in command.params for name in parameter.opts} | {"--help": None}
+    for before, argument in pairwise(["", *arguments]):
+        if argument == "--":
+            return
+        name = argument.partition("=")[0]
+        meant = f"--{name.lstrip(_DASHES)}"
+        if name.startswith("--") or name[:1] not in _DASHES or meant not in options or _takes_value(options, before):
+            continue
+        hint = f"use {quoted(meant)}"
+        if arguments[0] in ASKING:
+            hint += f"; for a subtraction, write {quoted(f'- {meant[2:]}')}"
+        raise InputError(f"{quoted(name)} is not an option", hint=hint)
+
+
+def _takes_value(options: dict[str, Any], name: str) -> bool:
+    parameter = options.get(name)
+    return parameter is not None and not getattr(parameter, "is_flag", False)
+
+
+def explain_usage(error: Any, tree: Any, arguments: Sequence[str]) -> tuple[str, str]:
+    """Return what is wrong with a command line, and the hint.
+
+    Args:
+        error: Typer's usage error.
+        tree: the group of the commands.
+        arguments: the command line.
+    """
+    name = f"kotovec {arguments[0]}" if arguments[0] in COMMANDS else "kotovec"
+    parameters, see = tree.commands.get(arguments[0], tree).params, f"see {quoted(f'{name} --help')}"
+    if hasattr(error, "possibilities"):
+        return _unknown_option(error, parameters, arguments, see)
+    if hasattr(error, "option_name"):
+        return _half_option(error, parameters, see)
+    if hasattr(error, "param"):
+        return _wrong_parameter(error, see)
+    message = error.format_message()
+    if found := re.search(r"No such command '(.*?)'\.(?: Did you mean|$)", message, re.DOTALL):
+        return f"unknown command {quoted(found[1])}", _meant(found[1])
+    if found := re.search(r"unexpected extra argument(?:s|\(s\))? \((.*)\)", message, re.DOTALL):
+        return f"unexpected argument {quoted(found[1])}", _of_store(parameters, name, found[1]) or see
+    return _in_house_style(message), see
+
+
+def _in_house_style(message: str) -> str:
+    return message[:1].lower() + message[1:].removesuffix(".")
+
+
+def wrong_value(message: str) -> tuple[str, str] | None:
+    """Return the value that Typer's message says is of the wrong kind, and the kind: int, float or boolean."""
+    found = re.match(r"'(.*)' is not a valid (int|float|bool)", message, re.DOTALL)
+    return None if found is None else (found[1], found[2])
+
+
+def wrong_kind(name: str, value: str, kind: str) -> str:
+    """Return the sentence about a value of the wrong kind: `KOTOVEC_K is abc, not a whole number`."""
+    return f"{name} is {quoted(value)}, {f'not a {_KINDS[kind]}' if kind in _KINDS else 'neither true nor false'}"
+
+
+def name_variable(tree: Any, arguments: Sequence[str], message: str, hint: str | None) -> str | None:
+    """Return the hint of an error; where the value at fault comes from the environment, it names the variable."""
+    command = tree.commands.get(arguments[0])
+    for parameter in () if command is None else command.params:
+        if any(argument.partition("=")[0] in parameter.opts for argument in arguments):
+            continue
+        if (variable := _variable(parameter)) and _is_about(message, parameter, os.environ[variable]):
+            return f"{hint} ({variable} is set)" if hint else f"set {variable} to another value, or unset it"
+    return hint
+
+
+def _is_about(message: str, parameter: Any, value: str) -> bool:
+    names = (f"{name.lstrip('-')} is {value}" for name in parameter.opts)
+    if quoted(value) in message or message.startswith(f"{value} is ") or any(name in message for name in names):
+        return True
+    return parameter.metavar in _PATHS and re.search(rf"(?<![\w./]){re.escape(value)}(?![\w/])", message) is not None
+
+
+def _variable(parameter: Any) -> str | None:
+    """Return the environment variable that sets an option, or None."""
+    names = [parameter.envvar] if isinstance(parameter.envvar, str) else parameter.envvar or []
+    return next((name for name in names if os.environ.get(name)), None)
+
+
+def _written(parameter: Any) -> str:
+    return str(parameter.metavar) if parameter.param_type_name == "argument" else max(parameter.opts, key=len)
+
+
+def _unknown_option(error: Any, parameters: Sequence[Any], arguments: Sequence[str], see: str) -> tuple[str, str]:
+    name = error.option_name
+    if not name.startswith("--"):  # of `-josn`, Typer names `-j`
+        name = next((each for each in arguments if each.startswith(name)), name)
+    known = [option.lstrip("-") for parameter in parameters for option in parameter.opts if option.startswith("--")]
+    known.append("help")
+    short = f"-{name.lstrip('-')}"
+    if any(short in parameter.opts for parameter in parameters):
+        hint = f"use {quoted(short)}"
+    elif near := near_names(name.lstrip("-"), known):
+        hint = f"use {choices(f'--{each}' for each in near)}"
+    elif arguments[0] not in COMMANDS and (command := next((each for each in arguments if each in COMMANDS), None)):
+        hint = f"write options after the command: {quoted(f'kotovec {command} {name}')}"
+    else:
+        hint = see
+    return f"unknown option {quoted(name)}", hint
+
+
+def _meant(name: str) -> str:
+    if name in _MEANT:
+        return f"use {quoted(_MEANT[name])}"
+    if near := near_names(name, COMMANDS):
+        return f"use {choices(near)}"
+    return f"ask for words with {quoted('kotovec query')}, or see {quoted('kotovec --help')}"
+
+
+def _of_store(parameters: Sequence[Any], command: str, extra: str) -> str | None:
+    """Return the hint to a store that is named without --store, or None."""
+    has_store = any("--store" in parameter.opts for parameter in parameters)
+    if not has_store or not extra.rstrip("/").endswith(".kotovec"):
+        return None
+    return f"name a store with --store: {quoted(f'{command} --store {extra}')}"
+
+
+def _half_option(error: Any, parameters: Sequence[Any], see: str) -> tuple[str, str]:
+    """Explain an option without its value, or a flag with one."""
+    name = error.option_name
+    parameter = next((each for each in parameters if name in each.opts), None)
+    if "does not take a value" in error.message:
+        return f"{name} takes no value", f"write {quoted(name)} alone"
+    if parameter is None or not parameter.metavar:
+        return f"{name} needs a value", see
+    values = parameter.metavar.split("|")
+    is_choice = len(values) > 1 and "…" not in parameter.metavar
+    return (
+        f"{name} needs a value",
+        f"choose {choices(values)}" if is_choice else f"write {quoted(f'{name} {parameter.metavar}')}",
+    )
+
+
+def _wrong_parameter(error: Any, see: str) -> tuple[str, str]:
+    """Explain a value of the wrong kind, of an option or of its environment variable; or a missing argument."""
+    parameter = error.param
+    if hasattr(error, "param_type") and parameter is not None:
+        return f"{_written(parameter)} is missing", see
+    wrong = wrong_value(error.message)
+    if wrong is None or parameter is None:
+        return _in_house_style(error.message), see
+    value, kind = wrong
+    source = error.ctx.get_parameter_source(parameter.name)
+    variable = _variable(parameter) if source is not None and source.name == "ENVIRONMENT" else None
+    article = f"a {_KINDS[kind]}" if kind in _KINDS else "1 or 0"
+    if variable:
+        return wrong_kind(variable, value, kind), f"set it to {article}, or unset it"
+    name = _written(parameter)
+    default = parameter.default if isinstance(parameter.default, int | float) else _SAMPLES.get(kind, 1)
+    return wrong_kind(name, value, kind), f"give {article}, such as {quoted(f'{name} {default}')}"

@@ -1,0 +1,238 @@
+"""What is wrong with a command line is said in kotovec's own words, with what to type instead."""
+
+import json
+import re
+
+import pytest
+from typer.main import get_command
+
+from kotovec.cli.app import make_app
+from kotovec.cli.arguments import COMMANDS
+from kotovec.errors import near_names
+
+from commands import call, make_store
+
+TREE = get_command(make_app()).commands
+OPTIONS = [(name, option) for name in COMMANDS for option in TREE[name].params if option.name != "help"]
+NUMBERS = [(name, option) for name, option in OPTIONS if option.type.name in ("int", "integer", "float")]
+FLAGS = [(name, option) for name, option in OPTIONS if getattr(option, "is_flag", False)]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return make_store(tmp_path_factory.mktemp("usage") / "words.kotovec")
+
+
+@pytest.fixture
+def refused(capsys, monkeypatch, store):
+    """Run a command line that must be refused; return its message and its hint."""
+
+    def refuse(*arguments):
+        monkeypatch.chdir(store.parent)
+        answer = call(capsys, *arguments)
+        assert (answer.code, answer.out) == (2, "")
+        found = re.fullmatch(r"error: (\S.*)\n(?:hint: (\S.*)\n)?", answer.err)
+        assert found, answer.err
+        return found.groups()
+
+    return refuse
+
+
+@pytest.mark.parametrize("name", ["json", "exact", "help", "verify", "space", "k10=5"])
+def test_an_option_with_one_dash_is_no_subtraction(refused, capsys, store, name):
+    if name == "k10=5":
+        assert json.loads(call(capsys, "query", "king", "-k10", "--json", "--store", store).out)["results"][9]
+        return
+    message, hint = refused("query", "king", f"-{name}")
+    assert message == f"`-{name}` is not an option"
+    assert hint == f"use `--{name}`; for a subtraction, write `- {name}`"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "given", "hint"),
+    [
+        (["query", "king", "-metric=cosine"], "-metric", "use `--metric`; for a subtraction, write `- metric`"),
+        (["query", "—json", "king"], "—json", "use `--json`; for a subtraction, write `- json`"),
+        (["query", "king", "–json"], "–json", "use `--json`; for a subtraction, write `- json`"),
+        (["norms", "king", "-json"], "-json", "use `--json`; for a subtraction, write `- json`"),
+        (["build", "demo", "-workers", "2"], "-workers", "use `--workers`"),
+        (["info", "-store", "x"], "-store", "use `--store`"),
+        (["-help"], "-help", "use `--help`"),
+        (["-version"], "-version", "use `--version`"),
+    ],
+)
+def test_every_command_names_the_option_that_was_meant(refused, arguments, given, hint):
+    assert refused(*arguments) == (f"`{given}` is not an option", hint)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expression"),
+    [
+        (["king", "-man", "+woman"], "king - man + woman"),
+        (["king -man"], "king - man"),
+        (["-man + king"], "-man + king"),
+        (["--", "-man", "+", "king"], "-man + king"),
+    ],
+)
+def test_a_word_with_a_minus_that_names_no_option_is_arithmetic(capsys, store, arguments, expression):
+    answer = json.loads(call(capsys, "query", "--store", store, "--json", *arguments).out)
+    assert (answer["expression"], answer["notes"]) == (expression, [])
+
+
+def test_a_text_in_quotes_is_arithmetic_whatever_it_names(refused):
+    """`king -json` in quotes is one argument; here json is no word."""
+    assert refused("query", "king -json")[0].startswith("`json` is not in the vocabulary")
+
+
+@pytest.mark.parametrize(("command", "option"), NUMBERS, ids=lambda each: getattr(each, "name", each))
+@pytest.mark.parametrize("value", ["abc", "1e", "\x1b[2J"])
+def test_a_number_that_is_none_is_one_line_on_the_command_line_and_in_the_environment(
+    refused, monkeypatch, command, option, value
+):
+    name = max(option.opts, key=len)
+    kind = "number" if option.type.name == "float" else "whole number"
+    shown = value.replace("\x1b", "\\x1b")
+    message, hint = refused(command, name, value)
+    assert message == f"{name} is `{shown}`, not a {kind}"
+    assert re.fullmatch(rf"give a {kind}, such as `{name} [\d.]+`", hint)
+    variable = f"KOTOVEC_{name.lstrip('-').replace('-', '_').upper()}"
+    monkeypatch.setenv(variable, value)
+    assert refused(command) == (f"{variable} is `{shown}`, not a {kind}", f"set it to a {kind}, or unset it")
+
+
+@pytest.mark.parametrize(("command", "option"), FLAGS, ids=lambda each: getattr(each, "name", each))
+def test_a_flag_in_the_environment_is_true_or_false(refused, monkeypatch, command, option):
+    variable = f"KOTOVEC_{max(option.opts, key=len).lstrip('-').replace('-', '_').upper()}"
+    monkeypatch.setenv(variable, "maybe")
+    assert refused(command) == (f"{variable} is `maybe`, neither true nor false", "set it to 1 or 0, or unset it")
+    assert refused(command, f"{max(option.opts, key=len)}=yes")[0].endswith(" takes no value")
+
+
+@pytest.mark.parametrize(("command", "option"), OPTIONS, ids=lambda each: getattr(each, "name", each))
+def test_no_word_of_typers_is_said_about_an_option_without_its_value(refused, command, option):
+    if option.param_type_name == "argument" or getattr(option, "is_flag", False):
+        return
+    for name in option.opts:
+        message, hint = refused(command, name)
+        assert message == f"{name} needs a value"
+        assert hint.startswith((f"write `{name} ", "choose `"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "hint"),
+    [
+        (["version"], "unknown command `version`", "use `kotovec --version`"),
+        (["environment"], "unknown command `environment`", "use `kotovec help environment`"),
+        (["search", "king"], "unknown command `search`", "use `kotovec query`"),
+        (["in"], "unknown command `in`", "use `index` or `info`"),
+        (["inf"], "unknown command `inf`", "use `info`"),
+        (["query", "king", "--spac"], "unknown option `--spac`", "use `--space`"),
+        (["query", "king", "--exclude_inputs"], "unknown option `--exclude_inputs`", "use `--exclude-inputs`"),
+        (["query", "king", "--JSON"], "unknown option `--JSON`", "use `--json`"),
+        (["query", "king", "--k", "5"], "unknown option `--k`", "use `-k`"),
+        (["query", "king", "--xyzzy"], "unknown option `--xyzzy`", "see `kotovec query --help`"),
+        (["build", "-josn"], "unknown option `-josn`", "use `--json`"),
+        (
+            ["--store", "x", "query", "king"],
+            "unknown option `--store`",
+            "write options after the command: `kotovec query --store`",
+        ),
+        (
+            ["info", "words.kotovec"],
+            "unexpected argument `words.kotovec`",
+            "name a store with --store: `kotovec info --store words.kotovec`",
+        ),
+        (["build", "a", "b"], "unexpected argument `b`", "see `kotovec build --help`"),
+        (["query", "king", "--json", "--tsv"], "--json and --tsv are given", "give one of them"),
+        (["query", "--file", ""], "--file names no file", "give its path, or `-` for standard input"),
+        (
+            ["query", "-"],
+            "`-` is an operator, and no token is given",
+            'use `--file -` for standard input, or "-" for the token',
+        ),
+        (
+            ["query", "king", "--space", "contextual"],
+            "unknown space `contextual`",
+            "choose `static`, `isolated@0` or `isolated@2`",
+        ),
+        (
+            ["query", "king", "--space", "static,output"],
+            "output is not in this store: it holds static, isolated@0, isolated@2",
+            "choose `static`, `isolated@0` or `isolated@2`",
+        ),
+        (["map", "--space", "x"], "unknown space `x`", "choose `static`, `isolated@0` or `isolated@2`"),
+        (["index", "--space", "x"], "unknown space `x`", "choose `static`, `isolated@0` or `isolated@2`"),
+        (["query", "king", "--script", "Kanji"], "unknown script `Kanji`", "choose `Han`"),
+    ],
+)
+def test_the_hint_names_what_was_meant(refused, arguments, message, hint):
+    assert refused(*arguments) == (message, hint)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message", "hint"),
+    [
+        ("KOTOVEC_METRIC", "l1", "unknown metric `l1`", "choose `l2`, `cosine` or `ip` (KOTOVEC_METRIC is set)"),
+        ("KOTOVEC_K", "0", "k is 0", "choose a number from 1 to 25 (KOTOVEC_K is set)"),
+        (
+            "KOTOVEC_SPACE",
+            "output",
+            "output is not in this store: it holds static, isolated@0, isolated@2",
+            "choose `static`, `isolated@0` or `isolated@2` (KOTOVEC_SPACE is set)",
+        ),
+        (
+            "KOTOVEC_STORE",
+            "/nowhere",
+            "/nowhere holds no tokens.h5: not a store, or not built yet",
+            "set KOTOVEC_STORE to another value, or unset it",
+        ),
+    ],
+)
+def test_a_value_of_the_environment_is_named_by_its_variable(refused, monkeypatch, variable, value, message, hint):
+    monkeypatch.setenv(variable, value)
+    assert refused("query", "king") == (message, hint)
+
+
+def test_what_the_environment_asks_for_gives_way_to_the_command_line(capsys, monkeypatch, refused, store):
+    monkeypatch.setenv("KOTOVEC_JSON", "1")
+    assert call(capsys, "query", "king", "--tsv", "-k", 1, "--store", store).out.startswith("space\trank")
+    monkeypatch.setenv("KOTOVEC_TSV", "1")
+    assert refused("query", "king") == ("KOTOVEC_JSON and KOTOVEC_TSV are set", "unset one of them")
+    monkeypatch.delenv("KOTOVEC_JSON")
+    assert json.loads(call(capsys, "query", "king", "--json", "-k", 1, "--store", store).out)["expression"] == "king"
+    monkeypatch.setenv("KOTOVEC_FILE", "/nowhere")
+    assert call(capsys, "query", "king", "-k", 1, "--store", store).code == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "message", "hint"),
+    [
+        (b"king\n\xffqueen\n", "line 2 of {} is not UTF-8", "save it as UTF-8"),
+        ("king\n王".encode("cp932"), "line 2 of {} is not UTF-8", "save it as UTF-8"),
+        ("king\n".encode("utf-16"), "line 1 of {} is UTF-16", "save it as UTF-8"),
+        (b"king\n" * 5000 + b"\xff", "line 5001 of {} is not UTF-8", "save it as UTF-8"),
+    ],
+)
+def test_a_file_that_is_not_utf_8_is_named_with_its_line(capsys, store, tmp_path, content, message, hint):
+    path = tmp_path / "asked"
+    path.write_bytes(content)
+    answer = call(capsys, "query", "--file", path, "--store", store, "-k", 1)
+    assert answer.code == 2
+    assert answer.err == f"error: {message.format(path)}\nhint: {hint}\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("gpus_per_worker", ["gpus-per-worker"]),
+        ("Layers", ["layers"]),
+        ("lay", ["layer", "layers"]),
+        ("work", ["workers"]),
+        ("stoer", ["store"]),
+        ("colour", []),
+    ],
+)
+def test_close_names_are_offered_up_to_three(name, near):
+    known = ["gpus-per-worker", "cpus-per-worker", "layer", "layers", "workers", "store"]
+    assert near_names(name, known) == near
+    assert len(near_names("aaa", ["aaab", "aaac", "aaad", "aaae"])) == 3
