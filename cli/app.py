@@ -118,6 +118,9 @@ def _usage(message: str, command: str) -> tuple[str, str]:
         message: Typer's message.
         command: the command that was misused, such as `kotovec query`.
     """
+    stray = re.search(r"unexpected extra arguments?(?:\(s\))? \((\S+)\)$", message)
+    if stray and stray[1].rstrip("/").endswith(".kotovec"):
+        return f"{quoted(stray[1])} is no option", f"use {quoted(f'{command} --store {stray[1]}')}"
     named = re.search(r" (?:Did you mean (.+)\?|\(Possible options: (.+)\))$", message)
     if named:
         hint = f"use {choices(name.strip(_QUOTE) for name in (named[1] or named[2]).split(', '))}"

@@ -1,6 +1,6 @@
 """`kotovec norms`: the norms of the vectors of some words."""
 
-from kotovec.cli.chosen import find_store
+from kotovec.cli.chosen import open_store
 from kotovec.cli.encodings import echo
 from kotovec.cli.interrupts import ending_at_once
 from kotovec.cli.options import JsonOption, QuietOption, StoreOption, WordsArgument
@@ -25,10 +25,9 @@ def command(
     import numpy as np
 
     from kotovec.cli.tables import notice, print_grid, shown
-    from kotovec.store import Store
     from kotovec.store.expression import Term
 
-    opened = Store.open(find_store(store))
+    opened = open_store(store)
     columns = opened.spaces
     rows = []
     for term in terms:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from kotovec.cli.chosen import AmbientLayer
+from kotovec.cli.chosen import AmbientLayer, AmbientPath
 from kotovec.cli.complete import among, kinds, layers, models, scripts, spaces, stores, terms, topics
 from kotovec.cli.declare import CLUSTER, DRAWN, INDEX, JOBS, MAP, MODEL, OUTPUT, SEARCH, STORE, WORKERS, choice, option
 
@@ -35,12 +35,19 @@ def _use_config(context: typer.Context, path: Path | None) -> Path | None:
 
 
 def _mark_ambient(context: typer.Context, parameter: typer.CallbackParam, layer: int | None) -> int | None:
+    return layer if layer is None or not _is_ambient(context, parameter) else AmbientLayer(layer)
+
+
+def _mark_ambient_path(context: typer.Context, parameter: typer.CallbackParam, path: Path | None) -> Path | None:
+    return path if path is None or not _is_ambient(context, parameter) else AmbientPath(path)
+
+
+def _is_ambient(context: typer.Context, parameter: typer.CallbackParam) -> bool:
+    """Return whether the value of an option is that of its environment twin."""
     source = context.get_parameter_source(str(parameter.name))
-    ambient = layer is not None and source is not None and source.name == "ENVIRONMENT"
-    return AmbientLayer(layer) if ambient else layer  # type: ignore[arg-type]
+    return source is not None and source.name == "ENVIRONMENT"
 
 
-# Options that most commands share.
 # Options that most commands share.
 ConfigOption = Annotated[
     Path | None,
@@ -62,6 +69,7 @@ StoreOption = Annotated[
         metavar="FOLDER",
         help="Folder of the store [the only *.kotovec here].",
         complete=stores,
+        callback=_mark_ambient_path,
         show_default=False,
     ),
 ]
@@ -134,6 +142,7 @@ TargetOption = Annotated[
         metavar="FOLDER",
         help="Folder of the store [./LAST-PART-OF-MODEL.kotovec].",
         complete=stores,
+        callback=_mark_ambient_path,
         show_default=False,
     ),
 ]
@@ -153,7 +162,7 @@ WorkersOption = Annotated[
         WORKERS,
         "--workers",
         metavar="N",
-        help="Number of Ray actors [one per core, as memory allows].",
+        help="Number of Ray actors; 0: in this process, without Ray [one per core, as memory allows].",
         show_default=False,
     ),
 ]

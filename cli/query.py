@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from kotovec.cli.chosen import find_store, read_spaces
+from kotovec.cli.chosen import find_store, open_store, read_spaces
 from kotovec.cli.encodings import echo
 from kotovec.cli.interrupts import ending_at_once
 from kotovec.cli.options import (
@@ -87,12 +87,10 @@ def command(
     }
     # Python would collect garbage 70 times during imports, which leave none: 15 ms.
     gc.set_threshold(RARELY)
-    from kotovec.store import Store
-
     wanted = read_spaces(space, layer)
     path = find_store(store)
     if file is not None:
-        opened = Store.open(path, verify=verify)
+        opened = open_store(path, verify=verify)
         with ending_at_once():
             _answer_file(opened, file, resolve(wanted, opened.spaces), options)
         return
@@ -127,11 +125,9 @@ def join(words: Sequence[str]) -> str:
 def _answer(
     path: Path, expression: str, wanted: Sequence[Space], options: dict[str, Any], *, verify: bool
 ) -> "list[Answer]":
-    from kotovec.store import Store
-
     answers = None
     while answers is None:
-        opened = Store.open(path, verify=verify)
+        opened = open_store(path, verify=verify)
         try:
             spaces = resolve(wanted, opened.spaces)
             answers = [opened.search(expression, space=each, **options) for each in spaces]

@@ -101,14 +101,15 @@ def test_an_empty_expression_is_refused_with_an_example(refused, expression):
 
 
 NO_STORE = {
-    "nothing": "holds no tokens.h5: not a store",
-    "file": "holds no tokens.h5: not a store",
+    "nothing": r"there is no folder \S+\nhint: build one with `kotovec build`\n",
+    "file": r"is a file, and a store is a folder\nhint: build one with `kotovec build`, in a folder\n",
+    "folder": r"is not a store: it holds no tokens.h5\nhint: build one with `kotovec build`\n",
     "hdf5": "not a kotovec store",
     "text": "is not a kotovec store",
     "newer": "has format 3, this kotovec reads up to 2\nhint: upgrade kotovec: pip install -U kotovec",
     "cut": "is cut short",
     "table": "tokens.h5: id does not match its checksum",
-    "tokens alone": "is not finished\nhint: run the `kotovec build` that began it again",
+    "tokens alone": "is not finished\nhint: run `kotovec build none/of-these` again; it resumes\n",
 }
 
 
@@ -130,8 +131,9 @@ def spoil(path, kind, store):
     """Write something that is no store, or one that is damaged."""
     if kind == "file":
         path.write_text("x")
-    if kind in ("hdf5", "text"):
+    if kind in ("hdf5", "text", "folder"):
         path.mkdir()
+    if kind in ("hdf5", "text"):
         h5py.File(path / "tokens.h5", "w").close()
     if kind == "text":
         (path / "tokens.h5").write_text("this is text" * 1000)
