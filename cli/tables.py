@@ -90,7 +90,9 @@ def _answer_table(answers: Sequence["Answer"]) -> Table:
     """
     table = _table()
     table.add_column("rank", justify="right", no_wrap=True)
-    names = [answer.space.title for answer in answers]
+    names = [answer.space.name for answer in answers]
+    if len(set(names)) < len(names):  # two layers of one space
+        names = [answer.space.title for answer in answers]
     for index in range(len(answers)):
         table.add_column(names[index] if len(answers) > 1 else "token", overflow="fold")
         table.add_column("id", justify="right", no_wrap=True)
