@@ -172,7 +172,14 @@ def test_a_dry_run_prints_the_plan_and_leaves_nothing(tiny_models, tmp_path, mon
     assert data["store"] == "bert-more-rows.kotovec"
     assert app.run(arguments) == 0
     told = capsys.readouterr().out
-    for words in (f"{tokens:,} to encode", "7 rows without a token", "3 token 4", "0, 1, 2", "float16", "shards"):
+    for words in (
+        f"{tokens:,} to encode",
+        "7 rows without a token",
+        "[CLS] token [SEP]",
+        "layers 0, 1, 2",
+        "float16",
+        "shards",
+    ):
         assert words in told
     assert list(tmp_path.iterdir()) == []
 

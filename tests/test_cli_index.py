@@ -7,6 +7,8 @@ import faiss
 import numpy as np
 import pytest
 
+from kotovec.space import Space
+
 import stores
 from commands import call
 
