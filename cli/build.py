@@ -2,7 +2,6 @@
 
 import os
 import sys
-import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import fields
@@ -10,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kotovec.cli.chosen import naming_variable
 from kotovec.cli.encodings import echo
 from kotovec.cli.lines import say
 from kotovec.cli.options import (
@@ -41,7 +41,8 @@ from kotovec.text import counted, escaped, json_line
 if TYPE_CHECKING:
     from kotovec.cli.child import Result
     from kotovec.cluster.events import Report
-    from kotovec.cluster.plan import Plan, Request
+    from kotovec.cluster.plan import Plan
+    from kotovec.cluster.remaining import Outlook
     from kotovec.cluster.where import Resources
 
 
@@ -93,7 +94,8 @@ def command(
     }
     work = partial(_work, options=options, target=target, overwrite=overwrite, dry_run=dry_run)
     with_ray = address is None and workers != 0 and not dry_run
-    result = _run(work, target, with_ray=with_ray, lasting=not dry_run, quiet=quiet)
+    with naming_variable(store):
+        result = _run(work, target, with_ray=with_ray, lasting=not dry_run, quiet=quiet)
     if dry_run:
         _print_plan(result, as_json=as_json)
     else:
@@ -141,7 +143,7 @@ def _tidy(target: Path, made: list[Path]) -> bool:
     layouts = (layout, Layout(layout.rebuild))
     with suppress(KotovecError, OSError), locked(layout):
         for found in layouts:
-            folders.check_usable(found)
+            folders.check_ours(found)
             folders.tidy(found)
             with suppress(OSError):
                 found.shards.rmdir()  # killed before it wrote its plan
@@ -171,92 +173,24 @@ def _work(
         dry_run: return the plan, and build nothing.
         folder: the temporary folder of a private Ray cluster.
     """
-    from kotovec.cluster.ahead import planned
-    from kotovec.cluster.build import build
-    from kotovec.cluster.events import Detail, Notice, Phase
+    from kotovec.cluster import run as runs
     from kotovec.cluster.plan import Request
-    from kotovec.cluster.session import join
     from kotovec.cluster.where import Resources
-    from kotovec.store import folder as folders
-    from kotovec.store.layout import Layout
 
-    resources = Resources(**fields_of(Resources, options), folder=folder)
-    address = resources.address
-    layout = Layout(target.resolve())
-    folders.check_usable(layout)
+    where = Resources(**fields_of(Resources, options), folder=folder)
     request = Request(**fields_of(Request, options))
-    if not overwrite and not dry_run and (finished := _finished(request, target, report)):
-        return finished
-    with ExitStack() as stack:
-        if address is not None:  # first, as the workers' device is part of the plan
-            report(Phase("joining the cluster"))
-            stack.enter_context(join(address))
-        report(Phase("planning"))
-        with_ray = address is None and resources.workers != 0 and not dry_run and (overwrite or not layout.is_store)
-
-        def show_plan(plan: "Plan") -> None:
-            for text in plan.notices:
-                report(Notice(text))
-            report(Detail(_size(plan, resources)))
-            if with_ray:  # which has been starting for a while
-                report(Phase("start"))
-
-        ahead = stack.enter_context(
-            planned(request, resources.workers, with_ray=with_ray, folder=folder, on_plan=show_plan)
-        )
-        plan = ahead.plan
-        if address is not None and request.device == "auto" and plan.spec.device == "cpu":
-            report(Notice("the cluster has no GPU: CPUs encode (--device cuda waits until it has one)"))
-        if dry_run:
-            return _describe(plan, target, resources)
-        summary = build(plan, target, resources, overwrite=overwrite, report=report, ray=ahead.ray)
-    before = ahead.seconds
-    seconds = before | {phase: seconds + before.get(phase, 0.0) for phase, seconds in summary.seconds.items()}
+    if dry_run:
+        plan, outlook = runs.dry_run(request, target, where, overwrite=overwrite, report=report)
+        return _describe(plan, outlook, target, where)
+    summary = runs.run(request, target, where, overwrite=overwrite, report=report)
     return {
         "store": str(summary.store),
         "tokens": summary.tokens,
         "encoded": summary.encoded,
-        "seconds": {name: round(value, 3) for name, value in seconds.items()},
+        "seconds": {name: round(value, 3) for name, value in summary.seconds.items()},
         "bytes": summary.bytes,
         "finished_before": summary.finished_before,
     }
-
-
-def _finished(request: "Request", target: Path, report: "Report") -> "Result | None":
-    """Return the summary of a store that is complete before anything heavy is imported; None without one."""
-    from kotovec.cluster.events import Notice
-    from kotovec.cluster.finished import is_finished
-    from kotovec.store import Store
-    from kotovec.store.layout import Layout
-
-    begin = time.monotonic()
-    request.check()
-    if not is_finished(request, target.resolve()):
-        return None
-    with Store.open(target) as store:
-        tokens, notices = len(store), str(store.vectors.attributes.get("notices") or "")
-    for text in filter(None, notices.splitlines()):
-        report(Notice(text))
-    return {
-        "store": str(target),
-        "tokens": tokens,
-        "encoded": 0,
-        "seconds": {"plan": round(time.monotonic() - begin, 3)},
-        "bytes": Layout(target.resolve()).size,
-        "finished_before": True,
-    }
-
-
-def _size(plan: "Plan", where: "Resources") -> str:
-    """Return how large a build is: its tokens, and its workers with their memory."""
-    from kotovec.cluster.where import count_workers
-
-    tokens = f"{len(plan.tokens):,} tokens"
-    if where.workers == 0:
-        return tokens
-    wanted = count_workers(plan, where)
-    count = "workers" if wanted is None else f"{min(wanted, len(plan.shards))} workers"
-    return f"{tokens}, {count.removesuffix('s') if count == '1 workers' else count} × {plan.worker_bytes / 1e6:,.0f} MB"
 
 
 def fields_of(kind: Any, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -272,8 +206,15 @@ def fields_of(kind: Any, options: Mapping[str, Any]) -> dict[str, Any]:
     return given
 
 
-def _describe(plan: "Plan", target: Path, where: "Resources") -> "Result":
-    """Return a plan as `data` for a program and as `pairs` for a person."""
+def _describe(plan: "Plan", outlook: "Outlook", target: Path, where: "Resources") -> "Result":
+    """Return a plan as `data` for a program and as `pairs` for a person.
+
+    Args:
+        plan: the plan of the complete store.
+        outlook: what the build would do with what the store holds already.
+        target: the folder of the store.
+        where: the workers that are requested.
+    """
     from kotovec.cluster.size import store_bytes
     from kotovec.cluster.where import count_workers
 
@@ -284,6 +225,9 @@ def _describe(plan: "Plan", target: Path, where: "Resources") -> "Result":
     data = {
         "model": plan.model.name,
         "store": str(target),
+        "state": outlook.state,
+        "missing_spaces": list(map(str, outlook.spaces)),
+        "missing_shards": outlook.shards - outlook.encoded,
         "tokens": len(plan.tokens),
         "kinds": plan.counts,
         "rows_without_token": plan.rows_without_token,
@@ -303,39 +247,35 @@ def _describe(plan: "Plan", target: Path, where: "Resources") -> "Result":
         "workers": workers,
         "worker_bytes": plan.worker_bytes,
     }
-    return {"data": data, "pairs": _plan_pairs(plan, data)}
+    return {"data": data, "pairs": _plan_pairs(plan, outlook, data)}
 
 
-def _plan_pairs(plan: "Plan", data: dict[str, Any]) -> list[tuple[str, str]]:
+def _plan_pairs(plan: "Plan", outlook: "Outlook", data: dict[str, Any]) -> list[tuple[str, str]]:
     """Return the lines of a plan, by name."""
-    from kotovec.cli.tables import left_out, mecab, megabytes
+    from kotovec.cli.tables import left_out, mecab, megabytes, template
+    from kotovec.space import titles
 
     many = "as many as the cluster has room for" if data["workers"] is None else data["workers"]
+    each = f"{many}, about {megabytes(plan.worker_bytes)} of memory each" if data["workers"] != 0 else ""
     size, vectors, indexes, peak = (megabytes(data[f"{what}_bytes"]) for what in ("store", "vector", "index", "peak"))
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in plan.counts.items() if count)
-    pairs = [
+    filtered, shape = data["tokens_filtered_out"], plan.spec.template
+    return [
         ("model", f"{plan.model.name}  ({plan.parameters / 1e6:,.1f} M parameters)"),
-        ("store", data["store"]),
-        ("tokens", f"{len(plan.tokens):,} to encode; the vocabulary has {kinds}"),
+        ("store", f"{data['store']}  ({outlook})"),
         (
-            "left out",
-            left_out(
-                plan.rows_without_token,
-                plan.tokens_without_row,
-                data["tokens_filtered_out"],
-                plan.settings["token-filter"],
-            ),
+            "tokens",
+            f"{len(plan.tokens):,}{'' if outlook.state == 'complete' else ' to encode'}; the vocabulary has {kinds}",
         ),
-        ("template", " ".join(map(str, [*plan.spec.template.prefix, "token", *plan.spec.template.suffix]))),
-        ("layers", ", ".join(map(str, plan.spec.layers))),
+        *left_out(plan.rows_without_token, plan.tokens_without_row, filtered, plan.settings["token-filter"]),
+        ("template", template(shape.prefix, shape.suffix, plan.tokens)),
+        ("spaces", titles(plan.spaces)),
         ("compute", f"{plan.spec.dtype} on {plan.spec.device}, stored as {plan.spec.store_dtype}"),
         ("shards", f"{len(plan.shards):,} of up to {counted(max(s.stop - s.start for s in plan.shards), 'token')}"),
         ("on disk", f"{size} ({vectors} vectors, {indexes} indexes), {peak} at most"),
-        ("workers", f"{many}, about {megabytes(plan.worker_bytes)} of memory each"),
+        ("workers", each or "none: this process encodes, without Ray"),
+        *([("MeCab", mecab(plan.mecab_dic, assumed=plan.mecab_assumed))] if plan.mecab_dic else []),
     ]
-    if plan.mecab_dic:
-        pairs.append(("MeCab", mecab(plan.mecab_dic, assumed=plan.mecab_assumed)))
-    return pairs
 
 
 def _print_plan(plan: "Result", *, as_json: bool) -> None:

@@ -1,14 +1,23 @@
 """The store and the spaces that a command is asked about."""
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path, PosixPath
+from typing import TYPE_CHECKING, Any
 
+from kotovec.errors import StoreBusyError, StoreError, StoreNotFoundError
 from kotovec.space import Space, parse_spaces, resolve
+
+if TYPE_CHECKING:
+    from kotovec.store import Store
 
 
 class AmbientLayer(int):
     """A layer from the environment, which applies only to the spaces that have layers."""
+
+
+class AmbientPath(PosixPath):
+    """A path from the environment, which an error about it names."""
 
 
 def is_ambient(context: Any, name: str) -> bool:
@@ -37,8 +46,6 @@ def find_store(store: Path | None) -> Path:
     Raises:
         StoreNotFoundError: the working directory has none, or several.
     """
-    from kotovec.errors import StoreNotFoundError
-
     if store is not None:
         return store
     found = sorted(path for path in Path().glob("*.kotovec") if path.is_dir())
@@ -52,3 +59,26 @@ def find_store(store: Path | None) -> Path:
             f"there are several stores here ({names})", hint="name one with --store or KOTOVEC_STORE"
         )
     return found[0]
+
+
+def open_store(store: Path | None, *, verify: bool = False) -> "Store":
+    """Open the store that a command is asked about.
+
+    Raises:
+        StoreNotFoundError, StoreError, DamagedError: as `find_store` and `Store.open`.
+    """
+    from kotovec.store import Store
+
+    with naming_variable(store):
+        return Store.open(find_store(store), verify=verify)
+
+
+@contextmanager
+def naming_variable(store: Path | None) -> Iterator[None]:
+    """Let an error about the path of a store name KOTOVEC_STORE if the path came from there: nobody typed it."""
+    try:
+        yield
+    except StoreError as error:
+        if isinstance(store, AmbientPath) and not isinstance(error, StoreBusyError):
+            raise type(error)(f"KOTOVEC_STORE: {error.args[0]}", hint=error.hint) from error
+        raise

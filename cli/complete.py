@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from kotovec.cli.arguments import COMMANDS
-from kotovec.cli.chosen import find_store
+from kotovec.cli.chosen import open_store
 from kotovec.errors import KotovecError
 
 if TYPE_CHECKING:
@@ -130,9 +130,7 @@ def completing(tokens: Iterable[str], begun: str) -> Iterator[str]:
 
 def _opened(context: typer.Context) -> "Store | None":
     """Return the store that a command line names, or the only one here; None without one."""
-    from kotovec.store import Store
-
     try:
-        return Store.open(find_store(context.params.get("store")))
+        return open_store(context.params.get("store"))
     except (KotovecError, OSError):
         return None

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from kotovec.cli.chosen import choose_spaces, find_store
+from kotovec.cli.chosen import choose_spaces, open_store
 from kotovec.cli.encodings import echo
 from kotovec.cli.options import (
     DeviceOption,
@@ -16,6 +16,7 @@ from kotovec.cli.options import (
     SpaceOption,
     StoreOption,
 )
+from kotovec.space import Space
 from kotovec.text import counted, json_line
 
 if TYPE_CHECKING:
@@ -38,10 +39,9 @@ def command(
 
     Example: `kotovec index --space isolated --metric cosine --factory HNSW32`
     """
-    from kotovec.store import Store
     from kotovec.store.measure import build_index
 
-    opened = Store.open(find_store(store))
+    opened = open_store(store)
     for each in choose_spaces(space, layer, opened.spaces):
         built = build_index(opened, each, metric, factory=factory, parameters=parameters, device=device)
         _print(*built, as_json=as_json, quiet=quiet)
@@ -54,7 +54,8 @@ def _print(record: "IndexRecord", measured: "Measured | None", *, as_json: bool,
         data = {**asdict(record), "name": record.name, "measured": asdict(measured) if measured else None}
         echo(json_line(data))
     elif not quiet:
-        pairs = [("index", f"{record.name}  {record.factory} {record.parameters}".rstrip())]
+        how = " ".join(filter(None, (record.metric, record.factory, record.parameters)))
+        pairs = [("index", f"{Space.parse(record.space).title}; {how}")]
         if measured is not None:
             pairs += [
                 ("recall@10", f"{measured.recall_at_10:.4f} of the neighbours of {counted(measured.queries, 'token')}"),

@@ -1,10 +1,12 @@
 """`kotovec info`: what a store contains, and where it came from."""
 
 from collections.abc import Iterator
+from typing import Any
 
-from kotovec.cli.chosen import find_store
+from kotovec.cli.chosen import open_store
 from kotovec.cli.encodings import echo
 from kotovec.cli.options import JsonOption, QuietOption, StoreOption
+from kotovec.space import Space
 from kotovec.text import counted, json_line
 
 
@@ -13,32 +15,28 @@ def command(store: StoreOption = None, as_json: JsonOption = False, quiet: Quiet
 
     Example: `kotovec info --json`
     """
-    from kotovec.cli.tables import left_out, mecab, megabytes, notice, print_pairs
-    from kotovec.store import Store
+    from kotovec.cli.tables import left_out, mecab, megabytes, notice, print_pairs, template
 
-    info = Store.open(find_store(store)).info()
+    with open_store(store) as opened:
+        info, tokens = opened.info(), opened.tokens
     if as_json:
         echo(json_line(info))
         return
     origin, spaces = info["provenance"], info["spaces"]
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in info["kinds"].items() if count)
-    template = [*map(str, origin["template_prefix"]), "token", *map(str, origin["template_suffix"])]
     cpus = ", ".join(origin["cpus"])
     pairs = [
         ("store", f"{info['path']}  ({megabytes(info['bytes'])})"),
         ("model", " ".join(filter(None, (origin["model"], origin["revision"], origin["model_folder"])))),
         ("tokens", f"{info['tokens']:,}: {kinds}"),
-        (
-            "left out",
-            left_out(
-                origin["rows_without_token"],
-                origin["tokens_without_row"],
-                origin.get("tokens_filtered_out", 0),
-                origin["token_filter"],
-            ),
+        *left_out(
+            origin["rows_without_token"],
+            origin["tokens_without_row"],
+            origin.get("tokens_filtered_out", 0),
+            origin["token_filter"],
         ),
         *_spaces(spaces),
-        ("template", " ".join(template)),
+        ("template", template(origin["template_prefix"], origin["template_suffix"], tokens)),
         ("computed", f"in {origin['dtype']} on {origin['device']} ({cpus}), {counted(origin['hosts'], 'host')}"),
         ("built", f"{origin['started']} to {origin['finished']}"),
         ("command", origin["command"]),
@@ -47,10 +45,7 @@ def command(store: StoreOption = None, as_json: JsonOption = False, quiet: Quiet
     ]
     if origin["mecab_dic"]:
         pairs.append(("MeCab", mecab(origin["mecab_dic"], assumed=origin["mecab_assumed"])))
-    for index in info["indexes"]:
-        stale = "" if index["usable"] else "  (of other vectors: not used; kotovec index builds it again)"
-        pairs.append(("index", f"{index['name']}  {index['factory']} {index['parameters']}{stale}".rstrip()))
-    print_pairs(pairs)
+    print_pairs([*pairs, *map(_index, info["indexes"]), *map(_map, info["maps"])])
     for note in filter(None, origin["notices"].splitlines()):
         notice(f"note: {note}", quiet=quiet)
 
@@ -62,7 +57,30 @@ def _spaces(spaces: dict[str, dict[str, object]]) -> Iterator[tuple[str, str]]:
         name, _, layer = text.partition("@")
         lines.setdefault((name, _shape(about)), []).append(layer)
     for (name, shape), layers in lines.items():
-        yield name, shape if layers == [""] else f"{shape}, layers {', '.join(layers)}"
+        noun = "layer" if len(layers) == 1 else "layers"
+        yield name, shape if layers == [""] else f"{shape}, {noun} {', '.join(layers)}"
+
+
+def _index(index: dict[str, Any]) -> tuple[str, str]:
+    """Return the line of an index, with its space as a person reads it."""
+    how = " ".join(filter(None, (index["metric"], index["factory"], index["parameters"])))
+    stale = "" if index["usable"] else "  (of other vectors: not used; kotovec index builds it again)"
+    return "index", f"{Space.parse(index['space']).title}; {how}; {_written(index)}{stale}"
+
+
+def _map(map_: dict[str, Any]) -> tuple[str, str]:
+    """Return the line of a map."""
+    sample = "a sample of " if "sample" in map_["parameters"] else ""
+    what = f"{map_['method']} of {sample}{counted(map_['tokens'], 'token')}, seed {map_['seed']}"
+    stale = "" if map_["usable"] else "  (of other vectors: not used; kotovec map makes it again)"
+    return "map", f"{Space.parse(map_['space']).title}; {what}; {_written(map_)}{stale}"
+
+
+def _written(file: dict[str, Any]) -> str:
+    """Return the size of a file and when it was written, in UTC as the times of the build are."""
+    from kotovec.cli.tables import megabytes
+
+    return f"{megabytes(file['bytes'])}; {file['written']}"
 
 
 def _shape(space: dict[str, object]) -> str:

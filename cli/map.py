@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kotovec.cli.chosen import choose_spaces, find_store
+from kotovec.cli.chosen import choose_spaces, open_store
 from kotovec.cli.encodings import echo
 from kotovec.cli.options import (
     AgainOption,
@@ -63,11 +63,10 @@ def command(
     from kotovec.cli.page import write_page
     from kotovec.cli.picture import draw
     from kotovec.cli.progress import Display
-    from kotovec.store import Store
     from kotovec.store.cartography import MapRequest
 
     _check(png, label, labels, html, expression)
-    opened = Store.open(find_store(store))
+    opened = open_store(store)
     spaces = choose_spaces(space, layer, opened.spaces)
     if html is not None and len(spaces) == 1:  # a page shows two spaces if the store has two
         spaces += tuple(_beside(spaces[0], opened.spaces))
@@ -170,16 +169,37 @@ def _check(png: Path | None, label: list[str] | None, labels: int, html: Path | 
         raise InputError("--label names words on a picture, and there is none", hint="add --png FILE")
     if expression is not None and html is None:
         raise InputError("--expression is drawn on a page, and there is none", hint="add --html FILE")
-    for path, import_it in ((png, import_font), (html, import_bokeh)):
+    for path, import_it, ending in ((png, import_font, ".png"), (html, import_bokeh, ".html")):
         if path is not None:
             import_it()
-            if not path.parent.is_dir():
-                raise InputError(f"{path}: there is no folder {path.parent}")
-            special = path.exists() and not path.is_file()  # a pipe or a device: nothing is made in its folder
-            if path.is_dir() or not os.access(path if special else path.parent, os.W_OK):
-                raise InputError(f"{path} cannot be written", hint="name a file in a folder that is yours")
+            _check_output(path, ending)
     if png is not None and png == html:
         raise InputError(f"{png} is named for both the picture and the page", hint="name one file for each")
+
+
+def _check_output(path: Path, ending: str) -> None:
+    """Check that a picture or a page can be written to a path, and that its name does not promise something else.
+
+    Raises:
+        InputError: it cannot, or it does; the message names the path.
+    """
+    from kotovec import access
+    from kotovec.errors import InputError
+
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: there is no folder {path.parent}")
+    if path.is_dir():
+        raise InputError(f"{path} is a folder", hint="name a file in it")
+    if path.exists() and not path.is_file():  # a pipe or a device: nothing is made in its folder
+        if not os.access(path, os.W_OK):
+            raise InputError(f"{path} cannot be written", hint="name a file in a folder that is yours")
+        return
+    if path.suffix and path.suffix.lower() != ending:
+        other = f", or use --{path.suffix[1:].lower()}" if path.suffix.lower() in (".png", ".html") else ""
+        raise InputError(
+            f"--{ending[1:]} {path}: the name ends in {path.suffix}", hint=f"name a file that ends in {ending}{other}"
+        )
+    access.check_writable(path.parent, hint="name a file in a folder that is yours")
 
 
 def _print(
@@ -207,11 +227,12 @@ def _print(
         if path is not None
     ]
     for record in records:
+        title = Space.parse(record.space).title
         parameters = ", ".join(f"{name} {value}" for name, value in sorted(record.parameters.items()))
         trust = f"{record.trustworthiness:.4f} trustworthiness, of {counted(record.sampled, 'token')} (0.5 is chance)"
         file = Layout(store.path).maps / f"{record.name}{HDF5}"
         pairs = [
-            ("map", f"{record.name}  ({counted(tokens, 'token')}; {parameters}, seed {record.seed})"),
+            ("map", f"{title}; {record.method}  ({counted(tokens, 'token')}; {parameters}, seed {record.seed})"),
             ("recall@10", f"{record.recall:.4f} of the ten nearest tokens are the ten nearest on the map"),
             ("trust", trust),
             *([("kept", str(file))] if file.is_file() else []),

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kotovec.cli.chosen import find_store
+from kotovec.cli.chosen import open_store
 from kotovec.cli.encodings import echo
 from kotovec.cli.interrupts import ending_at_once
 from kotovec.cli.options import JsonOption, QuietOption, StoreOption, WordsArgument
@@ -49,9 +49,8 @@ def command(
     if not terms:
         raise InputError("no word is given", hint="give some, such as `kotovec norms 王 子 女 男`")
     from kotovec.cli.tables import notice, print_grid, shown
-    from kotovec.store import Store
 
-    opened = Store.open(find_store(store))
+    opened = open_store(store)
     columns = opened.spaces
     rows = [_read(opened, expression) for expression in _expressions(opened, terms)]
     if as_json:

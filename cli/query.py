@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from kotovec.cli.chosen import choose_spaces, find_store, is_ambient
+from kotovec.cli.chosen import choose_spaces, find_store, is_ambient, open_store
 from kotovec.cli.encodings import echo
 from kotovec.cli.interrupts import ending_at_once
 from kotovec.cli.options import (
@@ -86,11 +86,9 @@ def command(
     }
     # Python would collect garbage 70 times during imports, which leave none: 15 ms.
     gc.set_threshold(RARELY)
-    from kotovec.store import Store
-
     path, asked = find_store(store), join(expression or [])
     if file is not None:
-        opened = Store.open(path, verify=verify)
+        opened = open_store(path, verify=verify)
         with ending_at_once():
             _answer_file(opened, file, choose_spaces(space, layer, opened.spaces), options)
         return
@@ -163,11 +161,9 @@ def grouped(word: str) -> str:
 def _answer(
     path: Path, expression: str, space: str, layer: int | None, options: dict[str, Any], *, verify: bool
 ) -> "list[Answer]":
-    from kotovec.store import Store
-
     answers = None
     while answers is None:
-        opened = Store.open(path, verify=verify)
+        opened = open_store(path, verify=verify)
         try:
             spaces = choose_spaces(space, layer, opened.spaces)
             answers = [opened.search(expression, space=each, **options) for each in spaces]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from kotovec.cli.chosen import AmbientLayer, find_store
+from kotovec.cli.chosen import AmbientLayer, open_store
 from kotovec.cli.encodings import echo
 from kotovec.cli.interrupts import ending_at_once
 from kotovec.cli.lines import say
@@ -59,9 +59,7 @@ def command(
 
     Example: `kotovec shell --space both --exclude-inputs`
     """
-    from kotovec.store import Store
-
-    opened = Store.open(find_store(store))
+    opened = open_store(store)
     settings = Settings(
         space=space,
         layer=AmbientLayer(-1 if layer is None else layer),

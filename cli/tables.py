@@ -2,12 +2,13 @@
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
@@ -17,6 +18,7 @@ from kotovec.text import WIDE_SPACE, counted, distinct, escaped, isolated, json_
 
 if TYPE_CHECKING:
     from kotovec.store import Answer
+    from kotovec.store.tokens import Tokens
 
 WIDE = 10_000  # columns if the output is not a terminal, so that nothing is cut or folded
 
@@ -25,6 +27,17 @@ def console(*, stderr: bool = False) -> Console:
     """Return a console for stdout or stderr that neither wraps nor cuts what is written to a file."""
     plain = Console(stderr=stderr, highlight=False)
     return plain if plain.is_terminal and plain.file.isatty() else Console(stderr=stderr, highlight=False, width=WIDE)
+
+
+def _print(*renderables: RenderableType) -> None:
+    """Print on stdout; a file or a pipe gets no blanks at the end of a line, where a terminal has its columns."""
+    out = console()
+    with nullcontext() if out.is_terminal else out.capture() as captured:
+        for each in renderables:
+            out.print(each)
+    if captured is not None:
+        sys.stdout.write("\n".join(line.rstrip(" ") for line in captured.get().split("\n")))
+        sys.stdout.flush()
 
 
 def shown(token: str) -> str:
@@ -91,10 +104,9 @@ def print_answers(answers: Sequence["Answer"], *, with_notes: bool = True) -> No
     _print_lines(_title(answers), out, "bold")
     if len(answers) > 1 and not _fits(table, out):
         for answer in answers:
-            out.print(Text(answer.space.title, style="bold"))
-            out.print(_fitting(partial(_answer_table, [answer]), out))
+            _print(Text(answer.space.title, style="bold"), _fitting(partial(_answer_table, [answer]), out))
     else:
-        out.print(_fitting(partial(_answer_table, answers), out))
+        _print(_fitting(partial(_answer_table, answers), out))
     for note in dict.fromkeys(note for answer in answers for note in answer.notes) if with_notes else ():
         _print_lines(_isolated(f"note: {shown(note)}"), out)
 
@@ -122,7 +134,7 @@ def _answer_table(answers: Sequence["Answer"], *, close: bool = False) -> Table:
     table.add_column("rank", justify="right", no_wrap=True)
     names = [answer.space.name for answer in answers]
     if len(set(names)) < len(names):  # two layers of one space
-        names = [str(answer.space) for answer in answers]
+        names = [answer.space.title for answer in answers]
     for index in range(len(answers)):
         table.add_column(names[index] if len(answers) > 1 else "token", overflow="fold")
         table.add_column("id", justify="right", no_wrap=True)
@@ -234,7 +246,7 @@ def print_grid(columns: Sequence[str], rows: Iterable[Sequence[str]], *, left: i
 
     table = _fitting(made, out)
     if _fits(table, out):
-        out.print(table)
+        _print(table)
         return
     for index, row in enumerate(rows):
         if index:
@@ -248,11 +260,24 @@ def notice(text: str, *, quiet: bool) -> None:
         _print_lines(escaped(text), console(stderr=True))
 
 
-def left_out(rows_without_token: int, tokens_without_row: int, filtered: int, token_filter: str) -> str:
-    """Return, for a person, how many rows and tokens of a model a store leaves out."""
-    rows, tokens = counted(rows_without_token, "row"), counted(tokens_without_row, "token")
-    text = f"{rows} without a token, {tokens} without a row"
-    return f"{text}, {counted(filtered, 'token')} not of the kinds {token_filter}" if filtered else text
+def left_out(
+    rows_without_token: int, tokens_without_row: int, filtered: int, token_filter: str
+) -> list[tuple[str, str]]:
+    """Return the line, for a person, of how many rows and tokens of a model a store leaves out; none if it has all."""
+    parts = (
+        (rows_without_token, "row", "without a token"),
+        (tokens_without_row, "token", "without a row"),
+        (filtered, "token", f"not of the kinds {token_filter}"),
+    )
+    text = ", ".join(f"{counted(count, noun)} {why}" for count, noun, why in parts if count)
+    return [("left out", text)] if text else []
+
+
+def template(prefix: Iterable[int], suffix: Iterable[int], tokens: "Tokens") -> str:
+    """Return the template of a model, for a person: `[CLS] token [SEP]`; `#101` is the id of a token left out."""
+    texts = dict(zip(tokens.ids.tolist(), tokens.surfaces, strict=True))
+    before, after = ([texts.get(each, f"#{each}") for each in map(int, ids)] for ids in (prefix, suffix))
+    return " ".join([*before, "token", *after])
 
 
 def mecab(dictionary: str, *, assumed: bool) -> str:

@@ -1,6 +1,6 @@
 """`kotovec verify`: recompute every checksum of a store."""
 
-from kotovec.cli.chosen import find_store
+from kotovec.cli.chosen import open_store
 from kotovec.cli.encodings import echo
 from kotovec.cli.lines import say
 from kotovec.cli.options import JsonOption, QuietOption, StoreOption
@@ -12,9 +12,7 @@ def command(store: StoreOption = None, as_json: JsonOption = False, quiet: Quiet
 
     Example: `kotovec verify --store demo.kotovec`
     """
-    from kotovec.store import Store
-
-    opened = Store.open(find_store(store))
+    opened = open_store(store)
     damaged = opened.verify()
     if as_json:
         echo(json_line({"store": str(opened.path), "damaged": damaged}))

@@ -15,7 +15,8 @@ from kotovec.cluster.executor import Executor
 from kotovec.cluster.inline import Inline
 from kotovec.cluster.plan import Plan
 from kotovec.cluster.pool import Pool, object_store_bytes
-from kotovec.cluster.provenance import Machine, check_begun, check_finished, check_products, made, provenance
+from kotovec.cluster.provenance import Machine, check_begun, check_products, made, provenance
+from kotovec.cluster.remaining import check_settings, missing_indexes, missing_shards, missing_spaces
 from kotovec.cluster.results import check_encoded, copy_static
 from kotovec.cluster.session import session
 from kotovec.cluster.shards import ShardPlan
@@ -31,7 +32,7 @@ from kotovec.store.library import single_thread
 from kotovec.store.lock import locked
 from kotovec.store.merge import merge
 from kotovec.store.nearest import Metric
-from kotovec.store.shard import Shard, open_shard, path_of, write_shard
+from kotovec.store.shard import Shard, write_shard
 from kotovec.store.tokenizer import checksums
 from kotovec.store.vectors import Vectors
 from kotovec.store.writer import identity_of, write_tokens
@@ -93,8 +94,7 @@ def build(
         folders.recover(layout)
         finished = layout.is_store
         if finished and not overwrite:
-            with contextlib.closing(Vectors(layout.folder)) as vectors:
-                check_finished(layout.folder, vectors, plan)
+            check_settings(plan, layout)
         target = _rebuild(layout, plan) if finished and overwrite else layout
         try:
             with _naming_full_disks(target):
@@ -142,7 +142,7 @@ class _Build:
         self.machine: Machine | None = None
 
     def run(self) -> Summary:
-        todo = self._todo()
+        todo = missing_spaces(self.plan, self.layout)
         if todo:
             self.plan = self.plan.only(todo)
             missing = self._open()
@@ -157,18 +157,6 @@ class _Build:
         built = self._index()
         self.summary.finished_before = not todo and not built
         return self.summary
-
-    def _todo(self) -> tuple[Space, ...]:
-        """Return the spaces to encode: the missing ones, or those that an interrupted run began with."""
-        if self.layout.former.is_file() and self.layout.is_store:
-            return ()
-        if not self.layout.tokens.is_file():  # without it, the files of spaces are meaningless
-            return self.plan.spaces
-        begun = folders.read_plan(self.layout) or {}
-        todo = [space for space in self.plan.spaces if not self.layout.space(space).is_file()]
-        if todo and begun.get("settings") == self.plan.settings:  # some of them may be merged already
-            todo = [space for space in self.plan.spaces if str(space) in begun.get("spaces", ())]
-        return tuple(todo)
 
     @contextlib.contextmanager
     def _phase(self, name: str) -> Iterator[None]:
@@ -188,24 +176,16 @@ class _Build:
             folders.clear(self.layout)  # the remains of a store may belong to another model
         folders.begin(self.layout, self.plan.task)
         self._write_tokens()
-        missing = []
-        damaged = 0
-        for shard in self.plan.shards:
-            try:
-                with open_shard(self.layout.shards, shard.number, self.plan.fingerprint) as reader:
-                    reader.check(self.plan.tokens.ids[shard.start : shard.stop], self.plan.encoded)
-                    self.machine = self.machine or Machine(reader.host, reader.cpu, reader.products, earlier=True)
-            except DamagedError:
-                damaged += path_of(self.layout.shards, shard.number).exists()
-                missing.append(shard)
-        whole = len(self.plan.shards) - len(missing)
-        if damaged:
-            self.report(Notice(f"encoding {counted(damaged, 'damaged shard')} again"))
+        found = missing_shards(self.plan, self.layout)
+        self.machine = found.machine
+        if found.damaged:
+            self.report(Notice(f"encoding {counted(found.damaged, 'damaged shard')} again"))
+        whole = len(self.plan.shards) - len(found.missing)
         if whole:
             self.report(
                 Notice(f"resuming with {whole} of {counted(len(self.plan.shards), 'shard')} from an earlier run")
             )
-        return missing
+        return found.missing
 
     def _check_disk(self, missing: list[ShardPlan]) -> None:
         """Refuse a build that cannot fit: shards beside the merged file, later the indexes in place of the shards."""
@@ -305,16 +285,18 @@ class _Build:
 
     def _index(self) -> bool:
         """Build the default indexes that are missing; return whether any was."""
-        with contextlib.closing(Vectors(self.layout.folder)) as vectors:
-            folder, wanted = self.layout.indexes, (STATIC, Space("isolated"))
-            missing = [space for space in wanted if indexes.load(vectors, folder, space, Metric.L2) is None]
-            if not missing:
-                return False
-            # torch is in this process, and shares OpenMP with faiss: one thread, which a Flat index is copied with.
-            with self._phase("index"), single_thread():
-                for space in missing:
-                    indexes.build(vectors, folder, space, Metric.L2)
-            return True
+        missing = missing_indexes(self.layout)
+        if not missing:
+            return False
+        # torch is in this process, and shares OpenMP with faiss: one thread, which a Flat index is copied with.
+        with (
+            self._phase("index"),
+            single_thread(),
+            contextlib.closing(Vectors(self.layout.folder)) as vectors,
+        ):
+            for space in missing:
+                indexes.build(vectors, self.layout.indexes, space, Metric.L2)
+        return True
 
 
 def _is_begun(layout: Layout) -> bool:

@@ -20,6 +20,7 @@ from itertools import compress, islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from kotovec import access
 from kotovec.cluster.pieces import MARK, Piece, pieces_of, read_piece, state_of, write_numbers
 from kotovec.cluster.submit import Jobs
 from kotovec.errors import (
@@ -240,9 +241,7 @@ def check_target(target: Path) -> None:
         raise StoreError(f"{target} cannot be a store", hint="name another path with --fetch")
     if target.is_symlink() or (target.exists() and not target.is_dir()) or (target.is_dir() and any(target.iterdir())):
         raise StoreError(f"{target} exists already", hint=_ELSEWHERE)
-    parent = next(folder for folder in target.absolute().parents if folder.exists())
-    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise StoreError(f"nothing can be written in {parent}", hint=_ELSEWHERE)
+    access.check_writable(target.absolute().parent, hint=_ELSEWHERE)
 
 
 def fetch(jobs: Jobs, store: str, target: Path, report: Report = lambda _done, _total: None) -> Fetched:

@@ -5,11 +5,15 @@ Nothing here refuses a store: where anything differs, or cannot be seen, the pla
 
 import contextlib
 import os
+import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from kotovec.cluster.build import Summary
+from kotovec.cluster.events import Notice, Report, ignore
 from kotovec.cluster.plan import Request, parse_layers
+from kotovec.cluster.remaining import INDEXED
 from kotovec.errors import KotovecError
 from kotovec.space import STATIC, Space
 from kotovec.store import index as indexes
@@ -22,6 +26,29 @@ from kotovec.workers.json_files import read_json
 
 # They list the tokens and find the template: with another version, either may differ.
 _READERS = ("kotovec", "transformers", "tokenizers")
+
+
+def find_finished(request: Request, store: Path, report: Report = ignore) -> Summary | None:
+    """Return the summary of a store that a request would build and that is complete; None if the plan must decide.
+
+    Args:
+        request: what would be built.
+        store: the folder of the store.
+        report: called with the notices of its build.
+
+    Raises:
+        InputError: a value of the request is unknown or out of range.
+    """
+    begin = time.monotonic()
+    request.check()
+    if not is_finished(request, store.resolve()):
+        return None
+    with contextlib.closing(Vectors(store)) as vectors:
+        tokens, notices = len(vectors.tokens), str(vectors.attributes.get("notices") or "")
+    for text in filter(None, notices.splitlines()):
+        report(Notice(text))
+    seconds = {"plan": time.monotonic() - begin}
+    return Summary(store, tokens, seconds=seconds, bytes=Layout(store.resolve()).size, finished_before=True)
 
 
 def is_finished(request: Request, store: Path) -> bool:
@@ -41,10 +68,7 @@ def is_finished(request: Request, store: Path) -> bool:
         with contextlib.closing(Vectors(layout.folder)) as vectors:
             return (
                 _has_spaces_of(request, vectors, source)
-                and all(
-                    indexes.load(vectors, layout.indexes, space, Metric.L2) is not None
-                    for space in (STATIC, Space("isolated"))
-                )
+                and all(indexes.load(vectors, layout.indexes, space, Metric.L2) is not None for space in INDEXED)
                 and _has_tokens_of(request, vectors, source)
             )
     except (KotovecError, OSError, ValueError, KeyError):

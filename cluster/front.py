@@ -1,6 +1,5 @@
 """`kotovec.build`: the entry point for Python."""
 
-import contextlib
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
@@ -50,28 +49,24 @@ def build(
     Raises:
         KotovecError: the error that `kotovec build` would report; its message names the fix.
     """
-    from kotovec.cluster.build import build as build_plan
-    from kotovec.cluster.plan import Request, make_plan
-    from kotovec.cluster.session import join
+    from kotovec.cluster.plan import Request
+    from kotovec.cluster.run import run
     from kotovec.cluster.where import Resources
 
     path = default_store(model) if store is None else Path(store)
     where = Resources(workers=workers, address=address)
-    with contextlib.ExitStack() as stack:
-        if address is not None:  # first: the device of the workers is part of the plan
-            stack.enter_context(join(address))
-        request = Request(
-            model=model,
-            revision=revision,
-            layers=layers if isinstance(layers, str) else ",".join(map(str, layers)),
-            dtype=dtype,
-            store_dtype=store_dtype,
-            device=device,
-            token_filter=_kinds(token_filter),
-            mecab_dic=mecab_dic,
-            on_cluster=address is not None,
-        )
-        build_plan(make_plan(request), path, where, overwrite=overwrite, report=report)
+    request = Request(
+        model=model,
+        revision=revision,
+        layers=layers if isinstance(layers, str) else ",".join(map(str, layers)),
+        dtype=dtype,
+        store_dtype=store_dtype,
+        device=device,
+        token_filter=_kinds(token_filter),
+        mecab_dic=mecab_dic,
+        on_cluster=address is not None,
+    )
+    run(request, path, where, overwrite=overwrite, report=report)
     return Store.open(path)
 
 

@@ -165,6 +165,23 @@ class Space:
 STATIC = Space("static")
 
 
+def titles(spaces: Iterable[Space]) -> str:
+    """Return spaces for a person, the layers of one kind together: `static; isolated, layers 0, 6`."""
+    kinds: dict[tuple[object, ...], list[Space]] = {}
+    for space in sorted(spaces):
+        single = space.layer is not None and space.first is None
+        kinds.setdefault((space.name, space.steps) if single else (space,), []).append(space)
+    return "; ".join(map(_title, kinds.values()))
+
+
+def _title(alike: Sequence[Space]) -> str:
+    """Return one title for spaces that differ in their layers alone."""
+    if len(alike) == 1:
+        return alike[0].title
+    layers = ", ".join(str(space.layer) for space in alike)
+    return ", ".join((alike[0].name, f"layers {layers}", *alike[0].steps))
+
+
 def parse_spaces(text: str, stored: Sequence[Space] = ()) -> tuple[Space, ...]:
     """Read a list of spaces, `static,isolated@12`; `both`, alone or in the list, is short for static and isolated.
 

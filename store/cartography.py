@@ -38,6 +38,10 @@ class MapRequest:
     neighbors: int = 15
     perplexity: float = 30.0
 
+    def is_sample(self, tokens: int) -> bool:
+        """Return whether the map leaves out some of this number of tokens."""
+        return self.sample is not None and self.sample < tokens
+
     def check(self, tokens: int) -> None:
         """Check that the map can be made of this number of tokens.
 
@@ -70,7 +74,7 @@ def find_map(store: Store, request: MapRequest) -> Map | None:
     total = len(store.tokens)
     request.check(total)
     space = store.space(request.space)
-    name = maps.map_name(space, request.method)
+    name = maps.map_name(space, request.method, sampled=request.is_sample(total))
     map_ = None
     with contextlib.suppress(DamagedError):  # a damaged map is made again
         map_ = maps.read_map(Layout(store.path).maps, name, store.vectors.checksum(space))
@@ -98,6 +102,8 @@ def make_map(
     store: Store, request: MapRequest, report: Callable[[str], None] = lambda _: None, *, keep: bool = True
 ) -> Map:
     """Make a map and write it into the store, where it replaces the last one of its space and method.
+
+    The map of all tokens and that of a sample are kept apart, as the former may take minutes.
 
     Args:
         store: an open store.
@@ -134,7 +140,7 @@ def make_map(
     record = MapRecord(
         space=str(space),
         method=request.method,
-        parameters=projected.parameters | ({} if request.sample is None else {"sample": len(rows)}),
+        parameters=projected.parameters | ({maps.SAMPLE: len(rows)} if request.is_sample(total) else {}),
         seed=request.seed,
         dataset=store.vectors.checksum(space),
         versions=projection.versions(*PACKAGES[request.method]),
@@ -163,7 +169,7 @@ def mapped_rows(total: int, request: MapRequest) -> Rows:
         total: the number of tokens in the store.
         request: the map.
     """
-    if request.sample is None or request.sample >= total:
+    if not request.is_sample(total):
         return np.arange(total)
     return np.sort(np.random.default_rng(request.seed).choice(total, request.sample, replace=False))
 

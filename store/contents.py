@@ -34,7 +34,7 @@ _OURS = re.compile(
     rf"{re.escape(TOKENS)}|{re.escape(FORMER)}"
     rf"|{SPACES}/{STEM}{_H5}"
     rf"|{INDEXES}/{STEM}\.[a-z0-9]+({_FAISS}|{_RECORD})"
-    rf"|{MAPS}/{STEM}\.[a-z0-9]+{_H5}"
+    rf"|{MAPS}/{STEM}\.[a-z0-9]+(\.sample)?{_H5}"
     rf"|{SHARDS}/({re.escape(PLAN)}|{re.escape(TOKENIZER_LIST)}|\d{{6,}}{_H5})"
 )
 # What transformers saves of a tokenizer; where no list of its files can be read, all else may be somebody's.

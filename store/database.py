@@ -324,6 +324,7 @@ class Store:
                 for space in self.spaces
             },
             "indexes": indexes.describe(self._layout.indexes, self.vectors),
+            "maps": maps.describe(self._layout.maps, self.vectors.matches),
             "bytes": self._layout.size,
             "provenance": attributes,
         }

@@ -7,6 +7,7 @@ import io
 import os
 import stat
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -220,6 +221,13 @@ def write_text(target: Path, text: str) -> None:
     """Write a UTF-8 file, completely or not at all."""
     with sinking(target) as sink:
         sink.write(text.encode())
+
+
+def written(path: Path) -> dict[str, Any]:
+    """Return the size of a file in `bytes`, and in `written` when it came to be, in UTC, as JSON-ready data."""
+    status = path.stat()
+    moment = datetime.fromtimestamp(status.st_mtime, UTC)
+    return {"bytes": status.st_size, "written": moment.isoformat(timespec="seconds")}
 
 
 def write_output(path: Path, data: bytes | memoryview) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from kotovec import access
 from kotovec.errors import ACCESS, StoreError
 from kotovec.store import contents
 from kotovec.store.files import delete_parts, read_regular, sync, write_text
@@ -153,7 +154,7 @@ def _delete_parts(layout: Layout) -> None:
 
 
 def check_usable(layout: Layout, *, overwrite: bool = False) -> None:
-    """Check that a build may write here, and would neither mix with somebody's files nor delete one.
+    """Check that a build can write here, and would neither mix with somebody's files nor delete one.
 
     Args:
         layout: the paths of the store.
@@ -161,6 +162,22 @@ def check_usable(layout: Layout, *, overwrite: bool = False) -> None:
 
     Raises:
         StoreError: the path is a file, a folder with other contents, or not writable.
+    """
+    check_ours(layout, overwrite=overwrite)
+    if layout.folder.exists():
+        access.check_writable(layout.folder.absolute().parent, hint=ELSEWHERE)  # of the lock, and of a swap
+    access.check_writable(layout.folder, hint=ELSEWHERE)
+
+
+def check_ours(layout: Layout, *, overwrite: bool = False) -> None:
+    """Check that a build here would neither mix with somebody's files nor delete one.
+
+    Args:
+        layout: the paths of the store.
+        overwrite: whether the build deletes an existing store, with everything in its folder.
+
+    Raises:
+        StoreError: the path is a file, or a folder with other contents.
     """
     if not layout.folder.name:
         raise StoreError(f"{layout.folder} cannot be a store", hint=ELSEWHERE)
@@ -173,12 +190,9 @@ def check_usable(layout: Layout, *, overwrite: bool = False) -> None:
         check_contents(layout, overwrite=overwrite)
     if overwrite:
         _check_swap(layout)
-    nearest = next(path for path in (layout.folder, *layout.folder.absolute().parents) if path.exists())
+    nearest = access.existing(layout.folder)
     if not nearest.is_dir():
         raise StoreError(f"{nearest} is a file", hint=ELSEWHERE)
-    for folder in {nearest, layout.folder.absolute().parent} if layout.folder.exists() else {nearest}:
-        if not os.access(folder, os.W_OK | os.X_OK):
-            raise StoreError(f"{folder} is not writable", hint=ELSEWHERE)
 
 
 def _check_swap(layout: Layout) -> None:

@@ -7,11 +7,10 @@ last one, too: whichever file is there, a record of it is, also if the process i
 
 import hashlib
 import json
-import math
-import re
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
@@ -23,17 +22,20 @@ from kotovec.space import Space
 from kotovec.store import checksum, faiss_files
 from kotovec.store.contents import MOST_RECORD
 from kotovec.store.files import (
+    Sink,
     check_replaceable,
     delete_parts,
     open_regular,
     read_regular,
     sinking,
     write_text,
+    written,
 )
 from kotovec.store.layout import FAISS, INDEXES, RECORD
 from kotovec.store.library import import_faiss, kind, on_gpus, reason
 from kotovec.store.metric import Metric
 from kotovec.store.nearest import Matrix
+from kotovec.store.parameters import set_parameters
 from kotovec.store.products import BLOCK, blocks
 from kotovec.store.vectors import Vectors
 
@@ -42,8 +44,6 @@ LAST = "last"  # the record of the index that is being replaced, in that of the 
 WRITTEN = 4096  # rows of a Flat index that are written at a time: 12 MiB at 768 dimensions
 TRIED = 5  # rows that a new index is searched for before it replaces the last one
 TRIED_COUNT = 28  # what a query of one token with k=10 takes from an index
-# faiss takes any value of these; 0, and what is 0 or less as an integer, fails at the search or finds nothing.
-_FROM_ONE = re.compile(r"(?:quantizer_)*(nprobe|efSearch|k_factor_rf)")
 
 
 @dataclass(frozen=True)
@@ -115,15 +115,11 @@ def build(
         StoreError: a folder, a pipe or a device is in the place of one of its files.
         DiskFullError: no space is left.
     """
-    faiss = import_faiss()
     space = space.among(vectors.spaces)
     matrix = Matrix(vectors.array(space), vectors.norms(space))
-    header = _flat_header(faiss, matrix, metric, parameters) if (factory, device) == (FLAT, "cpu") else None
-    if header is None:
-        index = _filled(faiss, matrix, metric, factory, device)
-        _set_parameters(faiss, index, parameters)
+    source = _source(matrix, metric, factory, parameters, device)
     target, note = _prepare(folder, index_name(space, metric))
-    digest, last = hashlib.sha256(), _record(folder, target.stem)
+    last = _record(folder, target.stem)
 
     def announce() -> None:
         check()
@@ -132,32 +128,49 @@ def build(
 
     # Both files are complete before one of them takes its place: a full disk or an interrupt leaves the last index.
     with sinking(note) as record_sink, sinking(target, before=announce) as sink:
-
-        def write(data: Any) -> int:
-            digest.update(data)
-            return sink.write(data)
-
-        if header is None:
-            _write(faiss, index, write, factory)
-            sink.check()
-            _try(faiss, sink.fileno(), matrix, metric, f"{factory} {parameters}".rstrip())
-        else:
-            write(header)
-            for _, block in blocks(matrix, metric, WRITTEN):
-                write(block)
-                sink.check()  # a full disk stops the build here, not after the last block
         record = IndexRecord(
             space=str(space),
             metric=metric.value,
             factory=factory,
             parameters=parameters,
             dataset=vectors.checksum(space),
-            sha256=digest.hexdigest(),
-            faiss=faiss.__version__,
+            sha256=source(sink),
+            faiss=import_faiss().__version__,
         )
         record_sink.write(_text(record).encode())
         record_sink.sync()
     return record
+
+
+def _source(matrix: Matrix, metric: Metric, factory: str, parameters: str, device: str) -> Callable[[Sink], str]:
+    """Return a function that writes an index into a file, tries it, and returns its SHA-256.
+
+    What faiss refuses, it refuses here, before there is a file.
+    """
+    faiss = import_faiss()
+    header = _flat_header(faiss, matrix, metric, parameters) if (factory, device) == (FLAT, "cpu") else None
+    if header is not None:
+        return partial(_copy_flat, header, matrix, metric)
+    index = _filled(faiss, matrix, metric, factory, device)
+    set_parameters(faiss, index, parameters)
+
+    def write(sink: Sink) -> str:
+        digest = _write(faiss, index, sink, factory)
+        _try(faiss, sink.fileno(), matrix, metric, f"{factory} {parameters}".rstrip())
+        return digest
+
+    return write
+
+
+def _copy_flat(header: bytes, matrix: Matrix, metric: Metric, sink: Sink) -> str:
+    """Write a Flat index block by block, which faiss would need twice in memory; return its SHA-256."""
+    digest = hashlib.sha256(header)
+    sink.write(header)
+    for _, block in blocks(matrix, metric, WRITTEN):
+        digest.update(block.data)
+        sink.write(block)
+        sink.check()  # a full disk stops the build here, not after the last block
+    return digest.hexdigest()
 
 
 def _prepare(folder: Path, name: str) -> tuple[Path, Path]:
@@ -205,15 +218,19 @@ def _is_of(record: IndexRecord, path: Path) -> bool:
 
 
 def describe(folder: Path, vectors: Vectors) -> list[dict[str, Any]]:
-    """Return name, factory, parameters of each index, and whether it is one of these vectors, as JSON-ready data."""
+    """Return what each index searches, how it was built, and whether it is one of these vectors, as JSON-ready data."""
     return [
         {
             "name": record.name,
+            "space": record.space,
+            "metric": record.metric,
             "factory": record.factory,
             "parameters": record.parameters,
             "usable": vectors.matches(Space.parse(record.space), record.dataset),
+            **written(path),
         }
         for record in records(folder)
+        if (path := folder / f"{record.name}{FAISS}").is_file()
     ]
 
 
@@ -296,7 +313,7 @@ def _flat_header(faiss: Any, matrix: Matrix, metric: Metric, parameters: str) ->
     changes when a vector is added, the number of floats at the end.
     """
     index = faiss.IndexFlat(matrix.vectors.shape[1], kind(faiss, metric))
-    _set_parameters(faiss, index, parameters)
+    set_parameters(faiss, index, parameters)
     zeros = np.zeros((1, index.d), dtype=np.float32)
     samples: list[bytes] = [faiss.serialize_index(index).tobytes()]
     for _ in range(2):
@@ -327,33 +344,20 @@ def _filled(faiss: Any, matrix: Matrix, metric: Metric, factory: str, device: st
     return faiss.index_gpu_to_cpu(index) if device == "cuda" else index
 
 
-def _set_parameters(faiss: Any, index: Any, parameters: str) -> None:
-    if not parameters:
-        return
-    for part in parameters.split(","):
-        name, _, value = part.strip().partition("=")
-        if (known := _FROM_ONE.fullmatch(name)) and not _is_from_one(value, fraction=known[1] == "k_factor_rf"):
-            raise InputError(f"faiss cannot search with {quoted(part.strip())}", hint=f"give {name} a number from 1")
-    try:
-        faiss.ParameterSpace().set_index_parameters(index, parameters)
-    except RuntimeError as error:
-        raise InputError(f"faiss does not take the parameters {quoted(parameters)} for this index") from error
+def _write(faiss: Any, index: Any, sink: Sink, factory: str) -> str:
+    """Let faiss write an index into a file; return its SHA-256."""
+    digest = hashlib.sha256()
 
+    def write(data: Any) -> int:
+        digest.update(data)
+        return sink.write(data)
 
-def _is_from_one(value: str, *, fraction: bool) -> bool:
-    """Return whether a value is 1 or more as faiss reads it: an integer of 32 bits unless fractions are used."""
-    try:
-        number = float(value)
-    except ValueError:
-        return True  # faiss refuses it, or reads it in its own way (0x10): the trial search decides
-    return math.isfinite(number) and 1 <= number < 2**31 and (fraction or number.is_integer())
-
-
-def _write(faiss: Any, index: Any, write: Callable[[Any], int], factory: str) -> None:
     try:
         faiss.write_index(index, faiss.PyCallbackIOWriter(write))
     except RuntimeError as error:
         raise InputError(f"faiss cannot write an index {quoted(factory)} ({reason(error)})") from error
+    sink.check()
+    return digest.hexdigest()
 
 
 def _try(faiss: Any, descriptor: int, matrix: Matrix, metric: Metric, name: str) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import filelock
 
+from kotovec import access
 from kotovec.errors import StoreBusyError, StoreError
 from kotovec.store.files import NO_LOCKS
 from kotovec.store.layout import Layout
@@ -35,13 +36,13 @@ def locked(layout: Layout) -> Iterator[None]:
         lock = _acquire(layout.lock)
     except filelock.Timeout as error:
         if not layout.lock.exists():  # filelock also times out on some errors of opening, as under /proc
-            raise _no_place(parent, "no file can be made there") from error
+            raise access.unwritable(parent, "no file can be made there") from error
         hint = "wait for it, or stop it"
         if layout.lock.stat().st_size:  # a soft lock, perhaps of another machine, which nobody can ask
             hint = f"wait for it; if it was killed on another machine, delete {layout.lock}"
         raise StoreBusyError(f"{layout.folder} is being built by another process", hint=hint) from error
     except OSError as error:
-        raise _no_place(parent, str(error.strerror)) from error
+        raise access.unwritable(parent, str(error.strerror)) from error
     try:
         yield
     finally:
@@ -80,18 +81,7 @@ def check_writable(layout: Layout, folder: Path) -> None:
         StoreError: nothing can be written.
     """
     with locked(layout):
-        check_folder(folder)
-
-
-def check_folder(folder: Path) -> None:
-    """Check that a folder of a store, or the store that it is to be made in, can be written to.
-
-    Raises:
-        StoreError: nothing can be written.
-    """
-    existing = folder if folder.exists() else folder.parent
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise _no_place(existing, "it is read-only")
+        access.check_writable(folder)
 
 
 def _check_ours(lock: Path) -> None:
@@ -108,9 +98,3 @@ def _check_ours(lock: Path) -> None:
         return
     if not known:
         raise StoreError(f"{lock} is not kotovec's, and its lock would take its place", hint="move it")
-
-
-def _no_place(parent: Path, reason: str) -> StoreError:
-    return StoreError(
-        f"nothing can be written in {parent} ({reason})", hint="name another path, or make this one writable"
-    )

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from kotovec.errors import DamagedError, InputError, first_line
 from kotovec.space import Space
 from kotovec.store import checksum, hdf5
-from kotovec.store.files import delete_parts, sinking
+from kotovec.store.files import delete_parts, sinking, written
 from kotovec.store.layout import HDF5, MAPS
 from kotovec.store.nearest import Rows
 from kotovec.store.opened import File
@@ -21,6 +21,7 @@ from kotovec.store.tokens import Tokens
 
 KIND = "kotovec-map"  # encoding-type of the files
 ARRAYS = ("rows", "coordinates")
+SAMPLE = "sample"  # in the name of a map of a sample, and its size among the parameters
 CURE = "make it again with kotovec map"
 METHODS = ("umap", "tsne", "pca")
 Coordinates = npt.NDArray[np.float32]
@@ -33,7 +34,7 @@ class MapRecord:
     Attributes:
         space: the space of the vectors.
         method: `umap`, `tsne` or `pca`.
-        parameters: the parameters of the method, such as `n_neighbors`.
+        parameters: the parameters of the method, such as `n_neighbors`, and `sample`, the number of tokens of a sample.
         seed: the random seed.
         dataset: SHA-256 of the vectors' dataset.
         versions: the versions of the libraries that made the map.
@@ -55,7 +56,7 @@ class MapRecord:
     @property
     def name(self) -> str:
         """The file name without its suffix."""
-        return map_name(Space.parse(self.space), self.method)
+        return map_name(Space.parse(self.space), self.method, sampled=SAMPLE in self.parameters)
 
 
 @dataclass(frozen=True)
@@ -98,9 +99,9 @@ def positions(mapped: Rows, rows: Sequence[int], tokens: Tokens) -> npt.NDArray[
     return found
 
 
-def map_name(space: Space, method: str) -> str:
-    """Return a map's file name, without its suffix."""
-    return f"{space.stem}.{method}"
+def map_name(space: Space, method: str, *, sampled: bool) -> str:
+    """Return a map's file name, without its suffix: that of a sample does not replace the map of all tokens."""
+    return f"{space.stem}.{method}{f'.{SAMPLE}' if sampled else ''}"
 
 
 def write_map(folder: Path, map_: Map, check: Callable[[], None] = lambda: None) -> Path:
@@ -139,6 +140,33 @@ def read_map(folder: Path, name: str, dataset: str) -> Map | None:
     except FileNotFoundError:
         return None
     return map_ if map_.record.dataset == dataset else None
+
+
+def describe(folder: Path, matches: Callable[[Space, str], bool]) -> list[dict[str, Any]]:
+    """Return what a store's maps show and how they were made, as JSON-ready data; unreadable files are skipped.
+
+    Args:
+        folder: the folder of the maps.
+        matches: returns whether a space's vectors may have a checksum.
+    """
+    described = []
+    for path in sorted(folder.glob(f"*{HDF5}")):
+        with contextlib.suppress(DamagedError, FileNotFoundError):
+            map_ = _read(path)
+            record = map_.record
+            described.append(
+                {
+                    "name": path.name.removesuffix(HDF5),
+                    "space": record.space,
+                    "method": record.method,
+                    "parameters": record.parameters,
+                    "seed": record.seed,
+                    "tokens": len(map_.rows),
+                    "usable": matches(Space.parse(record.space), record.dataset),
+                    **written(path),
+                }
+            )
+    return described
 
 
 def verify(folder: Path, matches: Callable[[Space, str], bool]) -> list[str]:

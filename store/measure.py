@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from kotovec import access
 from kotovec.space import Space
 from kotovec.store import index as indexes
 from kotovec.store.database import Store
@@ -13,7 +14,7 @@ from kotovec.store.finder import Finder, open_finder
 from kotovec.store.index import FLAT, IndexRecord
 from kotovec.store.layout import Layout
 from kotovec.store.library import choose_device
-from kotovec.store.lock import check_folder, locked
+from kotovec.store.lock import locked
 from kotovec.store.metric import Metric
 from kotovec.store.nearest import Neighbourhood, Rows
 
@@ -68,7 +69,7 @@ def build_index(
     folder = Layout(store.path).indexes
     with locked(Layout(store.path)):  # two at once would write the same temporary file
         store.check_current()
-        check_folder(folder)
+        access.check_writable(folder)
         record = indexes.build(
             store.vectors,
             folder,

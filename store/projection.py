@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from kotovec import access
 from kotovec.errors import InputError, MissingDependencyError
 from kotovec.store.maps import Coordinates
 from kotovec.store.metric import Metric
@@ -114,7 +115,7 @@ def _compiling() -> Iterator[None]:
     if package is not None and package.origin:
         folders.append(Path(package.origin).parent)
     named = os.environ.get("NUMBA_CACHE_DIR")
-    if any(map(_is_writable, [Path(named)] if named else folders)):
+    if any(map(access.is_writable, [Path(named)] if named else folders)):
         yield
         return
     try:
@@ -132,19 +133,6 @@ def _compiling() -> Iterator[None]:
             del os.environ["NUMBA_CACHE_DIR"]
             if named is not None:
                 os.environ["NUMBA_CACHE_DIR"] = named
-
-
-def _is_writable(folder: Path) -> bool:
-    """Return whether files can be written in a folder, or the folder be made.
-
-    One is: root may write anywhere by the modes, also where the kernel makes no files (/proc, /sys).
-    """
-    parent = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    try:
-        with tempfile.TemporaryFile(dir=parent):
-            return True
-    except OSError:
-        return False
 
 
 def by_umap(vectors: Vectors, known: Known, seed: int, n_neighbors: int) -> Projected:

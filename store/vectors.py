@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kotovec.errors import DamagedError, InputError, KotovecError, StoreError, StoreNotFoundError
+from kotovec.errors import DamagedError, InputError, KotovecError, StoreError
 from kotovec.locks import ForkLock
 from kotovec.space import Space
-from kotovec.store import hdf5, writer
+from kotovec.store import absence, hdf5, writer
 from kotovec.store.layout import HDF5, SPACES, Layout
 from kotovec.store.opened import CURE, MOST_TEXT, MOST_TOKENS, UPGRADE, File, SpaceFile
 from kotovec.store.tokens import Kind, Marking, Strings, Tokens
@@ -69,7 +69,7 @@ class Vectors:
                 self.is_former = True
                 self.tokens = self._read_tokens()
                 return
-            raise _not_found(layout) from error
+            raise absence.explain(layout) from error
         try:
             self.attributes, self._tables = self._file.read(writer.TABLE, TABLES)
             self.tokens = self._read_tokens()
@@ -80,7 +80,7 @@ class Vectors:
             raise
         if not self._spaces:
             self.close()
-            raise _not_found(layout)
+            raise absence.explain(layout)
 
     @cached_property
     def spaces(self) -> tuple[Space, ...]:
@@ -259,11 +259,3 @@ def _leads_to(folder: Path, descriptor: int) -> bool:
         return os.path.samestat(folder.stat(), os.fstat(descriptor))
     except OSError:
         return False
-
-
-def _not_found(layout: Layout) -> StoreNotFoundError:
-    if layout.plan.is_file() or layout.tokens.is_file():
-        return StoreNotFoundError(
-            f"{layout.folder} is not finished", hint="run its `kotovec build` command again; it resumes"
-        )
-    return StoreNotFoundError(f"{layout.folder} holds no {layout.tokens.name}: not a store, or not built yet")

@@ -104,14 +104,15 @@ def test_an_empty_expression_is_refused_with_an_example(refused, expression):
 
 
 NO_STORE = {
-    "nothing": "holds no tokens.h5: not a store",
-    "file": "holds no tokens.h5: not a store",
+    "nothing": r"there is no folder \S+\nhint: build one with `kotovec build`\n",
+    "file": r"is a file, and a store is a folder\nhint: build one with `kotovec build`, in a folder\n",
+    "folder": r"is not a store: it holds no tokens.h5\nhint: build one with `kotovec build`\n",
     "hdf5": "not a kotovec store",
     "text": "is not a kotovec store",
     "newer": "has format 3, this kotovec reads up to 2\nhint: upgrade kotovec: pip install -U kotovec",
     "cut": "is cut short",
     "table": "tokens.h5: id does not match its checksum",
-    "tokens alone": "is not finished\nhint: run its `kotovec build` command again; it resumes",
+    "tokens alone": "is not finished\nhint: run `kotovec build none/of-these` again; it resumes\n",
 }
 
 
@@ -133,8 +134,9 @@ def spoil(path, kind, store):
     """Write something that is no store, or one that is damaged."""
     if kind == "file":
         path.write_text("x")
-    if kind in ("hdf5", "text"):
+    if kind in ("hdf5", "text", "folder"):
         path.mkdir()
+    if kind in ("hdf5", "text"):
         h5py.File(path / "tokens.h5", "w").close()
     if kind == "text":
         (path / "tokens.h5").write_text("this is text" * 1000)
@@ -302,3 +304,43 @@ def test_a_place_where_no_file_can_be_made_is_not_called_busy(tiny_models, capsy
     answer = call(capsys, "build", tiny_models["bert"], "--store", "/proc/x.kotovec")
     assert answer.code == 2
     assert "error: nothing can be written in /proc (" in answer.err
+
+
+@pytest.mark.parametrize("command", ["info", "verify", "map", "index", "shell"])
+def test_a_store_that_is_given_without_its_option_is_named_with_it(capsys, command):
+    answer = call(capsys, command, "x.kotovec")
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err == (
+        f"error: unexpected argument `x.kotovec`\nhint: name a store with --store: `kotovec {command} --store x.kotovec`\n"
+    )
+
+
+@pytest.mark.parametrize("command", READERS)
+def test_an_error_about_a_path_of_the_environment_names_the_variable(capsys, tmp_path, monkeypatch, command):
+    monkeypatch.setenv("KOTOVEC_STORE", str(tmp_path / "x.kotovec"))
+    name, *words = command.split()
+    answer = call(capsys, name, *words)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith(f"error: KOTOVEC_STORE: there is no folder {tmp_path}/x.kotovec\nhint: ")
+    typed = call(capsys, name, "--store", tmp_path / "y.kotovec", *words)
+    assert typed.err.startswith(f"error: there is no folder {tmp_path}/y.kotovec\nhint: ")
+
+
+def test_a_build_names_the_variable_too(capsys, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("KOTOVEC_STORE", str(tmp_path / "file"))
+    answer = call(capsys, "build", "demo", "--workers", 0)
+    assert answer.code == 2
+    assert answer.err == f"error: KOTOVEC_STORE: {tmp_path}/file is a file\nhint: name another path with --store\n"
+
+
+def test_a_path_beside_or_inside_a_store_leads_to_it(capsys, store, tmp_path):
+    shutil.copytree(store, tmp_path / "right.kotovec")
+    for wrong in ("wrong.kotovec", "."):
+        err = call(capsys, "info", "--store", tmp_path / wrong).err
+        assert err.endswith(f"\nhint: name one that exists: {tmp_path}/right.kotovec\n")
+    err = call(capsys, "info", "--store", tmp_path / "right.kotovec" / "tokens.h5").err
+    assert err == (
+        f"error: {tmp_path}/right.kotovec/tokens.h5 is a file, and a store is a folder\n"
+        f"hint: name the store that it is part of: {tmp_path}/right.kotovec\n"
+    )

@@ -7,6 +7,8 @@ import faiss
 import numpy as np
 import pytest
 
+from kotovec.space import Space
+
 import stores
 from commands import call
 
@@ -45,7 +47,7 @@ def test_a_flat_index_holds_the_vectors_in_their_order(capsys, store, metric, pl
     stored = index.reconstruct_n(0, index.ntotal)
     lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True) if metric == "cosine" else 1
     assert (answer.code, answer.err) == (0, "")
-    assert answer.out.split() == ["index", f"{name}.{metric}", "Flat"]
+    assert answer.out == f" index  {Space.of_stem(name).title}; {metric} Flat\n"
     assert index.metric_type == (faiss.METRIC_L2 if metric == "l2" else faiss.METRIC_INNER_PRODUCT)
     assert np.allclose(stored, vectors / lengths, rtol=1e-6, atol=0)
 
@@ -54,7 +56,7 @@ def test_an_approximate_index_prints_its_recall_and_both_speeds(capsys, store):
     answer = call(capsys, "index", "--store", store, "--factory", "IVF16,Flat", "--parameters", "nprobe=2")
     table = {line.split()[0]: line.split(maxsplit=1)[1].rstrip() for line in answer.out.splitlines()}
     assert answer.code == 0
-    assert table["index"] == "static.l2  IVF16,Flat nprobe=2"
+    assert table["index"] == "static; l2 IVF16,Flat nprobe=2"
     assert table["recall@10"].endswith("of the neighbours of 1,000 tokens")
     assert 0.2 < float(table["of"].split()[1]) < 0.99
     assert "too" not in table

@@ -1,6 +1,7 @@
 """`kotovec info`: what is in a store, and where it came from."""
 
 import json
+import os
 
 import pytest
 
@@ -31,13 +32,14 @@ def test_the_table_names_model_tokens_vectors_template_dictionary_and_indexes(ca
     assert table["tokens"] == f"{len(TEXTS)}: {len(WORDS) + 4} word, 2 subword, 4 special, 1 unused, 1 empty"
     assert table["static"] == f"{len(TEXTS)} × 8 float32"
     assert table["isolated"] == f"{len(TEXTS)} × 8 float32, layers 0, 2"
-    assert table["template"] == "3 token 4"
-    assert "2 tokens without" in table["left out"]
+    assert table["template"] == "[CLS] token [SEP]"
+    assert table["left out"] == "2 tokens without a row"  # and no line of zeros
     assert "ipadic" in table["MeCab"]
     assert "as when it was made" in table["MeCab"]
     assert table["command"] == "kotovec build none/of-these"
     indexes = [value for name, value in shown if name == "index"]
-    assert [value.split()[0] for value in indexes] == ["isolated-2.l2", "static.l2"]
+    assert [value.split(";")[0] for value in indexes] == ["isolated, layer 2", "static"]
+    assert [value.split("; ")[1] for value in indexes] == ["l2 Flat", "l2 Flat"]
     assert ["not used" in value for value in indexes] == [True, False]
 
 
@@ -50,7 +52,7 @@ def test_json_holds_the_same_with_stable_keys(capsys, store):
     answer = call(capsys, "info", "--store", store, "--json")
     data = json.loads(answer.out)
     assert (answer.code, answer.err) == (0, "")
-    assert list(data) == ["path", "tokens", "kinds", "marking", "spaces", "indexes", "bytes", "provenance"]
+    assert list(data) == ["path", "tokens", "kinds", "marking", "spaces", "indexes", "maps", "bytes", "provenance"]
     assert (data["path"], data["tokens"], data["marking"]) == (str(store), len(TEXTS), "wordpiece")
     assert data["kinds"] == {
         "word": len(WORDS) + 4,
@@ -71,3 +73,35 @@ def test_json_holds_the_same_with_stable_keys(capsys, store):
     assert (origin["model"], origin["revision"], origin["mecab_dic"]) == ("none/of-these", "abc", "ipadic")
     assert (origin["template_prefix"], origin["template_suffix"]) == ([3], [4])
     assert origin["encoding-type"] == "kotovec-tokens"
+
+
+def test_the_maps_are_listed_with_their_space_date_and_sample(capsys, tmp_path):
+    path = make_store(tmp_path / "words.kotovec")
+    assert json.loads(call(capsys, "info", "--store", path, "--json").out)["maps"] == []
+    map_ = ["map", "--method", "pca", "--quiet", "--store", path]
+    for options in (["--space", "isolated"], ["--sample", 10], []):
+        assert call(capsys, *map_, *options).code == 0
+    files = {name: path / "maps" / f"{name}.h5" for name in ("isolated-2.pca", "static.pca", "static.pca.sample")}
+    for moment, file in enumerate(files.values()):
+        os.utime(file, (moment, moment))
+    data = json.loads(call(capsys, "info", "--store", path, "--json").out)["maps"]
+    assert [(each["name"], each["space"], each["tokens"], each["written"]) for each in data] == [
+        ("isolated-2.pca", "isolated@2", len(TEXTS), "1970-01-01T00:00:00+00:00"),
+        ("static.pca", "static", len(TEXTS), "1970-01-01T00:00:01+00:00"),
+        ("static.pca.sample", "static", 10, "1970-01-01T00:00:02+00:00"),
+    ]
+    assert [each["bytes"] for each in data] == [file.stat().st_size for file in files.values()]
+    shown = [value for name, value in pairs(call(capsys, "info", "--store", path).out) if name == "map"]
+    assert [value.partition("; 0.0 MB; 1970-01-01T00:00:0")[0] for value in shown] == [
+        f"isolated, layer 2; pca of {len(TEXTS)} tokens, seed 0",
+        f"static; pca of {len(TEXTS)} tokens, seed 0",
+        "static; pca of a sample of 10 tokens, seed 0",
+    ]
+    assert call(capsys, "verify", "--store", path).code == 0
+
+
+def test_no_line_ends_in_blanks_where_there_is_no_terminal(capsys, store):
+    for command in (["info"], ["query", "king", "--space", "both"], ["norms", "king"]):
+        lines = call(capsys, *command, "--store", store).out.splitlines()
+        assert lines
+        assert [line for line in lines if line != line.rstrip()] == []

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -10,7 +12,7 @@ from kotovec.cluster.finished import is_finished
 from kotovec.cluster.plan import BATCH_TOKENS, Request
 from kotovec.store.layout import Layout
 
-from commands import call, start
+from commands import call, environment, start
 
 # The process that builds says what it has imported, before it says how it ended.
 REPORT = """
@@ -102,3 +104,25 @@ def test_shards_of_another_device_are_no_other_setting(device, shard, same):
     wanted = {"device": "cpu", "shard-tokens": 1024, "batch-tokens": 192}
     stored = {"device": device, "shard-tokens": shard, "batch-tokens": BATCH_TOKENS[device]}
     assert provenance._same_batches(wanted, stored) == same
+
+
+SCRIPT = """
+import json, sys, time
+import kotovec
+begin = time.monotonic()
+seen = []
+store = kotovec.build(sys.argv[1], sys.argv[2], report=seen.append)
+print(json.dumps([len(store), time.monotonic() - begin, sorted({"torch", "transformers", "ray"} & set(sys.modules))]))
+"""
+
+
+def test_python_recognizes_it_too_without_torch_and_within_a_second(built):
+    """It imported torch and planned the whole build, for some 8 s."""
+    model, store = built
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, model, store], env=environment(), capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    tokens, seconds, heavy = json.loads(done.stdout)
+    assert (tokens, heavy) == (397, [])
+    assert seconds < 5  # 0.5 s where nothing else runs

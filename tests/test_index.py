@@ -10,7 +10,7 @@ import pytest
 
 from kotovec.errors import DamagedError, InputError, MissingDependencyError, StoreBusyError, StoreError
 from kotovec.space import Space
-from kotovec.store import Store, index, library
+from kotovec.store import Store, index, library, parameters
 from kotovec.store.layout import Layout
 from kotovec.store.lock import locked
 from kotovec.store.measure import build_index
@@ -359,7 +359,7 @@ def test_of_few_rows_that_may_be_answers_none_is_missing(folder):
 def test_an_index_of_an_older_version_that_cannot_be_searched_says_what_to_do(folder, monkeypatch):
     """kotovec 0.1.0 accepted nprobe=0."""
     monkeypatch.setattr(index, "_try", lambda *_: None)
-    monkeypatch.setattr(index, "_is_from_one", lambda *_, **__: True)
+    monkeypatch.setattr(parameters, "_is_from_one", lambda *_, **__: True)
     build(folder, factory="IVF16,Flat", parameters="nprobe=0")
     monkeypatch.undo()
     store = Store.open(folder)

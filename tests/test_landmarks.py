@@ -62,7 +62,16 @@ def test_a_way_goes_over_the_places_of_its_terms_and_where_their_sums_land(store
         ),
         (["--label", "word1"], "--label names words on a picture, and there is none\nhint: add --png FILE\n"),
         (["--html", "no/where/x.html"], "there is no folder no/where"),
-        (["--html", "."], ". cannot be written\nhint: name a file in a folder that is yours\n"),
+        (["--html", "."], ". is a folder\nhint: name a file in it\n"),
+        (
+            ["--html", "m.png"],
+            "--html m.png: the name ends in .png\nhint: name a file that ends in .html, or use --png\n",
+        ),
+        (
+            ["--png", "m.html"],
+            "--png m.html: the name ends in .html\nhint: name a file that ends in .png, or use --html\n",
+        ),
+        (["--png", "m.jpg"], "--png m.jpg: the name ends in .jpg\nhint: name a file that ends in .png\n"),
         (["--html", "x", "--png", "x"], "x is named for both the picture and the page\nhint: name one file for each\n"),
         (["--png", "x.png", "--labels", "-1"], "--labels is -1\nhint: use 0 or more\n"),
         (["--html", "x.html", "--expression", "word1 +"], "word1 +"),

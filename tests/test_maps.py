@@ -14,6 +14,7 @@ from kotovec.errors import DamagedError
 from kotovec.space import Space
 from kotovec.store import Store, maps
 from kotovec.store.cartography import MapRequest, find_map, make_map
+from kotovec.store.contents import foreign
 
 import stores
 from commands import call
@@ -85,24 +86,38 @@ def test_a_map_is_kept_with_how_it_was_made(capsys, store):
     assert answer.code == 0
     told = json.loads(answer.out)
     opened = Store.open(store)
-    read = maps.read_map(store / "maps", "isolated-2.pca", opened.vectors.checksum(Space("isolated")))
-    assert read.record.name == told["name"] == "isolated-2.pca"
+    read = maps.read_map(store / "maps", "isolated-2.pca.sample", opened.vectors.checksum(Space("isolated")))
+    assert read.record.name == told["name"] == "isolated-2.pca.sample"
     assert (told["tokens"], len(read.rows), read.record.parameters["sample"]) == (100, 100, 100)
     assert read.record.versions == told["versions"]
     assert (np.diff(read.rows) > 0).all()
     assert opened.verify() == []
-    assert maps.read_map(store / "maps", "isolated-2.pca", "0" * 64) is None
+    assert maps.read_map(store / "maps", "isolated-2.pca.sample", "0" * 64) is None
     assert maps.verify(store / "maps", lambda _, sha256: sha256 == "0" * 64) == [
-        "maps/isolated-2.pca.h5 (of other vectors; make it again with kotovec map)"
+        "maps/isolated-2.pca.sample.h5 (of other vectors; make it again with kotovec map)"
     ]
     assert maps.read_map(store / "maps", "static.pca", opened.vectors.checksum(Space("static"))) is None
+
+
+def test_a_map_of_a_sample_does_not_replace_the_map_of_all_tokens(store):
+    opened = Store.open(store)
+    make_map(opened, MapRequest(method="pca"))
+    written = (store / "maps" / "static.pca.h5").stat().st_ino
+    assert len(make_map(opened, MapRequest(method="pca", sample=100)).rows) == 100
+    assert (store / "maps" / "static.pca.h5").stat().st_ino == written
+    assert len(find_map(opened, MapRequest(method="pca")).rows) == COUNT
+    assert len(find_map(opened, MapRequest(method="pca", sample=100)).rows) == 100
+    assert find_map(opened, MapRequest(method="pca", sample=101)) is None
+    whole = make_map(opened, MapRequest(method="pca", sample=COUNT))  # no sample: nothing is left out
+    assert (whole.record.name, "sample" in whole.record.parameters) == ("static.pca", False)
+    assert foreign(store) is None
 
 
 def test_the_table_names_map_recall_trust_and_file(capsys, store):
     answer = call(capsys, "map", "--store", store, "--method", "pca")
     assert answer.code == 0
     assert [line.split()[0] for line in answer.out.splitlines()] == ["map", "recall@10", "trust", "kept"]
-    assert "static.pca  (400 tokens;" in answer.out
+    assert "static; pca  (400 tokens;" in answer.out
 
 
 @pytest.mark.parametrize(
@@ -173,7 +188,7 @@ def test_a_map_that_is_kept_is_taken_for_what_it_was_made_for_only(store, change
     other = replace(request, **change)
     assert find_map(opened, other) is None
     make_map(opened, other)
-    assert find_map(opened, request) is None
+    assert (find_map(opened, request) is None) == ("sample" not in change)  # which is kept apart
 
 
 @pytest.mark.parametrize("method", ["pca", "tsne", "umap"])

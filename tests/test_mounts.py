@@ -6,12 +6,14 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import kotovec
+from kotovec import access
 from kotovec.cluster.private import temporary_folder
 from kotovec.errors import InputError, MissingDependencyError, StoreBusyError, StoreError
 from kotovec.store import Store, files, projection
@@ -73,8 +75,8 @@ def test_numba_finds_a_folder_where_site_packages_are_read_only_and_there_is_no_
 
 @pytest.mark.parametrize("place", ["/proc/nowhere/.cache", "/sys/x"])
 def test_root_may_write_to_proc_by_its_modes_and_cannot(place, tmp_path):
-    assert not projection._is_writable(Path(place))
-    assert projection._is_writable(tmp_path / "new" / "folder")
+    assert not access.is_writable(Path(place))
+    assert access.is_writable(tmp_path / "new" / "folder")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -99,9 +101,21 @@ def test_a_read_only_store_is_mapped_and_drawn_but_not_kept(store, tmp_path):
     ]
 
 
+def forbid(monkeypatch, folder):
+    """Let no file be made below a folder."""
+    real = tempfile.TemporaryFile
+
+    def make(dir):  # noqa: A002 — its own name
+        if Path(dir).is_relative_to(folder):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        return real(dir=dir)
+
+    monkeypatch.setattr(access.tempfile, "TemporaryFile", make)
+
+
 def test_what_cannot_be_kept_is_refused_before_it_is_computed(store, monkeypatch):
     """A map of 250,000 tokens takes minutes."""
-    monkeypatch.setattr(os, "access", lambda path, mode: not (mode & os.W_OK and Path(path).is_relative_to(store)))
+    forbid(monkeypatch, store)
     monkeypatch.setattr(projection, "unit", lambda *_: pytest.fail("it is being computed"))
     with pytest.raises(StoreError, match=f"nothing can be written in {store} "):
         make_map(Store.open(store), MapRequest(method="pca"))
@@ -111,11 +125,11 @@ def test_what_cannot_be_kept_is_refused_before_it_is_computed(store, monkeypatch
 
 
 def test_an_index_is_refused_before_it_is_computed(store, capsys, monkeypatch):
-    monkeypatch.setattr(os, "access", lambda path, mode: not (mode & os.W_OK and Path(path).is_relative_to(store)))
+    forbid(monkeypatch, store)
     monkeypatch.setattr("kotovec.store.index._filled", lambda *_: pytest.fail("it is being computed"))
     answer = call(capsys, "index", "--metric", "ip", "--store", store)
     assert (answer.code, answer.out) == (2, "")
-    assert answer.err.startswith(f"error: nothing can be written in {store}/indexes (it is read-only)\nhint: ")
+    assert answer.err.startswith(f"error: nothing can be written in {store}/indexes (Read-only file system)\nhint: ")
 
 
 def test_every_command_works_without_locks(without_locks, tiny_models, capsys, tmp_path):
@@ -191,7 +205,7 @@ def test_a_file_system_that_cannot_fsync_folders_takes_a_build(tiny_models, caps
 
 
 def test_numba_and_matplotlib_without_any_folder_are_one_line(monkeypatch):
-    monkeypatch.setattr(projection, "_is_writable", lambda _: False)
+    monkeypatch.setattr(access, "is_writable", lambda _: False)
 
     def refuse(**_):
         raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")

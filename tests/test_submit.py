@@ -203,6 +203,18 @@ def test_notices_and_foreign_lines_of_a_job_are_shown_and_its_records_are_not(ca
     assert call(capsys, *SUBMIT, "--quiet").err == ""
 
 
+def test_quiet_prints_neither_notes_nor_the_summary_but_what_was_asked_for(capsys, jobs):
+    lines = ['\x1e{"phase": "encode"}', '\x1e{"notice": "a note"}', "a warning of a library"]
+    jobs(*lines, SUMMARY)
+    answer = call(capsys, *SUBMIT, "-q", "--job", "x")
+    assert (answer.code, answer.out, answer.err) == (0, "", "")
+    asked = call(capsys, *SUBMIT, "-q", "--job", "x", "--json")
+    assert (json.loads(asked.out)["tokens"], asked.err) == (7, "")
+    jobs(*lines, "error: no such model", "hint: choose another", status="FAILED", code=2)
+    refused = call(capsys, *SUBMIT, "-q", "--job", "x")
+    assert (refused.code, refused.out, refused.err) == (2, "", "error: no such model\nhint: choose another\n")
+
+
 @pytest.mark.parametrize("lost", [(), (SUMMARY[:20],)], ids=["absent", "cut"])
 def test_a_job_whose_log_has_lost_the_summary_has_still_built_its_store(capsys, jobs, lost):
     jobs("a warning", *lost)

@@ -182,6 +182,16 @@ def test_phases_and_progress_are_shown_as_they_come(submitted, local):
     assert "Running entrypoint" not in shown
 
 
+def test_quiet_prints_errors_alone(cluster, model, tmp_path):
+    store = cluster.folder / "quiet.kotovec"
+    done = cluster.submit(model, *options(store), "-q", cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert datasets(tmp_path / "quiet.kotovec")
+    refused = cluster.submit(model, *options(store), "--store-dtype", "float16", "-q", "--no-fetch", cwd=tmp_path)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert re.fullmatch(r"error: \S+ was built with other settings \(.+\)\nhint: \S.*\n", refused.stderr)
+
+
 def test_a_fetch_that_was_killed_goes_on_with_what_is_missing_or_spoiled(cluster, submitted, tmp_path):
     with cluster.client("--attach", "first", cwd=tmp_path, code=KILLED) as client:
         assert client.finish()[0] == -signal.SIGKILL

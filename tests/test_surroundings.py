@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
+from kotovec import access
 from kotovec.cli.picture import compose
 from kotovec.errors import ModelError, StoreError
 from kotovec.mecab import is_harmless
@@ -135,7 +136,7 @@ def test_numba_gets_a_folder_where_it_has_none(writable, monkeypatch, tmp_path):
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
     monkeypatch.setattr(projection, "find_spec", lambda _: SimpleNamespace(origin=str(tmp_path / "__init__.py")))
-    monkeypatch.setattr(projection, "_is_writable", lambda folder: writable and folder == tmp_path)
+    monkeypatch.setattr(access, "is_writable", lambda folder: writable and folder == tmp_path)
     with projection._compiling():
         given = os.environ.get("NUMBA_CACHE_DIR")
         assert writable == (given is None)
@@ -152,6 +153,6 @@ def test_numba_never_uses_the_working_directory(cache, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     package = tmp_path / "package"
     monkeypatch.setattr(projection, "find_spec", lambda _: SimpleNamespace(origin=str(package / "__init__.py")))
-    monkeypatch.setattr(projection, "_is_writable", lambda folder: folder != package)
+    monkeypatch.setattr(access, "is_writable", lambda folder: folder != package)
     with projection._compiling():
         assert os.path.isabs(os.environ["NUMBA_CACHE_DIR"])

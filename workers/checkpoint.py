@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from kotovec import access
 from kotovec.errors import InputError
 from kotovec.ownership import is_private
 from kotovec.workers import source as sources
@@ -118,7 +119,7 @@ class Checkpoint:
                 folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             except OSError:
                 continue
-            if is_private(folder.parent) and os.access(folder.parent, os.W_OK):
+            if is_private(folder.parent) and access.is_writable(folder.parent):
                 return folder
         folders = " nor ".join(str(folder.parent) for folder in self._cached())
         raise InputError(

@@ -1,0 +1,144 @@
+"""What remains to be done of a plan: the spaces that a store lacks, and the shards that no earlier run encoded.
+
+A build does it, and a dry run prints it.
+"""
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from kotovec.cluster.plan import Plan
+from kotovec.cluster.provenance import Machine, check_begun, check_finished
+from kotovec.cluster.shards import ShardPlan
+from kotovec.errors import DamagedError
+from kotovec.space import STATIC, Space, titles
+from kotovec.store import folder as folders
+from kotovec.store import index as indexes
+from kotovec.store.layout import Layout
+from kotovec.store.lock import locked
+from kotovec.store.metric import Metric
+from kotovec.store.shard import open_shard, path_of
+from kotovec.store.vectors import Vectors
+from kotovec.text import counted
+
+INDEXED = (STATIC, Space("isolated"))  # the spaces that get an index with the build
+
+
+@dataclass(frozen=True)
+class Shards:
+    """The shards of a plan in the folder of a store.
+
+    Attributes:
+        missing: those that are still to be encoded.
+        damaged: how many of them have a file that is damaged.
+        machine: the machine that encoded the first of the others; None without any.
+    """
+
+    missing: list[ShardPlan]
+    damaged: int
+    machine: Machine | None
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What a build would do at the path of its store.
+
+    Attributes:
+        state: `new` (there is no store), `interrupted` (shards of an earlier run are kept), `incomplete` (the store
+            lacks spaces or indexes), `complete`, or `again` (a store is built beside the complete one).
+        spaces: the spaces that it would make.
+        indexes: how many default indexes it would build for the spaces that the store has.
+        shards, encoded: how many shards there are for these spaces, and how many of them an earlier run encoded.
+    """
+
+    state: str
+    spaces: tuple[Space, ...] = ()
+    indexes: int = 0
+    shards: int = 0
+    encoded: int = 0
+
+    def __str__(self) -> str:
+        resumed = f"resumes with {self.encoded:,} of {counted(self.shards, 'shard')}" if self.encoded else ""
+        match self.state:
+            case "complete":
+                return "complete: nothing to do, --overwrite builds it again"
+            case "incomplete" if self.spaces:
+                return f"lacks {counted(len(self.spaces), 'space')}: {titles(self.spaces)}"
+            case "incomplete":
+                return f"lacks {counted(self.indexes, 'index', 'indexes')}"
+            case "interrupted":
+                return f"interrupted: {resumed or 'resumes'}"
+            case "again":
+                return ", ".join(filter(None, ("built again beside the complete one", resumed)))
+        return "new"
+
+
+def missing_spaces(plan: Plan, layout: Layout) -> tuple[Space, ...]:
+    """Return the spaces to make: the missing ones, or those that an interrupted run began with."""
+    if layout.former.is_file() and layout.is_store:
+        return ()
+    if not layout.tokens.is_file():  # without it, the files of spaces are meaningless
+        return plan.spaces
+    begun = folders.read_plan(layout) or {}
+    todo = [space for space in plan.spaces if not layout.space(space).is_file()]
+    if todo and begun.get("settings") == plan.settings:  # some of them may be merged already
+        todo = [space for space in plan.spaces if str(space) in begun.get("spaces", ())]
+    return tuple(todo)
+
+
+def missing_indexes(layout: Layout) -> list[Space]:
+    """Return the spaces of a store that lack their default index."""
+    with contextlib.closing(Vectors(layout.folder)) as vectors:
+        return [space for space in INDEXED if indexes.load(vectors, layout.indexes, space, Metric.L2) is None]
+
+
+def missing_shards(plan: Plan, layout: Layout) -> Shards:
+    """Read the shards of a plan, restricted to what it adds, that are in the folder of a store."""
+    missing, damaged = [], 0
+    machine = None
+    for shard in plan.shards:
+        try:
+            with open_shard(layout.shards, shard.number, plan.fingerprint) as reader:
+                reader.check(plan.tokens.ids[shard.start : shard.stop], plan.encoded)
+                machine = machine or Machine(reader.host, reader.cpu, reader.products, earlier=True)
+        except DamagedError:
+            damaged += path_of(layout.shards, shard.number).exists()
+            missing.append(shard)
+    return Shards(missing, damaged, machine)
+
+
+def check_settings(plan: Plan, layout: Layout) -> None:
+    """Refuse a complete store that was built with other settings, or of another model.
+
+    Raises:
+        SettingsDifferError: names every setting that differs.
+    """
+    with contextlib.closing(Vectors(layout.folder)) as vectors:
+        check_finished(layout.folder, vectors, plan)
+
+
+def outlook(plan: Plan, store: Path, *, overwrite: bool) -> Outlook:
+    """Return what a build would do at a path; changes nothing.
+
+    Raises:
+        SettingsDifferError, StoreBusyError, StoreError: as `build`.
+    """
+    layout = Layout(store.resolve())
+    folders.check_usable(layout, overwrite=overwrite)
+    with locked(layout) if layout.folder.exists() else contextlib.nullcontext():
+        finished = layout.is_store
+        if finished and not overwrite:
+            check_settings(plan, layout)
+        target = Layout(layout.rebuild) if finished and overwrite else layout
+        todo = missing_spaces(plan, target)
+        if not todo:
+            lacking = len(missing_indexes(target))
+            return Outlook("incomplete" if lacking else "complete", indexes=lacking)
+        part = plan.only(todo)
+        encoded = len(part.shards) - len(missing_shards(part, target).missing)
+        begun = folders.read_plan(target)
+        if begun is not None and begun != part.task and not overwrite:
+            check_begun(target.folder, begun.get("settings", begun), part)
+        resumed = begun == part.task
+        state = "again" if target != layout else "interrupted" if resumed else "incomplete" if finished else "new"
+        return Outlook(state, todo, shards=len(part.shards), encoded=encoded if resumed else 0)

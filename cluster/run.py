@@ -1,0 +1,99 @@
+"""A whole build, as the command line and `kotovec.build` run it, and the same without building: a dry run."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kotovec.cluster.events import Detail, Notice, Phase, Report, ignore
+from kotovec.cluster.finished import find_finished
+from kotovec.cluster.plan import Plan, Request
+from kotovec.cluster.where import Resources, count_workers
+from kotovec.store import folder as folders
+from kotovec.store.layout import Layout
+
+if TYPE_CHECKING:
+    from kotovec.cluster.ahead import Planned
+    from kotovec.cluster.build import Summary
+    from kotovec.cluster.remaining import Outlook
+
+
+def run(
+    request: Request, store: Path, where: Resources, *, overwrite: bool = False, report: Report = ignore
+) -> "Summary":
+    """Build a store, or resume or extend one; one that is complete is reported before torch and Ray are imported.
+
+    Args:
+        request: what is built.
+        store: path of the store's folder.
+        where: workers and cluster.
+        overwrite: build again beside a complete store, and swap the two when the new one is complete.
+        report: called with each event.
+
+    Raises:
+        KotovecError: as `make_plan` and `build`; what cannot be written is refused before anything is planned.
+    """
+    from kotovec.cluster.build import build
+
+    layout = Layout(store.resolve())
+    folders.check_ours(layout, overwrite=overwrite)
+    if not overwrite and (finished := find_finished(request, store, report)) is not None:
+        return finished
+    folders.check_usable(layout, overwrite=overwrite)
+    private = where.address is None and where.workers != 0 and (overwrite or not layout.is_store)
+    with _planned(request, where, report, private=private) as ahead:
+        summary = build(ahead.plan, store, where, overwrite=overwrite, report=report, ray=ahead.ray)
+    before = ahead.seconds
+    summary.seconds = before | {name: value + before.get(name, 0.0) for name, value in summary.seconds.items()}
+    return summary
+
+
+def dry_run(
+    request: Request, store: Path, where: Resources, *, overwrite: bool = False, report: Report = ignore
+) -> "tuple[Plan, Outlook]":
+    """Return the plan of a build, and what the build would do with what the store holds already.
+
+    Raises:
+        KotovecError: as `run`, before anything would be encoded.
+    """
+    from kotovec.cluster.remaining import outlook
+
+    folders.check_usable(Layout(store.resolve()), overwrite=overwrite)
+    with _planned(request, where, report, private=False) as ahead:
+        return ahead.plan, outlook(ahead.plan, store, overwrite=overwrite)
+
+
+@contextlib.contextmanager
+def _planned(request: Request, where: Resources, report: Report, *, private: bool) -> "Iterator[Planned]":
+    """Yield the plan of a build, and report it; hold the cluster, or where needed a private Ray, for the block."""
+    from kotovec.cluster.ahead import planned
+    from kotovec.cluster.session import join
+
+    def show(plan: Plan) -> None:
+        for text in plan.notices:
+            report(Notice(text))
+        report(Detail(_size(plan, where)))
+        if private:  # Ray has been starting for a while
+            report(Phase("start"))
+
+    with contextlib.ExitStack() as stack:
+        if where.address is not None:  # first, as the workers' device is part of the plan
+            report(Phase("joining the cluster"))
+            stack.enter_context(join(where.address))
+        report(Phase("planning"))
+        ahead = stack.enter_context(
+            planned(request, where.workers, with_ray=private, folder=where.folder, on_plan=show)
+        )
+        if where.address is not None and request.device == "auto" and ahead.plan.spec.device == "cpu":
+            report(Notice("the cluster has no GPU: CPUs encode (--device cuda waits until it has one)"))
+        yield ahead
+
+
+def _size(plan: Plan, where: Resources) -> str:
+    """Return how large a build is: its tokens, and its workers with their memory."""
+    tokens = f"{len(plan.tokens):,} tokens"
+    if where.workers == 0:
+        return tokens
+    wanted = count_workers(plan, where)
+    count = "workers" if wanted is None else f"{min(wanted, len(plan.shards))} workers"
+    return f"{tokens}, {count.removesuffix('s') if count == '1 workers' else count} × {plan.worker_bytes / 1e6:,.0f} MB"
