@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kotovec.cli.chosen import naming_variable
 from kotovec.cli.encodings import echo
 from kotovec.cli.lines import say
 from kotovec.cli.options import (
@@ -94,8 +93,7 @@ def command(
     }
     work = partial(_work, options=options, target=target, overwrite=overwrite, dry_run=dry_run)
     with_ray = address is None and workers != 0 and not dry_run
-    with naming_variable(store):
-        result = _run(work, target, with_ray=with_ray, lasting=not dry_run, quiet=quiet)
+    result = _run(work, target, with_ray=with_ray, lasting=not dry_run, quiet=quiet)
     if dry_run:
         _print_plan(result, as_json=as_json)
     else:

@@ -1,11 +1,10 @@
 """The store and the spaces that a command is asked about."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path, PosixPath
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kotovec.errors import StoreBusyError, StoreError, StoreNotFoundError
+from kotovec.errors import StoreNotFoundError
 from kotovec.space import Space, parse_spaces, resolve
 
 if TYPE_CHECKING:
@@ -14,10 +13,6 @@ if TYPE_CHECKING:
 
 class AmbientLayer(int):
     """A layer from the environment, which applies only to the spaces that have layers."""
-
-
-class AmbientPath(PosixPath):
-    """A path from the environment, which an error about it names."""
 
 
 def is_ambient(context: Any, name: str) -> bool:
@@ -69,16 +64,4 @@ def open_store(store: Path | None, *, verify: bool = False) -> "Store":
     """
     from kotovec.store import Store
 
-    with naming_variable(store):
-        return Store.open(find_store(store), verify=verify)
-
-
-@contextmanager
-def naming_variable(store: Path | None) -> Iterator[None]:
-    """Let an error about the path of a store name KOTOVEC_STORE if the path came from there: nobody typed it."""
-    try:
-        yield
-    except StoreError as error:
-        if isinstance(store, AmbientPath) and not isinstance(error, StoreBusyError):
-            raise type(error)(f"KOTOVEC_STORE: {error.args[0]}", hint=error.hint) from error
-        raise
+    return Store.open(find_store(store), verify=verify)

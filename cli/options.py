@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from kotovec.cli.chosen import AmbientLayer, AmbientPath, is_ambient
+from kotovec.cli.chosen import AmbientLayer, is_ambient
 from kotovec.cli.complete import among, kinds, layers, models, scripts, spaces, stores, terms, topics
 from kotovec.cli.declare import CLUSTER, DRAWN, INDEX, JOBS, MAP, MODEL, OUTPUT, SEARCH, STORE, WORKERS, choice, option
 
@@ -41,10 +41,6 @@ def _mark_ambient(context: typer.Context, parameter: typer.CallbackParam, layer:
     return AmbientLayer(layer) if layer is not None and is_ambient(context, str(parameter.name)) else layer
 
 
-def _mark_ambient_path(context: typer.Context, parameter: typer.CallbackParam, path: Path | None) -> Path | None:
-    return AmbientPath(path) if path is not None and is_ambient(context, str(parameter.name)) else path
-
-
 # Options that most commands share.
 ConfigOption = Annotated[
     Path | None,
@@ -66,7 +62,6 @@ StoreOption = Annotated[
         metavar="FOLDER",
         help="Folder of the store [the only *.kotovec here].",
         complete=stores,
-        callback=_mark_ambient_path,
         show_default=False,
     ),
 ]
@@ -141,7 +136,6 @@ TargetOption = Annotated[
         metavar="FOLDER",
         help="Folder of the store [./LAST-PART-OF-MODEL.kotovec].",
         complete=stores,
-        callback=_mark_ambient_path,
         show_default=False,
     ),
 ]

@@ -87,7 +87,8 @@ def test_a_list_of_spaces_is_asked_in_its_order(store, capsys):
     table = call(capsys, "query", "king", "--store", store, "--space", "isolated@0,isolated@2").out
     title = "king  (isolated, layer 0 | isolated, layer 2; squared L2, smaller is nearer)"
     assert table.splitlines()[0].strip() == title
-    assert table.splitlines()[1].split()[:6] == ["rank", "isolated@0", "id", "score", "input", "isolated@2"]
+    names = re.split(r"  +", table.splitlines()[1].strip())
+    assert names[:6] == ["rank", "isolated, layer 0", "id", "score", "input", "isolated, layer 2"]
 
 
 def test_a_layer_is_of_the_spaces_that_have_layers_and_name_none(store, capsys):
@@ -239,7 +240,7 @@ def test_a_traceback_is_shown_only_when_asked_for(capsys, monkeypatch, store):
 def test_an_error_that_nobody_foresaw_is_one_line_and_exit_code_1(capsys, monkeypatch, store):
     from kotovec.store import Store
 
-    def broken(*_):
+    def broken(*_, **__):
         raise ZeroDivisionError("first line\nsecond line")
 
     monkeypatch.setattr(Store, "open", broken)

@@ -183,8 +183,8 @@ def test_the_hint_names_what_was_meant(refused, arguments, message, hint):
         (
             "KOTOVEC_STORE",
             "/nowhere",
-            "/nowhere holds no tokens.h5: not a store, or not built yet",
-            "set KOTOVEC_STORE to another value, or unset it",
+            "there is no folder /nowhere",
+            "build one with `kotovec build` (KOTOVEC_STORE is set)",
         ),
     ],
 )
