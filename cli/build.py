@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from kotovec.cli.encodings import echo
 from kotovec.cli.options import (
     AddressOption,
+    ColumnOption,
     ConfigOption,
     CpusOption,
     DryRunOption,
@@ -24,6 +25,7 @@ from kotovec.cli.options import (
     MecabOption,
     ModelArgument,
     OverwriteOption,
+    PoolingOption,
     QuietOption,
     RevisionOption,
     ShardTokensOption,
@@ -31,6 +33,7 @@ from kotovec.cli.options import (
     StoreDtypeOption,
     TargetOption,
     TokenFilterOption,
+    WordlistOption,
     WorkersOption,
 )
 from kotovec.cluster import DEFAULT_MODEL, default_store
@@ -56,6 +59,9 @@ def command(
     store_dtype: StoreDtypeOption = "float32",
     token_filter: TokenFilterOption = None,
     mecab_dic: MecabOption = None,
+    words: WordlistOption = None,
+    words_column: ColumnOption = None,
+    pooling: PoolingOption = None,
     revision: RevisionOption = None,
     address: AddressOption = None,
     shard_tokens: ShardTokensOption = None,
@@ -72,6 +78,8 @@ def command(
 
     Example: `kotovec build tohoku-nlp/bert-base-japanese-v3 --layers all`
     """
+    if words is not None and store is None:
+        raise InputError("--words needs a store of its own", hint="name it with --store, such as --store words.kotovec")
     target = store or default_store(model)
     options = {
         "model": model,
@@ -83,6 +91,9 @@ def command(
         "on_cluster": address is not None,
         "token_filter": token_filter,
         "mecab_dic": mecab_dic,
+        "words": words,
+        "words_column": words_column,
+        "pooling": pooling,
         "cpus_per_worker": cpus_per_worker,
         "shard_tokens": shard_tokens,
         "workers": workers,
@@ -214,6 +225,7 @@ def _work(
     return {
         "store": str(summary.store),
         "tokens": summary.tokens,
+        "unit": _noun(plan),
         "encoded": summary.encoded,
         "seconds": {name: round(value, 3) for name, value in seconds.items()},
         "bytes": summary.bytes,
@@ -239,6 +251,7 @@ def _finished(request: "Request", target: Path, report: "Report") -> "Result | N
     return {
         "store": str(target),
         "tokens": tokens,
+        "unit": "token" if request.words is None else "word",
         "encoded": 0,
         "seconds": {"plan": round(time.monotonic() - begin, 3)},
         "bytes": Layout(target.resolve()).size,
@@ -250,12 +263,16 @@ def _size(plan: "Plan", where: "Resources") -> str:
     """Return how large a build is: its tokens, and its workers with their memory."""
     from kotovec.cluster.where import count_workers
 
-    tokens = f"{len(plan.tokens):,} tokens"
+    tokens = counted(len(plan.tokens), _noun(plan))
     if where.workers == 0:
         return tokens
     wanted = count_workers(plan, where)
     count = "workers" if wanted is None else f"{min(wanted, len(plan.shards))} workers"
     return f"{tokens}, {count.removesuffix('s') if count == '1 workers' else count} × {plan.worker_bytes / 1e6:,.0f} MB"
+
+
+def _noun(plan: "Plan") -> str:
+    return "token" if plan.words is None else "word"
 
 
 def fields_of(kind: Any, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -294,6 +311,7 @@ def _describe(plan: "Plan", target: Path, where: "Resources") -> "Result":
         "dtype": plan.spec.dtype,
         "store_dtype": plan.spec.store_dtype,
         "mecab_dic": plan.mecab_dic,
+        "words": None if plan.words is None else plan.words.about,
         "shards": len(plan.shards),
         "vector_bytes": plan.vector_bytes,
         "index_bytes": plan.index_bytes,
@@ -307,28 +325,26 @@ def _describe(plan: "Plan", target: Path, where: "Resources") -> "Result":
 
 def _plan_pairs(plan: "Plan", data: dict[str, Any]) -> list[tuple[str, str]]:
     """Return the lines of a plan, by name."""
-    from kotovec.cli.tables import left_out, mecab, megabytes
+    from kotovec.cli.tables import left_out, mecab, megabytes, words_left_out, words_origin
 
     many = "as many as the cluster has room for" if data["workers"] is None else data["workers"]
     size, vectors, indexes, peak = (megabytes(data[f"{what}_bytes"]) for what in ("store", "vector", "index", "peak"))
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in plan.counts.items() if count)
+    if plan.words is None:
+        rows = [("tokens", f"{len(plan.tokens):,} to encode; the vocabulary has {kinds}")]
+        filtered = data["tokens_filtered_out"], plan.settings["token-filter"]
+        rows.append(("left out", left_out(plan.rows_without_token, plan.tokens_without_row, *filtered)))
+    else:
+        rows = [("words", f"{len(plan.tokens):,} to encode, of {words_origin(plan.words.about)}")]
+        rows.append(("left out", words_left_out(plan.words.about)))
     pairs = [
         ("model", f"{plan.model.name}  ({plan.parameters / 1e6:,.1f} M parameters)"),
         ("store", data["store"]),
-        ("tokens", f"{len(plan.tokens):,} to encode; the vocabulary has {kinds}"),
-        (
-            "left out",
-            left_out(
-                plan.rows_without_token,
-                plan.tokens_without_row,
-                data["tokens_filtered_out"],
-                plan.settings["token-filter"],
-            ),
-        ),
-        ("template", " ".join(map(str, [*plan.spec.template.prefix, "token", *plan.spec.template.suffix]))),
+        *rows,
+        ("template", " ".join(map(str, [*plan.spec.template.prefix, _noun(plan), *plan.spec.template.suffix]))),
         ("layers", ", ".join(map(str, plan.spec.layers))),
         ("compute", f"{plan.spec.dtype} on {plan.spec.device}, stored as {plan.spec.store_dtype}"),
-        ("shards", f"{len(plan.shards):,} of up to {counted(max(s.stop - s.start for s in plan.shards), 'token')}"),
+        ("shards", f"{len(plan.shards):,} of up to {counted(max(s.stop - s.start for s in plan.shards), _noun(plan))}"),
         ("on disk", f"{size} ({vectors} vectors, {indexes} indexes), {peak} at most"),
         ("workers", f"{many}, about {megabytes(plan.worker_bytes)} of memory each"),
     ]
@@ -361,12 +377,13 @@ def _print_summary(summary: "Result", *, as_json: bool, quiet: bool) -> None:
     store = summary["store"]
     seconds = ", ".join(f"{name} {value:.1f}" for name, value in summary["seconds"].items())
     rate = summary["encoded"] / summary["seconds"]["encode"] if summary["seconds"].get("encode") else 0
-    speed = f"  ({rate:,.0f} tokens/s)" if rate else ""
+    unit = summary["unit"]
+    speed = f"  ({rate:,.0f} {unit}s/s)" if rate else ""
     earlier = summary["tokens"] - summary["encoded"]
     rest = f", {earlier:,} of them by an earlier run" if earlier else ""
     print_pairs(
         [
-            ("tokens", f"{summary['tokens']:,}{rest}{speed}"),
+            (f"{unit}s", f"{summary['tokens']:,}{rest}{speed}"),
             ("seconds", seconds),
             ("store", f"{store}  ({megabytes(summary['bytes'])})"),
         ]

@@ -1,6 +1,7 @@
 """`kotovec info`: what a store contains, and where it came from."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from kotovec.cli.chosen import find_store
 from kotovec.cli.encodings import echo
@@ -13,7 +14,7 @@ def command(store: StoreOption = None, as_json: JsonOption = False, quiet: Quiet
 
     Example: `kotovec info --json`
     """
-    from kotovec.cli.tables import left_out, mecab, megabytes, notice, print_pairs
+    from kotovec.cli.tables import mecab, megabytes, notice, print_pairs
     from kotovec.store import Store
 
     info = Store.open(find_store(store)).info()
@@ -21,22 +22,13 @@ def command(store: StoreOption = None, as_json: JsonOption = False, quiet: Quiet
         echo(json_line(info))
         return
     origin, spaces = info["provenance"], info["spaces"]
-    kinds = ", ".join(f"{count:,} {kind}" for kind, count in info["kinds"].items() if count)
-    template = [*map(str, origin["template_prefix"]), "token", *map(str, origin["template_suffix"])]
+    noun = "word" if origin.get("words") else "token"
+    template = [*map(str, origin["template_prefix"]), noun, *map(str, origin["template_suffix"])]
     cpus = ", ".join(origin["cpus"])
     pairs = [
         ("store", f"{info['path']}  ({megabytes(info['bytes'])})"),
         ("model", " ".join(filter(None, (origin["model"], origin["revision"], origin["model_folder"])))),
-        ("tokens", f"{info['tokens']:,}: {kinds}"),
-        (
-            "left out",
-            left_out(
-                origin["rows_without_token"],
-                origin["tokens_without_row"],
-                origin.get("tokens_filtered_out", 0),
-                origin["token_filter"],
-            ),
-        ),
+        *_rows(info),
         *_spaces(spaces),
         ("template", " ".join(template)),
         ("computed", f"in {origin['dtype']} on {origin['device']} ({cpus}), {counted(origin['hosts'], 'host')}"),
@@ -53,6 +45,21 @@ def command(store: StoreOption = None, as_json: JsonOption = False, quiet: Quiet
     print_pairs(pairs)
     for note in filter(None, origin["notices"].splitlines()):
         notice(f"note: {note}", quiet=quiet)
+
+
+def _rows(info: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what the rows of a store are: the tokens of a vocabulary, or the words of a list."""
+    from kotovec.cli.tables import left_out, words_left_out, words_origin
+
+    origin = info["provenance"]
+    if about := origin.get("words"):
+        yield "words", f"{info['tokens']:,} of {words_origin(about)}, {counted(info['pieces'], 'token')} together"
+        yield "left out", words_left_out(about)
+        yield "list", f"SHA-256 {about['sha256']}"
+        return
+    yield "tokens", f"{info['tokens']:,}: " + ", ".join(f"{n:,} {kind}" for kind, n in info["kinds"].items() if n)
+    filtered = origin.get("tokens_filtered_out", 0), origin["token_filter"]
+    yield "left out", left_out(origin["rows_without_token"], origin["tokens_without_row"], *filtered)
 
 
 def _spaces(spaces: dict[str, dict[str, object]]) -> Iterator[tuple[str, str]]:

@@ -182,6 +182,36 @@ TokenFilterOption = Annotated[
         show_default=False,
     ),
 ]
+WordlistOption = Annotated[
+    Path | None,
+    option(
+        MODEL,
+        "--words",
+        metavar="FILE",
+        help="Encode the words of a file, one per line up to a tab, in place of the vocabulary.",
+        show_default=False,
+    ),
+]
+ColumnOption = Annotated[
+    str | None,
+    option(
+        MODEL,
+        "--words-column",
+        metavar="NAME",
+        help="Column of the file of words (tab-separated with a header), or key of its JSON lines (`.jsonl`).",
+        show_default=False,
+    ),
+]
+PoolingOption = Annotated[
+    str | None,
+    choice(
+        MODEL,
+        "--pooling",
+        "mean|first|last",
+        help="Vector of a word: the mean of its tokens' vectors, or that of the first or last token [mean].",
+        show_default=False,
+    ),
+]
 MecabOption = Annotated[
     str | None,
     choice(

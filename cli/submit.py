@@ -51,7 +51,7 @@ def command(
 ) -> None:
     """Build on an existing Ray cluster through its Jobs API, and fetch the store.
 
-    All options of `kotovec build` are passed to the cluster. Ctrl-C or a lost terminal does not stop the job; the
+    All options of `kotovec build` but those of a list of words are passed to the cluster. Ctrl-C or a lost terminal does not stop the job; the
     same command resumes an interrupted build.
 
     Example: `kotovec submit demo --address http://head:8265 --store /data/demo.kotovec --workers 8`
@@ -93,10 +93,11 @@ def command(
 
 
 _OWN = inspect.signature(command).parameters
+_OF_THIS_MACHINE = ("words", "words_column", "pooling")  # a job does not see the file of words
 _PASSED = {
     name: parameter
     for name, parameter in inspect.signature(build.command).parameters.items()
-    if name not in _OWN and name != "dry_run"
+    if name not in {*_OWN, "dry_run", *_OF_THIS_MACHINE}
 }
 # Typer reads the signature: build's options are not repeated here, and are checked before anything is sent.
 _FIRST = {"context": _OWN["context"], "model": _PASSED["model"]}

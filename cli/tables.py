@@ -1,7 +1,7 @@
 """Tables of answers and of key-value pairs; tokens are printed as data, never as markup or control codes."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
@@ -191,6 +191,26 @@ def left_out(rows_without_token: int, tokens_without_row: int, filtered: int, to
     rows, tokens = counted(rows_without_token, "row"), counted(tokens_without_row, "token")
     text = f"{rows} without a token, {tokens} without a row"
     return f"{text}, {counted(filtered, 'token')} not of the kinds {token_filter}" if filtered else text
+
+
+def words_origin(about: Mapping[str, Any]) -> str:
+    """Return where the words of a store came from: `words.txt, column lemma (mean of each word's tokens)`."""
+    source = str(about["file"]) or "a list in Python"
+    column = f", column {about['column']}" if about["column"] else ""
+    pooled = "mean of each word's tokens" if about["pooling"] == "mean" else f"{about['pooling']} token of each word"
+    return f"{source}{column} ({pooled})"
+
+
+def words_left_out(about: Mapping[str, Any]) -> str:
+    """Return, for a person, how many words of a list a store leaves out."""
+    return ", ".join(
+        (
+            counted(about["duplicates"], "duplicate"),
+            counted(about["blanks"], "blank line"),
+            f"{about['unspelled']:,} unknown to the tokenizer",
+            f"{about['too_long']:,} too long",
+        )
+    )
 
 
 def mecab(dictionary: str, *, assumed: bool) -> str:

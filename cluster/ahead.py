@@ -60,6 +60,7 @@ def planned(
         yield Planned(plan, {"plan": time.monotonic() - begin}, contextlib.ExitStack())
         return
     request.check()
+    request = request.with_words()  # what is wrong with the file is said before Ray starts
     model = Model.find(request.model, request.revision)
     _check_layers(request, model)
     found = time.monotonic()

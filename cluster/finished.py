@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kotovec.cluster.plan import Request, parse_layers
+from kotovec.cluster.wordlist import hash_file
 from kotovec.errors import KotovecError
 from kotovec.space import STATIC, Space
 from kotovec.store import index as indexes
@@ -19,6 +20,7 @@ from kotovec.store.tokens import KINDS
 from kotovec.store.vectors import Vectors
 from kotovec.workers import source as sources
 from kotovec.workers.json_files import read_json
+from kotovec.workers.pooling import POOLINGS
 
 # They list the tokens and find the template: with another version, either may differ.
 _READERS = ("kotovec", "transformers", "tokenizers")
@@ -58,10 +60,20 @@ def _has_tokens_of(request: Request, vectors: Vectors, source: sources.Source) -
         stored["token-filter"] == ",".join(sorted(set(request.token_filter), key=KINDS.index))
         and all(versions.get(name) == version(name) for name in _READERS)
         and _is_same_dictionary(request, vectors, source.folder)
+        and _has_words_of(request, vectors)
         and stored["config"] == sources.hash_config(source)
         and stored["tokenizer"] == sources.hash_tokenizer(source)
         and stored["weights"] == sources.hash_weights(source)
     )
+
+
+def _has_words_of(request: Request, vectors: Vectors) -> bool:
+    """Return whether the words are those of the requested file, pooled in the same way; or none in both."""
+    about = vectors.table("words")
+    if not isinstance(request.words, Path):
+        return request.words is None and not about
+    asked = {"column": request.words_column or "", "pooling": request.pooling or POOLINGS[0]}
+    return asked.items() <= about.items() and hash_file(request.words) == about["sha256"]
 
 
 def _is_same_dictionary(request: Request, vectors: Vectors, folder: Path) -> bool:

@@ -1,13 +1,18 @@
 """`kotovec.build`: the entry point for Python."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kotovec.cluster import DEFAULT_MODEL, default_store
 from kotovec.cluster.events import Report, ignore
+from kotovec.errors import InputError
 from kotovec.store.database import Store
+
+if TYPE_CHECKING:
+    from kotovec.cluster.wordlist import Wordlist
 
 
 def build(
@@ -23,6 +28,9 @@ def build(
     mecab_dic: str | None = None,
     revision: str | None = None,
     address: str | None = None,
+    words: str | PathLike[str] | Iterable[str] | None = None,
+    words_column: str | None = None,
+    pooling: str | None = None,
     overwrite: bool = False,
     report: Report = ignore,
 ) -> Store:
@@ -44,6 +52,10 @@ def build(
         mecab_dic: MeCab dictionary; None is the model's.
         revision: branch, tag or commit on the Hub.
         address: address of a Ray cluster to join.
+        words: a list of words to encode in place of the vocabulary: path of a file, or any iterable of words; `store`
+            must be given, too.
+        words_column: column of the file, or key of its JSON lines, that the words are in.
+        pooling: what the vector of a word is made of: the `mean` of its tokens' vectors, or the `first` or `last` one.
         overwrite: build again beside a complete store, and swap the two.
         report: called with each event of the build.
 
@@ -55,6 +67,8 @@ def build(
     from kotovec.cluster.session import join
     from kotovec.cluster.where import Resources
 
+    if words is not None and store is None:
+        raise InputError("words need a store of their own", hint="name its folder as `store`")
     path = default_store(model) if store is None else Path(store)
     where = Resources(workers=workers, address=address)
     with contextlib.ExitStack() as stack:
@@ -70,9 +84,21 @@ def build(
             token_filter=_kinds(token_filter),
             mecab_dic=mecab_dic,
             on_cluster=address is not None,
+            words=_words(words),
+            words_column=words_column,
+            pooling=pooling,
         )
         build_plan(make_plan(request), path, where, overwrite=overwrite, report=report)
     return Store.open(path)
+
+
+def _words(words: str | PathLike[str] | Iterable[str] | None) -> "Path | Wordlist | None":
+    """Return the path of a file of words, or the words of an iterable."""
+    from kotovec.cluster.wordlist import gather
+
+    if words is None or isinstance(words, str | PathLike):
+        return None if words is None else Path(words)
+    return gather(words)
 
 
 def _kinds(token_filter: str | Sequence[str] | None) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ import numpy as np
 from kotovec.cluster import DEFAULT_MODEL, resources
 from kotovec.cluster.listing import list_tokens
 from kotovec.cluster.shards import ShardPlan, cut
+from kotovec.cluster.wordlist import Wordlist, check_file, load
+from kotovec.cluster.words import Words, most_pieces, spell
 from kotovec.errors import InputError, choices, quoted
 from kotovec.space import STATIC, Space
 from kotovec.store.hdf5 import FORMAT_VERSION
@@ -28,11 +31,14 @@ from kotovec.workers.checkpoint import Checkpoint
 from kotovec.workers.encoder import ReplicaSpec
 from kotovec.workers.inputs import Inputs
 from kotovec.workers.model import Model
+from kotovec.workers.pooling import POOLINGS
 from kotovec.workers.table import Table
 from kotovec.workers.tokenizer import Template
 
 # Some 4 s of BERT-base on one core, 30 ms on an H200: a lost worker costs little, and the shards balance well.
 SHARD_TOKENS = {"cpu": 1024, "cuda": 16384}
+# Words have all lengths, and a batch has one: in shards of 1,024 words, half of the batches are not full.
+SHARD_WORDS = {"cpu": 4096, "cuda": 16384}
 # Fewer tokens per shard where many layers are kept: shards pass through Ray's object store.
 SHARD_BYTES = {"cpu": 32 << 20, "cuda": 256 << 20}
 # On a CPU, 96 to 240 make no difference, and fewer make the products slower.
@@ -42,7 +48,7 @@ STORE_DTYPES = ("float32", "float16")
 # Settings that only describe where a build ran: a complete store does not count as different because of them.
 ENVIRONMENT = ("device", "batch-tokens", "cpus-per-worker", "torch", "forward", "static")
 # Settings of the table of tokens; the others belong to the spaces.
-OF_TOKENS = ("weights", "config", "tokenizer", "token-filter", "tokens", "template", "mecab-dic")
+OF_TOKENS = ("weights", "config", "tokenizer", "token-filter", "tokens", "template", "mecab-dic", "words", "pooling")
 OF_STATIC = ("format", "static")  # static vectors depend on no other setting
 MOST_LAYERS = 10_000  # no model has more
 # Memory of a worker besides the weights: torch, buffers, and the shards that it holds.
@@ -67,6 +73,9 @@ class Request:
     shard_tokens: int | None = None
     cpus_per_worker: int = 1
     on_cluster: bool = False
+    words: Path | Wordlist | None = None
+    words_column: str | None = None
+    pooling: str | None = None
 
     def check(self) -> None:
         """Validate everything that can be checked without loading the model.
@@ -88,6 +97,29 @@ class Request:
             raise InputError(f"--shard-tokens is {self.shard_tokens}", hint="use 2 or more")
         if self.cpus_per_worker < 1:
             raise InputError(f"--cpus-per-worker is {self.cpus_per_worker}", hint="use 1 or more")
+        self._check_words()
+
+    def _check_words(self) -> None:
+        """Check the options of a list of words, and that its file can be read."""
+        if self.pooling not in (None, *POOLINGS):
+            raise InputError(f"unknown --pooling {quoted(self.pooling)}", hint=f"choose {choices(POOLINGS)}")
+        if self.words is None:
+            for option, value in (("--words-column", self.words_column), ("--pooling", self.pooling)):
+                if value is not None:
+                    raise InputError(f"{option} is of a list of words, and none is given", hint="name it with --words")
+            return
+        if set(self.token_filter) != set(KINDS):
+            raise InputError("--token-filter is of a vocabulary, and --words names words", hint="leave out one of them")
+        if isinstance(self.words, Path):
+            check_file(self.words, self.words_column)
+
+    def with_words(self) -> "Request":
+        """Return the request with the words of its file, which is then read once.
+
+        Raises:
+            InputError: the file cannot be read as a list of words.
+        """
+        return self if self.words is None else replace(self, words=load(self.words, self.words_column))
 
 
 @dataclass(frozen=True)
@@ -110,6 +142,7 @@ class Plan:
         mecab_assumed: whether that name was assumed, as neither the user nor the model's config names one.
         notices: messages for the user.
         static: whether this build copies the static vectors.
+        words: the words that are encoded in place of the vocabulary, or None.
     """
 
     model: Model
@@ -128,6 +161,7 @@ class Plan:
     mecab_assumed: bool
     notices: tuple[str, ...]
     static: bool = True
+    words: Words | None = None
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -173,6 +207,8 @@ class Plan:
 
     def inputs(self, shard: ShardPlan) -> Inputs:
         """Return the inputs that a worker encodes for a shard."""
+        if self.words is not None:
+            return self.words.inputs(shard.start, shard.stop, self.spec.template)
         return Inputs.isolated(self.tokens.ids[shard.start : shard.stop], self.spec.template)
 
     @property
@@ -218,6 +254,7 @@ def make_plan(request: Request, model: Model | None = None) -> Plan:
     # OpenMP with it.
     import_faiss()
     request.check()
+    wordlist = None if request.words is None else load(request.words, request.words_column)
     model = model or Model.find(request.model, request.revision)
     layers = parse_layers(request.layers, int(model.pretrained_config.num_hidden_layers))
     parameters = model.parameters  # damaged weights are reported before the tokenizer takes its time
@@ -226,25 +263,32 @@ def make_plan(request: Request, model: Model | None = None) -> Plan:
     forward, architecture = forwards.choose(model)
     table = tables.find(model, architecture)
     size = int(model.pretrained_config.hidden_size)
+    words, tokens = None, listing.tokens
+    if wordlist is not None:
+        most = most_pieces(model, architecture, listing.template)
+        words = spell(wordlist, listing, table.rows, most, request.pooling or POOLINGS[0])
+        tokens = words.tokens
     shard_tokens = _shard_tokens(request, device, table, len(layers) * size)
-    shards = cut(len(listing.tokens), shard_tokens, BATCH_TOKENS[device])
+    shards = cut(len(tokens), shard_tokens, BATCH_TOKENS[device])
     spec = _replica(request, model, listing.template, layers, device, forward, architecture, table, shards)
     return Plan(
         model=model,
         tokenizer=listing.tokenizer,
-        tokens=listing.tokens,
+        tokens=tokens,
         spec=spec,
         table=table,
         shards=shards,
         size=size,
         parameters=parameters,
-        settings=_settings(model, spec, table, listing.tokens, request, listing.mecab_dic, shard_tokens),
-        counts=listing.everything.count(),
-        rows_without_token=spec.rows - len(listing.everything),
-        tokens_without_row=len(listing.vocabulary.ids) - len(listing.everything),
+        settings=_settings(model, spec, table, tokens, request, listing.mecab_dic, shard_tokens)
+        | ({} if words is None else words.settings),
+        counts=(listing.everything if words is None else tokens).count(),
+        rows_without_token=spec.rows - len(listing.everything) if words is None else 0,
+        tokens_without_row=len(listing.vocabulary.ids) - len(listing.everything) if words is None else 0,
         mecab_dic=listing.mecab_dic,
         mecab_assumed=listing.mecab_assumed,
-        notices=listing.notices,
+        notices=listing.notices if words is None else (*listing.notices, *words.notices),
+        words=words,
     )
 
 
@@ -282,7 +326,8 @@ def _shard_tokens(request: Request, device: str, table: Table, width: int) -> in
     # Shards do not hold static vectors, but once did: another count would cut the batches of a model with very many
     # layers otherwise, and stores that exist would no longer be those of the plan.
     token_bytes = table.size * 4 + width * np.dtype(request.store_dtype).itemsize
-    return max(2, min(request.shard_tokens or SHARD_TOKENS[device], SHARD_BYTES[device] // token_bytes))
+    usual = SHARD_TOKENS if request.words is None else SHARD_WORDS
+    return max(2, min(request.shard_tokens or usual[device], SHARD_BYTES[device] // token_bytes))
 
 
 def parse_layers(text: str, depth: int = MOST_LAYERS) -> tuple[int, ...]:
@@ -336,8 +381,7 @@ def _settings(
     import torch
 
     listing = hashlib.sha256(tokens.ids.tobytes())
-    for text in tokens.texts.encoded():
-        listing.update(text + b"\n")
+    listing.update(tokens.texts.block[1:].replace(b"\0", b"\n"))
     return {
         "format": FORMAT_VERSION,
         "weights": sources.hash_weights(model.source),

@@ -23,6 +23,7 @@ _SAID = {
     "config": "the model's config.json differs",
     "tokenizer": "the model's tokenizer files differ",
     "tokens": "the list of tokens differs",
+    "words": "the list of words differs",
     "static": "the static vectors come from elsewhere, or were part of the shards, as in an earlier version",
 }
 
@@ -66,7 +67,10 @@ def provenance(plan: Plan, started: datetime, tokenizer_files: dict[str, str]) -
         "token_filter": plan.settings["token-filter"],
         "tokens_filtered_out": sum(plan.counts.values()) - len(plan.tokens),
         "notices": "\n".join(plan.notices),
-        "settings": json.dumps({name: plan.settings[name] for name in OF_TOKENS}, sort_keys=True),
+        **({} if plan.words is None else {"words": json.dumps(plan.words.about, sort_keys=True)}),
+        "settings": json.dumps(
+            {name: plan.settings[name] for name in OF_TOKENS if name in plan.settings}, sort_keys=True
+        ),
         "versions": json.dumps(_versions()),
         "command": shlex.join(sys.argv),
         "started": started.isoformat(timespec="seconds"),
@@ -137,7 +141,7 @@ def check_finished(folder: Path, vectors: Vectors, plan: Plan) -> None:
         SettingsDifferError: names every setting that differs; or a space cannot be added to a store of format 1.
     """
     tokens = vectors.settings()
-    ours = {name: plan.settings[name] for name in OF_TOKENS}
+    ours = {name: plan.settings.get(name) for name in OF_TOKENS}
     theirs = {name: tokens.get(name) for name in OF_TOKENS}
     for space in plan.spaces:
         if space in vectors.spaces:
@@ -172,5 +176,7 @@ def _same_batches(wanted: dict[str, Any], stored: dict[str, Any]) -> bool:
 
 def _difference(folder: Path, done: str, old: dict[str, Any], new: dict[str, Any]) -> SettingsDifferError:
     names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    if "words" in names:  # which the tokens follow
+        names = [name for name in names if name != "tokens"]
     parts = [_SAID.get(name) or f"{name} was {old.get(name)}, now {new.get(name)}" for name in names]
     return SettingsDifferError(f"{folder} was {done} with other settings ({'; '.join(parts)})", hint=_APART)

@@ -1,9 +1,10 @@
 """Check what workers and checkpoints give before it is written: never another shard's, another code's, or NaN."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from kotovec.cluster.plan import Plan
 from kotovec.cluster.shards import ShardPlan
@@ -11,6 +12,7 @@ from kotovec.errors import ModelError, NonFiniteError, WorkerError
 from kotovec.space import STATIC
 from kotovec.store.layout import Layout
 from kotovec.store.writer import writing_space
+from kotovec.workers import pooling
 from kotovec.workers import table as tables
 from kotovec.workers.encoder import Encoded
 
@@ -55,6 +57,8 @@ def check_encoded(plan: Plan, shard: ShardPlan, encoded: Encoded, widths: Mappin
 def copy_static(plan: Plan, layout: Layout, identity: str, made: dict[str, Any]) -> None:
     """Copy the tokens' rows of the input embedding matrix from the checkpoint, completely or not at all.
 
+    The vector of a word is what is pooled of the rows of its pieces.
+
     Args:
         plan: the plan of the build.
         layout: the layout of the store.
@@ -72,9 +76,19 @@ def copy_static(plan: Plan, layout: Layout, identity: str, made: dict[str, Any])
         )
     shape = len(plan.tokens), plan.table.size
     with writing_space(layout, STATIC, shape, "float32", identity, made) as writer:
-        for block in tables.read(plan.model, plan.table, plan.tokens.ids):
+        for block in _static_blocks(plan):
             _check_finite(plan, writer.rows, np.isfinite(block).all(axis=1))
             writer.add(block)
+
+
+def _static_blocks(plan: Plan) -> Iterator[npt.NDArray[np.float32]]:
+    """Yield the rows of the tokens, or what is pooled of those of the words' pieces, in blocks."""
+    if plan.words is None:
+        yield from tables.read(plan.model, plan.table, plan.tokens.ids)
+        return
+    pieces, way = plan.words.pieces, plan.words.pooling
+    blocks = tables.read(plan.model, plan.table, pieces.ids[pooling.chosen(pieces.offsets, way)].astype(np.int64))
+    yield from pooling.mean_blocks(blocks, pieces.offsets) if way == "mean" else blocks
 
 
 def _check_finite(plan: Plan, start: int, finite: Any, *, narrow: bool = False) -> None:

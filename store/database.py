@@ -119,9 +119,10 @@ class Store:
         if self._vectors is None:
             return f"Store({str(self.path)!r}), closed"
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in self.tokens.count().items() if count)
+        rows = f"tokens: {len(self):,} ({kinds})" if self.tokens.pieces is None else f"words: {len(self):,}"
         model = self.vectors.attributes.get("model")
         lines = [f"Store({str(self.path)!r})", *([f"model: {str(model)!r}"] if model else [])]
-        lines.append(f"tokens: {len(self):,} ({kinds})")
+        lines.append(rows)
         arrays = ((space, self.array(space)) for space in self.spaces)
         lines += [f"{space}: {counted(array.shape[1], 'dimension')}, {array.dtype}" for space, array in arrays]
         return "\n    ".join(lines)
@@ -311,12 +312,14 @@ class Store:
     def info(self) -> dict[str, Any]:
         """Return what is in the store and where it came from, as JSON-ready data."""
         attributes = dict(self.vectors.attributes)
-        for name in ("settings", "versions", "tokenizer_files"):
+        for name in ("settings", "versions", "tokenizer_files", *(("words",) if "words" in attributes else ())):
             attributes[name] = self.vectors.table(name)
         attributes |= {name: value for name, value in self.vectors.made(self.spaces[-1]).items() if name != "settings"}
+        pieces = self.tokens.pieces
         return {
             "path": str(self.path),
             "tokens": len(self.tokens),
+            **({} if pieces is None else {"pieces": len(pieces.ids)}),
             "kinds": self.tokens.count(),
             "marking": self.tokens.marking.value,
             "spaces": {
@@ -387,7 +390,8 @@ class Store:
     def _metric(self, metric: str, k: int) -> Metric:
         measure = Metric.parse(metric)
         if not 1 <= k <= len(self):
-            problem = f"k is {k}, but the vocabulary has {len(self)} tokens" if k > 0 else f"k is {k}"
+            rows = "the vocabulary has {} tokens" if self.tokens.pieces is None else "the store has {} words"
+            problem = f"k is {k}, but {rows.format(len(self))}" if k > 0 else f"k is {k}"
             raise InputError(problem, hint=f"choose a number from 1 to {len(self)}")
         return measure
 

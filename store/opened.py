@@ -75,12 +75,15 @@ class File:
         except OSError as error:
             raise StoreError(f"{path} cannot be opened: {error.strerror}") from error
 
-    def read(self, kind: str, names: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Dataset]]:
+    def read(
+        self, kind: str, names: tuple[str, ...], optional: tuple[str, ...] = ()
+    ) -> tuple[dict[str, Any], dict[str, Dataset]]:
         """Return the file's attributes and some datasets.
 
         Args:
             kind: the encoding-type of the file.
             names: the names of the datasets.
+            optional: names of datasets that not every such file has.
 
         Raises:
             StoreError: the file is not kotovec's, or has a newer format.
@@ -89,7 +92,8 @@ class File:
         try:
             with h5py.File(self._raw, "r") as file:
                 attributes = check_attributes(file, self.path, kind)
-                return attributes, {name: self._dataset(hdf5.node(file, name)) for name in names}
+                present = (*names, *(name for name in optional if name in file))
+                return attributes, {name: self._dataset(hdf5.node(file, name)) for name in present}
         except hdf5.UNREADABLE as error:
             # Not bound to a name: in a frame of its own traceback, the error would keep h5py's objects alive until
             # Python exits, when HDF5 is gone.

@@ -24,6 +24,7 @@ from kotovec.store.nearest import Rows
 from kotovec.store.tokenizer import Tokenize, checksums, load_tokenizer
 from kotovec.store.tokens import KINDS, Marking, Tokens, other_forms, spelled, word_initial
 
+MOST_NEAR = 1 << 16  # tokens that are compared with an unknown one: 2 s
 NEAREST = 5  # tokens that an error about an unknown one suggests
 
 
@@ -108,18 +109,22 @@ class Lookup:
         """Find a term.
 
         Raises:
-            UnknownTokenError: the vocabulary cannot spell the term; the message names the nearest tokens.
+            UnknownTokenError: the vocabulary cannot spell the term, or it is no word of the list; the message names the
+                nearest tokens.
             NotStoredError: no token has that id.
         """
         if term.token_id is not None:
             row = self.tokens.row_of_id(term.token_id)
             if row is None:
                 last = int(self.tokens.ids[-1])
-                raise NotStoredError(f"this store holds no token {term.text}: its ids go up to {last}")
+                noun = "token" if self.tokens.pieces is None else "word"
+                raise NotStoredError(f"this store holds no {noun} {term.text}: its ids go up to {last}")
             return self._found(term, row)
         for text, name in _normal_forms(term.text):
             if (row := self._row(text)) is not None:
                 return self._found(term, row, *self._notes(term.text, text, name, row))
+        if self.tokens.pieces is not None:  # the rows are words: those of its tokens may be there, as other words
+            raise self._unknown(term.text)
         return self._tokenized(term)
 
     def _row(self, text: str) -> int | None:
@@ -219,6 +224,10 @@ class Lookup:
     def _unknown(self, text: str) -> UnknownTokenError:
         nearest = self._nearest(text)
         hint = f"try {choices(map(self._written, nearest))}" if nearest else None
+        if self.tokens.pieces is not None:
+            return UnknownTokenError(
+                f"{quoted(text)} is not one of the {len(self.tokens):,} words of this store", hint=hint
+            )
         where = f"this store, which was built with --token-filter {self.token_filter}"
         holder = where if self.token_filter else "the vocabulary"
         return UnknownTokenError(f"{quoted(text)} is not in {holder}, nor made of its tokens", hint=hint)
@@ -234,6 +243,10 @@ class Lookup:
             for surface in self.tokens.surfaces
             if abs(len(surface) - len(text)) <= max(2, len(text) // 2) and not chars.isdisjoint(surface.casefold())
         }
+        length = 0
+        while len(near) > MOST_NEAR and length < len(folded):  # of a million words, those that begin alike
+            length += 1
+            near = {surface for surface in near if surface.casefold().startswith(folded[:length])}
         return get_close_matches(folded, sorted(near), n=NEAREST, cutoff=0.4)
 
 

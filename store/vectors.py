@@ -17,7 +17,7 @@ from kotovec.space import Space
 from kotovec.store import hdf5, writer
 from kotovec.store.layout import HDF5, SPACES, Layout
 from kotovec.store.opened import CURE, MOST_TEXT, MOST_TOKENS, UPGRADE, File, SpaceFile
-from kotovec.store.tokens import Kind, Marking, Strings, Tokens
+from kotovec.store.tokens import Kind, Marking, Pieces, Strings, Tokens
 
 MOST_SWAPS = 100  # most swaps in a row while a store is opened
 TABLES = ("id", "text", "surface", "kind")
@@ -71,7 +71,7 @@ class Vectors:
                 return
             raise _not_found(layout) from error
         try:
-            self.attributes, self._tables = self._file.read(writer.TABLE, TABLES)
+            self.attributes, self._tables = self._file.read(writer.TABLE, TABLES, writer.PIECES)
             self.tokens = self._read_tokens()
             for file in sorted(layout.spaces.glob(f"*{HDF5}")) if layout.spaces.is_dir() else ():
                 self._spaces[_space_of(file)] = _open_space(file)
@@ -95,7 +95,7 @@ class Vectors:
 
     def _read_tokens(self) -> Tokens:
         tables = {name: self._tables[name].array for name in TABLES}
-        longest = max(tables["text"].nbytes, tables["surface"].nbytes)
+        longest = max(table.array.nbytes for name, table in self._tables.items() if name not in ("id", "kind"))
         if tables["id"].size > MOST_TOKENS or tables["kind"].size > MOST_TOKENS or longest > MOST_TEXT:
             raise DamagedError(f"{self._file.path} claims more tokens than any model has", hint=CURE)
         for name, table in self._tables.items():
@@ -110,6 +110,7 @@ class Vectors:
                 kinds=kinds,
                 marking=Marking(self.attributes["marking"]),
                 unk_id=int(self.attributes["unk_id"]),
+                pieces=self._read_pieces(len(ids)),
             )
             if not len(ids) == len(tokens.texts) == len(tokens.surfaces) == len(kinds):
                 raise ValueError("tables of different lengths")
@@ -118,6 +119,15 @@ class Vectors:
         except hdf5.UNREADABLE as error:
             raise self._file.unreadable(error) from error
         return tokens
+
+    def _read_pieces(self, rows: int) -> Pieces | None:
+        if not self._tables.keys() >= set(writer.PIECES):
+            return None
+        offsets, ids = (self._tables[name].array for name in writer.PIECES)
+        fit = offsets.shape == (rows + 1,) and offsets.dtype == np.int64 and ids.dtype == np.int32 and ids.ndim == 1
+        if not fit or offsets[0] != 0 or offsets[-1] != len(ids) or (rows and np.diff(offsets).min() < 1):
+            raise ValueError("pieces that are not those of the words")
+        return Pieces(offsets, ids)
 
     def array(self, space: Space) -> Block:
         """Return the vectors of a space, (V, D) as stored: a read-only memmap, in row order.

@@ -21,6 +21,7 @@ from kotovec.store.tokens import Kind, Tokens
 
 TABLE = "kotovec-tokens"  # encoding-type of tokens.h5
 SPACE = "kotovec-space"  # encoding-type of the files in spaces/
+PIECES = ("piece_offsets", "pieces")  # datasets that the table of a list of words has, and no other
 Rows = npt.NDArray[np.floating[Any]]
 
 
@@ -34,6 +35,9 @@ def identity_of(tokens: Tokens, weights: str) -> str:
     digest = hashlib.sha256(f"{weights}\n".encode())
     digest.update(np.ascontiguousarray(tokens.ids).view(np.uint8).data)
     digest.update(tokens.texts.block)
+    if tokens.pieces is not None:
+        digest.update(np.ascontiguousarray(tokens.pieces.offsets).view(np.uint8).data)
+        digest.update(np.ascontiguousarray(tokens.pieces.ids).view(np.uint8).data)
     return digest.hexdigest()
 
 
@@ -59,6 +63,10 @@ def write_tokens(layout: Layout, tokens: Tokens, provenance: Mapping[str, Any]) 
             _write(file, name, np.frombuffer(strings.block, dtype=np.uint8))
         enumeration = h5py.enum_dtype({kind.label: kind.value for kind in Kind}, basetype="u1")
         _write(file, "kind", tokens.kinds, enumeration)
+        if tokens.pieces is not None:
+            offsets, pieces = PIECES
+            _write(file, offsets, tokens.pieces.offsets)
+            _write(file, pieces, tokens.pieces.ids)
     return identity
 
 
