@@ -78,9 +78,7 @@ def command(
 
     Example: `kotovec build tohoku-nlp/bert-base-japanese-v3 --layers all`
     """
-    if words is not None and store is None:
-        raise InputError("--words needs a store of its own", hint="name it with --store, such as --store words.kotovec")
-    target = store or default_store(model)
+    target = _target(model, store, words)
     options = {
         "model": model,
         "revision": revision,
@@ -108,6 +106,13 @@ def command(
         _print_plan(result, as_json=as_json)
     else:
         _print_summary(result, as_json=as_json, quiet=quiet)
+
+
+def _target(model: str, store: Path | None, words: Path | None) -> Path:
+    """Return the folder of the store; a list of words does not take that of the vocabulary unasked."""
+    if words is not None and store is None:
+        raise InputError("--words needs a store of its own", hint="name it with --store, such as --store words.kotovec")
+    return store or default_store(model)
 
 
 def _run(work: Callable[..., "Result"], target: Path, *, with_ray: bool, lasting: bool, quiet: bool) -> "Result":

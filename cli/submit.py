@@ -51,8 +51,8 @@ def command(
 ) -> None:
     """Build on an existing Ray cluster through its Jobs API, and fetch the store.
 
-    All options of `kotovec build` but those of a list of words are passed to the cluster. Ctrl-C or a lost terminal does not stop the job; the
-    same command resumes an interrupted build.
+    All options of `kotovec build` but those of a list of words are passed to the cluster. Ctrl-C or a lost terminal
+    does not stop the job; the same command resumes an interrupted build.
 
     Example: `kotovec submit demo --address http://head:8265 --store /data/demo.kotovec --workers 8`
     """

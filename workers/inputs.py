@@ -95,7 +95,7 @@ class Inputs:
             pieces: (N,) token ids of n words, one word after the other.
             offsets: (n + 1,) int64, ascending from 0: word i is `pieces[offsets[i]:offsets[i + 1]]`, never empty.
             template: ids around each word.
-            pooling: which vectors a word has: the `mean` of its pieces', or that of the `first` or `last` one.
+            pooling: what the vector of each word is: the `mean` over its pieces, or that of the `first` or `last`.
         """
         before, around = len(template.prefix), template.length - 1
         counts, words = np.diff(offsets), np.arange(len(offsets))
