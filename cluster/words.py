@@ -85,6 +85,10 @@ def spell(wordlist: Wordlist, listing: Listing, rows: int, most: int, pooling: s
     unspelled = np.diff(np.concatenate(([0], np.cumsum(unknown)))[offsets]).astype(np.bool_) | (counts == 0)
     long = (counts > most) & ~unspelled
     chosen = ~(unspelled | long)
+    if chosen.all():  # the usual case needs no copies
+        kept, pieces_kept = texts, pieces
+    else:
+        kept, pieces_kept = texts.keep(chosen), pieces.keep(chosen)
     if not chosen.any():
         raise InputError(
             f"the tokenizer of the model knows none of the {counted(len(texts), 'word')}",
@@ -101,7 +105,7 @@ def spell(wordlist: Wordlist, listing: Listing, rows: int, most: int, pooling: s
         "too_long": int(long.sum()),
     }
     return Words(
-        tokens=describe_words(texts.keep(chosen), pieces.keep(chosen)),
+        tokens=describe_words(kept, pieces_kept),
         pooling=pooling,
         digest=hashlib.sha256(texts.block).hexdigest(),
         about=about,
