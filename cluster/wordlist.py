@@ -16,6 +16,7 @@ from kotovec.store.tokens import LONGEST, Strings
 from kotovec.text import counted
 
 MOST_WORDS = 1 << 23  # a store opens with twice as many
+MOST_BYTES = 1 << 27  # of all words; a million have 10 MB
 MOST_LINE = 1 << 20  # bytes of a line, which may have other columns
 JSON_ENDINGS = (".jsonl", ".ndjson")
 _BOM = b"\xef\xbb\xbf"
@@ -134,9 +135,10 @@ class _Gathered:
         if len(encoded) > LONGEST:
             raise self._error(number, f"holds a word of {len(encoded):,} bytes, over {LONGEST:,}", "one word per line")
         self._count += 1
-        if self._count > MOST_WORDS:
-            raise InputError(f"{self._name} holds more than {MOST_WORDS:,} words", hint="split it into several lists")
         self._block += encoded + b"\0"
+        if self._count > MOST_WORDS or len(self._block) > MOST_BYTES:
+            most = f"{MOST_WORDS:,} words or {MOST_BYTES >> 20} MB"
+            raise InputError(f"{self._name} holds more than {most}", hint="split it into several lists")
         self._hashes += hashlib.blake2b(encoded, digest_size=16).digest()
 
     def finish(self, name: str, sha256: str, column: str) -> Wordlist:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from kotovec.cluster.listing import Listing
 from kotovec.cluster.wordlist import Wordlist
 from kotovec.errors import InputError, quoted
+from kotovec.store.tokenizer import leaves_out, spells
 from kotovec.store.tokens import Pieces, Strings, Tokens, describe_words
 from kotovec.text import counted
 from kotovec.workers.architecture import Architecture
@@ -83,6 +84,7 @@ def spell(wordlist: Wordlist, listing: Listing, rows: int, most: int, pooling: s
     counts = pieces.counts
     unknown = (ids == listing.vocabulary.unk_id) | (ids >= rows)
     unspelled = np.diff(np.concatenate(([0], np.cumsum(unknown)))[offsets]).astype(np.bool_) | (counts == 0)
+    unspelled |= _partly_read(listing.tokenizer, texts)
     long = (counts > most) & ~unspelled
     chosen = ~(unspelled | long)
     if chosen.all():  # the usual case needs no copies
@@ -125,6 +127,15 @@ def most_pieces(model: Model, architecture: Architecture | None, template: Templ
         positions -= padding + 1 if positions and isinstance(padding, int) and 0 <= padding < _FIRST_IDS else 0
     fit = positions - (template.length - 1)
     return max(1, min(fit, MOST_PIECES)) if positions > 0 else MOST_PIECES
+
+
+def _partly_read(tokenizer: Any, texts: Strings) -> npt.NDArray[np.bool_]:
+    """Return which words the tokenizer would read without some of their characters, (V,) bool: of most, none."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None or not leaves_out(backend):
+        return np.zeros(len(texts), dtype=np.bool_)
+    is_spelled = spells(backend)
+    return np.fromiter((not is_spelled(word) for word in texts), dtype=np.bool_, count=len(texts))
 
 
 def _blocks(texts: Strings) -> Iterator[list[str]]:

@@ -119,6 +119,9 @@ def test_more_words_than_a_table_holds_are_refused(monkeypatch):
     assert len(gather("abc").words) == 3
     with pytest.raises(InputError, match="more than 3 words"):
         gather("abca")
+    monkeypatch.setattr(wordlist, "MOST_BYTES", 1 << 20)
+    with pytest.raises(InputError, match="more than 3 words or 1 MB"):
+        gather(f"{number:04000}" for number in range(3) for _ in range(100))
 
 
 def test_each_of_thousands_of_words_is_kept_once_where_it_was_first(tmp_path):

@@ -5,6 +5,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from tokenizers import Tokenizer
+from tokenizers import models as algorithms
+from tokenizers import pre_tokenizers as splitters
+from vocabularies import write
 
 from kotovec.cluster import plan as planning
 from kotovec.cluster.plan import Request, make_plan
@@ -279,3 +283,15 @@ def test_a_million_words_need_no_more_than_their_table(tiny_models, monkeypatch)
     inputs = plan.inputs(plan.shards[1])
     assert len(inputs.offsets) == 193
     assert inputs.ids.nbytes + inputs.offsets.nbytes + inputs.wanted.nbytes < 40 * 192 * 3
+
+
+def test_a_word_that_the_tokenizer_reads_only_in_part_is_left_out(tmp_path):
+    """BPE without an unknown token leaves out what it does not know: king😀 becomes king."""
+    letters = {char: number for number, char in enumerate("kingdom")}
+    tokenizer = Tokenizer(algorithms.BPE({**letters, "in": 7}, [("i", "n")]))
+    tokenizer.pre_tokenizer = splitters.Whitespace()
+    write(tmp_path / "model", 8, tokenizer, {"tokenizer_class": "PreTrainedTokenizerFast"})
+    plan = plan_of(tmp_path / "model", ["king", "king😀", "do", "😀", "knight"])
+    assert list(plan.tokens.texts) == ["king", "do"]
+    assert plan.words.pieces.ids.tolist() == [0, 7, 3, 4, 5]
+    assert plan.words.about["unspelled"] == 3

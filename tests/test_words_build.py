@@ -218,7 +218,7 @@ def test_every_command_works_on_a_store_of_words(built, tmp_path, capsys):
     assert call("norms", "--store", built, "king", "kakaka", "--json") == 0
     assert call("index", "--store", built, "--space", "static", "--metric", "cosine") == 0
     page = tmp_path / "page.html"
-    assert call("map", "--store", built, "--html", page, "--expression", "king - man + woman") == 0
+    assert call("map", "--store", built, "--method", "pca", "--html", page, "--expression", "king - man + woman") == 0
     text = page.read_text(encoding="utf-8")
     assert "kakaka" in text
     assert call("query", "--store", built, "--space", "both", "--metric", "cosine", "--json", "king - man + woman") == 0
