@@ -220,7 +220,7 @@ class _Build:
 
     def _encode(self, missing: list[ShardPlan], stack: contextlib.ExitStack) -> None:
         """Encode the missing shards; the stack ends the workers and Ray."""
-        total = len(self.plan.tokens)
+        total, unit = len(self.plan.tokens), "token" if self.plan.words is None else "word"
         done = total - sum(shard.stop - shard.start for shard in missing)
         if not missing:
             return
@@ -231,14 +231,14 @@ class _Build:
         with self._phase("load"):
             pool.open()
         with self._phase("encode"):
-            self.report(Progress(done, total))
+            self.report(Progress(done, total, unit))
 
             def take(shard: ShardPlan, encoded: Encoded) -> None:
                 nonlocal done
                 self._write(shard, encoded)
                 done += shard.stop - shard.start
                 self.summary.encoded += shard.stop - shard.start
-                self.report(Progress(done, total))
+                self.report(Progress(done, total, unit))
 
             pool.run(missing, self.plan.inputs, take)
 
