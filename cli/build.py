@@ -23,10 +23,12 @@ from kotovec.cli.options import (
     LayersOption,
     MecabOption,
     ModelArgument,
+    NoBosOption,
     OverwriteOption,
     QuietOption,
     RevisionOption,
     ShardTokensOption,
+    SpacesOption,
     StallOption,
     StoreDtypeOption,
     TargetOption,
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
 def command(
     model: ModelArgument = DEFAULT_MODEL,
     store: TargetOption = None,
+    spaces: SpacesOption = "static,isolated",
     layers: LayersOption = "last",
     workers: WorkersOption = None,
     gpus_per_worker: GpusOption = None,
@@ -56,6 +59,7 @@ def command(
     store_dtype: StoreDtypeOption = "float32",
     token_filter: TokenFilterOption = None,
     mecab_dic: MecabOption = None,
+    no_bos: NoBosOption = False,
     revision: RevisionOption = None,
     address: AddressOption = None,
     shard_tokens: ShardTokensOption = None,
@@ -76,6 +80,8 @@ def command(
     options = {
         "model": model,
         "revision": revision,
+        "spaces": spaces,
+        "bos": not no_bos,
         "layers": layers,
         "dtype": dtype,
         "store_dtype": store_dtype,
@@ -91,7 +97,7 @@ def command(
         "stall_seconds": stall_seconds,
     }
     work = partial(_work, options=options, target=target, overwrite=overwrite, dry_run=dry_run)
-    with_ray = address is None and workers != 0 and not dry_run
+    with_ray = address is None and workers != 0 and not dry_run and has_states(spaces)
     result = _run(work, target, with_ray=with_ray, lasting=not dry_run, quiet=quiet)
     if dry_run:
         _print_plan(result, as_json=as_json)
@@ -187,11 +193,12 @@ def _work(
     if not overwrite and not dry_run and (finished := _finished(request, target, report)):
         return finished
     with ExitStack() as stack:
-        if address is not None:  # first, as the workers' device is part of the plan
+        if address is not None and has_states(request.spaces):  # first, as the workers' device is part of the plan
             report(Phase("joining the cluster"))
             stack.enter_context(join(address))
         report(Phase("planning"))
         with_ray = address is None and resources.workers != 0 and not dry_run and (overwrite or not layout.is_store)
+        with_ray = with_ray and has_states(request.spaces)
 
         def show_plan(plan: "Plan") -> None:
             for text in plan.notices:
@@ -219,6 +226,11 @@ def _work(
         "bytes": summary.bytes,
         "finished_before": summary.finished_before,
     }
+
+
+def has_states(spaces: str) -> bool:
+    """Return whether a list of spaces has hidden states, which workers compute; a bad one is refused by the plan."""
+    return "isolated" in spaces or spaces.strip() == "both"
 
 
 def _finished(request: "Request", target: Path, report: "Report") -> "Result | None":
@@ -251,7 +263,7 @@ def _size(plan: "Plan", where: "Resources") -> str:
     from kotovec.cluster.where import count_workers
 
     tokens = f"{len(plan.tokens):,} tokens"
-    if where.workers == 0:
+    if where.workers == 0 or plan.in_part:
         return tokens
     wanted = count_workers(plan, where)
     count = "workers" if wanted is None else f"{min(wanted, len(plan.shards))} workers"
@@ -276,7 +288,7 @@ def _describe(plan: "Plan", target: Path, where: "Resources") -> "Result":
     from kotovec.cluster.size import store_bytes
     from kotovec.cluster.where import count_workers
 
-    wanted = count_workers(plan, where)
+    wanted = 0 if plan.in_part else count_workers(plan, where)
     workers = None if wanted is None else min(wanted, len(plan.shards))
     size = store_bytes(plan)
     peak = plan.peak_bytes(len(plan.tokens)) + size - plan.vector_bytes - plan.index_bytes
@@ -289,6 +301,7 @@ def _describe(plan: "Plan", target: Path, where: "Resources") -> "Result":
         "tokens_without_row": plan.tokens_without_row,
         "tokens_filtered_out": sum(plan.counts.values()) - len(plan.tokens),
         "template": {"prefix": list(plan.spec.template.prefix), "suffix": list(plan.spec.template.suffix)},
+        "spaces": list(map(str, plan.spaces)),
         "layers": list(plan.spec.layers),
         "device": plan.spec.device,
         "dtype": plan.spec.dtype,
@@ -312,8 +325,16 @@ def _plan_pairs(plan: "Plan", data: dict[str, Any]) -> list[tuple[str, str]]:
     many = "as many as the cluster has room for" if data["workers"] is None else data["workers"]
     size, vectors, indexes, peak = (megabytes(data[f"{what}_bytes"]) for what in ("store", "vector", "index", "peak"))
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in plan.counts.items() if count)
+    most = max((shard.stop - shard.start for shard in plan.shards), default=0)
+    encoding = (
+        ("template", " ".join(map(str, [*plan.spec.template.prefix, "token", *plan.spec.template.suffix]))),
+        ("layers", ", ".join(map(str, plan.spec.layers))),
+        ("compute", f"{plan.spec.dtype} on {plan.spec.device}, stored as {plan.spec.store_dtype}"),
+        ("shards", f"{len(plan.shards):,} of up to {counted(most, 'token')}"),
+    )
+    parameters = f"  ({plan.parameters / 1e6:,.1f} M parameters)" if plan.parameters else ""
     pairs = [
-        ("model", f"{plan.model.name}  ({plan.parameters / 1e6:,.1f} M parameters)"),
+        ("model", f"{plan.model.name}{parameters}"),
         ("store", data["store"]),
         ("tokens", f"{len(plan.tokens):,} to encode; the vocabulary has {kinds}"),
         (
@@ -325,13 +346,12 @@ def _plan_pairs(plan: "Plan", data: dict[str, Any]) -> list[tuple[str, str]]:
                 plan.settings["token-filter"],
             ),
         ),
-        ("template", " ".join(map(str, [*plan.spec.template.prefix, "token", *plan.spec.template.suffix]))),
-        ("layers", ", ".join(map(str, plan.spec.layers))),
-        ("compute", f"{plan.spec.dtype} on {plan.spec.device}, stored as {plan.spec.store_dtype}"),
-        ("shards", f"{len(plan.shards):,} of up to {counted(max(s.stop - s.start for s in plan.shards), 'token')}"),
+        *(() if plan.in_part else encoding),
+        *((f"{space}", plan.settings[space.name]) for space in plan.tables if plan.matrices is not None),
         ("on disk", f"{size} ({vectors} vectors, {indexes} indexes), {peak} at most"),
-        ("workers", f"{many}, about {megabytes(plan.worker_bytes)} of memory each"),
     ]
+    if not plan.in_part:
+        pairs.append(("workers", f"{many}, about {megabytes(plan.worker_bytes)} of memory each"))
     if plan.mecab_dic:
         pairs.append(("MeCab", mecab(plan.mecab_dic, assumed=plan.mecab_assumed)))
     return pairs
@@ -362,7 +382,7 @@ def _print_summary(summary: "Result", *, as_json: bool, quiet: bool) -> None:
     seconds = ", ".join(f"{name} {value:.1f}" for name, value in summary["seconds"].items())
     rate = summary["encoded"] / summary["seconds"]["encode"] if summary["seconds"].get("encode") else 0
     speed = f"  ({rate:,.0f} tokens/s)" if rate else ""
-    earlier = summary["tokens"] - summary["encoded"]
+    earlier = 0 if "copy" in summary["seconds"] else summary["tokens"] - summary["encoded"]
     rest = f", {earlier:,} of them by an earlier run" if earlier else ""
     print_pairs(
         [

@@ -42,7 +42,9 @@ def test_the_options_of_a_build_stand_in_groups(capsys, monkeypatch):
     named = {name: re.findall(r"^  (?:-\w, )?--([\w-]+)", text, re.MULTILINE) for name, text in groups.items()}
     assert named == {
         "Arguments": [],
-        "Model": ["layers", "dtype", "store-dtype", "token-filter", "mecab-dic", "revision"],
+        "Model": [
+                "spaces", "layers", "dtype", "store-dtype", "token-filter", "mecab-dic", "no-bos", "revision"
+            ],
         "Workers": [
             "workers", "gpus-per-worker", "cpus-per-worker", "device", "shard-tokens", "stall-seconds"
         ],
