@@ -24,11 +24,13 @@ from kotovec.cli.options import (
     LayersOption,
     MecabOption,
     ModelArgument,
+    NoBosOption,
     OverwriteOption,
     PoolingOption,
     QuietOption,
     RevisionOption,
     ShardTokensOption,
+    SpacesOption,
     StallOption,
     StoreDtypeOption,
     TargetOption,
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
 def command(
     model: ModelArgument = DEFAULT_MODEL,
     store: TargetOption = None,
+    spaces: SpacesOption = "static,isolated",
     layers: LayersOption = "last",
     workers: WorkersOption = None,
     gpus_per_worker: GpusOption = None,
@@ -62,6 +65,7 @@ def command(
     words: WordlistOption = None,
     words_column: ColumnOption = None,
     pooling: PoolingOption = None,
+    no_bos: NoBosOption = False,
     revision: RevisionOption = None,
     address: AddressOption = None,
     shard_tokens: ShardTokensOption = None,
@@ -82,6 +86,8 @@ def command(
     options = {
         "model": model,
         "revision": revision,
+        "spaces": spaces,
+        "bos": not no_bos,
         "layers": layers,
         "dtype": dtype,
         "store_dtype": store_dtype,
@@ -100,7 +106,7 @@ def command(
         "stall_seconds": stall_seconds,
     }
     work = partial(_work, options=options, target=target, overwrite=overwrite, dry_run=dry_run)
-    with_ray = address is None and workers != 0 and not dry_run
+    with_ray = address is None and workers != 0 and not dry_run and has_states(spaces)
     result = _run(work, target, with_ray=with_ray, lasting=not dry_run, quiet=quiet)
     if dry_run:
         _print_plan(result, as_json=as_json)
@@ -203,11 +209,12 @@ def _work(
     if not overwrite and not dry_run and (finished := _finished(request, target, report)):
         return finished
     with ExitStack() as stack:
-        if address is not None:  # first, as the workers' device is part of the plan
+        if address is not None and has_states(request.spaces):  # first, as the workers' device is part of the plan
             report(Phase("joining the cluster"))
             stack.enter_context(join(address))
         report(Phase("planning"))
         with_ray = address is None and resources.workers != 0 and not dry_run and (overwrite or not layout.is_store)
+        with_ray = with_ray and has_states(request.spaces)
 
         def show_plan(plan: "Plan") -> None:
             for text in plan.notices:
@@ -236,6 +243,11 @@ def _work(
         "bytes": summary.bytes,
         "finished_before": summary.finished_before,
     }
+
+
+def has_states(spaces: str) -> bool:
+    """Return whether a list of spaces has hidden states, which workers compute; a bad one is refused by the plan."""
+    return "isolated" in spaces or spaces.strip() == "both"
 
 
 def _finished(request: "Request", target: Path, report: "Report") -> "Result | None":
@@ -269,7 +281,7 @@ def _size(plan: "Plan", where: "Resources") -> str:
     from kotovec.cluster.where import count_workers
 
     tokens = counted(len(plan.tokens), _noun(plan))
-    if where.workers == 0:
+    if where.workers == 0 or plan.in_part:
         return tokens
     wanted = count_workers(plan, where)
     count = "workers" if wanted is None else f"{min(wanted, len(plan.shards))} workers"
@@ -298,7 +310,7 @@ def _describe(plan: "Plan", target: Path, where: "Resources") -> "Result":
     from kotovec.cluster.size import store_bytes
     from kotovec.cluster.where import count_workers
 
-    wanted = count_workers(plan, where)
+    wanted = 0 if plan.in_part else count_workers(plan, where)
     workers = None if wanted is None else min(wanted, len(plan.shards))
     size = store_bytes(plan)
     peak = plan.peak_bytes(len(plan.tokens)) + size - plan.vector_bytes - plan.index_bytes
@@ -311,6 +323,7 @@ def _describe(plan: "Plan", target: Path, where: "Resources") -> "Result":
         "tokens_without_row": plan.tokens_without_row,
         "tokens_filtered_out": sum(plan.counts.values()) - len(plan.tokens),
         "template": {"prefix": list(plan.spec.template.prefix), "suffix": list(plan.spec.template.suffix)},
+        "spaces": list(map(str, plan.spaces)),
         "layers": list(plan.spec.layers),
         "device": plan.spec.device,
         "dtype": plan.spec.dtype,
@@ -342,17 +355,24 @@ def _plan_pairs(plan: "Plan", data: dict[str, Any]) -> list[tuple[str, str]]:
     else:
         rows = [("words", f"{len(plan.tokens):,} to encode, of {words_origin(plan.words.about)}")]
         rows.append(("left out", words_left_out(plan.words.about)))
-    pairs = [
-        ("model", f"{plan.model.name}  ({plan.parameters / 1e6:,.1f} M parameters)"),
-        ("store", data["store"]),
-        *rows,
+    most = max((shard.stop - shard.start for shard in plan.shards), default=0)
+    encoding = (
         ("template", " ".join(map(str, [*plan.spec.template.prefix, _noun(plan), *plan.spec.template.suffix]))),
         ("layers", ", ".join(map(str, plan.spec.layers))),
         ("compute", f"{plan.spec.dtype} on {plan.spec.device}, stored as {plan.spec.store_dtype}"),
-        ("shards", f"{len(plan.shards):,} of up to {counted(max(s.stop - s.start for s in plan.shards), _noun(plan))}"),
+        ("shards", f"{len(plan.shards):,} of up to {counted(most, _noun(plan))}"),
+    )
+    parameters = f"  ({plan.parameters / 1e6:,.1f} M parameters)" if plan.parameters else ""
+    pairs = [
+        ("model", f"{plan.model.name}{parameters}"),
+        ("store", data["store"]),
+        *rows,
+        *(() if plan.in_part else encoding),
+        *((f"{space}", plan.settings[space.name]) for space in plan.tables if plan.matrices is not None),
         ("on disk", f"{size} ({vectors} vectors, {indexes} indexes), {peak} at most"),
-        ("workers", f"{many}, about {megabytes(plan.worker_bytes)} of memory each"),
     ]
+    if not plan.in_part:
+        pairs.append(("workers", f"{many}, about {megabytes(plan.worker_bytes)} of memory each"))
     if plan.mecab_dic:
         pairs.append(("MeCab", mecab(plan.mecab_dic, assumed=plan.mecab_assumed)))
     return pairs
@@ -384,7 +404,7 @@ def _print_summary(summary: "Result", *, as_json: bool, quiet: bool) -> None:
     rate = summary["encoded"] / summary["seconds"]["encode"] if summary["seconds"].get("encode") else 0
     unit = summary["unit"]
     speed = f"  ({rate:,.0f} {unit}s/s)" if rate else ""
-    earlier = summary["tokens"] - summary["encoded"]
+    earlier = 0 if "copy" in summary["seconds"] else summary["tokens"] - summary["encoded"]
     rest = f", {earlier:,} of them by an earlier run" if earlier else ""
     print_pairs(
         [

@@ -24,14 +24,19 @@ def command(store: StoreOption = None, as_json: JsonOption = False, quiet: Quiet
     origin, spaces = info["provenance"], info["spaces"]
     noun = "word" if origin.get("words") else "token"
     template = [*map(str, origin["template_prefix"]), noun, *map(str, origin["template_suffix"])]
-    cpus = ", ".join(origin["cpus"])
+    cpus = ", ".join(origin.get("cpus", ()))
     pairs = [
         ("store", f"{info['path']}  ({megabytes(info['bytes'])})"),
         ("model", " ".join(filter(None, (origin["model"], origin["revision"], origin["model_folder"])))),
         *_rows(info),
         *_spaces(spaces),
-        ("template", " ".join(template)),
-        ("computed", f"in {origin['dtype']} on {origin['device']} ({cpus}), {counted(origin['hosts'], 'host')}"),
+        *_tables(info["tables"]),
+        *([("template", " ".join(template))] if any("@" in name for name in spaces) else []),
+        *(
+            [("computed", f"in {origin['dtype']} on {origin['device']} ({cpus}), {counted(origin['hosts'], 'host')}")]
+            if cpus
+            else []
+        ),
         ("built", f"{origin['started']} to {origin['finished']}"),
         ("command", origin["command"]),
         ("versions", ", ".join(f"{name} {number}" for name, number in origin["versions"].items())),
@@ -70,6 +75,22 @@ def _spaces(spaces: dict[str, dict[str, object]]) -> Iterator[tuple[str, str]]:
         lines.setdefault((name, _shape(about)), []).append(layer)
     for (name, shape), layers in lines.items():
         yield name, shape if layers == [""] else f"{shape}, layers {', '.join(layers)}"
+
+
+def _tables(tables: dict[str, dict[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Yield a name and what is to be known for each table: the tensor that it is, and what an output comes after."""
+    for name, about in tables.items():
+        if name == "output" and about.get("tied"):
+            yield "output", f"tied to static: {about['tied']}"
+        else:
+            unnamed = about.get("unnamed_rows")
+            rows = f", and {counted(unnamed, 'row')} without a token, as #id" if unnamed else ""
+            dtype = f" ({about['tensor_dtype']})" if "tensor_dtype" in about else ""
+            yield f"{name} is", f"{about.get('tensor', 'of an earlier version')}{dtype}{rows}"
+        if about.get("before"):
+            yield "before output", str(about["before"])
+        if about.get("norm"):
+            yield "last norm", f"{about['norm']['kind']}, {about['norm']['tensor']}"
 
 
 def _shape(space: dict[str, object]) -> str:

@@ -75,6 +75,17 @@ SpaceOption = Annotated[
         complete=spaces,
     ),
 ]
+WithinOption = Annotated[
+    str | None,
+    option(
+        STORE,
+        "--in",
+        metavar="SPACE",
+        help="Look the vectors of --space up in this space of the same width, such as `output`.",
+        complete=spaces,
+        show_default=False,
+    ),
+]
 LayerOption = Annotated[
     int | None,
     option(
@@ -146,6 +157,19 @@ LayersOption = Annotated[
         help="Layers of `isolated`: the last, all, or a list such as `0,1,12`.",
         complete=among("last", "all"),
     ),
+]
+SpacesOption = Annotated[
+    str,
+    option(
+        MODEL,
+        "--spaces",
+        metavar="SPACE,…",
+        help="List of `static`, `output` (its output matrix) and `isolated`; tables alone need no forward pass.",
+        complete=among("static,output", "static,isolated", "static", "output"),
+    ),
+]
+NoBosOption = Annotated[
+    bool, option(MODEL, "--no-bos", help="Put no token before those of a decoder whose template has none there.")
 ]
 WorkersOption = Annotated[
     int | None,

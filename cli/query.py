@@ -31,6 +31,7 @@ from kotovec.cli.options import (
     TsvOption,
     UnitOption,
     VerifyOption,
+    WithinOption,
     WordsOption,
 )
 from kotovec.errors import DamagedError, InputError, KotovecError
@@ -51,6 +52,7 @@ def command(
     expression: ExpressionArgument = None,
     store: StoreOption = None,
     space: SpaceOption = "static",
+    within: WithinOption = None,
     layer: LayerOption = None,
     metric: MetricOption = "l2",
     k: CountOption = 10,
@@ -84,6 +86,7 @@ def command(
         "script": script,
         "device": device,
         "exact": exact,
+        "within": within,
     }
     # Python would collect garbage 70 times during imports, which leave none: 15 ms.
     gc.set_threshold(RARELY)
@@ -133,8 +136,10 @@ def _answer(
     while answers is None:
         opened = Store.open(path, verify=verify)
         try:
-            spaces = resolve(wanted, opened.spaces)
-            answers = [opened.search(expression, space=each, **options) for each in spaces]
+            # By the stored space, so that none is asked twice; as it was named, so that an answer says what it is.
+            spaces = {each.among(opened.spaces): each for each in reversed(wanted)}
+            asked = (spaces[each] for each in resolve(wanted, opened.spaces))
+            answers = [opened.search(expression, space=each, **options) for each in asked]
         except DamagedError:
             if not opened.replaced:  # else a build has just replaced the store, and its tokenizer with it
                 raise

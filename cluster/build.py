@@ -16,12 +16,13 @@ from kotovec.cluster.inline import Inline
 from kotovec.cluster.plan import Plan
 from kotovec.cluster.pool import Pool, object_store_bytes
 from kotovec.cluster.provenance import Machine, check_begun, check_finished, check_products, made, provenance
-from kotovec.cluster.results import check_encoded, copy_static
+from kotovec.cluster.results import check_encoded, copy_table
 from kotovec.cluster.session import session
 from kotovec.cluster.shards import ShardPlan
+from kotovec.cluster.tables import TABLES, check_rows
 from kotovec.cluster.where import ANYWHERE, Resources, count_workers
 from kotovec.errors import DamagedError, DiskFullError
-from kotovec.space import STATIC, Space
+from kotovec.space import Space
 from kotovec.store import contents
 from kotovec.store import folder as folders
 from kotovec.store import index as indexes
@@ -94,6 +95,7 @@ def build(
         finished = layout.is_store
         if finished and not overwrite:
             with contextlib.closing(Vectors(layout.folder)) as vectors:
+                plan = plan.of_weights(vectors.settings().get("weights"))
                 check_finished(layout.folder, vectors, plan)
         target = _rebuild(layout, plan) if finished and overwrite else layout
         try:
@@ -150,7 +152,8 @@ class _Build:
             with contextlib.ExitStack() as stack:
                 stack.enter_context(self.ray)
                 self._encode(missing, stack)
-            with self._phase("merge"):
+            with self._phase("merge" if self.plan.encoded else "copy"):
+                self._check_tables()
                 self._merge()
         if not _is_begun(self.layout):
             folders.delete_shards(self.layout)  # the indexes take the space that the shards had on the disk
@@ -288,6 +291,13 @@ class _Build:
         files = checksums(self.layout.tokenizer)
         write_tokens(self.layout, self.plan.tokens, provenance(self.plan, self.started, files))
 
+    def _check_tables(self) -> None:
+        """Refuse tables of other weights beside those that an earlier run copied."""
+        matrices = self.plan.matrices
+        for space in TABLES:
+            if self.plan.in_part and matrices is not None and self.layout.space(space).is_file():
+                check_rows(matrices, space, self.layout, self.plan.tokens.ids, self.plan.words)
+
     def _merge(self) -> None:
         plan, layout = self.plan, self.layout
         identity = identity_of(plan.tokens, plan.settings["weights"])
@@ -296,8 +306,8 @@ class _Build:
                 if layout.space(space).is_file():
                     continue
                 how = made(plan, space, self.started)
-                if space == STATIC:
-                    copy_static(plan, layout, identity, how)
+                if space in TABLES:
+                    copy_table(plan, space, layout, identity, how)
                 else:
                     merge(layout, space, layout.shards, plan.bounds, plan.fingerprint, identity, how)
         except DamagedError as error:
@@ -306,7 +316,10 @@ class _Build:
     def _index(self) -> bool:
         """Build the default indexes that are missing; return whether any was."""
         with contextlib.closing(Vectors(self.layout.folder)) as vectors:
-            folder, wanted = self.layout.indexes, (STATIC, Space("isolated"))
+            folder = self.layout.indexes
+            # Tables alone are searched as they are: an index would be as large as they once more.
+            names = () if self.plan.in_part else ("static", "isolated")
+            wanted = [Space(name) for name in names if any(space.name == name for space in vectors.spaces)]
             missing = [space for space in wanted if indexes.load(vectors, folder, space, Metric.L2) is None]
             if not missing:
                 return False

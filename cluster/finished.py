@@ -33,6 +33,8 @@ def is_finished(request: Request, store: Path) -> bool:
         request: the request of the user, with valid values.
         store: the folder of the store.
     """
+    if request.spaces != Request.spaces or not request.bos:  # the plan decides
+        return False
     layout = Layout(store)
     # Of a build that runs, or was killed.
     leftovers = (layout.shards, layout.former, layout.aside, layout.rebuild, layout.lock)
@@ -56,6 +58,8 @@ def is_finished(request: Request, store: Path) -> bool:
 def _has_tokens_of(request: Request, vectors: Vectors, source: sources.Source) -> bool:
     """Return whether the tokens are those of the requested model: files, filter, dictionary, and what read them."""
     stored, versions = vectors.settings(), vectors.table("versions")
+    if not stored["template"][0]:  # of a decoder, before which the plan may put a token
+        return False
     return (
         stored["token-filter"] == ",".join(sorted(set(request.token_filter), key=KINDS.index))
         and all(versions.get(name) == version(name) for name in _READERS)

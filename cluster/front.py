@@ -20,12 +20,14 @@ def build(
     store: str | PathLike[str] | None = None,
     *,
     workers: int | None = None,
+    spaces: str = "static,isolated",
     layers: str | Sequence[int] = "last",
     dtype: str = "float32",
     store_dtype: str = "float32",
     device: str = "auto",
     token_filter: str | Sequence[str] | None = None,
     mecab_dic: str | None = None,
+    bos: bool = True,
     revision: str | None = None,
     address: str | None = None,
     words: str | PathLike[str] | Iterable[str] | None = None,
@@ -44,12 +46,15 @@ def build(
         model: Hub id, folder, or `demo`.
         store: path of the store's folder; None is the last part of the model's name, in the working directory.
         workers: Ray actors; 0 encodes in this process, without Ray, and gives the same bytes; None is one per core.
+        spaces: list of `static`, `output` and `isolated`, or `isolated@6`; without the last one, only tables of the
+            checkpoint are read, of any architecture.
         layers: `last`, `all`, or their numbers; 0 is the embeddings' output.
         dtype: dtype of the computation, `float32`, `bfloat16` or `float16`.
         store_dtype: dtype of the stored hidden states, `float32` or `float16`.
         device: `auto`, `cpu` or `cuda`.
         token_filter: kinds of tokens to keep, also as `word,subword`; None is all.
         mecab_dic: MeCab dictionary; None is the model's.
+        bos: put the token of the beginning before those of a decoder whose template has none there.
         revision: branch, tag or commit on the Hub.
         address: address of a Ray cluster to join.
         words: a list of words to encode in place of the vocabulary: path of a file, or any iterable of words; `store`
@@ -77,6 +82,8 @@ def build(
         request = Request(
             model=model,
             revision=revision,
+            spaces=spaces,
+            bos=bos,
             layers=layers if isinstance(layers, str) else ",".join(map(str, layers)),
             dtype=dtype,
             store_dtype=store_dtype,

@@ -6,20 +6,23 @@ per worker, is why any number of workers gives the same bytes.
 
 import hashlib
 import json
-from collections.abc import Collection
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from kotovec.cluster import DEFAULT_MODEL, resources
-from kotovec.cluster.listing import list_tokens
+from kotovec.cluster.listing import Listing, list_tokens
 from kotovec.cluster.shards import ShardPlan, cut
+from kotovec.cluster.spelling import MOST_PIECES, most_pieces, spell
+from kotovec.cluster.tables import Chosen, choose, describe, rows_of, tensor_of
 from kotovec.cluster.wordlist import Wordlist, check_file, load
-from kotovec.cluster.words import Words, most_pieces, spell
+from kotovec.cluster.words import Words
 from kotovec.errors import InputError, choices, quoted
-from kotovec.space import STATIC, Space
+from kotovec.space import OUTPUT, STATIC, Space
 from kotovec.store.hdf5 import FORMAT_VERSION
 from kotovec.store.library import check_device, import_faiss
 from kotovec.store.tokens import KINDS, Tokens
@@ -30,6 +33,8 @@ from kotovec.workers.architecture import Architecture
 from kotovec.workers.checkpoint import Checkpoint
 from kotovec.workers.encoder import ReplicaSpec
 from kotovec.workers.inputs import Inputs
+from kotovec.workers.matrices import IN_PART, Matrices
+from kotovec.workers.matrices import find as find_matrices
 from kotovec.workers.model import Model
 from kotovec.workers.pooling import POOLINGS
 from kotovec.workers.table import Table
@@ -46,10 +51,10 @@ BATCH_TOKENS = {"cpu": 192, "cuda": 8192}
 DTYPES = ("float32", "bfloat16", "float16")
 STORE_DTYPES = ("float32", "float16")
 # Settings that only describe where a build ran: a complete store does not count as different because of them.
-ENVIRONMENT = ("device", "batch-tokens", "cpus-per-worker", "torch", "forward", "static")
+ENVIRONMENT = ("device", "batch-tokens", "cpus-per-worker", "torch", "forward", "static", "output")
 # Settings of the table of tokens; the others belong to the spaces.
 OF_TOKENS = ("weights", "config", "tokenizer", "token-filter", "tokens", "template", "mecab-dic", "words", "pooling")
-OF_STATIC = ("format", "static")  # static vectors depend on no other setting
+OF_TABLE = ("format",)  # the vectors of a table depend on no other setting but the one of its own name
 MOST_LAYERS = 10_000  # no model has more
 # Memory of a worker besides the weights: torch, buffers, and the shards that it holds.
 BASE_BYTES = 400 << 20
@@ -64,7 +69,9 @@ class Request:
 
     model: str = DEFAULT_MODEL
     revision: str | None = None
+    spaces: str = "static,isolated"
     layers: str = "last"
+    bos: bool = True
     dtype: str = "float32"
     store_dtype: str = "float32"
     device: str = "auto"
@@ -77,6 +84,15 @@ class Request:
     words_column: str | None = None
     pooling: str | None = None
 
+    @property
+    def chosen(self) -> Chosen:
+        """The spaces that are asked for.
+
+        Raises:
+            InputError: as `choose`.
+        """
+        return choose(self.spaces, self.layers)
+
     def check(self) -> None:
         """Validate everything that can be checked without loading the model.
 
@@ -85,6 +101,8 @@ class Request:
         """
         check_device(self.device)
         parse_layers(self.layers)
+        if (layers := self.chosen.layers) is not None:
+            parse_layers(layers)
         for option, value, values in (
             ("--dtype", self.dtype, DTYPES),
             ("--store-dtype", self.store_dtype, STORE_DTYPES),
@@ -141,7 +159,11 @@ class Plan:
         mecab_dic: name of the MeCab dictionary, or None.
         mecab_assumed: whether that name was assumed, as neither the user nor the model's config names one.
         notices: messages for the user.
-        static: whether this build copies the static vectors.
+        wanted: the spaces that the store must contain once it is complete.
+        tables: those that this build copies.
+        matrices: the matrices of the checkpoint; None where `static` is the only table, as `table` says it then.
+        unnamed: rows of the tables without a token, which are kept beside the others.
+        rowless: tokens without a row, by their ids.
         words: the words that are encoded in place of the vocabulary, or None.
     """
 
@@ -160,7 +182,11 @@ class Plan:
     mecab_dic: str | None
     mecab_assumed: bool
     notices: tuple[str, ...]
-    static: bool = True
+    wanted: tuple[Space, ...] = (STATIC,)
+    tables: tuple[Space, ...] = (STATIC,)
+    matrices: Matrices | None = None
+    unnamed: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    rowless: Mapping[int, str] = field(default_factory=dict)
     words: Words | None = None
 
     @property
@@ -176,8 +202,12 @@ class Plan:
     @property
     def spaces(self) -> tuple[Space, ...]:
         """The spaces that the store must contain once it is complete."""
-        layers = map(int, str(self.settings["layers"]).split(","))
-        return STATIC, *(Space(self.spec.space, layer) for layer in layers)
+        return self.wanted
+
+    @property
+    def in_part(self) -> bool:
+        """Whether only tables of the checkpoint are read."""
+        return "layers" not in self.settings
 
     @property
     def encoded(self) -> tuple[Space, ...]:
@@ -187,13 +217,29 @@ class Plan:
     @property
     def added(self) -> tuple[Space, ...]:
         """The spaces that this build adds to the store: the table that it copies, and those that it encodes."""
-        return (*((STATIC,) if self.static else ()), *self.encoded)
+        return (*self.tables, *self.encoded)
 
     def only(self, spaces: Collection[Space]) -> "Plan":
         """Return the plan of the same build, restricted to these spaces."""
         layers = tuple(space.layer for space in spaces if space.layer is not None)
         shards = self.shards if layers else ()
-        return replace(self, spec=replace(self.spec, layers=layers), shards=shards, static=STATIC in spaces)
+        tables = tuple(space for space in self.tables if space in spaces)
+        return replace(self, spec=replace(self.spec, layers=layers), shards=shards, tables=tables)
+
+    def of_weights(self, weights: str | None) -> "Plan":
+        """Return the plan for a store of these weights, which may have been read as a whole where this one's were not.
+
+        Raises:
+            InputError: the weights of this plan are on the Hub.
+        """
+        if not self.in_part or weights is None or weights.startswith(IN_PART):
+            return self
+        if self.model.source.remote:
+            raise InputError(
+                f"the store was built from all weights of {self.model.name}, of which the Hub is read in part",
+                hint="give the folder of the model, or name another path with --store",
+            )
+        return replace(self, settings=self.settings | {"weights": sources.hash_weights(self.model.source)})
 
     @property
     def task(self) -> dict[str, Any]:
@@ -214,12 +260,20 @@ class Plan:
     @property
     def vector_bytes(self) -> int:
         """Size in bytes of the vectors that this build adds."""
-        return self.shard_bytes(len(self.tokens)) + (len(self.tokens) * self.table.size * 4 if self.static else 0)
+        return self.shard_bytes(len(self.tokens)) + sum(
+            len(self.tokens) * self._width(space) * 4 for space in self.tables
+        )
+
+    def _width(self, space: Space) -> int:
+        """Return the number of dimensions of a table; 0 for one that is not stored, as it is another."""
+        if self.matrices is None:
+            return self.table.size
+        return 0 if space == OUTPUT and self.matrices.tied else tensor_of(self.matrices, space).shape[1]
 
     @property
     def index_bytes(self) -> int:
         """Size in bytes of the two default indexes (static, last layer; Flat keeps float32)."""
-        return len(self.tokens) * (self.table.size + self.size) * 4
+        return 0 if self.in_part else len(self.tokens) * (self.table.size + self.size) * 4
 
     def shard_bytes(self, rows: int) -> int:
         """Return the size in bytes of the vectors in shards of so many tokens."""
@@ -254,41 +308,85 @@ def make_plan(request: Request, model: Model | None = None) -> Plan:
     # OpenMP with it.
     import_faiss()
     request.check()
-    wordlist = None if request.words is None else load(request.words, request.words_column)
+    request, chosen = request.with_words(), request.chosen
+    if chosen.layers is None:
+        return _plan_tables(request, chosen.tables, model or Model.find(request.model, request.revision, tables=True))
     model = model or Model.find(request.model, request.revision)
-    layers = parse_layers(request.layers, int(model.pretrained_config.num_hidden_layers))
+    layers = parse_layers(chosen.layers, int(model.pretrained_config.num_hidden_layers))
     parameters = model.parameters  # damaged weights are reported before the tokenizer takes its time
-    listing = list_tokens(model, request.token_filter, request.mecab_dic)
+    listing = list_tokens(model, request.token_filter, request.mecab_dic, bos=request.bos)
     device = _pick_device(request)
     forward, architecture = forwards.choose(model)
     table = tables.find(model, architecture)
+    matrices = find_matrices(model) if OUTPUT in chosen.tables else None
+    listing = _with_words(request, listing, table.rows, most_pieces(model, architecture, listing.template))
     size = int(model.pretrained_config.hidden_size)
-    words, tokens = None, listing.tokens
-    if wordlist is not None:
-        most = most_pieces(model, architecture, listing.template)
-        words = spell(wordlist, listing, table.rows, most, request.pooling or POOLINGS[0])
-        tokens = words.tokens
     shard_tokens = _shard_tokens(request, device, table, len(layers) * size)
-    shards = cut(len(tokens), shard_tokens, BATCH_TOKENS[device])
+    shards = cut(len(listing.tokens), shard_tokens, BATCH_TOKENS[device])
     spec = _replica(request, model, listing.template, layers, device, forward, architecture, table, shards)
+    settings = _settings(model, request, listing) | _encoding_settings(spec, table, shard_tokens)
+    return _plan(
+        (model, listing, spec, chosen.tables, matrices, settings),
+        table=table,
+        shards=shards,
+        size=size,
+        parameters=parameters,
+    )
+
+
+def _plan_tables(request: Request, wanted: tuple[Space, ...], model: Model) -> Plan:
+    """Plan a build that reads tables of a checkpoint alone, of any architecture."""
+    matrices = find_matrices(model)
+    rows = rows_of(matrices, wanted)
+    listing = list_tokens(model, request.token_filter, request.mecab_dic, rows, bos=request.bos)
+    listing = _with_words(request, listing, rows, MOST_PIECES)
+    table = Table(rows, matrices.input.shape[1], matrices.input.name)
+    spec = ReplicaSpec(model.source, listing.template, (), depth=0, rows=rows, positions=0, forward="")
+    settings = _settings(model, request, listing) | {"weights": matrices.identity, "static": matrices.input.name}
+    parts = (model, listing, spec, wanted, matrices, settings)
+    return _plan(parts, table=table, shards=(), size=0, parameters=0)
+
+
+def _with_words(request: Request, listing: Listing, rows: int, most: int) -> Listing:
+    """Return the listing of the words of a list in place of the tokens, where one is given."""
+    if not isinstance(request.words, Wordlist):
+        return listing
+    return spell(request.words, listing, rows, most, request.pooling or POOLINGS[0])
+
+
+_Parts = tuple[Model, Listing, ReplicaSpec, tuple[Space, ...], Matrices | None, dict[str, Any]]
+
+
+def _plan(parts: _Parts, *, table: Table, shards: tuple[ShardPlan, ...], size: int, parameters: int) -> Plan:
+    """Return the plan of what was found about a model."""
+    model, listing, spec, wanted, matrices, settings = parts
+    if matrices is not None and OUTPUT in wanted and matrices.tied and STATIC not in wanted:
+        wanted = (STATIC, *wanted)  # which it is
+    said = () if matrices is None else describe(matrices, wanted)
+    if OUTPUT in wanted and matrices is not None:
+        settings = settings | {"output": matrices.head.name}
     return Plan(
         model=model,
         tokenizer=listing.tokenizer,
-        tokens=tokens,
+        tokens=listing.tokens,
         spec=spec,
         table=table,
         shards=shards,
         size=size,
         parameters=parameters,
-        settings=_settings(model, spec, table, tokens, request, listing.mecab_dic, shard_tokens)
-        | ({} if words is None else words.settings),
-        counts=(listing.everything if words is None else tokens).count(),
-        rows_without_token=spec.rows - len(listing.everything) if words is None else 0,
-        tokens_without_row=len(listing.vocabulary.ids) - len(listing.everything) if words is None else 0,
+        settings=settings,
+        counts=listing.everything.count(),
+        rows_without_token=spec.rows - len(listing.everything) if listing.words is None else 0,
+        tokens_without_row=len(listing.vocabulary.ids) - len(listing.everything) if listing.words is None else 0,
         mecab_dic=listing.mecab_dic,
         mecab_assumed=listing.mecab_assumed,
-        notices=listing.notices if words is None else (*listing.notices, *words.notices),
-        words=words,
+        notices=(*listing.notices, *said),
+        wanted=(*wanted, *(Space(spec.space, layer) for layer in spec.layers)),
+        tables=wanted,
+        matrices=matrices,
+        unnamed=listing.unnamed,
+        rowless=listing.rowless,
+        words=listing.words,
     )
 
 
@@ -369,31 +467,31 @@ def _pick_device(request: Request) -> str:
     return ("cuda" if available else "cpu") if request.device == "auto" else request.device
 
 
-def _settings(
-    model: Model,
-    spec: ReplicaSpec,
-    table: Table,
-    tokens: Tokens,
-    request: Request,
-    mecab_dic: str | None,
-    shard_tokens: int,
-) -> dict[str, Any]:
-    import torch
-
-    listing = hashlib.sha256(tokens.ids.tobytes())
-    listing.update(tokens.texts.block[1:].replace(b"\0", b"\n"))
+def _settings(model: Model, request: Request, listing: Listing) -> dict[str, Any]:
+    """Return the settings of the table of tokens, but for the identity of weights that are read in part."""
+    tokens = hashlib.sha256(listing.tokens.ids.tobytes())
+    tokens.update(listing.tokens.texts.block[1:].replace(b"\0", b"\n"))
     return {
         "format": FORMAT_VERSION,
-        "weights": sources.hash_weights(model.source),
         "config": model.config_hash,
         "tokenizer": sources.hash_tokenizer(model.source),
         "token-filter": ",".join(sorted(set(request.token_filter), key=KINDS.index)),
-        "tokens": listing.hexdigest(),
-        "template": [list(spec.template.prefix), list(spec.template.suffix)],
+        "tokens": tokens.hexdigest(),
+        "template": [list(listing.template.prefix), list(listing.template.suffix)],
+        "mecab-dic": listing.mecab_dic,
+        **({} if listing.words is None else listing.words.settings),
+    }
+
+
+def _encoding_settings(spec: ReplicaSpec, table: Table, shard_tokens: int) -> dict[str, Any]:
+    """Return the settings of hidden states."""
+    import torch
+
+    return {
+        "weights": sources.hash_weights(spec.source),
         "layers": ",".join(map(str, spec.layers)),
         "dtype": spec.dtype,
         "store-dtype": spec.store_dtype,
-        "mecab-dic": mecab_dic,
         "shard-tokens": shard_tokens,
         "batch-tokens": BATCH_TOKENS[spec.device],
         "device": spec.device,

@@ -4,7 +4,7 @@ import errno
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -48,11 +48,13 @@ class SpaceFile:
     Attributes:
         vectors, norms: the vectors, (V, D) float32 or float16, and their L2 norms, (V,) float64.
         made: how the vectors were made.
+        parts: small arrays beside the vectors, by name.
     """
 
     vectors: Dataset
     norms: Dataset
     made: Mapping[str, Any]
+    parts: Mapping[str, Dataset] = field(default_factory=dict)
 
 
 class File:
@@ -92,8 +94,8 @@ class File:
         try:
             with h5py.File(self._raw, "r") as file:
                 attributes = check_attributes(file, self.path, kind)
-                present = (*names, *(name for name in optional if name in file))
-                return attributes, {name: self._dataset(hdf5.node(file, name)) for name in present}
+                here = (*names, *(name for name in optional if name.encode() in file.id))
+                return attributes, {name: self._dataset(hdf5.node(file, name)) for name in here}
         except hdf5.UNREADABLE as error:
             # Not bound to a name: in a frame of its own traceback, the error would keep h5py's objects alive until
             # Python exits, when HDF5 is gone.

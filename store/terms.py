@@ -1,7 +1,7 @@
 """From the terms of an expression to rows of the store: exact look-up first, then the tokenizer."""
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -38,6 +38,7 @@ class ResolvedTerm:
         rows: the rows of its tokens in the store; the term's vector is the mean of their vectors.
         tokens: the surfaces of its tokens.
         note: what a person should know about how the term was read, or None.
+        unnamed: the number of a row that no token has, which the term is by `#id`; None for any other.
     """
 
     text: str
@@ -45,15 +46,23 @@ class ResolvedTerm:
     rows: tuple[int, ...]
     tokens: tuple[str, ...]
     note: str | None = None
+    unnamed: int | None = None
 
 
 class Lookup:
     """Finds terms in a vocabulary; loads the tokenizer when a term is not in it. Several threads may use it at once."""
 
     def __init__(
-        self, tokens: Tokens, folder: Path, files: dict[str, str] | None = None, token_filter: str = ""
+        self,
+        tokens: Tokens,
+        folder: Path,
+        files: dict[str, str] | None = None,
+        token_filter: str = "",
+        rowless: Callable[[], Mapping[str, str]] = dict,
+        unnamed: Callable[[], Container[int]] = tuple,
     ) -> None:
         self.tokens, self.folder, self.files = tokens, folder, files
+        self._rowless, self._unnamed = rowless, unnamed
         self._lock = ForkLock()  # MeCab's taggers keep the sentence that they work on
         self.token_filter = "" if set(token_filter.split(",")) == set(KINDS) else token_filter
 
@@ -90,7 +99,7 @@ class Lookup:
         """Return whether a text is a token: as it stands, bare or word-initial, in NFC or NFKC, or as `#id`."""
         token_id = Term(text, 1.0, 0).token_id
         if token_id is not None:
-            return self.tokens.row_of_id(token_id) is not None
+            return self.tokens.row_of_id(token_id) is not None or token_id in self._unnamed()
         signs = _signs(text)  # a full-width sign joins terms, and is not normalized into a part of one
         return any(self._row(form) is not None for form, _ in _normal_forms(text) if _signs(form) == signs)
 
@@ -115,8 +124,13 @@ class Lookup:
         """
         if term.token_id is not None:
             row = self.tokens.row_of_id(term.token_id)
+            if row is None and term.token_id in self._unnamed():
+                note = f"{term.text} is a row without a token"
+                return ResolvedTerm(term.text, term.weight, (), (term.text,), note, term.token_id)
             if row is None:
                 last = int(self.tokens.ids[-1])
+                if (text := self._rowless().get(str(term.token_id))) is not None:
+                    raise NotStoredError(f"the model has no row for the token {term.text} ({quoted(text)})")
                 noun = "token" if self.tokens.pieces is None else "word"
                 raise NotStoredError(f"this store holds no {noun} {term.text}: its ids go up to {last}")
             return self._found(term, row)

@@ -43,8 +43,8 @@ def test_the_options_of_a_build_stand_in_groups(capsys, monkeypatch):
     assert named == {
         "Arguments": [],
         "Model": [
-                "layers", "dtype", "store-dtype", "token-filter", "mecab-dic",
-                "words", "words-column", "pooling", "revision",
+                "spaces", "layers", "dtype", "store-dtype", "token-filter", "mecab-dic",
+                "words", "words-column", "pooling", "no-bos", "revision",
             ],
         "Workers": [
             "workers", "gpus-per-worker", "cpus-per-worker", "device", "shard-tokens", "stall-seconds"

@@ -10,24 +10,25 @@ import shutil
 import h5py
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 import kotovec
 from kotovec.cli.app import run
 from kotovec.cluster import finished
 from kotovec.cluster.plan import Request, make_plan
 from kotovec.errors import DamagedError, InputError, NotStoredError, SettingsDifferError, UnknownTokenError
-from kotovec.space import Space
 from kotovec.store import Store
 from kotovec.store.vectors import Vectors
+from kotovec.workers import ranges
 from kotovec.workers.encoder import Encoder
 
 from interrupted import begin
-from models import ENGLISH
+from models import ENGLISH, make_gpt2
 from rays import SLOW_COMMAND, Process, datasets, left_behind, run_build, shard_files, wait_for
 
 SYLLABLES = ["ka", "ro", "mi", "ten", "sho", "ing", "er", "bri", "qua", "zu", "no", "lo", "ea"]
 WORDS = [*ENGLISH, *map("".join, itertools.product(SYLLABLES, SYLLABLES, SYLLABLES))][:1800]
-STATIC, LAST = Space("static"), Space("isolated", 2)
+STATIC_TENSOR = {"llama": "model.embed_tokens.weight", "bert": "embeddings.word_embeddings.weight"}
 
 
 @pytest.fixture(scope="module")
@@ -271,3 +272,59 @@ def test_a_dry_run_says_what_would_be_encoded(file, tiny_models, tmp_path, capsy
     assert call(*arguments, "--json") == 0
     data = json.loads(capsys.readouterr().out)
     assert (data["tokens"], data["words"]["unspelled"]) == (len(set(WORDS)), 1)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "first", "last"])
+@pytest.mark.parametrize("kind", ["llama", "bert"])
+def test_tables_of_words_need_no_ray_and_no_forward_pass(kind, pooling, file, tiny_models, tmp_path, monkeypatch):
+    """Rows of static and output, pooled: against transformers and numpy, also where blocks end within a word."""
+    from transformers import AutoTokenizer
+
+    folder = make_llama(tmp_path / "model") if kind == "llama" else tiny_models["bert"]
+    monkeypatch.setattr(ranges, "BLOCK_BYTES", 5 * 4 * 32)
+    monkeypatch.setattr(Encoder, "load", None)
+    spaces = "static,output" if kind == "llama" else "static"
+    with kotovec.build(str(folder), tmp_path / "x.kotovec", spaces=spaces, words=file, pooling=pooling) as store:
+        words = list(store.tokens.texts)
+        found = {str(space): np.array(store.array(space)) for space in store.spaces}
+        answer = store.search("king", space="static", k=2)
+        assert answer.results[0].token == "king"
+    assert list(found) == spaces.split(",")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    pool = {"mean": lambda rows: rows.mean(axis=0), "first": lambda rows: rows[0], "last": lambda rows: rows[-1]}
+    names = {"static": STATIC_TENSOR[kind], "output": "lm_head.weight"}
+    tensors = load_file(folder / "model.safetensors")
+    for space, vectors in found.items():
+        matrix = tensors[names[space]].astype(np.float64)
+        for row in range(0, len(words), 41):
+            pieces = tokenizer(words[row], add_special_tokens=False)["input_ids"]
+            assert np.abs(vectors[row] - pool[pooling](matrix[pieces])).max() <= 1e-6 * np.abs(matrix).max()
+    assert [path.name for path in tmp_path.joinpath("x.kotovec").iterdir() if path.name.startswith(".")] == []
+
+
+def make_llama(folder):
+    """Write a decoder with an output matrix of its own, and the tokenizer of the tiny RoBERTa."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    make_gpt2(folder)
+    for path in (*folder.glob("*.safetensors"), folder / "config.json"):
+        path.unlink()
+    torch.manual_seed(3)
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 2}
+    tokens = len(json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]) + 8
+    LlamaForCausalLM(LlamaConfig(vocab_size=tokens, tie_word_embeddings=False, **sizes)).save_pretrained(folder)
+    return folder
+
+
+def test_tables_and_layers_of_words_are_added_to_each_other(built, file, tiny_models, tmp_path):
+    store = tmp_path / "x.kotovec"
+    model = str(tiny_models["bert"])
+    kotovec.build(model, store, spaces="static", words=file, workers=0, device="cpu", layers="last").close()
+    found = datasets(store)
+    assert {name: found[name] for name in found if name.startswith("static")} == {
+        name: value for name, value in datasets(built).items() if name.startswith("static")
+    }
+    with pytest.raises(SettingsDifferError, match="the list of words differs"):
+        kotovec.build(model, store, spaces="static", words=["king"], workers=0, device="cpu")
+    assert kotovec.build(model, store, spaces="static", words=file).verify() == []

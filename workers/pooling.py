@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 POOLINGS = ("mean", "first", "last")
 Numbers = npt.NDArray[np.int64]
+Vectors = npt.NDArray[np.floating[Any]]
 
 
 def chosen(offsets: Numbers, pooling: str) -> slice | Numbers:
@@ -22,7 +23,7 @@ def chosen(offsets: Numbers, pooling: str) -> slice | Numbers:
     return offsets[:-1] if pooling == "first" else offsets[1:] - 1
 
 
-def means(vectors: npt.NDArray[np.floating[Any]], offsets: Numbers) -> npt.NDArray[np.float64]:
+def means(vectors: Vectors, offsets: Numbers) -> npt.NDArray[np.float64]:
     """Return the mean of each word's vectors, (V, D) float64: added in float64, from the first to the last.
 
     Args:
@@ -44,7 +45,7 @@ def mean_blocks(blocks: Iterable[npt.NDArray[np.float32]], offsets: Numbers) -> 
         offsets: as in `chosen`; no word is empty.
     """
     first = read = 0  # the first word whose mean is missing, and the number of pieces that were read
-    rest: npt.NDArray[np.float32] | None = None  # of the pieces that were read, those of that word
+    rest: Vectors | None = None  # of the pieces that were read, those of that word
     for block in blocks:
         held = block if rest is None else np.concatenate((rest, block))
         read += len(block)
