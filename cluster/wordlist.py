@@ -203,8 +203,8 @@ def _of_columns(path: Path, lines: Iterator[tuple[int, str]], column: str | None
     if column is not None:
         names = next(lines, (0, ""))[1].split("\t")
         if column not in names:
-            has = f"its first line names {choices(names[:_NAMED])}"
-            raise InputError(f"{path} has no column {quoted(column)}", hint=has)
+            has = f"choose {choices(names[:_NAMED])} with --words-column"
+            raise InputError(f"{path} has no column {quoted(column)} in its first line", hint=has)
         index = names.index(column)
     for number, line in lines:
         cells = line.split("\t")

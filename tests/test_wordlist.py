@@ -54,7 +54,7 @@ def test_files_of_words_are_read(name, content, column, words, duplicates, blank
         ("w.tsv", "word\n", "word", "holds no word"),
         ("w.txt", "a\n" + "b" * (LONGEST + 1), None, "line 2 holds a word of 4,097 bytes, over 4,096"),
         ("w.txt", b"a\n" + b"b" * (2 << 20), None, "line 2 has more than 1,048,576 bytes"),
-        ("w.tsv", "id\tword\n1\tb\n", "lemma", "has no column `lemma`"),
+        ("w.tsv", "id\tword\n1\tb\n", "lemma", "has no column `lemma` in its first line"),
         ("w.tsv", "id\tword\n1\tb\n2\n", "word", "line 3 has 1 column, and the word is in the next"),
         ("w.tsv", "", "word", "has no column `word`"),
         ("w.jsonl", '{"word": "a"}\n', None, "is JSON lines"),
