@@ -45,7 +45,8 @@ from kotovec.text import counted, escaped, json_line
 if TYPE_CHECKING:
     from kotovec.cli.child import Result
     from kotovec.cluster.events import Report
-    from kotovec.cluster.plan import Plan, Request
+    from kotovec.cluster.plan import Plan
+    from kotovec.cluster.request import Request
     from kotovec.cluster.where import Resources
 
 
@@ -195,7 +196,7 @@ def _work(
     from kotovec.cluster.ahead import planned
     from kotovec.cluster.build import build
     from kotovec.cluster.events import Detail, Notice, Phase
-    from kotovec.cluster.plan import Request
+    from kotovec.cluster.request import Request
     from kotovec.cluster.session import join
     from kotovec.cluster.where import Resources
     from kotovec.store import folder as folders

@@ -129,7 +129,7 @@ def _check_values(options: dict[str, Any]) -> None:
     Raises:
         InputError: a value is unknown or out of range.
     """
-    from kotovec.cluster.plan import Request, parse_layers
+    from kotovec.cluster.request import Request, parse_layers
     from kotovec.cluster.where import Resources
 
     if Resources(**build.fields_of(Resources, options)).workers == 0:  # it validates everything else itself

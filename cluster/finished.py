@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from kotovec.cluster.plan import Request, parse_layers
+from kotovec.cluster.request import Request, parse_layers
 from kotovec.cluster.wordlist import hash_file
 from kotovec.errors import KotovecError
 from kotovec.space import STATIC, Space

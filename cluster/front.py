@@ -68,7 +68,8 @@ def build(
         KotovecError: the error that `kotovec build` would report; its message names the fix.
     """
     from kotovec.cluster.build import build as build_plan
-    from kotovec.cluster.plan import Request, make_plan
+    from kotovec.cluster.plan import make_plan
+    from kotovec.cluster.request import Request
     from kotovec.cluster.session import join
     from kotovec.cluster.where import Resources
 

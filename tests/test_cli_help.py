@@ -65,7 +65,7 @@ def test_every_option_has_a_group_and_a_short_list_of_values_is_its_metavar():
 
 
 def test_the_values_that_the_help_names_are_those_that_are_accepted():
-    from kotovec.cluster.plan import DTYPES, STORE_DTYPES
+    from kotovec.cluster.request import DTYPES, STORE_DTYPES
     from kotovec.mecab import DICTIONARIES
     from kotovec.store.library import DEVICES
     from kotovec.store.maps import METHODS

@@ -76,14 +76,26 @@ def test_the_table_has_the_words_in_the_order_of_the_file_and_their_pieces(built
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("workers", [1, 2, 3])
-def test_any_number_of_workers_gives_the_same_bytes(workers, built, file, employ, tiny_models, tmp_path):
+@pytest.mark.parametrize(("kind", "workers"), [("bert", 1), ("gpt2", 2), ("bert", 3)])
+def test_any_number_of_workers_gives_the_same_bytes(kind, workers, built, file, employ, tiny_models, tmp_path):
     employ(Encoder)
-    plan, store = plan_of(tiny_models["bert"], file, shard_tokens=200), tmp_path / "x.kotovec"
+    plan, store = plan_of(tiny_models[kind], file, shard_tokens=200), tmp_path / "x.kotovec"
     summary, _ = run_build(plan, store, workers)
     assert summary.encoded == len(plan.tokens)
-    assert datasets(store) == datasets(built)  # also of other shards
+    if kind == "bert":  # whose bits do not depend on the shard either
+        assert datasets(store) == datasets(built)
+    else:
+        run_build(plan, tmp_path / "inline.kotovec", 0)
+        assert datasets(store) == datasets(tmp_path / "inline.kotovec")
     assert left_behind(store) == []
+
+
+def test_a_list_of_one_word_is_a_store(tiny_models, tmp_path):
+    for kind in ("bert", "gpt2"):
+        with kotovec.build(str(tiny_models[kind]), tmp_path / f"{kind}.kotovec", words=["kings"], workers=0) as store:
+            assert len(store) == 1
+            assert store.search("kings", space="isolated", k=1).results[0].token == "kings"
+            assert store.verify() == []
 
 
 def test_a_killed_build_resumes_with_the_same_bytes(built, file, tiny_models, tmp_path):
