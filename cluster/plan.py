@@ -14,12 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from kotovec.cluster import DEFAULT_MODEL, resources
+from kotovec.cluster import settings as settings_of
 from kotovec.cluster.listing import Listing, list_tokens
 from kotovec.cluster.shards import ShardPlan, cut
 from kotovec.cluster.tables import Chosen, choose, describe, rows_of, tensor_of
 from kotovec.errors import InputError, choices, quoted
 from kotovec.space import OUTPUT, STATIC, Space
-from kotovec.store.hdf5 import FORMAT_VERSION
 from kotovec.store.library import check_device, import_faiss
 from kotovec.store.tokens import KINDS, Tokens
 from kotovec.workers import forward as forwards
@@ -286,7 +286,8 @@ def make_plan(request: Request, model: Model | None = None) -> Plan:
     shard_tokens = _shard_tokens(request, device, table, len(layers) * size)
     shards = cut(len(listing.tokens), shard_tokens, BATCH_TOKENS[device])
     spec = _replica(request, model, listing.template, layers, device, forward, architecture, table, shards)
-    settings = _settings(model, request, listing) | _encoding_settings(spec, table, shard_tokens)
+    settings = settings_of.tokens(model, request.token_filter, listing)
+    settings |= settings_of.states(spec, table, shard_tokens, BATCH_TOKENS[device])
     return _plan(
         (model, listing, spec, chosen.tables, matrices, settings),
         table=table,
@@ -303,7 +304,10 @@ def _plan_tables(request: Request, wanted: tuple[Space, ...], model: Model) -> P
     listing = list_tokens(model, request.token_filter, request.mecab_dic, rows, bos=request.bos)
     table = Table(rows, matrices.input.shape[1], matrices.input.name)
     spec = ReplicaSpec(model.source, listing.template, (), depth=0, rows=rows, positions=0, forward="")
-    settings = _settings(model, request, listing) | {"weights": matrices.identity, "static": matrices.input.name}
+    settings = settings_of.tokens(model, request.token_filter, listing) | {
+        "weights": matrices.identity,
+        "static": matrices.input.name,
+    }
     parts = (model, listing, spec, wanted, matrices, settings)
     return _plan(parts, table=table, shards=(), size=0, parameters=0)
 
@@ -334,7 +338,7 @@ def _plan(parts: _Parts, *, table: Table, shards: tuple[ShardPlan, ...], size: i
         tokens_without_row=len(listing.vocabulary.ids) - len(listing.everything),
         mecab_dic=listing.mecab_dic,
         mecab_assumed=listing.mecab_assumed,
-        notices=(*listing.notices, *said),
+        notices=(*listing.notices, *(listing.of_states if spec.layers else ()), *said),
         wanted=(*wanted, *(Space(spec.space, layer) for layer in spec.layers)),
         tables=wanted,
         matrices=matrices,
@@ -417,38 +421,3 @@ def _pick_device(request: Request) -> str:
             "--device cuda: torch sees no GPU here", hint="use --device cpu, or --address of a cluster with GPUs"
         )
     return ("cuda" if available else "cpu") if request.device == "auto" else request.device
-
-
-def _settings(model: Model, request: Request, listing: Listing) -> dict[str, Any]:
-    """Return the settings of the table of tokens, but for the identity of weights that are read in part."""
-    tokens = hashlib.sha256(listing.tokens.ids.tobytes())
-    for text in listing.tokens.texts.encoded():
-        tokens.update(text + b"\n")
-    return {
-        "format": FORMAT_VERSION,
-        "config": model.config_hash,
-        "tokenizer": sources.hash_tokenizer(model.source),
-        "token-filter": ",".join(sorted(set(request.token_filter), key=KINDS.index)),
-        "tokens": tokens.hexdigest(),
-        "template": [list(listing.template.prefix), list(listing.template.suffix)],
-        "mecab-dic": listing.mecab_dic,
-    }
-
-
-def _encoding_settings(spec: ReplicaSpec, table: Table, shard_tokens: int) -> dict[str, Any]:
-    """Return the settings of hidden states."""
-    import torch
-
-    return {
-        "weights": sources.hash_weights(spec.source),
-        "layers": ",".join(map(str, spec.layers)),
-        "dtype": spec.dtype,
-        "store-dtype": spec.store_dtype,
-        "shard-tokens": shard_tokens,
-        "batch-tokens": BATCH_TOKENS[spec.device],
-        "device": spec.device,
-        "cpus-per-worker": spec.threads,  # more threads split a sum elsewhere, which changes the last bits
-        "torch": torch.__version__,
-        "forward": spec.forward,
-        "static": table.origin,
-    }
