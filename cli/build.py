@@ -73,7 +73,7 @@ def command(
     stall_seconds: StallOption = None,
     overwrite: OverwriteOption = False,
     dry_run: DryRunOption = False,
-    config: ConfigOption = None,  # noqa: ARG001 — its callback has read it
+    config: ConfigOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -83,29 +83,8 @@ def command(
 
     Example: `kotovec build tohoku-nlp/bert-base-japanese-v3 --layers all`
     """
+    options = {**locals(), "bos": not no_bos, "on_cluster": address is not None}  # `fields_of` chooses
     target = _target(model, store, words)
-    options = {
-        "model": model,
-        "revision": revision,
-        "spaces": spaces,
-        "bos": not no_bos,
-        "layers": layers,
-        "dtype": dtype,
-        "store_dtype": store_dtype,
-        "device": device,
-        "on_cluster": address is not None,
-        "token_filter": token_filter,
-        "mecab_dic": mecab_dic,
-        "words": words,
-        "words_column": words_column,
-        "pooling": pooling,
-        "cpus_per_worker": cpus_per_worker,
-        "shard_tokens": shard_tokens,
-        "workers": workers,
-        "gpus_per_worker": gpus_per_worker,
-        "address": address,
-        "stall_seconds": stall_seconds,
-    }
     work = partial(_work, options=options, target=target, overwrite=overwrite, dry_run=dry_run)
     with_ray = address is None and workers != 0 and not dry_run and has_states(spaces)
     result = _run(work, target, with_ray=with_ray, lasting=not dry_run, quiet=quiet)

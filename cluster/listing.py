@@ -33,6 +33,7 @@ class Listing:
         mecab_dic: name of the MeCab dictionary, or None.
         mecab_assumed: whether that name was assumed, as neither the user nor the model's config names one.
         notices: messages for the user.
+        of_states: those that concern hidden states alone.
         unnamed: rows of the matrix that no token has, ascending; the first `MOST_UNNAMED` of them.
         rowless: tokens that have no row, by their ids; the first `MOST_ROWLESS` of them.
         words: words of a list, which are then the tokens; None for the vocabulary.
@@ -46,6 +47,7 @@ class Listing:
     mecab_dic: str | None
     mecab_assumed: bool
     notices: tuple[str, ...]
+    of_states: tuple[str, ...]
     unnamed: npt.NDArray[np.int64]
     rowless: Mapping[int, str]
     words: Words | None = None
@@ -87,7 +89,8 @@ def list_tokens(
         tokens=tokens,
         mecab_dic=dictionary,
         mecab_assumed=dictionary is not None and mecab_dic is None and not _names_mecab(model),
-        notices=(*code, *roles, *others, *notice, *_notices(vocabulary)),
+        notices=(*code, *roles, *others, *_notices(vocabulary)),
+        of_states=notice,
         unnamed=_unnamed(everything, rows),
         rowless=_rowless(vocabulary, rows),
     )

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kotovec.cluster import resources
+from kotovec.cluster import settings as settings_of
 from kotovec.cluster.listing import Listing, list_tokens
 from kotovec.cluster.request import Request, parse_layers
 from kotovec.cluster.shards import ShardPlan, cut
@@ -23,9 +24,8 @@ from kotovec.cluster.wordlist import Wordlist
 from kotovec.cluster.words import Words
 from kotovec.errors import InputError
 from kotovec.space import OUTPUT, STATIC, Space
-from kotovec.store.hdf5 import FORMAT_VERSION
 from kotovec.store.library import import_faiss
-from kotovec.store.tokens import KINDS, Tokens
+from kotovec.store.tokens import Tokens
 from kotovec.workers import forward as forwards
 from kotovec.workers import source as sources
 from kotovec.workers import table as tables
@@ -241,7 +241,8 @@ def make_plan(request: Request, model: Model | None = None) -> Plan:
     shard_tokens = _shard_tokens(request, device, table, len(layers) * size)
     shards = cut(len(listing.tokens), shard_tokens, BATCH_TOKENS[device])
     spec = _replica(request, model, listing.template, layers, device, forward, architecture, table, shards)
-    settings = _settings(model, request, listing) | _encoding_settings(spec, table, shard_tokens)
+    settings = settings_of.tokens(model, request.token_filter, listing)
+    settings |= settings_of.states(spec, table, shard_tokens, BATCH_TOKENS[device])
     return _plan(
         (model, listing, spec, chosen.tables, matrices, settings),
         table=table,
@@ -259,7 +260,10 @@ def _plan_tables(request: Request, wanted: tuple[Space, ...], model: Model) -> P
     listing = _with_words(request, listing, rows, MOST_PIECES)
     table = Table(rows, matrices.input.shape[1], matrices.input.name)
     spec = ReplicaSpec(model.source, listing.template, (), depth=0, rows=rows, positions=0, forward="")
-    settings = _settings(model, request, listing) | {"weights": matrices.identity, "static": matrices.input.name}
+    settings = settings_of.tokens(model, request.token_filter, listing) | {
+        "weights": matrices.identity,
+        "static": matrices.input.name,
+    }
     parts = (model, listing, spec, wanted, matrices, settings)
     return _plan(parts, table=table, shards=(), size=0, parameters=0)
 
@@ -297,7 +301,7 @@ def _plan(parts: _Parts, *, table: Table, shards: tuple[ShardPlan, ...], size: i
         tokens_without_row=len(listing.vocabulary.ids) - len(listing.everything) if listing.words is None else 0,
         mecab_dic=listing.mecab_dic,
         mecab_assumed=listing.mecab_assumed,
-        notices=(*listing.notices, *said),
+        notices=(*listing.notices, *(listing.of_states if spec.layers else ()), *said),
         wanted=(*wanted, *(Space(spec.space, layer) for layer in spec.layers)),
         tables=wanted,
         matrices=matrices,
@@ -355,38 +359,3 @@ def _pick_device(request: Request) -> str:
             "--device cuda: torch sees no GPU here", hint="use --device cpu, or --address of a cluster with GPUs"
         )
     return ("cuda" if available else "cpu") if request.device == "auto" else request.device
-
-
-def _settings(model: Model, request: Request, listing: Listing) -> dict[str, Any]:
-    """Return the settings of the table of tokens, but for the identity of weights that are read in part."""
-    tokens = hashlib.sha256(listing.tokens.ids.tobytes())
-    tokens.update(listing.tokens.texts.block[1:].replace(b"\0", b"\n"))
-    return {
-        "format": FORMAT_VERSION,
-        "config": model.config_hash,
-        "tokenizer": sources.hash_tokenizer(model.source),
-        "token-filter": ",".join(sorted(set(request.token_filter), key=KINDS.index)),
-        "tokens": tokens.hexdigest(),
-        "template": [list(listing.template.prefix), list(listing.template.suffix)],
-        "mecab-dic": listing.mecab_dic,
-        **({} if listing.words is None else listing.words.settings),
-    }
-
-
-def _encoding_settings(spec: ReplicaSpec, table: Table, shard_tokens: int) -> dict[str, Any]:
-    """Return the settings of hidden states."""
-    import torch
-
-    return {
-        "weights": sources.hash_weights(spec.source),
-        "layers": ",".join(map(str, spec.layers)),
-        "dtype": spec.dtype,
-        "store-dtype": spec.store_dtype,
-        "shard-tokens": shard_tokens,
-        "batch-tokens": BATCH_TOKENS[spec.device],
-        "device": spec.device,
-        "cpus-per-worker": spec.threads,  # more threads split a sum elsewhere, which changes the last bits
-        "torch": torch.__version__,
-        "forward": spec.forward,
-        "static": table.origin,
-    }

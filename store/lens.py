@@ -82,12 +82,20 @@ def _normalized(vectors: Vectors, space: Space, target: Space, notes: tuple[str,
     if depth is None:  # of a store that says nothing of it
         return View(target, (*notes, "whether these states are normalized is not recorded: they are taken as they are"))
     weight, bias = (vectors.part(OUTPUT, name) for name in ("norm", "norm_bias"))
-    form = made.get("norm")
-    if weight is None or not isinstance(form, dict) or len(weight) != vectors.array(target).shape[1]:
+    kind, epsilon = _form(made.get("norm"))
+    if weight is None or epsilon is None or len(weight) != vectors.array(target).shape[1]:
         return View(target, (*notes, "the model's last norm is not stored: these states are compared without it"))
     added = np.zeros(len(weight)) if bias is None else bias.astype(np.float64)
-    norm = str(form["kind"]), float(form["epsilon"]), weight.astype(np.float64), added
+    norm = kind, epsilon, weight.astype(np.float64), added
     return View(target, (*notes, "after the model's last norm, which states of this layer lack"), norm)
+
+
+def _form(written: Any) -> tuple[str, float | None]:
+    """Return the kind and the epsilon of a norm as they are stored; no epsilon where they cannot be read."""
+    try:
+        return str(written["kind"]), float(written["epsilon"])
+    except (LookupError, TypeError, ValueError):
+        return "", None
 
 
 def _tied(vectors: Vectors, asked: Space | str) -> tuple[str, ...]:

@@ -22,8 +22,9 @@ from kotovec.store.tokens import Kind, Marking, Pieces, Strings, Tokens
 
 MOST_SWAPS = 100  # most swaps in a row while a store is opened
 TABLES = ("id", "text", "surface", "kind")
-# Beside the vectors of a table: rows without a token with their numbers, and the norm before an output matrix.
-PARTS = ("unnamed", "unnamed_id", "norm", "norm_bias")
+# Beside the vectors of a table: rows without a token with their numbers, and the norm before an output matrix; each
+# with its dtype and its number of axes.
+PARTS = {"unnamed": ("<f4", 2), "unnamed_id": ("<i8", 1), "norm": ("<f4", 1), "norm_bias": ("<f4", 1)}
 MOST_DIMENSIONS = 1 << 17  # far more than any model has
 Block = npt.NDArray[np.floating[Any]]
 
@@ -106,9 +107,10 @@ class Vectors:
         """Add an open file of a space, which may say that it is another one."""
         if space == OUTPUT:
             with contextlib.suppress(*hdf5.UNREADABLE, KotovecError):  # reported when it is read
-                attributes, parts = file.read(writer.SPACE, (), PARTS)
+                attributes, parts = file.read(writer.SPACE, (), tuple(PARTS))
                 if "tied" in attributes and attributes["identity"] == self.attributes["identity"]:
-                    self._tied[space] = Tied(Space.parse(attributes["tied"]), json.loads(attributes["made"]), parts)
+                    made = dict(json.loads(attributes["made"]))
+                    self._tied[space] = Tied(Space.parse(attributes["tied"]), made, parts)
                     file.close()
                     return
         self._spaces[space] = file
@@ -187,7 +189,10 @@ class Vectors:
         found = parts.get(name)
         if found is None:
             return None
-        if not found.is_whole():
+        width = self.array(space).shape[1]
+        dtype, axes = PARTS[name]
+        fits = (found.array.dtype, found.array.ndim) == (np.dtype(dtype), axes)
+        if not fits or (axes == 2 and found.array.shape[1] != width) or not found.is_whole():  # noqa: PLR2004 — axes
             raise DamagedError(f"{self.path}: {name} of {space} does not match its checksum", hint=CURE)
         return found.array
 
@@ -214,7 +219,7 @@ class Vectors:
             return file
 
     def _read_space(self, file: File, space: Space) -> SpaceFile:
-        attributes, found = file.read(writer.SPACE, ("vectors", "norms"), PARTS)
+        attributes, found = file.read(writer.SPACE, ("vectors", "norms"), tuple(PARTS))
         vectors, norms, rows = found["vectors"], found["norms"], len(self.tokens)
         try:
             if attributes["identity"] != self.attributes["identity"] or attributes["space"] != str(space):

@@ -1,7 +1,12 @@
 """Hidden states among the rows of the output matrix, with the model's last norm; and the token before a decoder's."""
 
 import json
+import re
+import shutil
+import subprocess
+import sys
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -10,9 +15,11 @@ from test_matrices import INLINE, KINDS, checkpoints  # noqa: F401 — a fixture
 
 from kotovec.cluster.build import build
 from kotovec.cluster.plan import Request, make_plan
-from kotovec.errors import InputError
+from kotovec.errors import DamagedError, InputError
+from kotovec.space import OUTPUT
 from kotovec.store import Store
 
+from commands import call
 from models import make_gpt2
 
 DECODERS = ("gpt2", "llama", "qwen2", "gemma")
@@ -113,3 +120,57 @@ def test_a_decoder_without_such_a_token_is_noted(tmp_path):
     plan = make_plan(Request(model=str(folder)))
     assert plan.spec.template.length == 1
     assert any("has no token of the beginning" in text for text in plan.notices)
+
+
+def test_the_command_line_looks_up_and_says_how(decoders, capsys):
+    store, _ = decoders("llama")
+    lens = ("--space", "isolated@1", "--in", "output")
+    shown = call(capsys, "query", "king", "--store", store.path, *lens, "--json", "-k", 2)
+    answer = json.loads(shown.out)
+    assert (answer["space"], len(answer["results"])) == ("isolated@1", 2)
+    assert answer["notes"] == [
+        "vectors of isolated@1, looked up in output",
+        "after the model's last norm, which states of this layer lack",
+    ]
+    tied, _ = decoders("gemma")
+    shown = call(capsys, "query", "king", "--store", tied.path, "--space", "output,static", "--json")
+    assert json.loads(shown.out)["space"] == "static"
+    said = ["output is tied to static: the checkpoint holds no matrix of its own for it"]
+    assert json.loads(shown.out)["notes"] == said
+
+
+def test_info_says_what_the_tables_are(decoders, capsys):
+    lines = call(capsys, "info", "--store", decoders("llama")[0].path).out
+    assert re.search(r"static is +model.embed_tokens.weight \(F32\), and 7 rows without a token, as #id", lines)
+    assert re.search(r"output is +lm_head.weight \(F32\)", lines)
+    assert re.search(r"last norm +rms, model.norm.weight", lines)
+    tied = call(capsys, "info", "--store", decoders("gemma")[0].path).out
+    assert re.search(r"output +tied to static: the checkpoint holds no matrix of its own for it", tied)
+    gpt2, plan = decoders("gpt2")
+    shown = call(capsys, "info", "--store", gpt2.path)
+    assert re.search(rf"template +{plan.spec.template.prefix[0]} token", shown.out)
+
+
+def test_tables_are_built_without_ray_and_without_a_replica(checkpoints, tmp_path):  # noqa: F811
+    code = (
+        "import sys, kotovec; kotovec.build(sys.argv[1], sys.argv[2], spaces='static,output'); "
+        "print([name for name in ('ray', 'kotovec.workers.bert', 'faiss.index') if name in sys.modules])"
+    )
+    command = [sys.executable, "-c", code, checkpoints["t5"], tmp_path / "x.kotovec"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "'ray'" not in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize("name", ["unnamed", "unnamed_id", "norm"])
+def test_a_damaged_part_of_a_table_is_found_and_not_used(name, decoders, tmp_path):
+    store, _ = decoders("llama")
+    copy = tmp_path / "x.kotovec"
+    shutil.copytree(store.path, copy)
+    with h5py.File(copy / "spaces" / "output.h5", "r+") as file:
+        file[name][0] = 1 + file[name][0]
+    opened = Store.open(copy)
+    assert [each for each in opened.verify() if name in each] == [
+        f"spaces/output.h5: {name} (build it again with --overwrite)"
+    ]
+    with pytest.raises(DamagedError, match=f"{name} of output does not match its checksum"):
+        opened.vectors.part(OUTPUT, name)
