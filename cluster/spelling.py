@@ -53,15 +53,14 @@ def spell(wordlist: Wordlist, listing: Listing, rows: int, most: int, pooling: s
     unspelled |= _partly_read(listing.tokenizer, texts)
     long = (counts > most) & ~unspelled
     chosen = ~(unspelled | long)
-    if chosen.all():  # the usual case needs no copies
-        kept, pieces_kept = texts, pieces
-    else:
-        kept, pieces_kept = texts.keep(chosen), pieces.keep(chosen)
     if not chosen.any():
         raise InputError(
-            f"the tokenizer of the model knows none of the {counted(len(texts), 'word')}",
+            f"none of the {counted(len(texts), 'word')} can be encoded: {unspelled.sum():,} unknown to the tokenizer, "
+            f"{long.sum():,} longer than {most} tokens",
             hint="give words in the model's language and script",
         )
+    if not chosen.all():  # the usual case needs no copies
+        texts, pieces = texts.keep(chosen), pieces.keep(chosen)
     about = {
         "file": wordlist.name,
         "sha256": wordlist.sha256,
@@ -73,16 +72,16 @@ def spell(wordlist: Wordlist, listing: Listing, rows: int, most: int, pooling: s
         "too_long": int(long.sum()),
     }
     words = Words(
-        tokens=describe_words(kept, pieces_kept),
+        tokens=describe_words(texts, pieces),
         pooling=pooling,
-        digest=hashlib.sha256(texts.block).hexdigest(),
+        digest=hashlib.sha256(wordlist.words.block).hexdigest(),
         about=about,
     )
     return replace(
         listing,
         everything=words.tokens,
         tokens=words.tokens,
-        notices=(*listing.notices, *_notices(wordlist, texts, unspelled, long, most)),
+        notices=(*listing.notices, *_notices(wordlist, unspelled, long, most)),
         unnamed=np.empty(0, dtype=np.int64),
         rowless={},
         words=words,
@@ -118,8 +117,9 @@ def _blocks(texts: Strings) -> Iterator[list[str]]:
 
 
 def _notices(
-    wordlist: Wordlist, texts: Strings, unspelled: npt.NDArray[np.bool_], long: npt.NDArray[np.bool_], most: int
+    wordlist: Wordlist, unspelled: npt.NDArray[np.bool_], long: npt.NDArray[np.bool_], most: int
 ) -> Iterator[str]:
+    texts = wordlist.words
     repeated = [
         counted(count, what)
         for count, what in ((wordlist.duplicates, "duplicate word"), (wordlist.blanks, "blank line"))

@@ -126,7 +126,9 @@ def test_a_word_with_a_part_that_is_unknown_is_left_out_and_counted(tiny_models)
 
 
 def test_a_list_of_which_no_word_is_known_is_refused(tiny_models):
-    with pytest.raises(InputError, match="knows none of the 2 words") as caught:
+    with pytest.raises(
+        InputError, match="none of the 2 words can be encoded: 2 unknown to the tokenizer, 0 longer than 64"
+    ) as caught:
         plan_of(tiny_models["bert"], ["Ж", "Жж"])
     assert caught.value.hint == "give words in the model's language and script"
 
