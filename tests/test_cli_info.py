@@ -50,7 +50,7 @@ def test_json_holds_the_same_with_stable_keys(capsys, store):
     answer = call(capsys, "info", "--store", store, "--json")
     data = json.loads(answer.out)
     assert (answer.code, answer.err) == (0, "")
-    assert list(data) == ["path", "tokens", "kinds", "marking", "spaces", "indexes", "bytes", "provenance"]
+    assert list(data) == ["path", "tokens", "kinds", "marking", "spaces", "tables", "indexes", "bytes", "provenance"]
     assert (data["path"], data["tokens"], data["marking"]) == (str(store), len(TEXTS), "wordpiece")
     assert data["kinds"] == {
         "word": len(WORDS) + 4,
