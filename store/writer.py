@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 TABLE = "kotovec-tokens"  # encoding-type of tokens.h5
 SPACE = "kotovec-space"  # encoding-type of the files in spaces/
 PIECES = ("piece_offsets", "pieces")  # datasets that the table of a list of words has, and no other
+LARGE = 1 << 20  # bytes of a block that the disk may begin with at once
 Rows = npt.NDArray[np.floating[Any]]
 Parts = dict[str, npt.NDArray[Any]]  # small arrays beside the vectors of a space
 
@@ -98,6 +99,8 @@ class SpaceWriter:
         try:
             self._dataset[part] = block
             self._sink.check()  # a full disk stops the writing here, not after the last block
+            if block.nbytes >= LARGE:
+                self._sink.hasten()
             self.norms[part] = np.sqrt(np.einsum("ij,ij->i", block, block, dtype=np.float64))
         finally:
             checksum.result()

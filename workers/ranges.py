@@ -144,7 +144,7 @@ def check_plain(model: str, tensor: Stored) -> None:
 
 
 def rows_of(source: Source, tensor: Stored, ids: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.float32]]:
-    """Yield rows of a matrix in blocks, (n, D) float32; numbers of 16 bits become float32 exactly.
+    """Yield rows of a matrix in blocks, (n, D) float32, each in place of the last; those of 16 bits become so exactly.
 
     Args:
         source: the model.
@@ -163,11 +163,11 @@ def rows_of(source: Source, tensor: Stored, ids: npt.NDArray[np.int64]) -> Itera
                 yield matrix[ids[start : start + step]].float().numpy()
         return
     # Neighbours in the file, so that a block is one read; those between them that no id names are dropped.
-    cut = 0
+    cut, room = 0, np.empty((step, tensor.shape[1]), dtype=np.uint32)
     while cut < len(ids):
         first = int(ids[cut])
         stop = int(np.searchsorted(ids, first + step))
-        block = _read(source, tensor, first, int(ids[stop - 1]) + 1)
+        block = _read(source, tensor, first, int(ids[stop - 1]) + 1, room)
         wanted = ids[cut:stop] - first
         yield block if len(wanted) == len(block) else block[wanted]
         cut = stop
@@ -185,11 +185,13 @@ def vector_of(source: Source, tensor: Stored) -> npt.NDArray[np.float32]:
             found: npt.NDArray[np.float32] = read_tensor(source.weights(), tensor.name).float().numpy()
             return found
     whole = Stored(tensor.name, tensor.dtype, (1, tensor.shape[0]), tensor.file, tensor.begin)
-    return _read(source, whole, 0, 1).reshape(-1)
+    return _read(source, whole, 0, 1, np.empty(whole.shape, dtype=np.uint32)).reshape(-1)
 
 
-def _read(source: Source, tensor: Stored, first: int, stop: int) -> npt.NDArray[np.float32]:
-    """Return the rows from `first` to `stop` of a tensor in a file of safetensors, (n, D) float32."""
+def _read(
+    source: Source, tensor: Stored, first: int, stop: int, room: npt.NDArray[np.uint32]
+) -> npt.NDArray[np.float32]:
+    """Return the rows from `first` to `stop` of a tensor in a file of safetensors, (n, D) float32; `room` may hold them."""
     assert tensor.file is not None  # noqa: S101 — for the type checker
     dtype, size = np.dtype(_DTYPES[tensor.dtype]), tensor.shape[1]
     count = (stop - first) * size
@@ -200,7 +202,8 @@ def _read(source: Source, tensor: Stored, first: int, stop: int) -> npt.NDArray[
         )
     numbers: npt.NDArray[Any] = np.frombuffer(raw, dtype=dtype)
     if tensor.dtype == "BF16":  # the upper half of a float32
-        numbers = np.left_shift(numbers, 16, dtype=np.uint32).view(np.float32)
+        out = room[: stop - first]
+        numbers = np.left_shift(numbers.reshape(out.shape), 16, dtype=np.uint32, out=out).view(np.float32)
     return np.asarray(numbers, dtype=np.float32).reshape(-1, size)
 
 
