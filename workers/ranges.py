@@ -191,7 +191,7 @@ def vector_of(source: Source, tensor: Stored) -> npt.NDArray[np.float32]:
 def _read(
     source: Source, tensor: Stored, first: int, stop: int, room: npt.NDArray[np.uint32]
 ) -> npt.NDArray[np.float32]:
-    """Return the rows from `first` to `stop` of a tensor in a file of safetensors, (n, D) float32, in `room` if need be."""
+    """Return rows `first` to `stop` of a tensor in a file of safetensors, (n, D) float32, in `room` if need be."""
     assert tensor.file is not None  # noqa: S101 — for the type checker
     dtype, size = np.dtype(_DTYPES[tensor.dtype]), tensor.shape[1]
     count = (stop - first) * size
