@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -92,7 +93,9 @@ def make(folder: Path, rows: int, width: int) -> None:
 
 def build(model: Path, store: Path) -> Mapping[str, float]:
     """Build the store anew in a process; return its seconds, those of its phases, and its peak of memory in MB."""
-    command = [*KOTOVEC, "build", str(model), "--spaces", "static", "--store", str(store), "--overwrite", "--json"]
+    command = [*KOTOVEC, "build", str(model), "--spaces", "static", "--store", str(store), "--json"]
+    shutil.rmtree(store, ignore_errors=True)
+    os.sync()  # what earlier rounds left to write
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     begin = time.monotonic()
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ)

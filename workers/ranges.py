@@ -144,7 +144,7 @@ def check_plain(model: str, tensor: Stored) -> None:
 
 
 def rows_of(source: Source, tensor: Stored, ids: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.float32]]:
-    """Yield rows of a matrix in blocks, (n, D) float32, each in place of the last; those of 16 bits become so exactly.
+    """Yield rows of a matrix in blocks, (n, D) float32, each in place of the last; 16 bits become 32 exactly.
 
     Args:
         source: the model.
@@ -191,7 +191,7 @@ def vector_of(source: Source, tensor: Stored) -> npt.NDArray[np.float32]:
 def _read(
     source: Source, tensor: Stored, first: int, stop: int, room: npt.NDArray[np.uint32]
 ) -> npt.NDArray[np.float32]:
-    """Return the rows from `first` to `stop` of a tensor in a file of safetensors, (n, D) float32; `room` may hold them."""
+    """Return rows `first` to `stop` of a tensor in a file of safetensors, (n, D) float32, in `room` if need be."""
     assert tensor.file is not None  # noqa: S101 — for the type checker
     dtype, size = np.dtype(_DTYPES[tensor.dtype]), tensor.shape[1]
     count = (stop - first) * size
