@@ -13,6 +13,7 @@ from kotovec.cli.encodings import echo
 from kotovec.cli.lines import say
 from kotovec.cli.options import (
     AddressOption,
+    ColumnOption,
     ConfigOption,
     CpusOption,
     DryRunOption,
@@ -23,14 +24,18 @@ from kotovec.cli.options import (
     LayersOption,
     MecabOption,
     ModelArgument,
+    NoBosOption,
     OverwriteOption,
+    PoolingOption,
     QuietOption,
     RevisionOption,
     ShardTokensOption,
+    SpacesOption,
     StallOption,
     StoreDtypeOption,
     TargetOption,
     TokenFilterOption,
+    WordlistOption,
     WorkersOption,
 )
 from kotovec.cluster import DEFAULT_MODEL, default_store
@@ -48,6 +53,7 @@ if TYPE_CHECKING:
 def command(
     model: ModelArgument = DEFAULT_MODEL,
     store: TargetOption = None,
+    spaces: SpacesOption = "static,isolated",
     layers: LayersOption = "last",
     workers: WorkersOption = None,
     gpus_per_worker: GpusOption = None,
@@ -57,13 +63,17 @@ def command(
     store_dtype: StoreDtypeOption = "float32",
     token_filter: TokenFilterOption = None,
     mecab_dic: MecabOption = None,
+    words: WordlistOption = None,
+    words_column: ColumnOption = None,
+    pooling: PoolingOption = None,
+    no_bos: NoBosOption = False,
     revision: RevisionOption = None,
     address: AddressOption = None,
     shard_tokens: ShardTokensOption = None,
     stall_seconds: StallOption = None,
     overwrite: OverwriteOption = False,
     dry_run: DryRunOption = False,
-    config: ConfigOption = None,  # noqa: ARG001 — its callback has read it
+    config: ConfigOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -73,31 +83,24 @@ def command(
 
     Example: `kotovec build tohoku-nlp/bert-base-japanese-v3 --layers all`
     """
-    target = store or default_store(model)
-    options = {
-        "model": model,
-        "revision": revision,
-        "layers": layers,
-        "dtype": dtype,
-        "store_dtype": store_dtype,
-        "device": device,
-        "on_cluster": address is not None,
-        "token_filter": token_filter,
-        "mecab_dic": mecab_dic,
-        "cpus_per_worker": cpus_per_worker,
-        "shard_tokens": shard_tokens,
-        "workers": workers,
-        "gpus_per_worker": gpus_per_worker,
-        "address": address,
-        "stall_seconds": stall_seconds,
-    }
+    from kotovec.cluster.request import has_states
+
+    options = {**locals(), "bos": not no_bos, "on_cluster": address is not None}  # `fields_of` chooses
+    target = _target(model, store, words)
     work = partial(_work, options=options, target=target, overwrite=overwrite, dry_run=dry_run)
-    with_ray = address is None and workers != 0 and not dry_run
+    with_ray = address is None and workers != 0 and not dry_run and has_states(spaces)
     result = _run(work, target, with_ray=with_ray, lasting=not dry_run, quiet=quiet)
     if dry_run:
         _print_plan(result, as_json=as_json)
     else:
         _print_summary(result, as_json=as_json, quiet=quiet)
+
+
+def _target(model: str, store: Path | None, words: Path | None) -> Path:
+    """Return the folder of the store; a list of words does not take that of the vocabulary unasked."""
+    if words is not None and store is None:
+        raise InputError("--words needs a store of its own", hint="name it with --store, such as --store words.kotovec")
+    return store or default_store(model)
 
 
 def _run(work: Callable[..., "Result"], target: Path, *, with_ray: bool, lasting: bool, quiet: bool) -> "Result":
@@ -172,7 +175,7 @@ def _work(
         folder: the temporary folder of a private Ray cluster.
     """
     from kotovec.cluster import run as runs
-    from kotovec.cluster.plan import Request
+    from kotovec.cluster.request import Request
     from kotovec.cluster.where import Resources
 
     where = Resources(**fields_of(Resources, options), folder=folder)
@@ -184,6 +187,7 @@ def _work(
     return {
         "store": str(summary.store),
         "tokens": summary.tokens,
+        "unit": summary.unit,
         "encoded": summary.encoded,
         "seconds": {name: round(value, 3) for name, value in summary.seconds.items()},
         "bytes": summary.bytes,
@@ -216,7 +220,7 @@ def _describe(plan: "Plan", outlook: "Outlook", target: Path, where: "Resources"
     from kotovec.cluster.size import store_bytes
     from kotovec.cluster.where import count_workers
 
-    wanted = count_workers(plan, where)
+    wanted = 0 if plan.in_part else count_workers(plan, where)
     workers = None if wanted is None else min(wanted, len(plan.shards))
     size = store_bytes(plan)
     peak = plan.peak_bytes(len(plan.tokens)) + size - plan.vector_bytes - plan.index_bytes
@@ -232,11 +236,13 @@ def _describe(plan: "Plan", outlook: "Outlook", target: Path, where: "Resources"
         "tokens_without_row": plan.tokens_without_row,
         "tokens_filtered_out": sum(plan.counts.values()) - len(plan.tokens),
         "template": {"prefix": list(plan.spec.template.prefix), "suffix": list(plan.spec.template.suffix)},
+        "spaces": list(map(str, plan.spaces)),
         "layers": list(plan.spec.layers),
         "device": plan.spec.device,
         "dtype": plan.spec.dtype,
         "store_dtype": plan.spec.store_dtype,
         "mecab_dic": plan.mecab_dic,
+        "words": None if plan.words is None else plan.words.about,
         "shards": len(plan.shards),
         "vector_bytes": plan.vector_bytes,
         "index_bytes": plan.index_bytes,
@@ -250,30 +256,42 @@ def _describe(plan: "Plan", outlook: "Outlook", target: Path, where: "Resources"
 
 def _plan_pairs(plan: "Plan", outlook: "Outlook", data: dict[str, Any]) -> list[tuple[str, str]]:
     """Return the lines of a plan, by name."""
-    from kotovec.cli.tables import left_out, mecab, megabytes, template
-    from kotovec.space import titles
+    from kotovec.cli.tables import left_out, mecab, megabytes, template, words_left_out, words_origin
 
     many = "as many as the cluster has room for" if data["workers"] is None else data["workers"]
     each = f"{many}, about {megabytes(plan.worker_bytes)} of memory each" if data["workers"] != 0 else ""
     size, vectors, indexes, peak = (megabytes(data[f"{what}_bytes"]) for what in ("store", "vector", "index", "peak"))
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in plan.counts.items() if count)
-    filtered, shape = data["tokens_filtered_out"], plan.spec.template
-    return [
-        ("model", f"{plan.model.name}  ({plan.parameters / 1e6:,.1f} M parameters)"),
-        ("store", f"{data['store']}  ({outlook})"),
-        (
-            "tokens",
-            f"{len(plan.tokens):,}{'' if outlook.state == 'complete' else ' to encode'}; the vocabulary has {kinds}",
-        ),
-        *left_out(plan.rows_without_token, plan.tokens_without_row, filtered, plan.settings["token-filter"]),
-        ("template", template(shape.prefix, shape.suffix, plan.tokens)),
-        ("spaces", titles(plan.spaces)),
+    if plan.words is None:
+        encode = "" if outlook.state == "complete" else " to encode"
+        rows = [("tokens", f"{len(plan.tokens):,}{encode}; the vocabulary has {kinds}")]
+        filtered = data["tokens_filtered_out"], plan.settings["token-filter"]
+        rows += left_out(plan.rows_without_token, plan.tokens_without_row, *filtered)
+    else:
+        encode = "" if outlook.state == "complete" else " to encode"
+        rows = [("words", f"{len(plan.tokens):,}{encode}, of {words_origin(plan.words.about)}")]
+        rows += words_left_out(plan.words.about)
+    most = max((shard.stop - shard.start for shard in plan.shards), default=0)
+    shape = plan.spec.template
+    encoding = (
+        ("template", template(shape.prefix, shape.suffix, None if plan.words else plan.tokens, plan.noun)),
         ("compute", f"{plan.spec.dtype} on {plan.spec.device}, stored as {plan.spec.store_dtype}"),
-        ("shards", f"{len(plan.shards):,} of up to {counted(max(s.stop - s.start for s in plan.shards), 'token')}"),
+        ("shards", f"{len(plan.shards):,} of up to {counted(most, plan.noun)}"),
+    )
+    parameters = f"  ({plan.parameters / 1e6:,.1f} M parameters)" if plan.parameters else ""
+    pairs = [
+        ("model", f"{plan.model.name}{parameters}"),
+        ("store", data["store"]),
+        *rows,
+        *(() if plan.in_part else encoding),
+        *((f"{space}", plan.settings[space.name]) for space in plan.tables if plan.matrices is not None),
         ("on disk", f"{size} ({vectors} vectors, {indexes} indexes), {peak} at most"),
-        ("workers", each or "none: this process encodes, without Ray"),
-        *([("MeCab", mecab(plan.mecab_dic, assumed=plan.mecab_assumed))] if plan.mecab_dic else []),
     ]
+    if not plan.in_part:
+        pairs.append(("workers", each or "none: this process encodes, without Ray"))
+    if plan.mecab_dic:
+        pairs.append(("MeCab", mecab(plan.mecab_dic, assumed=plan.mecab_assumed)))
+    return pairs
 
 
 def _print_plan(plan: "Result", *, as_json: bool) -> None:
@@ -300,12 +318,13 @@ def _print_summary(summary: "Result", *, as_json: bool, quiet: bool) -> None:
     store = summary["store"]
     seconds = ", ".join(f"{name} {value:.1f}" for name, value in summary["seconds"].items())
     rate = summary["encoded"] / summary["seconds"]["encode"] if summary["seconds"].get("encode") else 0
-    speed = f"  ({rate:,.0f} tokens/s)" if rate else ""
-    earlier = summary["tokens"] - summary["encoded"]
+    unit = summary["unit"]
+    speed = f"  ({rate:,.0f} {unit}s/s)" if rate else ""
+    earlier = 0 if "copy" in summary["seconds"] else summary["tokens"] - summary["encoded"]
     rest = f", {earlier:,} of them by an earlier run" if earlier else ""
     print_pairs(
         [
-            ("tokens", f"{summary['tokens']:,}{rest}{speed}"),
+            (f"{unit}s", f"{summary['tokens']:,}{rest}{speed}"),
             ("seconds", seconds),
             ("store", f"{store}  ({megabytes(summary['bytes'])})"),
         ]

@@ -47,8 +47,8 @@ class Lines:
                 self.say(name)
             case Detail(text):
                 self.write("detail", text)
-            case Progress(done, total):
-                self.write("progress", [done, total])
+            case Progress(done, total, unit):
+                self.write("progress", [done, total, *(() if unit == "token" else (unit,))])
             case Notice(text):
                 self.note(text)
 
@@ -85,6 +85,8 @@ def read_event(line: str) -> Event | None:
             return Detail(text)
         case {"progress": [int(done), int(total)]}:
             return Progress(done, total)
+        case {"progress": [int(done), int(total), str(unit)]}:
+            return Progress(done, total, unit)
         case {"notice": str(text)}:
             return Notice(text)
     return None

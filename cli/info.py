@@ -15,7 +15,7 @@ def command(store: StoreOption = None, as_json: JsonOption = False, quiet: Quiet
 
     Example: `kotovec info --json`
     """
-    from kotovec.cli.tables import left_out, mecab, megabytes, notice, print_pairs, template
+    from kotovec.cli.tables import mecab, megabytes, notice, print_pairs, template
 
     with open_store(store) as opened:
         info, tokens = opened.info(), opened.tokens
@@ -23,21 +23,20 @@ def command(store: StoreOption = None, as_json: JsonOption = False, quiet: Quiet
         echo(json_line(info))
         return
     origin, spaces = info["provenance"], info["spaces"]
-    kinds = ", ".join(f"{count:,} {kind}" for kind, count in info["kinds"].items() if count)
-    cpus = ", ".join(origin["cpus"])
+    noun = "word" if origin.get("words") else "token"
+    named = tokens if noun == "token" else None
+    shape = template(origin["template_prefix"], origin["template_suffix"], named, noun)
+    cpus = ", ".join(origin.get("cpus", ()))
+    hosts = counted(origin.get("hosts", 0), "host")
+    computed = f"in {origin['dtype']} on {origin['device']} ({cpus}), {hosts}" if cpus else ""
     pairs = [
         ("store", f"{info['path']}  ({megabytes(info['bytes'])})"),
         ("model", " ".join(filter(None, (origin["model"], origin["revision"], origin["model_folder"])))),
-        ("tokens", f"{info['tokens']:,}: {kinds}"),
-        *left_out(
-            origin["rows_without_token"],
-            origin["tokens_without_row"],
-            origin.get("tokens_filtered_out", 0),
-            origin["token_filter"],
-        ),
+        *_rows(info),
         *_spaces(spaces),
-        ("template", template(origin["template_prefix"], origin["template_suffix"], tokens)),
-        ("computed", f"in {origin['dtype']} on {origin['device']} ({cpus}), {counted(origin['hosts'], 'host')}"),
+        *_tables(info["tables"]),
+        *([("template", shape)] if any("@" in name for name in spaces) else []),
+        *([("computed", computed)] if computed else []),
         ("built", f"{origin['started']} to {origin['finished']}"),
         ("command", origin["command"]),
         ("versions", ", ".join(f"{name} {number}" for name, number in origin["versions"].items())),
@@ -48,6 +47,21 @@ def command(store: StoreOption = None, as_json: JsonOption = False, quiet: Quiet
     print_pairs([*pairs, *map(_index, info["indexes"]), *map(_map, info["maps"])])
     for note in filter(None, origin["notices"].splitlines()):
         notice(f"note: {note}", quiet=quiet)
+
+
+def _rows(info: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what the rows of a store are: the tokens of a vocabulary, or the words of a list."""
+    from kotovec.cli.tables import left_out, words_left_out, words_origin
+
+    origin = info["provenance"]
+    if about := origin.get("words"):
+        yield "words", f"{info['tokens']:,} of {words_origin(about)}, {counted(info['pieces'], 'token')} together"
+        yield from words_left_out(about)
+        yield "list", f"SHA-256 {about['sha256']}"
+        return
+    yield "tokens", f"{info['tokens']:,}: " + ", ".join(f"{n:,} {kind}" for kind, n in info["kinds"].items() if n)
+    filtered = origin.get("tokens_filtered_out", 0), origin["token_filter"]
+    yield from left_out(origin["rows_without_token"], origin["tokens_without_row"], *filtered)
 
 
 def _spaces(spaces: dict[str, dict[str, object]]) -> Iterator[tuple[str, str]]:
@@ -81,6 +95,22 @@ def _written(file: dict[str, Any]) -> str:
     from kotovec.cli.tables import megabytes
 
     return f"{megabytes(file['bytes'])}; {file['written']}"
+
+
+def _tables(tables: dict[str, dict[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Yield a name and what is to be known for each table: the tensor that it is, and what an output comes after."""
+    for name, about in tables.items():
+        if name == "output" and about.get("tied"):
+            yield "output", f"tied to static: {about['tied']}"
+        else:
+            unnamed = about.get("unnamed_rows")
+            rows = f", and {counted(unnamed, 'row')} without a token, as #id" if unnamed else ""
+            dtype = f" ({about['tensor_dtype']})" if "tensor_dtype" in about else ""
+            yield f"{name} is", f"{about.get('tensor', 'of an earlier version')}{dtype}{rows}"
+        if about.get("before"):
+            yield "before output", str(about["before"])
+        if about.get("norm"):
+            yield "last norm", f"{about['norm']['kind']}, {about['norm']['tensor']}"
 
 
 def _shape(space: dict[str, object]) -> str:

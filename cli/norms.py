@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from kotovec.cli.chosen import open_store
@@ -99,11 +100,15 @@ def _expressions(store: "Store", words: Sequence[str]) -> Iterator[str]:
 def _read(store: "Store", expression: str) -> _Row:
     import numpy as np
 
+    from kotovec.store.lens import unnamed
     from kotovec.store.question import add, resolve
 
     with ending_at_once():
         terms, readings = resolve(expression, store.lookup)
-    questions = [add(terms, store.array(space), readings, allow_zero=True) for space in store.spaces]
+    questions = [
+        add(terms, store.array(space), readings, allow_zero=True, unnamed=partial(unnamed, store.vectors, space))
+        for space in store.spaces
+    ]
     notes = (note for each, space in zip(questions, store.spaces, strict=True) for note in each.notes(space))
     norms = tuple(float(np.linalg.norm(each.vector)) for each in questions)
     return _Row(questions[0].text, terms, tuple(dict.fromkeys(notes)), norms)

@@ -75,6 +75,17 @@ SpaceOption = Annotated[
         complete=spaces,
     ),
 ]
+WithinOption = Annotated[
+    str | None,
+    option(
+        STORE,
+        "--in",
+        metavar="SPACE",
+        help="Look the vectors of --space up in this space of the same width, such as `output`.",
+        complete=spaces,
+        show_default=False,
+    ),
+]
 LayerOption = Annotated[
     int | None,
     option(
@@ -149,6 +160,19 @@ LayersOption = Annotated[
         complete=among("last", "all"),
     ),
 ]
+SpacesOption = Annotated[
+    str,
+    option(
+        MODEL,
+        "--spaces",
+        metavar="SPACE,…",
+        help="List of `static`, `output` (its output matrix) and `isolated`; tables alone need no forward pass.",
+        complete=among("static,output", "static,isolated", "static", "output"),
+    ),
+]
+NoBosOption = Annotated[
+    bool, option(MODEL, "--no-bos", help="Put no token before those of a decoder whose template has none there.")
+]
 WorkersOption = Annotated[
     int | None,
     option(
@@ -181,6 +205,36 @@ TokenFilterOption = Annotated[
         metavar="KIND,…",
         help="Kinds of tokens to keep, of `word,subword,special,unused,byte,empty` [all].",
         complete=kinds,
+        show_default=False,
+    ),
+]
+WordlistOption = Annotated[
+    Path | None,
+    option(
+        MODEL,
+        "--words",
+        metavar="FILE",
+        help="Encode the words of a file, one per line up to a tab, in place of the vocabulary.",
+        show_default=False,
+    ),
+]
+ColumnOption = Annotated[
+    str | None,
+    option(
+        MODEL,
+        "--words-column",
+        metavar="NAME",
+        help="Column of the file of words (tab-separated with a header), or key of its JSON lines (`.jsonl`).",
+        show_default=False,
+    ),
+]
+PoolingOption = Annotated[
+    str | None,
+    choice(
+        MODEL,
+        "--pooling",
+        "mean|first|last",
+        help="Vector of a word: the mean of its tokens' vectors, or that of the first or last token [mean].",
         show_default=False,
     ),
 ]

@@ -52,6 +52,7 @@ class Display:
         self._lasting = self._is_live or (lasting and not quiet)
         self._step, self._detail, self._begun = "", "", clock()
         self._first = self._done = self._total = 0
+        self._unit = "token"
         self._printed, self._share = clock(), 0.0  # when the last plain line was, and at which share
         self._over: list[str] = []  # lines of finished steps, not yet printed
         self._any_line = False  # whether any line was
@@ -113,7 +114,8 @@ class Display:
                 self.say(name)
             case Detail(text):
                 self._detail = text
-            case Progress(done, total):
+            case Progress(done, total, unit):
+                self._unit = unit
                 self._advance(done, total)
             case Notice(text):
                 self.note(text)
@@ -132,7 +134,7 @@ class Display:
     def _finish(self) -> None:
         """End the step that runs, and print it, unless it was over at once."""
         with self._lock:
-            detail = f"{self._total:,} tokens{self._speed()}" if self._total else self._detail
+            detail = f"{self._total:,} {self._unit}s{self._speed()}" if self._total else self._detail
             seconds = self._clock() - self._begun
             if self._step and self._lasting and (detail or seconds >= SHORT):
                 name = escaped(_names(self._step)[1])
@@ -154,11 +156,11 @@ class Display:
     def _amount(self) -> str:
         if self._is_live and self._console.width < WIDE:
             return f"{self._done / max(1, self._total):.0%}"
-        return f"{self._done:,}/{self._total:,} tokens{self._speed()}"
+        return f"{self._done:,}/{self._total:,} {self._unit}s{self._speed()}"
 
     def _speed(self) -> str:
         seconds, done = self._clock() - self._begun, self._done - self._first
-        return f", {done / seconds:,.0f} tokens/s" if done and seconds > 0 else ""
+        return f", {done / seconds:,.0f} {self._unit}s/s" if done and seconds > 0 else ""
 
     def _beat(self) -> None:
         """Print a line wherever none was printed for a while."""

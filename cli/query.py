@@ -31,6 +31,7 @@ from kotovec.cli.options import (
     TsvOption,
     UnitOption,
     VerifyOption,
+    WithinOption,
     WordsOption,
 )
 from kotovec.errors import DamagedError, InputError, KotovecError
@@ -54,6 +55,7 @@ def command(
     expression: ExpressionArgument = None,
     store: StoreOption = None,
     space: SpaceOption = "static",
+    within: WithinOption = None,
     layer: LayerOption = None,
     metric: MetricOption = "l2",
     k: CountOption = 10,
@@ -83,6 +85,7 @@ def command(
         "script": script,
         "device": device,
         "exact": exact,
+        "within": within,
     }
     # Python would collect garbage 70 times during imports, which leave none: 15 ms.
     gc.set_threshold(RARELY)
@@ -165,8 +168,9 @@ def _answer(
     while answers is None:
         opened = open_store(path, verify=verify)
         try:
-            spaces = choose_spaces(space, layer, opened.spaces)
-            answers = [opened.search(expression, space=each, **options) for each in spaces]
+            # By the stored space, so that none is asked twice; as it was named, so that an answer says what it is.
+            asked = choose_spaces(space, layer, opened.spaces)
+            answers = [opened.search(expression, space=each, **options) for each in asked]
         except DamagedError:
             if not opened.replaced:  # else a build has just replaced the store, and its tokenizer with it
                 raise

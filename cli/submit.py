@@ -51,8 +51,8 @@ def command(
 ) -> None:
     """Build on an existing Ray cluster through its Jobs API, and fetch the store.
 
-    All options of `kotovec build` are passed to the cluster. Ctrl-C or a lost terminal does not stop the job; the
-    same command resumes an interrupted build.
+    All options of `kotovec build` but those of a list of words are passed to the cluster. Ctrl-C or a lost terminal
+    does not stop the job; the same command resumes an interrupted build.
 
     Example: `kotovec submit demo --address http://head:8265 --store /data/demo.kotovec --workers 8`
     """
@@ -93,10 +93,11 @@ def command(
 
 
 _OWN = inspect.signature(command).parameters
+_OF_THIS_MACHINE = ("words", "words_column", "pooling")  # a job does not see the file of words
 _PASSED = {
     name: parameter
     for name, parameter in inspect.signature(build.command).parameters.items()
-    if name not in _OWN and name != "dry_run"
+    if name not in {*_OWN, "dry_run", *_OF_THIS_MACHINE}
 }
 # Typer reads the signature: build's options are not repeated here, and are checked before anything is sent.
 _FIRST = {"context": _OWN["context"], "model": _PASSED["model"]}
@@ -128,7 +129,7 @@ def _check_values(options: dict[str, Any]) -> None:
     Raises:
         InputError: a value is unknown or out of range.
     """
-    from kotovec.cluster.plan import Request, parse_layers
+    from kotovec.cluster.request import Request, parse_layers
     from kotovec.cluster.where import Resources
 
     if Resources(**build.fields_of(Resources, options)).workers == 0:  # it validates everything else itself
@@ -143,7 +144,7 @@ def _depth(model: str, revision: str | None) -> int | None:
     """Return the number of layers of a model whose config this machine happens to have, or None."""
     from huggingface_hub import try_to_load_from_cache
 
-    from kotovec.cluster.plan import MOST_LAYERS
+    from kotovec.cluster.request import MOST_LAYERS
     from kotovec.workers import source as sources
     from kotovec.workers.address import DEMO
     from kotovec.workers.json_files import read_json

@@ -1,7 +1,7 @@
 """Tables of answers and of key-value pairs; tokens are printed as data, never as markup or control codes."""
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -273,11 +273,31 @@ def left_out(
     return [("left out", text)] if text else []
 
 
-def template(prefix: Iterable[int], suffix: Iterable[int], tokens: "Tokens") -> str:
+def template(prefix: Iterable[int], suffix: Iterable[int], tokens: "Tokens | None", noun: str = "token") -> str:
     """Return the template of a model, for a person: `[CLS] token [SEP]`; `#101` is the id of a token left out."""
-    texts = dict(zip(tokens.ids.tolist(), tokens.surfaces, strict=True))
+    texts = {} if tokens is None else dict(zip(tokens.ids.tolist(), tokens.surfaces, strict=True))
     before, after = ([texts.get(each, f"#{each}") for each in map(int, ids)] for ids in (prefix, suffix))
-    return " ".join([*before, "token", *after])
+    return " ".join([*before, noun, *after])
+
+
+def words_origin(about: Mapping[str, Any]) -> str:
+    """Return where the words of a store came from: `words.txt, column lemma (mean of each word's tokens)`."""
+    source = str(about["file"]) or "a list in Python"
+    column = f", column {about['column']}" if about["column"] else ""
+    pooled = "mean of each word's tokens" if about["pooling"] == "mean" else f"{about['pooling']} token of each word"
+    return f"{source}{column} ({pooled})"
+
+
+def words_left_out(about: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the line, for a person, of how many words of a list a store leaves out; none if it has all."""
+    parts = (
+        counted(about["duplicates"], "duplicate") if about["duplicates"] else "",
+        counted(about["blanks"], "blank line") if about["blanks"] else "",
+        f"{about['unspelled']:,} unknown to the tokenizer" if about["unspelled"] else "",
+        f"{about['too_long']:,} too long" if about["too_long"] else "",
+    )
+    text = ", ".join(filter(None, parts))
+    return [("left out", text)] if text else []
 
 
 def mecab(dictionary: str, *, assumed: bool) -> str:

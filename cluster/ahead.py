@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kotovec.cluster import resources
-from kotovec.cluster.plan import SHARD_BYTES, Plan, Request, make_plan, parse_layers
+from kotovec.cluster.plan import SHARD_BYTES, Plan, make_plan
 from kotovec.cluster.pool import object_store_bytes
+from kotovec.cluster.request import Request, parse_layers
 from kotovec.cluster.session import import_ray, session
 from kotovec.errors import WorkerError
 from kotovec.workers.model import Model
@@ -60,6 +61,7 @@ def planned(
         yield Planned(plan, {"plan": time.monotonic() - begin}, contextlib.ExitStack())
         return
     request.check()
+    request = request.with_words()  # what is wrong with the file is said before Ray starts
     model = Model.find(request.model, request.revision)
     _check_layers(request, model)
     found = time.monotonic()

@@ -16,13 +16,14 @@ from kotovec.cluster.inline import Inline
 from kotovec.cluster.plan import Plan
 from kotovec.cluster.pool import Pool, object_store_bytes
 from kotovec.cluster.provenance import Machine, check_begun, check_products, made, provenance
-from kotovec.cluster.remaining import check_settings, missing_indexes, missing_shards, missing_spaces
-from kotovec.cluster.results import check_encoded, copy_static
+from kotovec.cluster.remaining import missing_indexes, missing_shards, missing_spaces, of_store
+from kotovec.cluster.results import check_encoded, copy_table
 from kotovec.cluster.session import session
 from kotovec.cluster.shards import ShardPlan
+from kotovec.cluster.tables import TABLES, check_rows
 from kotovec.cluster.where import ANYWHERE, Resources, count_workers
 from kotovec.errors import DamagedError, DiskFullError
-from kotovec.space import STATIC, Space
+from kotovec.space import Space
 from kotovec.store import contents
 from kotovec.store import folder as folders
 from kotovec.store import index as indexes
@@ -56,6 +57,7 @@ class Summary:
 
     store: Path
     tokens: int
+    unit: str = "token"
     encoded: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
     bytes: int = 0
@@ -94,7 +96,7 @@ def build(
         folders.recover(layout)
         finished = layout.is_store
         if finished and not overwrite:
-            check_settings(plan, layout)
+            plan = of_store(plan, layout)
         target = _rebuild(layout, plan) if finished and overwrite else layout
         try:
             with _naming_full_disks(target):
@@ -136,7 +138,7 @@ class _Build:
     ) -> None:
         self.plan, self.layout, self.where, self.report = plan, layout, where, report
         self.ray, self.discard = ray, discard
-        self.summary = Summary(store=layout.folder, tokens=len(plan.tokens))
+        self.summary = Summary(store=layout.folder, tokens=len(plan.tokens), unit=plan.noun)
         self.started = datetime.now(UTC)
         self.widths: dict[str, int] = {}
         self.machine: Machine | None = None
@@ -150,7 +152,8 @@ class _Build:
             with contextlib.ExitStack() as stack:
                 stack.enter_context(self.ray)
                 self._encode(missing, stack)
-            with self._phase("merge"):
+            with self._phase("merge" if self.plan.encoded else "copy"):
+                self._check_tables()
                 self._merge()
         if not _is_begun(self.layout):
             folders.delete_shards(self.layout)  # the indexes take the space that the shards had on the disk
@@ -200,7 +203,7 @@ class _Build:
 
     def _encode(self, missing: list[ShardPlan], stack: contextlib.ExitStack) -> None:
         """Encode the missing shards; the stack ends the workers and Ray."""
-        total = len(self.plan.tokens)
+        total, unit = len(self.plan.tokens), self.plan.noun
         done = total - sum(shard.stop - shard.start for shard in missing)
         if not missing:
             return
@@ -211,14 +214,14 @@ class _Build:
         with self._phase("load"):
             pool.open()
         with self._phase("encode"):
-            self.report(Progress(done, total))
+            self.report(Progress(done, total, unit))
 
             def take(shard: ShardPlan, encoded: Encoded) -> None:
                 nonlocal done
                 self._write(shard, encoded)
                 done += shard.stop - shard.start
                 self.summary.encoded += shard.stop - shard.start
-                self.report(Progress(done, total))
+                self.report(Progress(done, total, unit))
 
             pool.run(missing, self.plan.inputs, take)
 
@@ -268,6 +271,13 @@ class _Build:
         files = checksums(self.layout.tokenizer)
         write_tokens(self.layout, self.plan.tokens, provenance(self.plan, self.started, files))
 
+    def _check_tables(self) -> None:
+        """Refuse tables of other weights beside those that an earlier run copied."""
+        matrices = self.plan.matrices
+        for space in TABLES:
+            if self.plan.in_part and matrices is not None and self.layout.space(space).is_file():
+                check_rows(matrices, space, self.layout, self.plan.tokens.ids, self.plan.words)
+
     def _merge(self) -> None:
         plan, layout = self.plan, self.layout
         identity = identity_of(plan.tokens, plan.settings["weights"])
@@ -276,8 +286,8 @@ class _Build:
                 if layout.space(space).is_file():
                     continue
                 how = made(plan, space, self.started)
-                if space == STATIC:
-                    copy_static(plan, layout, identity, how)
+                if space in TABLES:
+                    copy_table(plan, space, layout, identity, how)
                 else:
                     merge(layout, space, layout.shards, plan.bounds, plan.fingerprint, identity, how)
         except DamagedError as error:
@@ -285,7 +295,7 @@ class _Build:
 
     def _index(self) -> bool:
         """Build the default indexes that are missing; return whether any was."""
-        missing = missing_indexes(self.layout)
+        missing = missing_indexes(self.plan, self.layout)
         if not missing:
             return False
         # torch is in this process, and shares OpenMP with faiss: one thread, which a Flat index is copied with.

@@ -1,7 +1,7 @@
 """The events that a build reports: plain values for any listener (the command line draws them)."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -20,10 +20,11 @@ class Detail:
 
 @dataclass(frozen=True)
 class Progress:
-    """Progress: `done` of `total` tokens are encoded and written."""
+    """Progress: `done` of `total` tokens, or words of a list, are encoded and written."""
 
     done: int
     total: int
+    unit: str = field(default="token", repr=False)
 
 
 @dataclass(frozen=True)

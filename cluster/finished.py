@@ -12,17 +12,17 @@ from typing import Any
 
 from kotovec.cluster.build import Summary
 from kotovec.cluster.events import Notice, Report, ignore
-from kotovec.cluster.plan import Request, parse_layers
-from kotovec.cluster.remaining import INDEXED
+from kotovec.cluster.remaining import lacking_index
+from kotovec.cluster.request import Request, parse_layers
+from kotovec.cluster.wordlist import hash_file
 from kotovec.errors import KotovecError
 from kotovec.space import STATIC, Space
-from kotovec.store import index as indexes
 from kotovec.store.layout import Layout
-from kotovec.store.metric import Metric
 from kotovec.store.tokens import KINDS
 from kotovec.store.vectors import Vectors
 from kotovec.workers import source as sources
 from kotovec.workers.json_files import read_json
+from kotovec.workers.pooling import POOLINGS
 
 # They list the tokens and find the template: with another version, either may differ.
 _READERS = ("kotovec", "transformers", "tokenizers")
@@ -47,8 +47,8 @@ def find_finished(request: Request, store: Path, report: Report = ignore) -> Sum
         tokens, notices = len(vectors.tokens), str(vectors.attributes.get("notices") or "")
     for text in filter(None, notices.splitlines()):
         report(Notice(text))
-    seconds = {"plan": time.monotonic() - begin}
-    return Summary(store, tokens, seconds=seconds, bytes=Layout(store.resolve()).size, finished_before=True)
+    seconds, unit = {"plan": time.monotonic() - begin}, "token" if request.words is None else "word"
+    return Summary(store, tokens, unit, seconds=seconds, bytes=Layout(store.resolve()).size, finished_before=True)
 
 
 def is_finished(request: Request, store: Path) -> bool:
@@ -58,6 +58,8 @@ def is_finished(request: Request, store: Path) -> bool:
         request: the request of the user, with valid values.
         store: the folder of the store.
     """
+    if request.spaces != Request.spaces or not request.bos:  # the plan decides
+        return False
     layout = Layout(store)
     # Of a build that runs, or was killed.
     leftovers = (layout.shards, layout.former, layout.aside, layout.rebuild, layout.lock)
@@ -68,7 +70,7 @@ def is_finished(request: Request, store: Path) -> bool:
         with contextlib.closing(Vectors(layout.folder)) as vectors:
             return (
                 _has_spaces_of(request, vectors, source)
-                and all(indexes.load(vectors, layout.indexes, space, Metric.L2) is not None for space in INDEXED)
+                and not lacking_index(vectors, layout)
                 and _has_tokens_of(request, vectors, source)
             )
     except (KotovecError, OSError, ValueError, KeyError):
@@ -78,14 +80,26 @@ def is_finished(request: Request, store: Path) -> bool:
 def _has_tokens_of(request: Request, vectors: Vectors, source: sources.Source) -> bool:
     """Return whether the tokens are those of the requested model: files, filter, dictionary, and what read them."""
     stored, versions = vectors.settings(), vectors.table("versions")
+    if not stored["template"][0]:  # of a decoder, before which the plan may put a token
+        return False
     return (
         stored["token-filter"] == ",".join(sorted(set(request.token_filter), key=KINDS.index))
         and all(versions.get(name) == version(name) for name in _READERS)
         and _is_same_dictionary(request, vectors, source.folder)
+        and _has_words_of(request, vectors)
         and stored["config"] == sources.hash_config(source)
         and stored["tokenizer"] == sources.hash_tokenizer(source)
         and stored["weights"] == sources.hash_weights(source)
     )
+
+
+def _has_words_of(request: Request, vectors: Vectors) -> bool:
+    """Return whether the words are those of the requested file, pooled in the same way; or none in both."""
+    about = vectors.table("words")
+    if not isinstance(request.words, Path):
+        return request.words is None and not about
+    asked = {"column": request.words_column or "", "pooling": request.pooling or POOLINGS[0]}
+    return asked.items() <= about.items() and hash_file(request.words) == about["sha256"]
 
 
 def _is_same_dictionary(request: Request, vectors: Vectors, folder: Path) -> bool:

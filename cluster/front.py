@@ -1,12 +1,17 @@
 """`kotovec.build`: the entry point for Python."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kotovec.cluster import DEFAULT_MODEL, default_store
 from kotovec.cluster.events import Report, ignore
+from kotovec.errors import InputError
 from kotovec.store.database import Store
+
+if TYPE_CHECKING:
+    from kotovec.cluster.wordlist import Wordlist
 
 
 def build(
@@ -14,14 +19,19 @@ def build(
     store: str | PathLike[str] | None = None,
     *,
     workers: int | None = None,
+    spaces: str = "static,isolated",
     layers: str | Sequence[int] = "last",
     dtype: str = "float32",
     store_dtype: str = "float32",
     device: str = "auto",
     token_filter: str | Sequence[str] | None = None,
     mecab_dic: str | None = None,
+    bos: bool = True,
     revision: str | None = None,
     address: str | None = None,
+    words: str | PathLike[str] | Iterable[str] | None = None,
+    words_column: str | None = None,
+    pooling: str | None = None,
     overwrite: bool = False,
     report: Report = ignore,
 ) -> Store:
@@ -35,29 +45,40 @@ def build(
         model: Hub id, folder, or `demo`.
         store: path of the store's folder; None is the last part of the model's name, in the working directory.
         workers: Ray actors; 0 encodes in this process, without Ray, and gives the same bytes; None is one per core.
+        spaces: list of `static`, `output` and `isolated`, or `isolated@6`; without the last one, only tables of the
+            checkpoint are read, of any architecture.
         layers: `last`, `all`, or their numbers; 0 is the embeddings' output.
         dtype: dtype of the computation, `float32`, `bfloat16` or `float16`.
         store_dtype: dtype of the stored hidden states, `float32` or `float16`.
         device: `auto`, `cpu` or `cuda`.
         token_filter: kinds of tokens to keep, also as `word,subword`; None is all.
         mecab_dic: MeCab dictionary; None is the model's.
+        bos: put the token of the beginning before those of a decoder whose template has none there.
         revision: branch, tag or commit on the Hub.
         address: address of a Ray cluster to join.
+        words: a list of words to encode in place of the vocabulary: path of a file, or any iterable of words; `store`
+            must be given, too.
+        words_column: column of the file, or key of its JSON lines, that the words are in.
+        pooling: what the vector of a word is made of: the `mean` of its tokens' vectors, or the `first` or `last` one.
         overwrite: build again beside a complete store, and swap the two.
         report: called with each event of the build.
 
     Raises:
         KotovecError: the error that `kotovec build` would report; its message names the fix.
     """
-    from kotovec.cluster.plan import Request
+    from kotovec.cluster.request import Request
     from kotovec.cluster.run import run
     from kotovec.cluster.where import Resources
 
+    if words is not None and store is None:
+        raise InputError("words need a store of their own", hint="name its folder as `store`")
     path = default_store(model) if store is None else Path(store)
     where = Resources(workers=workers, address=address)
     request = Request(
         model=model,
         revision=revision,
+        spaces=spaces,
+        bos=bos,
         layers=layers if isinstance(layers, str) else ",".join(map(str, layers)),
         dtype=dtype,
         store_dtype=store_dtype,
@@ -65,9 +86,21 @@ def build(
         token_filter=_kinds(token_filter),
         mecab_dic=mecab_dic,
         on_cluster=address is not None,
+        words=_words(words),
+        words_column=words_column,
+        pooling=pooling,
     )
     run(request, path, where, overwrite=overwrite, report=report)
     return Store.open(path)
+
+
+def _words(words: str | PathLike[str] | Iterable[str] | None) -> "Path | Wordlist | None":
+    """Return the path of a file of words, or the words of an iterable."""
+    from kotovec.cluster.wordlist import gather
+
+    if words is None or isinstance(words, str | PathLike):
+        return None if words is None else Path(words)
+    return gather(words)
 
 
 def _kinds(token_filter: str | Sequence[str] | None) -> tuple[str, ...]:

@@ -6,20 +6,26 @@ per worker, is why any number of workers gives the same bytes.
 
 import hashlib
 import json
-from collections.abc import Collection
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from kotovec.cluster import DEFAULT_MODEL, resources
-from kotovec.cluster.listing import list_tokens
+from kotovec.cluster import resources
+from kotovec.cluster import settings as settings_of
+from kotovec.cluster.listing import Listing, list_tokens
+from kotovec.cluster.request import Request, parse_layers
 from kotovec.cluster.shards import ShardPlan, cut
-from kotovec.errors import InputError, choices, quoted
-from kotovec.space import STATIC, Space
-from kotovec.store.hdf5 import FORMAT_VERSION
-from kotovec.store.library import check_device, import_faiss
-from kotovec.store.tokens import KINDS, Tokens
+from kotovec.cluster.spelling import MOST_PIECES, most_pieces, spell
+from kotovec.cluster.tables import describe, rows_of, tensor_of
+from kotovec.cluster.wordlist import Wordlist
+from kotovec.cluster.words import Words
+from kotovec.errors import InputError
+from kotovec.space import OUTPUT, STATIC, Space
+from kotovec.store.library import import_faiss
+from kotovec.store.tokens import Tokens
 from kotovec.workers import forward as forwards
 from kotovec.workers import source as sources
 from kotovec.workers import table as tables
@@ -27,67 +33,28 @@ from kotovec.workers.architecture import Architecture
 from kotovec.workers.checkpoint import Checkpoint
 from kotovec.workers.encoder import ReplicaSpec
 from kotovec.workers.inputs import Inputs
+from kotovec.workers.matrices import IN_PART, Matrices
+from kotovec.workers.matrices import find as find_matrices
 from kotovec.workers.model import Model
+from kotovec.workers.pooling import POOLINGS
 from kotovec.workers.table import Table
 from kotovec.workers.tokenizer import Template
 
 # Some 4 s of BERT-base on one core, 30 ms on an H200: a lost worker costs little, and the shards balance well.
 SHARD_TOKENS = {"cpu": 1024, "cuda": 16384}
+# A batch holds words of one length: of made-up words, 28 % of the rows are filled up in shards of 1,024, 7 % in these.
+SHARD_WORDS = {"cpu": 4096, "cuda": 16384}
 # Fewer tokens per shard where many layers are kept: shards pass through Ray's object store.
 SHARD_BYTES = {"cpu": 32 << 20, "cuda": 256 << 20}
 # On a CPU, 96 to 240 make no difference, and fewer make the products slower.
 BATCH_TOKENS = {"cpu": 192, "cuda": 8192}
-DTYPES = ("float32", "bfloat16", "float16")
-STORE_DTYPES = ("float32", "float16")
 # Settings that only describe where a build ran: a complete store does not count as different because of them.
-ENVIRONMENT = ("device", "batch-tokens", "cpus-per-worker", "torch", "forward", "static")
+ENVIRONMENT = ("device", "batch-tokens", "cpus-per-worker", "torch", "forward", "static", "output")
 # Settings of the table of tokens; the others belong to the spaces.
-OF_TOKENS = ("weights", "config", "tokenizer", "token-filter", "tokens", "template", "mecab-dic")
-OF_STATIC = ("format", "static")  # static vectors depend on no other setting
-MOST_LAYERS = 10_000  # no model has more
+OF_TOKENS = ("weights", "config", "tokenizer", "token-filter", "tokens", "template", "mecab-dic", "words", "pooling")
+OF_TABLE = ("format",)  # the vectors of a table depend on no other setting but the one of its own name
 # Memory of a worker besides the weights: torch, buffers, and the shards that it holds.
 BASE_BYTES = 400 << 20
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a user requests of a build; every field but `on_cluster` has the name of its option.
-
-    With `on_cluster`, the workers run on the joined cluster, which may have GPUs where this machine has none.
-    """
-
-    model: str = DEFAULT_MODEL
-    revision: str | None = None
-    layers: str = "last"
-    dtype: str = "float32"
-    store_dtype: str = "float32"
-    device: str = "auto"
-    token_filter: tuple[str, ...] = KINDS
-    mecab_dic: str | None = None
-    shard_tokens: int | None = None
-    cpus_per_worker: int = 1
-    on_cluster: bool = False
-
-    def check(self) -> None:
-        """Validate everything that can be checked without loading the model.
-
-        Raises:
-            InputError: an option has an unknown value.
-        """
-        check_device(self.device)
-        parse_layers(self.layers)
-        for option, value, values in (
-            ("--dtype", self.dtype, DTYPES),
-            ("--store-dtype", self.store_dtype, STORE_DTYPES),
-            *(("--token-filter", kind, KINDS) for kind in self.token_filter),
-        ):
-            if value not in values:
-                raise InputError(f"unknown {option} {quoted(value)}", hint=f"choose {choices(values)}")
-        # torch has another kernel for a batch of one.
-        if self.shard_tokens is not None and self.shard_tokens < 2:  # noqa: PLR2004
-            raise InputError(f"--shard-tokens is {self.shard_tokens}", hint="use 2 or more")
-        if self.cpus_per_worker < 1:
-            raise InputError(f"--cpus-per-worker is {self.cpus_per_worker}", hint="use 1 or more")
 
 
 @dataclass(frozen=True)
@@ -109,7 +76,12 @@ class Plan:
         mecab_dic: name of the MeCab dictionary, or None.
         mecab_assumed: whether that name was assumed, as neither the user nor the model's config names one.
         notices: messages for the user.
-        static: whether this build copies the static vectors.
+        wanted: the spaces that the store must contain once it is complete.
+        tables: those that this build copies.
+        matrices: the matrices of the checkpoint; None where `static` is the only table, as `table` says it then.
+        unnamed: rows of the tables without a token, which are kept beside the others.
+        rowless: tokens without a row, by their ids.
+        words: the words that are encoded in place of the vocabulary, or None.
     """
 
     model: Model
@@ -127,7 +99,12 @@ class Plan:
     mecab_dic: str | None
     mecab_assumed: bool
     notices: tuple[str, ...]
-    static: bool = True
+    wanted: tuple[Space, ...] = (STATIC,)
+    tables: tuple[Space, ...] = (STATIC,)
+    matrices: Matrices | None = None
+    unnamed: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    rowless: Mapping[int, str] = field(default_factory=dict)
+    words: Words | None = None
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -142,8 +119,17 @@ class Plan:
     @property
     def spaces(self) -> tuple[Space, ...]:
         """The spaces that the store must contain once it is complete."""
-        layers = map(int, str(self.settings["layers"]).split(","))
-        return STATIC, *(Space(self.spec.space, layer) for layer in layers)
+        return self.wanted
+
+    @property
+    def in_part(self) -> bool:
+        """Whether only tables of the checkpoint are read."""
+        return "layers" not in self.settings
+
+    @property
+    def noun(self) -> str:
+        """What a row of the store is, for a person."""
+        return "token" if self.words is None else "word"
 
     @property
     def encoded(self) -> tuple[Space, ...]:
@@ -153,13 +139,29 @@ class Plan:
     @property
     def added(self) -> tuple[Space, ...]:
         """The spaces that this build adds to the store: the table that it copies, and those that it encodes."""
-        return (*((STATIC,) if self.static else ()), *self.encoded)
+        return (*self.tables, *self.encoded)
 
     def only(self, spaces: Collection[Space]) -> "Plan":
         """Return the plan of the same build, restricted to these spaces."""
         layers = tuple(space.layer for space in spaces if space.layer is not None)
         shards = self.shards if layers else ()
-        return replace(self, spec=replace(self.spec, layers=layers), shards=shards, static=STATIC in spaces)
+        tables = tuple(space for space in self.tables if space in spaces)
+        return replace(self, spec=replace(self.spec, layers=layers), shards=shards, tables=tables)
+
+    def of_weights(self, weights: str | None) -> "Plan":
+        """Return the plan for a store of these weights, which may have been read as a whole where this one's were not.
+
+        Raises:
+            InputError: the weights of this plan are on the Hub.
+        """
+        if not self.in_part or weights is None or weights.startswith(IN_PART):
+            return self
+        if self.model.source.remote:
+            raise InputError(
+                f"the store was built from all weights of {self.model.name}, of which the Hub is read in part",
+                hint="give the folder of the model, or name another path with --store",
+            )
+        return replace(self, settings=self.settings | {"weights": sources.hash_weights(self.model.source)})
 
     @property
     def task(self) -> dict[str, Any]:
@@ -173,17 +175,27 @@ class Plan:
 
     def inputs(self, shard: ShardPlan) -> Inputs:
         """Return the inputs that a worker encodes for a shard."""
+        if self.words is not None:
+            return self.words.inputs(shard.start, shard.stop, self.spec.template)
         return Inputs.isolated(self.tokens.ids[shard.start : shard.stop], self.spec.template)
 
     @property
     def vector_bytes(self) -> int:
         """Size in bytes of the vectors that this build adds."""
-        return self.shard_bytes(len(self.tokens)) + (len(self.tokens) * self.table.size * 4 if self.static else 0)
+        return self.shard_bytes(len(self.tokens)) + sum(
+            len(self.tokens) * self._width(space) * 4 for space in self.tables
+        )
+
+    def _width(self, space: Space) -> int:
+        """Return the number of dimensions of a table; 0 for one that is not stored, as it is another."""
+        if self.matrices is None:
+            return self.table.size
+        return 0 if space == OUTPUT and self.matrices.tied else tensor_of(self.matrices, space).shape[1]
 
     @property
     def index_bytes(self) -> int:
         """Size in bytes of the two default indexes (static, last layer; Flat keeps float32)."""
-        return len(self.tokens) * (self.table.size + self.size) * 4
+        return 0 if self.in_part else len(self.tokens) * (self.table.size + self.size) * 4
 
     def shard_bytes(self, rows: int) -> int:
         """Return the size in bytes of the vectors in shards of so many tokens."""
@@ -218,17 +230,67 @@ def make_plan(request: Request, model: Model | None = None) -> Plan:
     # OpenMP with it.
     import_faiss()
     request.check()
+    request, chosen = request.with_words(), request.chosen
+    if chosen.layers is None:
+        return _plan_tables(request, chosen.tables, model or Model.find(request.model, request.revision, tables=True))
     model = model or Model.find(request.model, request.revision)
-    layers = parse_layers(request.layers, int(model.pretrained_config.num_hidden_layers))
+    layers = parse_layers(chosen.layers, int(model.pretrained_config.num_hidden_layers))
     parameters = model.parameters  # damaged weights are reported before the tokenizer takes its time
-    listing = list_tokens(model, request.token_filter, request.mecab_dic)
+    listing = list_tokens(model, request.token_filter, request.mecab_dic, bos=request.bos)
     device = _pick_device(request)
     forward, architecture = forwards.choose(model)
     table = tables.find(model, architecture)
+    matrices = find_matrices(model) if OUTPUT in chosen.tables else None
+    listing = _with_words(request, listing, table.rows, most_pieces(model, architecture, listing.template))
     size = int(model.pretrained_config.hidden_size)
     shard_tokens = _shard_tokens(request, device, table, len(layers) * size)
     shards = cut(len(listing.tokens), shard_tokens, BATCH_TOKENS[device])
     spec = _replica(request, model, listing.template, layers, device, forward, architecture, table, shards)
+    settings = settings_of.tokens(model, request.token_filter, listing)
+    settings |= settings_of.states(spec, table, shard_tokens, BATCH_TOKENS[device])
+    return _plan(
+        (model, listing, spec, chosen.tables, matrices, settings),
+        table=table,
+        shards=shards,
+        size=size,
+        parameters=parameters,
+    )
+
+
+def _plan_tables(request: Request, wanted: tuple[Space, ...], model: Model) -> Plan:
+    """Plan a build that reads tables of a checkpoint alone, of any architecture."""
+    matrices = find_matrices(model)
+    rows = rows_of(matrices, wanted)
+    listing = list_tokens(model, request.token_filter, request.mecab_dic, rows, bos=request.bos)
+    listing = _with_words(request, listing, rows, MOST_PIECES)
+    table = Table(rows, matrices.input.shape[1], matrices.input.name)
+    spec = ReplicaSpec(model.source, listing.template, (), depth=0, rows=rows, positions=0, forward="")
+    settings = settings_of.tokens(model, request.token_filter, listing) | {
+        "weights": matrices.identity,
+        "static": matrices.input.name,
+    }
+    parts = (model, listing, spec, wanted, matrices, settings)
+    return _plan(parts, table=table, shards=(), size=0, parameters=0)
+
+
+def _with_words(request: Request, listing: Listing, rows: int, most: int) -> Listing:
+    """Return the listing of the words of a list in place of the tokens, where one is given."""
+    if not isinstance(request.words, Wordlist):
+        return listing
+    return spell(request.words, listing, rows, most, request.pooling or POOLINGS[0])
+
+
+_Parts = tuple[Model, Listing, ReplicaSpec, tuple[Space, ...], Matrices | None, dict[str, Any]]
+
+
+def _plan(parts: _Parts, *, table: Table, shards: tuple[ShardPlan, ...], size: int, parameters: int) -> Plan:
+    """Return the plan of what was found about a model."""
+    model, listing, spec, wanted, matrices, settings = parts
+    if matrices is not None and OUTPUT in wanted and matrices.tied and STATIC not in wanted:
+        wanted = (STATIC, *wanted)  # which it is
+    said = () if matrices is None else describe(matrices, wanted)
+    if OUTPUT in wanted and matrices is not None:
+        settings = settings | {"output": matrices.head.name}
     return Plan(
         model=model,
         tokenizer=listing.tokenizer,
@@ -238,13 +300,19 @@ def make_plan(request: Request, model: Model | None = None) -> Plan:
         shards=shards,
         size=size,
         parameters=parameters,
-        settings=_settings(model, spec, table, listing.tokens, request, listing.mecab_dic, shard_tokens),
+        settings=settings,
         counts=listing.everything.count(),
-        rows_without_token=spec.rows - len(listing.everything),
-        tokens_without_row=len(listing.vocabulary.ids) - len(listing.everything),
+        rows_without_token=spec.rows - len(listing.everything) if listing.words is None else 0,
+        tokens_without_row=len(listing.vocabulary.ids) - len(listing.everything) if listing.words is None else 0,
         mecab_dic=listing.mecab_dic,
         mecab_assumed=listing.mecab_assumed,
-        notices=listing.notices,
+        notices=(*listing.notices, *(listing.of_states if spec.layers else ()), *said),
+        wanted=(*wanted, *(Space(spec.space, layer) for layer in spec.layers)),
+        tables=wanted,
+        matrices=matrices,
+        unnamed=listing.unnamed,
+        rowless=listing.rowless,
+        words=listing.words,
     )
 
 
@@ -282,34 +350,8 @@ def _shard_tokens(request: Request, device: str, table: Table, width: int) -> in
     # Shards do not hold static vectors, but once did: another count would cut the batches of a model with very many
     # layers otherwise, and stores that exist would no longer be those of the plan.
     token_bytes = table.size * 4 + width * np.dtype(request.store_dtype).itemsize
-    return max(2, min(request.shard_tokens or SHARD_TOKENS[device], SHARD_BYTES[device] // token_bytes))
-
-
-def parse_layers(text: str, depth: int = MOST_LAYERS) -> tuple[int, ...]:
-    """Return the layers that `last`, `all` or a list such as `0,1,12` stands for, ascending; −1 is the last layer.
-
-    Args:
-        text: the value of `--layers`.
-        depth: the number of layers of the model; without it, only what no model has is refused.
-
-    Raises:
-        InputError: the model has no such layer, or the list cannot be read.
-    """
-    if text == "last":
-        return (depth,)
-    if text == "all":
-        return tuple(range(depth + 1))
-    try:
-        numbers = [int(part) for part in text.split(",")]
-    except ValueError as error:
-        raise InputError(
-            f"--layers {quoted(text)} is not a list of layers",
-            hint=f"choose `last`, `all`, or numbers such as `0,1,{12 if depth == MOST_LAYERS else depth}`",
-        ) from error
-    for number in numbers:
-        if not -depth - 1 <= number <= depth:
-            raise InputError(f"--layers {quoted(text)}: the model has the layers 0 to {depth}, not {number}")
-    return tuple(sorted({number % (depth + 1) for number in numbers}))
+    usual = SHARD_TOKENS if request.words is None else SHARD_WORDS
+    return max(2, min(request.shard_tokens or usual[device], SHARD_BYTES[device] // token_bytes))
 
 
 def _pick_device(request: Request) -> str:
@@ -322,39 +364,3 @@ def _pick_device(request: Request) -> str:
             "--device cuda: torch sees no GPU here", hint="use --device cpu, or --address of a cluster with GPUs"
         )
     return ("cuda" if available else "cpu") if request.device == "auto" else request.device
-
-
-def _settings(
-    model: Model,
-    spec: ReplicaSpec,
-    table: Table,
-    tokens: Tokens,
-    request: Request,
-    mecab_dic: str | None,
-    shard_tokens: int,
-) -> dict[str, Any]:
-    import torch
-
-    listing = hashlib.sha256(tokens.ids.tobytes())
-    for text in tokens.texts.encoded():
-        listing.update(text + b"\n")
-    return {
-        "format": FORMAT_VERSION,
-        "weights": sources.hash_weights(model.source),
-        "config": model.config_hash,
-        "tokenizer": sources.hash_tokenizer(model.source),
-        "token-filter": ",".join(sorted(set(request.token_filter), key=KINDS.index)),
-        "tokens": listing.hexdigest(),
-        "template": [list(spec.template.prefix), list(spec.template.suffix)],
-        "layers": ",".join(map(str, spec.layers)),
-        "dtype": spec.dtype,
-        "store-dtype": spec.store_dtype,
-        "mecab-dic": mecab_dic,
-        "shard-tokens": shard_tokens,
-        "batch-tokens": BATCH_TOKENS[spec.device],
-        "device": spec.device,
-        "cpus-per-worker": spec.threads,  # more threads split a sum elsewhere, which changes the last bits
-        "torch": torch.__version__,
-        "forward": spec.forward,
-        "static": table.origin,
-    }

@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 
 from kotovec import __version__
-from kotovec.cluster.plan import ENVIRONMENT, OF_STATIC, OF_TOKENS, Plan
+from kotovec.cluster.plan import ENVIRONMENT, OF_TABLE, OF_TOKENS, Plan
+from kotovec.cluster.tables import TABLES, about
 from kotovec.errors import SettingsDifferError, WorkerError
-from kotovec.space import STATIC, Space
+from kotovec.space import Space
 from kotovec.store.vectors import Vectors
+from kotovec.workers.matrices import IN_PART
 
 _APART = "use --overwrite to build again, or --store to name another path"
 _SAID = {
@@ -23,6 +25,7 @@ _SAID = {
     "config": "the model's config.json differs",
     "tokenizer": "the model's tokenizer files differ",
     "tokens": "the list of tokens differs",
+    "words": "the list of words differs",
     "static": "the static vectors come from elsewhere, or were part of the shards, as in an earlier version",
 }
 
@@ -63,10 +66,14 @@ def provenance(plan: Plan, started: datetime, tokenizer_files: dict[str, str]) -
         "mecab_assumed": plan.mecab_assumed,
         "rows_without_token": plan.rows_without_token,
         "tokens_without_row": plan.tokens_without_row,
+        "rowless": json.dumps({str(number): text for number, text in plan.rowless.items()}),
         "token_filter": plan.settings["token-filter"],
         "tokens_filtered_out": sum(plan.counts.values()) - len(plan.tokens),
         "notices": "\n".join(plan.notices),
-        "settings": json.dumps({name: plan.settings[name] for name in OF_TOKENS}, sort_keys=True),
+        **({} if plan.words is None else {"words": json.dumps(plan.words.about, sort_keys=True)}),
+        "settings": json.dumps(
+            {name: plan.settings[name] for name in OF_TOKENS if name in plan.settings}, sort_keys=True
+        ),
         "versions": json.dumps(_versions()),
         "command": shlex.join(sys.argv),
         "started": started.isoformat(timespec="seconds"),
@@ -75,12 +82,14 @@ def provenance(plan: Plan, started: datetime, tokenizer_files: dict[str, str]) -
 
 def made(plan: Plan, space: Space, started: datetime) -> dict[str, Any]:
     """Return how the vectors of a space were made, as JSON-ready values for its file."""
-    if space == STATIC:
-        how = {"dtype": "float32", "tensor": plan.settings["static"]}
-        names = set(OF_STATIC)
+    if space in TABLES:
+        how = {"dtype": "float32", "tensor": plan.settings[space.name]}
+        how |= {} if plan.matrices is None else about(plan.matrices, space)
+        names = {*OF_TABLE, space.name}
     else:
         how = {"dtype": plan.spec.dtype, "device": plan.spec.device, "forward": plan.settings["forward"]}
-        names = plan.settings.keys() - {*OF_TOKENS, "layers", "static"}
+        how["depth"] = plan.spec.depth
+        names = plan.settings.keys() - {*OF_TOKENS, "layers", "static", "output"}
     return {
         **how,
         "settings": {name: value for name, value in plan.settings.items() if name in names},
@@ -137,7 +146,11 @@ def check_finished(folder: Path, vectors: Vectors, plan: Plan) -> None:
         SettingsDifferError: names every setting that differs; or a space cannot be added to a store of format 1.
     """
     tokens = vectors.settings()
-    ours = {name: plan.settings[name] for name in OF_TOKENS}
+    if str(tokens.get("weights")).startswith(IN_PART) and not plan.in_part:
+        raise SettingsDifferError(
+            f"{folder} holds tables alone, of a checkpoint that was not read as a whole", hint=_APART
+        )
+    ours = {name: plan.settings.get(name) for name in OF_TOKENS}
     theirs = {name: tokens.get(name) for name in OF_TOKENS}
     for space in plan.spaces:
         if space in vectors.spaces:
@@ -172,5 +185,7 @@ def _same_batches(wanted: dict[str, Any], stored: dict[str, Any]) -> bool:
 
 def _difference(folder: Path, done: str, old: dict[str, Any], new: dict[str, Any]) -> SettingsDifferError:
     names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    if "words" in names:  # which the tokens follow
+        names = [name for name in names if name != "tokens"]
     parts = [_SAID.get(name) or f"{name} was {old.get(name)}, now {new.get(name)}" for name in names]
     return SettingsDifferError(f"{folder} was {done} with other settings ({'; '.join(parts)})", hint=_APART)

@@ -11,7 +11,7 @@ from kotovec.cluster.plan import Plan
 from kotovec.cluster.provenance import Machine, check_begun, check_finished
 from kotovec.cluster.shards import ShardPlan
 from kotovec.errors import DamagedError
-from kotovec.space import STATIC, Space, titles
+from kotovec.space import Space, titles
 from kotovec.store import folder as folders
 from kotovec.store import index as indexes
 from kotovec.store.layout import Layout
@@ -21,7 +21,7 @@ from kotovec.store.shard import open_shard, path_of
 from kotovec.store.vectors import Vectors
 from kotovec.text import counted
 
-INDEXED = (STATIC, Space("isolated"))  # the spaces that get an index with the build
+INDEXED = ("static", "isolated")  # the names of the spaces that get an index with the build, of the last layer
 
 
 @dataclass(frozen=True)
@@ -86,10 +86,21 @@ def missing_spaces(plan: Plan, layout: Layout) -> tuple[Space, ...]:
     return tuple(todo)
 
 
-def missing_indexes(layout: Layout) -> list[Space]:
-    """Return the spaces of a store that lack their default index."""
+def missing_indexes(plan: Plan, layout: Layout) -> list[Space]:
+    """Return the spaces of a store that lack their default index.
+
+    Tables alone are searched as they are: an index would be as large as they once more.
+    """
+    if plan.in_part:
+        return []
     with contextlib.closing(Vectors(layout.folder)) as vectors:
-        return [space for space in INDEXED if indexes.load(vectors, layout.indexes, space, Metric.L2) is None]
+        return lacking_index(vectors, layout)
+
+
+def lacking_index(vectors: Vectors, layout: Layout) -> list[Space]:
+    """Return the spaces of an open store that lack their default index."""
+    wanted = [Space(name) for name in INDEXED if any(space.name == name for space in vectors.spaces)]
+    return [space for space in wanted if indexes.load(vectors, layout.indexes, space, Metric.L2) is None]
 
 
 def missing_shards(plan: Plan, layout: Layout) -> Shards:
@@ -107,14 +118,17 @@ def missing_shards(plan: Plan, layout: Layout) -> Shards:
     return Shards(missing, damaged, machine)
 
 
-def check_settings(plan: Plan, layout: Layout) -> None:
-    """Refuse a complete store that was built with other settings, or of another model.
+def of_store(plan: Plan, layout: Layout) -> Plan:
+    """Return the plan for a complete store; one with other settings, or of another model, is refused.
 
     Raises:
         SettingsDifferError: names every setting that differs.
+        InputError: as `Plan.of_weights`.
     """
     with contextlib.closing(Vectors(layout.folder)) as vectors:
+        plan = plan.of_weights(vectors.settings().get("weights"))
         check_finished(layout.folder, vectors, plan)
+    return plan
 
 
 def outlook(plan: Plan, store: Path, *, overwrite: bool) -> Outlook:
@@ -128,11 +142,11 @@ def outlook(plan: Plan, store: Path, *, overwrite: bool) -> Outlook:
     with locked(layout) if layout.folder.exists() else contextlib.nullcontext():
         finished = layout.is_store
         if finished and not overwrite:
-            check_settings(plan, layout)
+            plan = of_store(plan, layout)
         target = Layout(layout.rebuild) if finished and overwrite else layout
         todo = missing_spaces(plan, target)
         if not todo:
-            lacking = len(missing_indexes(target))
+            lacking = len(missing_indexes(plan, target))
             return Outlook("incomplete" if lacking else "complete", indexes=lacking)
         part = plan.only(todo)
         encoded = len(part.shards) - len(missing_shards(part, target).missing)

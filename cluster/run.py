@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 from kotovec.cluster.events import Detail, Notice, Phase, Report, ignore
 from kotovec.cluster.finished import find_finished
-from kotovec.cluster.plan import Plan, Request
+from kotovec.cluster.plan import Plan
+from kotovec.cluster.request import Request
 from kotovec.cluster.where import Resources, count_workers
 from kotovec.store import folder as folders
 from kotovec.store.layout import Layout
+from kotovec.text import counted
 
 if TYPE_CHECKING:
     from kotovec.cluster.ahead import Planned
@@ -40,7 +42,8 @@ def run(
     if not overwrite and (finished := find_finished(request, store, report)) is not None:
         return finished
     folders.check_usable(layout, overwrite=overwrite)
-    private = where.address is None and where.workers != 0 and (overwrite or not layout.is_store)
+    private = where.address is None and where.workers != 0 and request.has_states
+    private = private and (overwrite or not layout.is_store)
     with _planned(request, where, report, private=private) as ahead:
         summary = build(ahead.plan, store, where, overwrite=overwrite, report=report, ray=ahead.ray)
     before = ahead.seconds
@@ -77,7 +80,7 @@ def _planned(request: Request, where: Resources, report: Report, *, private: boo
             report(Phase("start"))
 
     with contextlib.ExitStack() as stack:
-        if where.address is not None:  # first, as the workers' device is part of the plan
+        if where.address is not None and request.has_states:  # first, as the workers' device is part of the plan
             report(Phase("joining the cluster"))
             stack.enter_context(join(where.address))
         report(Phase("planning"))
@@ -91,8 +94,8 @@ def _planned(request: Request, where: Resources, report: Report, *, private: boo
 
 def _size(plan: Plan, where: Resources) -> str:
     """Return how large a build is: its tokens, and its workers with their memory."""
-    tokens = f"{len(plan.tokens):,} tokens"
-    if where.workers == 0:
+    tokens = counted(len(plan.tokens), plan.noun)
+    if where.workers == 0 or plan.in_part:
         return tokens
     wanted = count_workers(plan, where)
     count = "workers" if wanted is None else f"{min(wanted, len(plan.shards))} workers"

@@ -20,6 +20,8 @@ def store_bytes(plan: Plan) -> int:
     tokens = plan.tokens
     norms = len(plan.spaces) * len(tokens) * 8
     table = tokens.ids.nbytes + tokens.kinds.nbytes + len(tokens.texts.block) + len(tokens.surfaces.block)
+    if tokens.pieces is not None:
+        table += tokens.pieces.offsets.nbytes + tokens.pieces.ids.nbytes
     headers = HEADERS * (len(plan.spaces) + 1) + PROVENANCE + 2 * RECORD
     return plan.vector_bytes + plan.index_bytes + norms + table + _tokenizer_bytes(plan) + headers
 

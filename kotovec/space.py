@@ -8,9 +8,10 @@ is resolved once, when the user's input is matched with a store (`Space.among`).
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import total_ordering
+from types import MappingProxyType
 
 from kotovec.errors import InputError, NotStoredError, choices, quoted
 
@@ -137,11 +138,15 @@ class Space:
     def among(self, stored: Sequence["Space"]) -> "Space":
         """Return the stored space that this one refers to: a negative layer counts from the last one stored.
 
+        A space that is tied to another one is that other one.
+
         Raises:
             NotStoredError: the store does not hold it; the message names the spaces or layers that it holds.
         """
         if self in stored:
             return self
+        if isinstance(stored, Stored) and self in stored.tied:
+            return stored.tied[self]
         alike = [each for each in sorted(stored) if (each.name, each.steps) == (self.name, self.steps)]
         if self.layer is not None and -len(alike) <= self.layer < 0:
             return alike[self.layer]
@@ -158,11 +163,31 @@ class Space:
         hint = f"choose {choices(held)}"
         if self.name in BOTH.split(",") and not self.steps:
             hint += ", or add it with `kotovec build MODEL`"
+        if self.name == "output" and not self.steps:
+            hint += ", or add it with `kotovec build MODEL --spaces output`"
         named = "+".join((self.name, *self.steps)) if self.layer == -1 else self
         return NotStoredError(f"{named} is not in this store: it holds {', '.join(held)}", hint=hint)
 
 
 STATIC = Space("static")
+OUTPUT = Space("output")
+
+
+class Stored(tuple[Space, ...]):  # noqa: SLOT001 — a subclass of tuple can have none with contents
+    """The spaces of a store, in order.
+
+    Attributes:
+        tied: spaces that are another one, and are stored once: `output` where it is tied to `static`.
+    """
+
+    tied: Mapping[Space, Space] = MappingProxyType({})
+
+    @classmethod
+    def of(cls, spaces: Iterable[Space], tied: Mapping[Space, Space]) -> "Stored":
+        """Return the spaces of a store, some of which are tied to others."""
+        stored = cls(sorted(spaces))
+        stored.tied = dict(tied)
+        return stored
 
 
 def titles(spaces: Iterable[Space]) -> str:

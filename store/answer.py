@@ -112,7 +112,7 @@ class Answer:
 
 
 def compose(
-    question: Question, found: Neighbourhood, tokens: Tokens, space: Space, metric: str, warning: str | None = None
+    question: Question, found: Neighbourhood, tokens: Tokens, space: Space, metric: str, more: tuple[str, ...] = ()
 ) -> Answer:
     """Return the answer to a question, given the rows that were found."""
     inputs = {row for term in question.terms for row in term.rows}
@@ -129,7 +129,7 @@ def compose(
         space=space,
         metric=metric,
         terms=question.terms,
-        notes=(*question.notes(space), *([warning] if warning else [])),
+        notes=(*question.notes(space), *more),
         results=tuple(
             Hit(rank=rank, token=token, text=text, id=token_id, score=score, is_input=row in inputs)
             for rank, (token, text, token_id, score, row) in enumerate(columns, start=1)

@@ -1,7 +1,7 @@
 """`Store`: an open vector database, for Python and for the command line."""
 
 from collections.abc import Iterable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -13,7 +13,7 @@ from kotovec.errors import DamagedError, InputError, StoreError, quoted
 from kotovec.locks import ForkLock
 from kotovec.space import Space
 from kotovec.store import index as indexes
-from kotovec.store import maps
+from kotovec.store import lens, maps
 from kotovec.store.answer import Answer, compose
 from kotovec.store.finder import Finder, open_finder
 from kotovec.store.layout import TOKENIZER, Layout
@@ -43,6 +43,7 @@ class Search(NamedTuple):
     script: str | Sequence[str] | None
     device: str
     exact: bool
+    within: Space | str | None = None
 
 
 class Store:
@@ -119,9 +120,10 @@ class Store:
         if self._vectors is None:
             return f"Store({str(self.path)!r}), closed"
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in self.tokens.count().items() if count)
+        rows = f"tokens: {len(self):,} ({kinds})" if self.tokens.pieces is None else f"words: {len(self):,}"
         model = self.vectors.attributes.get("model")
         lines = [f"Store({str(self.path)!r})", *([f"model: {str(model)!r}"] if model else [])]
-        lines.append(f"tokens: {len(self):,} ({kinds})")
+        lines.append(rows)
         arrays = ((space, self.array(space)) for space in self.spaces)
         lines += [f"{space}: {counted(array.shape[1], 'dimension')}, {array.dtype}" for space, array in arrays]
         return "\n    ".join(lines)
@@ -143,7 +145,10 @@ class Store:
     @cached_property
     def lookup(self) -> Lookup:
         """The lookup that finds terms among the tokens."""
-        return Lookup(self.tokens, self._layout.tokenizer, self.vectors.tokenizer_files(), self._token_filter)
+        vectors = self.vectors
+        rowless, unnamed = partial(vectors.table, "rowless"), partial(lens.unnamed_ids, vectors)
+        files = vectors.tokenizer_files()
+        return Lookup(self.tokens, self._layout.tokenizer, files, self._token_filter, rowless, unnamed)
 
     @property
     def spaces(self) -> tuple[Space, ...]:
@@ -185,7 +190,7 @@ class Store:
         Raises:
             ExpressionError, UnknownTokenError, NotStoredError: as in `search`.
         """
-        return read(expression, self.lookup, self.array(space, layer), allow_zero=True).vector
+        return self._read(expression, self.space(space, layer), allow_zero=True).vector
 
     def question(
         self, expression: str, space: Space | str = "static", layer: int | None = None, *, unit_terms: bool = False
@@ -195,7 +200,12 @@ class Store:
         Raises:
             ExpressionError, UnknownTokenError, NotStoredError, InputError: as in `search`.
         """
-        return read(expression, self.lookup, self.array(space, layer), unit_terms=unit_terms)
+        return self._read(expression, self.space(space, layer), unit_terms=unit_terms)
+
+    def _read(self, expression: str, space: Space, *, unit_terms: bool = False, allow_zero: bool = False) -> Question:
+        unnamed = partial(lens.unnamed, self.vectors, space)
+        vectors = self.array(space)
+        return read(expression, self.lookup, vectors, unit_terms=unit_terms, allow_zero=allow_zero, unnamed=unnamed)
 
     def nearest(
         self,
@@ -255,6 +265,7 @@ class Store:
         script: str | Sequence[str] | None = None,
         device: str = "auto",
         exact: bool = False,
+        within: Space | str | None = None,
     ) -> Answer:
         """Find the k nearest tokens of an expression.
 
@@ -270,6 +281,8 @@ class Store:
             script: leave out tokens with letters of other scripts than these, such as `"Han,Hiragana,Katakana"`.
             device: `cpu`, `cuda`, or `auto` (a GPU for more than one expression, if there is one).
             exact: do not use an approximate index (one built with a factory other than Flat).
+            within: look the vectors up in this space of the same width in place of their own, such as `output`; hidden
+                states of an inner layer go through the model's last norm before that, where the store has it.
 
         Raises:
             ExpressionError: the expression cannot be read.
@@ -280,7 +293,7 @@ class Store:
         if not isinstance(expression, str):
             problem = f"search takes one expression, not a {type(expression).__name__}"
             raise InputError(problem, hint="use `search_many`")
-        search = Search(space, layer, metric, k, exclude_inputs, unit_terms, words_only, script, device, exact)
+        search = Search(space, layer, metric, k, exclude_inputs, unit_terms, words_only, script, device, exact, within)
         return self._answer([expression], search)[0]
 
     def search_many(
@@ -297,6 +310,7 @@ class Store:
         script: str | Sequence[str] | None = None,
         device: str = "auto",
         exact: bool = False,
+        within: Space | str | None = None,
     ) -> list[Answer]:
         """Find the k nearest tokens of each of many expressions, in one matrix product.
 
@@ -305,24 +319,27 @@ class Store:
         if isinstance(expressions, str):
             problem = "search_many takes a list of expressions, not a str"
             raise InputError(problem, hint="use `search` for one expression")
-        search = Search(space, layer, metric, k, exclude_inputs, unit_terms, words_only, script, device, exact)
+        search = Search(space, layer, metric, k, exclude_inputs, unit_terms, words_only, script, device, exact, within)
         return self._answer(expressions, search)
 
     def info(self) -> dict[str, Any]:
         """Return what is in the store and where it came from, as JSON-ready data."""
         attributes = dict(self.vectors.attributes)
-        for name in ("settings", "versions", "tokenizer_files"):
+        for name in ("settings", "versions", "tokenizer_files", *(("words",) if "words" in attributes else ())):
             attributes[name] = self.vectors.table(name)
         attributes |= {name: value for name, value in self.vectors.made(self.spaces[-1]).items() if name != "settings"}
+        pieces = self.tokens.pieces
         return {
             "path": str(self.path),
             "tokens": len(self.tokens),
+            **({} if pieces is None else {"pieces": len(pieces.ids)}),
             "kinds": self.tokens.count(),
             "marking": self.tokens.marking.value,
             "spaces": {
                 str(space): {"shape": list(self.array(space).shape), "dtype": str(self.array(space).dtype)}
                 for space in self.spaces
             },
+            "tables": lens.describe(self.vectors),
             "indexes": indexes.describe(self._layout.indexes, self.vectors),
             "maps": maps.describe(self._layout.maps, self.vectors.matches),
             "bytes": self._layout.size,
@@ -368,27 +385,28 @@ class Store:
         metric = self._metric(search.metric, search.k)
         if search.unit_terms and metric.is_distance:
             raise InputError(f"unit terms mean nothing with {metric}", hint="use them with `cosine` or `ip`")
-        space = self.space(search.space, search.layer)
-        vectors, lookup = self.array(space), self.lookup
-        questions = [read(text, lookup, vectors, unit_terms=search.unit_terms) for text in expressions]
+        space, lookup = self.space(search.space, search.layer), self.lookup
+        questions = [self._read(text, space, unit_terms=search.unit_terms) for text in expressions]
         if not questions:
             return []
-        finder = self._finder(space, metric, search.device, exact=search.exact, many=len(questions) > 1)
+        view = lens.look(self.vectors, space, search.space, search.within)
+        finder = self._finder(view.within, metric, search.device, exact=search.exact, many=len(questions) > 1)
         found = finder.answer(
-            np.stack([question.vector for question in questions]),
+            view.through(np.stack([question.vector for question in questions])),
             search.k,
             [lookup.forms(question.rows) for question in questions] if search.exclude_inputs else None,
             answerable(self.tokens, search.script, self._written, words_only=search.words_only),
         )
         return [
-            compose(question, near, self.tokens, space, metric.value, note)
+            compose(question, near, self.tokens, space, metric.value, (*view.notes, *filter(None, [note])))
             for question, (near, note) in zip(questions, found, strict=True)
         ]
 
     def _metric(self, metric: str, k: int) -> Metric:
         measure = Metric.parse(metric)
         if not 1 <= k <= len(self):
-            problem = f"k is {k}, but the vocabulary has {len(self)} tokens" if k > 0 else f"k is {k}"
+            rows = "the vocabulary has {} tokens" if self.tokens.pieces is None else "the store has {} words"
+            problem = f"k is {k}, but {rows.format(len(self))}" if k > 0 else f"k is {k}"
             raise InputError(problem, hint=f"choose a number from 1 to {len(self)}")
         return measure
 

@@ -295,6 +295,7 @@ class Sink:
     def __init__(self, file: io.FileIO) -> None:
         self._file = file
         self._error: BaseException | None = None
+        self._hastened = 0
 
     def check(self) -> None:
         """Raise the error of the first write that failed, if one did."""
@@ -343,6 +344,17 @@ class Sink:
         """Write to the disk what has been written so far; raise the error of the first write that failed."""
         self.check()
         os.fsync(self._file.fileno())
+
+    def hasten(self) -> None:
+        """Let the system begin to write what was written since the last call, where it can; nothing waits for it.
+
+        It would begin at gigabytes, and a disk that idles until then is waited for at the end.
+        """
+        if hasattr(os, "posix_fadvise"):
+            end = self._file.tell()
+            with contextlib.suppress(OSError):  # a file system that takes no advice
+                os.posix_fadvise(self._file.fileno(), self._hastened, end - self._hastened, os.POSIX_FADV_DONTNEED)
+            self._hastened = end
 
     def fileno(self) -> int:
         """Return the descriptor of the file."""

@@ -4,7 +4,7 @@ import errno
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -48,11 +48,13 @@ class SpaceFile:
     Attributes:
         vectors, norms: the vectors, (V, D) float32 or float16, and their L2 norms, (V,) float64.
         made: how the vectors were made.
+        parts: small arrays beside the vectors, by name.
     """
 
     vectors: Dataset
     norms: Dataset
     made: Mapping[str, Any]
+    parts: Mapping[str, Dataset] = field(default_factory=dict)
 
 
 class File:
@@ -75,12 +77,15 @@ class File:
         except OSError as error:
             raise StoreError(f"{path} cannot be opened: {error.strerror}") from error
 
-    def read(self, kind: str, names: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Dataset]]:
+    def read(
+        self, kind: str, names: tuple[str, ...], optional: tuple[str, ...] = ()
+    ) -> tuple[dict[str, Any], dict[str, Dataset]]:
         """Return the file's attributes and some datasets.
 
         Args:
             kind: the encoding-type of the file.
             names: the names of the datasets.
+            optional: names of datasets that not every such file has.
 
         Raises:
             StoreError: the file is not kotovec's, or has a newer format.
@@ -89,7 +94,8 @@ class File:
         try:
             with h5py.File(self._raw, "r") as file:
                 attributes = check_attributes(file, self.path, kind)
-                return attributes, {name: self._dataset(hdf5.node(file, name)) for name in names}
+                here = (*names, *(name for name in optional if name.encode() in file.id))
+                return attributes, {name: self._dataset(hdf5.node(file, name)) for name in here}
         except hdf5.UNREADABLE as error:
             # Not bound to a name: in a frame of its own traceback, the error would keep h5py's objects alive until
             # Python exits, when HDF5 is gone.

@@ -1,18 +1,30 @@
 """A question: an expression that was read into the tokens that it names and their sum, one vector."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from kotovec.errors import InputError
+from kotovec.errors import InputError, NotStoredError
 from kotovec.space import Space
 from kotovec.store.expression import Term, hyphenated, parse, render
 from kotovec.store.terms import Lookup, ResolvedTerm
 
 VANISHING = 1e-12  # share of the terms' summed lengths: what rounding leaves of 王 - 王 is below, real sums far above
+
+
+Unnamed = Callable[[int], npt.NDArray[np.float64]]
+
+
+def none_of(number: int) -> npt.NDArray[np.float64]:
+    """Refuse a row without a token, in a space that has none.
+
+    Raises:
+        NotStoredError: always.
+    """
+    raise NotStoredError(f"this space has no row #{number}", hint="choose `static`")
 
 
 @dataclass(frozen=True)
@@ -52,6 +64,7 @@ def read(
     *,
     unit_terms: bool = False,
     allow_zero: bool = False,
+    unnamed: Unnamed = none_of,
 ) -> Question:
     """Read an expression.
 
@@ -61,6 +74,7 @@ def read(
         vectors: the vectors of the space, (V, D).
         unit_terms: scale each term to length 1 before adding.
         allow_zero: accept a sum that is zero.
+        unnamed: returns the vector of a row without a token.
 
     Raises:
         ExpressionError: the expression cannot be read.
@@ -69,7 +83,7 @@ def read(
         InputError: as in `add`.
     """
     terms, readings = resolve(expression, lookup)
-    return add(terms, vectors, readings, unit_terms=unit_terms, allow_zero=allow_zero)
+    return add(terms, vectors, readings, unit_terms=unit_terms, allow_zero=allow_zero, unnamed=unnamed)
 
 
 def resolve(expression: str, lookup: Lookup) -> tuple[tuple[ResolvedTerm, ...], tuple[str, ...]]:
@@ -89,6 +103,7 @@ def add(
     *,
     unit_terms: bool = False,
     allow_zero: bool = False,
+    unnamed: Unnamed = none_of,
 ) -> Question:
     """Return the question that some terms make; a term of several tokens is the mean of their vectors.
 
@@ -98,6 +113,7 @@ def add(
         readings: how the expression was split into them, as `resolve` returns it.
         unit_terms: scale each term to length 1 before adding.
         allow_zero: accept a sum that is zero.
+        unnamed: returns the vector of a row without a token.
 
     Raises:
         InputError: the sum is zero or, with `unit_terms`, the vector of a term is.
@@ -106,7 +122,9 @@ def add(
     total = np.zeros(vectors.shape[1], dtype=np.float64)
     lengths = 0.0
     for term in terms:
-        if len(term.rows) == 1:
+        if term.unnamed is not None:
+            vector = unnamed(term.unnamed)
+        elif len(term.rows) == 1:
             vector = vectors[term.rows[0]].astype(np.float64)
         else:
             vector = vectors[list(term.rows)].astype(np.float64).mean(axis=0)

@@ -1,7 +1,7 @@
 """From the terms of an expression to rows of the store: exact look-up first, then the tokenizer."""
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +25,7 @@ from kotovec.store.nearest import Rows
 from kotovec.store.tokenizer import Tokenize, checksums, load_tokenizer
 from kotovec.store.tokens import KINDS, Marking, Tokens, other_forms, spelled, word_initial
 
+MOST_NEAR = 1 << 16  # tokens that are compared with an unknown one: 2 s
 NEAREST = 5  # tokens that an error about an unknown one suggests
 
 
@@ -38,6 +39,7 @@ class ResolvedTerm:
         rows: the rows of its tokens in the store; the term's vector is the mean of their vectors.
         tokens: the surfaces of its tokens.
         note: what a person should know about how the term was read, or None.
+        unnamed: the number of a row that no token has, which the term is by `#id`; None for any other.
     """
 
     text: str
@@ -45,15 +47,23 @@ class ResolvedTerm:
     rows: tuple[int, ...]
     tokens: tuple[str, ...]
     note: str | None = None
+    unnamed: int | None = None
 
 
 class Lookup:
     """Finds terms in a vocabulary; loads the tokenizer when a term is not in it. Several threads may use it at once."""
 
     def __init__(
-        self, tokens: Tokens, folder: Path, files: dict[str, str] | None = None, token_filter: str = ""
+        self,
+        tokens: Tokens,
+        folder: Path,
+        files: dict[str, str] | None = None,
+        token_filter: str = "",
+        rowless: Callable[[], Mapping[str, str]] = dict,
+        unnamed: Callable[[], Container[int]] = tuple,
     ) -> None:
         self.tokens, self.folder, self.files = tokens, folder, files
+        self._rowless, self._unnamed = rowless, unnamed
         self._lock = ForkLock()  # MeCab's taggers keep the sentence that they work on
         self.token_filter = "" if set(token_filter.split(",")) == set(KINDS) else token_filter
 
@@ -90,7 +100,7 @@ class Lookup:
         """Return whether a text is a token: as it stands, bare or word-initial, in NFC or NFKC, or as `#id`."""
         token_id = Term(text, 1.0, 0).token_id
         if token_id is not None:
-            return self.tokens.row_of_id(token_id) is not None
+            return self.tokens.row_of_id(token_id) is not None or token_id in self._unnamed()
         signs = _signs(text)  # a full-width sign joins terms, and is not normalized into a part of one
         return any(self._row(form) is not None for form, _ in _normal_forms(text) if _signs(form) == signs)
 
@@ -109,18 +119,27 @@ class Lookup:
         """Find a term.
 
         Raises:
-            UnknownTokenError: the vocabulary cannot spell the term; the message names the nearest tokens.
+            UnknownTokenError: the vocabulary cannot spell the term, or it is no word of the list; the message names the
+                nearest tokens.
             NotStoredError: no token has that id.
         """
         if term.token_id is not None:
             row = self.tokens.row_of_id(term.token_id)
+            if row is None and term.token_id in self._unnamed():
+                note = f"{term.text} is a row without a token"
+                return ResolvedTerm(term.text, term.weight, (), (term.text,), note, term.token_id)
             if row is None:
                 last = int(self.tokens.ids[-1])
-                raise NotStoredError(f"this store holds no token {term.text}: its ids go up to {last}")
+                if (text := self._rowless().get(str(term.token_id))) is not None:
+                    raise NotStoredError(f"the model has no row for the token {term.text} ({quoted(text)})")
+                noun = "token" if self.tokens.pieces is None else "word"
+                raise NotStoredError(f"this store holds no {noun} {term.text}: its ids go up to {last}")
             return self._found(term, row)
         for text, name in _normal_forms(term.text):
             if (row := self._row(text)) is not None:
                 return self._found(term, row, *self._notes(term.text, text, name, row))
+        if self.tokens.pieces is not None:  # the rows are words: those of its tokens may be there, as other words
+            raise self._unknown(term)
         return self._tokenized(term)
 
     def _row(self, text: str) -> int | None:
@@ -224,6 +243,10 @@ class Lookup:
         nearest = self._nearest(text)
         hint = f"try {choices(map(self._written, nearest))}" if nearest else None
         hint = hint if term.literal else mistaken(text) or hint
+        if self.tokens.pieces is not None:
+            return UnknownTokenError(
+                f"{quoted(text)} is not one of the {len(self.tokens):,} words of this store", hint=hint
+            )
         where = f"this store, which was built with --token-filter {self.token_filter}"
         holder = where if self.token_filter else "the vocabulary"
         return UnknownTokenError(f"{quoted(text)} is not in {holder}, nor made of its tokens", hint=hint)
@@ -239,6 +262,10 @@ class Lookup:
             for surface in self.tokens.surfaces
             if abs(len(surface) - len(text)) <= max(2, len(text) // 2) and not chars.isdisjoint(surface.casefold())
         }
+        length = 0
+        while len(near) > MOST_NEAR and length < len(folded):  # of a million words, those that begin alike
+            length += 1
+            near = {surface for surface in near if surface.casefold().startswith(folded[:length])}
         return get_close_matches(folded, sorted(near), n=NEAREST, cutoff=0.4)
 
 

@@ -146,7 +146,7 @@ def _from_json(path: Path) -> Tokenize:
     tokenizer.no_padding()
     tokenizer.post_processor = None  # no special token is wanted, and a template may repeat the text
 
-    spells = _spells(tokenizer)
+    is_spelled = spells(tokenizer)
     # The tokenizer shows these as it normalized them: 超電磁砲 with spaces, where BERT's splits kanji.
     added = {
         token_id: token.content for token_id, token in tokenizer.get_added_tokens_decoder().items() if token.normalized
@@ -161,18 +161,30 @@ def _from_json(path: Path) -> Tokenize:
                 return []
             raise
         tokens = [added.get(token_id, token) for token_id, token in zip(encoded.ids, encoded.tokens, strict=True)]
-        return tokens if spells(text) else []
+        return tokens if is_spelled(text) else []
 
     return tokenize
 
 
-def _spells(tokenizer: Any) -> Callable[[str], bool]:
-    """Return a function that checks whether a tokenizer has a token for every character of a text.
+def leaves_out(tokenizer: Any) -> bool:
+    """Return whether a tokenizer may leave out characters of a text: BPE without an unknown token, or without a byte.
 
-    BPE without an unknown token leaves out what it does not know, and would read king😀 as king.
+    It would read king😀 as king. Most vocabularies of bytes have all 256.
     """
     model = tokenizer.model
     if type(model).__name__ != "BPE" or model.unk_token is not None:
+        return False
+    from tokenizers.pre_tokenizers import ByteLevel
+
+    stage = tokenizer.pre_tokenizer
+    of_bytes = stage is not None and b'"ByteLevel"' in stage.__getstate__()
+    return not (of_bytes and all(tokenizer.token_to_id(char) is not None for char in ByteLevel.alphabet()))
+
+
+def spells(tokenizer: Any) -> Callable[[str], bool]:
+    """Return a function that checks whether a tokenizer has a token for every character of a text."""
+    model = tokenizer.model
+    if not leaves_out(tokenizer):
         return lambda _: True
     prefix, suffix = model.continuing_subword_prefix or "", model.end_of_word_suffix or ""
     added = [token.content for token in tokenizer.get_added_tokens_decoder().values()]

@@ -91,6 +91,11 @@ class Strings(Sequence[str]):
         """Number of bytes in memory."""
         return len(self.block) + self._ends.nbytes
 
+    @property
+    def longest(self) -> int:
+        """Number of bytes of the longest string, 0 where there is none."""
+        return int(np.diff(self._ends).max()) - 1 if len(self) else 0
+
     def encoded(self) -> list[bytes]:
         """Return all strings in UTF-8."""
         return self.block[1:-1].split(b"\0") if len(self) else []
@@ -98,6 +103,11 @@ class Strings(Sequence[str]):
     def take(self, rows: Iterable[int]) -> "Strings":
         """Return the strings of some rows, in one block."""
         return Strings(self._bytes(row) for row in rows)
+
+    def keep(self, chosen: npt.NDArray[np.bool_]) -> "Strings":
+        """Return the chosen strings of V, (V,) bool, in one block; of a million, none becomes an object of its own."""
+        block = np.frombuffer(self.block, dtype=np.uint8)
+        return Strings(block[np.concatenate(([True], np.repeat(chosen, np.diff(self._ends))))])
 
     def at(self, rows: npt.NDArray[np.int64]) -> list[str]:
         """Return the strings of some rows."""
@@ -132,9 +142,41 @@ def _bounded(text: str) -> bytes:
     return whole[: LONGEST - len(mark)].decode("utf-8", "ignore").encode() + mark
 
 
+@dataclass(frozen=True, eq=False)
+class Pieces:
+    """The tokens of a model that V words consist of, one word after the other.
+
+    Attributes:
+        offsets: (V + 1,) int64, ascending: word i is `ids[offsets[i]:offsets[i + 1]]`, never empty.
+        ids: (N,) int32 token ids.
+    """
+
+    offsets: npt.NDArray[np.int64]
+    ids: npt.NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def counts(self) -> npt.NDArray[np.int64]:
+        """(V,) int64, how many tokens each word consists of."""
+        return np.diff(self.offsets)
+
+    def slice(self, start: int, stop: int) -> "Pieces":
+        """Return the tokens of the words from `start` to `stop`."""
+        offsets = self.offsets[start : stop + 1]
+        return Pieces(offsets - offsets[0], self.ids[offsets[0] : offsets[-1]])
+
+    def keep(self, chosen: npt.NDArray[np.bool_]) -> "Pieces":
+        """Return the tokens of the chosen words, (V,) bool."""
+        counts = self.counts
+        offsets = np.concatenate(([0], np.cumsum(counts[chosen])))
+        return Pieces(offsets, self.ids[np.repeat(chosen, counts)])
+
+
 @dataclass(frozen=True)
 class Tokens:
-    """V tokens in the order of their ids.
+    """V tokens in the order of their ids; or V words of a list, whose ids are their rows.
 
     Attributes:
         ids: (V,) int64, ascending.
@@ -143,6 +185,7 @@ class Tokens:
         kinds: (V,) uint8, values of `Kind`.
         marking: how this vocabulary marks words.
         unk_id: id of the unknown token, -1 if there is none.
+        pieces: what the words of a list consist of; None for a vocabulary.
     """
 
     ids: npt.NDArray[np.int64]
@@ -151,6 +194,7 @@ class Tokens:
     kinds: npt.NDArray[np.uint8]
     marking: Marking
     unk_id: int = -1
+    pieces: Pieces | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -167,15 +211,28 @@ class Tokens:
 
     def keep(self, kinds: Iterable[str]) -> "Tokens":
         """Return the table with the tokens of these kinds only."""
-        chosen = np.flatnonzero(np.isin(self.kinds, [KINDS.index(kind) for kind in kinds]))
+        chosen = np.isin(self.kinds, [KINDS.index(kind) for kind in kinds])
         return Tokens(
             ids=self.ids[chosen],
-            texts=self.texts.take(chosen.tolist()),
-            surfaces=self.surfaces.take(chosen.tolist()),
+            texts=self.texts.keep(chosen),
+            surfaces=self.surfaces.keep(chosen),
             kinds=self.kinds[chosen],
             marking=self.marking,
             unk_id=self.unk_id,
+            pieces=None if self.pieces is None else self.pieces.keep(chosen),
         )
+
+
+def describe_words(words: Strings, pieces: Pieces) -> Tokens:
+    """Make the table of V words of a list, in their order: each is a word as it stands, and its id is its row."""
+    return Tokens(
+        ids=np.arange(len(words)),
+        texts=words,
+        surfaces=words,
+        kinds=np.full(len(words), Kind.WORD, dtype=np.uint8),
+        marking=Marking.NONE,
+        pieces=pieces,
+    )
 
 
 def describe(

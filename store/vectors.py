@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,16 +14,34 @@ import numpy.typing as npt
 
 from kotovec.errors import DamagedError, InputError, KotovecError, StoreError
 from kotovec.locks import ForkLock
-from kotovec.space import Space
+from kotovec.space import OUTPUT, Space, Stored
 from kotovec.store import absence, hdf5, writer
 from kotovec.store.layout import HDF5, SPACES, Layout
-from kotovec.store.opened import CURE, MOST_TEXT, MOST_TOKENS, UPGRADE, File, SpaceFile
-from kotovec.store.tokens import Kind, Marking, Strings, Tokens
+from kotovec.store.opened import CURE, MOST_TEXT, MOST_TOKENS, UPGRADE, Dataset, File, SpaceFile
+from kotovec.store.tokens import Kind, Marking, Pieces, Strings, Tokens
 
 MOST_SWAPS = 100  # most swaps in a row while a store is opened
 TABLES = ("id", "text", "surface", "kind")
+# Beside the vectors of a table: rows without a token with their numbers, and the norm before an output matrix; each
+# with its dtype and its number of axes.
+PARTS = {"unnamed": ("<f4", 2), "unnamed_id": ("<i8", 1), "norm": ("<f4", 1), "norm_bias": ("<f4", 1)}
 MOST_DIMENSIONS = 1 << 17  # far more than any model has
 Block = npt.NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Tied:
+    """A space that is another one.
+
+    Attributes:
+        of: the other one.
+        made: how that was found.
+        parts: small arrays of its own, by name.
+    """
+
+    of: Space
+    made: Mapping[str, Any]
+    parts: Mapping[str, Dataset]
 
 
 class Vectors:
@@ -58,6 +77,7 @@ class Vectors:
 
     def _open_all(self, layout: Layout) -> None:
         self._spaces: dict[Space, File | SpaceFile] = {}
+        self._tied: dict[Space, Tied] = {}
         self.is_former = False
         try:
             self._file = File(layout.tokens)
@@ -71,10 +91,11 @@ class Vectors:
                 return
             raise absence.explain(layout) from error
         try:
-            self.attributes, self._tables = self._file.read(writer.TABLE, TABLES)
+            self.attributes, self._tables = self._file.read(writer.TABLE, TABLES, writer.PIECES)
             self.tokens = self._read_tokens()
-            for file in sorted(layout.spaces.glob(f"*{HDF5}")) if layout.spaces.is_dir() else ():
-                self._spaces[_space_of(file)] = _open_space(file)
+            for path in sorted(layout.spaces.glob(f"*{HDF5}")) if layout.spaces.is_dir() else ():
+                self._add(_space_of(path), _open_space(path))
+            self._tied = {space: tied for space, tied in self._tied.items() if tied.of in self._spaces}
         except BaseException:
             self.close()
             raise
@@ -82,10 +103,22 @@ class Vectors:
             self.close()
             raise absence.explain(layout)
 
+    def _add(self, space: Space, file: File) -> None:
+        """Add an open file of a space, which may say that it is another one."""
+        if space == OUTPUT:
+            with contextlib.suppress(*hdf5.UNREADABLE, KotovecError):  # reported when it is read
+                attributes, parts = file.read(writer.SPACE, (), tuple(PARTS))
+                if "tied" in attributes and attributes["identity"] == self.attributes["identity"]:
+                    made = dict(json.loads(attributes["made"]))
+                    self._tied[space] = Tied(Space.parse(attributes["tied"]), made, parts)
+                    file.close()
+                    return
+        self._spaces[space] = file
+
     @cached_property
-    def spaces(self) -> tuple[Space, ...]:
-        """The spaces that are stored, in order."""
-        return tuple(sorted(self._spaces))
+    def spaces(self) -> Stored:
+        """The spaces that are stored, in order, and those that are another one."""
+        return Stored.of(self._spaces, {space: tied.of for space, tied in self._tied.items()})
 
     @property
     def layers(self) -> tuple[int, ...]:
@@ -95,7 +128,7 @@ class Vectors:
 
     def _read_tokens(self) -> Tokens:
         tables = {name: self._tables[name].array for name in TABLES}
-        longest = max(tables["text"].nbytes, tables["surface"].nbytes)
+        longest = max(table.array.nbytes for name, table in self._tables.items() if name not in ("id", "kind"))
         if tables["id"].size > MOST_TOKENS or tables["kind"].size > MOST_TOKENS or longest > MOST_TEXT:
             raise DamagedError(f"{self._file.path} claims more tokens than any model has", hint=CURE)
         for name, table in self._tables.items():
@@ -110,6 +143,7 @@ class Vectors:
                 kinds=kinds,
                 marking=Marking(self.attributes["marking"]),
                 unk_id=int(self.attributes["unk_id"]),
+                pieces=self._read_pieces(len(ids)),
             )
             if not len(ids) == len(tokens.texts) == len(tokens.surfaces) == len(kinds):
                 raise ValueError("tables of different lengths")
@@ -118,6 +152,15 @@ class Vectors:
         except hdf5.UNREADABLE as error:
             raise self._file.unreadable(error) from error
         return tokens
+
+    def _read_pieces(self, rows: int) -> Pieces | None:
+        if not self._tables.keys() >= set(writer.PIECES):
+            return None
+        offsets, ids = (self._tables[name].array for name in writer.PIECES)
+        fit = offsets.shape == (rows + 1,) and offsets.dtype == np.int64 and ids.dtype == np.int32 and ids.ndim == 1
+        if not fit or offsets[0] != 0 or offsets[-1] != len(ids) or (rows and np.diff(offsets).min() < 1):
+            raise ValueError("pieces that are not those of the words")
+        return Pieces(offsets, ids)
 
     def array(self, space: Space) -> Block:
         """Return the vectors of a space, (V, D) as stored: a read-only memmap, in row order.
@@ -134,7 +177,24 @@ class Vectors:
 
     def made(self, space: Space) -> Mapping[str, Any]:
         """Return how the vectors of a space were made."""
-        return self._open(space).made
+        return self._tied[space].made if space in self._tied else self._open(space).made
+
+    def part(self, space: Space, name: str) -> npt.NDArray[Any] | None:
+        """Return a small array beside the vectors of a space, one of `PARTS`; None where it has none.
+
+        Raises:
+            DamagedError: it does not match its checksum.
+        """
+        parts = self._tied[space].parts if space in self._tied else self._open(space).parts
+        found = parts.get(name)
+        if found is None:
+            return None
+        width = self.array(space).shape[1]
+        dtype, axes = PARTS[name]
+        fits = (found.array.dtype, found.array.ndim) == (np.dtype(dtype), axes)
+        if not fits or (axes == 2 and found.array.shape[1] != width) or not found.is_whole():  # noqa: PLR2004 — axes
+            raise DamagedError(f"{self.path}: {name} of {space} does not match its checksum", hint=CURE)
+        return found.array
 
     def checksum(self, space: Space) -> str:
         """Return the SHA-256 of a space's vectors."""
@@ -159,7 +219,7 @@ class Vectors:
             return file
 
     def _read_space(self, file: File, space: Space) -> SpaceFile:
-        attributes, found = file.read(writer.SPACE, ("vectors", "norms"))
+        attributes, found = file.read(writer.SPACE, ("vectors", "norms"), tuple(PARTS))
         vectors, norms, rows = found["vectors"], found["norms"], len(self.tokens)
         try:
             if attributes["identity"] != self.attributes["identity"] or attributes["space"] != str(space):
@@ -167,7 +227,8 @@ class Vectors:
             shapes = (vectors.array.dtype.kind, vectors.array.ndim, len(vectors.array), norms.array.shape)
             if shapes != ("f", 2, rows, (rows,)) or vectors.array.shape[1] > MOST_DIMENSIONS:
                 raise ValueError("another type or shape than the tokens have")
-            return SpaceFile(vectors, norms, json.loads(attributes["made"]))
+            parts = {name: part for name, part in found.items() if name in PARTS}
+            return SpaceFile(vectors, norms, json.loads(attributes["made"]), parts)
         except hdf5.UNREADABLE as error:
             raise file.unreadable(error) from error
 
@@ -186,8 +247,11 @@ class Vectors:
             except (DamagedError, StoreError):
                 damaged.append(path)
                 continue
-            parts = {"vectors": file.vectors, "norms": file.norms}
+            parts = {"vectors": file.vectors, "norms": file.norms, **file.parts}
             damaged += [f"{path}: {name}" for name, part in parts.items() if not part.is_whole()]
+        for space, tied in self._tied.items():
+            path = f"{SPACES}/{space.stem}{HDF5}"
+            damaged += [f"{path}: {name}" for name, part in tied.parts.items() if not part.is_whole()]
         return damaged
 
     def tokenizer_files(self) -> dict[str, str]:

@@ -26,8 +26,8 @@ def die_after(owner, name):
     setattr(owner, name, lambda *arguments, **options: (real(*arguments, **options), die()))
 
 points = {
-    "encoded": lambda: (setattr(build, "copy_static", die), setattr(build, "merge", die)),
-    "copied": lambda: die_after(build, "copy_static"),
+    "encoded": lambda: (setattr(build, "copy_table", die), setattr(build, "merge", die)),
+    "copied": lambda: die_after(build, "copy_table"),
     "merging": lambda: die_after(writer.SpaceWriter, "add"),
     "merging the second": lambda: die_after(build, "merge"),
     "merged": lambda: setattr(folder, "delete_shards", die),

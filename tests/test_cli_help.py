@@ -44,7 +44,10 @@ def test_the_options_of_a_build_stand_in_groups(capsys, monkeypatch):
     named = {name: re.findall(r"^  (?:-\w, )?--([\w-]+)", text, re.MULTILINE) for name, text in groups.items()}
     assert named == {
         "Arguments": [],
-        "Model": ["layers", "dtype", "store-dtype", "token-filter", "mecab-dic", "revision"],
+        "Model": [
+                "spaces", "layers", "dtype", "store-dtype", "token-filter", "mecab-dic",
+                "words", "words-column", "pooling", "no-bos", "revision",
+            ],
         "Workers": [
             "workers", "gpus-per-worker", "cpus-per-worker", "device", "shard-tokens", "stall-seconds"
         ],
@@ -64,7 +67,7 @@ def test_every_option_has_a_group_and_a_short_list_of_values_is_its_metavar():
 
 
 def test_the_values_that_the_help_names_are_those_that_are_accepted():
-    from kotovec.cluster.plan import DTYPES, STORE_DTYPES
+    from kotovec.cluster.request import DTYPES, STORE_DTYPES
     from kotovec.mecab import DICTIONARIES
     from kotovec.store.library import DEVICES
     from kotovec.store.maps import METHODS

@@ -52,7 +52,8 @@ def test_json_holds_the_same_with_stable_keys(capsys, store):
     answer = call(capsys, "info", "--store", store, "--json")
     data = json.loads(answer.out)
     assert (answer.code, answer.err) == (0, "")
-    assert list(data) == ["path", "tokens", "kinds", "marking", "spaces", "indexes", "maps", "bytes", "provenance"]
+    names = ["path", "tokens", "kinds", "marking", "spaces", "tables", "indexes", "maps", "bytes", "provenance"]
+    assert list(data) == names
     assert (data["path"], data["tokens"], data["marking"]) == (str(store), len(TEXTS), "wordpiece")
     assert data["kinds"] == {
         "word": len(WORDS) + 4,

@@ -23,7 +23,7 @@ TEMPLATES = {
     "bert": ("[CLS]", "[SEP]"),
     "roberta": ("<s>", "</s>"),
     "xlmr": ("<s>", "</s>"),
-    "gpt2": (),
+    "gpt2": ("<|endoftext|>",),
     "japanese-v1": ("[CLS]", "[SEP]"),
     "japanese-v3": ("[CLS]", "[SEP]"),
 }
@@ -98,6 +98,15 @@ def test_every_layer_equals_transformers_forward_one_token_at_a_time(name, count
     assert result.isolated.dtype == static.dtype == np.float32
     assert relative_errors(result.isolated, states).max() <= 1e-5
     np.testing.assert_array_equal(static, matrix[ids])
+
+
+def test_a_decoder_without_the_token_of_the_beginning_sees_each_token_alone(tiny_models):
+    ids = np.arange(40)
+    states, _ = reference(tiny_models["gpt2"], ids, ())
+    bare = encode(tiny_models["gpt2"], ids, layers="all", bos=False)
+    assert relative_errors(bare.isolated, states).max() <= 1e-5
+    begun = encode(tiny_models["gpt2"], ids, layers="all")
+    assert relative_errors(begun.isolated, states).max() > 0.1
 
 
 def test_the_layers_asked_for_come_in_ascending_order(tiny_models):

@@ -127,7 +127,8 @@ def test_a_space_is_resolved_against_what_is_stored(text, found):
             "output",
             (
                 "output is not in this store: it holds static, isolated@0, isolated@6, isolated@12\n"
-                "hint: choose `static`, `isolated@0`, `isolated@6` or `isolated@12`"
+                "hint: choose `static`, `isolated@0`, `isolated@6` or `isolated@12`, or add it "
+                "with `kotovec build MODEL --spaces output`"
             ),
         ),
         (

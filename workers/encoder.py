@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kotovec.errors import ModelError
-from kotovec.workers import forward
+from kotovec.workers import forward, pooling
 from kotovec.workers.architecture import Architecture
 from kotovec.workers.bert import Bert
 from kotovec.workers.devices import gpu_name, to_device, to_host
@@ -93,7 +93,7 @@ class Encoded:
     Attributes:
         number: number of the shard.
         arrays: one array (m, D) float32 or float16 for each space, by its name, such as `isolated@12`. Row i belongs to
-            the i-th wanted position.
+            the i-th wanted position, or is the mean of those that `Inputs.means` names.
         host: name of the machine.
         cpu: instruction set of the CPU, or the name of the GPU, and the variables that change what it computes.
         forward: name of the code that computed the vectors.
@@ -189,11 +189,13 @@ class Encoder:
             InputError: a sequence is longer than the model has positions.
         """
         model = self._model = self._model or self._read(self.spec.source.folder)
-        arrays = dict(zip(self.spec.spaces, self._states(model, inputs), strict=True))
+        states = self._states(model, inputs)
+        found = states if inputs.means is None else self._means(states, inputs.means)
+        arrays = dict(zip(self.spec.spaces, found, strict=True))
         return Encoded(number, arrays, platform.node(), self._cpu, model.name, self._products)
 
     def _states(self, model: ForwardPass, inputs: Inputs) -> npt.NDArray[np.floating[Any]]:
-        """Return the hidden states at the wanted positions, (L, m, D), in the stored dtype.
+        """Return the hidden states at the wanted positions, (L, m, D), in the stored dtype; for means in float32.
 
         They stay on the device until the shard is complete: a GPU then computes while this process prepares the next
         batch.
@@ -206,7 +208,8 @@ class Encoder:
                 found = model.states(batch)
                 if states is None:
                     shape = len(found), len(inputs.wanted), found[0].shape[1]
-                    states = found[0].new_empty(shape, dtype=getattr(torch, self.spec.store_dtype))
+                    kept = self.spec.store_dtype if inputs.means is None else "float32"
+                    states = found[0].new_empty(shape, dtype=getattr(torch, kept))
                 # Tokens alone in their template are in their order: a slice is a plain copy.
                 in_order = batch.position is not None
                 rows = slice(batch.index[0], batch.index[-1] + 1)
@@ -214,6 +217,13 @@ class Encoder:
                 for layer, part in zip(states, found, strict=True):
                     layer[index] = part.to(states.dtype)  # the driver finds and reports an overflow to Inf in float16
             return to_host(states)
+
+    def _means(
+        self, states: npt.NDArray[np.floating[Any]], offsets: npt.NDArray[np.int64]
+    ) -> list[npt.NDArray[np.floating[Any]]]:
+        """Return the means of (L, m, D) states, L times (r, D), in the stored dtype: rounded once, at the end."""
+        with np.errstate(over="ignore"):  # the driver finds and reports an overflow to Inf in float16
+            return [pooling.means(layer, offsets).astype(self.spec.store_dtype) for layer in states]
 
     def _run(self, model: ForwardPass, batch: Batch) -> list[npt.NDArray[np.float32]]:
         import torch

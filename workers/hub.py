@@ -40,6 +40,38 @@ def download(repository: str, revision: str | None) -> tuple[Path, str | None]:
         ModelNotFoundError: there is no such model, the Hub refuses it or is out of reach, or it is no model.
         ModelError: the repository holds no weights that are read.
     """
+    names = _names(repository, revision)
+    if isinstance(names, Exception):
+        return _cached(repository, revision, names)
+    with _completely(repository, revision):
+        return _fetch(repository, revision, names)
+
+
+def download_around(repository: str, revision: str | None) -> tuple[Path, str | None, tuple[str, ...]]:
+    """Return the folder of a Hub model, its commit, and the weight files that were left on the Hub.
+
+    Those of safetensors are left there unless the cache has them: a table is read from them by ranges of their bytes.
+
+    Raises:
+        ModelNotFoundError, ModelError: as `download`.
+    """
+    names = _names(repository, revision)
+    weights = None if isinstance(names, Exception) else weights_name(names)
+    if isinstance(names, Exception) or CONFIG not in names or weights is None or ".safetensors" not in weights:
+        return (*download(repository, revision), ())
+    with _completely(repository, revision):
+        folder = _snapshot(repository, revision, [])
+        parts = tuple(_parts(folder, weights))
+    here = parts and all((folder / part).is_file() for part in parts)
+    return folder, folder.name, () if here else parts
+
+
+def _names(repository: str, revision: str | None) -> list[str] | Exception:
+    """Return the names of the files of a repository; the error where the Hub is out of reach.
+
+    Raises:
+        ModelNotFoundError: the Hub has no such model or revision.
+    """
     # With telemetry, the client's first call asks the Hub for one more page, and waits 3 s for it in vain.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     import huggingface_hub as hub
@@ -53,15 +85,19 @@ def download(repository: str, revision: str | None) -> tuple[Path, str | None]:
     except Exception as error:  # connection, proxy, TLS, time-out, HTTP 5xx: anything that the client raises
         if isinstance(error, errors.RevisionNotFoundError | errors.RepositoryNotFoundError):
             raise _refusal(repository, revision, error) from error
-        return _cached(repository, revision, error)
-    names = [sibling.rfilename for sibling in info.siblings or []]
+        return error
+    return [sibling.rfilename for sibling in info.siblings or []]
+
+
+@contextlib.contextmanager
+def _completely(repository: str, revision: str | None) -> Iterator[None]:
+    """Turn what ends a download into one error."""
     try:
-        folder = _fetch(repository, revision, names)
+        yield
     except (ModelError, ModelNotFoundError):
         raise
     except Exception as error:  # connection lost, disk full: anything that the client raises
         raise _cut_off(repository, revision, error) from error
-    return folder
 
 
 def _fetch(repository: str, revision: str | None, names: Sequence[str]) -> tuple[Path, str]:

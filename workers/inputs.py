@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from kotovec.errors import InputError
+from kotovec.workers.pooling import chosen
 from kotovec.workers.tokenizer import Template
 
 
@@ -40,6 +42,8 @@ class Inputs:
             number of them; one that has none is not computed.
         template: template where each sequence is one token in it and only that token is wanted; the parts that all
             sequences share are then computed once. None for sentences.
+        means: (r + 1,) int64, ascending from 0 to m, where vectors are means: vector i is that of the wanted positions
+            from `means[i]` to `means[i + 1]`, one or more. None where each wanted position has a vector of its own.
 
     Raises:
         InputError: the arrays do not match, or no position is wanted.
@@ -49,6 +53,7 @@ class Inputs:
     offsets: npt.NDArray[np.int64]
     wanted: npt.NDArray[np.int64]
     template: Template | None = None
+    means: npt.NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         lengths = np.diff(self.offsets)
@@ -61,6 +66,8 @@ class Inputs:
             )
         if self.template is not None and not self._is_isolated(self.template):
             raise InputError("not every sequence is one wanted token in the template")
+        if self.means is not None and not _cuts(self.means, len(self.wanted)):
+            raise InputError(f"means do not cut {len(self.wanted)} wanted positions into one or more each")
 
     @classmethod
     def isolated(cls, ids: npt.NDArray[np.int64], template: Template) -> "Inputs":
@@ -77,6 +84,30 @@ class Inputs:
         rows[:, position + 1 :] = template.suffix
         offsets = np.arange(len(ids) + 1) * rows.shape[1]
         return cls(rows.ravel(), offsets, offsets[:-1] + position, template)
+
+    @classmethod
+    def words(
+        cls, pieces: npt.NDArray[np.integer[Any]], offsets: npt.NDArray[np.int64], template: Template, pooling: str
+    ) -> "Inputs":
+        """Return one sequence for each word: its pieces in a template.
+
+        Args:
+            pieces: (N,) token ids of n words, one word after the other.
+            offsets: (n + 1,) int64, ascending from 0: word i is `pieces[offsets[i]:offsets[i + 1]]`, never empty.
+            template: ids around each word.
+            pooling: what the vector of each word is: the `mean` over its pieces, or that of the `first` or `last`.
+        """
+        before, around = len(template.prefix), template.length - 1
+        counts, words = np.diff(offsets), np.arange(len(offsets))
+        bounds = offsets + around * words
+        ids = np.empty(bounds[-1], dtype=np.int64)
+        for index, token_id in enumerate(template.prefix):
+            ids[bounds[:-1] + index] = token_id
+        for index, token_id in enumerate(reversed(template.suffix), start=1):
+            ids[bounds[1:] - index] = token_id
+        positions = np.arange(len(pieces)) + before + np.repeat(around * words[:-1], counts)
+        ids[positions] = pieces
+        return cls(ids, bounds, positions[chosen(offsets, pooling)], means=offsets if pooling == "mean" else None)
 
     @property
     def tokens(self) -> npt.NDArray[np.int64]:
@@ -98,13 +129,13 @@ class Inputs:
         for length in np.unique(lengths[asked]).tolist():
             members = asked[lengths[asked] == length]
             for start, stop in pairwise(_bounds(len(members), max(1, positions // length))):
-                chosen = members[start:stop]
-                counts = ends[chosen + 1] - ends[chosen]
-                rows = np.repeat(np.arange(len(chosen)), counts)
-                before = ends[chosen] - (np.cumsum(counts) - counts)
+                some = members[start:stop]
+                counts = ends[some + 1] - ends[some]
+                rows = np.repeat(np.arange(len(some)), counts)
+                before = ends[some] - (np.cumsum(counts) - counts)
                 index = by_owner[before[rows] + np.arange(len(rows))]
                 yield Batch(
-                    ids=self.ids[self.offsets[chosen, np.newaxis] + np.arange(length)],
+                    ids=self.ids[self.offsets[some, np.newaxis] + np.arange(length)],
                     rows=rows,
                     positions=self.wanted[index] - self.offsets[owners[index]],
                     index=index,
@@ -122,6 +153,11 @@ class Inputs:
             and bool((rows[:, :position] == template.prefix).all())
             and bool((rows[:, position + 1 :] == template.suffix).all())
         )
+
+
+def _cuts(offsets: npt.NDArray[np.int64], count: int) -> bool:
+    """Return whether offsets cut a number of positions into parts of one or more."""
+    return len(offsets) > 1 and offsets[0] == 0 and offsets[-1] == count and bool(np.diff(offsets).min() >= 1)
 
 
 def _bounds(total: int, size: int) -> list[int]:

@@ -39,14 +39,14 @@ class Model:
     config_hash: str
 
     @classmethod
-    def find(cls, name: str, revision: str | None = None) -> "Model":
-        """Find a model by the name that the user typed, and read its configs.
+    def find(cls, name: str, revision: str | None = None, *, tables: bool = False) -> "Model":
+        """Find a model by the name that the user typed, and read its configs; with `tables`, leave weights on the Hub.
 
         Raises:
             MissingDependencyError, ModelNotFoundError: as `resolve`.
             ModelError: as `read`.
         """
-        return cls.read(resolve(name, revision))
+        return cls.read(resolve(name, revision, tables=tables))
 
     @classmethod
     def read(cls, source: Source) -> "Model":
@@ -77,7 +77,7 @@ class Model:
 
     @cached_property
     def pretrained_config(self) -> Any:
-        """The model's config as transformers loads it.
+        """The model's config as transformers loads it, of a model whose hidden states can be computed.
 
         Raises:
             ModelError: the config does not load, or belongs to a model that has no token-wise hidden states or needs
@@ -85,18 +85,48 @@ class Model:
         """
         import transformers
 
+        config = self.loaded_config
+        if "AutoModel" in self.code and type(config) not in transformers.MODEL_MAPPING:
+            raise refuse_code(self.name, self.code, "AutoModel")
+        _check_encoder(self.name, config)
+        return config
+
+    @cached_property
+    def loaded_config(self) -> Any:
+        """The model's config as transformers loads it, of any architecture that it knows.
+
+        Raises:
+            ModelError: the config does not load.
+        """
+        import transformers
+
         transformers.utils.logging.set_verbosity_error()
         try:
-            config = transformers.AutoConfig.from_pretrained(self.source.folder, trust_remote_code=False)
+            return transformers.AutoConfig.from_pretrained(self.source.folder, trust_remote_code=False)
         except Exception as error:  # transformers raises anything from OSError to KeyError here
             if "trust_remote_code" in str(error):
                 raise refuse_code(self.name, self.code, "AutoConfig") from error
             reason, hint = _explain(self.config, error)
             raise ModelError(f"the config.json of {self.name} does not load: {reason}", hint=hint) from error
-        if "AutoModel" in self.code and type(config) not in transformers.MODEL_MAPPING:
-            raise refuse_code(self.name, self.code, "AutoModel")
-        _check_encoder(self.name, config)
-        return config
+
+    @cached_property
+    def described(self) -> Any:
+        """The model's config, also of an architecture that transformers does not know: a plain one then.
+
+        A table needs no more, and the tokenizer's class is all that is read of it.
+
+        Raises:
+            ModelError: as `loaded_config`, where not even a plain config can be made of it.
+        """
+        import transformers
+
+        try:
+            return self.loaded_config
+        except ModelError as error:
+            try:
+                return transformers.PreTrainedConfig(**self.config)
+            except Exception:  # noqa: BLE001 — a config may hold anything, and the first error says more
+                raise error from error.__cause__
 
     @cached_property
     def architecture(self) -> Architecture | None:

@@ -48,21 +48,21 @@ def check_template(model: Model, tokenizer: Any, vocabulary: Vocabulary, templat
             )
 
 
-def check_roles(model: Model, tokenizer: Any, vocabulary: Vocabulary) -> tuple[str, ...]:
+def check_roles(model: Model, tokenizer: Any, vocabulary: Vocabulary, rows: int) -> tuple[str, ...]:
     """Compare the ids that config.json says of special tokens with the tokenizer's; return notices.
 
     Raises:
         ModelError: all differ by the same number, or they differ and no file lists the ids: every token would have
             another one's row.
     """
-    said, config = model.config, model.pretrained_config
+    said, config = model.config, model.described
     computed = computes_ids(model.source.folder)
     known = dict(zip(vocabulary.ids, vocabulary.texts, strict=True))
     notices, compared, differ, shifts = [], set(), set(), {}
     for role in ROLES:
         name = f"{role}_token_id"
         wanted = getattr(config, name, None) if computed else said.get(name)
-        if not _is_id(wanted) or wanted >= int(config.vocab_size):
+        if not _is_id(wanted) or wanted >= rows:
             continue
         found = getattr(tokenizer, name, None)
         if found is None:
@@ -88,18 +88,19 @@ def check_roles(model: Model, tokenizer: Any, vocabulary: Vocabulary) -> tuple[s
     return tuple(notices)
 
 
-def notice_tokenizer(model: Model, tokenizer: Any, vocabulary: Vocabulary, template: Template) -> tuple[str, ...]:
+def notice_tokenizer(
+    model: Model, tokenizer: Any, vocabulary: Vocabulary, template: Template, rows: int
+) -> tuple[str, ...]:
     """Return notices about tokens without a row, settings that are not followed, and a template that looks wrong."""
     return (
-        *_lacking_tokens(model, vocabulary),
+        *_lacking_tokens(model, vocabulary, rows),
         *_settings_not_followed(model, tokenizer, template),
         *_forms_read_otherwise(model, tokenizer),
-        *_bare_template(model.pretrained_config, tokenizer, vocabulary, template),
+        *_bare_template(model.described, tokenizer, vocabulary, template),
     )
 
 
-def _lacking_tokens(model: Model, vocabulary: Vocabulary) -> Iterator[str]:
-    rows = int(model.pretrained_config.vocab_size)
+def _lacking_tokens(model: Model, vocabulary: Vocabulary, rows: int) -> Iterator[str]:
     known = {text: token_id for token_id, text in zip(vocabulary.ids, vocabulary.texts, strict=True)}
     roles, others = named_tokens(model)
     for text in dict.fromkeys([*roles.values(), *others]):

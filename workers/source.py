@@ -37,12 +37,15 @@ class Source:
         folder: folder of the model's files on the machine that resolved the name.
         repository: id of the model on the Hub, or None for a folder.
         revision: commit on the Hub, or None.
+        remote: names of the weight files that stay on the Hub, and are read there by ranges of their bytes; none where
+            the weights are in the folder.
     """
 
     name: str
     folder: Path
     repository: str | None = None
     revision: str | None = None
+    remote: tuple[str, ...] = ()
 
     @property
     def weights_name(self) -> str | None:
@@ -82,10 +85,15 @@ class Source:
         raise refuse_without_weights(self.name, str(self.folder), names_in(self.folder), self.folder)
 
 
-def resolve(name: str, revision: str | None = None) -> Source:
+def resolve(name: str, revision: str | None = None, *, tables: bool = False) -> Source:
     """Find a model by the name that the user typed: `demo`, a folder, or a Hub id.
 
     An id may have a revision (`owner/name@v1`) or a prefix (`hf:owner/name`), or be the address of its page.
+
+    Args:
+        name: the name.
+        revision: branch, tag or commit on the Hub.
+        tables: whether only tables of the checkpoint are wanted, for which its weights stay on the Hub.
 
     Raises:
         MissingDependencyError: the demo weights are not installed.
@@ -111,6 +119,9 @@ def resolve(name: str, revision: str | None = None) -> Source:
     if None not in (revision, address.revision) and revision != address.revision:
         raise ModelNotFoundError(f"{quoted(name)} names another revision than --revision {revision}", hint="name one")
     repository, revision = address.repository, revision or address.revision
+    if tables:
+        folder, commit, remote = hub.download_around(repository, revision)
+        return _checked(Source(repository, folder, repository, commit, remote))
     folder, commit = hub.download(repository, revision)
     return _checked(Source(repository, folder, repository, commit))
 
@@ -126,7 +137,7 @@ def _path(name: str) -> Path:
 
 def _checked(source: Source) -> Source:
     check_files(small_files(source.folder))
-    if source.weights_name:
+    if source.weights_name and not source.remote:
         check_files(source.weights(), weights=True)
     return source
 

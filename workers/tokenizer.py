@@ -87,7 +87,7 @@ def load_tokenizer(model: Model, mecab_dic: str | None = None) -> tuple[Any, str
     transformers.utils.logging.set_verbosity_error()
     folder = model.source.folder
     # With its config, transformers need not load that once more.
-    options: dict[str, Any] = {"config": model.pretrained_config}
+    options: dict[str, Any] = {"config": model.described}
     mecab = _mecab_options(model)
     if mecab is None and mecab_dic is not None:
         raise ModelError(f"{model.name} does not use MeCab", hint="leave out --mecab-dic")

@@ -1,0 +1,61 @@
+"""The settings of a build: everything that decides its bytes, by the names that errors about them use."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+from kotovec.cluster.listing import Listing
+from kotovec.store.hdf5 import FORMAT_VERSION
+from kotovec.store.tokens import KINDS
+from kotovec.workers import source as sources
+from kotovec.workers.encoder import ReplicaSpec
+from kotovec.workers.model import Model
+from kotovec.workers.table import Table
+
+
+def tokens(model: Model, kinds: Sequence[str], listing: Listing) -> dict[str, Any]:
+    """Return the settings of the table of tokens, but for what identifies the weights.
+
+    Args:
+        model: the model.
+        kinds: the wanted kinds of tokens.
+        listing: its tokens.
+    """
+    digest = hashlib.sha256(listing.tokens.ids.tobytes())
+    digest.update(listing.tokens.texts.block[1:].replace(b"\0", b"\n"))
+    return {
+        "format": FORMAT_VERSION,
+        "config": model.config_hash,
+        "tokenizer": sources.hash_tokenizer(model.source),
+        "token-filter": ",".join(sorted(set(kinds), key=KINDS.index)),
+        "tokens": digest.hexdigest(),
+        "template": [list(listing.template.prefix), list(listing.template.suffix)],
+        "mecab-dic": listing.mecab_dic,
+        **({} if listing.words is None else listing.words.settings),
+    }
+
+
+def states(spec: ReplicaSpec, table: Table, shard_tokens: int, batch_tokens: int) -> dict[str, Any]:
+    """Return the settings of hidden states, and what identifies the weights, all of which they depend on.
+
+    Args:
+        spec: the replica that computes them.
+        table: the input embedding matrix.
+        shard_tokens: upper limit of tokens per shard.
+        batch_tokens: upper limit of tokens per batch.
+    """
+    import torch
+
+    return {
+        "weights": sources.hash_weights(spec.source),
+        "layers": ",".join(map(str, spec.layers)),
+        "dtype": spec.dtype,
+        "store-dtype": spec.store_dtype,
+        "shard-tokens": shard_tokens,
+        "batch-tokens": batch_tokens,
+        "device": spec.device,
+        "cpus-per-worker": spec.threads,  # more threads split a sum elsewhere, which changes the last bits
+        "torch": torch.__version__,
+        "forward": spec.forward,
+        "static": table.origin,
+    }
