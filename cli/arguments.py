@@ -3,8 +3,11 @@
 import re
 from itertools import pairwise
 
-COMMANDS = ("build", "submit", "query", "shell", "norms", "index", "map", "info", "verify", "completion", "help")
-_PATHS = ("--store", "--file", "--config", "--fetch", "--png", "--html")
+COMMANDS = (
+    *("build", "submit", "query", "shell", "norms", "tokens", "audit", "coverage", "index", "map", "info", "verify"),
+    *("completion", "help"),
+)
+_PATHS = ("--store", "--file", "--config", "--fetch", "--png", "--html", "--parquet", "--charset", "--text")
 
 
 def shield_minus(arguments: list[str]) -> list[str]:
@@ -12,13 +15,13 @@ def shield_minus(arguments: list[str]) -> list[str]:
 
     `kotovec query "-男 + 王"` works; `--typo`, `-k5`, and a path after its option are left as they are.
     """
-    options = {"-h", "-k", "-q", "-V", "-"}
+    options = {"-h", "-k", "-n", "-q", "-V", "-"}
     return [
         f" {argument}"
         if re.match(r"-[^-]", argument)
         and argument not in options
         and before not in _PATHS
-        and not re.fullmatch(r"-k=?\d+", argument)
+        and not re.fullmatch(r"-[kn]=?\d+", argument)
         else argument
         for before, argument in pairwise(["", *arguments])
     ]

@@ -1,6 +1,5 @@
 """`kotovec map`: the whole vocabulary in two dimensions, and how far the map can be trusted."""
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from functools import cache
@@ -27,6 +26,7 @@ from kotovec.cli.options import (
     SpaceOption,
     StoreOption,
 )
+from kotovec.cli.outputs import check_output
 from kotovec.errors import StoreBusyError, StoreError
 from kotovec.space import Space, resolve
 from kotovec.text import counted, json_line
@@ -173,11 +173,7 @@ def _check(png: Path | None, label: list[str] | None, labels: int, html: Path | 
     for path, import_it in ((png, import_font), (html, import_bokeh)):
         if path is not None:
             import_it()
-            if not path.parent.is_dir():
-                raise InputError(f"{path}: there is no folder {path.parent}")
-            special = path.exists() and not path.is_file()  # a pipe or a device: nothing is made in its folder
-            if path.is_dir() or not os.access(path if special else path.parent, os.W_OK):
-                raise InputError(f"{path} cannot be written", hint="name a file in a folder that is yours")
+            check_output(path)
     if png is not None and png == html:
         raise InputError(f"{png} is named for both the picture and the page", hint="name one file for each")
 

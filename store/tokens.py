@@ -167,7 +167,10 @@ class Tokens:
 
     def keep(self, kinds: Iterable[str]) -> "Tokens":
         """Return the table with the tokens of these kinds only."""
-        chosen = np.flatnonzero(np.isin(self.kinds, [KINDS.index(kind) for kind in kinds]))
+        return self.take(np.flatnonzero(np.isin(self.kinds, [KINDS.index(kind) for kind in kinds])))
+
+    def take(self, chosen: npt.NDArray[np.int64]) -> "Tokens":
+        """Return the table with some rows only, in their order."""
         return Tokens(
             ids=self.ids[chosen],
             texts=self.texts.take(chosen.tolist()),
@@ -218,12 +221,18 @@ def surface_of(text: str, marking: Marking) -> str:
     """
     if marking is not Marking.BYTELEVEL:
         return text
-    alphabet = _bytes_of_chars()
-    if any(char not in alphabet for char in text):
+    octets = bytes_of(text)
+    if octets is None:
         return text  # an added token such as <s> or <mask>: not spelled in bytes
-    surface = bytes(alphabet[char] for char in text).decode("utf-8", errors="backslashreplace")
+    surface = octets.decode("utf-8", errors="backslashreplace")
     surface = f"▁{surface[1:]}" if surface.startswith(" ") else surface
     return surface.replace("\0", "␀")
+
+
+def bytes_of(text: str) -> bytes | None:
+    """Return the bytes that a token of a byte-level vocabulary stands for; None if it is not spelled in bytes."""
+    alphabet = _bytes_of_chars()
+    return None if any(char not in alphabet for char in text) else bytes(alphabet[char] for char in text)
 
 
 def spelled(word: str, marking: Marking) -> str:
