@@ -11,7 +11,7 @@ from kotovec.store.tokens import Marking, describe
 
 from stores import write_store
 
-ROOT = Path(__file__).parents[1]
+JAPANESE = Path(__file__).parent / "data" / "bert-base-japanese-v3"
 NO_LAYERS = np.empty((0, 1, 1))
 
 
@@ -26,9 +26,11 @@ def write_vocabulary(folder, tokenizer, vectors, marking, special, unknown=""):
 
 
 def trained_on():
-    """Lines of English and Japanese: the project's own pages."""
-    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
-    return [line for page in sorted(pages) for line in page.read_text(encoding="utf-8").splitlines()]
+    """Lines of English and Japanese: a licence, and words of the vocabulary of a Japanese BERT, eight to a line."""
+    english = (JAPANESE / "LICENSE").read_text(encoding="utf-8").splitlines()
+    words = (JAPANESE / "vocab.txt").read_text(encoding="utf-8").split("\n")[2000:4000]
+    words = [word for word in words if word and not word.startswith("##")]
+    return english + [" ".join(words[start : start + 8]) for start in range(0, len(words), 8)]
 
 
 def vectors_of(tokenizer):
@@ -51,7 +53,7 @@ def demo_static(minilm, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def bytelevel(tmp_path_factory) -> Path:
-    """A store of byte-level BPE, trained on the project's pages: 1,500 tokens, with parts of Japanese characters."""
+    """A store of byte-level BPE, 1,500 tokens, some of which are parts of Japanese characters."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -68,12 +70,12 @@ def bytelevel(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def metaspace(tmp_path_factory) -> Path:
-    """A store of Unigram as SentencePiece has it, trained on the project's pages: 1,200 tokens."""
+    """A store of Unigram as SentencePiece has it, 2,500 tokens."""
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
     trainer = trainers.UnigramTrainer(
-        vocab_size=1200, special_tokens=["<s>", "</s>", "<unk>"], unk_token="<unk>", show_progress=False
+        vocab_size=2500, special_tokens=["<s>", "</s>", "<unk>"], unk_token="<unk>", show_progress=False
     )
     tokenizer.train_from_iterator(trained_on(), trainer)
     folder = tmp_path_factory.mktemp("tokenized") / "metaspace.kotovec"
@@ -85,8 +87,7 @@ def metaspace(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def japanese(tmp_path_factory) -> Path:
     """A store of the real vocabulary of bert-base-japanese-v3, which MeCab splits words for; its vectors are random."""
-    source = ROOT / "tests" / "data" / "bert-base-japanese-v3"
-    texts = (source / "vocab.txt").read_text(encoding="utf-8").split("\n")
+    texts = (JAPANESE / "vocab.txt").read_text(encoding="utf-8").split("\n")
     texts = texts[:-1] if texts[-1] == "" else texts
     special = frozenset(map(texts.index, ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")))
     tokens = describe(range(len(texts)), texts, special, Marking.WORDPIECE, texts.index("[UNK]"))
@@ -95,5 +96,5 @@ def japanese(tmp_path_factory) -> Path:
     write_store(folder, tokens, vectors, NO_LAYERS, layers=())
     (folder / "tokenizer").mkdir()
     for name in ("vocab.txt", "tokenizer_config.json"):
-        shutil.copy(source / name, folder / "tokenizer" / name)
+        shutil.copy(JAPANESE / name, folder / "tokenizer" / name)
     return folder
