@@ -22,6 +22,8 @@ def pairs(found: "Audit") -> list[tuple[str, str]]:
         )
         if len(rows)
     ]
+    if found.unnamed:
+        parts.append(f"{counted(found.unnamed, 'row')} without a token")
     reach = {} if found.reached is None else count_reach(found.reached)
     spaces = f"{found.space.title}; cosines of {found.indicators.cosine_space.title}"
     return [

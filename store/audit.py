@@ -24,6 +24,7 @@ from kotovec.store.undertrained import (
     find_candidates,
     find_indicators,
     find_references,
+    unnamed_rows,
 )
 
 AUTO = "auto"
@@ -39,7 +40,8 @@ class Audit:
         space: the space that was audited.
         indicators: the indicators of under-trained tokens.
         indicator: the one that candidates are chosen by.
-        references: the rows that the cosines refer to.
+        references: the tokens that the cosines refer to.
+        unnamed: how many rows without a token they refer to as well.
         candidates: (n,) rows of the tokens that are least trained by the indicator, least first: 2 % of those that a
             text can have, without the references.
         threshold: the largest indicator among them.
@@ -55,6 +57,7 @@ class Audit:
     indicators: Indicators
     indicator: Indicator
     references: References
+    unnamed: int
     candidates: Rows
     threshold: float
     reached: list[Reached] | None
@@ -105,7 +108,8 @@ class Audit:
             "references": {
                 name: [int(ids[row]) for row in getattr(self.references, name)]
                 for name in ("unused", "impossible", "named")
-            },
+            }
+            | {"rows_without_token": self.unnamed},
             "candidates": [named(row) | {"value": float(values[row])} for row in self.candidates.tolist()],
             "unreachable": [named(row) | {"pieces": list(self.pieces(row))} for row in unreachable],
             "duplicates": [[named(row) for row in group] for group in self.duplicates],
@@ -167,7 +171,8 @@ def audit(
     space, tokens = store.space(space), store.tokens
     report("under-trained tokens")
     references = find_references(tokens, reference)
-    indicators = find_indicators(store, space, references.rows)
+    unnamed = unnamed_rows(store, space)[: 0 if reference is not None else None]
+    indicators = find_indicators(store, space, references.rows, unnamed)
     chosen = choose(indicators) if indicator == AUTO else Indicator(indicator)
     values = indicators.of(chosen)
     report("reachable tokens")
@@ -192,6 +197,7 @@ def audit(
         indicators=indicators,
         indicator=chosen,
         references=references,
+        unnamed=len(unnamed),
         candidates=candidates,
         threshold=threshold,
         reached=reached,

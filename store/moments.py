@@ -6,8 +6,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kotovec.store.nearest import Rows
-
 Floats = npt.NDArray[np.floating[Any]]
 Doubles = npt.NDArray[np.float64]
 MOST_BYTES = 32 << 20  # of a block in float64: 10,922 rows of 384 dimensions; larger ones are no faster
@@ -19,20 +17,13 @@ def blocks(vectors: Floats) -> Iterator[slice]:
     return (slice(start, start + step) for start in range(0, len(vectors), step))
 
 
-def mean(vectors: Floats) -> Doubles:
-    """Return the mean of (V, D) vectors, (D,)."""
-    total = np.zeros(vectors.shape[1])
-    for block in blocks(vectors):
-        total += vectors[block].astype(np.float64).sum(axis=0)
-    return total / max(1, len(vectors))
-
-
-def mean_of(vectors: Floats, rows: Rows) -> Doubles:
-    """Return the mean of some rows of (V, D) vectors, (D,)."""
-    total = np.zeros(vectors.shape[1])
-    for block in blocks(np.broadcast_to(np.float64(0), (len(rows), vectors.shape[1]))):
-        total += vectors[rows[block]].astype(np.float64).sum(axis=0)
-    return total / max(1, len(rows))
+def mean(*matrices: Floats) -> Doubles:
+    """Return the mean of the rows of one or several matrices (V, D), (D,)."""
+    total = np.zeros(matrices[0].shape[1])
+    for vectors in matrices:
+        for block in blocks(vectors):
+            total += vectors[block].astype(np.float64).sum(axis=0)
+    return total / max(1, sum(map(len, matrices)))
 
 
 def distances(vectors: Floats, centre: Doubles) -> Doubles:
@@ -43,15 +34,16 @@ def distances(vectors: Floats, centre: Doubles) -> Doubles:
     return found
 
 
-def first_component(vectors: Floats, centre: Doubles) -> Doubles:
-    """Return the first principal component of (V, D) vectors, (D,), of length 1: that of their centred covariance.
+def first_component(centre: Doubles, *matrices: Floats) -> Doubles:
+    """Return the first principal component of the rows of matrices (V, D), (D,), of length 1.
 
-    The covariance takes D² numbers: 134 MB for 4,096 dimensions.
+    It is that of their covariance around their mean, which takes D² numbers: 134 MB for 4,096 dimensions.
     """
-    covariance = np.zeros((vectors.shape[1], vectors.shape[1]))
-    for block in blocks(vectors):
-        centred = vectors[block].astype(np.float64) - centre
-        covariance += centred.T @ centred
+    covariance = np.zeros((len(centre), len(centre)))
+    for vectors in matrices:
+        for block in blocks(vectors):
+            centred = vectors[block].astype(np.float64) - centre
+            covariance += centred.T @ centred
     return np.ascontiguousarray(np.linalg.eigh(covariance)[1][:, -1])
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from kotovec.errors import InputError, NotStoredError
 from kotovec.space import STATIC, Space
 from kotovec.store.database import Store
-from kotovec.store.moments import Doubles, cosine_distances, first_component, mean, mean_of
+from kotovec.store.moments import Doubles, Floats, cosine_distances, first_component, mean
 from kotovec.store.nearest import Rows
 from kotovec.store.tokens import Kind, Marking, Tokens, bytes_of
 
@@ -118,28 +118,48 @@ def find_references(tokens: Tokens, named: Sequence[int] | None = None) -> Refer
     return References(unused, np.array(impossible, dtype=np.int64), none)
 
 
-def find_indicators(store: Store, space: Space | str, references: Rows) -> Indicators:
-    """Return the indicators of all tokens.
+def unnamed_rows(store: Store, space: Space | str) -> Floats:
+    """Return the rows without a token of the matrix that cosines are taken from, (R, D) float32, as a store holds them.
 
-    Norms are of the space; cosines, too, but of `output` if the space is `static` and the store has an output matrix of
-    its own.
+    Raises:
+        NotStoredError: the store does not hold the space.
+    """
+    aimed = aim(store, space)
+    part = getattr(store.vectors, "part", None)
+    found = None if part is None else part(aimed, "unnamed")
+    return np.empty((0, store.array(aimed).shape[1]), dtype=np.float32) if found is None else np.asarray(found)
 
-    Args:
-        store: an open store.
-        space: the space, such as `static`.
-        references: rows of tokens that no text trains.
+
+def aim(store: Store, space: Space | str) -> Space:
+    """Return the space that cosines are taken from: `output` for `static`, where the store has it as one of its own.
 
     Raises:
         NotStoredError: the store does not hold the space.
     """
     space = store.space(space)
-    aimed = OUTPUT if space == STATIC and OUTPUT in store.spaces else space
+    return OUTPUT if space == STATIC and OUTPUT in store.spaces else space
+
+
+def find_indicators(store: Store, space: Space | str, references: Rows, unnamed: Floats | None = None) -> Indicators:
+    """Return the indicators of all tokens; norms are of the space, and cosines of that of `aim`.
+
+    Args:
+        store: an open store.
+        space: the space, such as `static`.
+        references: rows of tokens that no text trains.
+        unnamed: (R, D) further rows of the matrix of the cosines, which have no token: references, too.
+
+    Raises:
+        NotStoredError: the store does not hold the space.
+    """
+    space, aimed = store.space(space), aim(store, space)
     norm = np.asarray(store.norms(space), dtype=np.float64)
-    if not len(references):
-        return Indicators(space, aimed, norm, None, None)
     vectors = store.array(aimed)
-    target = mean_of(vectors, references)
-    component = first_component(vectors, mean(vectors))
+    more = np.empty((0, vectors.shape[1])) if unnamed is None else unnamed
+    if not len(references) + len(more):
+        return Indicators(space, aimed, norm, None, None)
+    target = mean(vectors[references], more)
+    component = first_component(mean(vectors, more), vectors, more)
     return Indicators(
         norm_space=space,
         cosine_space=aimed,

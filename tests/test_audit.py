@@ -143,7 +143,7 @@ def test_a_store_without_a_tokenizer_is_audited_without_reach(capsys, odd):
     assert data["reach"] is None
     assert "what a text can have is left out: " in data["notes"][0]
     assert [[each["id"] for each in group] for group in data["duplicates"]] == [[1, 2]]
-    assert data["references"] == {"unused": [0], "impossible": [], "named": []}
+    assert data["references"] == {"unused": [0], "impossible": [], "named": [], "rows_without_token": 0}
     assert len(data["candidates"]) == 3
 
 

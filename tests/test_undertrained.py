@@ -5,11 +5,13 @@ import pytest
 from test_notation import spelled
 
 from kotovec.errors import InputError, NotStoredError
-from kotovec.space import Space
+from kotovec.space import STATIC, Space
 from kotovec.store import Store, moments
+from kotovec.store.audit import audit
 from kotovec.store.layout import Layout
 from kotovec.store.tokens import Kind, Marking
 from kotovec.store.undertrained import Indicator, choose, find_candidates, find_indicators, find_references
+from kotovec.store.vectors import Vectors
 from kotovec.store.writer import write_space
 
 from stores import make_tokens, write_store
@@ -70,7 +72,7 @@ def test_the_first_component_is_that_of_a_singular_value_decomposition_in_blocks
     expected = np.linalg.svd(centred, full_matrices=False)[2][0]
     for most in (1, 5 * 8 * 12, 1 << 20):
         monkeypatch.setattr(moments, "MOST_BYTES", most)
-        found = moments.first_component(vectors, moments.mean(vectors))
+        found = moments.first_component(moments.mean(vectors), vectors)
         np.testing.assert_allclose(found * np.sign(found @ expected), expected, atol=1e-9)
         np.testing.assert_allclose(
             moments.distances(vectors, moments.mean(vectors)), np.linalg.norm(centred, axis=1), rtol=1e-9
@@ -95,6 +97,22 @@ def test_an_output_matrix_of_its_own_is_what_cosines_are_of_and_norms_are_of_the
         assert (str(indicators.norm_space), str(indicators.cosine_space)) == ("static", "output")
         assert choose(indicators) is Indicator.NORM
         assert str(find_indicators(store, "output", np.array([0])).norm_space) == "output"
+
+
+def test_rows_without_a_token_are_references_where_the_store_holds_them(tmp_path, monkeypatch):
+    random = np.random.default_rng(2)
+    static, unnamed = np.split(random.standard_normal((70, 8)).astype(np.float32), [62])
+    path = write_store(tmp_path / "a.kotovec", make_tokens([f"t{n}" for n in range(62)]), static, NO_LAYERS, layers=())
+    parts = {(STATIC, "unnamed"): unnamed}
+    monkeypatch.setattr(Vectors, "part", lambda self, *name: parts.get(name), raising=False)
+    with Store.open(path) as store:
+        found = audit(store)
+        cosine, component, _ = by_the_paper(np.concatenate([static, unnamed]), range(62, 70))
+        np.testing.assert_allclose(found.indicators.cosine, cosine[:62], atol=CLOSE, rtol=0)
+        np.testing.assert_allclose(found.indicators.component, component[:62], atol=CLOSE, rtol=0)
+        assert (found.unnamed, found.indicator) == (8, Indicator.COMPONENT)
+        assert found.as_dict()["references"]["rows_without_token"] == 8
+        assert audit(store, reference=[3]).unnamed == 0
 
 
 def area(values, planted, others):
