@@ -18,7 +18,12 @@ def commands(path: Path | str) -> list[str]:
         expression = example(store)
     named = f"--store {shlex.quote(str(path))}"
     page = shlex.quote(f"{Path(path).stem}.html")
-    return [f"kotovec query {named} {expression}", f"kotovec shell {named}", f"kotovec map {named} --html {page}"]
+    return [
+        f"kotovec query {named} {expression}",
+        f"kotovec shell {named}",
+        f"kotovec map {named} --html {page}",
+        f"kotovec audit {named}",
+    ]
 
 
 def example(store: "Store") -> str:
