@@ -33,7 +33,7 @@ def pairs(found: "Audit") -> list[tuple[str, str]]:
         *((reach_title(name), f"{count:,}") for name, count in reach.items() if count),
         ("reference rows", "; ".join(parts) or "none found"),
         ("indicator", found.indicator.label),
-        ("candidates", f"{len(found.candidates):,}, up to {found.threshold:.4f}"),
+        ("candidates", f"{len(found.candidates):,}, up to {found.threshold:.4f}" if len(found.candidates) else "none"),
         ("duplicates", f"{sum(map(len, found.duplicates)):,} in {counted(len(found.duplicates), 'group')}"),
         ("families", f"{counted(len(found.families), 'pair')} of tokens of one word"),
     ]

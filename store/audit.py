@@ -164,7 +164,7 @@ def audit(
 
     Raises:
         NotStoredError: the store does not hold the space or a token.
-        InputError: the indicator is unknown, or needs reference rows where there are none.
+        InputError: the indicator is unknown, or needs reference rows where there are none; a vector is not finite.
     """
     if indicator not in (AUTO, *Indicator):
         raise InputError(f"unknown indicator {quoted(indicator)}", hint=f"choose {choices((AUTO, *Indicator))}")

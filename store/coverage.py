@@ -8,6 +8,7 @@ from typing import Any
 
 from kotovec.store.database import Store
 from kotovec.store.notation import typed
+from kotovec.store.reach import check_vocabulary
 from kotovec.store.terms import Lookup
 from kotovec.store.tokens import Kind, word_initial
 
@@ -104,8 +105,10 @@ def cover(store: Store, name: str, chars: str) -> Coverage:
         chars: the characters, each once.
 
     Raises:
+        InputError: the store's rows are words of a list.
         DamagedError, StoreError, MissingDependencyError: the store's tokenizer cannot be used.
     """
+    check_vocabulary(store.tokens)
     found = dict.fromkeys(Cover, "")
     tokens = 0
     for char, pieces in zip(chars, store.lookup.pieces(list(chars)), strict=True):
@@ -138,8 +141,10 @@ def measure(store: Store, lines: Iterable[str]) -> Fertility:
         lines: the lines, with or without their ends; they are read once.
 
     Raises:
+        InputError: the store's rows are words of a list.
         DamagedError, StoreError, MissingDependencyError: the store's tokenizer cannot be used.
     """
+    check_vocabulary(store.tokens)
     lookup, found = store.lookup, Fertility()
     unknown = lookup.tokens.row_of_id(lookup.tokens.unk_id)
     full = (line for each in lines if (line := each.rstrip("\r\n")).strip())

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 
+from kotovec.errors import InputError
 from kotovec.store.nearest import Rows
 from kotovec.store.notation import Typed, typed
 from kotovec.store.scripts import scripts_of
@@ -118,6 +119,16 @@ CONTEXTS = (
 )
 
 
+def check_vocabulary(tokens: Tokens) -> None:
+    """Check that the rows of a store are the tokens of a vocabulary.
+
+    Raises:
+        InputError: they are words of a list, which no tokenizer gives.
+    """
+    if getattr(tokens, "pieces", None) is not None:
+        raise InputError("the rows of this store are words of a list, and not tokens", hint="use a store of the model")
+
+
 def find_reach(lookup: Lookup, rows: Rows | Sequence[int]) -> list[Reached]:
     """Return for each of some rows how a text can have its token.
 
@@ -129,8 +140,10 @@ def find_reach(lookup: Lookup, rows: Rows | Sequence[int]) -> list[Reached]:
         rows: (n,) rows of its tokens.
 
     Raises:
+        InputError: the store's rows are words of a list.
         DamagedError, StoreError, MissingDependencyError: the store's tokenizer cannot be used.
     """
+    check_vocabulary(lookup.tokens)
     found: list[Reached] = []
     for start in range(0, len(rows), TOGETHER):
         found += _find(lookup, [int(row) for row in rows[start : start + TOGETHER]])

@@ -144,3 +144,18 @@ def test_a_store_without_a_tokenizer_says_so(tmp_path):
         assert store.tokens.kinds.tolist() == [Kind.WORD] * 2
         with pytest.raises(StoreError, match="holds no tokenizer"):
             find_reach(store.lookup, [0])
+
+
+def test_words_of_a_list_are_no_tokens(metaspace):
+    from kotovec.errors import InputError
+    from kotovec.store.coverage import cover, measure
+
+    with Store.open(metaspace) as store:
+        object.__setattr__(store.tokens, "pieces", ())
+        for ask in (
+            lambda: find_reach(store.lookup, [0]),
+            lambda: cover(store, "some", "a"),
+            lambda: measure(store, ["a"]),
+        ):
+            with pytest.raises(InputError, match="words of a list, and not tokens"):
+                ask()

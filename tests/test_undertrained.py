@@ -195,3 +195,12 @@ def test_candidates_are_the_smallest_two_per_cent_smallest_first():
     assert threshold == pytest.approx(np.percentile(values[eligible], 2))
     nothing, none = find_candidates(values, np.empty(0, dtype=np.int64))
     assert (len(nothing), np.isnan(none)) == (0, True)
+
+
+def test_vectors_that_are_not_finite_are_an_error(tmp_path):
+    vectors = np.random.default_rng(0).standard_normal((30, 4))
+    vectors[3, 2] = np.nan
+    tokens = make_tokens(["[unused0]", *(f"t{n}" for n in range(29))])
+    path = write_store(tmp_path / "a.kotovec", tokens, vectors)
+    with Store.open(path) as store, pytest.raises(InputError, match="not finite"):
+        find_indicators(store, "static", np.array([0]))
