@@ -8,6 +8,15 @@ import typer
 from kotovec.cli.complete import among, charsets, columns, kinds, scripts, spaces, stores
 from kotovec.cli.declare import OUTPUT, STORE, TOKENS, choice, option
 
+
+def _take_first(context: typer.Context, parameter: typer.CallbackParam, text: str) -> str:
+    """Return the first space of a list in the environment, which other commands share; a list that is typed stays."""
+    source = context.get_parameter_source(str(parameter.name))
+    if source is None or source.name != "ENVIRONMENT":
+        return text
+    return "static" if text.strip() == "both" else text.split(",", maxsplit=1)[0]
+
+
 PatternArgument = Annotated[
     str,
     typer.Argument(metavar="PATTERN", help="Text that the tokens contain, as they are shown.", show_default=False),
@@ -86,6 +95,7 @@ OneSpaceOption = Annotated[
         metavar="SPACE",
         help="Space of the vectors: `static`, `isolated` or `isolated@6`.",
         complete=spaces,
+        callback=_take_first,
     ),
 ]
 ParquetOption = Annotated[
@@ -155,7 +165,7 @@ ListedOption = Annotated[
     str | None,
     option(
         OUTPUT,
-        "--list",
+        "--print",
         metavar="one|several|changed|unknown",
         help="Print the characters of this kind, too.",
         complete=among("one", "several", "changed", "unknown"),

@@ -101,6 +101,17 @@ def test_another_space_and_layer(capsys, path):
     assert (answer.code, answer.err) == (2, "error: --space names 2 spaces\nhint: name one\n")
 
 
+def test_a_list_of_spaces_in_the_environment_is_for_other_commands(capsys, path, monkeypatch):
+    static = listed(capsys, path, "king")
+    for spaces in ("both", "static,isolated@2"):
+        monkeypatch.setenv("KOTOVEC_SPACE", spaces)
+        assert listed(capsys, path, "king") == static
+    monkeypatch.setenv("KOTOVEC_LAYER", "0")
+    assert listed(capsys, path, "king") == static
+    monkeypatch.setenv("KOTOVEC_LIST", "1")  # of `kotovec submit`
+    assert call(capsys, "coverage", path, "--charset", "joyo").code == 0
+
+
 def test_columns_are_those_that_are_asked_for(capsys, path):
     columns = ("--columns", "pieces,notation,length,id")
     rows = listed(capsys, path, *columns, "--kind", "word", "--regex", "[\\[\\x1b\\t\u200b]")

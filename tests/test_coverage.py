@@ -106,7 +106,7 @@ def test_stores_stand_side_by_side(capsys, demo_static, bytelevel, tmp_path):
 
 
 def test_json_has_a_line_per_store_and_list(capsys, demo_static, metaspace):
-    answer = call(capsys, "coverage", demo_static, metaspace, "--json", "--charset", "joyo,jinmei", "--list", "one")
+    answer = call(capsys, "coverage", demo_static, metaspace, "--json", "--charset", "joyo,jinmei", "--print", "one")
     lines = [json.loads(line) for line in answer.out.splitlines()]
     assert [(line["store"], line["charset"]) for line in lines] == [
         (str(path), name) for name in ("joyo", "jinmei") for path in (demo_static, metaspace)
@@ -124,7 +124,7 @@ def test_all_four_lists_are_the_default_and_a_file_is_a_list(capsys, demo_static
     ]  # fmt: skip
     file = tmp_path / "mine.txt"
     file.write_text("王 女\n王\n", encoding="utf-8")
-    answer = call(capsys, "coverage", demo_static, "--charset", file, "--list", "one")
+    answer = call(capsys, "coverage", demo_static, "--charset", file, "--print", "one")
     assert "mine.txt, 2 characters" in answer.out
     assert "demo, one token: 王女" in answer.out
 
@@ -133,7 +133,7 @@ def test_all_four_lists_are_the_default_and_a_file_is_a_list(capsys, demo_static
     ("arguments", "said"),
     [
         (["--charset", "kyoiku"], "`kyoiku` is neither a list of characters nor a file"),
-        (["--list", "most"], "unknown kind of characters `most`"),
+        (["--print", "most"], "unknown kind of characters `most`"),
         (["--text", "nowhere.txt"], "nowhere.txt cannot be read"),
     ],
 )
