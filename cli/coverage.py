@@ -27,7 +27,7 @@ def command(
 ) -> None:
     """Count the characters of a list, or of a text, that are one token, several or none.
 
-    Example: `kotovec coverage --charset joyo one.kotovec other.kotovec`
+    Example: `kotovec coverage --charset joyo`
     """
     from kotovec.store import Store
     from kotovec.store.coverage import Cover, cover, measure
