@@ -28,6 +28,7 @@ from kotovec.store.undertrained import (
 )
 
 AUTO = "auto"
+MECAB = "MeCab splits a text into words first: what is called unreachable may be a part of a word that was not tried"
 REACHABLE = (Reach.ALONE, Reach.INSIDE, Reach.SPACE, Reach.NEWLINE)
 
 
@@ -210,9 +211,11 @@ def audit(
 
 def _reach(store: Store) -> tuple[list[Reached] | None, list[str]]:
     try:
-        return find_reach(store.lookup, np.arange(len(store))), []
+        found = find_reach(store.lookup, np.arange(len(store)))
     except KotovecError as error:
         return None, [f"what a text can have is left out: {error}"]
+    mecab = not (store.lookup.folder / "tokenizer.json").is_file()
+    return found, [MECAB] if mecab and any(each.reach is Reach.UNREACHABLE for each in found) else []
 
 
 def _eligible(store: Store, reached: list[Reached] | None) -> Rows:

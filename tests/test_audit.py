@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections import Counter
 from html.parser import HTMLParser
 
@@ -209,3 +210,14 @@ def test_without_references_a_note_says_what_norms_are_worth(capsys, tmp_path):
     assert "note: no reference rows were found" in answer.err
     asked = call(capsys, "audit", "--store", path, "--indicator", "component")
     assert "error: no reference rows for the indicator component" in asked.err
+
+
+def test_mecab_is_named_where_it_may_hide_words(japanese, tmp_path):
+    texts = ["[UNK]", "王", "女王", "##・"]
+    tokens = make_tokens(texts, special=["[UNK]"])
+    path = write_store(tmp_path / "a.kotovec", tokens, np.eye(4), NO_LAYERS, layers=())
+    shutil.copytree(japanese / "tokenizer", path / "tokenizer")
+    with Store.open(path) as store:
+        found = audit(store)
+    assert found.as_dict()["unreachable"] == [{"id": 3, "token": "##・", "pieces": ["・"]}]
+    assert found.notes[0].startswith("MeCab splits a text into words first: ")
