@@ -3,10 +3,13 @@
 import re
 from itertools import pairwise
 
-COMMANDS = ("build", "submit", "query", "shell", "norms", "index", "map", "info", "verify", "completion", "help")
+COMMANDS = (
+    *("build", "submit", "query", "shell", "norms", "tokens", "audit", "coverage", "index", "map", "info", "verify"),
+    *("completion", "help"),
+)
 ASKING = ("query", "norms")  # whose arguments are expressions
 ASKS = "_KOTOVEC_COMPLETE"  # the variable that a shell sets on Tab, and Click reads
-_PATHS = ("--store", "--file", "--config", "--fetch", "--png", "--html")
+_PATHS = ("--store", "--file", "--config", "--fetch", "--png", "--html", "--parquet", "--charset", "--text")
 
 
 def shield_minus(arguments: list[str]) -> list[str]:
@@ -17,13 +20,13 @@ def shield_minus(arguments: list[str]) -> list[str]:
     """
     if not arguments or arguments[0] not in ASKING:
         return list(arguments)
-    options = {"-h", "-k", "-q", "-V", "-"}
+    options = {"-h", "-k", "-n", "-q", "-V", "-"}
     return [
         f" {argument}"
         if re.match(r"-[^-]", argument)
         and argument not in options
         and before not in _PATHS
-        and not re.fullmatch(r"-k=?\d+", argument)
+        and not re.fullmatch(r"-[kn]=?\d+", argument)
         else argument
         for before, argument in pairwise(["", *arguments])
     ]

@@ -90,6 +90,18 @@ def kinds(incomplete: str) -> list[str]:
     return listed(list(KINDS), incomplete)
 
 
+def columns(incomplete: str) -> list[str]:
+    """Return the columns of a list of tokens, as a list with commas takes them."""
+    from kotovec.store.listing import NAMES
+
+    return listed(list(NAMES), incomplete)
+
+
+def charsets(incomplete: str) -> list[str]:
+    """Return the lists of characters, and the folders in which a file of text may be."""
+    return [*among("joyo", "jinmei", "jis1", "jis2")(incomplete), *(f"{each}/" for each in _folders(incomplete))]
+
+
 def terms(context: typer.Context, incomplete: str) -> list[str]:
     """Return what completes the last term of an expression: tokens of the store, the most frequent first.
 

@@ -1,6 +1,5 @@
 """`kotovec map`: the whole vocabulary in two dimensions, and how far the map can be trusted."""
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from functools import cache
@@ -27,6 +26,7 @@ from kotovec.cli.options import (
     SpaceOption,
     StoreOption,
 )
+from kotovec.cli.outputs import check_output
 from kotovec.errors import StoreBusyError, StoreError
 from kotovec.space import Space
 from kotovec.text import counted, json_line
@@ -172,34 +172,9 @@ def _check(png: Path | None, label: list[str] | None, labels: int, html: Path | 
     for path, import_it, ending in ((png, import_font, ".png"), (html, import_bokeh, ".html")):
         if path is not None:
             import_it()
-            _check_output(path, ending)
+            check_output(path, ending, (".png", ".html"))
     if png is not None and png == html:
         raise InputError(f"{png} is named for both the picture and the page", hint="name one file for each")
-
-
-def _check_output(path: Path, ending: str) -> None:
-    """Check that a picture or a page can be written to a path, and that its name does not promise something else.
-
-    Raises:
-        InputError: it cannot, or it does; the message names the path.
-    """
-    from kotovec import access
-    from kotovec.errors import InputError
-
-    if not path.parent.is_dir():
-        raise InputError(f"{path}: there is no folder {path.parent}")
-    if path.is_dir():
-        raise InputError(f"{path} is a folder", hint="name a file in it")
-    if path.exists() and not path.is_file():  # a pipe or a device: nothing is made in its folder
-        if not os.access(path, os.W_OK):
-            raise InputError(f"{path} cannot be written", hint="name a file in a folder that is yours")
-        return
-    if path.suffix and path.suffix.lower() != ending:
-        other = f", or use --{path.suffix[1:].lower()}" if path.suffix.lower() in (".png", ".html") else ""
-        raise InputError(
-            f"--{ending[1:]} {path}: the name ends in {path.suffix}", hint=f"name a file that ends in {ending}{other}"
-        )
-    access.check_writable(path.parent, hint="name a file in a folder that is yours")
 
 
 def _print(

@@ -19,7 +19,12 @@ def commands(path: Path | str) -> list[str]:
         expression = example(store)
     named = f"--store {argument(str(path))}"
     page = argument(f"{Path(path).stem}.html")
-    return [f"kotovec query {named} {expression}", f"kotovec shell {named}", f"kotovec map {named} --html {page}"]
+    return [
+        f"kotovec query {named} {expression}",
+        f"kotovec shell {named}",
+        f"kotovec map {named} --html {page}",
+        f"kotovec audit {named}",
+    ]
 
 
 def example(store: "Store") -> str:

@@ -202,7 +202,7 @@ def _answer_file(store: "Store", file: str, spaces: Sequence[Space], options: di
     """Answer every line of a file, many per matrix product; print an error as JSON for a line that has one."""
     from kotovec.cli.tables import notice
 
-    lines = (line.strip() for line in _read_lines(file) if line.strip())
+    lines = (line.strip() for line in read_lines(file) if line.strip())
     widest = max(store.array(space).shape[1] for space in spaces)
     together = min(BATCH, max(1, ANSWERS // max(1, options["k"] * len(spaces))), max(1, QUESTIONS // (8 * widest)))
     failed = total = 0
@@ -236,11 +236,12 @@ def _answer_lines(
             yield from (next(found).as_dict() for found in answers)
 
 
-def _read_lines(file: str) -> Iterator[str]:
-    """Yield the lines of a file, or of standard input.
+def read_lines(file: str) -> Iterator[str]:
+    """Yield the lines of a file of text, or of standard input for `-`, with their ends.
 
     Raises:
-        InputError: it cannot be read, or is not UTF-8; the message names the line.
+        InputError: it cannot be read, is not UTF-8 (the message names the line), or has a line of more than a million
+            characters.
     """
     if file == "-" and isinstance(sys.stdin, TextIOWrapper):
         sys.stdin.reconfigure(encoding="utf-8", errors=STRANGE)  # whatever the locale is

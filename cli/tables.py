@@ -254,6 +254,19 @@ def print_grid(columns: Sequence[str], rows: Iterable[Sequence[str]], *, left: i
         print_pairs(zip(columns, row, strict=True))
 
 
+def print_table(names: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Iterable[str] = ()) -> None:
+    """Print a table of cells that are escaped already; the columns of these names are numbers, which are not folded."""
+    table, numbers = _table(), set(numbers)
+    for name in names:
+        if name in numbers:
+            table.add_column(name, justify="right", no_wrap=True)
+        else:
+            table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*map(_cell, row))
+    console().print(table)
+
+
 def notice(text: str, *, quiet: bool) -> None:
     """Print a line on stderr, unless quiet."""
     if not quiet:

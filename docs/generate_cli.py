@@ -20,6 +20,9 @@ HEAD = """# The command line
 | `kotovec query EXPRESSION` | finds the nearest tokens of a sum: as a table, `--json`, `--tsv`; `--file` for many |
 | `kotovec shell` | the same, line by line, with history and completion |
 | `kotovec norms WORD …` | prints the norms of the vectors of words and expressions, in every space and layer |
+| `kotovec tokens PATTERN` | lists tokens with norms, and whether a text can have them ([tokens.md](tokens.md)) |
+| `kotovec audit` | reports unreachable, under-trained and duplicate tokens: a table, `--json`, `--html`, `--parquet` |
+| `kotovec coverage STORE …` | counts the characters of a list or a text that are one token, several or none |
 | `kotovec index` | builds another index: space, layer, metric, any faiss factory, with measured recall |
 | `kotovec map` | draws the vocabulary in two dimensions, as a picture or a page ([map.md](map.md)) |
 | `kotovec info` | prints what a store contains and where it came from |

@@ -65,6 +65,7 @@ _CALLED = (
 )
 _CLOSE = 0.7  # of difflib, from 0 to 1: at its default of 0.6, Rejang is close to Korean
 Masks = dict[frozenset[str], npt.NDArray[np.bool_]]  # (V,) for each set of scripts
+_NO_TEXT = (Kind.SPECIAL, Kind.UNUSED, Kind.BYTE)  # their letters are no text
 _EXAMPLES = ("Han", "Hiragana", "Katakana", "Latin", "Cyrillic")
 
 
@@ -126,10 +127,33 @@ def written_in(tokens: Tokens, scripts: frozenset[str]) -> npt.NDArray[np.bool_]
         names = scripts_of(chr(code))
         right[code], wrong[code] = bool(names & scripts), bool(names) and not names & scripts
     starts = np.flatnonzero(codes == 0)[:-1]  # of the NUL before each token
-    is_text = ~np.isin(tokens.kinds, (Kind.SPECIAL, Kind.UNUSED, Kind.BYTE))
+    is_text = ~np.isin(tokens.kinds, _NO_TEXT)
     has_right = np.logical_or.reduceat(right[codes], starts) & is_text
     has_wrong = np.logical_or.reduceat(wrong[codes], starts) & is_text
     return ~has_wrong & (has_right | (COMMON in scripts))
+
+
+def scripts_by_token(tokens: Tokens) -> list[str]:
+    """Return for each of the V tokens the scripts of its letters, such as `Han` or `Han+Hiragana`, else `Common`.
+
+    A ー counts as the kana beside it. Special, unused and byte tokens are Common, as in `written_in`.
+    """
+    known: dict[str, frozenset[str]] = {}
+    found = []
+    for surface, kind in zip(tokens.surfaces, tokens.kinds.tolist(), strict=True):
+        names: set[str] = set()
+        either: set[str] = set()
+        for char in surface if kind not in _NO_TEXT else "":
+            if char not in known:
+                known[char] = scripts_of(char)
+            if len(known[char]) > 1:
+                either |= known[char]
+            else:
+                names |= known[char]
+        if either and not either & names:
+            names.add("Katakana" if "Katakana" in either else min(either))
+        found.append("+".join(sorted(names)) or COMMON)
+    return found
 
 
 def answerable(

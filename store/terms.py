@@ -1,7 +1,7 @@
 """From the terms of an expression to rows of the store: exact look-up first, then the tokenizer."""
 
 import unicodedata
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +22,7 @@ from kotovec.locks import ForkLock
 from kotovec.store.expression import SIGNS, Term
 from kotovec.store.lookalikes import mistaken
 from kotovec.store.nearest import Rows
-from kotovec.store.tokenizer import Tokenize, checksums, load_tokenizer
+from kotovec.store.tokenizer import Tokenizer, checksums, load_tokenizer
 from kotovec.store.tokens import KINDS, Marking, Tokens, other_forms, spelled, word_initial
 
 MOST_NEAR = 1 << 16  # tokens that are compared with an unknown one: 2 s
@@ -68,7 +68,7 @@ class Lookup:
         self.token_filter = "" if set(token_filter.split(",")) == set(KINDS) else token_filter
 
     @cached_property
-    def tokenize(self) -> Tokenize:
+    def tokenize(self) -> Tokenizer:
         """The store's copy of the tokenizer.
 
         Raises:
@@ -95,6 +95,15 @@ class Lookup:
         if tokenize is None or swapped:
             raise other
         return tokenize
+
+    def pieces(self, texts: Sequence[str]) -> list[list[str]]:
+        """Return what the tokenizer makes of each of some texts: texts of tokens, or none where they cannot spell it.
+
+        Raises:
+            DamagedError, StoreError, MissingDependencyError: as `tokenize`.
+        """
+        with self._lock:
+            return self.tokenize.many(texts)
 
     def known(self, text: str) -> bool:
         """Return whether a text is a token: as it stands, bare or word-initial, in NFC or NFKC, or as `#id`."""

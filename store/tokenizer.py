@@ -9,7 +9,7 @@ import io
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,29 @@ def checksums(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): checksum.of_file(path) for path in files}
 
 
-def load_tokenizer(folder: Path) -> Tokenize:
-    """Return the function that splits a text into the texts of tokens; into none where they cannot spell it.
+class Tokenizer:
+    """Splits a text into the texts of tokens; into none where they cannot spell it.
+
+    Raises:
+        StoreError: the files turn out to be damaged.
+    """
+
+    def __init__(self, folder: Path, tokenize: Tokenize) -> None:
+        self._folder, self._tokenize = folder, tokenize
+
+    def __call__(self, text: str) -> list[str]:
+        """Return the tokens of a text."""
+        with _naming_damage(self._folder):
+            return self._tokenize(text)
+
+    def many(self, texts: Iterable[str]) -> list[list[str]]:
+        """Return the tokens of each of some texts: a panic is guarded against once, which takes longer than a word."""
+        with _naming_damage(self._folder):
+            return list(map(self._tokenize, texts))
+
+
+def load_tokenizer(folder: Path) -> Tokenizer:
+    """Return the tokenizer of a store or a model, which needs no transformers.
 
     Args:
         folder: the folder that the model's tokenizer was saved to.
@@ -41,13 +62,7 @@ def load_tokenizer(folder: Path) -> Tokenize:
         MissingDependencyError: fugashi or the MeCab dictionary is not installed.
     """
     with _naming_damage(folder):
-        tokenize = _load(folder)
-
-    def named(text: str) -> list[str]:
-        with _naming_damage(folder):
-            return tokenize(text)
-
-    return named
+        return Tokenizer(folder, _load(folder))
 
 
 @contextlib.contextmanager
@@ -131,12 +146,12 @@ def mecab_options(dictionary: str | None, options: str | None) -> str:
 
 
 def _from_json(path: Path) -> Tokenize:
-    from tokenizers import Tokenizer
+    from tokenizers import Tokenizer as Rust
 
     try:
         content = read_regular(path, MOST_BYTES)
-        growth = growth_of(content, Tokenizer.from_str)
-        tokenizer = Tokenizer.from_buffer(content)  # from_file accepts only paths in UTF-8
+        growth = growth_of(content, Rust.from_str)
+        tokenizer = Rust.from_buffer(content)  # from_file accepts only paths in UTF-8
         check_model(tokenizer.model)
     except Exception as error:  # tokenizers has no error class of its own
         raise StoreError(

@@ -4,7 +4,7 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum, StrEnum
 from functools import cache, cached_property
 from typing import overload
@@ -212,15 +212,19 @@ class Tokens:
     def keep(self, kinds: Iterable[str]) -> "Tokens":
         """Return the table with the tokens of these kinds only."""
         chosen = np.isin(self.kinds, [KINDS.index(kind) for kind in kinds])
-        return Tokens(
+        return replace(
+            self,
             ids=self.ids[chosen],
             texts=self.texts.keep(chosen),
             surfaces=self.surfaces.keep(chosen),
             kinds=self.kinds[chosen],
-            marking=self.marking,
-            unk_id=self.unk_id,
             pieces=None if self.pieces is None else self.pieces.keep(chosen),
         )
+
+    def take(self, rows: npt.NDArray[np.int64]) -> "Tokens":
+        """Return the tokens of some rows of a vocabulary, in the order of the rows."""
+        texts, surfaces = (strings.take(rows.tolist()) for strings in (self.texts, self.surfaces))
+        return replace(self, ids=self.ids[rows], texts=texts, surfaces=surfaces, kinds=self.kinds[rows], pieces=None)
 
 
 def describe_words(words: Strings, pieces: Pieces) -> Tokens:
@@ -275,12 +279,18 @@ def surface_of(text: str, marking: Marking) -> str:
     """
     if marking is not Marking.BYTELEVEL:
         return text
-    alphabet = _bytes_of_chars()
-    if any(char not in alphabet for char in text):
+    octets = bytes_of(text)
+    if octets is None:
         return text  # an added token such as <s> or <mask>: not spelled in bytes
-    surface = bytes(alphabet[char] for char in text).decode("utf-8", errors="backslashreplace")
+    surface = octets.decode("utf-8", errors="backslashreplace")
     surface = f"▁{surface[1:]}" if surface.startswith(" ") else surface
     return surface.replace("\0", "␀")
+
+
+def bytes_of(text: str) -> bytes | None:
+    """Return the bytes that a token of a byte-level vocabulary stands for; None if it is not spelled in bytes."""
+    alphabet = _bytes_of_chars()
+    return None if any(char not in alphabet for char in text) else bytes(alphabet[char] for char in text)
 
 
 def spelled(word: str, marking: Marking) -> str:

@@ -126,11 +126,12 @@ def test_a_terminal_keeps_a_line_of_each_step_and_never_shows_an_unknown_total(c
 def test_the_next_commands_run_as_they_are_printed(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     make_store(tmp_path / "of two words.kotovec")
-    query, shell, map_ = commands("of two words.kotovec")
+    query, shell, map_, audit = commands("of two words.kotovec")
     assert query == "kotovec query --store 'of two words.kotovec' \"king - man + woman\""
     assert shlex.split(map_)[1:] == ["map", "--store", "of two words.kotovec", "--html", "of two words.html"]
     assert call(capsys, *shlex.split(query)[1:]).code == 0
     assert shlex.split(shell)[1] == "shell"
+    assert call(capsys, *shlex.split(audit)[1:]).code == 0
 
 
 def store_of(folder, texts, marking=Marking.WORDPIECE):

@@ -1,0 +1,123 @@
+"""`kotovec coverage`: how many tokens a vocabulary takes for characters and texts, of several stores side by side."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kotovec.cli.chosen import find_store
+from kotovec.cli.encodings import echo
+from kotovec.cli.interrupts import ending_at_once
+from kotovec.cli.list_options import CharsetOption, ListedOption, StoresArgument, TextOption
+from kotovec.cli.options import JsonOption, StoreOption
+from kotovec.errors import InputError, choices, quoted
+from kotovec.text import json_line
+
+if TYPE_CHECKING:
+    from kotovec.store import Store
+    from kotovec.store.coverage import Coverage, Fertility
+
+
+def command(
+    stores: StoresArgument = None,
+    store: StoreOption = None,
+    charset: CharsetOption = None,
+    text: TextOption = None,
+    listed: ListedOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Count the characters of a list, or of a text, that are one token, several or none.
+
+    Example: `kotovec coverage --charset joyo`
+    """
+    from kotovec.store import Store
+    from kotovec.store.coverage import Cover, cover, measure
+
+    if listed is not None and listed not in list(Cover):
+        raise InputError(f"unknown kind of characters {quoted(listed)}", hint=f"choose {choices(Cover)}")
+    if text == "-" and len(stores or ()) > 1:
+        raise InputError("stdin can be read once, and several stores are named", hint="name a file")
+    paths = list(stores or [find_store(store)])
+    charsets = _charsets(charset) if charset is not None or text is None else {}
+    opened = [Store.open(path) for path in paths]
+    with ending_at_once():
+        found = [[cover(each, name, chars) for each in opened] for name, chars in charsets.items()]
+        texts = [measure(each, _lines(text)) for each in opened] if text is not None else []
+    if as_json:
+        _print_json(opened, found, texts, listed)
+        return
+    names = [path.name.removesuffix(".kotovec") for path in paths]
+    for row in found:
+        _print_charset(names, row, listed)
+    if texts:
+        _print_text(names, str(text), texts)
+
+
+def _charsets(name: str | None) -> dict[str, str]:
+    """Return the characters of the lists that are named, all four without a name, by the name of the list.
+
+    Raises:
+        InputError: the name is neither that of a list nor of a file that can be read.
+    """
+    from kotovec.store.charsets import NAMES, characters, read_charset
+
+    names = NAMES if name is None else name.split(",")
+    if set(names) <= set(NAMES):
+        return {each: read_charset(each) for each in names}
+    if not Path(str(name)).exists():
+        hint = f"choose {choices(NAMES)}, or name a file of text"
+        raise InputError(f"{quoted(str(name))} is neither a list of characters nor a file", hint=hint)
+    chars = characters(_lines(str(name)))
+    if not chars:
+        raise InputError(f"{name} has no characters")
+    return {Path(str(name)).name: chars}
+
+
+def _lines(file: str) -> Iterator[str]:
+    from kotovec.cli.query import read_lines
+
+    return read_lines(file)
+
+
+def _print_json(
+    opened: "Sequence[Store]",
+    found: "Sequence[Sequence[Coverage]]",
+    texts: "Sequence[Fertility]",
+    listed: str | None,
+) -> None:
+    """Print a line per store and list, then a line per store for the text."""
+    from kotovec.store.coverage import Cover
+
+    for row in found:
+        for store, each in zip(opened, row, strict=True):
+            chars = {"list": each.chars[Cover(listed)]} if listed is not None else {}
+            echo(json_line({"store": str(store.path)} | each.as_dict() | chars))
+    for store, text in zip(opened, texts, strict=False):
+        echo(json_line({"store": str(store.path), "text": text.as_dict()}))
+
+
+def _print_charset(names: Sequence[str], row: "Sequence[Coverage]", listed: str | None) -> None:
+    from kotovec.cli.tables import console, print_table, shown
+    from kotovec.store.coverage import Cover
+
+    total = row[0].total
+    rows = [[kind.label, *(f"{len(each.chars[kind]):,}" for each in row)] for kind in Cover]
+    rows.append(["tokens per character", *(f"{each.per_character:.4f}" for each in row)])
+    print_table([f"{shown(row[0].charset)}, {total:,} characters", *map(shown, names)], rows, numbers=names)
+    if listed is not None:
+        kind = Cover(listed)
+        for name, each in zip(names, row, strict=True):
+            console().print(f"{shown(name)}, {kind.label}: ", each.chars[kind] or "none", sep="", markup=False)
+
+
+def _print_text(names: Sequence[str], file: str, texts: "Sequence[Fertility]") -> None:
+    from kotovec.cli.tables import print_table, shown
+
+    rows = [
+        ["characters", *(f"{each.characters:,}" for each in texts)],
+        ["tokens", *(f"{each.tokens:,}" for each in texts)],
+        ["unknown tokens", *(f"{each.unknown:,}" for each in texts)],
+        ["tokens per character", *(f"{each.per_character:.4f}" for each in texts)],
+    ]
+    if any(each.unspelled for each in texts):
+        rows.append(["lines left out: no tokens spell them", *(f"{each.unspelled:,}" for each in texts)])
+    print_table([shown(file), *map(shown, names)], rows, numbers=names)

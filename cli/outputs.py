@@ -1,0 +1,36 @@
+"""Files that a command is asked to write: whether they can be, before anything is computed for them."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from kotovec import access
+from kotovec.errors import InputError
+
+_OURS = "name a file in a folder that is yours"
+
+
+def check_output(path: Path, ending: str, others: Sequence[str] = ()) -> None:
+    """Check that a file can be written to a path, and that its name does not promise something else.
+
+    Args:
+        path: the path.
+        ending: the ending that it may have, which is also the name of its option.
+        others: the endings of the other files that the command writes.
+
+    Raises:
+        InputError: it cannot, or it does; the message names the path.
+    """
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: there is no folder {path.parent}")
+    if path.is_dir():
+        raise InputError(f"{path} is a folder", hint="name a file in it")
+    if path.exists() and not path.is_file():  # a pipe or a device: nothing is made in its folder
+        if not os.access(path, os.W_OK):
+            raise InputError(f"{path} cannot be written", hint=_OURS)
+        return
+    if path.suffix and path.suffix.lower() != ending:
+        other = f", or use --{path.suffix[1:].lower()}" if path.suffix.lower() in others else ""
+        problem = f"--{ending[1:]} {path}: the name ends in {path.suffix}"
+        raise InputError(problem, hint=f"name a file that ends in {ending}{other}")
+    access.check_writable(path.parent, hint=_OURS)

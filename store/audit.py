@@ -1,0 +1,257 @@
+"""The audit of a vocabulary: what a text can have, what was hardly trained, what is there twice."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kotovec.errors import InputError, KotovecError, choices, quoted
+from kotovec.space import Space
+from kotovec.store.columns import Columns
+from kotovec.store.database import Store
+from kotovec.store.families import Families, find_duplicates, find_families
+from kotovec.store.listing import Known
+from kotovec.store.nearest import Rows
+from kotovec.store.reach import Reach, Reached, count_reach, find_reach
+from kotovec.store.undertrained import (
+    SHARE,
+    Indicator,
+    Indicators,
+    References,
+    choose,
+    find_candidates,
+    find_indicators,
+    find_references,
+    unnamed_rows,
+)
+
+AUTO = "auto"
+MECAB = "MeCab splits a text into words first: what is called unreachable may be a part of a word that was not tried"
+REACHABLE = (Reach.ALONE, Reach.INSIDE, Reach.SPACE, Reach.NEWLINE)
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What an audit found.
+
+    Attributes:
+        model: the name of the model.
+        space: the space that was audited.
+        indicators: the indicators of under-trained tokens.
+        indicator: the one that candidates are chosen by.
+        references: the tokens that the cosines refer to.
+        unnamed: how many rows without a token they refer to as well.
+        candidates: (n,) rows of the tokens that are least trained by the indicator, least first: 2 % of those that a
+            text can have, without the references.
+        threshold: the largest indicator among them.
+        reached: (V,) how a text can have each token; None if the store has no tokenizer to show it.
+        duplicates: groups of rows whose vectors are the same.
+        families: tokens of one word.
+        table: a row per token, with all of this.
+        notes: what a person should know.
+    """
+
+    model: str
+    space: Space
+    indicators: Indicators
+    indicator: Indicator
+    references: References
+    unnamed: int
+    candidates: Rows
+    threshold: float
+    reached: list[Reached] | None
+    duplicates: list[list[int]]
+    families: Families
+    table: Columns
+    notes: tuple[str, ...]
+
+    def counts(self, column: str) -> list[dict[str, Any]]:
+        """Return the numbers of tokens by a column of the table, `kind` or `script`, most tokens first."""
+        values: list[str] = self.table.values[column]
+        totals = Counter(values)
+        norms = self.table.values["norm"]
+        by_value: dict[str, list[int]] = {value: [] for value in totals}
+        for row, value in enumerate(values):
+            by_value[value].append(row)
+        marked = {name: self.table.values[name] for name in ("reference", "candidate", "duplicate")}
+        found = []
+        for value, total in totals.most_common():
+            rows = by_value[value]
+            data: dict[str, Any] = {column: value, "tokens": total}
+            if self.reached is not None:
+                data |= count_reach(self.reached[row] for row in rows)
+            data |= {"references": int(marked["reference"][rows].sum())}
+            data |= {"candidates": int(marked["candidate"][rows].sum())}
+            data |= {"duplicates": int((marked["duplicate"][rows] >= 0).sum())}
+            found.append(data | {"median_norm": float(np.median(norms[rows]))})
+        return found
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report as JSON-ready data, without a row per token; the keys are stable."""
+        ids = self.table.values["id"]
+        tokens = self.table.values["token"]
+
+        def named(row: int) -> dict[str, Any]:
+            return {"id": int(ids[row]), "token": tokens[row]}
+
+        values = self.indicators.of(self.indicator)
+        unreachable = self._rows_of(Reach.UNREACHABLE)
+        return {
+            "model": self.model,
+            "space": str(self.space),
+            "cosine_space": str(self.indicators.cosine_space),
+            "tokens": len(self.table),
+            "reach": None if self.reached is None else count_reach(self.reached),
+            "indicator": str(self.indicator),
+            "threshold": self.threshold,
+            "references": {
+                name: [int(ids[row]) for row in getattr(self.references, name)]
+                for name in ("unused", "impossible", "named")
+            }
+            | {"rows_without_token": self.unnamed},
+            "candidates": [named(row) | {"value": float(values[row])} for row in self.candidates.tolist()],
+            "unreachable": [named(row) | {"pieces": list(self.pieces(row))} for row in unreachable],
+            "duplicates": [[named(row) for row in group] for group in self.duplicates],
+            "families": self.families.summary(),
+            "kinds": self.counts("kind"),
+            "scripts": self.counts("script"),
+            "notes": list(self.notes),
+        }
+
+    def to_pandas(self) -> Any:
+        """Return the table as a pandas DataFrame, a row per token, whose `attrs` record the audit.
+
+        Raises:
+            MissingDependencyError: pandas is not installed.
+        """
+        frame = self.table.to_pandas()
+        frame.attrs |= {"model": self.model, "space": str(self.space), "indicator": str(self.indicator)}
+        return frame
+
+    def pieces(self, row: int) -> tuple[str, ...]:
+        """Return what an unreachable token becomes instead."""
+        return () if self.reached is None else self.reached[row].pieces
+
+    def unreachable(self) -> list[int]:
+        """Return the rows of the tokens that no probe found."""
+        return self._rows_of(Reach.UNREACHABLE)
+
+    def _rows_of(self, reach: Reach) -> list[int]:
+        return [row for row, each in enumerate(self.reached or ()) if each.reach is reach]
+
+
+def _silent(_phase: str) -> None:
+    """Report a phase of the audit to nobody."""
+
+
+def audit(
+    store: Store,
+    *,
+    space: Space | str = "static",
+    indicator: str = AUTO,
+    reference: Sequence[int] | None = None,
+    report: Callable[[str], None] = _silent,
+) -> Audit:
+    """Audit the vocabulary of a store. 250,000 tokens of 384 dimensions take half a minute.
+
+    Args:
+        store: an open store.
+        space: the space of norms and distances; of `static`, cosines are taken from `output` if the store has it.
+        indicator: `norm`, `cosine` or `component`; `auto` takes that of the paper, as `undertrained.choose` does.
+        reference: ids of tokens that are known to be untrained; None to find them by their texts.
+        report: called with the name of each phase.
+
+    Raises:
+        NotStoredError: the store does not hold the space or a token.
+        InputError: the indicator is unknown, or needs reference rows where there are none; a vector is not finite.
+    """
+    if indicator not in (AUTO, *Indicator):
+        raise InputError(f"unknown indicator {quoted(indicator)}", hint=f"choose {choices((AUTO, *Indicator))}")
+    space, tokens = store.space(space), store.tokens
+    report("under-trained tokens")
+    references = find_references(tokens, reference)
+    unnamed = unnamed_rows(store, space)[: 0 if reference is not None else None]
+    indicators = find_indicators(store, space, references.rows, unnamed)
+    chosen = choose(indicators) if indicator == AUTO else Indicator(indicator)
+    values = indicators.of(chosen)
+    report("reachable tokens")
+    reached, notes = _reach(store)
+    eligible = np.setdiff1d(_eligible(store, reached), references.rows)
+    candidates, threshold = find_candidates(values, eligible)
+    report("duplicates and families")
+    vectors = store.array(space)
+    duplicates, families = find_duplicates(vectors), find_families(tokens, vectors)
+    report("table")
+    known = Known(store, space, np.arange(len(tokens)))
+    table = {name: known.column(name) for name in ("id", "token", "text", "notation", "kind", "script", "centroid")}
+    table |= {"norm": indicators.norm, "cosine": indicators.cosine, "component": indicators.component}
+    if reached is not None:
+        table |= {"reach": [str(each.reach) for each in reached]}
+        table |= {"pieces": [" ".join(each.pieces) for each in reached]}
+    table |= {"reference": _marked(references.rows, len(tokens)), "candidate": _marked(candidates, len(tokens))}
+    table |= {"duplicate": _firsts(duplicates, tokens.ids), "family": _families(families, tokens.ids)}
+    return Audit(
+        model=str(store.vectors.attributes.get("model", store.path.stem)),
+        space=space,
+        indicators=indicators,
+        indicator=chosen,
+        references=references,
+        unnamed=len(unnamed),
+        candidates=candidates,
+        threshold=threshold,
+        reached=reached,
+        duplicates=duplicates,
+        families=families,
+        table=Columns({name: values_ for name, values_ in table.items() if values_ is not None}),
+        notes=(*notes, *_notes(indicators, chosen)),
+    )
+
+
+def _reach(store: Store) -> tuple[list[Reached] | None, list[str]]:
+    try:
+        found = find_reach(store.lookup, np.arange(len(store)))
+    except KotovecError as error:
+        return None, [f"what a text can have is left out: {error}"]
+    mecab = not (store.lookup.folder / "tokenizer.json").is_file()
+    return found, [MECAB] if mecab and any(each.reach is Reach.UNREACHABLE for each in found) else []
+
+
+def _eligible(store: Store, reached: list[Reached] | None) -> Rows:
+    """Return the rows that can be candidates: what a text can have or, if that is not known, words and subwords."""
+    if reached is None:
+        kinds = store.tokens.kinds
+        return np.flatnonzero(kinds <= 1)
+    return np.array([row for row, each in enumerate(reached) if each.reach in REACHABLE], dtype=np.int64)
+
+
+def _notes(indicators: Indicators, chosen: Indicator) -> list[str]:
+    if chosen is Indicator.NORM and indicators.cosine is None:
+        return ["no reference rows were found, so candidates are chosen by norm, which says less of a tied matrix"]
+    return []
+
+
+def _marked(rows: Rows, count: int) -> Any:
+    marked = np.zeros(count, dtype=np.bool_)
+    marked[rows] = True
+    return marked
+
+
+def _firsts(groups: list[list[int]], ids: Rows) -> Rows:
+    """Return for each of V rows the id of the first row that it equals; −1 if it equals none."""
+    found = np.full(len(ids), -1, dtype=np.int64)
+    for group in groups:
+        found[group] = ids[group[0]]
+    return found
+
+
+def _families(families: Families, ids: Rows) -> Rows:
+    """Return for each of V rows the id of the first token of its family; −1 without one."""
+    found = np.full(len(ids), -1, dtype=np.int64)
+    found[families.first] = ids[families.first]
+    found[families.other] = ids[families.first]
+    return found
+
+
+__all__ = ["SHARE", "Audit", "audit"]

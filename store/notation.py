@@ -1,0 +1,118 @@
+r"""Tokens as texts: what a person would type for one, and a notation in which no two tokens look alike.
+
+In the notation, a backslash is `\\`, a space within a token `␣`, and the empty token `\e`. Bytes that are no complete
+character are `\xe7`, and what cannot be seen is `\n`, `\t` or its code point, as in `\u200b` or `\U000e0001`. So is
+what looks like another spelling: a mark that composes with the letter before it, a compatibility ideograph, and ␣ or ▁
+themselves where these stand for a space.
+"""
+
+import unicodedata
+from typing import NamedTuple
+
+from kotovec.store.tokens import Kind, Marking, bytes_of
+
+MARK = "▁"
+SPACE = "␣"
+EMPTY = "\\e"
+_NAMED = {"\n": "\\n", "\t": "\\t", "\r": "\\r", "\\": "\\\\"}
+# Printable by Python's rules, and yet without a glyph: Default_Ignorable_Code_Point of Unicode's
+# DerivedCoreProperties.txt, as far as its characters are letters or marks.
+_INVISIBLE = frozenset(
+    map(
+        chr,
+        (
+            *(0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, *range(0x180B, 0x1810), 0x3164, 0xFFA0),
+            *range(0xFE00, 0xFE10),
+            *range(0xE0100, 0xE01F0),
+        ),
+    )
+)
+
+
+class Typed(NamedTuple):
+    """A token as a text: `text` without the mark of its place in a word, and whether that mark is there.
+
+    For ▁king, Ġking, ##king and king</w>, `text` is king and `marked` is true.
+    """
+
+    text: str
+    marked: bool
+
+
+def typed(text: str, surface: str, marking: Marking) -> Typed:
+    """Return what a person would type for a token; bytes that are no complete character become U+FFFD.
+
+    Args:
+        text: the token as the vocabulary spells it.
+        surface: the token as a person reads it.
+        marking: how the vocabulary marks words.
+    """
+    if marking is Marking.WORDPIECE:
+        marked = text.startswith("##") and len(text) > len("##")
+        return Typed(text[2:] if marked else text, marked)
+    if marking is Marking.SUFFIX:
+        return Typed(text.removesuffix("</w>"), text.endswith("</w>"))
+    plain = text
+    if marking is Marking.METASPACE:
+        plain = text.replace(MARK, " ")
+    elif marking is Marking.BYTELEVEL and surface != text:
+        octets = bytes_of(text)
+        plain = text if octets is None else octets.decode("utf-8", "replace")
+    return Typed(plain.removeprefix(" "), plain.startswith(" "))
+
+
+def noted(text: str, surface: str, kind: int, marking: Marking) -> str:
+    """Return a token in the notation; two tokens of a vocabulary have the same only if their texts are the same.
+
+    Args:
+        text: the token as the vocabulary spells it.
+        surface: the token as a person reads it.
+        kind: its kind, a value of `Kind`.
+        marking: how the vocabulary marks words.
+    """
+    if not text:
+        return EMPTY
+    if marking is not Marking.BYTELEVEL or surface == text:
+        return _visible(text, marking)
+    octets = bytes_of(text)
+    if octets is None:
+        return _visible(text, marking)
+    if kind != Kind.BYTE:
+        return _marked(octets.decode("utf-8", "replace"), marking)
+    pieces, rest = [], octets
+    while rest:
+        try:
+            pieces.append(_visible(rest.decode("utf-8"), marking))
+            break
+        except UnicodeDecodeError as error:
+            pieces.append(_visible(rest[: error.start].decode("utf-8"), marking))
+            pieces.append("".join(f"\\x{octet:02x}" for octet in rest[error.start : error.end]))
+            rest = rest[error.end :]
+    noted_ = "".join(pieces)
+    return MARK + noted_[1:] if octets.startswith(b" ") else noted_
+
+
+def _marked(plain: str, marking: Marking) -> str:
+    return MARK + _visible(plain[1:], marking) if plain.startswith(" ") else _visible(plain, marking)
+
+
+def _visible(text: str, marking: Marking) -> str:
+    if text.isascii() and text.isprintable() and not {" ", "\\"} & set(text):
+        return text
+    composed = unicodedata.is_normalized("NFC", text)
+    return "".join(_char(char, index, marking, composed=composed) for index, char in enumerate(text))
+
+
+def _char(char: str, index: int, marking: Marking, *, composed: bool) -> str:
+    if char == " ":
+        return SPACE
+    if char in _NAMED:
+        return _NAMED[char]
+    hidden = char == SPACE or (char == MARK and marking is Marking.BYTELEVEL) or char in _INVISIBLE
+    if not composed:  # e + U+0301, which looks like é; U+F900, which looks like U+8C48
+        hidden = hidden or unicodedata.combining(char) > 0 or unicodedata.normalize("NFC", char) != char
+    lone = index == 0 and unicodedata.category(char).startswith("M")  # would sit on what precedes the token
+    if char.isprintable() and not hidden and not lone:
+        return char
+    code = ord(char)
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"  # noqa: PLR2004 — the last of the first plane
