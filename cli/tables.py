@@ -227,21 +227,26 @@ def print_commands(name: str, commands: Iterable[str]) -> None:
 
 
 def print_grid(columns: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> None:
-    """Print a table; the first `left` columns are text, and the others are numbers.
+    """Print a table; the first `left` columns are text, and the others are numbers."""
+    print_table(columns, ([*map(escaped, row)] for row in rows), numbers=columns[left:])
+
+
+def print_table(names: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Iterable[str] = ()) -> None:
+    """Print a table of cells that are escaped already; the columns of these names are numbers.
 
     Where a terminal has no room for it, each row is printed as names and values instead: nothing is cut.
     """
-    out, rows = console(), [list(row) for row in rows]
+    out, rows, numbers = console(), list(rows), set(numbers)
 
     def made(*, close: bool) -> Table:
         table = _table(close=close)
-        for index, column in enumerate(columns):
-            if index < left:
-                table.add_column(_cell(column), overflow="fold")
+        for name in names:
+            if name in numbers:
+                table.add_column(_cell(name), justify="right", no_wrap=True)
             else:
-                table.add_column(_cell(column), justify="right", no_wrap=True)
+                table.add_column(_cell(name), overflow="fold")
         for row in rows:
-            table.add_row(*(_cell(escaped(cell)) for cell in row))
+            table.add_row(*map(_cell, row))
         return table
 
     table = _fitting(made, out)
@@ -251,20 +256,7 @@ def print_grid(columns: Sequence[str], rows: Iterable[Sequence[str]], *, left: i
     for index, row in enumerate(rows):
         if index:
             out.print()
-        print_pairs(zip(columns, row, strict=True))
-
-
-def print_table(names: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Iterable[str] = ()) -> None:
-    """Print a table of cells that are escaped already; the columns of these names are numbers, which are not folded."""
-    table, numbers = _table(), set(numbers)
-    for name in names:
-        if name in numbers:
-            table.add_column(name, justify="right", no_wrap=True)
-        else:
-            table.add_column(name, overflow="fold")
-    for row in rows:
-        table.add_row(*map(_cell, row))
-    console().print(table)
+        print_pairs(zip(names, row, strict=True))
 
 
 def notice(text: str, *, quiet: bool) -> None:
