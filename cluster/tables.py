@@ -1,6 +1,5 @@
 """Tables of a checkpoint in a build: which spaces are asked for, and the rows of a matrix, copied into a store."""
 
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from kotovec.cluster.words import Words
 from kotovec.errors import DamagedError, InputError, ModelError, SettingsDifferError
 from kotovec.space import OUTPUT, STATIC, Space, parse_spaces
 from kotovec.store import hdf5, writer
-from kotovec.store.layout import Layout
+from kotovec.store.layout import Layout, part_name
 from kotovec.store.opened import File
 from kotovec.store.writer import Parts, Rows
 from kotovec.workers import ranges
@@ -174,7 +173,9 @@ def _in_any_order(
     """Yield rows in the order of their numbers, which may repeat; each is read once, into a file without a name."""
     rows, index = np.unique(wanted, return_inverse=True)
     step = max(1, ranges.BLOCK_BYTES // (4 * max(1, tensor.shape[1])))
-    with tempfile.TemporaryFile(dir=folder) as file:
+    path = folder / part_name()
+    with path.open("x+b") as file:
+        path.unlink()
         for block in ranges.rows_of(source, tensor, rows):
             file.write(np.ascontiguousarray(block).view(np.uint8).data)
         file.flush()

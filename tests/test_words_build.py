@@ -10,7 +10,7 @@ import shutil
 import h5py
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 import kotovec
 from kotovec.cli.app import run
@@ -340,3 +340,20 @@ def test_tables_and_layers_of_words_are_added_to_each_other(built, file, tiny_mo
     with pytest.raises(SettingsDifferError, match="the list of words differs"):
         kotovec.build(model, store, spaces="static", words=["king"], workers=0, device="cpu")
     assert kotovec.build(model, store, spaces="static", words=file).verify() == []
+
+
+def test_a_table_of_words_is_added_to_one_of_the_same_weights_and_to_no_other(file, tmp_path):
+    folder, store = make_llama(tmp_path / "model"), tmp_path / "x.kotovec"
+    kotovec.build(str(folder), store, spaces="static", words=file).close()
+    with kotovec.build(str(folder), store, spaces="static,output", words=file) as opened:
+        assert list(map(str, opened.spaces)) == ["static", "output"]
+        assert opened.verify() == []
+    kotovec.build(str(folder), tmp_path / "y.kotovec", spaces="static,output", words=file).close()
+    assert datasets(store) == datasets(tmp_path / "y.kotovec")
+    other = tmp_path / "z.kotovec"
+    kotovec.build(str(folder), other, spaces="static", words=file).close()
+    tensors = load_file(folder / "model.safetensors")
+    tensors["model.embed_tokens.weight"] += np.float32(1)
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(SettingsDifferError, match="was built from other weights: the rows of its static differ"):
+        kotovec.build(str(folder), other, spaces="static,output", words=file)
