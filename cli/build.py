@@ -9,9 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kotovec.cli.encodings import echo
-from kotovec.cli.lines import say
-from kotovec.cli.options import (
+from kotovec.cli.build_options import (
     AddressOption,
     ColumnOption,
     ConfigOption,
@@ -20,14 +18,12 @@ from kotovec.cli.options import (
     DtypeOption,
     EncoderDeviceOption,
     GpusOption,
-    JsonOption,
     LayersOption,
     MecabOption,
     ModelArgument,
     NoBosOption,
     OverwriteOption,
     PoolingOption,
-    QuietOption,
     RevisionOption,
     ShardTokensOption,
     SpacesOption,
@@ -37,6 +33,12 @@ from kotovec.cli.options import (
     TokenFilterOption,
     WordlistOption,
     WorkersOption,
+)
+from kotovec.cli.encodings import echo
+from kotovec.cli.lines import say
+from kotovec.cli.options import (
+    JsonOption,
+    QuietOption,
 )
 from kotovec.cluster import DEFAULT_MODEL, default_store
 from kotovec.errors import InputError, KotovecError

@@ -10,8 +10,8 @@ import numpy as np
 
 from kotovec.errors import InputError, MissingDependencyError
 from kotovec.store.database import Store
-from kotovec.store.files import write_output
 from kotovec.store.maps import Map
+from kotovec.store.outputs import write_output
 from kotovec.store.tokens import Kind, Tokens
 
 # Okabe and Ito's palette, which colour-blind people can tell apart; grey for tokens that are not language.

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kotovec.cli.findings import lists, number, pairs, shown_columns
-from kotovec.store.files import write_output
+from kotovec.store.outputs import write_output
 from kotovec.text import escaped
 from kotovec.version import __version__
 

@@ -13,18 +13,20 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from kotovec.cli import build
-from kotovec.cli.encodings import echo
-from kotovec.cli.options import (
+from kotovec.cli.build_options import (
     AttachOption,
     DashboardOption,
     FetchOption,
     JobOption,
-    JsonOption,
     ListOption,
     NoFetchOption,
-    QuietOption,
     RemoteStoreOption,
     StopOption,
+)
+from kotovec.cli.encodings import echo
+from kotovec.cli.options import (
+    JsonOption,
+    QuietOption,
 )
 from kotovec.errors import RESUME, InputError, KotovecError, WorkerError
 from kotovec.text import json_line

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kotovec.errors import InputError, MissingDependencyError, choices, quoted
-from kotovec.store.files import write_output
+from kotovec.store.outputs import write_output
 
 GROUP = 1 << 16  # rows of a table that are written to Parquet at a time: some 10 MB of texts
 

@@ -12,11 +12,10 @@ import numpy.typing as npt
 from kotovec.errors import DamagedError, InputError, StoreError, quoted
 from kotovec.locks import ForkLock
 from kotovec.space import Space
-from kotovec.store import index as indexes
-from kotovec.store import lens, maps
+from kotovec.store import inspection, lens
 from kotovec.store.answer import Answer, compose
 from kotovec.store.finder import Finder, open_finder
-from kotovec.store.layout import TOKENIZER, Layout
+from kotovec.store.layout import Layout
 from kotovec.store.library import choose_device
 from kotovec.store.metric import Metric
 from kotovec.store.nearest import Neighbourhood, Rows
@@ -24,7 +23,6 @@ from kotovec.store.opened import CURE
 from kotovec.store.question import Question, read
 from kotovec.store.scripts import Masks, answerable
 from kotovec.store.terms import Lookup
-from kotovec.store.tokenizer import checksums
 from kotovec.store.tokens import Tokens
 from kotovec.store.vectors import Block, Vectors
 from kotovec.text import counted
@@ -324,39 +322,11 @@ class Store:
 
     def info(self) -> dict[str, Any]:
         """Return what is in the store and where it came from, as JSON-ready data."""
-        attributes = dict(self.vectors.attributes)
-        for name in ("settings", "versions", "tokenizer_files", *(("words",) if "words" in attributes else ())):
-            attributes[name] = self.vectors.table(name)
-        attributes |= {name: value for name, value in self.vectors.made(self.spaces[-1]).items() if name != "settings"}
-        pieces = self.tokens.pieces
-        return {
-            "path": str(self.path),
-            "tokens": len(self.tokens),
-            **({} if pieces is None else {"pieces": len(pieces.ids)}),
-            "kinds": self.tokens.count(),
-            "marking": self.tokens.marking.value,
-            "spaces": {
-                str(space): {"shape": list(self.array(space).shape), "dtype": str(self.array(space).dtype)}
-                for space in self.spaces
-            },
-            "tables": lens.describe(self.vectors),
-            "indexes": indexes.describe(self._layout.indexes, self.vectors),
-            "maps": maps.describe(self._layout.maps, self.vectors.matches),
-            "bytes": self._layout.size,
-            "provenance": attributes,
-        }
+        return inspection.inform(self.path, self._layout, self.vectors)
 
     def verify(self) -> list[str]:
         """Recompute every checksum; return what is damaged, by file, and how to repair it."""
-        damaged = [f"{name} ({CURE})" for name in self.vectors.verify()]
-        tokenizer = self.vectors.tokenizer_files()
-        present = checksums(self._layout.tokenizer)
-        names = sorted(
-            name for name in {*tokenizer, *present} if tokenizer and tokenizer.get(name) != present.get(name)
-        )
-        damaged += [f"{TOKENIZER}/{name} ({CURE})" for name in names]
-        damaged += indexes.verify(self._layout.indexes, self.vectors)
-        return damaged + maps.verify(self._layout.maps, self.vectors.matches)
+        return inspection.find_damage(self._layout, self.vectors)
 
     @property
     def replaced(self) -> bool:

@@ -18,10 +18,11 @@ from kotovec.errors import InputError, StoreError
 from kotovec.space import Space
 from kotovec.store import contents, index
 from kotovec.store import folder as folders
-from kotovec.store.files import write_output, write_text
+from kotovec.store.files import write_text
 from kotovec.store.layout import Layout
 from kotovec.store.lock import locked
 from kotovec.store.nearest import Metric
+from kotovec.store.outputs import write_output
 from kotovec.store.vectors import Vectors
 
 import stores
@@ -134,7 +135,7 @@ def test_an_output_may_be_a_pipe_that_somebody_reads(tmp_path):
 
 
 def test_an_output_may_be_standard_output(tmp_path):
-    command = "from pathlib import Path; from kotovec.store.files import write_output; "
+    command = "from pathlib import Path; from kotovec.store.outputs import write_output; "
     command += "write_output(Path('/dev/stdout'), b'a picture')"
     done = subprocess.run([sys.executable, "-c", command], capture_output=True, check=True, cwd=tmp_path)
     assert done.stdout == b"a picture"

@@ -18,9 +18,10 @@ from kotovec.errors import DamagedError, StoreError
 from kotovec.space import Space
 from kotovec.store import Store, contents, faiss_files, maps
 from kotovec.store.cartography import MapRequest, find_map, make_map
-from kotovec.store.files import read_regular, write_output
+from kotovec.store.files import read_regular
 from kotovec.store.folder import read_plan
 from kotovec.store.layout import Layout
+from kotovec.store.outputs import write_output
 from kotovec.store.shard import open_shard
 from kotovec.store.vectors import Vectors
 

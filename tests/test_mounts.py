@@ -16,7 +16,7 @@ import kotovec
 from kotovec import access
 from kotovec.cluster.private import temporary_folder
 from kotovec.errors import InputError, MissingDependencyError, StoreBusyError, StoreError
-from kotovec.store import Store, files, projection
+from kotovec.store import Store, files, outputs, projection
 from kotovec.store.cartography import MapRequest, make_map
 from kotovec.store.layout import Layout
 from kotovec.store.lock import locked
@@ -198,7 +198,7 @@ def test_a_file_system_that_cannot_fsync_folders_takes_a_build(tiny_models, caps
     assert call(capsys, "build", tiny_models["bert"], *options).code == 0
     assert call(capsys, "index", "--metric", "ip", "--quiet", "--store", store).code == 0
     (tmp_path / "x.png").touch()
-    files.write_output(tmp_path / "x.png", b"new")
+    outputs.write_output(tmp_path / "x.png", b"new")
     assert (tmp_path / "x.png").read_bytes() == b"new"
     assert left_behind(store) == []
     assert datasets(store)

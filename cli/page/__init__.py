@@ -7,8 +7,8 @@ from kotovec.cli.page.bundle import bundle, import_bokeh
 from kotovec.cli.page.data import page_data, script_of
 from kotovec.cli.picture import model_of
 from kotovec.store.database import Store
-from kotovec.store.files import write_output
 from kotovec.store.maps import Map
+from kotovec.store.outputs import write_output
 from kotovec.text import counted
 
 __all__ = ["import_bokeh", "script_of", "write_page"]
