@@ -79,7 +79,7 @@ def command(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Encode the whole vocabulary of a model, in parallel, into a store.
+    """Encode the whole vocabulary of a model, or the words of a list, in parallel, into a store.
 
     The same command resumes an interrupted build.
 
