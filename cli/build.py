@@ -259,6 +259,7 @@ def _describe(plan: "Plan", outlook: "Outlook", target: Path, where: "Resources"
 def _plan_pairs(plan: "Plan", outlook: "Outlook", data: dict[str, Any]) -> list[tuple[str, str]]:
     """Return the lines of a plan, by name."""
     from kotovec.cli.tables import left_out, mecab, megabytes, template, words_left_out, words_origin
+    from kotovec.space import titles
 
     many = "as many as the cluster has room for" if data["workers"] is None else data["workers"]
     each = f"{many}, about {megabytes(plan.worker_bytes)} of memory each" if data["workers"] != 0 else ""
@@ -285,6 +286,7 @@ def _plan_pairs(plan: "Plan", outlook: "Outlook", data: dict[str, Any]) -> list[
         ("model", f"{plan.model.name}{parameters}"),
         ("store", data["store"]),
         *rows,
+        ("spaces", titles(plan.spaces)),
         *(() if plan.in_part else encoding),
         *((f"{space}", plan.settings[space.name]) for space in plan.tables if plan.matrices is not None),
         ("on disk", f"{size} ({vectors} vectors, {indexes} indexes), {peak} at most"),

@@ -381,7 +381,8 @@ def test_a_line_without_an_end_is_one_error(store, tmp_path):
         capture_output=True,
         text=True,
     )
-    assert (done.returncode, done.stderr) == (2, f"error: line 2 of {path} has more than 1,048,576 characters\n")
+    problem = f"line 2 of {path} has more than 1,048,576 characters"
+    assert (done.returncode, done.stderr) == (2, f"error: {problem}\nhint: give one expression per line\n")
 
 
 def test_a_deleted_working_directory_is_one_line(store, tmp_path):
