@@ -18,6 +18,7 @@ from kotovec.cli.arguments import ASKS, COMMANDS, shield_minus
 from kotovec.cli.encodings import as_utf8, escaping_errors
 from kotovec.cli.interrupts import INTERRUPTED, TERMINATED, hear_interrupts, in_child
 from kotovec.cli.silence import silence
+from kotovec.cli.stdout import OutputError, drop_output, guard_stdout
 from kotovec.cli.tree import make_app
 from kotovec.cli.usage import check_dashes, explain_usage, name_variable
 from kotovec.errors import InputError, KotovecError, first_line
@@ -31,6 +32,7 @@ _LIGHT, _HELP = ("completion", "help"), {"-h", "--help"}  # what needs neither n
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with 0 (done), 1 (honest failure), 2 (bad input), 130 (Ctrl-C) or 143 (SIGTERM)."""
     hear_interrupts()
+    guard_stdout()
     if ASKS in os.environ:
         from kotovec.cli.completion import complete
 
@@ -54,6 +56,9 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911 — one return per outcom
     arguments = arguments or ["--help"]
     try:
         code = _call(arguments)
+    except OutputError as error:
+        drop_output()
+        return _fail(str(error), None, error.exit_code, debug)
     except KotovecError as error:
         return _fail(*_explained(error, arguments), error.exit_code, debug)
     except (KeyboardInterrupt, typer.Abort):
@@ -64,8 +69,7 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911 — one return per outcom
             if error.code == TERMINATED:
                 return _fail("interrupted", None, TERMINATED, debug=False)
             raise
-        # Without this, Python reports the broken pipe at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_output()
         return 0
     except Exception as error:  # noqa: BLE001 — the user gets a message and an exit code, whatever it is
         # Typer's usage errors, without importing the Click that it vendors.
@@ -87,7 +91,9 @@ def _call(arguments: list[str]) -> Any:
     if arguments[0] in COMMANDS and arguments[0] not in _LIGHT and _HELP.isdisjoint(arguments):
         check_space()
         fit_threads()
-    return tree(args=shield_minus(arguments), prog_name="kotovec", standalone_mode=False)
+    code = tree(args=shield_minus(arguments), prog_name="kotovec", standalone_mode=False)
+    sys.stdout.flush()  # at exit, Python would report in its own words that it cannot be written
+    return code
 
 
 def _explained(error: KotovecError, arguments: list[str]) -> tuple[str, str | None]:
