@@ -20,8 +20,8 @@ from kotovec.cli.interrupts import INTERRUPTED, TERMINATED, hear_interrupts, in_
 from kotovec.cli.silence import silence
 from kotovec.cli.stdout import OutputError, drop_output, guard_stdout
 from kotovec.cli.tree import make_app
-from kotovec.cli.usage import check_dashes, explain_usage, name_variable
-from kotovec.errors import InputError, KotovecError, first_line
+from kotovec.cli.usage import check_dashes, explain_usage, name_variable, valued_flag
+from kotovec.errors import ACCESS, ExpressionError, InputError, KotovecError, first_line
 from kotovec.limits import check_space, explain, fit_threads
 
 UNEXPECTED = 1
@@ -56,9 +56,6 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911 — one return per outcom
     arguments = arguments or ["--help"]
     try:
         code = _call(arguments)
-    except OutputError as error:
-        drop_output()
-        return _fail(str(error), None, error.exit_code, debug)
     except KotovecError as error:
         return _fail(*_explained(error, arguments), error.exit_code, debug)
     except (KeyboardInterrupt, typer.Abort):
@@ -75,11 +72,7 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911 — one return per outcom
         # Typer's usage errors, without importing the Click that it vendors.
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
             return _fail(*explain_usage(error, _tree(arguments), arguments), int(error.exit_code), debug=False)
-        if isinstance(error, FileNotFoundError) and not _has_working_directory():
-            return _fail("the working directory was deleted", "go to another one", InputError.exit_code, debug)
-        message = f"{type(error).__name__}: {first_line(error)}"
-        unknown = (message, None if debug else "set KOTOVEC_DEBUG=1 to see where")
-        return _fail(*(explain(error) or unknown), UNEXPECTED, debug)
+        return _fail(*_unforeseen(error, debug=debug), debug)
     if code == INTERRUPTED:  # what Typer returns after Ctrl-C
         return _fail("interrupted", None, INTERRUPTED, debug=False)
     return code if isinstance(code, int) else 0
@@ -97,10 +90,26 @@ def _call(arguments: list[str]) -> Any:
 
 
 def _explained(error: KotovecError, arguments: list[str]) -> tuple[str, str | None]:
+    if isinstance(error, OutputError):
+        drop_output()
     message, hint = explain(error) or (str(error), error.hint)
+    if isinstance(error, ExpressionError):
+        hint = valued_flag(_tree(arguments), arguments) or hint
     if isinstance(error, InputError):
         hint = name_variable(_tree(arguments), arguments, message, hint)
     return message, hint
+
+
+def _unforeseen(error: Exception, *, debug: bool) -> tuple[str, str | None, int]:
+    """Return what an error means that kotovec did not raise, its hint, and the exit code."""
+    if isinstance(error, FileNotFoundError) and not _has_working_directory():
+        return "the working directory was deleted", "go to another one", InputError.exit_code
+    if isinstance(error, PermissionError) and error.filename is not None:
+        return f"{error.filename} cannot be opened: {error.strerror}", ACCESS, InputError.exit_code
+    if found := explain(error):
+        return *found, UNEXPECTED
+    hint = None if debug else "set KOTOVEC_DEBUG=1 to see where"
+    return f"{type(error).__name__}: {first_line(error)}", hint, UNEXPECTED
 
 
 def _tree(arguments: list[str]) -> Any:
