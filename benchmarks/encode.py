@@ -148,7 +148,7 @@ def kotovec(model: Path, store: Path, dtype: str) -> Measure:
             "whole": whole,
             "encode": phases["encode"],
             "rate": summary["tokens"] / phases["encode"],
-            "rest": whole - phases["encode"] - phases["start"],
+            "rest": whole - phases["encode"] - phases["start"] - phases["plan"],  # Ray starts during both
         } | {phase: seconds for phase, seconds in phases.items() if phase != "encode"}
 
     return run

@@ -18,9 +18,10 @@ from kotovec.cli.arguments import ASKS, COMMANDS, shield_minus
 from kotovec.cli.encodings import as_utf8, escaping_errors
 from kotovec.cli.interrupts import INTERRUPTED, TERMINATED, hear_interrupts, in_child
 from kotovec.cli.silence import silence
+from kotovec.cli.stdout import OutputError, drop_output, guard_stdout
 from kotovec.cli.tree import make_app
-from kotovec.cli.usage import check_dashes, explain_usage, name_variable
-from kotovec.errors import InputError, KotovecError, first_line
+from kotovec.cli.usage import check_dashes, explain_usage, name_variable, valued_flag
+from kotovec.errors import ACCESS, ExpressionError, InputError, KotovecError, first_line
 from kotovec.limits import check_space, explain, fit_threads
 
 UNEXPECTED = 1
@@ -31,6 +32,7 @@ _LIGHT, _HELP = ("completion", "help"), {"-h", "--help"}  # what needs neither n
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with 0 (done), 1 (honest failure), 2 (bad input), 130 (Ctrl-C) or 143 (SIGTERM)."""
     hear_interrupts()
+    guard_stdout()
     if ASKS in os.environ:
         from kotovec.cli.completion import complete
 
@@ -64,18 +66,13 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911 — one return per outcom
             if error.code == TERMINATED:
                 return _fail("interrupted", None, TERMINATED, debug=False)
             raise
-        # Without this, Python reports the broken pipe at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_output()
         return 0
     except Exception as error:  # noqa: BLE001 — the user gets a message and an exit code, whatever it is
         # Typer's usage errors, without importing the Click that it vendors.
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
             return _fail(*explain_usage(error, _tree(arguments), arguments), int(error.exit_code), debug=False)
-        if isinstance(error, FileNotFoundError) and not _has_working_directory():
-            return _fail("the working directory was deleted", "go to another one", InputError.exit_code, debug)
-        message = f"{type(error).__name__}: {first_line(error)}"
-        unknown = (message, None if debug else "set KOTOVEC_DEBUG=1 to see where")
-        return _fail(*(explain(error) or unknown), UNEXPECTED, debug)
+        return _fail(*_unforeseen(error, debug=debug), debug)
     if code == INTERRUPTED:  # what Typer returns after Ctrl-C
         return _fail("interrupted", None, INTERRUPTED, debug=False)
     return code if isinstance(code, int) else 0
@@ -87,14 +84,32 @@ def _call(arguments: list[str]) -> Any:
     if arguments[0] in COMMANDS and arguments[0] not in _LIGHT and _HELP.isdisjoint(arguments):
         check_space()
         fit_threads()
-    return tree(args=shield_minus(arguments), prog_name="kotovec", standalone_mode=False)
+    code = tree(args=shield_minus(arguments), prog_name="kotovec", standalone_mode=False)
+    sys.stdout.flush()  # at exit, Python would report in its own words that it cannot be written
+    return code
 
 
 def _explained(error: KotovecError, arguments: list[str]) -> tuple[str, str | None]:
+    if isinstance(error, OutputError):
+        drop_output()
     message, hint = explain(error) or (str(error), error.hint)
+    if isinstance(error, ExpressionError):
+        hint = valued_flag(_tree(arguments), arguments) or hint
     if isinstance(error, InputError):
         hint = name_variable(_tree(arguments), arguments, message, hint)
     return message, hint
+
+
+def _unforeseen(error: Exception, *, debug: bool) -> tuple[str, str | None, int]:
+    """Return what an error means that kotovec did not raise, its hint, and the exit code."""
+    if isinstance(error, FileNotFoundError) and not _has_working_directory():
+        return "the working directory was deleted", "go to another one", InputError.exit_code
+    if isinstance(error, PermissionError) and error.filename is not None:
+        return f"{error.filename} cannot be opened: {error.strerror}", ACCESS, InputError.exit_code
+    if found := explain(error):
+        return *found, UNEXPECTED
+    hint = None if debug else "set KOTOVEC_DEBUG=1 to see where"
+    return f"{type(error).__name__}: {first_line(error)}", hint, UNEXPECTED
 
 
 def _tree(arguments: list[str]) -> Any:

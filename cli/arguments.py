@@ -18,8 +18,11 @@ def shield_minus(arguments: list[str]) -> list[str]:
     `kotovec query "-男 + 王"` works; `--typo`, `-k5`, a path after its option, and the arguments of commands that take
     no expressions are left as they are. `usage.check_dashes` has refused `-json`.
     """
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    # Of `-k=3`, Click would read `=3` as the number.
+    arguments = [re.sub(r"^-([kn])=(?=\d+$)", r"-\1", each) for each in arguments[:end]] + arguments[end:]
     if not arguments or arguments[0] not in ASKING:
-        return list(arguments)
+        return arguments
     options = {"-h", "-k", "-n", "-q", "-V", "-"}
     return [
         f" {argument}"

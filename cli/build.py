@@ -37,8 +37,8 @@ from kotovec.cli.build_options import (
 from kotovec.cli.encodings import echo
 from kotovec.cli.lines import say
 from kotovec.cli.options import (
+    ErrorsOnlyOption,
     JsonOption,
-    QuietOption,
 )
 from kotovec.cluster import DEFAULT_MODEL, default_store
 from kotovec.errors import InputError, KotovecError
@@ -77,7 +77,7 @@ def command(
     dry_run: DryRunOption = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    quiet: ErrorsOnlyOption = False,
 ) -> None:
     """Encode the whole vocabulary of a model, or the words of a list, in parallel, into a store.
 

@@ -15,7 +15,7 @@ from kotovec import errors, limits
 from kotovec.cli.events import Lines, parse, read_event
 from kotovec.cli.interrupts import TERMINATED
 from kotovec.cluster.events import Report
-from kotovec.errors import RESUME, KotovecError, WorkerError, first_line
+from kotovec.errors import ACCESS, RESUME, KotovecError, StoreError, WorkerError, first_line
 
 Result = dict[str, Any]
 Work = Callable[[Report], Result]
@@ -183,6 +183,8 @@ def _described(error: BaseException) -> tuple[str, str, str | None]:
         return KotovecError.__name__, *limit
     if isinstance(error, KotovecError):
         return type(error).__name__, str(error), error.hint
+    if isinstance(error, PermissionError) and error.filename is not None:
+        return StoreError.__name__, f"{error.filename} cannot be opened: {error.strerror}", ACCESS
     return type(error).__name__, first_line(error), None
 
 

@@ -43,6 +43,7 @@ def option(
         metavar=metavar,
         autocompletion=complete,
         rich_help_panel=panel,
+        readable=False,  # whether a path can be read is said by what reads it, in kotovec's words
         **settings,
     )
 

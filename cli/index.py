@@ -33,7 +33,7 @@ def command(
     parameters: ParametersOption = "",
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    quiet: QuietOption = False,  # noqa: ARG001 — the measures are results; `silence` has heard it
 ) -> None:
     """Build an index; unless it is Flat, measure its recall@10 and speed against Flat.
 
@@ -44,16 +44,16 @@ def command(
     opened = open_store(store)
     for each in choose_spaces(space, layer, opened.spaces):
         built = build_index(opened, each, metric, factory=factory, parameters=parameters, device=device)
-        _print(*built, as_json=as_json, quiet=quiet)
+        _print(*built, as_json=as_json)
 
 
-def _print(record: "IndexRecord", measured: "Measured | None", *, as_json: bool, quiet: bool) -> None:
+def _print(record: "IndexRecord", measured: "Measured | None", *, as_json: bool) -> None:
     from kotovec.cli.tables import print_pairs
 
     if as_json:
         data = {**asdict(record), "name": record.name, "measured": asdict(measured) if measured else None}
         echo(json_line(data))
-    elif not quiet:
+    else:
         how = " ".join(filter(None, (record.metric, record.factory, record.parameters)))
         pairs = [("index", f"{Space.parse(record.space).title}; {how}")]
         if measured is not None:

@@ -138,6 +138,7 @@ StoresArgument = Annotated[
         help="Stores, or folders of tokenizers [the only *.kotovec here].",
         autocompletion=stores,
         show_default=False,
+        readable=False,
     ),
 ]
 CharsetOption = Annotated[

@@ -84,7 +84,7 @@ def command(
             display.say("writing the page")
             write_page(opened, maps, expression, html)
     written = {"png": png, "html": html}
-    _print(opened, [each.record for each in maps], len(maps[0].rows), written, as_json=as_json, quiet=quiet)
+    _print(opened, [each.record for each in maps], len(maps[0].rows), written, as_json=as_json)
 
 
 def _rows_of(store: "Store", texts: Iterable[str]) -> list[int]:
@@ -184,7 +184,6 @@ def _print(
     written: dict[str, Path | None],
     *,
     as_json: bool,
-    quiet: bool,
 ) -> None:
     from kotovec.cli.tables import megabytes, print_pairs
     from kotovec.store.layout import HDF5, Layout
@@ -193,8 +192,6 @@ def _print(
         paths = {kind: None if path is None else str(path) for kind, path in written.items()}
         for record in records:
             echo(json_line({**asdict(record), "name": record.name, "tokens": tokens, **paths}))
-        return
-    if quiet:
         return
     files = [
         (name, f"{path}  ({megabytes(path.stat().st_size)})")

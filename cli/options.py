@@ -67,6 +67,7 @@ JsonOption = Annotated[bool, option(OUTPUT, "--json", help="Print JSON.")]
 QuietOption = Annotated[
     bool, option(OUTPUT, "--quiet", "-q", help="Print results and errors only; notes on an answer go to stderr.")
 ]
+ErrorsOnlyOption = Annotated[bool, option(OUTPUT, "--quiet", "-q", help="Print errors only, but JSON all the same.")]
 CountOption = Annotated[int, option(SEARCH, "-k", metavar="N", help="Number of tokens to show.")]
 ExcludeOption = Annotated[
     bool,

@@ -1,11 +1,12 @@
 """Files that a command is asked to write: whether they can be, before anything is computed for them."""
 
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 from kotovec import access
-from kotovec.errors import InputError
+from kotovec.errors import InputError, quoted
 
 _OURS = "name a file in a folder that is yours"
 
@@ -22,7 +23,8 @@ def check_output(path: Path, ending: str, others: Sequence[str] = ()) -> None:
         InputError: it cannot, or it does; the message names the path.
     """
     if not path.parent.is_dir():
-        raise InputError(f"{path}: there is no folder {path.parent}")
+        hint = f"make it with {quoted(shlex.join(['mkdir', '-p', str(path.parent)]))}, or name a file in another folder"
+        raise InputError(f"{path}: there is no folder {path.parent}", hint=hint)
     if path.is_dir():
         raise InputError(f"{path} is a folder", hint="name a file in it")
     if path.exists() and not path.is_file():  # a pipe or a device: nothing is made in its folder

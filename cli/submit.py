@@ -25,8 +25,8 @@ from kotovec.cli.build_options import (
 )
 from kotovec.cli.encodings import echo
 from kotovec.cli.options import (
+    ErrorsOnlyOption,
     JsonOption,
-    QuietOption,
 )
 from kotovec.errors import RESUME, InputError, KotovecError, WorkerError
 from kotovec.text import json_line
@@ -48,7 +48,7 @@ def command(
     stop: StopOption = None,
     list_jobs: ListOption = False,
     as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    quiet: ErrorsOnlyOption = False,
     **options: Any,
 ) -> None:
     """Build on an existing Ray cluster through its Jobs API, and fetch the store.

@@ -18,7 +18,14 @@ _MEANT = {
 }
 _KINDS = {"int": "whole number", "float": "number"}
 _SAMPLES = {"int": 2, "float": 1.5}
-_PATHS = ("FOLDER", "FILE")
+_PATHS = ("FOLDER", "FILE", "MODEL")
+# What other programs call an option, where the command has it.
+_CALLED = {
+    **dict.fromkeys(("--force", "-f", "--replace"), "--overwrite"),
+    **dict.fromkeys(("-j", "--jobs", "--num-workers"), "--workers"),
+    **dict.fromkeys(("-n", "--top", "--topk", "--top-k", "--limit", "--count"), "-k"),
+}
+_TRUE, _FALSE = ("true", "yes", "on"), ("false", "no", "off")
 
 
 def check_dashes(tree: Any, arguments: Sequence[str]) -> None:
@@ -71,7 +78,8 @@ def explain_usage(error: Any, tree: Any, arguments: Sequence[str]) -> tuple[str,
     if found := re.search(r"No such command '(.*?)'\.(?: Did you mean|$)", message, re.DOTALL):
         return f"unknown command {quoted(found[1])}", _meant(found[1])
     if found := re.search(r"unexpected extra argument(?:s|\(s\))? \((.*)\)", message, re.DOTALL):
-        return f"unexpected argument {quoted(found[1])}", _of_store(parameters, name, found[1]) or see
+        hint = _of_store(parameters, name, found[1]) or valued_flag(tree, arguments)
+        return f"unexpected argument {quoted(found[1])}", hint or see
     return _in_house_style(message), see
 
 
@@ -90,13 +98,27 @@ def wrong_kind(name: str, value: str, kind: str) -> str:
     return f"{name} is {quoted(value)}, {f'not a {_KINDS[kind]}' if kind in _KINDS else 'neither true nor false'}"
 
 
+def valued_flag(tree: Any, arguments: Sequence[str]) -> str | None:
+    """Return the hint where a flag is followed by `true` or the like, which is read as a word; None elsewhere."""
+    command = tree.commands.get(arguments[0], tree)
+    flags = {name for each in command.params if getattr(each, "is_flag", False) for name in each.opts}
+    for before, value in pairwise(arguments):
+        if before in flags and value.lower() in (*_TRUE, *_FALSE):
+            out = value if value.lower() in _TRUE else f"{before} {value}"
+            return f"leave out {quoted(out)}: {before} takes no value"
+    return None
+
+
 def name_variable(tree: Any, arguments: Sequence[str], message: str, hint: str | None) -> str | None:
     """Return the hint of an error; where the value at fault comes from the environment, it names the variable."""
     command = tree.commands.get(arguments[0])
     for parameter in () if command is None else command.params:
         if any(argument.partition("=")[0] in parameter.opts for argument in arguments):
             continue
-        if (variable := _variable(parameter)) and _is_about(message, parameter, os.environ[variable]):
+        variable = _variable(parameter)
+        if variable is None or (parameter.param_type_name == "argument" and os.environ[variable] in arguments):
+            continue
+        if _is_about(message, parameter, os.environ[variable]) or _is_named(parameter, hint):
             return f"{hint} ({variable} is set)" if hint else f"set {variable} to another value, or unset it"
     return hint
 
@@ -106,6 +128,11 @@ def _is_about(message: str, parameter: Any, value: str) -> bool:
     if quoted(value) in message or message.startswith(f"{value} is ") or any(name in message for name in names):
         return True
     return parameter.metavar in _PATHS and re.search(rf"(?<![\w./]){re.escape(value)}(?![\w/])", message) is not None
+
+
+def _is_named(parameter: Any, hint: str | None) -> bool:
+    """Return whether a hint says to give an option another value: `use --device cpu`."""
+    return any(hint is not None and re.match(rf"use {name}(?![\w-])", hint) for name in parameter.opts)
 
 
 def _variable(parameter: Any) -> str | None:
@@ -125,7 +152,9 @@ def _unknown_option(error: Any, parameters: Sequence[Any], arguments: Sequence[s
     known = [option.lstrip("-") for parameter in parameters for option in parameter.opts if option.startswith("--")]
     known.append("help")
     short = f"-{name.lstrip('-')}"
-    if any(short in parameter.opts for parameter in parameters):
+    if any(_CALLED.get(name) in parameter.opts for parameter in parameters):
+        hint = f"use {quoted(_CALLED[name])}"
+    elif any(short in parameter.opts for parameter in parameters):
         hint = f"use {quoted(short)}"
     elif near := near_names(name.lstrip("-"), known):
         hint = f"use {choices(f'--{each}' for each in near)}"

@@ -3,11 +3,11 @@
 from kotovec.cli.chosen import open_store
 from kotovec.cli.encodings import echo
 from kotovec.cli.lines import say
-from kotovec.cli.options import JsonOption, QuietOption, StoreOption
+from kotovec.cli.options import ErrorsOnlyOption, JsonOption, StoreOption
 from kotovec.text import escaped, json_line
 
 
-def command(store: StoreOption = None, as_json: JsonOption = False, quiet: QuietOption = False) -> None:
+def command(store: StoreOption = None, as_json: JsonOption = False, quiet: ErrorsOnlyOption = False) -> None:
     """Recompute every checksum; if anything is damaged, name it and exit with 1.
 
     Example: `kotovec verify --store demo.kotovec`

@@ -12,6 +12,7 @@ KNOCK_SECONDS = 5.0
 # Ray's processes speak gRPC, whose clients begin with HTTP/2's preface and an empty SETTINGS frame. The answer begins
 # with a SETTINGS frame, too, which is type 4 (RFC 9113, sections 3.4 and 6.5).
 _HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes.fromhex("000000 04 00 00000000")
+_START = "start one with ray start, or name another with --address HOST:PORT"
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")  # what Ray replaces by this machine's address in the network
 
 
@@ -68,10 +69,10 @@ def _knock(endpoint: tuple[str, int]) -> bytes:
 def _silent(address: str, meant: str, error: Exception) -> InputError:
     """Return the error for an address at which nothing answers."""
     if meant == address:
-        return InputError(f"no Ray cluster answers at {quoted(address)}: {error}")
+        return InputError(f"no Ray cluster answers at {quoted(address)}: {error}", hint=_START)
     return InputError(
         f"no Ray cluster answers at {quoted(address)}, which means {meant} here: {error}",
-        hint="start one with ray start, or name another with --address HOST:PORT",
+        hint=_START,
     )
 
 

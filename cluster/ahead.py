@@ -22,7 +22,8 @@ class Planned:
 
     Attributes:
         plan: the result of `make_plan`.
-        seconds: time that planning and the start of Ray took, by phase (`plan`, `start`).
+        seconds: time until the plan was made (`plan`), and from then on until Ray had started (`start`), which are the
+            steps that are displayed: Ray starts during both.
         ray: a stack that ends the private Ray, if there is one, when it is closed.
     """
 
@@ -64,14 +65,13 @@ def planned(
     request = request.with_words()  # what is wrong with the file is said before Ray starts
     model = Model.find(request.model, request.revision)
     _check_layers(request, model)
-    found = time.monotonic()
     import_ray()  # before the thread: of two threads that import a package at once, one may see half of it
     count = workers or resources.cores()
 
-    def make() -> Plan:
+    def make() -> tuple[Plan, float]:
         plan = make_plan(request, model)
         on_plan(plan)
-        return plan
+        return plan, time.monotonic()
 
     with ThreadPoolExecutor(1) as thread, contextlib.ExitStack() as held:
         future = thread.submit(make)
@@ -81,9 +81,8 @@ def planned(
         except WorkerError:
             future.result()  # an error of the request is reported first
             raise
-        up = time.monotonic()
-        plan = future.result()
-        yield Planned(plan, {"plan": found - begin + time.monotonic() - up, "start": up - found}, held)
+        plan, made = future.result()
+        yield Planned(plan, {"plan": made - begin, "start": time.monotonic() - made}, held)
 
 
 def find_gpus() -> list[Path]:

@@ -271,7 +271,7 @@ def connect(address: str | None) -> Jobs:
         try:
             client = JobSubmissionClient(address)
         except ConnectionError as error:
-            raise InputError(f"no Ray cluster answers at {shown}: {_line(error)}") from error
+            raise InputError(f"no Ray cluster answers at {shown}: {_line(error)}", hint=_DASHBOARD) from error
     return Jobs(client, shown)
 
 
@@ -288,14 +288,15 @@ def _knock(address: str, shown: str) -> None:
     try:
         answer, text = _get(f"{address.rstrip('/')}/api/version")
     except requests.exceptions.Timeout as error:
-        raise InputError(f"no Ray cluster answers at {shown} within {KNOCK_SECONDS:g} s") from error
+        raise InputError(f"no Ray cluster answers at {shown} within {KNOCK_SECONDS:g} s", hint=_DASHBOARD) from error
     except requests.exceptions.ConnectionError as error:
         if "BadStatusLine" in str(error) or "Connection aborted" in str(error):
             raise InputError(
                 f"{shown} speaks no HTTP: it may be the cluster's own port (6379)", hint=_DASHBOARD
             ) from error
         reason = re.search(r"\[Errno -?\d+\] [\w ]+|certificate verify failed|Unable to connect to proxy", str(error))
-        raise InputError(f"no Ray cluster answers at {shown}{f': {reason[0]}' if reason else ''}") from error
+        problem = f"no Ray cluster answers at {shown}{f': {reason[0]}' if reason else ''}"
+        raise InputError(problem, hint=_DASHBOARD) from error
     except (requests.RequestException, ValueError) as error:
         raise InputError(f"--address {shown}: {_line(error)}") from error
     answered = answer.status_code in (401, 403) or "ray_version" in text  # 401, 403: it requires a token

@@ -8,7 +8,7 @@ is resolved once, when the user's input is matched with a store (`Space.among`).
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import total_ordering
 from types import MappingProxyType
@@ -153,18 +153,22 @@ class Space:
         raise self._missing(alike, stored)
 
     def _missing(self, alike: Sequence["Space"], stored: Sequence["Space"]) -> NotStoredError:
+        origin = (stored.origin() if isinstance(stored, Stored) else None) or Origin()
         if alike and self.layer is not None:
-            layers = ", ".join(str(each.layer) for each in alike)
-            hint = "choose one of these, or add more with `kotovec build MODEL --layers all`"
-            if self.layer >= 0:
-                hint = f"choose one of these, or add it with `kotovec build MODEL --layers {self.layer}`"
+            layers, depth, hint = ", ".join(str(each.layer) for each in alike), origin.depth, "choose one of these"
+            if self.layer < 0 and origin.build:
+                hint += f", or add more with {quoted(f'{origin.build} --layers all')}"
+            elif depth is not None and self.layer > depth:
+                hint += f"; the model has the layers 0 to {depth}"
+            elif depth is not None and origin.build:
+                hint += f", or add it with {quoted(f'{origin.build} --layers {self.layer}')}"
             return NotStoredError(f"layer {self.layer} is not in this store: it holds {layers}", hint=hint)
         held = [str(space) for space in sorted(stored)]
         hint = f"choose {choices(held)}"
-        if self.name in BOTH.split(",") and not self.steps:
-            hint += ", or add it with `kotovec build MODEL`"
-        if self.name == "output" and not self.steps:
-            hint += ", or add it with `kotovec build MODEL --spaces output`"
+        if self.name in BOTH.split(",") and not self.steps and origin.build:
+            hint += f", or add it with {quoted(origin.build)}"
+        if self.name == "output" and not self.steps and origin.build:
+            hint += f", or add it with {quoted(f'{origin.build} --spaces output')}"
         named = "+".join((self.name, *self.steps)) if self.layer == -1 else self
         return NotStoredError(f"{named} is not in this store: it holds {', '.join(held)}", hint=hint)
 
@@ -173,21 +177,45 @@ STATIC = Space("static")
 OUTPUT = Space("output")
 
 
+@dataclass(frozen=True)
+class Origin:
+    """What the spaces of a store were built from, for a hint.
+
+    Attributes:
+        build: the command that adds a space, without its options; None where it takes more than a model.
+        depth: the number of the model's layers; None where it is not known.
+    """
+
+    build: str | None = "kotovec build MODEL"
+    depth: int | None = None
+
+
 class Stored(tuple[Space, ...]):  # noqa: SLOT001 — a subclass of tuple can have none with contents
     """The spaces of a store, in order.
 
     Attributes:
         tied: spaces that are another one, and are stored once: `output` where it is tied to `static`.
+        origin: returns what they were built from, as far as it is known.
     """
 
     tied: Mapping[Space, Space] = MappingProxyType({})
+    origin: Callable[[], Origin | None] = staticmethod(lambda: None)
 
     @classmethod
-    def of(cls, spaces: Iterable[Space], tied: Mapping[Space, Space]) -> "Stored":
+    def of(
+        cls,
+        spaces: Iterable[Space],
+        tied: Mapping[Space, Space],
+        origin: Callable[[], Origin | None] = lambda: None,
+    ) -> "Stored":
         """Return the spaces of a store, some of which are tied to others."""
         stored = cls(sorted(spaces))
-        stored.tied = dict(tied)
+        stored.tied, stored.origin = dict(tied), origin
         return stored
+
+    def __reduce__(self) -> tuple[Callable[..., "Stored"], tuple[object, ...]]:
+        """Return what it is pickled as: without its origin, which is that of open files."""
+        return Stored.of, (tuple(self), dict(self.tied))
 
 
 def titles(spaces: Iterable[Space]) -> str:

@@ -14,6 +14,7 @@ from kotovec.locks import ForkLock
 from kotovec.space import Space
 from kotovec.store import inspection, lens
 from kotovec.store.answer import Answer, compose
+from kotovec.store.arguments import check_count, check_path, check_queries, check_space
 from kotovec.store.finder import Finder, open_finder
 from kotovec.store.layout import Layout
 from kotovec.store.library import choose_device
@@ -75,10 +76,11 @@ class Store:
         Raises:
             StoreNotFoundError: there is no store at the path.
             StoreError: the folder is not a store, or has a newer format.
+            InputError: the path is none.
             DamagedError: the headers or the token table are damaged, or a file is cut short; with `verify`, any part
                 of the store is damaged.
         """
-        folder = Path(path)
+        folder = check_path(path)
         store = cls(folder, Vectors(folder))
         if verify and (damaged := store.verify()):
             raise store.damage(damaged)
@@ -165,6 +167,7 @@ class Store:
             NotStoredError: the store does not hold the space.
             InputError: the text does not name a space.
         """
+        check_space(space)
         wanted = Space.parse(space, self.spaces) if isinstance(space, str) else space
         return wanted.at(layer).among(self.spaces)
 
@@ -242,9 +245,7 @@ class Store:
             NotStoredError: no such space or row.
             InputError: k, metric, device or a shape does not fit, or a vector is not finite.
         """
-        if (vectors is None) == (rows is None):
-            raise InputError("nearest takes vectors or rows, and not both", hint="give one of the two")
-        given = np.asarray(rows if vectors is None else vectors)
+        given = check_queries(vectors, rows)
         finder = self._finder(self.space(space), self._metric(metric, k), device, exact=exact, many=len(given) > 1)
         queries = finder.vectors_of(given) if vectors is None else given.astype(np.float64)
         return finder.nearest(queries, k, skip, keep)
@@ -374,10 +375,7 @@ class Store:
 
     def _metric(self, metric: str, k: int) -> Metric:
         measure = Metric.parse(metric)
-        if not 1 <= k <= len(self):
-            rows = "the vocabulary has {} tokens" if self.tokens.pieces is None else "the store has {} words"
-            problem = f"k is {k}, but {rows.format(len(self))}" if k > 0 else f"k is {k}"
-            raise InputError(problem, hint=f"choose a number from 1 to {len(self)}")
+        check_count(k, len(self), words=self.tokens.pieces is not None)
         return measure
 
     def _finder(self, space: Space, metric: Metric, device: str, *, exact: bool, many: bool) -> Finder:

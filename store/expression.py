@@ -23,7 +23,7 @@ DEEPEST = 50  # most levels of nested parentheses; Python itself gives up at abo
 LONGEST = 1000  # most characters that are looked up as one token: no vocabulary has one half as long
 LARGEST = 1e9  # largest weight: far above it, sums of squares would overflow
 _NUMBER = re.compile(r"\d+(\.\d*)?|\.\d+")
-_ID = re.compile(r"#\d+")
+_ID = re.compile(r"[#＃]\d+")
 _CHUNK = re.compile(rf"\S{{0,{LONGEST + 1}}}")
 _NOT_TEXT = re.compile("[\ud800-\udfff]")
 _NO_ID = 2**63 - 1
@@ -124,7 +124,7 @@ def hyphenated(expression: str, terms: Sequence[Term]) -> list[str]:
 
 
 def _may_be_part(text: str) -> bool:
-    return text != "" and text[0] != "#" and text[0] not in QUOTES and not any(char in SIGNS for char in text)
+    return text != "" and text[0] not in "#＃" and text[0] not in QUOTES and not any(char in SIGNS for char in text)
 
 
 class _Reader:

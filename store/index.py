@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from kotovec.errors import ACCESS, DamagedError, InputError, KotovecError, StoreError, quoted
+from kotovec.errors import ACCESS, DamagedError, InputError, KotovecError, StoreError, choices, quoted
 from kotovec.space import Space
 from kotovec.store import checksum, faiss_files
 from kotovec.store.contents import MOST_RECORD
@@ -40,6 +40,7 @@ from kotovec.store.products import BLOCK, blocks
 from kotovec.store.vectors import Vectors
 
 FLAT = "Flat"
+FACTORIES = (FLAT, "HNSW32", "IVF256,Flat", "SQ8")  # what a hint names
 LAST = "last"  # the record of the index that is being replaced, in that of the new one
 WRITTEN = 4096  # rows of a Flat index that are written at a time: 12 MiB at 768 dimensions
 TRIED = 5  # rows that a new index is searched for before it replaces the last one
@@ -340,7 +341,8 @@ def _filled(faiss: Any, matrix: Matrix, metric: Metric, factory: str, device: st
     except KotovecError:
         raise
     except RuntimeError as error:
-        raise InputError(f"faiss cannot build {quoted(factory)} from these vectors ({reason(error)})") from error
+        problem = f"faiss cannot build {quoted(factory)} from these vectors ({reason(error)})"
+        raise InputError(problem, hint=f"choose another factory, such as {choices(FACTORIES)}") from error
     return faiss.index_gpu_to_cpu(index) if device == "cuda" else index
 
 

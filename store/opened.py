@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from kotovec.errors import DamagedError, KotovecError, StoreError, first_line
+from kotovec.errors import ACCESS, DamagedError, KotovecError, StoreError, first_line
 from kotovec.store import checksum, hdf5
 from kotovec.store.files import open_descriptor
 
@@ -75,7 +75,8 @@ class File:
         except (FileNotFoundError, NotADirectoryError):
             raise
         except OSError as error:
-            raise StoreError(f"{path} cannot be opened: {error.strerror}") from error
+            hint = ACCESS if error.errno == errno.EACCES else None
+            raise StoreError(f"{path} cannot be opened: {error.strerror}", hint=hint) from error
 
     def read(
         self, kind: str, names: tuple[str, ...], optional: tuple[str, ...] = ()

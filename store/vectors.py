@@ -3,9 +3,10 @@
 import contextlib
 import json
 import os
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy.typing as npt
 
 from kotovec.errors import DamagedError, InputError, KotovecError, StoreError
 from kotovec.locks import ForkLock
-from kotovec.space import OUTPUT, Space, Stored
+from kotovec.space import OUTPUT, Origin, Space, Stored
 from kotovec.store import absence, hdf5, writer
 from kotovec.store.layout import HDF5, SPACES, Layout
 from kotovec.store.opened import CURE, MOST_TEXT, MOST_TOKENS, UPGRADE, Dataset, File, SpaceFile
@@ -118,7 +119,8 @@ class Vectors:
     @cached_property
     def spaces(self) -> Stored:
         """The spaces that are stored, in order, and those that are another one."""
-        return Stored.of(self._spaces, {space: tied.of for space, tied in self._tied.items()})
+        tied = {space: tied.of for space, tied in self._tied.items()}
+        return Stored.of(self._spaces, tied, partial(_origin_of, weakref.ref(self)))  # no cycle: files close at once
 
     @property
     def layers(self) -> tuple[int, ...]:
@@ -323,3 +325,18 @@ def _leads_to(folder: Path, descriptor: int) -> bool:
         return os.path.samestat(folder.stat(), os.fstat(descriptor))
     except OSError:
         return False
+
+
+def _origin_of(reference: "weakref.ref[Vectors]") -> Origin | None:
+    """Return what a store was built from, as its files say it; None once they are closed."""
+    import shlex  # 2 ms of a query, which a hint alone needs
+
+    vectors = reference()
+    if vectors is None:
+        return None
+    model, depth = str(vectors.attributes.get("model") or ""), None
+    with contextlib.suppress(KotovecError, OSError):
+        depth = next((vectors.made(space).get("depth") for space in vectors.spaces if space.name == "isolated"), None)
+    plain = model and "words" not in vectors.attributes  # a list of words takes its own options
+    build = shlex.join(["kotovec", "build", model, "--store", str(vectors.path)]) if plain else None
+    return Origin(build, None if depth is None else int(depth))

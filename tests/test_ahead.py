@@ -1,6 +1,7 @@
 """A private Ray that starts while a build is planned: what is said first, and how much memory it asks for."""
 
 import contextlib
+import time
 
 import pytest
 
@@ -37,6 +38,31 @@ def test_ray_is_held_until_it_is_closed(sessions, tiny_models):
         assert sessions[1:] == ["ended"]
     assert sessions[1:] == ["ended"]
     assert found.seconds.keys() == {"plan", "start"}
+
+
+def test_the_seconds_are_those_of_the_steps(sessions, monkeypatch, tiny_models):
+    """Planning takes 0.2 s and Ray 0.5 s: a summary that gave `plan 0.0, start 0.5` contradicted the steps."""
+    made = ahead.make_plan
+
+    def slow(*arguments):
+        time.sleep(0.2)
+        return made(*arguments)
+
+    @contextlib.contextmanager
+    def pretend(*_):
+        time.sleep(0.5)
+        yield
+
+    monkeypatch.setattr(ahead, "make_plan", slow)
+    monkeypatch.setattr(ahead, "session", pretend)
+    moments = [time.monotonic()]
+    request = Request(model=str(tiny_models["bert"]))
+    with planned(request, 1, with_ray=True, on_plan=lambda _: moments.append(time.monotonic())) as found:
+        moments.append(time.monotonic())
+    begin, plan, up = moments
+    assert found.seconds["plan"] >= 0.2
+    assert found.seconds["plan"] == pytest.approx(plan - begin, abs=0.1)
+    assert found.seconds["start"] == pytest.approx(up - plan, abs=0.1)
 
 
 @pytest.mark.parametrize("gpus", [[], ["nvidia0"]])

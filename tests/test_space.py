@@ -1,5 +1,6 @@
 """A space as a value: written, read, named as a file, ordered, and found among those that a store holds."""
 
+import pickle
 import re
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kotovec.errors import InputError, NotStoredError
-from kotovec.space import LAYERED, STEM, TABLES, Space, parse_spaces, resolve
+from kotovec.space import LAYERED, STEM, TABLES, Origin, Space, Stored, parse_spaces, resolve
 
 STORED = (Space("static"), Space("isolated", 0), Space("isolated", 6), Space("isolated", 12))
 STEPS = st.lists(st.from_regex(r"[a-z][a-z0-9.:]{0,5}", fullmatch=True), max_size=3).map(tuple)
@@ -111,10 +112,7 @@ def test_a_space_is_resolved_against_what_is_stored(text, found):
     [
         (
             "isolated@3",
-            (
-                "layer 3 is not in this store: it holds 0, 6, 12\n"
-                "hint: choose one of these, or add it with `kotovec build MODEL --layers 3`"
-            ),
+            ("layer 3 is not in this store: it holds 0, 6, 12\nhint: choose one of these"),
         ),
         (
             "isolated@-4",
@@ -168,3 +166,19 @@ def test_the_hint_about_an_unknown_space_names_those_of_the_store():
     with pytest.raises(InputError, match="unknown space `x`") as caught:
         parse_spaces("x", [Space("static"), *(Space("isolated", layer) for layer in range(13))])
     assert caught.value.hint == "choose `static` or `isolated`"
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("isolated@7", "choose one of these; the model has the layers 0 to 6"),
+        ("isolated@5", "choose one of these, or add it with `kotovec build demo --layers 5`"),
+        ("isolated@-4", "choose one of these, or add more with `kotovec build demo --layers all`"),
+    ],
+)
+def test_the_hint_names_only_a_layer_that_the_model_has(text, hint):
+    stored = Stored.of([Space("isolated", 6)], {}, lambda: Origin("kotovec build demo", 6))
+    with pytest.raises(NotStoredError) as caught:
+        Space.parse(text).among(stored)
+    assert caught.value.hint == hint
+    assert pickle.loads(pickle.dumps(stored)) == stored  # noqa: S301 — made here

@@ -142,6 +142,40 @@ def test_no_word_of_typers_is_said_about_an_option_without_its_value(refused, co
             "unexpected argument `words.kotovec`",
             "name a store with --store: `kotovec info --store words.kotovec`",
         ),
+        (["build", "demo", "--force"], "unknown option `--force`", "use `--overwrite`"),
+        (["build", "demo", "-j", "4"], "unknown option `-j`", "use `--workers`"),
+        (["query", "king", "-n", "3"], "unknown option `-n`", "use `-k`"),
+        (["query", "king", "--top", "3"], "unknown option `--top`", "use `-k`"),
+        (
+            ["build", "demo", "--overwrite", "true"],
+            "unexpected argument `true`",
+            "leave out `true`: --overwrite takes no value",
+        ),
+        (
+            ["build", "./no"],
+            "`./no` is neither a folder nor an id on the Hub (owner/name)",
+            "give a model's folder that exists, an id such as `tohoku-nlp/bert-base-japanese-v3`, or `demo`",
+        ),
+        (
+            ["build", "words.kotovec", "--store", "x"],
+            "words.kotovec is not a model: it holds no config.json",
+            "give the folder that holds the config.json and the weights of a model, an id on the Hub, or `demo`",
+        ),
+        (
+            ["map", "--png", "/nonexist/x.png"],
+            "/nonexist/x.png: there is no folder /nonexist",
+            "make it with `mkdir -p /nonexist`, or name a file in another folder",
+        ),
+        (
+            ["index", "--factory", "IVF"],
+            "faiss cannot build `IVF` from these vectors (could not parse index string IVF)",
+            "choose another factory, such as `Flat`, `HNSW32`, `IVF256,Flat` or `SQ8`",
+        ),
+        (
+            ["build", "demo", "--revision", "v1", "--store", "x"],
+            "demo is a package, which has no revision `v1`",
+            "leave out --revision, or give an id on the Hub",
+        ),
         (["build", "a", "b"], "unexpected argument `b`", "see `kotovec build --help`"),
         (["query", "king", "--json", "--tsv"], "--json and --tsv are given", "give one of them"),
         (["query", "--file", ""], "--file names no file", "give its path, or `-` for standard input"),
@@ -158,7 +192,10 @@ def test_no_word_of_typers_is_said_about_an_option_without_its_value(refused, co
         (
             ["query", "king", "--space", "static,output"],
             "output is not in this store: it holds static, isolated@0, isolated@2",
-            "choose `static`, `isolated@0` or `isolated@2`",
+            (
+                "choose `static`, `isolated@0` or `isolated@2`, or add it with "
+                "`kotovec build none/of-these --store words.kotovec --spaces output`"
+            ),
         ),
         (["map", "--space", "x"], "unknown space `x`", "choose `static`, `isolated@0` or `isolated@2`"),
         (["index", "--space", "x"], "unknown space `x`", "choose `static`, `isolated@0` or `isolated@2`"),
@@ -178,7 +215,10 @@ def test_the_hint_names_what_was_meant(refused, arguments, message, hint):
             "KOTOVEC_SPACE",
             "output",
             "output is not in this store: it holds static, isolated@0, isolated@2",
-            "choose `static`, `isolated@0` or `isolated@2` (KOTOVEC_SPACE is set)",
+            (
+                "choose `static`, `isolated@0` or `isolated@2`, or add it with "
+                "`kotovec build none/of-these --store words.kotovec --spaces output` (KOTOVEC_SPACE is set)"
+            ),
         ),
         (
             "KOTOVEC_STORE",
@@ -236,3 +276,30 @@ def test_close_names_are_offered_up_to_three(name, near):
     known = ["gpus-per-worker", "cpus-per-worker", "layer", "layers", "workers", "store"]
     assert near_names(name, known) == near
     assert len(near_names("aaa", ["aaab", "aaac", "aaad", "aaae"])) == 3
+
+
+def test_a_flag_takes_no_value(capsys, store):
+    said = call(capsys, "query", "king", "--exclude-inputs", "true", "--store", store).err
+    assert said.endswith("hint: leave out `true`: --exclude-inputs takes no value\n")
+    said = call(capsys, "query", "king", "--exclude-inputs", "false", "--store", store).err
+    assert said.endswith("hint: leave out `--exclude-inputs false`: --exclude-inputs takes no value\n")
+
+
+def test_a_number_after_an_equals_sign_is_the_number(capsys, store):
+    found = json.loads(call(capsys, "query", "king", "-k=3", "--json", "--store", store).out)
+    assert len(found["results"]) == 3
+
+
+def test_a_full_width_number_sign_is_one(capsys, store):
+    found = [call(capsys, "query", f"{sign}5", "-k1", "--json", "--store", store).out for sign in "#＃"]
+    assert json.loads(found[0])["results"] == json.loads(found[1])["results"]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "arguments"),
+    [("KOTOVEC_DEVICE", "cuda", ["query", "king"]), ("KOTOVEC_MODEL", "./no", ["build", "--dry-run"])],
+)
+def test_a_device_and_a_model_of_the_environment_are_named(refused, monkeypatch, variable, value, arguments):
+    monkeypatch.setattr("kotovec.store.library.gpus", lambda: 0)
+    monkeypatch.setenv(variable, value)
+    assert refused(*arguments)[1].endswith(f" ({variable} is set)")

@@ -140,7 +140,8 @@ def refuse_without_config(where: str, names: Collection[str], folder: Path | Non
         folder: the folder, where it is one on this machine.
     """
     found = chain(_other_kinds(names, folder), _parts_of_model(names, folder))
-    what, hint = next(found, ("is not a model: it holds no config.json", None))
+    hint = "give the folder that holds the config.json and the weights of a model, an id on the Hub, or `demo`"
+    what, hint = next(found, ("is not a model: it holds no config.json", hint))
     return ModelNotFoundError(f"{where} {what}", hint=hint)
 
 

