@@ -106,7 +106,7 @@ def _labelled(store: "Store", texts: Iterable[str]) -> dict[int, str]:
         if len(term.rows) > 1:
             raise InputError(
                 f"--label: {quoted(word)} is not one token, but {' | '.join(term.tokens)}",
-                hint="label tokens: each has a dot of its own",
+                hint="give tokens: each has a dot of its own",
             )
         rows.setdefault(term.rows[0], word)
     return rows

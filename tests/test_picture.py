@@ -113,7 +113,7 @@ def test_a_label_that_is_no_token_is_refused_and_its_pieces_are_named(capsys, tm
     assert (answer.code, answer.out) == (2, "")
     assert answer.err.splitlines() == [
         "error: --label: `kings` is not one token, but king | ##s",
-        "hint: label tokens: each has a dot of its own",
+        "hint: give tokens: each has a dot of its own",
     ]
     assert not (tmp_path / "drawn.png").exists()
 
