@@ -22,17 +22,32 @@ def is_ambient(context: Any, name: str) -> bool:
 
 
 def choose_spaces(text: str, layer: int | None, stored: Sequence[Space]) -> tuple[Space, ...]:
-    """Return the stored spaces that `--space` and `--layer` ask for.
+    """Return the stored spaces that `--space` and `--layer` ask for, each once.
 
     Raises:
         InputError: a space is unknown; the hint names those in the store.
         NotStoredError: the store does not hold one, or `--layer` was given for a space without layers.
     """
+    return resolve(_named(text, layer, stored), stored)
+
+
+def ask_spaces(text: str, layer: int | None, stored: Sequence[Space]) -> tuple[Space, ...]:
+    """Return the same spaces as they were named: `output` may be stored as `static`, and an answer says so.
+
+    Raises:
+        InputError, NotStoredError: as `choose_spaces`.
+    """
+    named = _named(text, layer, stored)
+    names = {space.among(stored): space for space in reversed(named)}
+    return tuple(names[space] for space in resolve(named, stored))
+
+
+def _named(text: str, layer: int | None, stored: Sequence[Space]) -> list[Space]:
     spaces = parse_spaces(text, stored)
     layered = [space.at(layer) if space.layer == -1 else space for space in spaces]
     if layer is not None and layered == list(spaces) and layer != -1 and not isinstance(layer, AmbientLayer):
         layered = [space.at(layer) for space in spaces]
-    return resolve(layered, stored)
+    return layered
 
 
 def find_store(store: Path | None) -> Path:

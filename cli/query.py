@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from kotovec.cli.arguments import in_shell
-from kotovec.cli.chosen import choose_spaces, find_store, is_ambient, open_store
+from kotovec.cli.chosen import ask_spaces, find_store, is_ambient, open_store
 from kotovec.cli.encodings import echo
 from kotovec.cli.interrupts import ending_at_once
 from kotovec.cli.options import (
@@ -94,7 +94,7 @@ def command(
     if file is not None:
         opened = open_store(path, verify=verify)
         with ending_at_once():
-            _answer_file(opened, file, choose_spaces(space, layer, opened.spaces), options)
+            _answer_file(opened, file, ask_spaces(space, layer, opened.spaces), options)
         return
     with ending_at_once():
         answers = _answer(path, asked, space, layer, options, verify=verify)
@@ -170,9 +170,8 @@ def _answer(
     while answers is None:
         opened = open_store(path, verify=verify)
         try:
-            # By the stored space, so that none is asked twice; as it was named, so that an answer says what it is.
-            asked = choose_spaces(space, layer, opened.spaces)
-            answers = [opened.search(expression, space=each, **options) for each in asked]
+            spaces = ask_spaces(space, layer, opened.spaces)
+            answers = [opened.search(expression, space=each, **options) for each in spaces]
         except DamagedError:
             if not opened.replaced:  # else a build has just replaced the store, and its tokenizer with it
                 raise

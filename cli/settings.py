@@ -3,7 +3,7 @@
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from kotovec.cli.chosen import AmbientLayer, choose_spaces
+from kotovec.cli.chosen import AmbientLayer, ask_spaces
 from kotovec.errors import InputError, choices, near_names, quoted
 from kotovec.space import Space, parse_spaces, resolve
 
@@ -63,7 +63,7 @@ class Settings:
         Raises:
             InputError: a space is unknown, or not in the store.
         """
-        return choose_spaces(self.space, self.layer, store.spaces)
+        return ask_spaces(self.space, self.layer, store.spaces)
 
     def check(self, store: "Store") -> None:
         """Check that the settings can answer anything.

@@ -23,9 +23,9 @@ KINDS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issu
 VERBS = re.findall(
     r"\w+",
     "accept add ask build check choose close delete download free give install leave lower make merge move name open "
-    "pip put raise remove rename restore resume run save see set start take try type upgrade use wait write",
+    "pip put raise remove rename restore resume run save see set split start take try type upgrade use wait write",
 )
-PROPER = ("Ray", "MeCab", "NaN")
+PROPER = ("Ray", "MeCab", "NaN", "Parquet")
 
 
 def raise_it(kind, hint):

@@ -184,7 +184,9 @@ def load_model(source: Source, names: Collection[str]) -> Any:
             else:
                 with torch.device("meta"):
                     kind = type(outline(config))
-                model, report = kind.from_pretrained(None, config=config, state_dict=tensors, **options)
+                model, report = kind.from_pretrained(
+                    None, config=config, state_dict=tensors, trust_remote_code=False, **options
+                )
     except ModelError:
         raise
     except Exception as error:
