@@ -14,7 +14,7 @@ from typing import Any
 
 import typer
 
-from kotovec.cli.arguments import ASKS, COMMANDS, shield_minus
+from kotovec.cli.arguments import ASKS, COMMANDS, in_shell, shield_minus
 from kotovec.cli.encodings import as_utf8, escaping_errors
 from kotovec.cli.interrupts import INTERRUPTED, TERMINATED, hear_interrupts, in_child
 from kotovec.cli.silence import silence
@@ -96,7 +96,7 @@ def _explained(error: KotovecError, arguments: list[str]) -> tuple[str, str | No
     if isinstance(error, ExpressionError):
         hint = valued_flag(_tree(arguments), arguments) or hint
     if isinstance(error, InputError):
-        hint = name_variable(_tree(arguments), arguments, message, hint)
+        hint = name_variable(_tree(arguments), arguments, message, in_shell(hint) if hint else None)
     return message, hint
 
 

@@ -3,6 +3,8 @@
 import re
 from itertools import pairwise
 
+from kotovec.text import argument
+
 COMMANDS = (
     *("build", "submit", "query", "shell", "norms", "tokens", "audit", "coverage", "index", "map", "info", "verify"),
     *("completion", "help"),
@@ -10,6 +12,13 @@ COMMANDS = (
 ASKING = ("query", "norms")  # whose arguments are expressions
 ASKS = "_KOTOVEC_COMPLETE"  # the variable that a shell sets on Tab, and Click reads
 _PATHS = ("--store", "--file", "--config", "--fetch", "--png", "--html", "--parquet", "--charset", "--text")
+# What a note or a hint says to write in quotes: `write "e-mail", with its quotes`.
+_QUOTED = re.compile(r'(\bwrite|\bin quotes:|\bbelong together:) ("[^"]+")(?:, with its quotes)?')
+
+
+def in_shell(text: str) -> str:
+    """Return a note or a hint as it holds on a command line, whose shell takes a pair of quotes: `write '"e-mail"'`."""
+    return _QUOTED.sub(lambda found: f"{found[1]} {argument(found[2])}", text)
 
 
 def shield_minus(arguments: list[str]) -> list[str]:
@@ -25,11 +34,11 @@ def shield_minus(arguments: list[str]) -> list[str]:
         return arguments
     options = {"-h", "-k", "-n", "-q", "-V", "-"}
     return [
-        f" {argument}"
-        if re.match(r"-[^-]", argument)
-        and argument not in options
+        f" {word}"
+        if re.match(r"-[^-]", word)
+        and word not in options
         and before not in _PATHS
-        and not re.fullmatch(r"-[kn]=?\d+", argument)
-        else argument
-        for before, argument in pairwise(["", *arguments])
+        and not re.fullmatch(r"-[kn]=?\d+", word)
+        else word
+        for before, word in pairwise(["", *arguments])
     ]

@@ -30,6 +30,22 @@ def _escape(error: UnicodeError) -> tuple[str, int]:
     return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2)), error.end
 
 
+def encodable(text: str, *, stderr: bool = False) -> str:
+    """Return a text as stdout or stderr will show it, escapes included: this is what columns and carets are counted on.
+
+    In UTF-8 nothing is escaped, and a text stays as it is.
+    """
+    encoding = getattr(sys.stderr if stderr else sys.stdout, "encoding", None) or "utf-8"
+    if text.isascii() or codecs.lookup(encoding).name == "utf-8":
+        return text
+    return text.encode(encoding, escaping_errors(encoding)).decode(encoding)
+
+
+def plainly(text: str, instead: str, *, stderr: bool = False) -> str:
+    """Return a sign of kotovec's own, such as ×, or what stands for it where the stream lacks it: not for tokens."""
+    return text if encodable(text, stderr=stderr) == text else instead
+
+
 def echo(text: str, *, stderr: bool = False) -> None:
     """Print a line at once, in the encoding of the stream: Typer's own takes UTF-8 for every stream that is ASCII."""
     print(text, file=sys.stderr if stderr else sys.stdout, flush=True)

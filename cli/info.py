@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from kotovec.cli.chosen import open_store
-from kotovec.cli.encodings import echo
+from kotovec.cli.encodings import echo, plainly
 from kotovec.cli.options import JsonOption, QuietOption, StoreOption
 from kotovec.space import Space
 from kotovec.text import counted, json_line
@@ -116,4 +116,5 @@ def _tables(tables: dict[str, dict[str, Any]]) -> Iterator[tuple[str, str]]:
 def _shape(space: dict[str, object]) -> str:
     shape = space["shape"]
     assert isinstance(shape, list)  # noqa: S101 — for the type checker
-    return f"{shape[0]:,} × {shape[1]} {space['dtype']}"
+    times = plainly("×", "x")
+    return f"{shape[0]:,} {times} {shape[1]} {space['dtype']}"

@@ -1,6 +1,6 @@
 """`kotovec map`: the whole vocabulary in two dimensions, and how far the map can be trusted."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -27,7 +27,7 @@ from kotovec.cli.options import (
     StoreOption,
 )
 from kotovec.cli.outputs import check_output
-from kotovec.errors import StoreBusyError, StoreError
+from kotovec.errors import StoreBusyError, StoreError, quoted
 from kotovec.space import Space
 from kotovec.text import counted, json_line
 
@@ -71,15 +71,16 @@ def command(
     if html is not None and len(spaces) == 1:  # a page shows two spaces if the store has two
         spaces += tuple(_beside(spaces[0], opened.spaces))
     requests = [MapRequest(each, method, sample, seed, neighbors, perplexity) for each in spaces]
-    asked = _rows_of(opened, label or ())
-    named = [row for each in spaces for row in opened.question(expression, each).rows.tolist()] if expression else []
-    _check_sample(opened, requests[0], [*asked, *named])
+    asked = _labelled(opened, label or ())
+    questions = [opened.question(expression, each) for each in spaces] if expression else []
+    terms = {row: term.text for question in questions for term in question.terms for row in term.rows}
+    _check_sample(opened, requests[0], terms | asked)
     with Display(quiet=quiet) as display:
         keep = _keeping(opened, drawn=png is not None or html is not None, note=display.note)
         maps = [_find_or_make(opened, request, display, keep, again=again) for request in requests]
         if png is not None:
             display.say("drawing")
-            draw(opened, maps[0], asked, labels, png)
+            draw(opened, maps[0], list(asked), labels, png)
         if html is not None:
             display.say("writing the page")
             write_page(opened, maps, expression, html)
@@ -87,15 +88,31 @@ def command(
     _print(opened, [each.record for each in maps], len(maps[0].rows), written, as_json=as_json)
 
 
-def _rows_of(store: "Store", texts: Iterable[str]) -> list[int]:
-    """Return the rows of all words in some texts, each row once."""
+def _labelled(store: "Store", texts: Iterable[str]) -> dict[int, str]:
+    """Return the row of every word in some texts, each once, with the word as it was typed.
+
+    Raises:
+        InputError: a word is not one token: its pieces, which nobody typed, would be labelled in its place.
+        UnknownTokenError, NotStoredError: it is none at all.
+    """
+    from kotovec.errors import InputError
     from kotovec.store.expression import Term
 
-    words = [word for text in texts for word in text.split()]
-    return list(dict.fromkeys(row for word in words for row in store.lookup.resolve(Term(word, 1.0, 0)).rows))
+    rows: dict[int, str] = {}
+    for word in (word for text in texts for word in text.split()):
+        term = store.lookup.resolve(Term(word, 1.0, 0))
+        if term.unnamed is not None:
+            raise InputError(f"--label: {term.note}, and not on a map")
+        if len(term.rows) > 1:
+            raise InputError(
+                f"--label: {quoted(word)} is not one token, but {' | '.join(term.tokens)}",
+                hint="give tokens: each has a dot of its own",
+            )
+        rows.setdefault(term.rows[0], word)
+    return rows
 
 
-def _check_sample(store: "Store", request: "MapRequest", rows: Sequence[int]) -> None:
+def _check_sample(store: "Store", request: "MapRequest", named: Mapping[int, str]) -> None:
     """Refuse tokens that the map will not show, before it is computed, which takes minutes.
 
     Raises:
@@ -105,7 +122,7 @@ def _check_sample(store: "Store", request: "MapRequest", rows: Sequence[int]) ->
     from kotovec.store.maps import positions
 
     request.check(len(store))
-    positions(mapped_rows(len(store), request), rows, store.tokens)
+    positions(mapped_rows(len(store), request), list(named), named)
 
 
 def _find_or_make(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from kotovec.cli.arguments import in_shell
 from kotovec.cli.chosen import open_store
 from kotovec.cli.encodings import echo
 from kotovec.cli.interrupts import ending_at_once
@@ -73,7 +74,7 @@ def command(
             left=2,
         )
     for note in dict.fromkeys(note for row in rows for note in row.notes):
-        notice(f"note: {note}", quiet=False)
+        notice(f"note: {in_shell(note)}", quiet=False)
 
 
 def _expressions(store: "Store", words: Sequence[str]) -> Iterator[str]:

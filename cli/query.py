@@ -2,7 +2,7 @@
 
 import gc
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from io import TextIOWrapper
 from itertools import islice
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from kotovec.cli.arguments import in_shell
 from kotovec.cli.chosen import ask_spaces, find_store, is_ambient, open_store
 from kotovec.cli.encodings import echo
 from kotovec.cli.interrupts import ending_at_once
@@ -97,7 +98,7 @@ def command(
         return
     with ending_at_once():
         answers = _answer(path, asked, space, layer, options, verify=verify)
-    print_result(answers, as_json=as_json, tsv=tsv, quiet=quiet)
+    print_result(answers, as_json=as_json, tsv=tsv, quiet=quiet, note=in_shell)
 
 
 def _agreed(
@@ -112,7 +113,8 @@ def _agreed(
         file = None
     if [word.strip() for word in expression or ()] == ["-"] and file is None:
         raise InputError(
-            "`-` is an operator, and no token is given", hint='use `--file -` for standard input, or "-" for the token'
+            "`-` is an operator, and no token is given",
+            hint="use `--file -` for standard input, or '\"-\"' for the token",
         )
     if bool(expression) == (file is not None):
         problem = "no expression is given" if file is None else "an expression and --file are given"
@@ -176,10 +178,18 @@ def _answer(
     return answers
 
 
-def print_result(answers: "list[Answer]", *, as_json: bool = False, tsv: bool = False, quiet: bool = False) -> None:
+def print_result(
+    answers: "list[Answer]",
+    *,
+    as_json: bool = False,
+    tsv: bool = False,
+    quiet: bool = False,
+    note: Callable[[str], str] = str,
+) -> None:
     """Print the answers to one expression as a table, JSON or TSV.
 
-    Notes say what else an answer means than one would expect: if quiet, they leave the table for stderr.
+    Notes say what else an answer means than one would expect: if quiet, they leave the table for stderr. `note` returns
+    one as it is printed for a person; JSON has them as Python.
     """
     if as_json:
         for answer in answers:
@@ -187,14 +197,15 @@ def print_result(answers: "list[Answer]", *, as_json: bool = False, tsv: bool = 
         return
     from kotovec.cli.tables import notice, print_answers, tsv_lines
 
+    notes = [note(each) for each in dict.fromkeys(each for answer in answers for each in answer.notes)]
     if tsv:
         for line in tsv_lines(answers):
             echo(line)
     else:
-        print_answers(answers, with_notes=not quiet)
+        print_answers(answers, () if quiet else notes)
     if tsv or quiet:
-        for note in dict.fromkeys(note for answer in answers for note in answer.notes):
-            notice(f"note: {note}", quiet=False)
+        for each in notes:
+            notice(f"note: {each}", quiet=False)
 
 
 def _answer_file(store: "Store", file: str, spaces: Sequence[Space], options: dict[str, Any]) -> None:

@@ -1,13 +1,15 @@
 """`kotovec shell`: the store stays in memory, and expressions are answered line by line."""
 
+import re
 import sys
+import unicodedata
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import typer
 
 from kotovec.cli.chosen import AmbientLayer, open_store
-from kotovec.cli.encodings import echo
+from kotovec.cli.encodings import as_utf8, echo
 from kotovec.cli.interrupts import ending_at_once
 from kotovec.cli.lines import say
 from kotovec.cli.options import (
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 _ENDS = (":quit", ":q", ":exit")
 _HELPS = (":help", ":h")
 # What is typed for them, too; from a pipe these are words, as a list of words may hold them.
+_COLON = re.compile(r"[:：][^\W\d_]")  # a colon of either width and a letter; "：" alone may be a token
 _TYPED = {"quit": ":quit", "exit": ":exit", "help": ":help", "?": ":help"}
 
 
@@ -107,9 +110,17 @@ def _answer(store: "Store", settings: Settings, interactive: bool, *, as_json: b
 
 def _lines(store: "Store", current: list[Settings], interactive: bool) -> Iterator[str]:
     """Yield the lines that are typed, or those of stdin, without the empty ones."""
-    for line in map(str.strip, _typed(store, current) if interactive else sys.stdin):
+    for typed in _typed(store, current) if interactive else sys.stdin:
+        line = as_utf8(typed).strip()  # in the locale C Python decodes nothing but ASCII
+        if _COLON.match(line):  # an input method types ：ｋ　３ in full width
+            line = unicodedata.normalize("NFKC", line)
         if line:
-            yield _TYPED.get(line, line) if interactive else line
+            yield _command(line) if interactive else line
+
+
+def _command(line: str) -> str:
+    """Return the command that a line typed at the prompt stands for, or the line; `Exit` may be a token, EXIT ends."""
+    return _TYPED.get(line.lower() if line.isupper() else line, line)
 
 
 def _typed(store: "Store", current: list[Settings]) -> Iterator[str]:

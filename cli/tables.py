@@ -13,6 +13,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from kotovec.cli.encodings import encodable, plainly
 from kotovec.cli.lines import broken, columns
 from kotovec.text import WIDE_SPACE, counted, distinct, escaped, isolated, json_line
 
@@ -52,7 +53,7 @@ def _cell(text: str, style: str = "") -> Text:
 
 
 def _isolated(text: str) -> str:
-    return isolated(text) if _has_isolates() else text
+    return isolated(text) if _has_isolates() else encodable(text)
 
 
 def _has_isolates() -> bool:
@@ -72,10 +73,22 @@ def error_lines(message: str, hint: str | None) -> str:
     """
     width = columns(stderr=True)
     first, *pointed = harmless(message).split("\n")
-    if width and len(pointed) == 2:  # noqa: PLR2004 — an expression and its caret
-        pointed = around(pointed[0], pointed[1], width)
-    lines = [broken(f"error: {first}", width, follow="  "), *pointed]
-    return "\n".join(lines if hint is None else [*lines, broken(f"hint: {escaped(hint)}", width, follow="  ")])
+    if len(pointed) == 2:  # noqa: PLR2004 — an expression and its caret
+        pointed = _as_encoded(*pointed)
+        pointed = around(pointed[0], pointed[1], width) if width else pointed
+    lines = [broken(f"error: {encodable(first, stderr=True)}", width, follow="  "), *pointed]
+    if hint is not None:
+        lines.append(broken(f"hint: {encodable(escaped(hint), stderr=True)}", width, follow="  "))
+    return "\n".join(lines)
+
+
+def _as_encoded(line: str, caret: str) -> list[str]:
+    """Return a line as stderr shows it, and the caret where it then points: escapes before it are wider."""
+    column = cell_len(caret) - 1
+    index = next((index for index in range(len(line)) if cell_len(line[:index]) >= column), len(line))
+    before = encodable(line[:index], stderr=True)
+    blanks = " " * (cell_len(before) + column - cell_len(line[:index]))
+    return [encodable(line, stderr=True), f"{blanks}^"]
 
 
 def around(line: str, caret: str, width: int) -> list[str]:
@@ -88,13 +101,14 @@ def around(line: str, caret: str, width: int) -> list[str]:
     starts = [cell_len(text[:index]) for index in range(len(text))]
     first = next(index for index, start in enumerate(starts) if start >= min(column, max(0, column - room // 2)))
     last = max(index for index, start in enumerate(starts) if start + cell_len(text[index]) <= starts[first] + room)
-    before, after = "…" if first else "", "…" if last < len(text) - 1 else ""
+    cut = plainly("…", ".", stderr=True)
+    before, after = cut if first else "", cut if last < len(text) - 1 else ""
     moved = column - starts[first] + len(before)
     return [f"{' ' * margin}{before}{text[first : last + 1]}{after}", f"{' ' * (margin + moved)}^"]
 
 
-def print_answers(answers: Sequence["Answer"], *, with_notes: bool = True) -> None:
-    """Print the answers to one expression, then the notes.
+def print_answers(answers: Sequence["Answer"], notes: Iterable[str] = ()) -> None:
+    """Print the answers to one expression, then notes.
 
     Two spaces are printed side by side, or one below the other if the terminal is too narrow.
     """
@@ -107,7 +121,7 @@ def print_answers(answers: Sequence["Answer"], *, with_notes: bool = True) -> No
             _print(Text(answer.space.title, style="bold"), _fitting(partial(_answer_table, [answer]), out))
     else:
         _print(_fitting(partial(_answer_table, answers), out))
-    for note in dict.fromkeys(note for answer in answers for note in answer.notes) if with_notes else ():
+    for note in notes:
         _print_lines(_isolated(f"note: {shown(note)}"), out)
 
 
@@ -223,7 +237,7 @@ def print_commands(name: str, commands: Iterable[str]) -> None:
         name, margin = "", 0
     for index, command in enumerate(commands):
         label = Text(f" {name}".ljust(margin) if index == 0 and name else " " * margin, style="bold")
-        out.print(Text.assemble(label, escaped(command)), soft_wrap=True)
+        out.print(Text.assemble(label, encodable(escaped(command))), soft_wrap=True)
 
 
 def print_grid(columns: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> None:
@@ -262,7 +276,7 @@ def print_table(names: Sequence[str], rows: Iterable[Sequence[str]], *, numbers:
 def notice(text: str, *, quiet: bool) -> None:
     """Print a line on stderr, unless quiet."""
     if not quiet:
-        _print_lines(escaped(text), console(stderr=True))
+        _print_lines(encodable(escaped(text), stderr=True), console(stderr=True))
 
 
 def left_out(

@@ -101,14 +101,15 @@ read a part of it: `*`, `#`, parentheses and quotes.
 A hyphenated word that is no token, such as `twenty-one`, is read as `twenty - one`, with a note. There is no note
 where spaces or other operators show that a sum is meant, as in `king - man`, `king -man` and `王-男+女`, nor for the
 minus `−` and the full-width `－`, which join no words. On a command line the quotes of the word need quotes of their
-own: `kotovec query '"twenty-one"'`.
+own, and notes and hints say so: `kotovec query '"twenty-one"'`.
 
 The Japanese long vowel mark `ー` is a letter and `—` a dash, not a minus, and a weight takes the place of a division.
 Where something else seems to be meant, an error or a note says what to write.
 
 A word that is not in the vocabulary is split by the model's own tokenizer and represented by the mean of its subwords,
 without a lone `▁` that only marks its beginning; the answer says so. A word that is not in the vocabulary as it stands,
-but composed (NFC) or without full-width letters (NFKC), is read as that token, with a note.
+but composed (NFC) or without full-width letters (NFKC), is read as that token, with a note; so is one that the
+tokenizer then lower-cases, such as `ＫＩＮＧ`.
 
 `--exclude-inputs` leaves out the tokens of the expression in all their forms: `王`, `▁王` and `##王` are one word.
 Every argument of `kotovec norms` is an expression of its own: `kotovec norms king man "king - man"`.
@@ -126,6 +127,7 @@ too few tokens is answered by a search of all vectors, and says so.
 colon changes a setting (`:metric cosine`, `:space static,isolated@6`, `:exclude-inputs on`), and is refused at once if
 the store cannot answer so. Tab completes settings, their values, and tokens by rank; the toolbar shows space, metric
 and k. `help`, `quit` and `exit` work with and without a colon, so these words themselves are asked for in quotes.
+Capitals (`QUIT`) and full width (`：metric　cosine`), as an input method types them, are commands, too.
 
 ## Environment
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ ARRAYS = ("rows", "coordinates")
 SAMPLE = "sample"  # in the name of a map of a sample, and its size among the parameters
 CURE = "make it again with kotovec map"
 METHODS = ("umap", "tsne", "pca")
+Named = Mapping[int, str] | Sequence[str]
 Coordinates = npt.NDArray[np.float32]
 
 
@@ -79,11 +80,16 @@ class Map:
         Raises:
             InputError: a row is not on the map.
         """
-        return positions(self.rows, rows, tokens)
+        return positions(self.rows, rows, tokens.surfaces)
 
 
-def positions(mapped: Rows, rows: Sequence[int], tokens: Tokens) -> npt.NDArray[np.intp]:
+def positions(mapped: Rows, rows: Sequence[int], names: Named) -> npt.NDArray[np.intp]:
     """Return the positions of rows among those of a map, which ascend.
+
+    Args:
+        mapped: the rows of the map.
+        rows: the rows to find.
+        names: what an error calls each row, once: the token, or what was typed for it.
 
     Raises:
         InputError: a row is not on the map.
@@ -92,7 +98,7 @@ def positions(mapped: Rows, rows: Sequence[int], tokens: Tokens) -> npt.NDArray[
     present = mapped[np.minimum(found, len(mapped) - 1)] == rows
     if not present.all():
         pairs = zip(rows, present, strict=True)
-        missing = ", ".join(tokens.surfaces[row] for row, is_present in pairs if not is_present)
+        missing = ", ".join(dict.fromkeys(names[row] for row, is_present in pairs if not is_present))
         raise InputError(
             f"not on this map, which is of a sample: {missing}", hint="use a larger --sample, or another --seed"
         )

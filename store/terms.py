@@ -221,26 +221,34 @@ class Lookup:
     def _tokenized(self, term: Term) -> ResolvedTerm:
         if not term.text.strip():
             raise UnknownTokenError(f"the vocabulary has no token {quoted(term.text)}")
+        for text, name in _normal_forms(term.text):  # ＫＩＮＧ is KING in NFKC, which the tokenizer lower-cases
+            if rows := self._rows_of_pieces(term, text):
+                return self._of_pieces(term, rows, f" ({name})" if name else "")
+        raise self._unknown(term)
+
+    def _rows_of_pieces(self, term: Term, text: str) -> list[int]:
+        """Return the rows of what the tokenizer makes of a form of a term; none if one is unknown."""
         try:
             with self._lock:
-                pieces = self.tokenize(term.text)
+                pieces = self.tokenize(text)
         except StoreError as error:
             raise UnknownTokenError(
                 f"{quoted(term.text)} is not a token of this store; {error}", hint=error.hint
             ) from error
-        rows = [self.tokens.texts.find(piece) for piece in pieces]
         unknown = self.tokens.row_of_id(self.tokens.unk_id)
-        if not rows or any(row is None or row == unknown for row in rows):
-            raise self._unknown(term)
+        found = map(self.tokens.texts.find, pieces)
+        rows = [row for row in found if row is not None and row != unknown]
+        return rows if len(rows) == len(pieces) else []
+
+    def _of_pieces(self, term: Term, rows: list[int], form: str) -> ResolvedTerm:
         # The lone mark before 女王蜂 (▁ | 女王 | 蜂) says that a word begins, and is most of the mean of three.
         mark = self.tokens.texts.find(word_initial("", self.tokens.marking) or "\0")
-        pieces_of_word = tuple(row for row in rows if row is not None and row != mark)
-        found = pieces_of_word or tuple(row for row in rows if row is not None)
+        found = tuple(row for row in rows if row != mark) or tuple(rows)
         surfaces = tuple(self.tokens.surfaces[row] for row in found)
         if len(found) == 1:
-            note = f"{term.text} is read as {surfaces[0]}"
+            note = f"{term.text} is read as {surfaces[0]}{form}"
         else:
-            note = f"{term.text} is not one token: the mean of {' | '.join(surfaces)}"
+            note = f"{term.text} is not one token: the mean of {' | '.join(surfaces)}{form}"
         if len(found) < len(rows) and mark is not None:
             note += f", without the lone {self.tokens.surfaces[mark]}"
         if not term.literal and (instead := mistaken(term.text)):

@@ -121,5 +121,5 @@ def test_an_expression_without_quotes_is_no_list_of_words(capsys, store, words, 
 
 def test_a_hyphenated_word_is_read_as_everywhere_else(capsys, store):
     answer = call(capsys, "norms", "--store", store, "king-man", "--quiet")
-    assert answer.err == 'note: king-man is read as king - man; for the word write "king-man", with its quotes\n'
+    assert answer.err == "note: king-man is read as king - man; for the word write '\"king-man\"'\n"
     assert answer.out == call(capsys, "norms", "--store", store, "king - man").out

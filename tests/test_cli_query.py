@@ -403,7 +403,8 @@ HYPHEN = 'king-man is read as king - man; for the word write "king-man", with it
 def test_a_note_on_the_reading_is_printed_also_if_quiet(store, capsys, options):
     answer = call(capsys, "query", "--store", store, "king-man", *options)
     assert answer.code == 0
-    assert (answer.err if options else answer.out).endswith(f"note: {HYPHEN}\n")
+    note = "note: king-man is read as king - man; for the word write '\"king-man\"'\n"  # bash takes the outer quotes
+    assert (answer.err if options else answer.out).endswith(note)
     assert (answer.err == "") == (options == [])
     assert ("note:" in answer.out) == (options == [])
 
@@ -419,3 +420,12 @@ def test_a_hyphenated_word_is_noted_in_json_files_the_shell_and_python(store, ca
         assert opened.search("king-man").notes == (HYPHEN,)
         assert opened.search("king - man").notes == ()
         assert opened.question("king-man").notes(opened.space("static")) == (HYPHEN,)
+
+
+def test_what_a_hint_puts_in_quotes_has_the_quotes_that_a_shell_takes(store, capsys):
+    for expression, hint in (
+        ("king + + man", """hint: put an operator that is a token in quotes: '"+"'"""),
+        ("king man", """hint: put + or - before this, or quotes around words that belong together: '"a b"'"""),
+        ("-", """hint: use `--file -` for standard input, or '"-"' for the token"""),
+    ):
+        assert call(capsys, "query", "--store", store, expression).err.splitlines()[-1] == hint

@@ -224,6 +224,17 @@ def test_a_bad_setting_is_refused_at_once_and_changes_nothing(typed, line, probl
     assert done.stdout.splitlines()[:5] == ["space static", "layer -1", "metric l2", "k 10", "exclude-inputs off"]
 
 
+def test_a_full_width_colon_and_what_follows_it_are_a_command(typed):
+    """An input method types them so; `：` alone stays a word."""
+    done = typed(["：metric　cosine", "：ｋ　２", "king", "：", "：ｑｕｉｔ", "queen"], "--json")
+    assert done.returncode == 2
+    assert [(each["metric"], len(each["results"])) for each in map(json.loads, done.stdout.splitlines())] == [
+        ("cosine", 2)
+    ]
+    assert done.stderr.startswith("error: `：` is not in the vocabulary")
+    assert typed(["：help"]).stdout == typed([":help"]).stdout
+
+
 @pytest.mark.parametrize("word", [":exit", ":quit", ":q"])
 def test_the_commands_of_other_shells_end_it_too(typed, word):
     done = typed(["king", word, "queen"], "--json")
@@ -238,7 +249,7 @@ def test_a_list_of_words_may_hold_what_is_typed_as_a_command(typed, word):
     assert word in done.stderr.splitlines()[0]
 
 
-@pytest.mark.parametrize("word", ["exit", "quit"])
+@pytest.mark.parametrize("word", ["exit", "quit", "EXIT", "QUIT", "：ｑｕｉｔ"])
 def test_the_words_of_other_shells_end_it_on_a_terminal(terminal, word):
     terminal.type(f"{word}\r")
     assert terminal.end() == 0

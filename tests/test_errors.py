@@ -128,7 +128,7 @@ def test_the_command_line_prints_the_message_and_on_the_next_line_the_hint(capsy
     assert (answer.code, answer.out) == (2, "")
     assert answer.err == (
         "error: an operator is missing here\n  king queen\n       ^\n"
-        'hint: put + or - before this, or quotes around words that belong together: "a b"\n'
+        "hint: put + or - before this, or quotes around words that belong together: '\"a b\"'\n"
     )
     answer = call(capsys, "query", "#9999", "--store", store)
     assert (answer.code, answer.err) == (2, "error: this store holds no token #9999: its ids go up to 24\n")

@@ -12,7 +12,7 @@ from kotovec.store import Store
 from kotovec.store.cartography import MapRequest, make_map
 
 import stores
-from commands import call
+from commands import call, make_store
 
 COUNT, SIZE = 600, 8
 RANDOM = np.random.default_rng(7)
@@ -78,8 +78,17 @@ def test_the_command_draws_from_the_map_that_the_store_keeps(capsys, store, tmp_
     assert (store / "maps" / "static.pca.h5").stat().st_mtime_ns > written
 
 
-@pytest.mark.parametrize("word", [["--png", "--label", "word300"], ["--html", "--expression", "word300 - word301"]])
-def test_a_word_that_the_sample_left_out_is_named_before_a_map_is_computed(capsys, store, tmp_path, word, monkeypatch):
+@pytest.mark.parametrize(
+    ("word", "named"),
+    [
+        (["--png", "--label", "word300 word300"], "word300"),
+        (["--png", "--label", "ｗｏｒｄ３００"], "ｗｏｒｄ３００"),  # as it was typed
+        (["--html", "--expression", "word300 - word301"], "word300, word301"),  # in two spaces, and named once
+    ],
+)
+def test_a_word_that_the_sample_left_out_is_named_before_a_map_is_computed(
+    capsys, store, tmp_path, word, named, monkeypatch
+):
     def computed(*_, **__):
         raise AssertionError("a map was computed")
 
@@ -88,9 +97,25 @@ def test_a_word_that_the_sample_left_out_is_named_before_a_map_is_computed(capsy
     options = ["--method", "tsne", "--perplexity", "2", "--sample", "4", drawn, tmp_path / "drawn", option, text]
     answer = call(capsys, "map", "--store", store, *options)
     assert (answer.code, answer.out) == (2, "")
-    assert answer.err.startswith("error: not on this map, which is of a sample: word300")
-    assert answer.err.endswith("\nhint: use a larger --sample, or another --seed\n")
+    assert answer.err.splitlines() == [
+        f"error: not on this map, which is of a sample: {named}",
+        "hint: use a larger --sample, or another --seed",
+    ]
     assert not (tmp_path / "drawn").exists()
+
+
+@pytest.mark.parametrize("sample", [[], ["--sample", "10"]])
+def test_a_label_that_is_no_token_is_refused_and_its_pieces_are_named(capsys, tmp_path, sample):
+    """`twenty-one` labelled `twenty`, `-` and `one`; of a sample, an error named pieces that nobody had typed."""
+    words = make_store(tmp_path / "words.kotovec")
+    options = ["--method", "pca", *sample, "--png", tmp_path / "drawn.png", "--label", "king kings 王"]
+    answer = call(capsys, "map", "--store", words, *options)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.splitlines() == [
+        "error: --label: `kings` is not one token, but king | ##s",
+        "hint: give tokens: each has a dot of its own",
+    ]
+    assert not (tmp_path / "drawn.png").exists()
 
 
 def test_boxes_overlap_as_those_of_matplotlib():

@@ -156,3 +156,39 @@ def test_numba_never_uses_the_working_directory(cache, monkeypatch, tmp_path):
     monkeypatch.setattr(access, "is_writable", lambda folder: folder != package)
     with projection._compiling():
         assert os.path.isabs(os.environ["NUMBA_CACHE_DIR"])
+
+
+@pytest.mark.parametrize("variables", [ASCII, {"PYTHONIOENCODING": "ascii"}])
+@pytest.mark.parametrize("command", [["query", "女王 + king", "-k", 5], ["norms", "女王", "king"]])
+def test_columns_are_those_of_the_escapes_that_the_stream_shows(store, variables, command):
+    """Widths were those of 王, two columns, and not of its escape, six."""
+    done = start(*command, "--store", store, environment=variables)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = [line for line in done.stdout.splitlines() if " | " in line]
+    assert any("\\u5973\\u738b" in line for line in lines)
+    bars = {tuple(at for at, char in enumerate(line) if char == "|") for line in lines}
+    assert len(bars) == 1
+
+
+def test_a_caret_points_past_the_escapes_before_it(store):
+    done = start("query", "王 + + 女 )", "--store", store, environment={"PYTHONIOENCODING": "ascii"})
+    assert done.stderr.splitlines() == [
+        "error: a token is missing here",
+        "  \\u738b + + \\u5973 )",
+        "           ^",
+        """hint: put an operator that is a token in quotes: '"+"'""",
+    ]
+    plain = start("query", "王 + + 女 )", "--store", store)
+    assert plain.stderr.splitlines()[1:3] == ["  王 + + 女 )", "       ^"]
+
+
+def test_a_sign_of_its_own_is_written_in_ascii(store):
+    out = start("info", "--store", store, environment={"PYTHONIOENCODING": "ascii"}).stdout
+    assert " x 8 float32" in out
+    assert "\\u" not in out
+
+
+def test_a_shell_reads_utf_8_in_the_locale_c(store):
+    done = start("shell", "--store", store, "--json", "-k", 1, environment=ASCII, input="王\n".encode(), text=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert json.loads(done.stdout)["results"][0]["token"] == "王"

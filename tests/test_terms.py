@@ -225,6 +225,25 @@ def test_a_word_in_another_normal_form_is_found_and_the_answer_says_in_which(tmp
     assert found(lookup(tmp_path, NORMAL, Marking.METASPACE), text) == ([token], note)
 
 
+@pytest.mark.parametrize(
+    ("text", "tokens", "note"),
+    [
+        ("ＫＩＮＧ", ["king"], "ＫＩＮＧ is read as king (NFKC)"),
+        ("Ｋｉｎｇ", ["king"], "Ｋｉｎｇ is read as king (NFKC)"),
+        ("ＫＩＮＧＤＯＭ", ["king", "##dom"], "ＫＩＮＧＤＯＭ is not one token: the mean of king | ##dom (NFKC)"),
+        ("KING", ["king"], "KING is read as king"),
+    ],
+)
+def test_full_width_capitals_are_normalized_and_then_lower_cased_by_the_tokenizer(wordpiece, text, tokens, note):
+    """Each alone found no token: `ＫＩＮＧ` was not in the vocabulary."""
+    assert found(wordpiece, text) == (tokens, note)
+
+
+def test_an_unknown_full_width_word_is_named_as_it_was_typed(wordpiece):
+    with pytest.raises(UnknownTokenError, match="`ＺＺＺ` is not in the vocabulary, nor made of its tokens"):
+        found(wordpiece, "ＺＺＺ")
+
+
 def test_full_width_signs_stay_signs_and_ascii_ones_in_a_full_width_word_do_not(tmp_path):
     normal = lookup(tmp_path, NORMAL, Marking.METASPACE)
     assert normal.known("ｅ-mail")

@@ -182,7 +182,7 @@ def test_no_word_of_typers_is_said_about_an_option_without_its_value(refused, co
         (
             ["query", "-"],
             "`-` is an operator, and no token is given",
-            'use `--file -` for standard input, or "-" for the token',
+            "use `--file -` for standard input, or '\"-\"' for the token",
         ),
         (
             ["query", "king", "--space", "contextual"],
