@@ -284,7 +284,7 @@ def _plan_pairs(plan: "Plan", outlook: "Outlook", data: dict[str, Any]) -> list[
     parameters = f"  ({plan.parameters / 1e6:,.1f} M parameters)" if plan.parameters else ""
     pairs = [
         ("model", f"{plan.model.name}{parameters}"),
-        ("store", data["store"]),
+        ("store", f"{data['store']}  ({outlook})"),
         *rows,
         ("spaces", titles(plan.spaces)),
         *(() if plan.in_part else encoding),

@@ -26,7 +26,7 @@ def explain(layout: Layout) -> StoreNotFoundError:
         return StoreNotFoundError(f"{folder} is a file, and a store is a folder", hint=hint)
     if layout.plan.is_file() or layout.tokens.is_file():
         command = _command(layout.tokens)
-        hint = "run the `kotovec build` that began it again" if command is None else f"run {quoted(command)} again"
+        hint = "run its `kotovec build` command again" if command is None else f"run {quoted(command)} again"
         return StoreNotFoundError(f"{folder} is not finished", hint=f"{hint}; it resumes")
     return StoreNotFoundError(
         f"{folder} is not a store: it holds no {layout.tokens.name}", hint=_others(folder) or _BUILD
