@@ -142,3 +142,18 @@ def test_what_cannot_be_used_is_one_line(capsys, demo_static, arguments, said):
     assert (answer.code, answer.out) == (2, "")
     assert said in answer.err
     assert re.fullmatch(r"error: \S.*\n(hint: \S.*\n)?", answer.err)
+
+
+def test_an_empty_list_of_characters_is_an_error(capsys, demo_static):
+    answer = call(capsys, "coverage", demo_static, "--charset", "")
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith("error: --charset is empty\nhint: choose ")
+
+
+def test_stores_of_one_name_are_told_apart_by_their_paths():
+    from pathlib import Path
+
+    from kotovec.cli.coverage import _names
+
+    paths = [Path("a/x.kotovec"), Path("b/x.kotovec"), Path("b/y.kotovec")]
+    assert _names(paths) == ["a/x.kotovec", "b/x.kotovec", "y"]
