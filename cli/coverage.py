@@ -83,7 +83,7 @@ def _charsets(name: str | None) -> dict[str, str]:
 def _lines(file: str) -> Iterator[str]:
     from kotovec.cli.query import read_lines
 
-    return read_lines(file)
+    return read_lines(file, "lines of text")
 
 
 def _print_json(
