@@ -45,11 +45,17 @@ def command(
     if as_json:
         _print_json(opened, found, texts, listed)
         return
-    names = [path.name.removesuffix(".kotovec") for path in paths]
+    names = _names(paths)
     for row in found:
         _print_charset(names, row, listed)
     if texts:
         _print_text(names, str(text), texts)
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """Return the names of stores, or the paths of those whose names are the same."""
+    names = [path.name.removesuffix(".kotovec") for path in paths]
+    return [name if names.count(name) == 1 else str(path) for name, path in zip(names, paths, strict=True)]
 
 
 def _charsets(name: str | None) -> dict[str, str]:
@@ -60,7 +66,9 @@ def _charsets(name: str | None) -> dict[str, str]:
     """
     from kotovec.store.charsets import NAMES, characters, read_charset
 
-    names = NAMES if name is None else name.split(",")
+    names = NAMES if name is None else [each.strip() for each in name.split(",")]
+    if name is not None and not name.strip():
+        raise InputError("--charset is empty", hint=f"choose {choices(NAMES)}, or name a file of text")
     if set(names) <= set(NAMES):
         return {each: read_charset(each) for each in names}
     if not Path(str(name)).exists():
@@ -75,7 +83,7 @@ def _charsets(name: str | None) -> dict[str, str]:
 def _lines(file: str) -> Iterator[str]:
     from kotovec.cli.query import read_lines
 
-    return read_lines(file)
+    return read_lines(file, "lines of text")
 
 
 def _print_json(

@@ -19,7 +19,11 @@ def _take_first(context: typer.Context, parameter: typer.CallbackParam, text: st
 
 PatternArgument = Annotated[
     str,
-    typer.Argument(metavar="PATTERN", help="Text that the tokens contain, as they are shown.", show_default=False),
+    typer.Argument(
+        metavar="PATTERN",
+        help="Text that the tokens contain, as they are or as a table shows them.",
+        show_default=False,
+    ),
 ]
 RegexOption = Annotated[bool, option(TOKENS, "--regex", help="Read PATTERN as a regular expression.")]
 KindOption = Annotated[
@@ -123,7 +127,7 @@ ReferenceOption = Annotated[
         TOKENS,
         "--reference",
         metavar="ID,…",
-        help="Ids of tokens known to be untrained [found by their texts].",
+        help="Ids of tokens, or of rows without one, known to be untrained, in place of those found by their texts.",
         show_default=False,
     ),
 ]
@@ -135,7 +139,7 @@ StoresArgument = Annotated[
     list[Path] | None,
     typer.Argument(
         metavar="STORE…",
-        help="Stores, or folders of tokenizers [the only *.kotovec here].",
+        help="Stores [the only *.kotovec here].",
         autocompletion=stores,
         show_default=False,
         readable=False,
@@ -147,7 +151,7 @@ CharsetOption = Annotated[
         TOKENS,
         "--charset",
         metavar="joyo|jinmei|jis1|jis2|FILE",
-        help="Characters to look for: a list of kanji, or all that a file of text has.",
+        help="Characters to look for: lists of kanji, such as `joyo,jinmei`, or all that a file of text has.",
         complete=charsets,
         show_default=False,
     ),

@@ -246,8 +246,12 @@ def _answer_lines(
             yield from (next(found).as_dict() for found in answers)
 
 
-def read_lines(file: str) -> Iterator[str]:
+def read_lines(file: str, wanted: str = "one expression per line") -> Iterator[str]:
     """Yield the lines of a file of text, or of standard input for `-`, with their ends.
+
+    Args:
+        file: the path, or `-`.
+        wanted: what a hint asks for.
 
     Raises:
         InputError: it cannot be read, is not UTF-8 (the message names the line), or has a line of more than a million
@@ -264,14 +268,14 @@ def read_lines(file: str) -> Iterator[str]:
                 if len(line) == LONGEST and not line.endswith("\n"):
                     raise InputError(
                         f"line {number} of {named} has more than {LONGEST:,} characters",
-                        hint="give one expression per line",
+                        hint=f"give {wanted}",
                     )
                 if not _is_text(line):
                     kind = "UTF-16" if number == 1 and line.startswith(UTF_16) else "not UTF-8"
                     raise InputError(f"line {number} of {named} is {kind}", hint="save it as UTF-8")
                 yield line if number > 1 else line.removeprefix("\ufeff")
     except OSError as error:
-        hint = "name a file with one expression per line, or `-` for standard input"
+        hint = f"name a file with {wanted}, or `-` for standard input"
         raise InputError(f"{named} cannot be read: {error.strerror}", hint=hint) from error
 
 

@@ -13,8 +13,9 @@ from kotovec.store.columns import Columns
 from kotovec.store.database import Store
 from kotovec.store.families import Families, find_duplicates, find_families
 from kotovec.store.listing import Known
+from kotovec.store.moments import Floats
 from kotovec.store.nearest import Rows
-from kotovec.store.reach import Reach, Reached, count_reach, find_reach
+from kotovec.store.reach import Reach, Reached, check_vocabulary, count_reach, find_reach
 from kotovec.store.undertrained import (
     SHARE,
     Indicator,
@@ -26,9 +27,11 @@ from kotovec.store.undertrained import (
     find_references,
     unnamed_rows,
 )
+from kotovec.text import counted
 
 AUTO = "auto"
 MECAB = "MeCab splits a text into words first: what is called unreachable may be a part of a word that was not tried"
+NAMED = 5  # rows that a note names
 REACHABLE = (Reach.ALONE, Reach.INSIDE, Reach.SPACE, Reach.NEWLINE)
 
 
@@ -160,19 +163,22 @@ def audit(
         store: an open store.
         space: the space of norms and distances; of `static`, cosines are taken from `output` if the store has it.
         indicator: `norm`, `cosine` or `component`; `auto` takes that of the paper, as `undertrained.choose` does.
-        reference: ids of tokens that are known to be untrained; None to find them by their texts.
+        reference: ids of tokens, or of rows without one, that are known to be untrained, in place of those that are
+            found; None to find them by their texts.
         report: called with the name of each phase.
 
     Raises:
         NotStoredError: the store does not hold the space or a token.
-        InputError: the indicator is unknown, or needs reference rows where there are none; a vector is not finite.
+        InputError: the indicator is unknown, or needs reference rows where there are none; a vector is not finite; the
+            store's rows are words of a list.
     """
     if indicator not in (AUTO, *Indicator):
         raise InputError(f"unknown indicator {quoted(indicator)}", hint=f"choose {choices((AUTO, *Indicator))}")
     space, tokens = store.space(space), store.tokens
+    check_vocabulary(tokens)
     report("under-trained tokens")
-    references = find_references(tokens, reference)
-    unnamed = unnamed_rows(store, space)[: 0 if reference is not None else None]
+    unnamed, named, left_out = _unnamed(store, space, reference)
+    references = find_references(tokens, named)
     indicators = find_indicators(store, space, references.rows, unnamed)
     chosen = choose(indicators) if indicator == AUTO else Indicator(indicator)
     values = indicators.of(chosen)
@@ -205,8 +211,26 @@ def audit(
         duplicates=duplicates,
         families=families,
         table=Columns({name: values_ for name, values_ in table.items() if values_ is not None}),
-        notes=(*notes, *_notes(indicators, chosen)),
+        notes=(*left_out, *notes, *_notes(indicators, chosen)),
     )
+
+
+def _unnamed(store: Store, space: Space, reference: Sequence[int] | None) -> tuple[Floats, list[int] | None, list[str]]:
+    """Return the rows without a token that are references, the ids of tokens among those that are named, and notes.
+
+    A row with a number that is not finite is left out: no text reaches it, and it would spoil every cosine.
+    """
+    ids, vectors = unnamed_rows(store, space)
+    wanted = np.ones(len(ids), dtype=np.bool_) if reference is None else np.isin(ids, reference)
+    named = None if reference is None else [each for each in reference if each not in ids]
+    finite = np.isfinite(vectors).all(axis=1)
+    left_out = ids[wanted & ~finite].tolist()
+    if not left_out:
+        return vectors[wanted], named, []
+    first = ", ".join(f"#{number}" for number in left_out[:NAMED])
+    more = ", …" if len(left_out) > NAMED else ""
+    note = f"{counted(len(left_out), 'row')} without a token left out, as a number is not finite: {first}{more}"
+    return vectors[wanted & finite], named, [note]
 
 
 def _reach(store: Store) -> tuple[list[Reached] | None, list[str]]:

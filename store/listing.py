@@ -45,7 +45,7 @@ class Selection:
     """Which tokens a list holds; every field has the name of its option.
 
     Attributes:
-        pattern: a text that the token, as a person reads it, contains; empty for all.
+        pattern: a text that the token, as a person reads it or in the notation, contains; empty for all.
         regex: whether the pattern is a regular expression.
         kind: kinds of tokens, such as `word,subword`; None for all.
         script: scripts that all letters of the token must be of, such as `Han,Hiragana`; None for all.
@@ -72,7 +72,12 @@ class Selection:
             keep &= written_in(tokens, parse_scripts(self.script))
         if self.pattern:
             matches = self._matcher()
-            keep &= np.fromiter(map(matches, tokens.surfaces), dtype=np.bool_, count=len(tokens))
+            spelled = zip(tokens.texts, tokens.surfaces, tokens.kinds.tolist(), strict=True)
+            found = (
+                matches(surface) or matches(noted(text, surface, kind, tokens.marking))
+                for text, surface, kind in spelled
+            )
+            keep &= np.fromiter(found, dtype=np.bool_, count=len(tokens))
         if self.length is not None:
             least, most = self._lengths()
             for row in np.flatnonzero(keep).tolist():
@@ -93,7 +98,10 @@ class Selection:
         if found is None or not (found[1] or found[3]):
             raise InputError(f"{quoted(str(self.length))} is no length", hint="use `3`, `2-4` or `5-`")
         least = int(found[1] or 0)
-        return least, int(found[3]) if found[3] else float("inf") if found[2] else least
+        most = int(found[3]) if found[3] else float("inf") if found[2] else least
+        if most < least:
+            raise InputError(f"{quoted(str(self.length))} is no length", hint=f"use `{int(most)}-{least}`")
+        return least, most
 
 
 @dataclass(frozen=True)
@@ -241,9 +249,11 @@ def list_tokens(
         raise InputError(f"the limit is {limit}", hint="use 0 or more")
     if sort not in SORTS:
         raise InputError(f"unknown order {quoted(sort)}", hint=f"choose {choices(SORTS)}")
-    for name in columns:
+    for index, name in enumerate(columns):
         if name not in NAMES:
             raise InputError(f"unknown column {quoted(name)}", hint=f"choose {choices(NAMES)}")
+        if name in columns[:index]:
+            raise InputError(f"the column {quoted(name)} is named twice", hint="name it once")
     known = Known(store, store.space(space), selection.rows(store))
     keys = known.column("token" if sort == "text" else sort)
     sortable = np.array(keys, dtype=object if sort == "text" else None)

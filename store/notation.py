@@ -1,9 +1,10 @@
-r"""Tokens as texts: what a person would type for one, and a notation in which no two tokens look alike.
+r"""Tokens as texts: what a person would type for one, and a notation in which different texts look different.
 
 In the notation, a backslash is `\\`, a space within a token `␣`, and the empty token `\e`. Bytes that are no complete
 character are `\xe7`, and what cannot be seen is `\n`, `\t` or its code point, as in `\u200b` or `\U000e0001`. So is
 what looks like another spelling: a mark that composes with the letter before it, a compatibility ideograph, and ␣ or ▁
-themselves where these stand for a space.
+themselves where these stand for a space. In a byte-level vocabulary, a token that was added as it stands may have the
+notation of one that is spelled in bytes: é, added, and Ã©. Their ids tell them apart.
 """
 
 import unicodedata
@@ -62,7 +63,7 @@ def typed(text: str, surface: str, marking: Marking) -> Typed:
 
 
 def noted(text: str, surface: str, kind: int, marking: Marking) -> str:
-    """Return a token in the notation; two tokens of a vocabulary have the same only if their texts are the same.
+    """Return a token in the notation; two different texts share one only if one was added beside bytes.
 
     Args:
         text: the token as the vocabulary spells it.

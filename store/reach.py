@@ -27,6 +27,9 @@ SEARCHED = 50_000  # tokens among which they are looked for
 LONGEST_WORD = 4  # characters of such a word
 FOLLOWING = ("q", "a", "x", "я", "あ", "王", "가", "1", ".", " a", "\na")  # what is put behind it
 
+# Punctuation around it, tried last. Where MeCab splits words, a token may be one only there.
+PUNCTUATION = ((".",), ("'",), ("-",), ("「",), ("、",), ("(", ")"), ("「", "」"), ("(", "a)"))
+
 
 class Reach(StrEnum):
     """How a text can have a token; the first that applies, in this order after the three that are not tested."""
@@ -119,6 +122,7 @@ CONTEXTS = (
     *(Context(Reach.NEWLINE, f"{before}\n") for before in SPACED),
     *(Context(Reach.INSIDE, after=after) for after in FOLLOWING),
     *(Context(Reach.SPACE, "a ", after) for after in FOLLOWING),
+    *(Context(Reach.INSIDE, *marks) for marks in PUNCTUATION),
 )
 
 
@@ -136,7 +140,8 @@ def find_reach(lookup: Lookup, rows: Rows | Sequence[int]) -> list[Reached]:
     """Return for each of some rows how a text can have its token.
 
     A token is found `alone` if its text becomes this token and no other; `inside` a word if it is the last token of its
-    text behind a letter or a digit, or the first before one; then behind a space, then behind a line break.
+    text behind a letter or a digit, or the first before one; then behind a space, then behind a line break. What is
+    not found so far is tried beside punctuation, and counts as `inside`, too.
 
     Args:
         lookup: the lookup of a store.

@@ -78,6 +78,8 @@ class Lookup:
         """
         if not self.files:
             return load_tokenizer(self.folder)
+        if not self.folder.exists():
+            raise DamagedError(f"{self.folder} is missing", hint="build the store again with --overwrite")
         other = DamagedError(
             f"{self.folder} does not match the vectors", hint="open the store again, or build it again with --overwrite"
         )

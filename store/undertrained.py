@@ -117,15 +117,17 @@ def find_references(tokens: Tokens, named: Sequence[int] | None = None) -> Refer
     return References(unused, np.array(impossible, dtype=np.int64), none)
 
 
-def unnamed_rows(store: Store, space: Space | str) -> Floats:
-    """Return the rows without a token of the matrix that cosines are taken from, (R, D) float32, as a store holds them.
+def unnamed_rows(store: Store, space: Space | str) -> tuple[Rows, Floats]:
+    """Return the rows without a token of the matrix that cosines are taken from: ids, (R,), and (R, D) float32.
 
     Raises:
         NotStoredError: the store does not hold the space.
     """
     aimed = aim(store, space)
-    found = store.vectors.part(aimed, "unnamed")
-    return np.empty((0, store.array(aimed).shape[1]), dtype=np.float32) if found is None else np.asarray(found)
+    ids, found = store.vectors.part(aimed, "unnamed_id"), store.vectors.part(aimed, "unnamed")
+    if ids is None or found is None:
+        return np.empty(0, dtype=np.int64), np.empty((0, store.array(aimed).shape[1]), dtype=np.float32)
+    return np.asarray(ids), np.asarray(found)
 
 
 def aim(store: Store, space: Space | str) -> Space:

@@ -9,10 +9,12 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from kotovec.errors import DamagedError, InputError
 from kotovec.store import Store
 from kotovec.store.audit import audit
 from kotovec.store.families import find_duplicates, find_families
 from kotovec.store.tokens import Marking
+from kotovec.store.vectors import Vectors
 
 from commands import call
 from stores import ODD, make_tokens, write_store
@@ -221,3 +223,53 @@ def test_mecab_is_named_where_it_may_hide_words(japanese, tmp_path):
         found = audit(store)
     assert found.as_dict()["unreachable"] == [{"id": 3, "token": "##・", "pieces": ["・"]}]
     assert found.notes[0].startswith("MeCab splits a text into words first: ")
+
+
+def test_words_of_a_list_are_not_audited(odd):
+    with Store.open(odd) as store:
+        object.__setattr__(store.tokens, "pieces", ())
+        with pytest.raises(InputError, match="words of a list, and not tokens"):
+            audit(store)
+
+
+def rows_without_token(monkeypatch, vectors):
+    """Let every store have rows #900, #901, … without a token."""
+    part = Vectors.part
+    made = {"unnamed": vectors, "unnamed_id": np.arange(900, 900 + len(vectors))}
+    monkeypatch.setattr(Vectors, "part", lambda self, space, name: made.get(name, part(self, space, name)))
+
+
+def test_a_row_without_a_token_that_is_not_finite_is_left_out_with_a_note(odd, monkeypatch):
+    vectors = np.ones((3, 8), dtype=np.float32)
+    rows_without_token(monkeypatch, vectors[[0, 2]])
+    with Store.open(odd) as store:
+        expected = audit(store).table.values["component"]
+    vectors[1, 3] = np.nan
+    rows_without_token(monkeypatch, vectors)
+    with Store.open(odd) as store:
+        found = audit(store)
+    assert found.unnamed == 2
+    assert found.notes[0] == "1 row without a token left out, as a number is not finite: #901"
+    np.testing.assert_array_equal(found.table.values["component"], expected)
+
+
+def test_a_row_without_a_token_can_be_named_as_a_reference(odd, monkeypatch):
+    rows_without_token(monkeypatch, np.eye(3, 8, dtype=np.float32))
+    with Store.open(odd) as store:
+        found = audit(store, reference=[901, 5], indicator="cosine")
+        vectors = store.array("static").astype(np.float64)
+    assert (found.unnamed, found.references.named.tolist()) == (1, [5])
+    target = (np.eye(3, 8)[1] + vectors[5]) / 2
+    lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(target)
+    cosines = np.divide(vectors @ target, lengths, out=np.zeros(len(vectors)), where=lengths > 0)
+    np.testing.assert_allclose(found.table.values["cosine"], 1 - cosines, atol=1e-12)
+
+
+def test_a_tokenizer_that_is_gone_is_said_to_be_missing(bytelevel, tmp_path):
+    path = shutil.copytree(bytelevel, tmp_path / "a.kotovec")
+    with Store.open(path) as store:
+        store.lookup.files = {"tokenizer.json": "0"}
+        shutil.rmtree(path / "tokenizer")
+        with pytest.raises(DamagedError, match="tokenizer is missing") as caught:
+            store.lookup.pieces(["a"])
+    assert caught.value.hint == "build the store again with --overwrite"

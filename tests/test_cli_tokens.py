@@ -52,6 +52,7 @@ def test_the_pattern_is_a_part_of_the_token_or_an_expression(capsys, path):
     assert texts(capsys, path, "^.王$", "--regex") == ["女王"]
     assert texts(capsys, path, "王") == ["王", "女王", "##王"]
     assert texts(capsys, path, ".") == []
+    assert texts(capsys, path, "zero\\u200b") == ["zero\u200bwidth"]  # as a table shows it
 
 
 def test_filters_apply_together(capsys, path):
@@ -186,6 +187,9 @@ def test_reach_is_left_out_where_no_tokenizer_shows_it(capsys, tmp_path):
         (["--script", "Klingon"], "unknown script `Klingon`"),
         (["--length", "long"], "`long` is no length"),
         (["--length", "-"], "`-` is no length"),
+        (["--length", "5-2"], "`5-2` is no length\nhint: use `2-5`"),
+        (["--columns", "id,id"], "the column `id` is named twice"),
+        (["--columns", ","], "unknown column ``"),
         (["(", "--regex"], "`(` is no regular expression"),
         (["--columns", "id,size"], "unknown column `size`"),
         (["--json", "--tsv"], "more than one of --json, --tsv and --parquet"),

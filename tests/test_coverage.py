@@ -142,3 +142,24 @@ def test_what_cannot_be_used_is_one_line(capsys, demo_static, arguments, said):
     assert (answer.code, answer.out) == (2, "")
     assert said in answer.err
     assert re.fullmatch(r"error: \S.*\n(hint: \S.*\n)?", answer.err)
+
+
+def test_an_empty_list_of_characters_is_an_error(capsys, demo_static):
+    answer = call(capsys, "coverage", demo_static, "--charset", "")
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith("error: --charset is empty\nhint: choose ")
+
+
+def test_the_hint_about_a_text_that_cannot_be_read_is_of_texts(capsys, demo_static, tmp_path):
+    answer = call(capsys, "coverage", demo_static, "--text", tmp_path / "none.txt")
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.endswith("hint: name a file with lines of text, or `-` for standard input\n")
+
+
+def test_stores_of_one_name_are_told_apart_by_their_paths():
+    from pathlib import Path
+
+    from kotovec.cli.coverage import _names
+
+    paths = [Path("a/x.kotovec"), Path("b/x.kotovec"), Path("b/y.kotovec")]
+    assert _names(paths) == ["a/x.kotovec", "b/x.kotovec", "y"]

@@ -164,3 +164,14 @@ def test_words_of_a_list_are_no_tokens(metaspace):
         ):
             with pytest.raises(InputError, match="words of a list, and not tokens"):
                 ask()
+
+
+def test_a_token_that_only_punctuation_shows(tmp_path):
+    from kotovec.store.terms import Lookup
+    from kotovec.store.tokenizer import Tokenizer as Stored
+
+    shown = {".n": [".", "n"], "(m)": ["(", "m", ")"]}
+    lookup = Lookup(make_tokens(["n", "m", "o"]), tmp_path)
+    lookup.__dict__["tokenize"] = Stored(tmp_path, lambda text: shown.get(text, ["?"]))
+    reached = [each.reach for each in find_reach(lookup, range(3))]
+    assert reached == [Reach.INSIDE, Reach.INSIDE, Reach.UNREACHABLE]

@@ -23,9 +23,13 @@ from layered import DATASETS, ISOLATED, LAYERS, STATIC, TEXTS, make_layered, pat
 
 def test_no_store_at_a_path_is_said(tmp_path):
     (tmp_path / "file").write_text("x")
-    for path in (tmp_path / "nothing", tmp_path, tmp_path / "file"):
-        with pytest.raises(StoreNotFoundError, match="holds no tokens.h5: not a store, or not built yet"):
-            Store.open(path)
+    for name, problem in (
+        ("nothing", "there is no folder "),
+        ("", "is not a store: it holds no tokens.h5"),
+        ("file", "is a file, and a store is a folder"),
+    ):
+        with pytest.raises(StoreNotFoundError, match=problem):
+            Store.open(tmp_path / name)
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"\x89HDF\r\n\x1a\n" + b"\0" * 500])

@@ -103,7 +103,7 @@ def test_rows_without_a_token_are_references_where_the_store_holds_them(tmp_path
     random = np.random.default_rng(2)
     static, unnamed = np.split(random.standard_normal((70, 8)).astype(np.float32), [62])
     path = write_store(tmp_path / "a.kotovec", make_tokens([f"t{n}" for n in range(62)]), static, NO_LAYERS, layers=())
-    parts = {(STATIC, "unnamed"): unnamed}
+    parts = {(STATIC, "unnamed"): unnamed, (STATIC, "unnamed_id"): np.arange(62, 70)}
     monkeypatch.setattr(Vectors, "part", lambda self, *name: parts.get(name), raising=False)
     with Store.open(path) as store:
         found = audit(store)
