@@ -115,11 +115,10 @@ def _read(store: "Store", expression: str) -> _Row:
     notes = [note for space, each in questions.items() for note in each.notes(space)]
     lengths = {space: float(np.linalg.norm(each.vector)) for space, each in questions.items()}
     if not questions:
-        raise NotStoredError(
-            f"no space of this store has all rows of {quoted(expression)}", hint="ask for one at a time"
-        )
+        problem = f"no space of this store has all rows of {quoted(expression)}"
+        raise NotStoredError(problem, hint="ask for one at a time")
     if len(questions) < len(store.spaces):
-        notes.append(f"rows without a token have no hidden states: {expression} is in {', '.join(map(str, questions))}")
+        notes.append(f"{expression} has a vector in {', '.join(map(str, questions))} alone")
     text = next(iter(questions.values())).text
     return _Row(text, terms, tuple(dict.fromkeys(notes)), tuple(map(lengths.get, store.spaces)))
 
