@@ -71,7 +71,7 @@ def _ids(text: str | None) -> list[int] | None:
     parts = [part.strip().removeprefix("#") for part in text.split(",")]
     for part in parts:
         if not part.isascii() or not part.isdigit():
-            raise InputError(f"{quoted(part)} is no token id", hint="list numbers, such as `--reference 1,2,3`")
+            raise InputError(f"{quoted(part)} is no token id", hint="give numbers, such as `--reference 1,2,3`")
     return list(map(int, parts))
 
 

@@ -3,7 +3,6 @@
 import contextlib
 import logging
 import os
-import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 
@@ -32,10 +31,12 @@ def silence(arguments: Sequence[str]) -> None:
 @contextlib.contextmanager
 def without_clustering() -> Iterator[None]:
     """Keep faiss' warnings off stderr that a cluster has few vectors: C++ prints them; what else is written stays."""
+    from tempfile import TemporaryFile
+
     with contextlib.ExitStack() as ends:
         kept = os.dup(2)
         ends.callback(os.close, kept)
-        held = ends.enter_context(tempfile.TemporaryFile())
+        held = ends.enter_context(TemporaryFile())
         os.dup2(held.fileno(), 2)
         try:
             yield

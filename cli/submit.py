@@ -76,7 +76,7 @@ def command(
         return
     if attach is None:
         if os.environ.get("KOTOVEC_WORDS"):
-            raise InputError(NO_LIST, hint="unset KOTOVEC_WORDS, or use `kotovec build`")
+            raise InputError(NO_LIST, hint="use `kotovec build`, or unset KOTOVEC_WORDS")
         store = _check_places(options["model"], store)
         _check_values(options)
     jobs = connect(address)
