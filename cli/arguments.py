@@ -10,6 +10,8 @@ COMMANDS = (
     *("completion", "help"),
 )
 ASKING = ("query", "norms")  # whose arguments are expressions
+NO_LIST = "a job takes no list of words: it does not see files of this machine"
+OF_LIST = ("--words", "--words-column", "--pooling")  # options of a list
 ASKS = "_KOTOVEC_COMPLETE"  # the variable that a shell sets on Tab, and Click reads
 _PATHS = ("--store", "--file", "--config", "--fetch", "--png", "--html", "--parquet", "--charset", "--text")
 # What a note or a hint says to write in quotes: `write "e-mail", with its quotes`.

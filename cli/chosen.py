@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kotovec.errors import StoreNotFoundError
-from kotovec.space import Space, parse_spaces, resolve
+from kotovec.space import Space, parse_spaces, resolve, usual
 
 if TYPE_CHECKING:
     from kotovec.store import Store
@@ -13,6 +13,44 @@ if TYPE_CHECKING:
 
 class AmbientLayer(int):
     """A layer from the environment, which applies only to the spaces that have layers."""
+
+
+class UsualText(str):
+    """A default, which gives way to what a store has."""
+
+    __slots__ = ()
+
+
+class UsualInt(int):
+    """A default, which is lowered to what a store has."""
+
+    __slots__ = ()
+
+
+class UsualFloat(float):
+    """A default, which is lowered to what a store has."""
+
+    __slots__ = ()
+
+
+def mark_usual(context: Any, parameter: Any, value: Any) -> Any:
+    """Return the value of an option, marked where it is the default: the callback of an option."""
+    source = context.get_parameter_source(str(parameter.name))
+    if source is None or source.name != "DEFAULT":
+        return value
+    return {str: UsualText, int: UsualInt, float: UsualFloat}[type(value)](value)
+
+
+def usual_space(text: str, stored: Sequence[Space]) -> str:
+    """Return the spaces that an option names; a default is one that the store has."""
+    return usual(stored) if isinstance(text, UsualText) else text
+
+
+def lowered(number: Any, most: int) -> Any:
+    """Return the value of an option; a default is at most `most`."""
+    if isinstance(number, UsualInt):
+        return min(int(number), most)
+    return min(float(number), float(most)) if isinstance(number, UsualFloat) else number
 
 
 def is_ambient(context: Any, name: str) -> bool:
@@ -43,7 +81,7 @@ def ask_spaces(text: str, layer: int | None, stored: Sequence[Space]) -> tuple[S
 
 
 def _named(text: str, layer: int | None, stored: Sequence[Space]) -> list[Space]:
-    spaces = parse_spaces(text, stored)
+    spaces = parse_spaces(usual_space(text, stored), stored)
     layered = [space.at(layer) if space.layer == -1 else space for space in spaces]
     if layer is not None and layered == list(spaces) and layer != -1 and not isinstance(layer, AmbientLayer):
         layered = [space.at(layer) for space in spaces]

@@ -16,6 +16,7 @@ from kotovec.cli.options import (
     SpaceOption,
     StoreOption,
 )
+from kotovec.cli.silence import without_clustering
 from kotovec.space import Space
 from kotovec.text import counted, json_line
 
@@ -43,7 +44,8 @@ def command(
 
     opened = open_store(store)
     for each in choose_spaces(space, layer, opened.spaces):
-        built = build_index(opened, each, metric, factory=factory, parameters=parameters, device=device)
+        with without_clustering():
+            built = build_index(opened, each, metric, factory=factory, parameters=parameters, device=device)
         _print(*built, as_json=as_json)
 
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from kotovec.cli.chosen import mark_usual
 from kotovec.cli.complete import among, charsets, columns, kinds, scripts, spaces, stores
 from kotovec.cli.declare import OUTPUT, STORE, TOKENS, choice, option
 
@@ -13,7 +14,8 @@ def _take_first(context: typer.Context, parameter: typer.CallbackParam, text: st
     """Return the first space of a list in the environment, which other commands share; a list that is typed stays."""
     source = context.get_parameter_source(str(parameter.name))
     if source is None or source.name != "ENVIRONMENT":
-        return text
+        marked: str = mark_usual(context, parameter, text)
+        return marked
     return "static" if text.strip() == "both" else text.split(",", maxsplit=1)[0]
 
 

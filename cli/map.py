@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kotovec.cli.chosen import choose_spaces, open_store
+from kotovec.cli.chosen import choose_spaces, lowered, open_store
 from kotovec.cli.encodings import echo
 from kotovec.cli.options import (
     AgainOption,
@@ -64,13 +64,16 @@ def command(
     from kotovec.cli.picture import draw
     from kotovec.cli.progress import Display
     from kotovec.store.cartography import MapRequest
+    from kotovec.store.projection import FEWEST
 
     _check(png, label, labels, html, expression)
     opened = open_store(store)
     spaces = choose_spaces(space, layer, opened.spaces)
     if html is not None and len(spaces) == 1:  # a page shows two spaces if the store has two
         spaces += tuple(_beside(spaces[0], opened.spaces))
-    requests = [MapRequest(each, method, sample, seed, neighbors, perplexity) for each in spaces]
+    others = max(min(len(opened), sample or len(opened)), FEWEST) - 1
+    around = lowered(neighbors, others), lowered(perplexity, others)
+    requests = [MapRequest(each, method, sample, seed, *around) for each in spaces]
     asked = _labelled(opened, label or ())
     questions = [opened.question(expression, each) for each in spaces] if expression else []
     terms = {row: term.text for question in questions for term in question.terms for row in term.rows}

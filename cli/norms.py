@@ -1,6 +1,7 @@
 """`kotovec norms`: the norms of the vectors of some words or expressions."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from kotovec.cli.encodings import echo
 from kotovec.cli.interrupts import ending_at_once
 from kotovec.cli.options import JsonOption, QuietOption, StoreOption, WordsArgument
 from kotovec.cli.query import grouped
-from kotovec.errors import InputError, quoted
+from kotovec.errors import InputError, NotStoredError, quoted
 from kotovec.text import json_line
 
 if TYPE_CHECKING:
@@ -23,12 +24,12 @@ MOST_COLUMNS = 4  # with more, each layer is a row and each word a column: a ter
 
 @dataclass(frozen=True)
 class _Row:
-    """An expression as it was read, and the norms of its vector, one per space."""
+    """An expression as it was read, and the norms of its vector, one per space; None where the space lacks a row."""
 
     text: str
     terms: "tuple[ResolvedTerm, ...]"
     notes: tuple[str, ...]
-    norms: tuple[float, ...]
+    norms: tuple[float | None, ...]
 
     @property
     def tokens(self) -> str:
@@ -65,12 +66,12 @@ def command(
     if len(names) > MOST_COLUMNS:
         print_grid(
             ["norm of", *(shown(row.text) for row in rows)],
-            [[name, *(f"{row.norms[index]:.4f}" for row in rows)] for index, name in enumerate(names)],
+            [[name, *(_cell(row.norms[index]) for row in rows)] for index, name in enumerate(names)],
         )
     else:
         print_grid(
             ["term", "token", *names],
-            [[shown(row.text), shown(row.tokens), *(f"{norm:.4f}" for norm in row.norms)] for row in rows],
+            [[shown(row.text), shown(row.tokens), *map(_cell, row.norms)] for row in rows],
             left=2,
         )
     for note in dict.fromkeys(note for row in rows for note in row.notes):
@@ -106,10 +107,22 @@ def _read(store: "Store", expression: str) -> _Row:
 
     with ending_at_once():
         terms, readings = resolve(expression, store.lookup)
-    questions = [
-        add(terms, store.array(space), readings, allow_zero=True, unnamed=partial(unnamed, store.vectors, space))
-        for space in store.spaces
-    ]
-    notes = (note for each, space in zip(questions, store.spaces, strict=True) for note in each.notes(space))
-    norms = tuple(float(np.linalg.norm(each.vector)) for each in questions)
-    return _Row(questions[0].text, terms, tuple(dict.fromkeys(notes)), norms)
+    questions = {}
+    for space in store.spaces:
+        of_space = partial(unnamed, store.vectors, space)
+        # A row without a token is in the tables alone: the other spaces have a gap.
+        with suppress(NotStoredError) if any(term.unnamed is not None for term in terms) else nullcontext():
+            questions[space] = add(terms, store.array(space), readings, allow_zero=True, unnamed=of_space)
+    notes = [note for space, each in questions.items() for note in each.notes(space)]
+    lengths = {space: float(np.linalg.norm(each.vector)) for space, each in questions.items()}
+    if not questions:
+        problem = f"no space of this store has all rows of {quoted(expression)}"
+        raise NotStoredError(problem, hint="ask for one at a time")
+    if len(questions) < len(store.spaces):
+        notes.append(f"{expression} has a vector in {', '.join(map(str, questions))} alone")
+    text = next(iter(questions.values())).text
+    return _Row(text, terms, tuple(dict.fromkeys(notes)), tuple(map(lengths.get, store.spaces)))
+
+
+def _cell(norm: float | None) -> str:
+    return "—" if norm is None else f"{norm:.4f}"

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from kotovec.cli.chosen import AmbientLayer, is_ambient
+from kotovec.cli.chosen import AmbientLayer, is_ambient, mark_usual
 from kotovec.cli.complete import among, layers, scripts, spaces, stores, terms, topics
 from kotovec.cli.declare import DRAWN, INDEX, MAP, OUTPUT, SEARCH, STORE, choice, option
 
@@ -34,6 +34,7 @@ SpaceOption = Annotated[
         metavar="SPACE,…",
         help="List of `static` (input embeddings), `isolated` or `isolated@6` (hidden states); or `both`.",
         complete=spaces,
+        callback=mark_usual,
     ),
 ]
 WithinOption = Annotated[
@@ -68,7 +69,7 @@ QuietOption = Annotated[
     bool, option(OUTPUT, "--quiet", "-q", help="Print results and errors only; notes on an answer go to stderr.")
 ]
 ErrorsOnlyOption = Annotated[bool, option(OUTPUT, "--quiet", "-q", help="Print errors only, but JSON all the same.")]
-CountOption = Annotated[int, option(SEARCH, "-k", metavar="N", help="Number of tokens to show.")]
+CountOption = Annotated[int, option(SEARCH, "-k", metavar="N", help="Number of tokens to show.", callback=mark_usual)]
 ExcludeOption = Annotated[
     bool,
     option(SEARCH, "--exclude-inputs", help="Leave out the tokens of the expression, with and without `▁` or `##`."),
@@ -154,11 +155,18 @@ SampleOption = Annotated[
 ]
 SeedOption = Annotated[int, option(MAP, "--seed", metavar="N", help="Random seed.")]
 NeighborsOption = Annotated[
-    int, option(MAP, "--neighbors", metavar="N", help="Neighbours per token that UMAP keeps together.")
+    int,
+    option(MAP, "--neighbors", metavar="N", help="Neighbours per token that UMAP keeps together.", callback=mark_usual),
 ]
 PerplexityOption = Annotated[
     float,
-    option(MAP, "--perplexity", metavar="N", help="Perplexity of t-SNE: about the number of neighbours per token."),
+    option(
+        MAP,
+        "--perplexity",
+        metavar="N",
+        help="Perplexity of t-SNE: about the number of neighbours per token.",
+        callback=mark_usual,
+    ),
 ]
 PngOption = Annotated[
     Path | None,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from kotovec.cli.arguments import in_shell
-from kotovec.cli.chosen import ask_spaces, find_store, is_ambient, open_store
+from kotovec.cli.chosen import ask_spaces, find_store, is_ambient, lowered, open_store
 from kotovec.cli.encodings import echo
 from kotovec.cli.interrupts import ending_at_once
 from kotovec.cli.options import (
@@ -94,7 +94,7 @@ def command(
     if file is not None:
         opened = open_store(path, verify=verify)
         with ending_at_once():
-            _answer_file(opened, file, ask_spaces(space, layer, opened.spaces), options)
+            _answer_file(opened, file, ask_spaces(space, layer, opened.spaces), _fitted(options, opened))
         return
     with ending_at_once():
         answers = _answer(path, asked, space, layer, options, verify=verify)
@@ -170,12 +170,16 @@ def _answer(
     while answers is None:
         opened = open_store(path, verify=verify)
         try:
-            spaces = ask_spaces(space, layer, opened.spaces)
+            spaces, options = ask_spaces(space, layer, opened.spaces), _fitted(options, opened)
             answers = [opened.search(expression, space=each, **options) for each in spaces]
         except DamagedError:
             if not opened.replaced:  # else a build has just replaced the store, and its tokenizer with it
                 raise
     return answers
+
+
+def _fitted(options: dict[str, Any], store: "Store") -> dict[str, Any]:
+    return options | {"k": lowered(options["k"], len(store))}
 
 
 def print_result(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from kotovec.cli.chosen import AmbientLayer, open_store
+from kotovec.cli.chosen import AmbientLayer, lowered, open_store, usual_space
 from kotovec.cli.encodings import as_utf8, echo
 from kotovec.cli.interrupts import ending_at_once
 from kotovec.cli.lines import say
@@ -64,10 +64,10 @@ def command(
     """
     opened = open_store(store)
     settings = Settings(
-        space=space,
+        space=usual_space(space, opened.spaces),
         layer=AmbientLayer(-1 if layer is None else layer),
         metric=metric,
-        k=k,
+        k=lowered(k, len(opened)),
         exclude_inputs=exclude_inputs,
         unit_terms=unit_terms,
         words_only=words_only,

@@ -1,9 +1,10 @@
 """`--quiet` for libraries, too: their warnings, logs and progress bars."""
 
+import contextlib
 import logging
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 _VARIABLES = {  # read when the libraries are imported
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
@@ -25,3 +26,23 @@ def silence(arguments: Sequence[str]) -> None:
     warnings.simplefilter("ignore")
     logging.lastResort = None  # prints warnings that no handler takes
     logging.disable(logging.WARNING)
+
+
+@contextlib.contextmanager
+def without_clustering() -> Iterator[None]:
+    """Keep faiss' warnings off stderr that a cluster has few vectors: C++ prints them; what else is written stays."""
+    from tempfile import TemporaryFile
+
+    with contextlib.ExitStack() as ends:
+        kept = os.dup(2)
+        ends.callback(os.close, kept)
+        held = ends.enter_context(TemporaryFile())
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            held.seek(0)
+            for line in held:
+                if not line.startswith(b"WARNING clustering "):
+                    os.write(2, line)

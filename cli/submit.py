@@ -3,6 +3,7 @@
 import contextlib
 import inspect
 import json
+import os
 import re
 import secrets
 import shlex
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from kotovec.cli import build
+from kotovec.cli.arguments import NO_LIST
 from kotovec.cli.build_options import (
     AttachOption,
     DashboardOption,
@@ -73,6 +75,8 @@ def command(
         _list(connect(address), as_json=as_json)
         return
     if attach is None:
+        if os.environ.get("KOTOVEC_WORDS"):
+            raise InputError(NO_LIST, hint="use `kotovec build`, or unset KOTOVEC_WORDS")
         store = _check_places(options["model"], store)
         _check_values(options)
     jobs = connect(address)

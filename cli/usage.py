@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-from kotovec.cli.arguments import ASKING, COMMANDS
+from kotovec.cli.arguments import ASKING, COMMANDS, NO_LIST, OF_LIST
 from kotovec.errors import InputError, choices, near_names, quoted
 
 _DASHES = "-−－‐‑–﹣—―ー"  # what is typed, or put in by a word processor, for the dashes of an option
@@ -149,6 +149,8 @@ def _unknown_option(error: Any, parameters: Sequence[Any], arguments: Sequence[s
     name = error.option_name
     if not name.startswith("--"):  # of `-josn`, Typer names `-j`
         name = next((each for each in arguments if each.startswith(name)), name)
+    if arguments[0] == "submit" and name in OF_LIST:
+        return NO_LIST, f"leave out {quoted(name)}, or use `kotovec build`"
     known = [option.lstrip("-") for parameter in parameters for option in parameter.opts if option.startswith("--")]
     known.append("help")
     short = f"-{name.lstrip('-')}"

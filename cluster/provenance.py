@@ -20,6 +20,7 @@ from kotovec.store.vectors import Vectors
 from kotovec.workers.matrices import IN_PART
 
 _APART = "use --overwrite to build again, or --store to name another path"
+_TOKENS, _LISTED = "the tokens of a vocabulary, not words of a list", "words of a list, not the tokens of a vocabulary"
 _SAID = {
     "weights": "the model's weights differ",
     "config": "the model's config.json differs",
@@ -185,7 +186,11 @@ def _same_batches(wanted: dict[str, Any], stored: dict[str, Any]) -> bool:
 
 def _difference(folder: Path, done: str, old: dict[str, Any], new: dict[str, Any]) -> SettingsDifferError:
     names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    said = dict(_SAID)
     if "words" in names:  # which the tokens follow
         names = [name for name in names if name != "tokens"]
-    parts = [_SAID.get(name) or f"{name} was {old.get(name)}, now {new.get(name)}" for name in names]
+        if None in (old.get("words"), new.get("words")):
+            names = [name for name in names if name != "pooling"]
+            said["words"] = f"it holds {_TOKENS if old.get('words') is None else _LISTED}"
+    parts = [said.get(name) or f"{name} was {old.get(name)}, now {new.get(name)}" for name in names]
     return SettingsDifferError(f"{folder} was {done} with other settings ({'; '.join(parts)})", hint=_APART)

@@ -175,20 +175,35 @@ def _open(path: Path) -> BufferedReader:
 
 def _lines(path: Path, file: BufferedReader, update: Callable[[bytes], None]) -> Iterator[tuple[int, str]]:
     """Yield the number and text of each line, without its end."""
-    number = 0
-    while line := file.readline(MOST_LINE):
-        update(line)
-        number += 1
-        if len(line) == MOST_LINE and not line.endswith(b"\n"):
+    for number, line in enumerate(_split(path, file, update), 1):
+        if len(line) >= MOST_LINE:
             raise InputError(f"{path}: line {number} has more than {MOST_LINE:,} bytes", hint="write one word per line")
         if b"\0" in line:
             raise InputError(f"{path}: line {number} holds a NUL character", hint=_UTF8)
         if number == 1:
-            line = line.removeprefix(_BOM)
+            line = line.removeprefix(_BOM)  # noqa: PLW2901 — of the first line alone
         try:
             yield number, line.decode().rstrip("\r\n")
         except UnicodeDecodeError as error:
             raise InputError(f"{path}: line {number} is not UTF-8", hint=_UTF8) from error
+
+
+def _split(path: Path, file: BufferedReader, update: Callable[[bytes], None]) -> Iterator[bytes]:
+    """Yield the lines of a file, or as much of one as makes it too long; CR alone ends a line of text, not of JSON."""
+    ends = (b"\r\n", b"\n") if path.suffix.lower() in JSON_ENDINGS else (b"\r\n", b"\r")
+    rest = b""
+    while chunk := file.readline(MOST_LINE):
+        if chunk.endswith(b"\r") and file.peek(1)[:1] == b"\n":
+            chunk += file.read(1)
+        update(chunk)
+        for end in ends:
+            chunk = chunk.replace(end, b"\n")
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from lines
+        if len(rest) >= MOST_LINE:
+            break
+    if rest:
+        yield rest
 
 
 def _words(path: Path, lines: Iterator[tuple[int, str]], column: str | None) -> Iterator[tuple[int, str]]:

@@ -218,6 +218,14 @@ class Stored(tuple[Space, ...]):  # noqa: SLOT001 — a subclass of tuple can ha
         return Stored.of, (tuple(self), dict(self.tied))
 
 
+def usual(stored: Sequence[Space]) -> str:
+    """Return the space of a store that is meant where none is named: `static`, or its first one in the last layer."""
+    if STATIC in stored or not stored:
+        return STATIC.name
+    first = min(stored)
+    return "+".join((first.name, *first.steps)) if first.first is None else str(first)
+
+
 def titles(spaces: Iterable[Space]) -> str:
     """Return spaces for a person, the layers of one kind together: `static; isolated, layers 0, 6`."""
     kinds: dict[tuple[object, ...], list[Space]] = {}

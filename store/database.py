@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from kotovec.errors import DamagedError, InputError, StoreError, quoted
 from kotovec.locks import ForkLock
-from kotovec.space import Space
+from kotovec.space import Space, usual
 from kotovec.store import inspection, lens
 from kotovec.store.answer import Answer, compose
 from kotovec.store.arguments import check_count, check_path, check_queries, check_space
@@ -28,14 +28,16 @@ from kotovec.store.tokens import Tokens
 from kotovec.store.vectors import Block, Vectors
 from kotovec.text import counted
 
+USUAL = 10  # tokens in an answer, unless a number is named
+
 
 class Search(NamedTuple):
     """How to search; the fields are the arguments of `Store.search`."""
 
-    space: Space | str
+    space: Space | str | None
     layer: int | None
     metric: str
-    k: int
+    k: int | None
     exclude_inputs: bool
     unit_terms: bool
     words_only: bool
@@ -155,18 +157,20 @@ class Store:
         """The spaces in the store, in order."""
         return self.vectors.spaces
 
-    def space(self, space: Space | str, layer: int | None = None) -> Space:
+    def space(self, space: Space | str | None, layer: int | None = None) -> Space:
         """Return the stored space that a space refers to: `isolated` is that of the last layer.
 
         Args:
             space: the space, such as `static` (input embeddings), `isolated` or `isolated@6` (hidden state of the
-                token alone in its template).
+                token alone in its template); None for `static` or, without it, the first one.
             layer: the layer, for a space that has layers; −1 is the last one stored.
 
         Raises:
             NotStoredError: the store does not hold the space.
             InputError: the text does not name a space.
         """
+        if space is None:
+            space = usual(self.spaces)
         check_space(space)
         wanted = Space.parse(space, self.spaces) if isinstance(space, str) else space
         return wanted.at(layer).among(self.spaces)
@@ -184,7 +188,7 @@ class Store:
         return self.vectors.norms(self.space(space, layer))
 
     def vector(
-        self, expression: str, space: Space | str = "static", layer: int | None = None
+        self, expression: str, space: Space | str | None = None, layer: int | None = None
     ) -> npt.NDArray[np.float64]:
         """Return the vector of a token, a word (mean of its subwords) or an expression, (D,) float64.
 
@@ -194,7 +198,7 @@ class Store:
         return self._read(expression, self.space(space, layer), allow_zero=True).vector
 
     def question(
-        self, expression: str, space: Space | str = "static", layer: int | None = None, *, unit_terms: bool = False
+        self, expression: str, space: Space | str | None = None, layer: int | None = None, *, unit_terms: bool = False
     ) -> Question:
         """Read an expression into its terms and their sum in a space.
 
@@ -213,9 +217,9 @@ class Store:
         vectors: npt.ArrayLike | None = None,
         *,
         rows: Sequence[int] | Rows | None = None,
-        space: Space | str = "static",
+        space: Space | str | None = None,
         metric: str = "l2",
-        k: int = 10,
+        k: int | None = None,
         skip: Sequence[Rows] | npt.NDArray[np.int64] | None = None,
         keep: npt.NDArray[np.bool_] | None = None,
         device: str = "auto",
@@ -245,7 +249,7 @@ class Store:
             NotStoredError: no such space or row.
             InputError: k, metric, device or a shape does not fit, or a vector is not finite.
         """
-        given = check_queries(vectors, rows)
+        given, k = check_queries(vectors, rows), self._count(k)
         finder = self._finder(self.space(space), self._metric(metric, k), device, exact=exact, many=len(given) > 1)
         queries = finder.vectors_of(given) if vectors is None else given.astype(np.float64)
         return finder.nearest(queries, k, skip, keep)
@@ -254,10 +258,10 @@ class Store:
         self,
         expression: str,
         *,
-        space: Space | str = "static",
+        space: Space | str | None = None,
         layer: int | None = None,
         metric: str = "l2",
-        k: int = 10,
+        k: int | None = None,
         exclude_inputs: bool = False,
         unit_terms: bool = False,
         words_only: bool = False,
@@ -270,10 +274,11 @@ class Store:
 
         Args:
             expression: the expression, such as `"王 - 男 + 女"`.
-            space: the space to search, such as `static`, `isolated` or `isolated@6`.
+            space: the space to search, such as `static`, `isolated` or `isolated@6`; None for `static` or, without it,
+                the first one.
             layer: the layer, for a space that has layers; −1 is the last one stored.
             metric: `l2` (squared distance), `cosine` or `ip` (inner product).
-            k: how many tokens, at most V.
+            k: how many tokens, at most V; None for 10, or for V if that is less.
             exclude_inputs: leave out the tokens that the expression is made of, in all their forms (王, ▁王 and ##王).
             unit_terms: scale each term to length 1 before adding, as gensim and 3CosAdd do; not with `l2`.
             words_only: leave out subwords, special, unused, byte and empty tokens.
@@ -299,10 +304,10 @@ class Store:
         self,
         expressions: Iterable[str],
         *,
-        space: Space | str = "static",
+        space: Space | str | None = None,
         layer: int | None = None,
         metric: str = "l2",
-        k: int = 10,
+        k: int | None = None,
         exclude_inputs: bool = False,
         unit_terms: bool = False,
         words_only: bool = False,
@@ -353,18 +358,19 @@ class Store:
         )
 
     def _answer(self, expressions: Iterable[str], search: Search) -> list[Answer]:
-        metric = self._metric(search.metric, search.k)
+        k = self._count(search.k)
+        metric = self._metric(search.metric, k)
         if search.unit_terms and metric.is_distance:
             raise InputError(f"unit terms mean nothing with {metric}", hint="use them with `cosine` or `ip`")
         space, lookup = self.space(search.space, search.layer), self.lookup
         questions = [self._read(text, space, unit_terms=search.unit_terms) for text in expressions]
         if not questions:
             return []
-        view = lens.look(self.vectors, space, search.space, search.within)
+        view = lens.look(self.vectors, space, search.space or space, search.within)
         finder = self._finder(view.within, metric, search.device, exact=search.exact, many=len(questions) > 1)
         found = finder.answer(
             view.through(np.stack([question.vector for question in questions])),
-            search.k,
+            k,
             [lookup.forms(question.rows) for question in questions] if search.exclude_inputs else None,
             answerable(self.tokens, search.script, self._written, words_only=search.words_only),
         )
@@ -372,6 +378,9 @@ class Store:
             compose(question, near, self.tokens, space, metric.value, (*view.notes, *filter(None, [note])))
             for question, (near, note) in zip(questions, found, strict=True)
         ]
+
+    def _count(self, k: int | None) -> int:
+        return min(USUAL, len(self)) if k is None else k
 
     def _metric(self, metric: str, k: int) -> Metric:
         measure = Metric.parse(metric)

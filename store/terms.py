@@ -149,6 +149,8 @@ class Lookup:
         for text, name in _normal_forms(term.text):
             if (row := self._row(text)) is not None:
                 return self._found(term, row, *self._notes(term.text, text, name, row))
+        if (number := self._without_row(term.text)) is not None:
+            raise NotStoredError(f"the model has no row for the token #{number} ({quoted(term.text)})")
         if self.tokens.pieces is not None:  # the rows are words: those of its tokens may be there, as other words
             raise self._unknown(term)
         return self._tokenized(term)
@@ -157,6 +159,11 @@ class Lookup:
         """Return the row of a token by its text, else by that with the mark of a word, typed or not."""
         finds = (self._bare, self._initial, self._typed_initial)
         return next((row for find in finds if (row := find(text)) is not None), None)
+
+    def _without_row(self, text: str) -> str | None:
+        """Return the id of a token for which the model has no row, by its text."""
+        forms = {text, spelled(text, self.tokens.marking)}
+        return next((number for number, other in self._rowless().items() if other in forms), None)
 
     def _bare(self, text: str) -> int | None:
         if self.tokens.marking is Marking.BYTELEVEL:
@@ -190,7 +197,10 @@ class Lookup:
             if text.startswith("_"):
                 yield f"{text} is read as {surface}"
         elif bare is None:
-            yield f"{text} is {surface}, which {self._verb} a word; it has no bare form"
+            lacks = (
+                "it has no bare form" if self._without_row(normal) is None else "the model has no row for its bare form"
+            )
+            yield f"{text} is {surface}, which {self._verb} a word; {lacks}"
         elif self.tokens.marking is Marking.BYTELEVEL and surface not in (text, f"▁{text[1:]}"):
             yield f"{text} is taken as the vocabulary's spelling of {surface}"
             return

@@ -1,12 +1,14 @@
 """`kotovec index`: indexes for any space, layer, metric and factory, with what an approximate one loses."""
 
 import json
+import os
 import re
 
 import faiss
 import numpy as np
 import pytest
 
+from kotovec.cli.silence import without_clustering
 from kotovec.space import Space
 
 import stores
@@ -135,3 +137,15 @@ def test_nonsense_is_one_line_and_leaves_the_old_index(capsys, store, arguments,
     assert said in answer.err
     assert re.fullmatch(r"error: \S.*\n(hint: \S.*\n)?", answer.err)
     assert {path.name: path.read_bytes() for path in (store / "indexes").iterdir()} == before
+
+
+def test_faiss_itself_prints_no_warning_about_few_vectors(tmp_path, capfd):
+    store = stores.write_store(tmp_path / "few.kotovec", stores.numbered(4), VECTORS[:4])
+    answer = call(capfd, "index", "--store", store, "--factory", "IVF1,Flat")
+    assert (answer.code, answer.err) == (0, "")
+
+
+def test_other_lines_of_a_library_stay(capfd):
+    with without_clustering():
+        os.write(2, b"WARNING clustering 4 points to 1 centroids\nanother\n")
+    assert capfd.readouterr().err == "another\n"

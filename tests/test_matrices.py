@@ -19,6 +19,7 @@ from kotovec.store import Store
 from kotovec.workers import matrices
 from kotovec.workers.model import Model
 
+from commands import call
 from models import bert_vocabulary, save
 
 ROWS = len(bert_vocabulary()) + 7  # padded
@@ -216,6 +217,21 @@ def copied(checkpoints, tmp_path):
         return folder, tensors
 
     return copy
+
+
+def test_the_norms_of_a_row_without_a_token_have_a_gap_where_there_is_none(checkpoints, tmp_path, capsys):
+    """`isolated` has no such row, and there was no answer for the tables either."""
+    folder, path = checkpoints["llama"], tmp_path / "x.kotovec"
+    built(folder, path, spaces="static,isolated", device="cpu")
+    row = ROWS - 1
+    wanted = np.linalg.norm(tensor(folder, KINDS["llama"][2])[row].astype(np.float64))
+    found = json.loads(call(capsys, "norms", f"#{row}", "--store", path, "--json").out)
+    isolated = next(name for name in found if name.startswith("isolated"))
+    assert found["static"] == pytest.approx(wanted)
+    assert found[isolated] is None
+    assert found["notes"] == [f"#{row} is a row without a token", f"#{row} has a vector in static alone"]
+    table = call(capsys, "norms", f"#{row}", "--store", path).out
+    assert table.split()[-2:] == [f"{wanted:.4f}", "—"]
 
 
 def test_tied_is_read_from_the_tensors_and_not_from_the_config(copied, tmp_path):

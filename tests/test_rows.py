@@ -2,8 +2,10 @@
 
 import pytest
 from test_tokenizer_files import WORDS, lines, unigram, wordpiece, write
+from tokenizers import Tokenizer, models, pre_tokenizers
 
 from kotovec.errors import ModelError
+from kotovec.workers import rows
 
 from rays import plan_of
 
@@ -92,12 +94,40 @@ def test_an_unknown_token_that_no_setting_names_is_that_of_the_file(tmp_path):
             {},
             ["tokenizer_config.json says add_bos_token false, tokenizer.json does not: tokenizer.json is followed"],
         ),
+        (
+            wordpiece(),
+            {"split_special_tokens": True, "add_prefix_space": True},
+            None,
+            {},
+            [
+                (
+                    "tokenizer_config.json says split_special_tokens true, tokenizer.json does not: "
+                    "tokenizer.json is followed"
+                )
+            ],
+        ),
     ],
 )
 def test_what_looks_wrong_is_noticed(tokenizer, settings, files, config, notices, tmp_path):
     plan = plan_of(write(tmp_path / "model", 20, tokenizer, settings, files, **config))
     assert list(plan.notices) == notices
     assert list(plan.tokens.texts) == WORDS
+
+
+@pytest.mark.parametrize(
+    ("step", "prepends"),
+    [
+        (pre_tokenizers.ByteLevel(add_prefix_space=False), False),
+        (pre_tokenizers.ByteLevel(add_prefix_space=True), True),
+        (pre_tokenizers.Metaspace(prepend_scheme="never"), False),
+        (pre_tokenizers.Sequence([pre_tokenizers.Digits(), pre_tokenizers.Metaspace(prepend_scheme="first")]), True),
+        (pre_tokenizers.Whitespace(), None),
+    ],
+)
+def test_whether_a_space_is_put_before_a_text_is_read_from_the_tokenizer(step, prepends):
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = step
+    assert rows._prepends(backend) is prepends
 
 
 def test_ids_that_are_all_shifted_by_one_are_refused(tmp_path):

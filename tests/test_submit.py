@@ -440,3 +440,20 @@ def test_the_docs_name_what_the_cluster_s_image_needs():
     needed -= {"ray>=2.50"}
     [block] = re.findall(r"```text\n(.*?)```", page.split("## What the cluster needs")[1], re.DOTALL)
     assert set(block.split()) == needed
+
+
+@pytest.mark.parametrize("option", ["--words", "--words-column", "--pooling"])
+def test_a_job_takes_no_list_of_words(option, capsys):
+    answer = call(capsys, "submit", "demo", option, "w.txt")
+    assert answer.err.splitlines() == [
+        "error: a job takes no list of words: it does not see files of this machine",
+        f"hint: leave out `{option}`, or use `kotovec build`",
+    ]
+
+
+def test_a_list_in_the_environment_is_no_job_s(capsys, monkeypatch):
+    """The job encoded the whole vocabulary instead."""
+    monkeypatch.setenv("KOTOVEC_WORDS", "w.txt")
+    answer = call(capsys, "submit", "demo", "--address", HERE, "--store", "/data/x.kotovec")
+    assert answer.err.startswith("error: a job takes no list of words")
+    assert answer.code == 2

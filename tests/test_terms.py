@@ -159,6 +159,15 @@ def test_without_a_tokenizer_whole_tokens_are_found_and_others_say_why_not(tmp_p
 SENTENCEPIECE = ["<s>", "<unk>", "▁", "▁王", "王", "▁king", "dom", "▁queen", "s"]
 
 
+def test_of_a_token_for_which_the_model_has_no_row_this_is_said(tmp_path):
+    tokens = stores.make_tokens(SENTENCEPIECE, marking=Marking.METASPACE, unknown="<unk>")
+    rowless = Lookup(tokens, tmp_path, rowless=lambda: {"450": "<norow>", "451": "king"})
+    with pytest.raises(NotStoredError, match="the model has no row for the token #450 \\(`<norow>`\\)"):
+        found(rowless, "<norow>")
+    note = "king is ▁king, which begins a word; the model has no row for its bare form"
+    assert found(rowless, "king") == (["▁king"], note)
+
+
 @pytest.mark.parametrize(
     ("text", "token", "note"),
     [

@@ -126,10 +126,30 @@ def _settings_not_followed(model: Model, tokenizer: Any, template: Template) -> 
         wanted, token_id = settings.get(f"add_{role}_token"), getattr(tokenizer, f"{role}_token_id")
         if isinstance(wanted, bool) and token_id is not None and wanted != (token_id in ids):
             yield _contradicts(f"add_{role}_token", wanted=wanted)
+    if settings.get("add_prefix_space") is True and _prepends(backend) is False:
+        yield _contradicts("add_prefix_space", wanted=True)
+    if settings.get("split_special_tokens") is True:  # tokenizer.json has no such setting
+        yield _contradicts("split_special_tokens", wanted=True)
     if type(backend.normalizer).__name__ == "BertNormalizer":
         wanted, lowers = settings.get("do_lower_case"), backend.normalizer.lowercase
         if isinstance(wanted, bool) and wanted != lowers:
             yield _contradicts("do_lower_case", wanted=wanted)
+
+
+def _prepends(backend: Any) -> bool | None:
+    """Return whether a tokenizer puts a space before a text; None where its steps have no such setting."""
+    parts = [
+        json.loads(each.__getstate__()) for each in (backend.normalizer, backend.pre_tokenizer) if each is not None
+    ]
+    found = None
+    while parts:
+        part = parts.pop()
+        parts += [*part.get("normalizers", ()), *part.get("pretokenizers", ())]
+        if part.get("type") == "Prepend" or part.get("prepend_scheme", "never") != "never":
+            return True
+        if "add_prefix_space" in part or "prepend_scheme" in part:
+            found = bool(found or part.get("add_prefix_space"))
+    return found
 
 
 def _forms_read_otherwise(model: Model, tokenizer: Any) -> Iterator[str]:
