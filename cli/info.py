@@ -109,6 +109,8 @@ def _tables(tables: dict[str, dict[str, Any]]) -> Iterator[tuple[str, str]]:
             yield f"{name} is", f"{about.get('tensor', 'of an earlier version')}{dtype}{rows}"
         if about.get("before"):
             yield "before output", str(about["before"])
+        if about.get("scale"):
+            yield "logits times", str(about["scale"])
         if about.get("norm"):
             yield "last norm", f"{about['norm']['kind']}, {about['norm']['tensor']}"
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kotovec.cluster.words import Words
-from kotovec.errors import DamagedError, InputError, ModelError, SettingsDifferError
+from kotovec.errors import DamagedError, InputError, ModelError, NonFiniteError, SettingsDifferError
 from kotovec.space import OUTPUT, STATIC, Space, parse_spaces
 from kotovec.store import hdf5, writer
 from kotovec.store.layout import Layout, part_name
@@ -21,6 +21,7 @@ from kotovec.workers.ranges import Stored
 from kotovec.workers.source import Source
 
 TABLES = (STATIC, OUTPUT)
+BUILT = (STATIC, Space("isolated"), OUTPUT)
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def choose(spaces: str, layers: str) -> Chosen:
     Raises:
         InputError: a space is unknown or cannot be built, or layers are given in both.
     """
-    wanted = parse_spaces(spaces)
+    wanted = parse_spaces(spaces, BUILT)
     tables = tuple(space for space in TABLES if space in wanted)
     others = [space for space in wanted if space not in tables]
     for space in others:
@@ -85,7 +86,8 @@ def about(matrices: Matrices, space: Space) -> dict[str, Any]:
     made: dict[str, Any] = {"tensor": tensor.name, "tensor_dtype": tensor.dtype}
     if space == OUTPUT:
         norm = matrices.norm
-        made |= {"before": matrices.before, "bias": matrices.bias, "tied": matrices.tied}
+        made |= {"before": matrices.before, "bias": matrices.bias, "scale": matrices.scale}
+        made["tied"] = matrices.tied
         if norm is not None:
             made["norm"] = {"kind": norm.kind, "epsilon": norm.epsilon, "tensor": norm.weight.name}
     return made
@@ -102,8 +104,16 @@ def describe(matrices: Matrices, spaces: tuple[Space, ...]) -> tuple[str, ...]:
                 f"between the hidden states and output there is {matrices.before}: the rows of output are compared "
                 "with its result, not with hidden states"
             )
+        if matrices.scale:
+            notices.append(f"the logits are hidden states times output, times {matrices.scale}")
         if matrices.bias:
             notices.append(f"the logits also have a bias ({matrices.bias}), which is no part of output")
+    own, head = matrices.input, matrices.output
+    if head is not None and {STATIC, OUTPUT} <= set(spaces) and head.shape[0] != own.shape[0]:
+        notices.append(
+            f"{head.name} has {head.shape[0]:,} rows and {own.name} {own.shape[0]:,}: both are cut to "
+            f"{min(head.shape[0], own.shape[0]):,}"
+        )
     return tuple(notices)
 
 
@@ -133,6 +143,7 @@ def copy(
 
     Raises:
         ModelError: the matrix has no row for a token, or its file has changed.
+        NonFiniteError: a row without a token holds NaN or Inf.
         DiskFullError: no space is left.
     """
     tensor, source = tensor_of(matrices, space), matrices.model.source
@@ -149,6 +160,8 @@ def copy(
     spare = unnamed[unnamed < tensor.shape[0]]
     if len(spare):
         blocks = [block.copy() for block in ranges.rows_of(source, tensor, spare)]
+        if len(bad := spare[~np.concatenate([np.isfinite(block).all(axis=1) for block in blocks])]):
+            raise NonFiniteError(f"{tensor.name} of {source.name} holds NaN or Inf in the row #{bad[0]}")
         parts |= {"unnamed_id": spare, "unnamed": np.concatenate(blocks)}
     shape = len(ids), tensor.shape[1]
     with writer.writing_space(layout, space, shape, "float32", identity, dict(made)) as writes:

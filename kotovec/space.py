@@ -262,7 +262,7 @@ def parse_spaces(text: str, stored: Sequence[Space] = ()) -> tuple[Space, ...]:
 def _named(stored: Sequence[Space]) -> list[str]:
     """Return how to write some spaces: with their layers, unless these are too many for a line."""
     if len(stored) <= MOST_NAMED:
-        return [str(space) for space in sorted(stored)]
+        return [str(space).removesuffix("@-1") for space in sorted(stored)]
     return list(dict.fromkeys("+".join((space.name, *space.steps)) for space in sorted(stored)))
 
 

@@ -64,7 +64,11 @@ def look(vectors: Vectors, space: Space, asked: Space | str, within: Space | str
     width, other = (vectors.array(each).shape[1] for each in (space, target))
     if width != other:
         raise InputError(f"{space} has {width} dimensions, {wanted} has {other}: nothing of one is near the other")
-    notes = (*notes, *_tied(vectors, wanted), f"vectors of {space}, looked up in {wanted}")
+    notes = (
+        *notes,
+        *_tied(vectors, wanted),
+        f"vectors of {space}, looked up in {wanted if wanted.layer is None else target}",
+    )
     made = vectors.made(wanted) if wanted == OUTPUT else {}
     if space.name == "isolated" and wanted == OUTPUT:
         if made.get("before"):
@@ -129,7 +133,7 @@ def unnamed(vectors: Vectors, space: Space, number: int) -> npt.NDArray[np.float
 
 def describe(vectors: Vectors) -> dict[str, dict[str, Any]]:
     """Return what the tables of a store are, by their names: the tensor, its dtype, and what is known of the output."""
-    names = ("tensor", "tensor_dtype", "before", "bias", "tied", "norm")
+    names = ("tensor", "tensor_dtype", "before", "bias", "scale", "tied", "norm")
     here = (space for space in _TABLES if space in vectors.spaces or space in vectors.spaces.tied)
     tables = {}
     for space in here:

@@ -247,7 +247,10 @@ def test_an_encoder_alone_is_read(tmp_path, tiny_models, kind, said):
 def test_a_whole_encoder_decoder_is_still_refused(tmp_path, tiny_models):
     config = transformers.T5Config(vocab_size=397, d_model=32, d_kv=8, d_ff=64, num_layers=1, num_heads=4)
     folder = with_vocabulary(save(transformers.T5Model, config, tmp_path / "model", 0), tiny_models)
-    assert refusal(folder, plan_of) == ("F is an encoder-decoder (t5)", "choose an encoder such as BERT")
+    assert refusal(folder, plan_of) == (
+        "F is an encoder-decoder (t5)",
+        "choose an encoder such as BERT, or build tables alone: --spaces static,output",
+    )
 
 
 @pytest.mark.parametrize("tied", [True, False])

@@ -82,6 +82,7 @@ def test_static_is_looked_up_as_it_is(decoders):
     scores = np.asarray(store.array("output"), dtype=np.float64) @ store.vector("king", "static")
     assert [hit.id for hit in answer.results] == store.tokens.ids[np.argsort(-scores)[:3]].tolist()
     assert answer.notes == ("vectors of static, looked up in output",)
+    assert store.search("king", within="isolated", k=1).notes == ("vectors of static, looked up in isolated@2",)
 
 
 def test_other_widths_are_refused(decoders, tmp_path, checkpoints):  # noqa: F811

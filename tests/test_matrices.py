@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from kotovec.cluster.build import Resources, build
 from kotovec.cluster.plan import Request, make_plan
-from kotovec.errors import InputError, ModelError, SettingsDifferError
+from kotovec.errors import InputError, ModelError, NonFiniteError, SettingsDifferError
 from kotovec.space import OUTPUT, STATIC
 from kotovec.store import Store
 from kotovec.workers import matrices
@@ -328,7 +328,7 @@ def test_a_model_without_a_head_has_no_output(tiny_models, copied):
 
 @pytest.mark.parametrize("name", ["t5", "llava"])
 def test_hidden_states_of_these_are_still_refused(name, checkpoints):
-    with pytest.raises(ModelError, match="is an encoder-decoder|is a model of several modalities"):
+    with pytest.raises(ModelError, match=r"(encoder-decoder|modalities)[^\n]*\nhint: .*--spaces static,output$"):
         make_plan(Request(model=str(checkpoints[name])))
 
 
@@ -347,7 +347,8 @@ def test_a_damaged_header_is_one_line(copied):
     [
         ("context", "last", "`kotovec build` makes no context@-1\nhint: choose of `static`, `output` and `isolated`"),
         ("isolated@1", "all", "--spaces and --layers both name layers"),
-        ("static,nothing", "last", "unknown space `nothing`"),
+        ("static,nothing", "last", "unknown space `nothing`\nhint: choose `static`, `isolated` or `output`$"),
+        ("", "last", "unknown space ``\nhint: choose `static`, `isolated` or `output`$"),
         ("isolated@9", "last", "the model has the layers 0 to 2, not 9"),
     ],
 )
@@ -415,3 +416,79 @@ def test_fewer_rows_of_one_table_leave_out_tokens_of_both(copied, tmp_path):
     built(folder, only, "static")
     with pytest.raises(SettingsDifferError, match="the list of tokens differs"):
         built(folder, only, "static,output")
+
+
+def test_a_classifier_is_no_output_and_a_longer_head_is_noted(copied):
+    folder, tensors = copied("llama")
+    head = tensors.pop("lm_head.weight")
+    config = json.loads((folder / "config.json").read_text())
+    del config["architectures"]
+    (folder / "config.json").write_text(json.dumps(config))
+    written(folder, tensors | {"score.head.weight": head[:4].clone()})
+    with pytest.raises(ModelError, match="has no output matrix: LlamaModel gives no logits"):
+        make_plan(Request(model=str(folder), spaces="static,output"))
+    written(folder, tensors | {"lm_head.weight": torch.cat([head, head[:16]])}, architectures=["LlamaForCausalLM"])
+    plan = make_plan(Request(model=str(folder), spaces="static,output"))
+    said = f"lm_head.weight has {ROWS + 16:,} rows and model.embed_tokens.weight {ROWS:,}: both are cut to {ROWS:,}"
+    assert said in plan.notices
+
+
+MORE = {
+    "granite": ("GraniteForCausalLM", SMALL | {"num_key_value_heads": 2, "logits_scaling": 8.0}),
+    "cohere": ("CohereForCausalLM", SMALL | {"num_key_value_heads": 2, "logit_scale": 0.0625}),
+    "t5": ("T5ForConditionalGeneration", T5),
+    "mt5": ("MT5ForConditionalGeneration", T5 | {"tie_word_embeddings": False}),
+    "electra": ("ElectraForMaskedLM", SMALL | {"embedding_size": 16}),
+    "mobilebert": ("MobileBertForMaskedLM", SMALL | {"embedding_size": 16, "intra_bottleneck_size": 16}),
+    "xglm": ("XGLMForCausalLM", IDS | {"d_model": 32, "num_layers": 2, "attention_heads": 4, "ffn_dim": 64}),
+}
+
+
+def other(name, tiny_models, tmp_path):
+    """Return the folder of another tiny checkpoint, with BERT's tokenizer."""
+    kind, settings = MORE[name]
+    ignored = shutil.ignore_patterns("model*", "config*")
+    folder = Path(shutil.copytree(tiny_models["bert"], tmp_path / name, ignore=ignored))
+    own = getattr(transformers, kind)
+    save(own, own.config_class(**settings), folder, 3)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "scale"),
+    [
+        ("granite", "0.125, 1 ∕ logits_scaling"),
+        ("cohere", "0.0625, logit_scale"),
+        ("t5", "0.176777, d_model^-0.5"),
+        ("mt5", ""),
+    ],
+)
+def test_the_scale_of_the_logits_is_said_and_is_theirs(name, scale, tiny_models, tmp_path):
+    folder = other(name, tiny_models, tmp_path)
+    store = built(folder, tmp_path / "x.kotovec")
+    assert store.vectors.made(OUTPUT)["scale"] == scale
+    own = getattr(transformers, MORE[name][0]).from_pretrained(folder, dtype=torch.float32).eval()
+    ids = torch.arange(20, 25)[None]
+    given = {"input_ids": ids} | ({"decoder_input_ids": ids} if own.config.is_encoder_decoder else {})
+    with torch.inference_mode():
+        found = own(**given, output_hidden_states=True, use_cache=False)
+    layers = found.decoder_hidden_states if own.config.is_encoder_decoder else found.hidden_states
+    logits_here = layers[-1][0].numpy() @ store.array("output").T * float((scale or "1").split(",")[0])
+    np.testing.assert_allclose(logits_here, found.logits[0].numpy()[:, store.tokens.ids], atol=1e-5, rtol=1e-4)
+
+
+def test_bias_and_last_norm_of_others_and_an_output_of_two_matrices(tiny_models, tmp_path):
+    electra = matrices.find(Model.find(str(other("electra", tiny_models, tmp_path))))
+    assert electra.bias == "generator_lm_head.bias"
+    norm = matrices.find(Model.find(str(other("xglm", tiny_models, tmp_path)))).norm
+    assert (norm.kind, norm.weight.name) == ("layer", "model.layer_norm.weight")
+    with pytest.raises(ModelError, match="two matrices side by side, and one of them is the input\nhint: build `stat"):
+        make_plan(Request(model=str(other("mobilebert", tiny_models, tmp_path)), spaces="static,output"))
+
+
+def test_a_row_without_a_token_that_is_not_finite_is_refused(copied, tmp_path):
+    folder, tensors = copied("llama")
+    tensors["lm_head.weight"][ROWS - 2, 3] = float("nan")
+    written(folder, tensors)
+    with pytest.raises(NonFiniteError, match=rf"^lm_head.weight of .* holds NaN or Inf in the row #{ROWS - 2}$"):
+        built(folder, tmp_path / "x.kotovec")

@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import Any
 
 from kotovec.errors import ModelError
-from kotovec.workers import norms, ranges, remote
+from kotovec.workers import norms, ranges, remote, scale
 from kotovec.workers.model import Model
 from kotovec.workers.norms import Norm
 from kotovec.workers.ranges import Stored
@@ -58,6 +58,9 @@ _BIAS = re.compile(r"(?:^|\.)(lm_head\.bias|predictions\.bias|final_logits_bias|
 _SIZES = ("hidden_size", "n_embd", "d_model")
 # Begins the identity of weights of which only tables were read: what else the checkpoint holds is not known.
 IN_PART = "tables:"
+_TWO = "its output is two matrices side by side, and one of them is the input"
+_APART = "its decoder has other tokens than its encoder, and the output is theirs"
+_STATIC = "build `static` alone: --spaces static"
 _WHOLE = "choose a checkpoint with its head, such as one whose class ends in ForCausalLM"
 
 
@@ -73,6 +76,7 @@ class Matrices:
         lacking: why there is no output matrix, in words; empty where there is one.
         before: what stands between the hidden states and the output: the name of its tensors; empty for a plain one.
         bias: the name of the bias that is added to the logits; empty without one.
+        scale: the number that the logits are multiplied by before that, and what it comes from; empty for none.
         norm: the norm after the last layer, which hidden states of other layers lack; None where it is not known.
         notices: messages for the user.
         identity: what identifies the weights where nothing but tables is read of them; see `identify`.
@@ -86,6 +90,7 @@ class Matrices:
     lacking: str = ""
     before: str = ""
     bias: str = ""
+    scale: str = ""
     norm: Norm | None = None
     notices: tuple[str, ...] = field(default=())
 
@@ -97,7 +102,8 @@ class Matrices:
             ModelError: there is none.
         """
         if self.lacking:
-            raise ModelError(f"{self.model.name} has no output matrix: {self.lacking}", hint=_WHOLE)
+            hint = _STATIC if self.lacking in (_TWO, _APART) else _WHOLE
+            raise ModelError(f"{self.model.name} has no output matrix: {self.lacking}", hint=hint)
         return self.output or self.input
 
 
@@ -129,7 +135,8 @@ class _Search:
         Raises:
             ModelError: as `find`.
         """
-        own, head = self._input(), self._output()
+        own = self._input()
+        head = self._output(own)
         if own is None and head is not None and self._says_tied:
             own = head  # saved under one of the two names
         if own is None:
@@ -138,7 +145,8 @@ class _Search:
                 hint="open an issue that names this model",
             )
         tied, lacking = self._tie(own, head)
-        before, bias = self._named(_BEFORE), self._named(_BIAS, whole=True)
+        before = self._named(_BEFORE)
+        bias = self._named(_BIAS, whole=True) or ("" if self.outline is None else self.outline.bias)
         size = (own if head is None else head).shape[1]
         wide = self._width(size)
         if not before and wide != size:
@@ -152,6 +160,7 @@ class _Search:
             lacking=lacking,
             before="" if lacking else before,
             bias="" if lacking else bias,
+            scale="" if lacking else scale.find(self.model.described, self.text),
             norm=None if lacking or before else self._norm(size),
             notices=self._notices(own),
         )
@@ -169,17 +178,22 @@ class _Search:
         outline = self.outline
         return self._pick(outline.inputs if outline else (), _INPUTS, "input embedding matrix")
 
-    def _output(self) -> Stored | None:
-        """Return the tensor of the output, where the checkpoint holds one under a name of its own."""
+    def _output(self, own: Stored | None) -> Stored | None:
+        """Return the tensor of the output, where the checkpoint holds one under a name of its own.
+
+        One that is found by the end of its name alone has at least half as many rows as the input: a classifier's
+        head is named alike.
+        """
         outline = self.outline
         names = (
             () if outline is None or outline.output is None else (outline.output, f"{outline.prefix}.{outline.output}")
         )
         if outline is not None and outline.output is None and not outline.is_bare:
             return None
-        return self._pick(names, _OUTPUTS, "output matrix")
+        rows = getattr(self.text, "vocab_size", None) if own is None else own.shape[0]
+        return self._pick(names, _OUTPUTS, "output matrix", rows // 2 if isinstance(rows, int) else 0)
 
-    def _pick(self, names: Iterable[str], ends: Sequence[str], what: str) -> Stored | None:
+    def _pick(self, names: Iterable[str], ends: Sequence[str], what: str, least: int = 0) -> Stored | None:
         """Return the tensor that names, or the ends of names, tell; None where there is none.
 
         Raises:
@@ -193,7 +207,9 @@ class _Search:
             alike = [
                 each
                 for name, each in self.matrices.items()
-                if (name == end or name.endswith(f".{end}")) and not _OTHER_TOWER.search(name)
+                if (name == end or name.endswith(f".{end}"))
+                and not _OTHER_TOWER.search(name)
+                and each.shape[0] >= least
             ]
             exact = [each for each in alike if each.shape[0] == rows] or alike
             if exact:
@@ -209,6 +225,8 @@ class _Search:
 
     def _tie(self, own: Stored, head: Stored | None) -> tuple[str, str]:
         """Return why the output is the input, and why there is no output; at most one is not empty."""
+        if refused := self._refused():
+            return "", refused
         if head is own:
             return f"the checkpoint holds {own.name} alone", ""
         if head is not None:
@@ -221,6 +239,15 @@ class _Search:
             said = "none of its tensors is named as one"
             return "", said if outline is None else f"its checkpoint lacks {outline.output}"
         return "the checkpoint holds no matrix of its own for it", ""
+
+    def _refused(self) -> str:
+        """Return why the output of some architectures has no row per token; empty for all others."""
+        text = self.text
+        if text.model_type == "mobilebert" and text.embedding_size != text.hidden_size:
+            return _TWO
+        if getattr(text, "share_encoder_decoder_embeddings", True) is False:  # Marian with two vocabularies
+            return _APART
+        return ""
 
     def _named(self, pattern: re.Pattern[str], *, whole: bool = False) -> str:
         """Return the first part, or the whole, of a tensor's name that a pattern finds; empty without one."""
@@ -296,6 +323,13 @@ class _Outline:
         head = self.model.get_output_embeddings()
         names = (name for name, module in self.model.named_modules(remove_duplicate=False) if module is head)
         return None if head is None else next((f"{name}.weight" for name in names), None)
+
+    @cached_property
+    def bias(self) -> str:
+        """Name of the bias of the output; empty without one."""
+        head = self.model.get_output_embeddings()
+        has = self.output is not None and getattr(head, "bias", None) is not None
+        return f"{self.output.removesuffix('weight')}bias" if has and self.output is not None else ""
 
     @cached_property
     def inputs(self) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from kotovec.workers.json_files import read_json_file
 from kotovec.workers.source import Source, resolve
 from kotovec.workers.tensors import Header, headers_in, unwrapped
 
+_OR_TABLES = ", or build tables alone: --spaces static,output"
 CORRECT = f"correct {CONFIG}, or update transformers"
 
 
@@ -212,9 +213,9 @@ def _check_encoder(name: str, config: Any) -> None:
         parts = ", ".join(map(str, layers))
         raise ModelError(f"{name} ({kind}) is a model of several parts ({parts})", hint="choose a text encoder")
     if config.is_encoder_decoder and encoder_alone(config) is None:
-        raise ModelError(f"{name} is an encoder-decoder ({kind})", hint="choose an encoder such as BERT")
+        raise ModelError(f"{name} is an encoder-decoder ({kind})", hint=f"choose an encoder such as BERT{_OR_TABLES}")
     if hasattr(config, "vision_config") or hasattr(config, "audio_config"):
-        raise ModelError(f"{name} ({kind}) is a model of several modalities", hint="choose a text encoder")
+        raise ModelError(f"{name} ({kind}) is a model of several modalities", hint=f"choose a text encoder{_OR_TABLES}")
     for wanted in ("vocab_size", "hidden_size", "num_hidden_layers"):
         if getattr(config, wanted, None) is None:
             raise ModelError(

@@ -10,7 +10,7 @@ import numpy as np
 
 from kotovec.workers.ranges import Stored
 
-_LAST = re.compile(r"(?:^|\.)(norm|ln_f|final_layer_norm|final_layernorm|norm_f|final_norm|ln_out)$")
+_LAST = re.compile(r"(?:^|\.)(norm|ln_f|final_layer_norm|final_layernorm|norm_f|final_norm|ln_out|layer_norm)$")
 _ELSEWHERE = re.compile(r"\d|vis|image|audio|embed|encoder|transform(?!er)|head|merger")
 _EPSILONS = ("variance_epsilon", "eps", "epsilon")
 _CLOSE = 1e-5
