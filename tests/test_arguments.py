@@ -44,8 +44,8 @@ def store(tmp_path_factory):
             "ask in one at a time, such as `static`",
         ),
         (
-            lambda store: store.search("king", space=None),
-            "a space is a str or a Space, not None",
+            lambda store: store.search("king", space=6),
+            "a space is a str or a Space, not an int",
             "write it as `isolated@6`",
         ),
     ],

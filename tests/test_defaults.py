@@ -1,6 +1,7 @@
 """Defaults on a store that lacks what they name: few rows, no static vectors."""
 
 import io
+import json
 
 import pytest
 
@@ -37,7 +38,7 @@ def few(tiny_models, tmp_path_factory):
 
 @pytest.mark.parametrize(
     "command",
-    [["query", "king"], ["shell"], ["map", "--method", "tsne"], ["index"], ["tokens"], ["audit"]],
+    [["query", "king"], ["shell"], ["map", "--method", "tsne"], ["index"], ["tokens"]],
     ids=lambda command: command[0],
 )
 def test_defaults_are_what_a_small_store_without_static_has(command, few, capsys, monkeypatch):
@@ -48,6 +49,14 @@ def test_defaults_are_what_a_small_store_without_static_has(command, few, capsys
     assert "error" not in answer.err
     if command[0] in ("query", "shell"):
         assert all(word in answer.out for word in ("king", "queen", "man", "woman", "isolated, layer"))
+
+
+def test_an_audit_takes_the_first_space_of_a_store_without_static(tiny_models, tmp_path, capsys):
+    store = tmp_path / "states.kotovec"
+    kotovec.build(str(tiny_models["bert"]), store, spaces="isolated", workers=0, device="cpu").close()
+    answer = call(capsys, "audit", "--store", store, "--json")
+    assert answer.code == 0, answer.err
+    assert json.loads(answer.out)["space"] == "isolated@2"
 
 
 @pytest.mark.parametrize(

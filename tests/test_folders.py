@@ -21,6 +21,7 @@ CONVERTED = "give the checkpoint that it was converted from, in safetensors"
 MERGE = "merge it into its model with PEFT's merge_and_unload(), and save that"
 UNPACK = "unpack it, and give the folder that holds config.json"
 AGAIN = "download the model again"
+GIVE = "give the folder that holds the config.json and the weights of a model, an id on the Hub, or `demo`"
 NONE = "is not a model: it holds no config.json"
 SAVED = "add the config.json that was saved with them"
 BY_4 = "convert it with transformers 4: AutoModel.from_pretrained(FOLDER, {}=True).save_pretrained(FOLDER)"
@@ -83,7 +84,7 @@ def test_a_static_model_of_model2vec_is_named(folder):
 @pytest.mark.parametrize(
     ("names", "message", "hint"),
     [
-        ([], NONE, ""),
+        ([], NONE, GIVE),
         (
             ["adapter_config.json", "adapter_model.safetensors"],
             "holds an adapter alone (adapter_config.json), and no model",
