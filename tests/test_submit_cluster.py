@@ -250,7 +250,9 @@ def test_ctrl_c_leaves_the_job_and_stop_ends_it(cluster, model, tmp_path):
 def test_a_build_that_fails_there_gives_its_line_and_its_exit_code_here(cluster, tmp_path):
     done = cluster.submit("/no/such/model", *options(cluster.folder / "d.kotovec"), cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.splitlines()[-1].startswith("error: `/no/such/model` is neither a folder nor an id on the Hub")
+    error, hint = done.stderr.splitlines()[-2:]
+    assert error.startswith("error: `/no/such/model` is neither a folder nor an id on the Hub")
+    assert hint.startswith("hint: give a model's folder that exists")
     assert list(tmp_path.iterdir()) == []
 
 
