@@ -35,7 +35,7 @@ demo: $(VENV)/.installed  ## encode the vocabulary of an English model and query
 	$(BIN)/kotovec query --store demo.kotovec --exclude-inputs --space both "king - man + woman"
 
 # The fault suite waits most of its ten minutes: it runs beside the other tests, and is shown after them.
-test: $(VENV)/.installed  ## run the tests (half an hour on two cores)
+test: $(VENV)/.installed  ## run the tests (26 minutes on two cores)
 	@log=$$(mktemp); \
 	$(BIN)/pytest tests/faults > $$log 2>&1 & faults=$$!; \
 	$(BIN)/pytest --ignore=tests/faults; rest=$$?; \
