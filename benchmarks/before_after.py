@@ -71,7 +71,7 @@ def main() -> int:
 
 def lines(python: Path) -> dict[str, int]:
     """Return how many lines of Python the packages of an install have."""
-    done = subprocess.run([python, "-c", COUNT], stdout=subprocess.PIPE, check=True, text=True)
+    done = subprocess.run([python, "-P", "-c", COUNT], stdout=subprocess.PIPE, check=True, text=True)
     return dict(json.loads(done.stdout))
 
 
@@ -115,6 +115,7 @@ def build(python: Path, store: Path, workers: int) -> dict[str, float]:
     """Build the demo once; return its seconds, those of the encode phase, its rate, and its peak of memory in MB."""
     command = [
         python,
+        "-P",  # or the sources in the working directory would run, not those that are installed
         "-c",
         MAIN,
         "build",
@@ -149,7 +150,7 @@ def size_of(process: psutil.Process) -> int:
 def query(python: Path, store: Path) -> dict[str, float]:
     """Ask once, in a process of its own."""
     begin = time.perf_counter()
-    command = [python, "-c", MAIN, "query", "king - man + woman", "--store", store]
+    command = [python, "-P", "-c", MAIN, "query", "king - man + woman", "--store", store]
     subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
     return {"cold": time.perf_counter() - begin}
 

@@ -20,8 +20,8 @@ from turns import ROOT, Promise, find_kotovec, median, print_measured, print_pro
 VOCABULARY = ROOT / "tests" / "data" / "bert-base-japanese-whole-word-masking"  # the article's: 32,000 tokens
 DIMENSIONS = 768  # of a BERT-base
 EXPRESSION = "王 - 男 + 女"
-KOTOVEC = [sys.executable, "-c", "from kotovec.cli.entry import main; main()"]  # what the console script does
-IMPORTS = [sys.executable, "-c", "import numpy, h5py, faiss, typer, rich.table"]
+KOTOVEC = [sys.executable, "-P", "-c", "from kotovec.cli.entry import main; main()"]  # what the console script does
+IMPORTS = [sys.executable, "-P", "-c", "import numpy, h5py, faiss, typer, rich.table"]
 FEWEST = [sys.executable, "-c", "import typer, rich.table"]
 QUERY, HELP = 1.3, 1.5  # times the bare imports, at most
 
