@@ -26,8 +26,9 @@ WIDE = 10_000  # columns if the output is not a terminal, so that nothing is cut
 
 def console(*, stderr: bool = False) -> Console:
     """Return a console for stdout or stderr that neither wraps nor cuts what is written to a file."""
-    plain = Console(stderr=stderr, highlight=False)
-    return plain if plain.is_terminal and plain.file.isatty() else Console(stderr=stderr, highlight=False, width=WIDE)
+    make = partial(Console, stderr=stderr, highlight=False, markup=False, emoji=False)
+    plain = make()
+    return plain if plain.is_terminal and plain.file.isatty() else make(width=WIDE)
 
 
 def _print(*renderables: RenderableType) -> None:
@@ -113,10 +114,9 @@ def print_answers(answers: Sequence["Answer"], notes: Iterable[str] = ()) -> Non
     Two spaces are printed side by side, or one below the other if the terminal is too narrow.
     """
     out = console()
-    table = _answer_table(answers)
     # A title of the table itself would be folded at the width of the table.
     _print_lines(_title(answers), out, "bold")
-    if len(answers) > 1 and not _fits(table, out):
+    if len(answers) > 1 and not _fits(_answer_table(answers), out):
         for answer in answers:
             _print(Text(answer.space.title, style="bold"), _fitting(partial(_answer_table, [answer]), out))
     else:

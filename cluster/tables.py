@@ -12,7 +12,7 @@ from kotovec.cluster.words import Words
 from kotovec.errors import DamagedError, InputError, ModelError, NonFiniteError, SettingsDifferError
 from kotovec.space import OUTPUT, STATIC, Space, parse_spaces
 from kotovec.store import hdf5, writer
-from kotovec.store.layout import Layout, part_name
+from kotovec.store.layout import SPACE, Layout, part_name
 from kotovec.store.opened import File
 from kotovec.store.writer import Parts, Rows
 from kotovec.workers import ranges
@@ -219,10 +219,10 @@ def check_rows(
     tensor, row = tensor_of(matrices, space), 0
     file = File(layout.space(space))
     try:
-        attributes, found = file.read(writer.SPACE, ())
+        attributes, found = file.read(SPACE, ())
         if "tied" in attributes:
             return
-        attributes, found = file.read(writer.SPACE, ("vectors",))
+        attributes, found = file.read(SPACE, ("vectors",))
         vectors: Rows = found["vectors"].array
         same = vectors.shape == (len(ids), tensor.shape[1])
         source = matrices.model.source

@@ -17,11 +17,14 @@ from kotovec.store.layout import (
     HDF5,
     INDEXES,
     MAPS,
+    MOST_RECORD,
     PART,
     PLAN,
     RECORD,
     SHARDS,
+    SPACE,
     SPACES,
+    TABLE,
     TOKENIZER,
     TOKENIZER_LIST,
     TOKENS,
@@ -43,7 +46,6 @@ _TOKENIZER_FILE = re.compile(
     r"|(vocab|merges)\.txt|bpe\.codes|chat_template\.jinja"
     r"|[\w.-]*(spiece|sentencepiece|spm|tokenizer)[\w.-]*\.(model|spm|vocab)"
 )
-MOST_RECORD = 1 << 16  # bytes of the record of an index, or of the list of a tokenizer's files
 _FOLDERS = (INDEXES, MAPS, SHARDS, SPACES, TOKENIZER)
 _LITTER = ".DS_Store"  # macOS' Finder makes one in each folder that it shows
 _FORMER_PART = re.compile(r"\.(tokenizer|[\w@+.-]+\.(faiss|h5|json))\.part")  # of kotovec 0.1.0
@@ -68,7 +70,7 @@ def is_store(folder: Path) -> bool:
             if raw.read(len(hdf5.SIGNATURE)) != hdf5.SIGNATURE:
                 return _is_around(folder)
             with h5py.File(raw, "r") as file:
-                return hdf5.read_attributes(file).get("encoding-type") in ("kotovec-tokens", "kotovec-store")
+                return hdf5.read_attributes(file).get("encoding-type") in (TABLE, "kotovec-store")
     except FileNotFoundError:
         return any(map(_is_record, Layout(folder).indexes.glob(f"*{RECORD}")))
     except OSError:
@@ -86,7 +88,7 @@ def _is_around(folder: Path) -> bool:
 def _is_space(path: Path) -> bool:
     """Return whether a file is what kotovec writes of a space."""
     with contextlib.suppress(*hdf5.UNREADABLE), open_regular(path) as raw, h5py.File(raw, "r") as file:
-        return bool(hdf5.read_attributes(file).get("encoding-type") == "kotovec-space")
+        return bool(hdf5.read_attributes(file).get("encoding-type") == SPACE)
     return False
 
 

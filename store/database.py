@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property, partial
 from os import PathLike
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from kotovec.errors import DamagedError, InputError, StoreError, quoted
 from kotovec.locks import ForkLock
 from kotovec.space import Space, usual
-from kotovec.store import inspection, lens
+from kotovec.store import lens
 from kotovec.store.answer import Answer, compose
 from kotovec.store.arguments import check_count, check_path, check_queries, check_space
 from kotovec.store.finder import Finder, open_finder
@@ -22,11 +22,13 @@ from kotovec.store.metric import Metric
 from kotovec.store.nearest import Neighbourhood, Rows
 from kotovec.store.opened import CURE
 from kotovec.store.question import Question, read
-from kotovec.store.scripts import Masks, answerable
 from kotovec.store.terms import Lookup
 from kotovec.store.tokens import Tokens
 from kotovec.store.vectors import Block, Vectors
 from kotovec.text import counted
+
+if TYPE_CHECKING:
+    from kotovec.store.scripts import Masks
 
 USUAL = 10  # tokens in an answer, unless a number is named
 
@@ -328,11 +330,15 @@ class Store:
 
     def info(self) -> dict[str, Any]:
         """Return what is in the store and where it came from, as JSON-ready data."""
-        return inspection.inform(self.path, self._layout, self.vectors)
+        from kotovec.store.inspection import inform
+
+        return inform(self.path, self._layout, self.vectors)
 
     def verify(self) -> list[str]:
         """Recompute every checksum; return what is damaged, by file, and how to repair it."""
-        return inspection.find_damage(self._layout, self.vectors)
+        from kotovec.store.inspection import find_damage
+
+        return find_damage(self._layout, self.vectors)
 
     @property
     def replaced(self) -> bool:
@@ -372,12 +378,19 @@ class Store:
             view.through(np.stack([question.vector for question in questions])),
             k,
             [lookup.forms(question.rows) for question in questions] if search.exclude_inputs else None,
-            answerable(self.tokens, search.script, self._written, words_only=search.words_only),
+            self._answerable(search),
         )
         return [
             compose(question, near, self.tokens, space, metric.value, (*view.notes, *filter(None, [note])))
             for question, (near, note) in zip(questions, found, strict=True)
         ]
+
+    def _answerable(self, search: Search) -> npt.NDArray[np.bool_] | None:
+        if not search.words_only and search.script is None:
+            return None
+        from kotovec.store.scripts import answerable
+
+        return answerable(self.tokens, search.script, self._written, words_only=search.words_only)
 
     def _count(self, k: int | None) -> int:
         return min(USUAL, len(self)) if k is None else k

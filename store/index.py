@@ -20,7 +20,6 @@ import numpy as np
 from kotovec.errors import ACCESS, DamagedError, InputError, KotovecError, StoreError, choices, quoted
 from kotovec.space import Space
 from kotovec.store import checksum, faiss_files
-from kotovec.store.contents import MOST_RECORD
 from kotovec.store.files import (
     Sink,
     check_replaceable,
@@ -31,7 +30,7 @@ from kotovec.store.files import (
     write_text,
     written,
 )
-from kotovec.store.layout import FAISS, INDEXES, RECORD
+from kotovec.store.layout import FAISS, INDEXES, MOST_RECORD, RECORD
 from kotovec.store.library import import_faiss, kind, on_gpus, reason
 from kotovec.store.metric import Metric
 from kotovec.store.nearest import Matrix

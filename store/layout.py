@@ -1,7 +1,7 @@
 """The names of a store: of its folder, of what lies in it, and of what a build puts beside it for a while."""
 
+import os
 import re
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,10 @@ TOKENIZER_LIST = "tokenizer.json"  # in SHARDS: the names of the tokenizer's fil
 FETCHED, MANIFEST = "store", "manifest.json"  # in the folder of an unfinished fetch
 
 HDF5 = ".h5"  # a space, a shard or a map
+TABLE, SPACE = "kotovec-tokens", "kotovec-space"  # encoding-type of tokens.h5, and of the files in spaces/
+PIECES = ("piece_offsets", "pieces")  # datasets that the table of a list of words has, and no other
 FAISS, RECORD = ".faiss", ".json"  # an index, and how it was made
+MOST_RECORD = 1 << 16  # bytes of the record of an index, or of the list of a tokenizer's files
 
 PART = re.compile(r"\.kotovec-[0-9a-f]{16}\.part")  # a file that is being written, or that a killed process left
 PARTS = ".kotovec-*.part"
@@ -27,7 +30,7 @@ PARTS = ".kotovec-*.part"
 
 def part_name() -> str:
     """Return a name for what is being written: random, so that nobody can put a link there before."""
-    return PARTS.replace("*", secrets.token_hex(8))
+    return PARTS.replace("*", os.urandom(8).hex())
 
 
 @dataclass(frozen=True)

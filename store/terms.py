@@ -5,6 +5,7 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,8 +23,10 @@ from kotovec.locks import ForkLock
 from kotovec.store.expression import SIGNS, Term
 from kotovec.store.lookalikes import mistaken
 from kotovec.store.nearest import Rows
-from kotovec.store.tokenizer import Tokenizer, checksums, load_tokenizer
 from kotovec.store.tokens import KINDS, Marking, Tokens, other_forms, spelled, word_initial
+
+if TYPE_CHECKING:
+    from kotovec.store.tokenizer import Tokenizer
 
 MOST_NEAR = 1 << 16  # tokens that are compared with an unknown one: 2 s
 NEAREST = 5  # tokens that an error about an unknown one suggests
@@ -68,7 +71,7 @@ class Lookup:
         self.token_filter = "" if set(token_filter.split(",")) == set(KINDS) else token_filter
 
     @cached_property
-    def tokenize(self) -> Tokenizer:
+    def tokenize(self) -> "Tokenizer":
         """The store's copy of the tokenizer.
 
         Raises:
@@ -76,6 +79,8 @@ class Lookup:
             StoreError: they cannot be read, or belong to a tokenizer that only transformers can run.
             MissingDependencyError: as `load_tokenizer`.
         """
+        from kotovec.store.tokenizer import checksums, load_tokenizer
+
         if not self.files:
             return load_tokenizer(self.folder)
         if not self.folder.exists():
@@ -295,6 +300,7 @@ class Lookup:
         while len(near) > MOST_NEAR and length < len(folded):  # of a million words, those that begin alike
             length += 1
             near = {surface for surface in near if surface.casefold().startswith(folded[:length])}
+
         return get_close_matches(folded, sorted(near), n=NEAREST, cutoff=0.4)
 
 

@@ -66,8 +66,8 @@ class Strings(Sequence[str]):
         if isinstance(strings, np.ndarray):
             self.block = strings.tobytes()
         else:
-            encoded = (each if isinstance(each, bytes) else _bounded(each) for each in strings)
-            self.block = b"\0" + b"".join(each + b"\0" for each in encoded)
+            encoded = [each if isinstance(each, bytes) else _bounded(each) for each in strings]
+            self.block = b"\0".join((b"", *encoded, b""))
         self._ends = np.flatnonzero(np.frombuffer(self.block, dtype=np.uint8) == 0)  # (V + 1,)
         self._looked_for = 0
 

@@ -16,8 +16,8 @@ import numpy.typing as npt
 from kotovec.errors import DamagedError, InputError, KotovecError, StoreError
 from kotovec.locks import ForkLock
 from kotovec.space import OUTPUT, Origin, Space, Stored
-from kotovec.store import absence, hdf5, writer
-from kotovec.store.layout import HDF5, SPACES, Layout
+from kotovec.store import hdf5
+from kotovec.store.layout import HDF5, PIECES, SPACE, SPACES, TABLE, Layout
 from kotovec.store.opened import CURE, MOST_TEXT, MOST_TOKENS, UPGRADE, Dataset, File, SpaceFile
 from kotovec.store.tokens import Kind, Marking, Pieces, Strings, Tokens
 
@@ -90,9 +90,9 @@ class Vectors:
                 self.is_former = True
                 self.tokens = self._read_tokens()
                 return
-            raise absence.explain(layout) from error
+            raise _absent(layout) from error
         try:
-            self.attributes, self._tables = self._file.read(writer.TABLE, TABLES, writer.PIECES)
+            self.attributes, self._tables = self._file.read(TABLE, TABLES, PIECES)
             self.tokens = self._read_tokens()
             for path in sorted(layout.spaces.glob(f"*{HDF5}")) if layout.spaces.is_dir() else ():
                 self._add(_space_of(path), _open_space(path))
@@ -102,13 +102,13 @@ class Vectors:
             raise
         if not self._spaces:
             self.close()
-            raise absence.explain(layout)
+            raise _absent(layout)
 
     def _add(self, space: Space, file: File) -> None:
         """Add an open file of a space, which may say that it is another one."""
         if space == OUTPUT:
             with contextlib.suppress(*hdf5.UNREADABLE, KotovecError):  # reported when it is read
-                attributes, parts = file.read(writer.SPACE, (), tuple(PARTS))
+                attributes, parts = file.read(SPACE, (), tuple(PARTS))
                 if "tied" in attributes and attributes["identity"] == self.attributes["identity"]:
                     made = dict(json.loads(attributes["made"]))
                     self._tied[space] = Tied(Space.parse(attributes["tied"]), made, parts)
@@ -156,9 +156,9 @@ class Vectors:
         return tokens
 
     def _read_pieces(self, rows: int) -> Pieces | None:
-        if not self._tables.keys() >= set(writer.PIECES):
+        if not self._tables.keys() >= set(PIECES):
             return None
-        offsets, ids = (self._tables[name].array for name in writer.PIECES)
+        offsets, ids = (self._tables[name].array for name in PIECES)
         fit = offsets.shape == (rows + 1,) and offsets.dtype == np.int64 and ids.dtype == np.int32 and ids.ndim == 1
         if not fit or offsets[0] != 0 or offsets[-1] != len(ids) or (rows and np.diff(offsets).min() < 1):
             raise ValueError("pieces that are not those of the words")
@@ -221,7 +221,7 @@ class Vectors:
             return file
 
     def _read_space(self, file: File, space: Space) -> SpaceFile:
-        attributes, found = file.read(writer.SPACE, ("vectors", "norms"), tuple(PARTS))
+        attributes, found = file.read(SPACE, ("vectors", "norms"), tuple(PARTS))
         vectors, norms, rows = found["vectors"], found["norms"], len(self.tokens)
         try:
             if attributes["identity"] != self.attributes["identity"] or attributes["space"] != str(space):
@@ -285,6 +285,12 @@ class Vectors:
         for file in (self._file, *self._spaces.values()):
             if isinstance(file, File):
                 file.close()
+
+
+def _absent(layout: Layout) -> KotovecError:
+    from kotovec.store.absence import explain
+
+    return explain(layout)
 
 
 def _open_space(path: Path) -> File:

@@ -16,15 +16,12 @@ import numpy.typing as npt
 from kotovec.space import Space
 from kotovec.store import checksum, hdf5
 from kotovec.store.files import Sink, sinking
-from kotovec.store.layout import Layout
+from kotovec.store.layout import PIECES, SPACE, TABLE, Layout
 from kotovec.store.tokens import Kind, Tokens
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
-TABLE = "kotovec-tokens"  # encoding-type of tokens.h5
-SPACE = "kotovec-space"  # encoding-type of the files in spaces/
-PIECES = ("piece_offsets", "pieces")  # datasets that the table of a list of words has, and no other
 LARGE = 1 << 20  # bytes of a block that the disk may begin with at once
 Rows = npt.NDArray[np.floating[Any]]
 Parts = dict[str, npt.NDArray[Any]]  # small arrays beside the vectors of a space
