@@ -74,7 +74,7 @@ LayersOption = Annotated[
         MODEL,
         "--layers",
         metavar="last|all|N,…",
-        help="Layers of `isolated`: the last, all, or a list such as `0,1,12`.",
+        help="Layers of the hidden states: the last, all, or a list such as `0,1,12`.",
         complete=among("last", "all"),
     ),
 ]
@@ -86,6 +86,16 @@ SpacesOption = Annotated[
         metavar="SPACE,…",
         help="List of `static`, `output` (its output matrix) and `isolated`; tables alone need no forward pass.",
         complete=among("static,output", "static,isolated", "static", "output"),
+    ),
+]
+SentenceOption = Annotated[
+    str | None,
+    option(
+        MODEL,
+        "--template",
+        metavar="SENTENCE",
+        help="Sentence around each token, which {} stands for in it: the space `template` in place of `isolated`.",
+        show_default=False,
     ),
 ]
 NoBosOption = Annotated[

@@ -36,6 +36,7 @@ def command(store: StoreOption = None, as_json: JsonOption = False, quiet: Quiet
         *_spaces(spaces),
         *_tables(info["tables"]),
         *([("template", shape)] if any("@" in name for name in spaces) else []),
+        *([("sentence", info["sentence"])] if "sentence" in info else []),
         *([("computed", computed)] if computed else []),
         ("built", f"{origin['started']} to {origin['finished']}"),
         ("command", origin["command"]),

@@ -58,7 +58,7 @@ def is_finished(request: Request, store: Path) -> bool:
         request: the request of the user, with valid values.
         store: the folder of the store.
     """
-    if request.spaces != Request.spaces or not request.bos:  # the plan decides
+    if request.spaces != Request.spaces or not request.bos or request.template is not None:  # the plan decides
         return False
     layout = Layout(store)
     # Of a build that runs, or was killed.

@@ -27,6 +27,7 @@ def build(
     token_filter: str | Sequence[str] | None = None,
     mecab_dic: str | None = None,
     bos: bool = True,
+    template: str | None = None,
     revision: str | None = None,
     address: str | None = None,
     words: str | PathLike[str] | Iterable[str] | None = None,
@@ -45,8 +46,8 @@ def build(
         model: Hub id, folder, or `demo`.
         store: path of the store's folder; None is the last part of the model's name, in the working directory.
         workers: Ray actors; 0 encodes in this process, without Ray, and gives the same bytes; None is one per core.
-        spaces: list of `static`, `output` and `isolated`, or `isolated@6`; without the last one, only tables of the
-            checkpoint are read, of any architecture.
+        spaces: list of `static`, `output` and `isolated`, or `isolated@6`, or `template`; without the last ones, only
+            tables of the checkpoint are read, of any architecture.
         layers: `last`, `all`, or their numbers; 0 is the embeddings' output.
         dtype: dtype of the computation, `float32`, `bfloat16` or `float16`.
         store_dtype: dtype of the stored hidden states, `float32` or `float16`.
@@ -54,6 +55,7 @@ def build(
         token_filter: kinds of tokens to keep, also as `word,subword`; None is all.
         mecab_dic: MeCab dictionary; None is the model's.
         bos: put the token of the beginning before those of a decoder whose template has none there.
+        template: a sentence around each token, for which `{}` stands: the space `template` in place of `isolated`.
         revision: branch, tag or commit on the Hub.
         address: address of a Ray cluster to join.
         words: a list of words to encode in place of the vocabulary: path of a file, or any iterable of words; `store`
@@ -79,6 +81,7 @@ def build(
         revision=revision,
         spaces=spaces,
         bos=bos,
+        template=template,
         layers=layers if isinstance(layers, str) else ",".join(map(str, layers)),
         dtype=dtype,
         store_dtype=store_dtype,

@@ -37,6 +37,7 @@ from kotovec.workers.matrices import IN_PART, Matrices
 from kotovec.workers.matrices import find as find_matrices
 from kotovec.workers.model import Model
 from kotovec.workers.pooling import POOLINGS
+from kotovec.workers.sentence import around
 from kotovec.workers.table import Table
 from kotovec.workers.tokenizer import Template
 
@@ -241,13 +242,14 @@ def make_plan(request: Request, model: Model | None = None) -> Plan:
     forward, architecture = forwards.choose(model)
     table = tables.find(model, architecture)
     matrices = find_matrices(model) if OUTPUT in chosen.tables else None
-    listing = _with_words(request, listing, table.rows, most_pieces(model, architecture, listing.template))
+    template = _template(request, model, listing)
+    listing = _with_words(request, listing, table.rows, most_pieces(model, architecture, template))
     size = int(model.pretrained_config.hidden_size)
     shard_tokens = _shard_tokens(request, device, table, len(layers) * size)
     shards = cut(len(listing.tokens), shard_tokens, BATCH_TOKENS[device])
-    spec = _replica(request, model, listing.template, layers, device, forward, architecture, table, shards)
+    spec = _replica(request, model, template, layers, device, forward, architecture, table, shards)
     settings = settings_of.tokens(model, request.token_filter, listing)
-    settings |= settings_of.states(spec, table, shard_tokens, BATCH_TOKENS[device])
+    settings |= settings_of.states(spec, table, shard_tokens, BATCH_TOKENS[device], request.template)
     return _plan(
         (model, listing, spec, chosen.tables, matrices, settings),
         table=table,
@@ -271,6 +273,14 @@ def _plan_tables(request: Request, wanted: tuple[Space, ...], model: Model) -> P
     }
     parts = (model, listing, spec, wanted, matrices, settings)
     return _plan(parts, table=table, shards=(), size=0, parameters=0)
+
+
+def _template(request: Request, model: Model, listing: Listing) -> Template:
+    """Return the ids around each token: those of the model's own template, or of a sentence."""
+    if request.template is None:
+        return listing.template
+    rows = int(model.pretrained_config.vocab_size)
+    return around(listing.tokenizer, listing.vocabulary, listing.template, request.template, rows)
 
 
 def _with_words(request: Request, listing: Listing, rows: int, most: int) -> Listing:
@@ -340,6 +350,7 @@ def _replica(
         device=device,
         threads=request.cpus_per_worker,
         architecture=architecture,
+        space=request.chosen.states,
         tensor=table.tensor,
         names=() if architecture is not None else tuple(model.shapes),
     )

@@ -27,6 +27,7 @@ _SAID = {
     "tokenizer": "the model's tokenizer files differ",
     "tokens": "the list of tokens differs",
     "words": "the list of words differs",
+    "sentence": "the sentence of --template differs",
     "static": "the static vectors come from elsewhere, or were part of the shards, as in an earlier version",
 }
 
@@ -61,8 +62,8 @@ def provenance(plan: Plan, started: datetime, tokenizer_files: dict[str, str]) -
         "tokens_sha256": plan.settings["tokens"],
         "tokenizer_sha256": plan.settings["tokenizer"],
         "tokenizer_files": json.dumps(tokenizer_files, sort_keys=True),
-        "template_prefix": np.asarray(plan.spec.template.prefix, dtype=np.int64),
-        "template_suffix": np.asarray(plan.spec.template.suffix, dtype=np.int64),
+        "template_prefix": np.asarray(plan.settings["template"][0], dtype=np.int64),
+        "template_suffix": np.asarray(plan.settings["template"][1], dtype=np.int64),
         "mecab_dic": plan.mecab_dic or "",
         "mecab_assumed": plan.mecab_assumed,
         "rows_without_token": plan.rows_without_token,
@@ -153,6 +154,9 @@ def check_finished(folder: Path, vectors: Vectors, plan: Plan) -> None:
         )
     ours = {name: plan.settings.get(name) for name in OF_TOKENS}
     theirs = {name: tokens.get(name) for name in OF_TOKENS}
+    for space in vectors.spaces:
+        if space.name == plan.spec.space == "template":  # all layers are of one sentence
+            ours["sentence"], theirs["sentence"] = plan.settings["sentence"], vectors.settings(space).get("sentence")
     for space in plan.spaces:
         if space in vectors.spaces:
             wanted = made(plan, space, datetime.now(UTC))["settings"]

@@ -21,7 +21,7 @@ from kotovec.store.shard import open_shard, path_of
 from kotovec.store.vectors import Vectors
 from kotovec.text import counted
 
-INDEXED = ("static", "isolated")  # the names of the spaces that get an index with the build, of the last layer
+INDEXED = ("static", "isolated", "template")  # the spaces that get an index with the build, in the last layer
 
 
 @dataclass(frozen=True)

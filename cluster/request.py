@@ -4,12 +4,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kotovec.cluster import DEFAULT_MODEL
-from kotovec.cluster.tables import Chosen, choose
+from kotovec.cluster.tables import STATES, Chosen, choose
 from kotovec.cluster.wordlist import Wordlist, check_file, load
 from kotovec.errors import InputError, choices, quoted
 from kotovec.store.library import check_device
 from kotovec.store.tokens import KINDS
 from kotovec.workers.pooling import POOLINGS
+from kotovec.workers.sentence import check_sentence
 
 DTYPES = ("float32", "bfloat16", "float16")
 STORE_DTYPES = ("float32", "float16")
@@ -36,6 +37,7 @@ class Request:
     shard_tokens: int | None = None
     cpus_per_worker: int = 1
     on_cluster: bool = False
+    template: str | None = None
     words: Path | Wordlist | None = None
     words_column: str | None = None
     pooling: str | None = None
@@ -45,9 +47,20 @@ class Request:
         """The spaces that are asked for.
 
         Raises:
-            InputError: as `choose`.
+            InputError: as `choose`, or a sentence is given without the space that is made with it, or the reverse.
         """
-        return choose(self.spaces, self.layers)
+        in_sentence = self.template is not None
+        asked = "static,template" if in_sentence and self.spaces == Request.spaces else self.spaces
+        chosen = choose(asked, self.layers)
+        if in_sentence and chosen.states != "template":
+            raise InputError(
+                "--template is of the space `template`", hint="name it in --spaces, or leave out one of them"
+            )
+        if chosen.states == "template" and not in_sentence:
+            raise InputError(
+                "the space `template` needs a sentence", hint="give one with --template, and {} for the token"
+            )
+        return chosen
 
     @property
     def has_states(self) -> bool:
@@ -62,6 +75,8 @@ class Request:
         """
         check_device(self.device)
         parse_layers(self.layers)
+        if self.template is not None:
+            check_sentence(self.template)
         if (layers := self.chosen.layers) is not None:
             parse_layers(layers)
         for option, value, values in (
@@ -103,7 +118,7 @@ class Request:
 
 def has_states(spaces: str) -> bool:
     """Return whether a list of spaces has hidden states; it need not be a good one."""
-    return "isolated" in spaces or spaces.strip() == "both"
+    return any(name in spaces for name in STATES) or spaces.strip() == "both"
 
 
 def parse_layers(text: str, depth: int = MOST_LAYERS) -> tuple[int, ...]:

@@ -35,7 +35,9 @@ def tokens(model: Model, kinds: Sequence[str], listing: Listing) -> dict[str, An
     }
 
 
-def states(spec: ReplicaSpec, table: Table, shard_tokens: int, batch_tokens: int) -> dict[str, Any]:
+def states(
+    spec: ReplicaSpec, table: Table, shard_tokens: int, batch_tokens: int, sentence: str | None = None
+) -> dict[str, Any]:
     """Return the settings of hidden states, and what identifies the weights, all of which they depend on.
 
     Args:
@@ -43,6 +45,7 @@ def states(spec: ReplicaSpec, table: Table, shard_tokens: int, batch_tokens: int
         table: the input embedding matrix.
         shard_tokens: upper limit of tokens per shard.
         batch_tokens: upper limit of tokens per batch.
+        sentence: the sentence around each token; None is the model's own template.
     """
     import torch
 
@@ -58,4 +61,5 @@ def states(spec: ReplicaSpec, table: Table, shard_tokens: int, batch_tokens: int
         "torch": torch.__version__,
         "forward": spec.forward,
         "static": table.origin,
+        **({} if sentence is None else {"sentence": sentence}),
     }

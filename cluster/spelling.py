@@ -89,7 +89,11 @@ def spell(wordlist: Wordlist, listing: Listing, rows: int, most: int, pooling: s
 
 
 def most_pieces(model: Model, architecture: Architecture | None, template: Template) -> int:
-    """Return how many pieces of a word fit in the template and the model's positions, at most `MOST_PIECES`."""
+    """Return how many pieces of a word fit in the template and the model's positions, at most `MOST_PIECES`.
+
+    Raises:
+        InputError: the template alone is as long as the model takes.
+    """
     config = model.pretrained_config
     if architecture is not None:
         positions = architecture.longest
@@ -98,8 +102,13 @@ def most_pieces(model: Model, architecture: Architecture | None, template: Templ
         # Some begin after the id of their <pad>, as RoBERTa does; for the others a few positions remain unused.
         padding = getattr(config, "pad_token_id", None)
         positions -= padding + 1 if positions and isinstance(padding, int) and 0 <= padding < _FIRST_IDS else 0
-    fit = positions - (template.length - 1)
-    return max(1, min(fit, MOST_PIECES)) if positions > 0 else MOST_PIECES
+    fit = positions - (template.length - 1) if positions > 0 else MOST_PIECES
+    if fit < 1:
+        raise InputError(
+            f"a token in its template has {template.length} positions, and {model.name} has {positions}",
+            hint="give --template a shorter sentence",
+        )
+    return min(fit, MOST_PIECES)
 
 
 def _partly_read(tokenizer: Any, texts: Strings) -> npt.NDArray[np.bool_]:

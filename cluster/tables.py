@@ -21,7 +21,8 @@ from kotovec.workers.ranges import Stored
 from kotovec.workers.source import Source
 
 TABLES = (STATIC, OUTPUT)
-BUILT = (STATIC, Space("isolated"), OUTPUT)
+STATES = ("isolated", "template")  # hidden states, of which a build makes one kind
+BUILT = (STATIC, *map(Space, STATES), OUTPUT)
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,13 @@ class Chosen:
 
     Attributes:
         tables: those that are rows of a matrix.
-        layers: the layers of `isolated`, as `--layers` writes them; None without that space.
+        layers: the layers of the hidden states, as `--layers` writes them; None without any.
+        states: the name of their space.
     """
 
     tables: tuple[Space, ...]
     layers: str | None
+    states: str = STATES[0]
 
 
 def choose(spaces: str, layers: str) -> Chosen:
@@ -47,16 +50,20 @@ def choose(spaces: str, layers: str) -> Chosen:
     tables = tuple(space for space in TABLES if space in wanted)
     others = [space for space in wanted if space not in tables]
     for space in others:
-        if space.name != "isolated" or space.first is not None or space.steps:
-            raise InputError(f"`kotovec build` makes no {space}", hint="choose of `static`, `output` and `isolated`")
+        if space.name not in STATES or space.first is not None or space.steps:
+            raise InputError(
+                f"`kotovec build` makes no {space}", hint="choose of `static`, `output`, `isolated` and `template`"
+            )
+    if len({space.name for space in others}) > 1:
+        raise InputError("one build makes `isolated` or `template`", hint="run it once for each: a store holds both")
     numbers = [str(space.layer) for space in others]
     if not others:
         return Chosen(tables, None)
     if numbers == ["-1"]:
-        return Chosen(tables, layers)
+        return Chosen(tables, layers, others[0].name)
     if layers != "last":
         raise InputError("--spaces and --layers both name layers", hint="name them in one of the two")
-    return Chosen(tables, ",".join(numbers))
+    return Chosen(tables, ",".join(numbers), others[0].name)
 
 
 def tensor_of(matrices: Matrices, space: Space) -> Stored:

@@ -16,8 +16,8 @@ from types import MappingProxyType
 from kotovec.errors import InputError, NotStoredError, choices, quoted
 
 TABLES = ("static", "output", "imported")  # rows of a matrix: they have no layer
-LAYERED = ("isolated", "context")  # hidden states
-NAMES = ("static", "isolated", "context", "output", "imported")
+LAYERED = ("isolated", "template", "context")  # hidden states
+NAMES = ("static", "isolated", "template", "context", "output", "imported")
 BOTH = "static,isolated"  # what `both` is short for
 MOST_NAMED = 8  # spaces in a hint
 _STEPS = r"(?:\+[a-z][a-z0-9.:]*)*"

@@ -23,6 +23,9 @@ def inform(path: Path, layout: Layout, vectors: Vectors) -> dict[str, Any]:
     for name in ("settings", "versions", "tokenizer_files", *(("words",) if "words" in attributes else ())):
         attributes[name] = vectors.table(name)
     attributes |= {name: value for name, value in vectors.made(vectors.spaces[-1]).items() if name != "settings"}
+    sentence = next(
+        (vectors.settings(space).get("sentence") for space in vectors.spaces if space.name == "template"), None
+    )
     tokens, arrays = vectors.tokens, {str(space): vectors.array(space) for space in vectors.spaces}
     return {
         "path": str(path),
@@ -31,6 +34,7 @@ def inform(path: Path, layout: Layout, vectors: Vectors) -> dict[str, Any]:
         "kinds": tokens.count(),
         "marking": tokens.marking.value,
         "spaces": {name: {"shape": list(array.shape), "dtype": str(array.dtype)} for name, array in arrays.items()},
+        **({} if sentence is None else {"sentence": sentence}),
         "tables": lens.describe(vectors),
         "indexes": indexes.describe(layout.indexes, vectors),
         "maps": maps.describe(layout.maps, vectors.matches),

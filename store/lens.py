@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kotovec.errors import InputError, NotStoredError
-from kotovec.space import OUTPUT, STATIC, Space
+from kotovec.space import LAYERED, OUTPUT, STATIC, Space
 from kotovec.store.vectors import Vectors
 
 _TABLES = (STATIC, OUTPUT)
@@ -70,7 +70,7 @@ def look(vectors: Vectors, space: Space, asked: Space | str, within: Space | str
         f"vectors of {space}, looked up in {wanted if wanted.layer is None else target}",
     )
     made = vectors.made(wanted) if wanted == OUTPUT else {}
-    if space.name == "isolated" and wanted == OUTPUT:
+    if space.name in LAYERED and wanted == OUTPUT:
         if made.get("before"):
             return View(
                 target, (*notes, f"the model applies {made['before']} before its output, which is left out here")

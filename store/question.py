@@ -52,8 +52,8 @@ class Question:
     def notes(self, space: Space) -> tuple[str, ...]:
         """Return what a person should know about how the expression was read, in a space."""
         notes = [*self.readings, *(term.note for term in self.terms if term.note)]
-        if space.name == "isolated" and any(len(term.rows) > 1 for term in self.terms):
-            notes.append("a mean of isolated vectors only approximates the word: the model never saw it whole")
+        if space.name in ("isolated", "template") and any(len(term.rows) > 1 for term in self.terms):
+            notes.append(f"a mean of {space.name} vectors only approximates the word: the model never saw it whole")
         return tuple(dict.fromkeys(notes))
 
 
