@@ -46,7 +46,7 @@ def test_the_options_of_a_build_stand_in_groups(capsys, monkeypatch):
         "Arguments": [],
         "Model": [
                 "spaces", "layers", "dtype", "store-dtype", "token-filter", "mecab-dic",
-                "words", "words-column", "pooling", "no-bos", "revision",
+                "words", "words-column", "pooling", "template", "no-bos", "revision",
             ],
         "Workers": [
             "workers", "gpus-per-worker", "cpus-per-worker", "device", "shard-tokens", "stall-seconds"

@@ -174,7 +174,8 @@ def test_commands_know_it(tiny_models, capsys, tmp_path):
         call(capsys, "query", "king - man + woman", "--store", store, "--space", "template", "--json").out
     )
     assert found["space"] == "template@2"
-    for command in (["norms", "king"], ["map", "--sample", "30"], ["index", "--metric", "cosine"]):
+    assert "template" in call(capsys, "norms", "king", "--store", store).out
+    for command in (["map", "--sample", "30"], ["index", "--metric", "cosine"]):
         assert call(capsys, *command, "--store", store, "--space", "template").code == 0
     missing = call(capsys, "query", "king", "--store", store, "--space", "isolated")
     assert missing.code == NotStoredError.exit_code
