@@ -72,11 +72,8 @@ class Selection:
             keep &= written_in(tokens, parse_scripts(self.script))
         if self.pattern:
             matches = self._matcher()
-            spelled = zip(tokens.texts, tokens.surfaces, tokens.kinds.tolist(), strict=True)
-            found = (
-                matches(surface) or matches(noted(text, surface, kind, tokens.marking))
-                for text, surface, kind in spelled
-            )
+            spelled = zip(tokens.texts, tokens.surfaces, strict=True)
+            found = (matches(surface) or matches(noted(text, surface, tokens.marking)) for text, surface in spelled)
             keep &= np.fromiter(found, dtype=np.bool_, count=len(tokens))
         if self.length is not None:
             least, most = self._lengths()
@@ -141,9 +138,8 @@ class Known:
 
     @property
     def _notation(self) -> list[str]:
-        kinds, marking = self.store.tokens.kinds[self.rows].tolist(), self.store.tokens.marking
-        spelled = zip(self._text, self._token, kinds, strict=True)
-        return [noted(text, surface, kind, marking) for text, surface, kind in spelled]
+        marking = self.store.tokens.marking
+        return [noted(text, surface, marking) for text, surface in zip(self._text, self._token, strict=True)]
 
     @property
     def _kind(self) -> list[str]:
