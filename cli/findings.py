@@ -66,7 +66,9 @@ def lists(found: "Audit") -> list[tuple[str, list[str], list[list[str]], tuple[s
         [str(ids[row]), texts[row], scripts[row], f"{values[row]:.4f}", f"{table['norm'][row]:.4f}"]
         for row in found.candidates.tolist()
     ]
-    unreachable = [[str(ids[row]), texts[row], " | ".join(found.pieces(row))] for row in found.unreachable()]
+    noted = dict(zip(table["text"], texts, strict=True))
+    becomes = {row: " | ".join(noted.get(piece, piece) for piece in found.pieces(row)) for row in found.unreachable()}
+    unreachable = [[str(ids[row]), texts[row], pieces] for row, pieces in becomes.items()]
     groups = sorted(found.duplicates, key=len, reverse=True)
     equal = [[", ".join(str(ids[row]) for row in rows), " | ".join(texts[row] for row in rows)] for rows in groups]
     quartiles = ("pairs", "q1", "median", "q3")

@@ -9,7 +9,7 @@ import numpy as np
 
 from kotovec.errors import InputError, KotovecError, choices, quoted
 from kotovec.space import Space
-from kotovec.store.columns import Columns
+from kotovec.store.columns import Columns, Lists
 from kotovec.store.database import Store
 from kotovec.store.families import Families, find_duplicates, find_families
 from kotovec.store.listing import Known
@@ -195,7 +195,7 @@ def audit(
     table |= {"norm": indicators.norm, "cosine": indicators.cosine, "component": indicators.component}
     if reached is not None:
         table |= {"reach": [str(each.reach) for each in reached]}
-        table |= {"pieces": [" ".join(each.pieces) for each in reached]}
+        table |= {"pieces": Lists(list(each.pieces) for each in reached)}
     table |= {"reference": _marked(references.rows, len(tokens)), "candidate": _marked(candidates, len(tokens))}
     table |= {"duplicate": _firsts(duplicates, tokens.ids), "family": _families(families, tokens.ids)}
     return Audit(

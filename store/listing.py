@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from kotovec.errors import InputError, choices, quoted
 from kotovec.space import Space
-from kotovec.store.columns import Columns
+from kotovec.store.columns import Columns, Lists
 from kotovec.store.database import Store
 from kotovec.store.moments import Doubles, distances, mean
 from kotovec.store.nearest import Rows
@@ -169,16 +169,16 @@ class Known:
         return np.asarray(found.scores.sum(axis=1) / counts)
 
     @cached_property
-    def _reached(self) -> tuple[list[str], list[str]]:
+    def _reached(self) -> tuple[list[str], Lists]:
         found = find_reach(self.store.lookup, self.rows)
-        return [str(each.reach) for each in found], [" ".join(each.pieces) for each in found]
+        return [str(each.reach) for each in found], Lists(list(each.pieces) for each in found)
 
     @property
     def _reach(self) -> list[str]:
         return self._reached[0]
 
     @property
-    def _pieces(self) -> list[str]:
+    def _pieces(self) -> Lists:
         return self._reached[1]
 
 
@@ -225,7 +225,7 @@ def list_tokens(
 
     `norm` is the L2 norm of the vector in the space, `centroid` its L2 distance from the mean of all vectors,
     `neighbours` the mean cosine with its ten nearest tokens, which takes V² products where all are asked for; `reach`
-    is a category of `Reach`, and `pieces` what an unreachable token becomes instead.
+    is a category of `Reach`, and `pieces` the list of tokens that an unreachable one becomes instead, by their texts.
 
     Args:
         store: an open store.
