@@ -25,13 +25,13 @@ from kotovec.store.undertrained import (
     find_candidates,
     find_indicators,
     find_references,
+    name_ids,
     unnamed_rows,
 )
 from kotovec.text import counted
 
 AUTO = "auto"
 MECAB = "MeCab splits a text into words first: what is called unreachable may be a part of a word that was not tried"
-NAMED = 5  # rows that a note names
 REACHABLE = (Reach.ALONE, Reach.INSIDE, Reach.SPACE, Reach.NEWLINE)
 
 
@@ -224,12 +224,10 @@ def _unnamed(store: Store, space: Space, reference: Sequence[int] | None) -> tup
     wanted = np.ones(len(ids), dtype=np.bool_) if reference is None else np.isin(ids, reference)
     named = None if reference is None else [each for each in reference if each not in ids]
     finite = np.isfinite(vectors).all(axis=1)
-    left_out = ids[wanted & ~finite].tolist()
-    if not left_out:
+    left_out = ids[wanted & ~finite]
+    if not len(left_out):
         return vectors[wanted], named, []
-    first = ", ".join(f"#{number}" for number in left_out[:NAMED])
-    more = ", …" if len(left_out) > NAMED else ""
-    note = f"{counted(len(left_out), 'row')} without a token left out, as a number is not finite: {first}{more}"
+    note = f"{counted(len(left_out), 'row')} without a token left out, as a number is not finite: {name_ids(left_out)}"
     return vectors[wanted & finite], named, [note]
 
 

@@ -22,6 +22,7 @@ from kotovec.store.tokens import Kind, Marking, Tokens, bytes_of
 
 # No text in UTF-8 has these bytes: RFC 3629, section 1.
 IMPOSSIBLE = frozenset((0xC0, 0xC1, *range(0xF5, 0x100)))
+NAMED = 5  # ids in a message
 SHARE = 2.0  # per cent of the tokens that are candidates: as many as the paper verifies
 
 
@@ -151,8 +152,11 @@ def find_indicators(store: Store, space: Space | str, references: Rows, unnamed:
 
     Raises:
         NotStoredError: the store does not hold the space.
+        InputError: a vector is not finite, of which no mean can be taken.
     """
     space, aimed = store.space(space), aim(store, space)
+    for each in dict.fromkeys((space, aimed)):
+        _check_finite(store, each)
     norm = np.asarray(store.norms(space), dtype=np.float64)
     vectors = store.array(aimed)
     more = np.empty((0, vectors.shape[1])) if unnamed is None else unnamed
@@ -167,6 +171,18 @@ def find_indicators(store: Store, space: Space | str, references: Rows, unnamed:
         cosine=cosine_distances(vectors, target),
         component=cosine_distances(vectors, target, component),
     )
+
+
+def _check_finite(store: Store, space: Space) -> None:
+    rows = np.flatnonzero(~np.isfinite(store.norms(space)))
+    if len(rows):
+        named = name_ids(store.tokens.ids[rows])
+        raise InputError(f"{len(rows):,} of the {len(store):,} vectors of {space.title} are not finite: {named}")
+
+
+def name_ids(ids: Rows) -> str:
+    """Return the first few ids for a message: `#3, #7`."""
+    return ", ".join(f"#{number}" for number in ids[:NAMED].tolist()) + (", …" if len(ids) > NAMED else "")
 
 
 def choose(indicators: Indicators) -> Indicator:

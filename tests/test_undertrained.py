@@ -14,6 +14,7 @@ from kotovec.store.undertrained import Indicator, choose, find_candidates, find_
 from kotovec.store.vectors import Vectors
 from kotovec.store.writer import write_space
 
+from commands import call
 from stores import make_tokens, write_store
 from tokenized import NO_LAYERS
 
@@ -197,10 +198,19 @@ def test_candidates_are_the_smallest_two_per_cent_smallest_first():
     assert (len(nothing), np.isnan(none)) == (0, True)
 
 
-def test_vectors_that_are_not_finite_are_an_error(tmp_path):
+def test_vectors_that_are_not_finite_are_an_error(capsys, tmp_path):
+    """The message names the first tokens, by their ids."""
     vectors = np.random.default_rng(0).standard_normal((30, 4))
-    vectors[3, 2] = np.nan
-    tokens = make_tokens(["[unused0]", *(f"t{n}" for n in range(29))])
+    vectors[3, 2], vectors[7, 0], vectors[8, 1] = np.nan, np.inf, -np.inf
+    tokens = make_tokens(["[unused0]", *(f"t{n}" for n in range(29))], ids=range(100, 130))
     path = write_store(tmp_path / "a.kotovec", tokens, vectors)
-    with Store.open(path) as store, pytest.raises(InputError, match="not finite"):
-        find_indicators(store, "static", np.array([0]))
+    for references in ([0], []):  # also where norms alone are computed
+        with Store.open(path) as store, pytest.raises(InputError) as caught:
+            find_indicators(store, "static", np.array(references, dtype=np.int64))
+        assert str(caught.value) == "3 of the 30 vectors of static are not finite: #103, #107, #108"
+    answer = call(capsys, "audit", "--store", path)
+    assert (answer.code, answer.err) == (2, "error: 3 of the 30 vectors of static are not finite: #103, #107, #108\n")
+    vectors[10:] = np.nan
+    path = write_store(tmp_path / "b.kotovec", tokens, vectors)
+    with Store.open(path) as store, pytest.raises(InputError, match=r"^23 of .*: #103, #107, #108, #110, #111, …$"):
+        audit(store)
