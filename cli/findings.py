@@ -33,10 +33,17 @@ def pairs(found: "Audit") -> list[tuple[str, str]]:
         *((reach_title(name), f"{count:,}") for name, count in reach.items() if count),
         ("reference rows", "; ".join(parts) or "none found"),
         ("indicator", found.indicator.label),
+        *([("separation", _separation(found))] if found.separation else []),
         ("candidates", f"{len(found.candidates):,}, up to {found.threshold:.4f}" if len(found.candidates) else "none"),
         ("duplicates", f"{sum(map(len, found.duplicates)):,} in {counted(len(found.duplicates), 'group')}"),
         ("families", f"{counted(len(found.families), 'pair')} of tokens of one word"),
     ]
+
+
+def _separation(found: "Audit") -> str:
+    """Return how well each indicator separates the reference rows from words and subwords, the best one first."""
+    areas = sorted(found.separation.items(), key=lambda item: -item[1])
+    return "; ".join(f"{area:.4f} by {indicator}" for indicator, area in areas)
 
 
 def reach_title(reach: str) -> str:

@@ -16,11 +16,14 @@ from kotovec.store.listing import Known
 from kotovec.store.moments import Floats
 from kotovec.store.nearest import Rows
 from kotovec.store.reach import Reach, Reached, check_vocabulary, count_reach, find_reach
+from kotovec.store.separation import separation
+from kotovec.store.tokens import Kind
 from kotovec.store.undertrained import (
     SHARE,
     Indicator,
     Indicators,
     References,
+    aim,
     choose,
     find_candidates,
     find_indicators,
@@ -32,6 +35,7 @@ from kotovec.text import counted
 
 AUTO = "auto"
 MECAB = "MeCab splits a text into words first: what is called unreachable may be a part of a word that was not tried"
+_WORDS = (Kind.WORD, Kind.SUBWORD)
 REACHABLE = (Reach.ALONE, Reach.INSIDE, Reach.SPACE, Reach.NEWLINE)
 
 
@@ -46,6 +50,8 @@ class Audit:
         indicator: the one that candidates are chosen by.
         references: the tokens that the cosines refer to.
         unnamed: how many rows without a token they refer to as well.
+        separation: for each indicator, how often a reference row has a smaller value than a word or subword, as
+            `separation` measures it.
         candidates: (n,) rows of the tokens that are least trained by the indicator, least first: 2 % of those that a
             text can have, without the references.
         threshold: the largest indicator among them.
@@ -62,6 +68,7 @@ class Audit:
     indicator: Indicator
     references: References
     unnamed: int
+    separation: dict[Indicator, float]
     candidates: Rows
     threshold: float
     reached: list[Reached] | None
@@ -114,6 +121,7 @@ class Audit:
                 for name in ("unused", "impossible", "named")
             }
             | {"rows_without_token": self.unnamed},
+            "separation": {str(indicator): value for indicator, value in self.separation.items()},
             "candidates": [named(row) | {"value": float(values[row])} for row in self.candidates.tolist()],
             "unreachable": [named(row) | {"pieces": list(self.pieces(row))} for row in unreachable],
             "duplicates": [[named(row) for row in group] for group in self.duplicates],
@@ -177,9 +185,10 @@ def audit(
     space, tokens = store.space(space), store.tokens
     check_vocabulary(tokens)
     report("under-trained tokens")
-    unnamed, named, left_out = _unnamed(store, space, reference)
+    unnamed_ids, unnamed, named, left_out = _unnamed(store, space, reference)
     references = find_references(tokens, named)
     indicators = find_indicators(store, space, references.rows, unnamed)
+    others = np.setdiff1d(np.flatnonzero(np.isin(tokens.kinds, _WORDS)), references.rows)
     chosen = choose(indicators) if indicator == AUTO else Indicator(indicator)
     values = indicators.of(chosen)
     report("reachable tokens")
@@ -205,6 +214,7 @@ def audit(
         indicator=chosen,
         references=references,
         unnamed=len(unnamed),
+        separation=separation(store, indicators, references.rows, unnamed_ids, others),
         candidates=candidates,
         threshold=threshold,
         reached=reached,
@@ -215,20 +225,22 @@ def audit(
     )
 
 
-def _unnamed(store: Store, space: Space, reference: Sequence[int] | None) -> tuple[Floats, list[int] | None, list[str]]:
+def _unnamed(
+    store: Store, space: Space, reference: Sequence[int] | None
+) -> tuple[Rows, Floats, list[int] | None, list[str]]:
     """Return the rows without a token that are references, the ids of tokens among those that are named, and notes.
 
     A row with a number that is not finite is left out: no text reaches it, and it would spoil every cosine.
     """
-    ids, vectors = unnamed_rows(store, space)
+    ids, vectors = unnamed_rows(store, aim(store, space))
     wanted = np.ones(len(ids), dtype=np.bool_) if reference is None else np.isin(ids, reference)
     named = None if reference is None else [each for each in reference if each not in ids]
     finite = np.isfinite(vectors).all(axis=1)
     left_out = ids[wanted & ~finite]
     if not len(left_out):
-        return vectors[wanted], named, []
+        return ids[wanted], vectors[wanted], named, []
     note = f"{counted(len(left_out), 'row')} without a token left out, as a number is not finite: {name_ids(left_out)}"
-    return vectors[wanted & finite], named, [note]
+    return ids[wanted & finite], vectors[wanted & finite], named, [note]
 
 
 def _reach(store: Store) -> tuple[list[Reached] | None, list[str]]:
@@ -244,7 +256,7 @@ def _eligible(store: Store, reached: list[Reached] | None) -> Rows:
     """Return the rows that can be candidates: what a text can have or, if that is not known, words and subwords."""
     if reached is None:
         kinds = store.tokens.kinds
-        return np.flatnonzero(kinds <= 1)
+        return np.flatnonzero(np.isin(kinds, _WORDS))
     return np.array([row for row, each in enumerate(reached) if each.reach in REACHABLE], dtype=np.int64)
 
 

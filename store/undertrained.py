@@ -72,6 +72,8 @@ class Indicators:
         norm: (V,) L2 norms.
         cosine: (V,) cosine distances from the mean of the reference rows, 1 for zero vectors; None without references.
         component: the same without the first principal component of the space.
+        target: (D,) the mean of the reference rows; None without references.
+        first: (D,) the first principal component; None without references.
     """
 
     norm_space: Space
@@ -79,6 +81,8 @@ class Indicators:
     norm: Doubles
     cosine: Doubles | None
     component: Doubles | None
+    target: Doubles | None = None
+    first: Doubles | None = None
 
     def of(self, indicator: Indicator) -> Doubles:
         """Return an indicator, (V,).
@@ -119,15 +123,15 @@ def find_references(tokens: Tokens, named: Sequence[int] | None = None) -> Refer
 
 
 def unnamed_rows(store: Store, space: Space | str) -> tuple[Rows, Floats]:
-    """Return the rows without a token of the matrix that cosines are taken from: ids, (R,), and (R, D) float32.
+    """Return the rows of a matrix without a token: ids, (R,), and (R, D) float32.
 
     Raises:
         NotStoredError: the store does not hold the space.
     """
-    aimed = aim(store, space)
-    ids, found = store.vectors.part(aimed, "unnamed_id"), store.vectors.part(aimed, "unnamed")
+    space = store.space(space)
+    ids, found = store.vectors.part(space, "unnamed_id"), store.vectors.part(space, "unnamed")
     if ids is None or found is None:
-        return np.empty(0, dtype=np.int64), np.empty((0, store.array(aimed).shape[1]), dtype=np.float32)
+        return np.empty(0, dtype=np.int64), np.empty((0, store.array(space).shape[1]), dtype=np.float32)
     return np.asarray(ids), np.asarray(found)
 
 
@@ -170,6 +174,8 @@ def find_indicators(store: Store, space: Space | str, references: Rows, unnamed:
         norm=norm,
         cosine=cosine_distances(vectors, target),
         component=cosine_distances(vectors, target, component),
+        target=target,
+        first=component,
     )
 
 
