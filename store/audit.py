@@ -160,7 +160,7 @@ def _silent(_phase: str) -> None:
 def audit(
     store: Store,
     *,
-    space: Space | str = "static",
+    space: Space | str | None = None,
     indicator: str = AUTO,
     reference: Sequence[int] | None = None,
     report: Callable[[str], None] = _silent,
@@ -169,7 +169,8 @@ def audit(
 
     Args:
         store: an open store.
-        space: the space of norms and distances; of `static`, cosines are taken from `output` if the store has it.
+        space: the space of norms and distances; None for `static` or, without it, the first one. Where it is `static`,
+            cosines are taken from `output` if the store has it.
         indicator: `norm`, `cosine` or `component`; `auto` takes that of the paper, as `undertrained.choose` does.
         reference: ids of tokens, or of rows without one, that are known to be untrained, in place of those that are
             found; None to find them by their texts.

@@ -215,7 +215,7 @@ def list_tokens(
     store: Store,
     selection: Selection = Selection(),
     *,
-    space: Space | str = "static",
+    space: Space | str | None = None,
     sort: str = "id",
     descending: bool = False,
     limit: int | None = None,
@@ -230,7 +230,7 @@ def list_tokens(
     Args:
         store: an open store.
         selection: which tokens.
-        space: the space, such as `static` or `isolated@6`.
+        space: the space, such as `static` or `isolated@6`; None for `static` or, without it, the first one.
         sort: `id`, `text`, `norm`, `centroid` or `neighbours`, ascending; ties are ordered by id.
         descending: the other way round.
         limit: how many tokens at most; None for all.

@@ -13,6 +13,7 @@ from kotovec.errors import DamagedError, InputError
 from kotovec.store import Store
 from kotovec.store.audit import audit
 from kotovec.store.families import find_duplicates, find_families
+from kotovec.store.listing import list_tokens
 from kotovec.store.tokens import Marking
 from kotovec.store.vectors import Vectors
 
@@ -223,6 +224,28 @@ def test_mecab_is_named_where_it_may_hide_words(japanese, tmp_path):
         found = audit(store)
     assert found.as_dict()["unreachable"] == [{"id": 3, "token": "##・", "pieces": ["・"]}]
     assert found.notes[0].startswith("MeCab splits a text into words first: ")
+
+
+def test_without_a_space_the_usual_one_is_meant_as_in_a_search(capsys, tmp_path):
+    """`static` or, without it, the first one, from Python and on the command line; coverage has no space."""
+    random = np.random.default_rng(1)
+    tokens = make_tokens(["[unused0]", "[unused1]", *(f"t{number}" for number in range(60))])
+    static, inner, last = random.standard_normal((3, 62, 8)).astype(np.float32)
+    with_static = write_store(tmp_path / "a.kotovec", tokens, static, np.stack([inner, last]), layers=(0, 6))
+    path = write_store(tmp_path / "b.kotovec", tokens, static, np.stack([inner, last]), layers=(0, 6))
+    for file in (path / "spaces").glob("static*"):
+        file.unlink()
+    for folder, expected in ((with_static, "static"), (path, "isolated@6")):
+        with Store.open(folder) as store:
+            assert str(store.search("t1", k=1).space) == expected
+            assert str(list_tokens(store, columns=["id", "norm"]).space) == str(audit(store).space) == expected
+            assert str(list_tokens(store, space="isolated@0", columns=["id"]).space) == "isolated@0"
+            assert str(audit(store, space="isolated@0").space) == "isolated@0"
+            norms = np.linalg.norm(store.array(expected).astype(np.float64), axis=1)
+            np.testing.assert_allclose(list_tokens(store, columns=["norm"]).table.values["norm"], norms, rtol=1e-6)
+        assert json.loads(call(capsys, "audit", "--store", folder, "--json").out)["space"] == expected
+        rows = [json.loads(line) for line in call(capsys, "tokens", "--store", folder, "--json").out.splitlines()]
+        assert [row["norm"] for row in rows] == pytest.approx(norms.tolist(), rel=1e-6)
 
 
 def test_words_of_a_list_are_not_audited(odd):
