@@ -55,7 +55,7 @@ def reach_title(reach: str) -> str:
 
 def shown_columns(counts: list[dict[str, Any]]) -> list[str]:
     """Return the columns of a table of numbers that are not all zero."""
-    return [name for name in counts[0] if not all(row[name] == 0 for row in counts)]
+    return [name for name in counts[0] if not all(row[name] in {0, None} for row in counts)]
 
 
 def number(value: Any) -> str:

@@ -78,10 +78,14 @@ class Audit:
     notes: tuple[str, ...]
 
     def counts(self, column: str) -> list[dict[str, Any]]:
-        """Return the numbers of tokens by a column of the table, `kind` or `script`, most tokens first."""
+        """Return the numbers of tokens by a column of the table, `kind` or `script`, most tokens first.
+
+        `families` counts the tokens that have an earlier one of the same word, and `family_cosine` is the median of
+        their cosine distances from the first one, None without any.
+        """
         values: list[str] = self.table.values[column]
         totals = Counter(values)
-        norms = self.table.values["norm"]
+        norms, cosines = self.table.values["norm"], self.table.values["family_cosine"]
         by_value: dict[str, list[int]] = {value: [] for value in totals}
         for row, value in enumerate(values):
             by_value[value].append(row)
@@ -95,6 +99,8 @@ class Audit:
             data |= {"references": int(marked["reference"][rows].sum())}
             data |= {"candidates": int(marked["candidate"][rows].sum())}
             data |= {"duplicates": int((marked["duplicate"][rows] >= 0).sum())}
+            of_pairs = cosines[rows][~np.isnan(cosines[rows])]
+            data |= {"families": len(of_pairs), "family_cosine": float(np.median(of_pairs)) if len(of_pairs) else None}
             found.append(data | {"median_norm": float(np.median(norms[rows]))})
         return found
 
@@ -207,7 +213,7 @@ def audit(
         table |= {"reach": [str(each.reach) for each in reached]}
         table |= {"pieces": Lists(list(each.pieces) for each in reached)}
     table |= {"reference": _marked(references.rows, len(tokens)), "candidate": _marked(candidates, len(tokens))}
-    table |= {"duplicate": _firsts(duplicates, tokens.ids), "family": _families(families, tokens.ids)}
+    table |= {"duplicate": _firsts(duplicates, tokens.ids)} | families.columns(tokens.ids)
     return Audit(
         model=str(store.vectors.attributes.get("model", store.path.stem)),
         space=space,
@@ -278,14 +284,6 @@ def _firsts(groups: list[list[int]], ids: Rows) -> Rows:
     found = np.full(len(ids), -1, dtype=np.int64)
     for group in groups:
         found[group] = ids[group[0]]
-    return found
-
-
-def _families(families: Families, ids: Rows) -> Rows:
-    """Return for each of V rows the id of the first token of its family; −1 without one."""
-    found = np.full(len(ids), -1, dtype=np.int64)
-    found[families.first] = ids[families.first]
-    found[families.other] = ids[families.first]
     return found
 
 

@@ -49,6 +49,7 @@ def test_the_counts_by_kind_and_script_add_up(found):
         assert sum(row["candidates"] for row in rows) == 584
         assert sum(row["references"] for row in rows) == 994
         assert sum(row["unreachable"] for row in rows) == 337
+        assert sum(row["families"] for row in rows) == len(found.families) == 2808
         assert {row[column]: row["tokens"] for row in rows} == Counter(found.table.values[column])
     han = next(row for row in found.counts("script") if row["script"] == "Han")
     assert (han["tokens"], han["unreachable"]) == (494, 244)  # four of them are ⺩ and ⺼, which are no letters
@@ -97,6 +98,22 @@ def test_families_are_what_differs_in_mark_case_or_form():
     assert summary["mark"]["pairs"] == 2
     both = families.cosine[[relation == "mark" for relation in families.relations]]
     assert summary["mark"]["median"] == pytest.approx(float(np.median(both)))
+
+
+def test_the_table_has_the_family_of_each_token_with_its_distances(found):
+    """By script and kind, the median of the distances is that of the pairs; the first of a family has none."""
+    table, families = found.table.values, found.families
+    assert table["family"][families.other].tolist() == table["id"][families.first].tolist()
+    np.testing.assert_array_equal(table["family_cosine"][families.other], families.cosine)
+    np.testing.assert_array_equal(table["family_l2"][families.other], families.l2)
+    assert [table["relation"][row] for row in families.other] == families.relations
+    assert np.isnan(table["family_cosine"][families.first]).all()
+    assert sum(relation is not None for relation in table["relation"]) == len(families)
+    rows = {row["kind"]: row for row in found.counts("kind")}
+    kinds = np.array(table["kind"])[families.other]
+    assert rows["subword"]["families"] == (kinds == "subword").sum()
+    assert rows["subword"]["family_cosine"] == pytest.approx(np.median(families.cosine[kinds == "subword"]))
+    assert (rows["special"]["families"], rows["special"]["family_cosine"]) == (0, None)
 
 
 def odd_store(folder):
