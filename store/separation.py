@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from kotovec.space import Space
 from kotovec.store.database import Store
 from kotovec.store.moments import Doubles, cosine_distance
 from kotovec.store.nearest import Rows
@@ -53,8 +54,8 @@ def _of_references(
     yield Indicator.COMPONENT, _left_out(rows - np.outer(rows @ first, first), target)
 
 
-def _unnamed(store: Store, space: object, wanted: Rows) -> Doubles:
-    ids, vectors = unnamed_rows(store, str(space))
+def _unnamed(store: Store, space: Space, wanted: Rows) -> Doubles:
+    ids, vectors = unnamed_rows(store, space)
     return np.asarray(vectors[np.isin(ids, wanted)], dtype=np.float64)
 
 
