@@ -99,9 +99,8 @@ def test_the_scripts_are_those_of_unicode(demo_static):
 
 def test_the_names_of_scripts_are_those_of_unicode_17():
     """Later ones are not listed: the oldest `regex` that may be installed does not know them."""
-    later = {"Jurchen", "Proto_Cuneiform", "Seal"}
-    no_scripts = {"Inherited", "Katakana_Or_Hiragana", "Unknown"}
-    assert set(reference.Scripts.NAMES.values()) - later - no_scripts == set(SCRIPTS)
+    assert set(SCRIPTS) <= set(reference.Scripts.NAMES.values())
+    assert len(SCRIPTS) == 173  # Common among them
 
 
 @pytest.mark.parametrize(
