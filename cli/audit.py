@@ -93,13 +93,13 @@ def _few(counts: list[dict[str, Any]]) -> list[dict[str, Any]]:
     if not rest:
         return first
     sums: dict[str, Any] = {name: sum(row[name] for row in rest) for name in rest[0] if isinstance(rest[0][name], int)}
-    return [*first, {"script": counted(len(rest), "other")} | sums | {"median_norm": None}]
+    return [*first, {"script": counted(len(rest), "other")} | sums | {"family_cosine": None, "median_norm": None}]
 
 
 def _print_counts(counts: list[dict[str, Any]]) -> None:
     from kotovec.cli.tables import print_grid
 
-    names = shown_columns(counts)
+    names = [name for name in shown_columns(counts) if name != "family_cosine"]  # 120 columns have no room for it
     rows = [[number(row[name]) for name in names] for row in counts]
     print_grid([name.replace("_", " ") for name in names], rows)
 

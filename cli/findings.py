@@ -33,10 +33,17 @@ def pairs(found: "Audit") -> list[tuple[str, str]]:
         *((reach_title(name), f"{count:,}") for name, count in reach.items() if count),
         ("reference rows", "; ".join(parts) or "none found"),
         ("indicator", found.indicator.label),
+        *([("separation", _separation(found))] if found.separation else []),
         ("candidates", f"{len(found.candidates):,}, up to {found.threshold:.4f}" if len(found.candidates) else "none"),
         ("duplicates", f"{sum(map(len, found.duplicates)):,} in {counted(len(found.duplicates), 'group')}"),
         ("families", f"{counted(len(found.families), 'pair')} of tokens of one word"),
     ]
+
+
+def _separation(found: "Audit") -> str:
+    """Return how well each indicator separates the reference rows from words and subwords, the best one first."""
+    areas = sorted(found.separation.items(), key=lambda item: -item[1])
+    return "; ".join(f"{area:.4f} by {indicator}" for indicator, area in areas)
 
 
 def reach_title(reach: str) -> str:
@@ -48,7 +55,7 @@ def reach_title(reach: str) -> str:
 
 def shown_columns(counts: list[dict[str, Any]]) -> list[str]:
     """Return the columns of a table of numbers that are not all zero."""
-    return [name for name in counts[0] if not all(row[name] == 0 for row in counts)]
+    return [name for name in counts[0] if not all(row[name] in {0, None} for row in counts)]
 
 
 def number(value: Any) -> str:
@@ -66,7 +73,9 @@ def lists(found: "Audit") -> list[tuple[str, list[str], list[list[str]], tuple[s
         [str(ids[row]), texts[row], scripts[row], f"{values[row]:.4f}", f"{table['norm'][row]:.4f}"]
         for row in found.candidates.tolist()
     ]
-    unreachable = [[str(ids[row]), texts[row], " | ".join(found.pieces(row))] for row in found.unreachable()]
+    noted = dict(zip(table["text"], texts, strict=True))
+    becomes = {row: " | ".join(noted.get(piece, piece) for piece in found.pieces(row)) for row in found.unreachable()}
+    unreachable = [[str(ids[row]), texts[row], pieces] for row, pieces in becomes.items()]
     groups = sorted(found.duplicates, key=len, reverse=True)
     equal = [[", ".join(str(ids[row]) for row in rows), " | ".join(texts[row] for row in rows)] for rows in groups]
     quartiles = ("pairs", "q1", "median", "q3")

@@ -212,8 +212,16 @@ def tsv_field(token: str) -> str:
     What cannot be seen is an escape of JSON, such as `\n` or `\u200b`, and a backslash is two, so that a line break
     and a token of the letters `\n` differ. A field with quotes is quoted: they would span lines otherwise.
     """
-    visible = json_line(token)[1:-1].replace('\\"', '"').replace(WIDE_SPACE, "\\u3000")
-    return '"' + visible.replace('"', '""') + '"' if '"' in visible else visible
+    return _quoted(json_line(token)[1:-1].replace('\\"', '"').replace(WIDE_SPACE, "\\u3000"))
+
+
+def tsv_list(tokens: Sequence[str]) -> str:
+    """Return tokens as one field of tab-separated values: an array of JSON, quoted as `csv` and pandas read it."""
+    return _quoted(json_line(tokens).replace(WIDE_SPACE, "\\u3000"))
+
+
+def _quoted(field: str) -> str:
+    return '"' + field.replace('"', '""') + '"' if '"' in field else field
 
 
 def print_pairs(pairs: Iterable[tuple[str, Any]]) -> None:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 IN_TABLE = 50  # tokens that a table shows unless asked for more: a screen or two
 SHOWN = ("id", "notation", "kind", "script", "norm", "centroid", "reach")
 WRITTEN = ("id", "token", "text", "kind", "script", "norm", "centroid", "reach")
-TEXTS = ("token", "text", "notation", "pieces")
+TEXTS = ("token", "text", "notation")
 NUMBERS = ("id", "length", "norm", "centroid", "neighbours")
 
 
@@ -89,7 +89,7 @@ def command(
         for line in _tsv_lines(listing):
             echo(line)
     else:
-        _print(listing)
+        _print(opened, listing)
     for each in (*_left_out(listing, parquet), *note):
         notice(each, quiet=quiet)
 
@@ -129,26 +129,36 @@ def _left_out(listing: "Listing", parquet: Path | None) -> list[str]:
     return [f"{shown:,} of {counted(listing.total, 'token')}; -n shows more"] if shown < listing.total else []
 
 
-def _print(listing: "Listing") -> None:
+def _print(store: "Store", listing: "Listing") -> None:
     from kotovec.cli.tables import print_table, shown
 
+    def cell(name: str, value: Any) -> str:
+        if isinstance(value, list):
+            return " | ".join(_noted(store, piece) for piece in value)
+        if name in TEXTS and value:
+            return shown(value)
+        return f"{value:.4f}" if isinstance(value, float) else str(value)
+
     names = ["token" if name == "notation" else name for name in listing.table.values]
-    cells = [
-        [shown(value) if name in TEXTS and value else _cell(value) for name, value in row.items()]
-        for row in listing.rows()
-    ]
+    cells = [[cell(name, value) for name, value in row.items()] for row in listing.rows()]
     print_table(names, cells, numbers=[name for name in names if name in NUMBERS])
 
 
-def _cell(value: Any) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+def _noted(store: "Store", text: str) -> str:
+    """Return a token in the notation, by its text."""
+    from kotovec.store.notation import noted
+
+    row = store.tokens.texts.find(text)
+    return noted(text, text if row is None else store.tokens.surfaces[row], store.tokens.marking)
 
 
 def _tsv_lines(listing: "Listing") -> Any:
-    from kotovec.cli.tables import tsv_field
+    from kotovec.cli.tables import tsv_field, tsv_list
 
-    lines = (
-        "\t".join(tsv_field(value) if isinstance(value, str) else repr(value) for value in row.values())
-        for row in listing.rows()
-    )
+    def field(value: Any) -> str:
+        if isinstance(value, str):
+            return tsv_field(value)
+        return tsv_list(value) if isinstance(value, list) else repr(value)
+
+    lines = ("\t".join(map(field, row.values())) for row in listing.rows())
     return itertools.chain(["\t".join(listing.table.values)], lines)

@@ -114,8 +114,8 @@ tokenizer then lower-cases, such as `ＫＩＮＧ`.
 `--exclude-inputs` leaves out the tokens of the expression in all their forms: `王`, `▁王` and `##王` are one word.
 Every argument of `kotovec norms` is an expression of its own: `kotovec norms king man "king - man"`.
 
-`--script Han,Hiragana,Katakana` leaves out tokens that have a letter of another Unicode script; `Common` stands for
-tokens without letters, and for special, unused and byte tokens.
+`--script Han,Hiragana,Katakana` leaves out tokens that have a character of another [Unicode script](tokens.md#lists);
+`Common` stands for tokens of no script, such as `2000`, and for special, unused and byte tokens.
 
 `kotovec index` measures an approximate index by what `kotovec query` answers with it: recall@10 of the neighbours of
 1,000 tokens, which do not count as their own neighbours, and of 1,000 sums of three. A query for which the index finds

@@ -9,29 +9,33 @@ import numpy as np
 
 from kotovec.errors import InputError, KotovecError, choices, quoted
 from kotovec.space import Space
-from kotovec.store.columns import Columns
+from kotovec.store.columns import Columns, Lists
 from kotovec.store.database import Store
 from kotovec.store.families import Families, find_duplicates, find_families
 from kotovec.store.listing import Known
 from kotovec.store.moments import Floats
 from kotovec.store.nearest import Rows
 from kotovec.store.reach import Reach, Reached, check_vocabulary, count_reach, find_reach
+from kotovec.store.separation import separation
+from kotovec.store.tokens import Kind
 from kotovec.store.undertrained import (
     SHARE,
     Indicator,
     Indicators,
     References,
+    aim,
     choose,
     find_candidates,
     find_indicators,
     find_references,
+    name_ids,
     unnamed_rows,
 )
 from kotovec.text import counted
 
 AUTO = "auto"
 MECAB = "MeCab splits a text into words first: what is called unreachable may be a part of a word that was not tried"
-NAMED = 5  # rows that a note names
+_WORDS = (Kind.WORD, Kind.SUBWORD)
 REACHABLE = (Reach.ALONE, Reach.INSIDE, Reach.SPACE, Reach.NEWLINE)
 
 
@@ -46,6 +50,8 @@ class Audit:
         indicator: the one that candidates are chosen by.
         references: the tokens that the cosines refer to.
         unnamed: how many rows without a token they refer to as well.
+        separation: for each indicator, how often a reference row has a smaller value than a word or subword, as
+            `separation` measures it.
         candidates: (n,) rows of the tokens that are least trained by the indicator, least first: 2 % of those that a
             text can have, without the references.
         threshold: the largest indicator among them.
@@ -62,6 +68,7 @@ class Audit:
     indicator: Indicator
     references: References
     unnamed: int
+    separation: dict[Indicator, float]
     candidates: Rows
     threshold: float
     reached: list[Reached] | None
@@ -71,10 +78,14 @@ class Audit:
     notes: tuple[str, ...]
 
     def counts(self, column: str) -> list[dict[str, Any]]:
-        """Return the numbers of tokens by a column of the table, `kind` or `script`, most tokens first."""
+        """Return the numbers of tokens by a column of the table, `kind` or `script`, most tokens first.
+
+        `families` counts the tokens that have an earlier one of the same word, and `family_cosine` is the median of
+        their cosine distances from the first one, None without any.
+        """
         values: list[str] = self.table.values[column]
         totals = Counter(values)
-        norms = self.table.values["norm"]
+        norms, cosines = self.table.values["norm"], self.table.values["family_cosine"]
         by_value: dict[str, list[int]] = {value: [] for value in totals}
         for row, value in enumerate(values):
             by_value[value].append(row)
@@ -88,6 +99,8 @@ class Audit:
             data |= {"references": int(marked["reference"][rows].sum())}
             data |= {"candidates": int(marked["candidate"][rows].sum())}
             data |= {"duplicates": int((marked["duplicate"][rows] >= 0).sum())}
+            of_pairs = cosines[rows][~np.isnan(cosines[rows])]
+            data |= {"families": len(of_pairs), "family_cosine": float(np.median(of_pairs)) if len(of_pairs) else None}
             found.append(data | {"median_norm": float(np.median(norms[rows]))})
         return found
 
@@ -114,6 +127,7 @@ class Audit:
                 for name in ("unused", "impossible", "named")
             }
             | {"rows_without_token": self.unnamed},
+            "separation": {str(indicator): value for indicator, value in self.separation.items()},
             "candidates": [named(row) | {"value": float(values[row])} for row in self.candidates.tolist()],
             "unreachable": [named(row) | {"pieces": list(self.pieces(row))} for row in unreachable],
             "duplicates": [[named(row) for row in group] for group in self.duplicates],
@@ -152,7 +166,7 @@ def _silent(_phase: str) -> None:
 def audit(
     store: Store,
     *,
-    space: Space | str = "static",
+    space: Space | str | None = None,
     indicator: str = AUTO,
     reference: Sequence[int] | None = None,
     report: Callable[[str], None] = _silent,
@@ -161,7 +175,8 @@ def audit(
 
     Args:
         store: an open store.
-        space: the space of norms and distances; of `static`, cosines are taken from `output` if the store has it.
+        space: the space of norms and distances; None for `static` or, without it, the first one. Where it is `static`,
+            cosines are taken from `output` if the store has it.
         indicator: `norm`, `cosine` or `component`; `auto` takes that of the paper, as `undertrained.choose` does.
         reference: ids of tokens, or of rows without one, that are known to be untrained, in place of those that are
             found; None to find them by their texts.
@@ -177,9 +192,10 @@ def audit(
     space, tokens = store.space(space), store.tokens
     check_vocabulary(tokens)
     report("under-trained tokens")
-    unnamed, named, left_out = _unnamed(store, space, reference)
+    unnamed_ids, unnamed, named, left_out = _unnamed(store, space, reference)
     references = find_references(tokens, named)
     indicators = find_indicators(store, space, references.rows, unnamed)
+    others = np.setdiff1d(np.flatnonzero(np.isin(tokens.kinds, _WORDS)), references.rows)
     chosen = choose(indicators) if indicator == AUTO else Indicator(indicator)
     values = indicators.of(chosen)
     report("reachable tokens")
@@ -195,9 +211,9 @@ def audit(
     table |= {"norm": indicators.norm, "cosine": indicators.cosine, "component": indicators.component}
     if reached is not None:
         table |= {"reach": [str(each.reach) for each in reached]}
-        table |= {"pieces": [" ".join(each.pieces) for each in reached]}
+        table |= {"pieces": Lists(list(each.pieces) for each in reached)}
     table |= {"reference": _marked(references.rows, len(tokens)), "candidate": _marked(candidates, len(tokens))}
-    table |= {"duplicate": _firsts(duplicates, tokens.ids), "family": _families(families, tokens.ids)}
+    table |= {"duplicate": _firsts(duplicates, tokens.ids)} | families.columns(tokens.ids)
     return Audit(
         model=str(store.vectors.attributes.get("model", store.path.stem)),
         space=space,
@@ -205,6 +221,7 @@ def audit(
         indicator=chosen,
         references=references,
         unnamed=len(unnamed),
+        separation=separation(store, indicators, references.rows, unnamed_ids, others),
         candidates=candidates,
         threshold=threshold,
         reached=reached,
@@ -215,22 +232,22 @@ def audit(
     )
 
 
-def _unnamed(store: Store, space: Space, reference: Sequence[int] | None) -> tuple[Floats, list[int] | None, list[str]]:
+def _unnamed(
+    store: Store, space: Space, reference: Sequence[int] | None
+) -> tuple[Rows, Floats, list[int] | None, list[str]]:
     """Return the rows without a token that are references, the ids of tokens among those that are named, and notes.
 
     A row with a number that is not finite is left out: no text reaches it, and it would spoil every cosine.
     """
-    ids, vectors = unnamed_rows(store, space)
+    ids, vectors = unnamed_rows(store, aim(store, space))
     wanted = np.ones(len(ids), dtype=np.bool_) if reference is None else np.isin(ids, reference)
     named = None if reference is None else [each for each in reference if each not in ids]
     finite = np.isfinite(vectors).all(axis=1)
-    left_out = ids[wanted & ~finite].tolist()
-    if not left_out:
-        return vectors[wanted], named, []
-    first = ", ".join(f"#{number}" for number in left_out[:NAMED])
-    more = ", …" if len(left_out) > NAMED else ""
-    note = f"{counted(len(left_out), 'row')} without a token left out, as a number is not finite: {first}{more}"
-    return vectors[wanted & finite], named, [note]
+    left_out = ids[wanted & ~finite]
+    if not len(left_out):
+        return ids[wanted], vectors[wanted], named, []
+    note = f"{counted(len(left_out), 'row')} without a token left out, as a number is not finite: {name_ids(left_out)}"
+    return ids[wanted & finite], vectors[wanted & finite], named, [note]
 
 
 def _reach(store: Store) -> tuple[list[Reached] | None, list[str]]:
@@ -246,7 +263,7 @@ def _eligible(store: Store, reached: list[Reached] | None) -> Rows:
     """Return the rows that can be candidates: what a text can have or, if that is not known, words and subwords."""
     if reached is None:
         kinds = store.tokens.kinds
-        return np.flatnonzero(kinds <= 1)
+        return np.flatnonzero(np.isin(kinds, _WORDS))
     return np.array([row for row, each in enumerate(reached) if each.reach in REACHABLE], dtype=np.int64)
 
 
@@ -267,14 +284,6 @@ def _firsts(groups: list[list[int]], ids: Rows) -> Rows:
     found = np.full(len(ids), -1, dtype=np.int64)
     for group in groups:
         found[group] = ids[group[0]]
-    return found
-
-
-def _families(families: Families, ids: Rows) -> Rows:
-    """Return for each of V rows the id of the first token of its family; −1 without one."""
-    found = np.full(len(ids), -1, dtype=np.int64)
-    found[families.first] = ids[families.first]
-    found[families.other] = ids[families.first]
     return found
 
 

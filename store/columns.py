@@ -13,12 +13,16 @@ from kotovec.store.outputs import write_output
 GROUP = 1 << 16  # rows of a table that are written to Parquet at a time: some 10 MB of texts
 
 
+class Lists(list[list[str]]):
+    """A column of lists of texts: its values are lists also in a table without rows, and in Parquet."""
+
+
 @dataclass(frozen=True)
 class Columns:
     """A table of n rows.
 
     Attributes:
-        values: the columns by their names, each (n,): an array, or a list of texts, numbers and None.
+        values: the columns by their names, each (n,): an array, a list of texts, numbers and None, or `Lists`.
     """
 
     values: dict[str, Any]
@@ -91,4 +95,4 @@ def import_parquet() -> tuple[Any, Any]:
 def _type(pyarrow: Any, column: Any) -> Any:
     if isinstance(column, np.ndarray):
         return pyarrow.from_numpy_dtype(column.dtype)
-    return pyarrow.string()
+    return pyarrow.list_(pyarrow.string()) if isinstance(column, Lists) else pyarrow.string()

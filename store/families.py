@@ -39,6 +39,26 @@ class Families:
     def __len__(self) -> int:
         return len(self.first)
 
+    def columns(self, ids: Rows) -> dict[str, Any]:
+        """Return columns of a table of V tokens: the family of each, and how it differs from the family's first.
+
+        Args:
+            ids: (V,) their ids.
+
+        Returns:
+            `family`, the id of the first token, −1 without a family; `relation`, None for the first one and without a
+            family; `family_cosine` and `family_l2`, the distances from the first one, else NaN.
+        """
+        family = np.full(len(ids), -1, dtype=np.int64)
+        family[self.first] = ids[self.first]
+        family[self.other] = ids[self.first]
+        cosine, l2 = np.full((2, len(ids)), np.nan)
+        cosine[self.other], l2[self.other] = self.cosine, self.l2
+        relations: list[str | None] = [None] * len(ids)
+        for row, relation in zip(self.other.tolist(), self.relations, strict=True):
+            relations[row] = relation
+        return {"family": family, "relation": relations, "family_cosine": cosine, "family_l2": l2}
+
     def summary(self) -> list[dict[str, Any]]:
         """Return for each relation the number of pairs, and quartiles of their cosine distances."""
         by_relation: dict[str, list[int]] = defaultdict(list)

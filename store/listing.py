@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from kotovec.errors import InputError, choices, quoted
 from kotovec.space import Space
-from kotovec.store.columns import Columns
+from kotovec.store.columns import Columns, Lists
 from kotovec.store.database import Store
 from kotovec.store.moments import Doubles, distances, mean
 from kotovec.store.nearest import Rows
@@ -72,11 +72,8 @@ class Selection:
             keep &= written_in(tokens, parse_scripts(self.script))
         if self.pattern:
             matches = self._matcher()
-            spelled = zip(tokens.texts, tokens.surfaces, tokens.kinds.tolist(), strict=True)
-            found = (
-                matches(surface) or matches(noted(text, surface, kind, tokens.marking))
-                for text, surface, kind in spelled
-            )
+            spelled = zip(tokens.texts, tokens.surfaces, strict=True)
+            found = (matches(surface) or matches(noted(text, surface, tokens.marking)) for text, surface in spelled)
             keep &= np.fromiter(found, dtype=np.bool_, count=len(tokens))
         if self.length is not None:
             least, most = self._lengths()
@@ -141,9 +138,8 @@ class Known:
 
     @property
     def _notation(self) -> list[str]:
-        kinds, marking = self.store.tokens.kinds[self.rows].tolist(), self.store.tokens.marking
-        spelled = zip(self._text, self._token, kinds, strict=True)
-        return [noted(text, surface, kind, marking) for text, surface, kind in spelled]
+        marking = self.store.tokens.marking
+        return [noted(text, surface, marking) for text, surface in zip(self._text, self._token, strict=True)]
 
     @property
     def _kind(self) -> list[str]:
@@ -173,16 +169,16 @@ class Known:
         return np.asarray(found.scores.sum(axis=1) / counts)
 
     @cached_property
-    def _reached(self) -> tuple[list[str], list[str]]:
+    def _reached(self) -> tuple[list[str], Lists]:
         found = find_reach(self.store.lookup, self.rows)
-        return [str(each.reach) for each in found], [" ".join(each.pieces) for each in found]
+        return [str(each.reach) for each in found], Lists(list(each.pieces) for each in found)
 
     @property
     def _reach(self) -> list[str]:
         return self._reached[0]
 
     @property
-    def _pieces(self) -> list[str]:
+    def _pieces(self) -> Lists:
         return self._reached[1]
 
 
@@ -219,7 +215,7 @@ def list_tokens(
     store: Store,
     selection: Selection = Selection(),
     *,
-    space: Space | str = "static",
+    space: Space | str | None = None,
     sort: str = "id",
     descending: bool = False,
     limit: int | None = None,
@@ -229,12 +225,12 @@ def list_tokens(
 
     `norm` is the L2 norm of the vector in the space, `centroid` its L2 distance from the mean of all vectors,
     `neighbours` the mean cosine with its ten nearest tokens, which takes V² products where all are asked for; `reach`
-    is a category of `Reach`, and `pieces` what an unreachable token becomes instead.
+    is a category of `Reach`, and `pieces` the list of tokens that an unreachable one becomes instead, by their texts.
 
     Args:
         store: an open store.
         selection: which tokens.
-        space: the space, such as `static` or `isolated@6`.
+        space: the space, such as `static` or `isolated@6`; None for `static` or, without it, the first one.
         sort: `id`, `text`, `norm`, `centroid` or `neighbours`, ascending; ties are ordered by id.
         descending: the other way round.
         limit: how many tokens at most; None for all.

@@ -22,6 +22,7 @@ from kotovec.store.tokens import Kind, Marking, Tokens, bytes_of
 
 # No text in UTF-8 has these bytes: RFC 3629, section 1.
 IMPOSSIBLE = frozenset((0xC0, 0xC1, *range(0xF5, 0x100)))
+NAMED = 5  # ids in a message
 SHARE = 2.0  # per cent of the tokens that are candidates: as many as the paper verifies
 
 
@@ -71,6 +72,8 @@ class Indicators:
         norm: (V,) L2 norms.
         cosine: (V,) cosine distances from the mean of the reference rows, 1 for zero vectors; None without references.
         component: the same without the first principal component of the space.
+        target: (D,) the mean of the reference rows; None without references.
+        first: (D,) the first principal component; None without references.
     """
 
     norm_space: Space
@@ -78,6 +81,8 @@ class Indicators:
     norm: Doubles
     cosine: Doubles | None
     component: Doubles | None
+    target: Doubles | None = None
+    first: Doubles | None = None
 
     def of(self, indicator: Indicator) -> Doubles:
         """Return an indicator, (V,).
@@ -118,15 +123,15 @@ def find_references(tokens: Tokens, named: Sequence[int] | None = None) -> Refer
 
 
 def unnamed_rows(store: Store, space: Space | str) -> tuple[Rows, Floats]:
-    """Return the rows without a token of the matrix that cosines are taken from: ids, (R,), and (R, D) float32.
+    """Return the rows of a matrix without a token: ids, (R,), and (R, D) float32.
 
     Raises:
         NotStoredError: the store does not hold the space.
     """
-    aimed = aim(store, space)
-    ids, found = store.vectors.part(aimed, "unnamed_id"), store.vectors.part(aimed, "unnamed")
+    space = store.space(space)
+    ids, found = store.vectors.part(space, "unnamed_id"), store.vectors.part(space, "unnamed")
     if ids is None or found is None:
-        return np.empty(0, dtype=np.int64), np.empty((0, store.array(aimed).shape[1]), dtype=np.float32)
+        return np.empty(0, dtype=np.int64), np.empty((0, store.array(space).shape[1]), dtype=np.float32)
     return np.asarray(ids), np.asarray(found)
 
 
@@ -151,8 +156,11 @@ def find_indicators(store: Store, space: Space | str, references: Rows, unnamed:
 
     Raises:
         NotStoredError: the store does not hold the space.
+        InputError: a vector is not finite, of which no mean can be taken.
     """
     space, aimed = store.space(space), aim(store, space)
+    for each in dict.fromkeys((space, aimed)):
+        _check_finite(store, each)
     norm = np.asarray(store.norms(space), dtype=np.float64)
     vectors = store.array(aimed)
     more = np.empty((0, vectors.shape[1])) if unnamed is None else unnamed
@@ -166,7 +174,21 @@ def find_indicators(store: Store, space: Space | str, references: Rows, unnamed:
         norm=norm,
         cosine=cosine_distances(vectors, target),
         component=cosine_distances(vectors, target, component),
+        target=target,
+        first=component,
     )
+
+
+def _check_finite(store: Store, space: Space) -> None:
+    rows = np.flatnonzero(~np.isfinite(store.norms(space)))
+    if len(rows):
+        named = name_ids(store.tokens.ids[rows])
+        raise InputError(f"{len(rows):,} of the {len(store):,} vectors of {space.title} are not finite: {named}")
+
+
+def name_ids(ids: Rows) -> str:
+    """Return the first few ids for a message: `#3, #7`."""
+    return ", ".join(f"#{number}" for number in ids[:NAMED].tolist()) + (", …" if len(ids) > NAMED else "")
 
 
 def choose(indicators: Indicators) -> Indicator:

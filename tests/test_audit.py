@@ -13,6 +13,7 @@ from kotovec.errors import DamagedError, InputError
 from kotovec.store import Store
 from kotovec.store.audit import audit
 from kotovec.store.families import find_duplicates, find_families
+from kotovec.store.listing import list_tokens
 from kotovec.store.tokens import Marking
 from kotovec.store.vectors import Vectors
 
@@ -48,9 +49,10 @@ def test_the_counts_by_kind_and_script_add_up(found):
         assert sum(row["candidates"] for row in rows) == 584
         assert sum(row["references"] for row in rows) == 994
         assert sum(row["unreachable"] for row in rows) == 337
+        assert sum(row["families"] for row in rows) == len(found.families) == 2808
         assert {row[column]: row["tokens"] for row in rows} == Counter(found.table.values[column])
     han = next(row for row in found.counts("script") if row["script"] == "Han")
-    assert (han["tokens"], han["unreachable"]) == (490, 244)
+    assert (han["tokens"], han["unreachable"]) == (494, 244)  # four of them are ⺩ and ⺼, which are no letters
     norms = found.table.values["norm"]
     rows = [row for row, script in enumerate(found.table.values["script"]) if script == "Han"]
     assert han["median_norm"] == pytest.approx(float(np.median(norms[rows])))
@@ -96,6 +98,22 @@ def test_families_are_what_differs_in_mark_case_or_form():
     assert summary["mark"]["pairs"] == 2
     both = families.cosine[[relation == "mark" for relation in families.relations]]
     assert summary["mark"]["median"] == pytest.approx(float(np.median(both)))
+
+
+def test_the_table_has_the_family_of_each_token_with_its_distances(found):
+    """By script and kind, the median of the distances is that of the pairs; the first of a family has none."""
+    table, families = found.table.values, found.families
+    assert table["family"][families.other].tolist() == table["id"][families.first].tolist()
+    np.testing.assert_array_equal(table["family_cosine"][families.other], families.cosine)
+    np.testing.assert_array_equal(table["family_l2"][families.other], families.l2)
+    assert [table["relation"][row] for row in families.other] == families.relations
+    assert np.isnan(table["family_cosine"][families.first]).all()
+    assert sum(relation is not None for relation in table["relation"]) == len(families)
+    rows = {row["kind"]: row for row in found.counts("kind")}
+    kinds = np.array(table["kind"])[families.other]
+    assert rows["subword"]["families"] == (kinds == "subword").sum()
+    assert rows["subword"]["family_cosine"] == pytest.approx(np.median(families.cosine[kinds == "subword"]))
+    assert (rows["special"]["families"], rows["special"]["family_cosine"]) == (0, None)
 
 
 def odd_store(folder):
@@ -223,6 +241,28 @@ def test_mecab_is_named_where_it_may_hide_words(japanese, tmp_path):
         found = audit(store)
     assert found.as_dict()["unreachable"] == [{"id": 3, "token": "##・", "pieces": ["・"]}]
     assert found.notes[0].startswith("MeCab splits a text into words first: ")
+
+
+def test_without_a_space_the_usual_one_is_meant_as_in_a_search(capsys, tmp_path):
+    """`static` or, without it, the first one, from Python and on the command line; coverage has no space."""
+    random = np.random.default_rng(1)
+    tokens = make_tokens(["[unused0]", "[unused1]", *(f"t{number}" for number in range(60))])
+    static, inner, last = random.standard_normal((3, 62, 8)).astype(np.float32)
+    with_static = write_store(tmp_path / "a.kotovec", tokens, static, np.stack([inner, last]), layers=(0, 6))
+    path = write_store(tmp_path / "b.kotovec", tokens, static, np.stack([inner, last]), layers=(0, 6))
+    for file in (path / "spaces").glob("static*"):
+        file.unlink()
+    for folder, expected in ((with_static, "static"), (path, "isolated@6")):
+        with Store.open(folder) as store:
+            assert str(store.search("t1", k=1).space) == expected
+            assert str(list_tokens(store, columns=["id", "norm"]).space) == str(audit(store).space) == expected
+            assert str(list_tokens(store, space="isolated@0", columns=["id"]).space) == "isolated@0"
+            assert str(audit(store, space="isolated@0").space) == "isolated@0"
+            norms = np.linalg.norm(store.array(expected).astype(np.float64), axis=1)
+            np.testing.assert_allclose(list_tokens(store, columns=["norm"]).table.values["norm"], norms, rtol=1e-6)
+        assert json.loads(call(capsys, "audit", "--store", folder, "--json").out)["space"] == expected
+        rows = [json.loads(line) for line in call(capsys, "tokens", "--store", folder, "--json").out.splitlines()]
+        assert [row["norm"] for row in rows] == pytest.approx(norms.tolist(), rel=1e-6)
 
 
 def test_words_of_a_list_are_not_audited(odd):

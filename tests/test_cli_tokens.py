@@ -5,6 +5,7 @@ import io
 import json
 import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -118,10 +119,10 @@ def test_columns_are_those_that_are_asked_for(capsys, path):
     rows = listed(capsys, path, *columns, "--kind", "word", "--regex", "[\\[\\x1b\\t\u200b]")
     assert [list(row) for row in rows] == [["pieces", "notation", "length", "id"]] * 4
     assert [list(row.values()) for row in rows] == [
-        [" ".join(["[UNK]"] * 8), "[bold]x[/bold]", 14, 20],
-        ["[UNK] [UNK] [UNK]", "\\u001b[31mred", 8, 21],
-        ["[UNK] [UNK]", "a\\tb", 3, 22],
-        ["", "zero\\u200bwidth", 10, 23],  # reachable
+        [["[UNK]"] * 8, "[bold]x[/bold]", 14, 20],
+        [["[UNK]"] * 3, "\\u001b[31mred", 8, 21],
+        [["[UNK]"] * 2, "a\\tb", 3, 22],
+        [[], "zero\\u200bwidth", 10, 23],  # reachable
     ]
 
 
@@ -133,6 +134,91 @@ def test_tab_separated_values_are_read_back(capsys, path):
     assert [int(line[0]) for line in lines[1:]] == list(range(len(TEXTS)))
     assert [float(line[2]) for line in lines[1:]] == pytest.approx(norms, rel=1e-9)
     assert lines[1 + TEXTS.index("a\tb")][1] == "a\\tb"
+
+
+DOCS = Path(__file__).parents[1] / "docs" / "tokens.md"
+PIECES = [
+    "a b",
+    "[1]",
+    '"',
+    "\\",
+    "\\n",
+    "\n",
+    "\t",
+    "a | b",
+    "\u3000",
+    "",
+    "王",
+    "null",
+    " x ",
+    ", ",
+]  # what separates
+
+
+@pytest.fixture
+def spaced(tmp_path):
+    """A store whose tokenizer splits #k into PIECES up to the k-th: every token is unreachable."""
+    from kotovec.store.terms import Lookup
+    from kotovec.store.tokenizer import Tokenizer
+
+    names = [f"#{number}" for number in range(len(PIECES))]
+    path = stores.write_store(
+        tmp_path / "spaced.kotovec", stores.make_tokens([*names, *PIECES]), np.eye(2 * len(names))
+    )
+
+    def pieces(text):
+        return PIECES[: int(text.rpartition("#")[2]) + 1] if re.fullmatch(r"#\d+", text) else ["?"]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Lookup, "tokenize", Tokenizer(path, pieces), raising=False)
+        yield path
+
+
+def test_pieces_are_an_array_in_tab_separated_values_and_are_read_back(capsys, spaced):
+    """By `csv`, by pandas and by pyarrow, as docs/tokens.md says; texts, too."""
+    arguments = ("--tsv", "--columns", "id,text,pieces", "-n", len(PIECES) * 2)
+    answer = call(capsys, "tokens", "--store", spaced, *arguments)
+    assert answer.code == 0, answer.err
+    expected = [PIECES[: number + 1] for number in range(len(PIECES))]
+
+    (block,) = re.findall(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+    documented = {"file": io.StringIO(answer.out)}
+    exec(block, documented)  # noqa: S102 — the code of the documentation
+    lines = list(csv.reader(io.StringIO(answer.out), delimiter="\t"))[1:]
+    assert [json.loads(line[2]) for line in lines][: len(PIECES)] == expected
+    assert [documented["text"](line[1]) for line in lines][len(PIECES) :] == PIECES
+    frame = documented["frame"]
+    assert frame["pieces"].tolist()[: len(PIECES)] == expected
+    assert frame["text"].tolist()[len(PIECES) :] == PIECES
+    arrow = pytest.importorskip("pyarrow.csv")
+    options = arrow.ParseOptions(delimiter="\t"), arrow.ConvertOptions(strings_can_be_null=False)
+    table = arrow.read_csv(io.BytesIO(answer.out.encode()), parse_options=options[0], convert_options=options[1])
+    assert [json.loads(each) for each in table["pieces"].to_pylist()][: len(PIECES)] == expected
+
+
+def test_pieces_are_lists_in_parquet_also_where_there_are_none(capsys, spaced, path, tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    columns = ("--columns", "id,pieces")
+    file = tmp_path / "tokens.parquet"
+    for arguments in ((), ("nothing has this",)):
+        assert call(capsys, "tokens", "--store", spaced, *arguments, *columns, "--parquet", file).code == 0
+        table = parquet.read_table(file)
+        assert table.schema.field("pieces").type == pyarrow.list_(pyarrow.string())
+        assert table.to_pylist() == listed(capsys, spaced, *arguments, *columns)
+    assert call(capsys, "audit", "--store", spaced, "--indicator", "norm", "-q", "--parquet", file).code == 0
+    table = parquet.read_table(file)
+    assert table["pieces"].to_pylist()[: len(PIECES)] == [PIECES[: number + 1] for number in range(len(PIECES))]
+    pandas = pytest.importorskip("pandas")
+    assert list(pandas.read_parquet(file)["pieces"][3]) == PIECES[:4]
+
+
+def test_a_table_shows_pieces_in_the_notation(capsys, spaced):
+    answer = call(capsys, "tokens", "--store", spaced, "#8", "--columns", "pieces")
+    assert answer.out.splitlines()[-1].strip() == r'a␣b | [1] | " | \\ | \\n | \n | \t | a␣|␣b | \u3000'
+    audit = call(capsys, "audit", "--store", spaced, "-n", 99)
+    rows = [line.split(maxsplit=2) for line in audit.out.splitlines()]
+    assert ["8", "#8", r'a␣b | [1] | " | \\ | \\n | \n | \t | a␣|␣b | \u3000'] in rows
 
 
 def test_parquet_holds_the_same_as_json(capsys, path, tmp_path):

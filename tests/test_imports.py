@@ -148,4 +148,8 @@ def test_a_one_shot_query_imports_nothing_that_it_can_do_without(tmp_path):
     assert {"kotovec.store", "rich.console", "json"} <= loaded
     needless = {"importlib.metadata", "email", "socket", "zipfile", "csv", "shlex", "tempfile", "difflib", "numpy.ma"}
     needless |= {"pandas", "html"}  # what a notebook asks for
+    needless |= {"regex"}  # what --script asks for
     assert loaded & needless == set()
+    asked = [sys.executable, "-c", libraries + script, *words, "--script", "Latin"]
+    done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "regex" in done.stderr.split()

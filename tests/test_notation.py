@@ -1,12 +1,15 @@
 """The notation of tokens in lists: no two look alike, and what a person would type for one."""
 
 import re
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kotovec.store import Store
 from kotovec.store.notation import noted, typed
-from kotovec.store.tokens import Kind, Marking, surface_of
+from kotovec.store.tokens import Marking, describe, surface_of
 
 WORDPIECE, METASPACE, BYTELEVEL, SUFFIX, NONE = Marking
 
@@ -19,8 +22,14 @@ def spelled(word):
     return "".join(chr(octet) if octet in plain else chr(256 + others.index(octet)) for octet in octets)
 
 
-def notation(text, marking=WORDPIECE, kind=Kind.WORD):
-    return noted(text, surface_of(text, marking), kind, marking)
+def notation(text, marking=WORDPIECE):
+    return noted(text, surface_of(text, marking), marking)
+
+
+def notations(tokens):
+    """The notation of every token of a table."""
+    spelled = zip(tokens.texts, tokens.surfaces, strict=True)
+    return [noted(text, surface, tokens.marking) for text, surface in spelled]
 
 
 @pytest.mark.parametrize(
@@ -47,6 +56,9 @@ def notation(text, marking=WORDPIECE, kind=Kind.WORD):
         ("\uf900", "\\uf900"),
         ("が", "が"),
         ("か\u3099", "か\\u3099"),
+        ("하", "하"),
+        ("\u1112\u1161", "\u1112\\u1161"),
+        ("\uf900王", "\\uf900王"),
         ("क\u093f", "क\u093f"),
     ],
 )
@@ -55,34 +67,78 @@ def test_what_cannot_be_seen_or_looks_like_something_else_is_an_escape(text, sho
 
 
 @pytest.mark.parametrize(
-    ("word", "kind", "shown"),
+    ("word", "shown"),
     [
-        (" king", Kind.WORD, "▁king"),
-        ("▁king", Kind.WORD, "\\u2581king"),
-        ("  ", Kind.EMPTY, "▁␣"),
-        ("café", Kind.WORD, "café"),
-        ("\0", Kind.WORD, "\\u0000"),
-        ("\\xe7", Kind.WORD, "\\\\xe7"),
-        (b"\xe7", Kind.BYTE, "\\xe7"),
-        (b" \xe7\x8e", Kind.BYTE, "▁\\xe7\\x8e"),
-        (b"\x8b\xe7\x8e\x8ba", Kind.BYTE, "\\x8b王a"),
-        ("\x85", Kind.WORD, "\\u0085"),
-        (b"\x85", Kind.BYTE, "\\x85"),
+        (" king", "▁king"),
+        ("▁king", "\\u2581king"),
+        ("  ", "▁␣"),
+        ("café", "café"),
+        ("\0", "\\u0000"),
+        ("\\xe7", "\\\\xe7"),
+        (b"\\\xe7", "\\\\\\xe7"),
+        (b"\xe7", "\\xe7"),
+        (b" \xe7\x8e", "▁\\xe7\\x8e"),
+        (b"\x8b\xe7\x8e\x8ba", "\\x8b王a"),
+        ("\x85", "\\u0085"),
+        (b"\x85", "\\x85"),
     ],
 )
-def test_bytes_are_told_from_the_characters_that_they_resemble(word, kind, shown):
-    assert notation(spelled(word), BYTELEVEL, kind) == shown
+def test_bytes_are_told_from_the_characters_that_they_resemble(word, shown):
+    assert notation(spelled(word), BYTELEVEL) == shown
+
+
+# Characters that mean something in the notation or among bytes, and those that compose.
+CHARS = "\\xeu+e7 ▁␣\n\t\0é\u0301\u00e9ÃĠĊçİĭ王\u3099か\u1112\u1161\uf900\ufffd\u200b\U000e0100#<>"
+WORDS = st.text(st.sampled_from(CHARS) | st.characters(exclude_categories=["Cs"]), max_size=5)
+BYTES = st.binary(max_size=5) | WORDS.map(str.encode)
+
+
+@given(st.lists(WORDS, max_size=8), st.lists(BYTES, max_size=8), st.sampled_from(Marking), st.data())
+def test_two_tokens_of_any_vocabulary_have_two_notations(words, octets, marking, data):
+    """Also where some are added as they stand beside others that are spelled in bytes, or are special."""
+    in_bytes = {spelled(each) for each in octets}
+    texts = list({*words, *in_bytes})
+    added = {row for row, text in enumerate(texts) if text not in in_bytes and data.draw(st.booleans())}
+    special = {row for row in range(len(texts)) if data.draw(st.integers(0, 5)) == 0}
+    tokens = describe(range(len(texts)), texts, frozenset(special), marking, added=frozenset(added))
+    shown = notations(tokens)
+    assert len(set(shown)) == len(set(tokens.texts))
+    assert all(each.isprintable() and " " not in each for each in shown)
+
+
+def test_added_beside_bytes_is_told_from_the_same_in_bytes():
+    texts = [
+        "王",
+        spelled("王"),
+        "a b",
+        spelled("a b"),
+        "é",
+        spelled("é"),
+        " a",
+        spelled(" a"),
+        "<s>",
+        "\n\n",
+        spelled("\n\n"),
+    ]
+    added = frozenset(row for row in range(len(texts)) if row % 2 == 0 or row == 9)
+    shown = notations(describe(range(len(texts)), texts, frozenset([8]), BYTELEVEL, added=added - {10}))
+    assert shown[:6] == ["\\+王", "王", "\\+a␣b", "a␣b", "\\+é", "é"]
+    assert shown[6:] == ["\\+␣a", "▁a", "<s>", "\\+\\n\\n", "\\n\\n"]
+
+
+@pytest.mark.parametrize("name", ["bert-base-japanese-v3", "bert-base-japanese-whole-word-masking"])
+def test_no_two_tokens_of_a_japanese_vocabulary_look_alike(name):
+    path = Path(__file__).parent / "data" / name / "vocab.txt"
+    texts = path.read_text(encoding="utf-8").split("\n")[:-1]
+    shown = notations(describe(range(len(texts)), texts, frozenset(), WORDPIECE))
+    assert [read(each) for each in shown] == texts
 
 
 @pytest.mark.parametrize("name", ["demo_static", "bytelevel", "metaspace", "japanese"])
 def test_no_two_tokens_of_a_vocabulary_look_alike(name, request):
     with Store.open(request.getfixturevalue(name)) as store:
         tokens = store.tokens
-        kinds = tokens.kinds.tolist()
-        shown = [
-            noted(text, surface, kind, tokens.marking)
-            for text, surface, kind in zip(tokens.texts, tokens.surfaces, kinds, strict=True)
-        ]
+        shown = notations(tokens)
         assert len(set(shown)) == len(set(tokens.texts))
         assert all(each.isprintable() and " " not in each for each in shown)
         # And read back, they are the texts again.
@@ -125,4 +181,4 @@ def test_what_a_person_types_for_a_token(text, marking, expected):
 
 def test_a_token_that_was_added_beside_a_byte_level_vocabulary_is_typed_as_it_stands():
     assert typed("café", "café", BYTELEVEL) == ("café", False)
-    assert noted("café", "café", Kind.WORD, BYTELEVEL) == "café"
+    assert noted("café", "café", BYTELEVEL) == "\\+café"

@@ -4,16 +4,19 @@ import numpy as np
 import pytest
 from test_notation import spelled
 
+from kotovec.cli.findings import pairs
 from kotovec.errors import InputError, NotStoredError
 from kotovec.space import STATIC, Space
 from kotovec.store import Store, moments
 from kotovec.store.audit import audit
 from kotovec.store.layout import Layout
+from kotovec.store.separation import area, separation
 from kotovec.store.tokens import Kind, Marking
 from kotovec.store.undertrained import Indicator, choose, find_candidates, find_indicators, find_references
 from kotovec.store.vectors import Vectors
 from kotovec.store.writer import write_space
 
+from commands import call
 from stores import make_tokens, write_store
 from tokenized import NO_LAYERS
 
@@ -111,44 +114,119 @@ def test_rows_without_a_token_are_references_where_the_store_holds_them(tmp_path
         np.testing.assert_allclose(found.indicators.cosine, cosine[:62], atol=CLOSE, rtol=0)
         np.testing.assert_allclose(found.indicators.component, component[:62], atol=CLOSE, rtol=0)
         assert (found.unnamed, found.indicator) == (8, Indicator.COMPONENT)
+        norms = area_of_pairs(np.linalg.norm(unnamed, axis=1), np.linalg.norm(static, axis=1))
+        assert found.separation[Indicator.NORM] == pytest.approx(norms)
         assert found.as_dict()["references"]["rows_without_token"] == 8
         assert audit(store, reference=[3]).unnamed == 0
 
 
-def area(values, planted, others):
-    """The area under the ROC curve: how often a planted row has a smaller value than another one."""
-    sorted_ = np.sort(values[others])
-    below = np.searchsorted(sorted_, values[planted], side="left")
-    equal = np.searchsorted(sorted_, values[planted], side="right") - below
-    return 1 - (below + equal / 2).mean() / len(others)
+def area_of_pairs(values, others):
+    """The area under the ROC curve by its definition: every pair, of which ties count half."""
+    return np.mean([(value < others).mean() + (value == others).mean() / 2 for value in values])
+
+
+def test_the_area_under_the_curve_counts_pairs():
+    random = np.random.default_rng(0)
+    for most in (3, 1000):  # with many ties, with few
+        values, others = (random.integers(0, most, size).astype(float) for size in (40, 90))
+        assert area(values, others) == pytest.approx(area_of_pairs(values, others))
+    assert area(np.arange(3.0), np.arange(5.0, 9)) == 1
+    assert area(np.ones(3), np.ones(4)) == 0.5
+
+
+def unused_rows(store):
+    return np.flatnonzero(store.tokens.kinds == Kind.UNUSED)
+
+
+def test_the_unused_rows_of_the_demo_are_not_what_they_began_as(demo_static):
+    """They have drifted in one direction: nine tenths of their length is their mean, and their noise has halved."""
+    with Store.open(demo_static) as store:
+        unused = store.array("static")[unused_rows(store)].astype(np.float64)
+    mean = unused.mean(axis=0)
+    lengths = np.linalg.norm(unused, axis=1)
+    assert np.linalg.norm(mean) / lengths.mean() == pytest.approx(0.906, abs=1e-3)
+    assert (unused - mean).std() == pytest.approx(0.00985, abs=1e-5)  # BERT's rows begin with 0.02
+    unit = unused / lengths[:, np.newaxis]
+    cosines = (unit @ unit.T)[np.triu_indices(len(unit), 1)]
+    assert cosines.mean() == pytest.approx(0.822, abs=1e-3)
 
 
 @pytest.fixture(scope="module")
 def planted(demo_static, tmp_path_factory):
-    """The demo's matrix, in which 300 words have rows like those of its unused tokens, and 300 fresh noise."""
+    """The demo's matrix, in which 300 words have rows that drifted with its unused ones, and 300 are fresh noise.
+
+    In another store, its unused rows are fresh noise, too.
+    """
     random = np.random.default_rng(0)
     with Store.open(demo_static) as store:
-        vectors, tokens = store.array("static").copy(), store.tokens
+        vectors, tokens, rows = store.array("static").copy(), store.tokens, unused_rows(store)
     words = random.permutation(np.flatnonzero(tokens.kinds == Kind.WORD))
-    like, fresh, others = words[:300], words[300:600], words[600:]
-    unused = vectors[tokens.kinds == Kind.UNUSED].astype(np.float64)
+    drifted, fresh, others = words[:300], words[300:600], words[600:]
+    unused = vectors[rows].astype(np.float64)
     spread = (unused - unused.mean(axis=0)).std()
-    vectors[like] = unused.mean(axis=0) + random.normal(0, spread, (300, vectors.shape[1]))
+    vectors[drifted] = unused.mean(axis=0) + random.normal(0, spread, (300, vectors.shape[1]))
     vectors[fresh] = random.normal(0, 0.02, (300, vectors.shape[1]))  # what BERT's rows begin as
-    path = write_store(tmp_path_factory.mktemp("planted") / "a.kotovec", tokens, vectors, NO_LAYERS, layers=())
-    return path, like, fresh, others
+    folder = tmp_path_factory.mktemp("planted")
+    path = write_store(folder / "a.kotovec", tokens, vectors, NO_LAYERS, layers=())
+    vectors[rows] = random.normal(0, 0.02, (len(rows), vectors.shape[1]))
+    other = write_store(folder / "b.kotovec", tokens, vectors, NO_LAYERS, layers=())
+    return path, other, drifted, fresh, others
 
 
-def test_planted_rows_are_found(planted):
-    path, like, fresh, others = planted
+def areas(indicators, rows, others):
+    return {each: area(indicators.of(each)[rows], indicators.of(each)[others]) for each in Indicator}
+
+
+def test_planted_rows_that_drifted_with_the_unused_ones_are_found_by_every_indicator(planted):
+    """And so by the default one: these are what rows become that no text trains."""
+    path, _, drifted, fresh, others = planted
     with Store.open(path) as store:
-        indicators = find_indicators(store, "static", find_references(store.tokens).rows)
-    assert area(indicators.component, like, others) >= 0.99
-    assert area(indicators.cosine, like, others) >= 0.99
-    assert area(indicators.norm, like, others) >= 0.99
-    # What has not even drifted with the unused rows has no direction in common with them, but is short.
-    assert area(indicators.norm, fresh, others) >= 0.99
-    assert area(indicators.component, fresh, others) < 0.9
+        found = audit(store)
+    assert found.indicator is Indicator.COMPONENT
+    assert min(areas(found.indicators, drifted, others).values()) >= 0.99
+    assert min(found.separation.values()) >= 0.97
+    # What has not even drifted has no direction in common with them, but is short.
+    by_indicator = areas(found.indicators, fresh, others)
+    assert by_indicator[Indicator.NORM] >= 0.99
+    assert max(by_indicator[each] for each in (Indicator.COSINE, Indicator.COMPONENT)) < 0.9
+
+
+def test_where_the_unused_rows_did_not_drift_the_report_says_that_norms_separate_them(planted):
+    """The rule of the paper still takes the cosine; `--indicator norm` finds what was planted."""
+    _, path, _, fresh, others = planted
+    with Store.open(path) as store:
+        found = audit(store)
+        by_norm = audit(store, indicator="norm")
+    assert found.indicator is Indicator.COMPONENT
+    assert found.separation[Indicator.NORM] >= 0.99
+    assert max(found.separation[each] for each in (Indicator.COSINE, Indicator.COMPONENT)) < 0.6
+    assert max(found.separation, key=found.separation.get) is Indicator.NORM
+    assert areas(by_norm.indicators, fresh, others)[Indicator.NORM] >= 0.99
+    assert len(set(by_norm.candidates) & set(fresh)) == 300
+    assert dict(pairs(found))["separation"].startswith("0.99")
+    assert " by norm; " in dict(pairs(found))["separation"]
+
+
+def test_separation_leaves_each_reference_out_of_the_mean_that_it_is_compared_with(demo_static):
+    """Against numpy, one reference after the other."""
+    with Store.open(demo_static) as store:
+        rows = unused_rows(store)[:40]
+        indicators = find_indicators(store, "static", rows)
+        others = np.flatnonzero(store.tokens.kinds == Kind.WORD)
+        matrix = store.array("static").astype(np.float64)
+        none = np.empty(0, dtype=np.int64)
+        found = separation(store, indicators, rows, none, others)
+        assert list(separation(store, find_indicators(store, "static", rows[:1]), rows[:1], none, others)) == []
+    component = np.linalg.eigh(np.cov(matrix, rowvar=False))[1][:, -1]
+    without = matrix - np.outer(matrix @ component, component)
+    for indicator, each in ((Indicator.COSINE, matrix), (Indicator.COMPONENT, without)):
+        values = []
+        for row in rows:
+            mean = each[rows[rows != row]].mean(axis=0)
+            values.append(1 - each[row] @ mean / np.linalg.norm(each[row]) / np.linalg.norm(mean))
+        assert found[indicator] == pytest.approx(area_of_pairs(values, indicators.of(indicator)[others]), abs=1e-6)
+    norms = np.linalg.norm(matrix, axis=1)
+    assert found[Indicator.NORM] == pytest.approx(area_of_pairs(norms[rows], norms[others]), abs=1e-6)
 
 
 def test_reference_rows_are_found_by_their_texts():
@@ -197,10 +275,19 @@ def test_candidates_are_the_smallest_two_per_cent_smallest_first():
     assert (len(nothing), np.isnan(none)) == (0, True)
 
 
-def test_vectors_that_are_not_finite_are_an_error(tmp_path):
+def test_vectors_that_are_not_finite_are_an_error(capsys, tmp_path):
+    """The message names the first tokens, by their ids."""
     vectors = np.random.default_rng(0).standard_normal((30, 4))
-    vectors[3, 2] = np.nan
-    tokens = make_tokens(["[unused0]", *(f"t{n}" for n in range(29))])
+    vectors[3, 2], vectors[7, 0], vectors[8, 1] = np.nan, np.inf, -np.inf
+    tokens = make_tokens(["[unused0]", *(f"t{n}" for n in range(29))], ids=range(100, 130))
     path = write_store(tmp_path / "a.kotovec", tokens, vectors)
-    with Store.open(path) as store, pytest.raises(InputError, match="not finite"):
-        find_indicators(store, "static", np.array([0]))
+    for references in ([0], []):  # also where norms alone are computed
+        with Store.open(path) as store, pytest.raises(InputError) as caught:
+            find_indicators(store, "static", np.array(references, dtype=np.int64))
+        assert str(caught.value) == "3 of the 30 vectors of static are not finite: #103, #107, #108"
+    answer = call(capsys, "audit", "--store", path)
+    assert (answer.code, answer.err) == (2, "error: 3 of the 30 vectors of static are not finite: #103, #107, #108\n")
+    vectors[10:] = np.nan
+    path = write_store(tmp_path / "b.kotovec", tokens, vectors)
+    with Store.open(path) as store, pytest.raises(InputError, match=r"^23 of .*: #103, #107, #108, #110, #111, …$"):
+        audit(store)

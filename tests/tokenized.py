@@ -87,14 +87,24 @@ def metaspace(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def japanese(tmp_path_factory) -> Path:
     """A store of the real vocabulary of bert-base-japanese-v3, which MeCab splits words for; its vectors are random."""
-    texts = (JAPANESE / "vocab.txt").read_text(encoding="utf-8").split("\n")
+    return write_japanese(JAPANESE, tmp_path_factory.mktemp("tokenized") / "japanese.kotovec")
+
+
+@pytest.fixture(scope="session")
+def japanese_ipadic(tmp_path_factory) -> Path:
+    """The same of bert-base-japanese-whole-word-masking, whose dictionary is IPADIC."""
+    source = JAPANESE.with_name("bert-base-japanese-whole-word-masking")
+    return write_japanese(source, tmp_path_factory.mktemp("tokenized") / "ipadic.kotovec")
+
+
+def write_japanese(source, folder):
+    texts = (source / "vocab.txt").read_text(encoding="utf-8").split("\n")
     texts = texts[:-1] if texts[-1] == "" else texts
     special = frozenset(map(texts.index, ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")))
     tokens = describe(range(len(texts)), texts, special, Marking.WORDPIECE, texts.index("[UNK]"))
     vectors = np.random.default_rng(5).standard_normal((len(texts), 8), dtype=np.float32)
-    folder = tmp_path_factory.mktemp("tokenized") / "japanese.kotovec"
     write_store(folder, tokens, vectors, NO_LAYERS, layers=())
     (folder / "tokenizer").mkdir()
     for name in ("vocab.txt", "tokenizer_config.json"):
-        shutil.copy(JAPANESE / name, folder / "tokenizer" / name)
+        shutil.copy(source / name, folder / "tokenizer" / name)
     return folder
