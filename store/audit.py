@@ -255,8 +255,8 @@ def _eligible(store: Store, reached: list[Reached] | None) -> Rows:
 def _notes(indicators: Indicators, chosen: Indicator, duplicates: list[list[int]], tokens: Tokens) -> list[str]:
     """Return what to know where no reference rows were found, and which rows may serve as some.
 
-    Training tells apart what texts tell apart: of SmolLM2's 49,152 rows, the 15 that equal another are special tokens
-    that it never used, and four names from machine-written code.
+    Rows differ where texts differ: of SmolLM2's 49,152 rows, the 15 that equal another one are eleven special tokens
+    and four names from machine-written code.
     """
     if chosen is not Indicator.NORM or indicators.cosine is not None:
         return []
