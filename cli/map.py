@@ -137,7 +137,8 @@ def _find_or_make(
     found = None if again else find_map(store, request)
     if found is not None:
         return found
-    return make_map(store, request, lambda phase: display.say(f"{request.space.title}: {phase}"), keep=keep())
+    title = store.space(request.space).title
+    return make_map(store, request, lambda phase: display.say(f"{title}: {phase}"), keep=keep())
 
 
 def _keeping(store: "Store", *, drawn: bool, note: Callable[[str], None]) -> Callable[[], bool]:

@@ -48,8 +48,8 @@ def prompted(store: "Store", current: Callable[[], Settings]) -> Iterator[str]:
 
 
 def toolbar(store: "Store", settings: Settings) -> str:
-    """Return the settings in short: space, metric, k, and what is on."""
-    spaces = " | ".join(map(str, settings.spaces(store)))
+    """Return the settings in short: the spaces, the one they are looked up in, metric, k, and what is on."""
+    spaces = " | ".join(map(str, settings.spaces(store))) + (f" in {settings.within}" if settings.within else "")
     switches = (name for name in SWITCHES if getattr(settings, name.replace("-", "_")))
     return escaped("  ".join(filter(None, (spaces, settings.metric, f"k {settings.k}", *switches, settings.script))))
 
@@ -103,6 +103,7 @@ def _values(store: "Store") -> dict[str, list[str]]:
     return {
         "space": [*map(str, store.spaces), "isolated", "both"],
         "layer": [*map(str, store.layers), "-1"],
+        "in": [*map(str, store.spaces), *map(str, getattr(store.spaces, "tied", ())), "off"],
         "metric": [*map(str, Metric)],
         "script": [*SCRIPTS, "all"],
         "device": list(DEVICES),

@@ -15,6 +15,7 @@ Type an expression: 王 - 男 + 女
 Tab completes tokens and settings:
   :space static,isolated@6 (or both)
   :layer N
+  :in output (off: the space itself)
   :metric l2|cosine|ip
   :k N
   :exclude-inputs on|off
@@ -27,11 +28,12 @@ Tab completes tokens and settings:
   :help    this text (or help)
   :quit    end (or quit, exit, Ctrl-D)
 In quotes, "help" is a word."""
+UNSET = {"within": "off", "script": "all"}  # how no value is written
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How the shell answers; every field has the name of its option."""
+    """How the shell answers; every field has the name of its option, but `within`, as `in` is a word of Python."""
 
     space: str
     layer: AmbientLayer
@@ -43,13 +45,14 @@ class Settings:
     script: str | None
     exact: bool
     device: str
+    within: str | None
 
     def __str__(self) -> str:
         lines = []
         for field in fields(self):
             value = getattr(self, field.name)
-            shown = ("off", "on")[value] if isinstance(value, bool) else "all" if value is None else value
-            lines.append(f"{field.name.replace('_', '-')} {shown}")
+            shown = ("off", "on")[value] if isinstance(value, bool) else UNSET[field.name] if value is None else value
+            lines.append(f"{_typed(field.name)} {shown}")
         return "\n".join(lines)
 
     @property
@@ -71,11 +74,13 @@ class Settings:
         Raises:
             InputError: a value is unknown, or not in the store.
         """
+        from kotovec.store import lens
         from kotovec.store.library import DEVICES
         from kotovec.store.metric import Metric
         from kotovec.store.scripts import parse_scripts
 
-        self.spaces(store)
+        for space in self.spaces(store):
+            lens.look(store.vectors, store.space(space), space, self.within)
         if Metric.parse(self.metric).is_distance and self.unit_terms:
             raise InputError("unit terms mean nothing with l2", hint="use them with `cosine` or `ip`")
         if not 1 <= self.k <= len(store):
@@ -86,8 +91,14 @@ class Settings:
             parse_scripts(self.script)
 
 
-NAMES = tuple(field.name.replace("_", "-") for field in fields(Settings))
-SWITCHES = tuple(field.name.replace("_", "-") for field in fields(Settings) if field.type is bool)
+def _typed(name: str) -> str:
+    """Return the name of a setting as it is typed."""
+    return "in" if name == "within" else name.replace("_", "-")
+
+
+FIELDS = {_typed(field.name): field.name for field in fields(Settings)}
+NAMES = tuple(FIELDS)
+SWITCHES = tuple(_typed(field.name) for field in fields(Settings) if field.type is bool)
 
 
 def change(settings: Settings, line: str, store: "Store") -> Settings:
@@ -102,7 +113,7 @@ def change(settings: Settings, line: str, store: "Store") -> Settings:
         near = near_names(name, NAMES)
         hint = f"use {choices(f':{each}' for each in near)}" if near else "type :help for a list"
         raise InputError(f"unknown setting {quoted(f':{name}')}", hint=hint)
-    key = name.replace("-", "_")
+    key = FIELDS[name]
     if not value:
         raise InputError(f":{name} needs a value", hint="type :help for a list, or :show for the current ones")
     changed = replace(settings, **{key: _read(name, value, getattr(settings, key))})
@@ -128,8 +139,10 @@ def _read(name: str, value: str, before: Any) -> Any:
             return type(before)(value)
         except ValueError as error:
             raise InputError(f":{name} is a number, not {quoted(value)}") from error
+    if value == UNSET.get(FIELDS[name]):
+        return None
     if name == "script":
         from kotovec.store.scripts import parse_scripts
 
-        return None if value == "all" else ",".join(sorted(parse_scripts(value)))
+        return ",".join(sorted(parse_scripts(value)))
     return value

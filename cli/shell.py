@@ -25,6 +25,7 @@ from kotovec.cli.options import (
     SpaceOption,
     StoreOption,
     UnitOption,
+    WithinOption,
     WordsOption,
 )
 from kotovec.cli.query import print_result
@@ -47,6 +48,7 @@ def command(
     store: StoreOption = None,
     space: SpaceOption = "static",
     layer: LayerOption = None,
+    within: WithinOption = None,
     metric: MetricOption = "l2",
     k: CountOption = 10,
     exclude_inputs: ExcludeOption = False,
@@ -74,6 +76,7 @@ def command(
         script=script,
         exact=exact,
         device=device,
+        within=within,
     )
     settings.check(opened)  # before a prompt promises an answer
     interactive = sys.stdin.isatty()

@@ -17,10 +17,11 @@ from kotovec.cluster.plan import Plan
 from kotovec.cluster.pool import Pool, object_store_bytes
 from kotovec.cluster.provenance import Machine, check_begun, check_products, made, provenance
 from kotovec.cluster.remaining import missing_indexes, missing_shards, missing_spaces, of_store
-from kotovec.cluster.results import check_encoded, copy_table
+from kotovec.cluster.results import check_encoded
+from kotovec.cluster.rows import check_rows, copy_table
 from kotovec.cluster.session import session
 from kotovec.cluster.shards import ShardPlan
-from kotovec.cluster.tables import TABLES, check_rows
+from kotovec.cluster.tables import TABLES
 from kotovec.cluster.where import ANYWHERE, Resources, count_workers
 from kotovec.errors import DamagedError, DiskFullError
 from kotovec.space import Space
@@ -273,10 +274,9 @@ class _Build:
 
     def _check_tables(self) -> None:
         """Refuse tables of other weights beside those that an earlier run copied."""
-        matrices = self.plan.matrices
         for space in TABLES:
-            if self.plan.in_part and matrices is not None and self.layout.space(space).is_file():
-                check_rows(matrices, space, self.layout, self.plan.tokens.ids, self.plan.words)
+            if self.plan.in_part and self.layout.space(space).is_file():
+                check_rows(self.plan, space, self.layout)
 
     def _merge(self) -> None:
         plan, layout = self.plan, self.layout

@@ -23,7 +23,7 @@ class MapRequest:
     """The map that is requested; every field has the name of its option.
 
     Attributes:
-        space: the space to map, such as `static` or `isolated@6`.
+        space: the space to map, such as `static` or `isolated@6`; None for `static` or, without it, the first one.
         method: `umap`, `tsne` or `pca`.
         sample: how many tokens to map, chosen by the random seed; None for all.
         seed: the random seed.
@@ -31,7 +31,7 @@ class MapRequest:
         perplexity: about how many tokens around each token t-SNE tries to keep together.
     """
 
-    space: Space | str = "static"
+    space: Space | str | None = None
     method: str = "umap"
     sample: int | None = None
     seed: int = 0

@@ -5,7 +5,7 @@ the output matrix; before that, the model normalizes them, once, after the last 
 layer is normalized already, what it holds of the others is not.
 """
 
-from collections.abc import Container
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,12 +71,19 @@ def look(vectors: Vectors, space: Space, asked: Space | str, within: Space | str
     )
     made = vectors.made(wanted) if wanted == OUTPUT else {}
     if space.name in LAYERED and wanted == OUTPUT:
-        if made.get("before"):
-            return View(
-                target, (*notes, f"the model applies {made['before']} before its output, which is left out here")
-            )
-        return _normalized(vectors, space, target, notes, made)
+        notes = (*notes, *_left_out(made))
+        return View(target, notes) if made.get("before") else _normalized(vectors, space, target, notes, made)
     return View(target, notes)
+
+
+def _left_out(made: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what the model does between its last hidden states and its logits, and the lens does not."""
+    if before := made.get("before"):
+        yield f"the model applies {before} before its output, which is left out here"
+    if scale := made.get("scale"):
+        yield f"the model multiplies its logits by {scale}, which is left out here, and keeps their order"
+    if bias := made.get("bias"):
+        yield f"the model adds {bias} to its logits, which is left out here, and may change their order"
 
 
 def _normalized(vectors: Vectors, space: Space, target: Space, notes: tuple[str, ...], made: Any) -> View:

@@ -47,7 +47,7 @@ class Measured:
 
 def build_index(
     store: Store,
-    space: Space | str = "static",
+    space: Space | str | None = None,
     metric: str = "l2",
     *,
     factory: str = FLAT,
@@ -55,6 +55,14 @@ def build_index(
     device: str = "auto",
 ) -> tuple[IndexRecord, Measured | None]:
     """Build an index, in place of the last one of its space and metric.
+
+    Args:
+        store: an open store.
+        space: the space to index; None for `static` or, without it, the first one.
+        metric: `l2`, `cosine` or `ip`.
+        factory: faiss' description of the index.
+        parameters: faiss' parameters of a search in it.
+        device: `cpu`, `cuda`, or `auto`.
 
     Returns:
         The record of the index and, for anything but Flat, how it compares with an exact search.

@@ -228,6 +228,11 @@ def test_without_references_a_note_says_what_norms_are_worth(capsys, tmp_path):
     answer = call(capsys, "audit", "--store", path)
     assert "none found" in answer.out
     assert "note: no reference rows were found" in answer.err
+    assert "equal" not in answer.err
+    vectors[[50, 55]] = vectors[9]
+    path = write_store(tmp_path / "b.kotovec", tokens, vectors, NO_LAYERS, layers=())
+    note = "rows that are equal are often untrained: see what --reference 9,50,55 finds"
+    assert note in " ".join(call(capsys, "audit", "--store", path).err.split())
     asked = call(capsys, "audit", "--store", path, "--indicator", "component")
     assert "error: no reference rows for the indicator component" in asked.err
 

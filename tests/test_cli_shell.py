@@ -66,6 +66,18 @@ def test_an_error_is_said_and_the_next_line_is_answered(typed):
     assert all(part in error for part, error in zip(wanted, errors, strict=True))
 
 
+def test_vectors_are_looked_up_in_another_space_from_the_setting_on(typed, store, capsys):
+    lens = ["--space", "isolated@0", "--in", "static"]
+    single = json.loads(call(capsys, "query", "--store", store, "king", *lens, "--json").out)
+    lines = [":space isolated@0", "king", ":in static", "king", ":show", ":in off", "king"]
+    plain, seen, *shown, again = typed(lines, "--json").stdout.splitlines()
+    assert json.loads(seen) == single
+    assert "vectors of isolated@0, looked up in static" in single["notes"]
+    assert plain == again != seen
+    assert "in static" in shown
+    assert json.loads(typed(["king"], "--json", *lens).stdout) == single
+
+
 def test_the_hint_names_the_setting_or_the_spaces_that_were_meant(typed):
     done = typed([":metrc cosine", ":exclude_inputs on", ":space contextual", ":xyzzy 1"])
     assert done.stderr.splitlines() == [
@@ -215,6 +227,8 @@ def test_a_token_that_nobody_can_type_is_completed_as_it_is(terminal):
         (":script Klingon", "error: "),
         (":unit-terms on", "error: unit terms mean nothing with l2\n"),
         (":metric", "error: :metric needs a value\n"),
+        (":in nowhere", "error: "),
+        (":in output", "error: output is not in this store: it holds static, isolated@0, isolated@2\n"),
     ],
 )
 def test_a_bad_setting_is_refused_at_once_and_changes_nothing(typed, line, problem):
@@ -284,6 +298,8 @@ def test_the_toolbar_shows_what_a_line_with_a_colon_changed(terminal):
     terminal.wait_for("static  cosine  k 3")
     terminal.type(":space isolated@0\r")
     terminal.wait_for("isolated@0  cosine  k 3")
+    terminal.type(":in static\r")
+    terminal.wait_for("isolated@0 in static  cosine  k 3")
     terminal.type(":exclude-inputs o\t\t")
     terminal.wait_for("off")
     terminal.type("\x03exit\r")
@@ -311,6 +327,8 @@ def completions(store, text):
         (":space static,iso", ["static,isolated@0", "static,isolated@2", "static,isolated"]),
         (":script Han,Hira", ["Han,Hiragana"]),
         (":words-only o", ["on", "off"]),
+        (":i", [":in"]),
+        (":in ", ["static", "isolated@0", "isolated@2", "off"]),
     ],
 )
 def test_tab_completes_settings_values_and_tokens_by_rank(store, text, offered):

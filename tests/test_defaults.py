@@ -9,6 +9,8 @@ import kotovec
 from kotovec.errors import InputError
 from kotovec.space import Space, usual
 from kotovec.store import Store
+from kotovec.store.cartography import MapRequest, find_map, make_map
+from kotovec.store.measure import build_index
 
 from commands import call
 
@@ -78,3 +80,18 @@ def test_the_defaults_of_a_search_are_what_the_store_has(few):
         assert (found.space, len(found.results)) == (store.spaces[-1], 4)
         with pytest.raises(InputError, match="k is 10"):
             store.search("king", k=10)
+
+
+def test_maps_and_indexes_in_python_are_of_the_space_that_a_search_takes(few, tiny_models, tmp_path):
+    """`MapRequest()` and `build_index(store)` were of `static`, also where a store has none."""
+    with Store.open(few) as store:
+        usual_space = store.search("king").space
+        assert make_map(store, MapRequest(method="pca"), keep=False).record.space == str(usual_space) == "isolated@2"
+        assert build_index(store, factory="Flat")[0].space == "isolated@2"
+        assert find_map(store, MapRequest(method="pca")) is None
+    path = tmp_path / "both.kotovec"
+    words = ["king", "queen", "man", "woman"]
+    with kotovec.build(str(tiny_models["bert"]), path, words=words, workers=0, device="cpu") as store:
+        assert make_map(store, MapRequest(method="pca")).record.space == "static"
+        assert find_map(store, MapRequest(space="static", method="pca")) is not None
+        assert build_index(store)[0].space == "static"

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from test_matrices import INLINE, KINDS, checkpoints  # noqa: F401 — a fixture
+from test_matrices import INLINE, KINDS, MORE, checkpoints, other  # noqa: F401 — a fixture
 
 from kotovec.cluster.build import build
 from kotovec.cluster.plan import Request, make_plan
 from kotovec.errors import DamagedError, InputError
 from kotovec.space import OUTPUT
-from kotovec.store import Store
+from kotovec.store import Store, lens
 
 from commands import call
 from models import make_gpt2
@@ -85,6 +85,50 @@ def test_static_is_looked_up_as_it_is(decoders):
     assert store.search("king", within="isolated", k=1).notes == ("vectors of static, looked up in isolated@2",)
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (
+            "granite",
+            "the model multiplies its logits by 0.125, 1 ∕ logits_scaling, which is left out here, and keeps their",
+        ),
+        (
+            "cohere",
+            "the model multiplies its logits by 0.0625, logit_scale, which is left out here, and keeps their order",
+        ),
+    ],
+)
+def test_a_scale_after_the_output_is_said_and_keeps_the_order_of_the_logits(name, said, tiny_models, tmp_path):
+    folder = other(name, tiny_models, tmp_path)
+    plan = make_plan(Request(model=str(folder), spaces="static,output,isolated", layers="all"))
+    build(plan, tmp_path / "x.kotovec", INLINE)
+    store = Store.open(tmp_path / "x.kotovec")
+    (row,) = store.question("king", "isolated").rows
+    ids = torch.tensor([[*plan.spec.template.prefix, store.tokens.ids[row], *plan.spec.template.suffix]])
+    own = getattr(transformers, MORE[name][0]).from_pretrained(folder, dtype=torch.float32).eval()
+    with torch.inference_mode():
+        logits = own(ids, use_cache=False).logits[0, len(plan.spec.template.prefix)].numpy()[store.tokens.ids]
+    answer = store.search("king", space="isolated", within="output", metric="ip", k=20)
+    assert any(note.startswith(said) for note in answer.notes)
+    scale = float(store.vectors.made(OUTPUT)["scale"].split(",")[0])
+    rows = [store.tokens.row_of_id(hit.id) for hit in answer.results]
+    np.testing.assert_allclose([scale * hit.score for hit in answer.results], logits[rows], atol=1e-5, rtol=1e-4)
+    np.testing.assert_array_equal(rows, np.argsort(-logits, kind="stable")[:20])
+    inner = store.search("king", space="isolated@1", within="output", k=1)
+    assert any(note.startswith(said) for note in inner.notes)
+    assert not any("multiplies" in note for note in store.search("king", space="static", within="output", k=1).notes)
+
+
+def test_a_bias_after_the_output_is_said(tiny_models, tmp_path):
+    plan = make_plan(Request(model=str(other("electra", tiny_models, tmp_path)), spaces="static,output,isolated"))
+    build(plan, tmp_path / "x.kotovec", INLINE)
+    view = lens._left_out(Store.open(tmp_path / "x.kotovec").vectors.made(OUTPUT))
+    assert list(view) == [
+        "the model applies generator_predictions.dense before its output, which is left out here",
+        "the model adds generator_lm_head.bias to its logits, which is left out here, and may change their order",
+    ]
+
+
 def test_other_widths_are_refused(decoders, tmp_path, checkpoints):  # noqa: F811
     plan = make_plan(Request(model=str(checkpoints["albert"]), spaces="static,isolated"))
     build(plan, tmp_path / "x.kotovec", INLINE)
@@ -113,11 +157,11 @@ def test_a_decoder_without_such_a_token_is_noted(tmp_path):
     path = folder / "tokenizer.json"
     text = path.read_text(encoding="utf-8").replace("<|endoftext|>", "<|pad|>")
     path.write_text(text, encoding="utf-8")
-    for other in ("tokenizer_config.json", "special_tokens_map.json"):
-        if (folder / other).is_file():
-            settings = json.loads((folder / other).read_text())
+    for each in ("tokenizer_config.json", "special_tokens_map.json"):
+        if (folder / each).is_file():
+            settings = json.loads((folder / each).read_text())
             kept = {name: value for name, value in settings.items() if "token" not in name}
-            (folder / other).write_text(json.dumps(kept))
+            (folder / each).write_text(json.dumps(kept))
     plan = make_plan(Request(model=str(folder)))
     assert plan.spec.template.length == 1
     assert any("has no token of the beginning" in text for text in plan.notices)
@@ -125,8 +169,8 @@ def test_a_decoder_without_such_a_token_is_noted(tmp_path):
 
 def test_the_command_line_looks_up_and_says_how(decoders, capsys):
     store, _ = decoders("llama")
-    lens = ("--space", "isolated@1", "--in", "output")
-    shown = call(capsys, "query", "king", "--store", store.path, *lens, "--json", "-k", 2)
+    seen = ("--space", "isolated@1", "--in", "output")
+    shown = call(capsys, "query", "king", "--store", store.path, *seen, "--json", "-k", 2)
     answer = json.loads(shown.out)
     assert (answer["space"], len(answer["results"])) == ("isolated@1", 2)
     assert answer["notes"] == [

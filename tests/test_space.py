@@ -76,8 +76,10 @@ def test_the_order_is_by_name_then_by_layer_as_a_number():
     [
         (
             "contextual",
-            "unknown space `contextual`\nhint: "
-            + r"choose `static`, `isolated`, `template`, `context`, `output` or `imported`$",
+            (
+                "unknown space `contextual`\nhint: "
+                r"choose `static`, `isolated`, `template`, `context`, `output` or `imported`$"
+            ),
         ),
         ("static@3", r"static has no layer 3\nhint: choose `isolated` for a layer$"),
         ("isolated@", r"^`isolated@` is not a space\nhint: choose `static`, `isolated`, or `isolated@12` for a layer$"),

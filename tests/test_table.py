@@ -192,6 +192,30 @@ def test_nan_in_the_table_names_the_token(employ, tiny_models, tmp_path):
         assert not (store / "spaces").exists() or [*(store / "spaces").iterdir()] == []
 
 
+@pytest.mark.parametrize("spaces", ["static,isolated", "static"])
+def test_nan_in_a_row_without_a_token_is_refused_by_its_number(spaces, employ, tmp_path):
+    """A build with a forward pass wrote it beside the tokens' rows, and only one of tables alone refused it."""
+    from safetensors.torch import load_file, save_file
+
+    vocabulary, store = bert_vocabulary(), tmp_path / "x.kotovec"
+    folder = make_bert(tmp_path / "model", vocab_size=len(vocabulary) + 3)
+    weights, name = load_file(folder / "model.safetensors"), "embeddings.word_embeddings.weight"
+    healthy = weights[name].clone()
+    weights[name][len(vocabulary) + 1, 3] = float("inf")
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    plan = make_plan(Request(model=str(folder), device="cpu", spaces=spaces))
+    for _ in range(2):  # shards are kept, and the error comes again
+        with pytest.raises(NonFiniteError, match=rf"^{name} of .* holds NaN or Inf in the row #{len(vocabulary) + 1}$"):
+            run_build(plan, store)
+        assert len(shard_files(store)) == len(plan.shards)
+        assert not (store / "spaces").exists() or [*(store / "spaces").iterdir()] == []
+    save_file(weights | {name: healthy}, folder / "model.safetensors", metadata={"format": "pt"})
+    run_build(make_plan(Request(model=str(folder), device="cpu", spaces=spaces)), tmp_path / "y.kotovec")
+    with Store.open(tmp_path / "y.kotovec") as opened:
+        row = opened.vector(f"#{len(vocabulary) + 1}", "static")
+        np.testing.assert_array_equal(row, healthy[len(vocabulary) + 1].numpy().astype(np.float64))
+
+
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
 def test_files_that_changed_since_the_plan_are_not_copied_from(name, employ, tiny_models, tmp_path):
     folder, store = Path(shutil.copytree(tiny_models["bert"], tmp_path / "model")), tmp_path / "x.kotovec"

@@ -16,6 +16,7 @@ from kotovec.cluster.shards import ShardPlan
 from kotovec.cluster.spelling import MOST_PIECES
 from kotovec.cluster.wordlist import gather
 from kotovec.errors import InputError
+from kotovec.space import STATIC
 from kotovec.store.tokens import Kind, Marking, Pieces, Strings, describe_words
 from kotovec.workers import pooling, spelling
 from kotovec.workers.encoder import Encoder
@@ -56,11 +57,12 @@ def judge_of(plan):
 
 def encode(plan):
     """Return the vectors of all words by space, as a worker and the driver make them."""
-    from kotovec.cluster.results import _static_blocks
+    from kotovec.cluster.rows import _blocks, _matrix
 
     encoder = Encoder(plan.spec)
     encoded = encoder.encode(0, plan.inputs(ShardPlan(0, 0, len(plan.tokens), ())))
-    return {**encoded.arrays, "static": np.concatenate([block.copy() for block in _static_blocks(plan)])}
+    static = _blocks(plan, _matrix(plan, STATIC), plan.model.source.folder)
+    return {**encoded.arrays, "static": np.concatenate([block.copy() for block in static])}
 
 
 def assert_close(found, wanted):
