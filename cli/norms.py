@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from kotovec.cli.arguments import in_shell
 from kotovec.cli.chosen import open_store
-from kotovec.cli.encodings import echo
+from kotovec.cli.encodings import echo, own
 from kotovec.cli.interrupts import ending_at_once
 from kotovec.cli.options import JsonOption, QuietOption, StoreOption, WordsArgument
 from kotovec.cli.query import grouped
@@ -125,4 +125,4 @@ def _read(store: "Store", expression: str) -> _Row:
 
 
 def _cell(norm: float | None) -> str:
-    return "—" if norm is None else f"{norm:.4f}"
+    return own("—") if norm is None else f"{norm:.4f}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from kotovec.cli.chosen import AmbientLayer, lowered, open_store, usual_space
-from kotovec.cli.encodings import as_utf8, echo
+from kotovec.cli.encodings import as_utf8, echo, own
 from kotovec.cli.interrupts import ending_at_once
 from kotovec.cli.lines import say
 from kotovec.cli.options import (
@@ -93,7 +93,7 @@ def _answer(store: "Store", settings: Settings, interactive: bool, *, as_json: b
             break
         try:
             if line in _HELPS:
-                echo(HELP)
+                echo(own(HELP))
             elif line == ":show":
                 echo(str(current[0]))
             elif line.startswith(":"):
