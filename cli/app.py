@@ -18,7 +18,7 @@ import typer
 from kotovec.cli.arguments import ASKS, COMMANDS, in_shell, shield_minus
 from kotovec.cli.encodings import as_utf8, escaping_errors
 from kotovec.cli.interrupts import INTERRUPTED, TERMINATED, hear_interrupts, in_child
-from kotovec.cli.silence import silence
+from kotovec.cli.silence import note_unreadable, silence
 from kotovec.cli.stdout import OutputError, drop_output, guard_stdout
 from kotovec.cli.tree import make_app
 from kotovec.cli.usage import check_dashes, explain_usage, name_variable, stray_store, valued_flag
@@ -84,6 +84,7 @@ def _call(arguments: list[str]) -> Any:
     check_dashes(tree, arguments)
     if arguments[0] in COMMANDS and arguments[0] not in _LIGHT and _HELP.isdisjoint(arguments):
         check_space()
+        note_unreadable(arguments)
         fit_threads()
     code = tree(args=shield_minus(arguments), prog_name="kotovec", standalone_mode=False)
     sys.stdout.flush()  # at exit, Python would report in its own words that it cannot be written
