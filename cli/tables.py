@@ -15,7 +15,7 @@ from rich.text import Text
 
 from kotovec.cli.encodings import encodable, message, plainly
 from kotovec.cli.lines import broken, columns
-from kotovec.text import WIDE_SPACE, counted, distinct, escaped, isolated, json_line
+from kotovec.text import WIDE_SPACE, counted, distinct, doubled, escaped, isolated, json_line
 
 if TYPE_CHECKING:
     from kotovec.store import Answer
@@ -163,7 +163,7 @@ def _answer_table(answers: Sequence["Answer"], *, close: bool = False) -> Table:
                 hit = answer.results[index]
                 mark = "input" if hit.is_input else ""
                 style = "dim" if hit.is_input else "bold" if hit is nearest else ""
-                texts = (shown(hit.token), str(hit.id), score[index], mark)
+                texts = (shown(doubled(hit.token, hit.text)), str(hit.id), score[index], mark)
                 cells += [_cell(text, style) for text in texts]
             else:
                 cells += [Text("")] * 4
@@ -186,7 +186,7 @@ def _title(answers: Sequence["Answer"]) -> str:
 
     first = answers[0]
     spaces = " | ".join(answer.space.title for answer in answers)
-    return f"{_isolated(shown(first.expression))}  ({spaces}; {Metric(first.metric).direction})"
+    return f"{_isolated(shown(doubled(first.expression)))}  ({spaces}; {Metric(first.metric).direction})"
 
 
 def tsv_lines(answers: Sequence["Answer"]) -> Iterable[str]:

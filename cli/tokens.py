@@ -23,7 +23,7 @@ from kotovec.cli.list_options import (
 from kotovec.cli.options import JsonOption, LayerOption, QuietOption, StoreOption, TsvOption
 from kotovec.cli.outputs import check_output
 from kotovec.errors import InputError, KotovecError
-from kotovec.text import counted, json_line
+from kotovec.text import counted, doubled, json_line
 
 if TYPE_CHECKING:
     from kotovec.store import Store
@@ -134,7 +134,10 @@ def _print(listing: "Listing") -> None:
 
     names = ["token" if name == "notation" else name for name in listing.table.values]
     cells = [
-        [shown(value) if name in TEXTS and value else _cell(value) for name, value in row.items()]
+        [
+            shown(doubled(value) if name == "text" else value) if name in TEXTS and value else _cell(value)
+            for name, value in row.items()
+        ]
         for row in listing.rows()
     ]
     print_table(names, cells, numbers=[name for name in names if name in NUMBERS])
