@@ -15,7 +15,7 @@ from typing import Any
 
 import typer
 
-from kotovec.cli.arguments import ASKS, COMMANDS, in_shell, shield_minus
+from kotovec.cli.arguments import ASKS, COMMANDS, in_shell, joined_lists, shield_minus
 from kotovec.cli.encodings import as_utf8, escaping_errors
 from kotovec.cli.interrupts import INTERRUPTED, TERMINATED, hear_interrupts, in_child
 from kotovec.cli.silence import note_unreadable, silence
@@ -86,6 +86,8 @@ def _call(arguments: list[str]) -> Any:
         check_space()
         note_unreadable(arguments)
         fit_threads()
+    if (command := tree.commands.get(arguments[0])) is not None:
+        arguments = [arguments[0], *joined_lists(command.params, arguments[1:])]
     code = tree(args=shield_minus(arguments), prog_name="kotovec", standalone_mode=False)
     sys.stdout.flush()  # at exit, Python would report in its own words that it cannot be written
     return code
