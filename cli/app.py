@@ -3,6 +3,7 @@
 Heavy imports stay inside the commands: `kotovec --help` needs only typer and rich.
 """
 
+import errno
 import gc
 import os
 import sys
@@ -14,14 +15,14 @@ from typing import Any
 
 import typer
 
-from kotovec.cli.arguments import ASKS, COMMANDS, in_shell, shield_minus
+from kotovec.cli.arguments import ASKS, COMMANDS, in_shell, joined_lists, shield_minus
 from kotovec.cli.encodings import as_utf8, escaping_errors
 from kotovec.cli.interrupts import INTERRUPTED, TERMINATED, hear_interrupts, in_child
-from kotovec.cli.silence import silence
+from kotovec.cli.silence import note_unreadable, silence
 from kotovec.cli.stdout import OutputError, drop_output, guard_stdout
 from kotovec.cli.tree import make_app
-from kotovec.cli.usage import check_dashes, explain_usage, name_variable, valued_flag
-from kotovec.errors import ACCESS, ExpressionError, InputError, KotovecError, first_line
+from kotovec.cli.usage import check_dashes, explain_usage, name_variable, stray_store, valued_flag
+from kotovec.errors import ACCESS, ExpressionError, InputError, KotovecError, UnknownTokenError, first_line
 from kotovec.limits import check_space, explain, fit_threads
 
 UNEXPECTED = 1
@@ -83,7 +84,10 @@ def _call(arguments: list[str]) -> Any:
     check_dashes(tree, arguments)
     if arguments[0] in COMMANDS and arguments[0] not in _LIGHT and _HELP.isdisjoint(arguments):
         check_space()
+        note_unreadable(arguments)
         fit_threads()
+    if (command := tree.commands.get(arguments[0])) is not None:
+        arguments = [arguments[0], *joined_lists(command.params, arguments[1:])]
     code = tree(args=shield_minus(arguments), prog_name="kotovec", standalone_mode=False)
     sys.stdout.flush()  # at exit, Python would report in its own words that it cannot be written
     return code
@@ -93,8 +97,8 @@ def _explained(error: KotovecError, arguments: list[str]) -> tuple[str, str | No
     if isinstance(error, OutputError):
         drop_output()
     message, hint = explain(error) or (str(error), error.hint)
-    if isinstance(error, ExpressionError):
-        hint = valued_flag(_tree(arguments), arguments) or hint
+    if isinstance(error, ExpressionError | UnknownTokenError):
+        hint = valued_flag(_tree(arguments), arguments) or stray_store(arguments) or hint
     if isinstance(error, InputError):
         hint = name_variable(_tree(arguments), arguments, message, in_shell(hint) if hint else None)
     return message, hint
@@ -106,6 +110,8 @@ def _unforeseen(error: Exception, *, debug: bool) -> tuple[str, str | None, int]
         return "the working directory was deleted", "go to another one", InputError.exit_code
     if isinstance(error, PermissionError) and error.filename is not None:
         return f"{error.filename} cannot be opened: {error.strerror}", ACCESS, InputError.exit_code
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return f"{error.filename} is too long a name for a file or a folder", "give a shorter one", InputError.exit_code
     if found := explain(error):
         return *found, UNEXPECTED
     hint = None if debug else "set KOTOVEC_DEBUG=1 to see where"

@@ -1,7 +1,9 @@
 """What a command line may hold: the names of the commands, and expressions that begin with a minus."""
 
 import re
-from itertools import pairwise
+from collections.abc import Sequence
+from itertools import islice, pairwise
+from typing import Any
 
 from kotovec.text import argument
 
@@ -21,6 +23,39 @@ _QUOTED = re.compile(r'(\bwrite|\bin quotes:|\bbelong together:) ("[^"]+")(?:, w
 def in_shell(text: str) -> str:
     """Return a note or a hint as it holds on a command line, whose shell takes a pair of quotes: `write '"e-mail"'`."""
     return _QUOTED.sub(lambda found: f"{found[1]} {argument(found[2])}", text)
+
+
+def joined_lists(parameters: Sequence[Any], arguments: Sequence[str]) -> list[str]:
+    """Return a command line on which an option that takes a list stands once: `--space a --space b` names two.
+
+    Of any other option that is given twice, the last value counts.
+
+    Args:
+        parameters: the arguments and options of the command; a list is one whose metavar ends in `,…`.
+        arguments: the command line.
+    """
+    options = {name: parameter for parameter in parameters for name in parameter.opts if name.startswith("-")}
+    lists = {name for name, parameter in options.items() if (parameter.metavar or "").endswith(",…")}
+    kept: list[str] = []
+    first: dict[str, int] = {}  # where the value of a list stands among those that are kept
+    words = iter(arguments)
+    for word in words:
+        name, equals, value = word.partition("=")
+        if word == "--":
+            return [*kept, word, *words]
+        taking = name in options and not equals and not getattr(options[name], "is_flag", False)
+        if name not in lists:
+            kept += [word, *islice(words, 1)] if taking else [word]
+            continue
+        values = [value] if equals else list(islice(words, 1))
+        if not values:  # Click says that it is missing
+            kept.append(word)
+        elif name in first:
+            kept[first[name]] += f",{values[0]}"
+        else:
+            kept.append(f"{name}={values[0]}")
+            first[name] = len(kept) - 1
+    return kept
 
 
 def shield_minus(arguments: list[str]) -> list[str]:

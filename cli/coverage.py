@@ -59,25 +59,34 @@ def _names(paths: Sequence[Path]) -> list[str]:
 
 
 def _charsets(name: str | None) -> dict[str, str]:
-    """Return the characters of the lists that are named, all four without a name, by the name of the list.
+    """Return the characters of the lists and files that are named, of all four lists without a name, by their names.
 
     Raises:
-        InputError: the name is neither that of a list nor of a file that can be read.
+        InputError: a name is neither that of a list nor of a file that can be read.
     """
-    from kotovec.store.charsets import NAMES, characters, read_charset
+    from kotovec.store.charsets import NAMES, read_charset
 
-    names = NAMES if name is None else [each.strip() for each in name.split(",")]
-    if name is not None and not name.strip():
+    if name is None:
+        return {each: read_charset(each) for each in NAMES}
+    if not name.strip():
         raise InputError("--charset is empty", hint=f"choose {choices(NAMES)}, or name a file of text")
-    if set(names) <= set(NAMES):
-        return {each: read_charset(each) for each in names}
-    if not Path(str(name)).exists():
+    found: dict[str, str] = {}
+    for each in [name] if Path(name).exists() else [part.strip() for part in name.split(",")]:
+        title = each if each in NAMES else Path(each).name
+        found[each if title in found else title] = read_charset(each) if each in NAMES else _chars_of(each)
+    return found
+
+
+def _chars_of(file: str) -> str:
+    from kotovec.store.charsets import NAMES, characters
+
+    if not Path(file).exists():
         hint = f"choose {choices(NAMES)}, or name a file of text"
-        raise InputError(f"{quoted(str(name))} is neither a list of characters nor a file", hint=hint)
-    chars = characters(_lines(str(name)))
+        raise InputError(f"{quoted(file)} is neither a list of characters nor a file", hint=hint)
+    chars = characters(_lines(file))
     if not chars:
-        raise InputError(f"{name} has no characters")
-    return {Path(str(name)).name: chars}
+        raise InputError(f"{file} has no characters")
+    return chars
 
 
 def _lines(file: str) -> Iterator[str]:

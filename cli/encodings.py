@@ -2,9 +2,18 @@
 
 import codecs
 import contextlib
+import re
 import sys
 
 _NAME = "kotovec.escape"
+# What stands for a sign of kotovec's own where a stream lacks it, and for the words of an example.
+_PLAIN = {"…": "...", "×": "x", "→": "->", "—": "-", "∕": "/", "✓": "+", "▁": "_"}
+_PLAIN |= {"王": "king", "男": "man", "女": "woman", "子": "child"}
+# Where such signs and examples stand in a message, between names and tokens that keep theirs.
+_OWN = re.compile(
+    r"(?<=,)…|(?<=, )…|(?<=`)…|(?<=[A-Z])…|(?<=\d )×(?= \d)|(?<=workers )×(?= \d)|(?<=worker )×(?= \d)|(?<= )→(?= )"
+    r"|(?<=\b1 )∕(?= \w)|(?<=such as `)王 - 男 \+ 女(?=`)|(?<=such as `kotovec norms )王 子 女 男(?=`)"
+)
 
 
 def as_utf8(argument: str) -> str:
@@ -35,7 +44,9 @@ def encodable(text: str, *, stderr: bool = False) -> str:
 
     In UTF-8 nothing is escaped, and a text stays as it is.
     """
-    encoding = getattr(sys.stderr if stderr else sys.stdout, "encoding", None) or "utf-8"
+    stream = sys.stderr if stderr else sys.stdout
+    stream = getattr(stream, "rich_proxied_file", stream)  # while a step is shown live
+    encoding = getattr(stream, "encoding", None) or "utf-8"
     if text.isascii() or codecs.lookup(encoding).name == "utf-8":
         return text
     return text.encode(encoding, escaping_errors(encoding)).decode(encoding)
@@ -44,6 +55,18 @@ def encodable(text: str, *, stderr: bool = False) -> str:
 def plainly(text: str, instead: str, *, stderr: bool = False) -> str:
     """Return a sign of kotovec's own, such as ×, or what stands for it where the stream lacks it: not for tokens."""
     return text if encodable(text, stderr=stderr) == text else instead
+
+
+def own(text: str, *, stderr: bool = False) -> str:
+    """Return a text that is all kotovec's own, such as a help text: what the stream lacks is spelled in ASCII."""
+    return "".join(plainly(char, _PLAIN.get(char, char), stderr=stderr) for char in text)
+
+
+def message(text: str, *, stderr: bool = False) -> str:
+    """Return a message as a stream will show it: kotovec's own signs are spelled in ASCII, all else is escaped."""
+    if text.isascii():
+        return text
+    return encodable(_OWN.sub(lambda found: own(found[0], stderr=stderr), text), stderr=stderr)
 
 
 def echo(text: str, *, stderr: bool = False) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from kotovec.cli.chosen import open_store
-from kotovec.cli.encodings import echo, plainly
+from kotovec.cli.encodings import echo, message, own
 from kotovec.cli.options import JsonOption, QuietOption, StoreOption
 from kotovec.space import Space
 from kotovec.text import counted, json_line
@@ -111,7 +111,7 @@ def _tables(tables: dict[str, dict[str, Any]]) -> Iterator[tuple[str, str]]:
         if about.get("before"):
             yield "before output", str(about["before"])
         if about.get("scale"):
-            yield "logits times", str(about["scale"])
+            yield "logits times", message(str(about["scale"]))
         if about.get("norm"):
             yield "last norm", f"{about['norm']['kind']}, {about['norm']['tensor']}"
 
@@ -119,5 +119,4 @@ def _tables(tables: dict[str, dict[str, Any]]) -> Iterator[tuple[str, str]]:
 def _shape(space: dict[str, object]) -> str:
     shape = space["shape"]
     assert isinstance(shape, list)  # noqa: S101 — for the type checker
-    times = plainly("×", "x")
-    return f"{shape[0]:,} {times} {shape[1]} {space['dtype']}"
+    return f"{shape[0]:,} {own('×')} {shape[1]} {space['dtype']}"

@@ -9,6 +9,7 @@ from rich.cells import cell_len
 from typer.core import TyperCommand, TyperGroup
 
 from kotovec.cli.declare import PANELS
+from kotovec.cli.encodings import own
 from kotovec.cli.lines import broken
 
 WIDEST = 100  # columns of a help text: longer lines are hard to read
@@ -28,6 +29,10 @@ class _Lines:
 
     help: str | None
     epilog: str | None
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Return how the arguments are written."""
+        return list(map(own, super().collect_usage_pieces(ctx)))  # type: ignore[misc]  # of a command
 
     def format_help_text(self, _ctx: Any, formatter: Any) -> None:
         """Write what a command does."""
@@ -75,13 +80,14 @@ def _summary(shown: Any) -> str:
 def _write_text(formatter: Any, text: str | None) -> None:
     """Write paragraphs, each after an empty line."""
     with formatter.indentation():
-        for paragraph in cleandoc(text or "").split("\n\n"):
+        for paragraph in own(cleandoc(text or "")).split("\n\n"):
             lines = broken(" ".join(paragraph.split()), formatter.width, indent=" " * formatter.current_indent)
             formatter.write(f"\n{lines}\n")
 
 
 def _write_list(formatter: Any, records: Sequence[tuple[str, str]], most: int) -> None:
     """Write names and texts in two columns, of which the first has `most` columns at most."""
+    records = [(own(name), own(text)) for name, text in records]
     indent = " " * formatter.current_indent
     longest = min(most, max(cell_len(name) for name, _ in records))
     follow = f"{indent}{'':{longest}}  "

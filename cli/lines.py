@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from rich.cells import cell_len
 
-from kotovec.cli.encodings import echo, encodable
+from kotovec.cli.encodings import echo, message
 
 _PIECE = re.compile(r"(?:`[^`\n]*`|\S)+")
 _LIST = re.compile(r"`?\w+(?:,\w+)+`?\S?")  # in one piece, such as `word,subword,special`
@@ -68,4 +68,4 @@ def _pieces(text: str, room: int) -> Iterator[tuple[str, str]]:
 
 def say(text: str, *, stderr: bool = False) -> None:
     """Print a text for a person, which was escaped: in lines that fit a terminal, elsewhere as it is."""
-    echo(broken(encodable(text, stderr=stderr), columns(stderr=stderr), follow="  "), stderr=stderr)
+    echo(broken(message(text, stderr=stderr), columns(stderr=stderr), follow="  "), stderr=stderr)

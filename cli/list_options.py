@@ -152,7 +152,7 @@ CharsetOption = Annotated[
     option(
         TOKENS,
         "--charset",
-        metavar="joyo|jinmei|jis1|jis2|FILE",
+        metavar="joyo|jinmei|jis1|jis2|FILE,…",
         help="Characters to look for: lists of kanji, such as `joyo,jinmei`, or all that a file of text has.",
         complete=charsets,
         show_default=False,

@@ -132,13 +132,15 @@ def _find_or_make(
     store: "Store", request: "MapRequest", display: "Display", keep: Callable[[], bool], *, again: bool
 ) -> "Map":
     """Return the map that the store has, or make it and display the phases."""
-    from kotovec.store.cartography import find_map, make_map
+    from kotovec.store.cartography import find_map, find_replaced, make_map
 
     found = None if again else find_map(store, request)
     if found is not None:
         return found
-    title = store.space(request.space).title
-    return make_map(store, request, lambda phase: display.say(f"{title}: {phase}"), keep=keep())
+    kept, title = keep(), store.space(request.space).title
+    if kept and (former := find_replaced(store, request)) is not None:
+        display.note(f"this replaces the kept map of {title} by {former.method} ({_made(former)})")
+    return make_map(store, request, lambda phase: display.say(f"{title}: {phase}"), keep=kept)
 
 
 def _keeping(store: "Store", *, drawn: bool, note: Callable[[str], None]) -> Callable[[], bool]:
@@ -221,13 +223,17 @@ def _print(
     ]
     for record in records:
         title = Space.parse(record.space).title
-        parameters = ", ".join(f"{name} {value}" for name, value in sorted(record.parameters.items()))
         trust = f"{record.trustworthiness:.4f} trustworthiness, of {counted(record.sampled, 'token')} (0.5 is chance)"
         file = Layout(store.path).maps / f"{record.name}{HDF5}"
         pairs = [
-            ("map", f"{title}; {record.method}  ({counted(tokens, 'token')}; {parameters}, seed {record.seed})"),
+            ("map", f"{title}; {record.method}  ({counted(tokens, 'token')}; {_made(record)})"),
             ("recall@10", f"{record.recall:.4f} of the ten nearest tokens are the ten nearest on the map"),
             ("trust", trust),
             *([("kept", str(file))] if file.is_file() else []),
         ]
         print_pairs([*pairs, *(files if record is records[-1] else [])])
+
+
+def _made(record: "MapRecord") -> str:
+    """Return the parameters of a map, and its seed."""
+    return ", ".join(f"{name} {value}" for name, value in [*sorted(record.parameters.items()), ("seed", record.seed)])

@@ -14,15 +14,16 @@ EXAMPLES = ("king - man + woman", "王 - 男 + 女")
 def commands(path: Path | str) -> list[str]:
     """Return commands that ask a store, with an expression of words that it has."""
     from kotovec.store import Store
+    from kotovec.store.projection import FEWEST
 
     with Store.open(path) as store:
-        expression = example(store)
+        expression, can_map = example(store), len(store) >= FEWEST
     named = f"--store {argument(str(path))}"
     page = argument(f"{Path(path).stem}.html")
     return [
         f"kotovec query {named} {expression}",
         f"kotovec shell {named}",
-        f"kotovec map {named} --html {page}",
+        *([f"kotovec map {named} --html {page}"] if can_map else []),
         f"kotovec audit {named}",
     ]
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from kotovec.cli.arguments import in_shell
 from kotovec.cli.chosen import open_store
-from kotovec.cli.encodings import echo
+from kotovec.cli.encodings import echo, own
 from kotovec.cli.interrupts import ending_at_once
 from kotovec.cli.options import JsonOption, QuietOption, StoreOption, WordsArgument
 from kotovec.cli.query import grouped
 from kotovec.errors import InputError, NotStoredError, quoted
-from kotovec.text import json_line
+from kotovec.text import doubled, json_line
 
 if TYPE_CHECKING:
     from kotovec.store import Store
@@ -36,7 +36,8 @@ class _Row:
         """The expression with the tokens that its terms stand for."""
         from kotovec.store.expression import Term, render
 
-        return render([Term(" | ".join(term.tokens), term.weight, 0) for term in self.terms])
+        tokens = ([doubled(token, term.text) for token in term.tokens] for term in self.terms)
+        return render([Term(" | ".join(each), term.weight, 0) for each, term in zip(tokens, self.terms, strict=True)])
 
 
 def command(
@@ -65,13 +66,13 @@ def command(
     names = [space.title for space in columns]
     if len(names) > MOST_COLUMNS:
         print_grid(
-            ["norm of", *(shown(row.text) for row in rows)],
+            ["norm of", *(shown(doubled(row.text)) for row in rows)],
             [[name, *(_cell(row.norms[index]) for row in rows)] for index, name in enumerate(names)],
         )
     else:
         print_grid(
             ["term", "token", *names],
-            [[shown(row.text), shown(row.tokens), *map(_cell, row.norms)] for row in rows],
+            [[shown(doubled(row.text)), shown(row.tokens), *map(_cell, row.norms)] for row in rows],
             left=2,
         )
     for note in dict.fromkeys(note for row in rows for note in row.notes):
@@ -125,4 +126,4 @@ def _read(store: "Store", expression: str) -> _Row:
 
 
 def _cell(norm: float | None) -> str:
-    return "—" if norm is None else f"{norm:.4f}"
+    return own("—") if norm is None else f"{norm:.4f}"

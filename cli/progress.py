@@ -9,6 +9,7 @@ from rich.progress import BarColumn, SpinnerColumn, Task, TextColumn
 from rich.progress import Progress as ProgressBar
 from rich.text import Text
 
+from kotovec.cli.encodings import message, own
 from kotovec.cli.lines import broken
 from kotovec.cli.tables import console
 from kotovec.cluster.events import Detail, Event, Notice, Phase, Progress
@@ -17,6 +18,7 @@ from kotovec.text import escaped
 # Without a terminal, a line after so many seconds, or so much of the work, but no more than one per second.
 LINE_SECONDS, LINE_SHARE, SECOND = 10.0, 0.05, 1.0
 SHORT = 0.05  # seconds: a step that took less, and found nothing, is not worth a line
+_SPINNER = ("dots", "line")  # the latter in ASCII
 BAR, WIDE = 20, 72  # columns of the bar, and of a terminal that has room for it
 # While a step runs, and when it is done.
 STEPS = {
@@ -61,7 +63,14 @@ class Display:
         if self._is_live:
             bar = [_Bar(bar_width=BAR)] if self._console.width >= WIDE else []
             text = TextColumn("{task.description}{task.fields[text]}", markup=False)
-            self._bar = ProgressBar(SpinnerColumn(), text, *bar, _Seconds(), console=self._console, transient=True)
+            self._bar = ProgressBar(
+                SpinnerColumn(_SPINNER[self._console.options.ascii_only]),
+                text,
+                *bar,
+                _Seconds(),
+                console=self._console,
+                transient=True,
+            )
             self._task = self._bar.add_task("", total=None, text="")
 
     def __enter__(self) -> Self:
@@ -105,7 +114,7 @@ class Display:
 
     def _print(self, text: str) -> None:
         """Print a text above the live line, in lines that fit."""
-        self._console.print(Text(broken(text, self._console.width, follow="  ")), soft_wrap=True)
+        self._console.print(Text(broken(message(text, stderr=True), self._console.width, follow="  ")), soft_wrap=True)
 
     def show(self, event: Event) -> None:
         """Show an event of the build."""
@@ -139,11 +148,10 @@ class Display:
             if self._step and self._lasting and (detail or seconds >= SHORT):
                 name = escaped(_names(self._step)[1])
                 if self._is_live:
-                    mark = "+" if self._console.options.ascii_only else "✓"
                     aligned = f"{name:<13}" if self._console.width >= WIDE else name
-                    parts = filter(None, (aligned, detail, f"{seconds:.1f} s"))
+                    parts = filter(None, (aligned, message(detail, stderr=True), f"{seconds:.1f} s"))
                     lines = broken("  ".join(parts), self._console.width - 2)
-                    shown = Text.assemble((mark, "green"), " ", lines.replace("\n", "\n  "))
+                    shown = Text.assemble((own("✓", stderr=True), "green"), " ", lines.replace("\n", "\n  "))
                     self._console.print(shown, soft_wrap=True)
                 else:
                     # Kept until something takes long: a command that fails at once prints its error alone.

@@ -1,6 +1,7 @@
 """The prompt of `kotovec shell` on a terminal: history, completion by rank, and a toolbar with the settings."""
 
 import os
+import unicodedata
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
@@ -68,8 +69,8 @@ class Words(Completer):
     def get_completions(self, document: Document, _event: Any) -> Iterable[Completion]:
         """Yield what the text before the cursor may be the beginning of."""
         text = document.current_line_before_cursor
-        if text.startswith(":"):
-            yield from self._of_setting(text)
+        if text.startswith((":", "：")):
+            yield from self._of_setting(unicodedata.normalize("NFKC", text))
             return
         begun = text[max(map(text.rfind, f" {SIGNS}")) + 1 :]
         start = bisect_left(self._sorted, begun) if begun else len(self._sorted)

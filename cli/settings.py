@@ -108,7 +108,7 @@ def change(settings: Settings, line: str, store: "Store") -> Settings:
         InputError: the setting is unknown, or the store has no such value.
     """
     name, _, value = line[1:].partition(" ")
-    value = value.strip()
+    value = value.strip() if name == "script" else value.strip().lower()  # scripts have capitals
     if name not in NAMES:
         near = near_names(name, NAMES)
         hint = f"use {choices(f':{each}' for each in near)}" if near else "type :help for a list"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from kotovec.cli.chosen import AmbientLayer, lowered, open_store, usual_space
-from kotovec.cli.encodings import as_utf8, echo
+from kotovec.cli.encodings import as_utf8, echo, own
 from kotovec.cli.interrupts import ending_at_once
 from kotovec.cli.lines import say
 from kotovec.cli.options import (
@@ -96,7 +96,7 @@ def _answer(store: "Store", settings: Settings, interactive: bool, *, as_json: b
             break
         try:
             if line in _HELPS:
-                echo(HELP)
+                echo(own(HELP))
             elif line == ":show":
                 echo(str(current[0]))
             elif line.startswith(":"):
@@ -116,14 +116,19 @@ def _lines(store: "Store", current: list[Settings], interactive: bool) -> Iterat
     for typed in _typed(store, current) if interactive else sys.stdin:
         line = as_utf8(typed).strip()  # in the locale C Python decodes nothing but ASCII
         if _COLON.match(line):  # an input method types ：ｋ　３ in full width
-            line = unicodedata.normalize("NFKC", line)
+            name, space, value = unicodedata.normalize("NFKC", line).partition(" ")
+            line = f"{name.lower()}{space}{value}"
         if line:
             yield _command(line) if interactive else line
 
 
 def _command(line: str) -> str:
-    """Return the command that a line typed at the prompt stands for, or the line; `Exit` may be a token, EXIT ends."""
-    return _TYPED.get(line.lower() if line.isupper() else line, line)
+    """Return the command that a line typed at the prompt stands for, or the line.
+
+    `Exit` may be a token, EXIT ends; so does ｅｘｉｔ, which an input method types in full width.
+    """
+    form = unicodedata.normalize("NFKC", line)
+    return _TYPED.get(form.lower() if form.isupper() else form, line)
 
 
 def _typed(store: "Store", current: list[Settings]) -> Iterator[str]:

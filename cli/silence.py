@@ -6,26 +6,41 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 
+from kotovec.variables import drop_unreadable
+
 _VARIABLES = {  # read when the libraries are imported
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "TRANSFORMERS_VERBOSITY": "error",
     "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
     "PYTHONWARNINGS": "ignore",  # of the workers
+    "KMP_WARNINGS": "0",  # of Intel's OpenMP, about variables that it cannot read
 }
 
 
+def is_quiet(arguments: Sequence[str]) -> bool:
+    """Return whether a command is given `--quiet`, or KOTOVEC_QUIET is set."""
+    named = os.environ.get("KOTOVEC_QUIET", "").lower()
+    return bool({"-q", "--quiet"} & set(arguments)) or named in ("1", "true", "yes", "on", "t", "y")
+
+
 def silence(arguments: Sequence[str]) -> None:
-    """Keep libraries quiet if a command is given `--quiet`, or KOTOVEC_QUIET is set; settings of the user's stay."""
-    if not (
-        {"-q", "--quiet"} & set(arguments)
-        or os.environ.get("KOTOVEC_QUIET", "").lower() in ("1", "true", "yes", "on", "t", "y")
-    ):
+    """Keep libraries quiet if a command is to be; settings of the user's stay."""
+    if not is_quiet(arguments):
         return
     for name, value in _VARIABLES.items():
         os.environ.setdefault(name, value)
     warnings.simplefilter("ignore")
     logging.lastResort = None  # prints warnings that no handler takes
     logging.disable(logging.WARNING)
+
+
+def note_unreadable(arguments: Sequence[str]) -> None:
+    """Keep variables that libraries cannot read from them, and say so, unless quiet: in one line, not in theirs."""
+    if (found := drop_unreadable()) and not is_quiet(arguments):
+        from kotovec.cli.tables import notice
+
+        named = ", ".join(f"{name}={value}" for name, value in found)
+        notice(f"note: left out as no library can read it: {named}", quiet=False)
 
 
 @contextlib.contextmanager

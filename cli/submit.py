@@ -173,6 +173,8 @@ def _check_places(model: str, store: str | None) -> str:
     Raises:
         InputError: the path is missing or would not outlast the job, or the model is a folder of this machine.
     """
+    from kotovec.cluster.request import check_no_store
+
     if store is None:
         raise InputError("no folder is named for the store", hint="name one on the cluster with --store /PATH")
     if "://" in store:
@@ -186,6 +188,7 @@ def _check_places(model: str, store: str | None) -> str:
     too_long = max(len(part.encode()) for part in path.parts) > LONGEST_NAME
     if not path.name or ".." in path.parts or too_long or not store.isprintable() or path.parts[1] in _NO_DISK:
         raise InputError(f"--store {store} cannot be a store", hint=_ON_CLUSTER)
+    check_no_store(model)
     here = Path(model)
     if not here.is_absolute() and model != "demo" and (here.is_dir() or model.startswith((".", "~"))):
         raise InputError(

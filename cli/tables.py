@@ -13,9 +13,9 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from kotovec.cli.encodings import encodable, plainly
+from kotovec.cli.encodings import encodable, message, plainly
 from kotovec.cli.lines import broken, columns
-from kotovec.text import WIDE_SPACE, counted, distinct, escaped, isolated, json_line
+from kotovec.text import WIDE_SPACE, counted, distinct, doubled, escaped, isolated, json_line
 
 if TYPE_CHECKING:
     from kotovec.store import Answer
@@ -67,19 +67,19 @@ def harmless(text: str) -> str:
     return escaped(text, keep=f"\n{WIDE_SPACE}")
 
 
-def error_lines(message: str, hint: str | None) -> str:
+def error_lines(problem: str, hint: str | None) -> str:
     """Return what is printed of an error: its message and, on a line of its own, the hint.
 
     On a terminal both are in lines that fit; of an expression with a caret under it, the part around the caret stays.
     """
     width = columns(stderr=True)
-    first, *pointed = harmless(message).split("\n")
+    first, *pointed = harmless(problem).split("\n")
     if len(pointed) == 2:  # noqa: PLR2004 — an expression and its caret
         pointed = _as_encoded(*pointed)
         pointed = around(pointed[0], pointed[1], width) if width else pointed
-    lines = [broken(f"error: {encodable(first, stderr=True)}", width, follow="  "), *pointed]
+    lines = [broken(f"error: {message(first, stderr=True)}", width, follow="  "), *pointed]
     if hint is not None:
-        lines.append(broken(f"hint: {encodable(escaped(hint), stderr=True)}", width, follow="  "))
+        lines.append(broken(f"hint: {message(escaped(hint), stderr=True)}", width, follow="  "))
     return "\n".join(lines)
 
 
@@ -102,7 +102,7 @@ def around(line: str, caret: str, width: int) -> list[str]:
     starts = [cell_len(text[:index]) for index in range(len(text))]
     first = next(index for index, start in enumerate(starts) if start >= min(column, max(0, column - room // 2)))
     last = max(index for index, start in enumerate(starts) if start + cell_len(text[index]) <= starts[first] + room)
-    cut = plainly("…", ".", stderr=True)
+    cut = plainly("…", ".", stderr=True)  # in one column
     before, after = cut if first else "", cut if last < len(text) - 1 else ""
     moved = column - starts[first] + len(before)
     return [f"{' ' * margin}{before}{text[first : last + 1]}{after}", f"{' ' * (margin + moved)}^"]
@@ -122,7 +122,7 @@ def print_answers(answers: Sequence["Answer"], notes: Iterable[str] = ()) -> Non
     else:
         _print(_fitting(partial(_answer_table, answers), out))
     for note in notes:
-        _print_lines(_isolated(f"note: {shown(note)}"), out)
+        _print_lines(_isolated(message(f"note: {shown(note)}")), out)
 
 
 def _print_lines(text: str, out: Console, style: str = "") -> None:
@@ -163,7 +163,7 @@ def _answer_table(answers: Sequence["Answer"], *, close: bool = False) -> Table:
                 hit = answer.results[index]
                 mark = "input" if hit.is_input else ""
                 style = "dim" if hit.is_input else "bold" if hit is nearest else ""
-                texts = (shown(hit.token), str(hit.id), score[index], mark)
+                texts = (shown(doubled(hit.token, hit.text)), str(hit.id), score[index], mark)
                 cells += [_cell(text, style) for text in texts]
             else:
                 cells += [Text("")] * 4
@@ -186,7 +186,7 @@ def _title(answers: Sequence["Answer"]) -> str:
 
     first = answers[0]
     spaces = " | ".join(answer.space.title for answer in answers)
-    return f"{_isolated(shown(first.expression))}  ({spaces}; {Metric(first.metric).direction})"
+    return f"{_isolated(shown(doubled(first.expression)))}  ({spaces}; {Metric(first.metric).direction})"
 
 
 def tsv_lines(answers: Sequence["Answer"]) -> Iterable[str]:
@@ -284,7 +284,7 @@ def print_table(names: Sequence[str], rows: Iterable[Sequence[str]], *, numbers:
 def notice(text: str, *, quiet: bool) -> None:
     """Print a line on stderr, unless quiet."""
     if not quiet:
-        _print_lines(encodable(escaped(text), stderr=True), console(stderr=True))
+        _print_lines(message(escaped(text), stderr=True), console(stderr=True))
 
 
 def left_out(

@@ -23,7 +23,7 @@ from kotovec.cli.list_options import (
 from kotovec.cli.options import JsonOption, LayerOption, QuietOption, StoreOption, TsvOption
 from kotovec.cli.outputs import check_output
 from kotovec.errors import InputError, KotovecError
-from kotovec.text import counted, json_line
+from kotovec.text import counted, doubled, json_line
 
 if TYPE_CHECKING:
     from kotovec.store import Store
@@ -136,7 +136,7 @@ def _print(store: "Store", listing: "Listing") -> None:
         if isinstance(value, list):
             return " | ".join(_noted(store, piece) for piece in value)
         if name in TEXTS and value:
-            return shown(value)
+            return shown(doubled(value) if name == "text" else value)
         return f"{value:.4f}" if isinstance(value, float) else str(value)
 
     names = ["token" if name == "notation" else name for name in listing.table.values]

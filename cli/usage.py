@@ -4,10 +4,12 @@ import os
 import re
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 from kotovec.cli.arguments import ASKING, COMMANDS, NO_LIST, OF_LIST
 from kotovec.errors import InputError, choices, near_names, quoted
+from kotovec.text import argument
 
 _DASHES = "-−－‐‑–﹣—―ー"  # what is typed, or put in by a word processor, for the dashes of an option
 # What people type for a command.
@@ -40,10 +42,10 @@ def check_dashes(tree: Any, arguments: Sequence[str]) -> None:
     """
     command = tree.commands.get(arguments[0], tree)
     options = {name: parameter for parameter in command.params for name in parameter.opts} | {"--help": None}
-    for before, argument in pairwise(["", *arguments]):
-        if argument == "--":
+    for before, word in pairwise(["", *arguments]):
+        if word == "--":
             return
-        name = argument.partition("=")[0]
+        name = word.partition("=")[0]
         meant = f"--{name.lstrip(_DASHES)}"
         if name.startswith("--") or name[:1] not in _DASHES or meant not in options or _takes_value(options, before):
             continue
@@ -109,11 +111,18 @@ def valued_flag(tree: Any, arguments: Sequence[str]) -> str | None:
     return None
 
 
+def stray_store(arguments: Sequence[str]) -> str | None:
+    """Return the hint where a store stands among the words of an expression, without --store; None elsewhere."""
+    words = (word for before, word in pairwise(arguments) if before != "--store")
+    found = next((word for word in words if word.rstrip("/").endswith(".kotovec") and Path(word).is_dir()), None)
+    return None if found is None else f"name a store with --store: {quoted(f'--store {argument(found)}')}"
+
+
 def name_variable(tree: Any, arguments: Sequence[str], message: str, hint: str | None) -> str | None:
     """Return the hint of an error; where the value at fault comes from the environment, it names the variable."""
     command = tree.commands.get(arguments[0])
     for parameter in () if command is None else command.params:
-        if any(argument.partition("=")[0] in parameter.opts for argument in arguments):
+        if any(each.partition("=")[0] in parameter.opts for each in arguments):
             continue
         variable = _variable(parameter)
         if variable is None or (parameter.param_type_name == "argument" and os.environ[variable] in arguments):

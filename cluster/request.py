@@ -6,9 +6,12 @@ from pathlib import Path
 from kotovec.cluster import DEFAULT_MODEL
 from kotovec.cluster.tables import STATES, Chosen, choose
 from kotovec.cluster.wordlist import Wordlist, check_file, load
-from kotovec.errors import InputError, choices, quoted
+from kotovec.errors import InputError, ModelNotFoundError, choices, quoted
+from kotovec.store.absence import model_of, store_around
 from kotovec.store.library import check_device
 from kotovec.store.tokens import KINDS
+from kotovec.text import argument
+from kotovec.workers.address import DEMO
 from kotovec.workers.pooling import POOLINGS
 from kotovec.workers.sentence import check_sentence
 
@@ -72,7 +75,9 @@ class Request:
 
         Raises:
             InputError: an option has an unknown value.
+            ModelNotFoundError: the model is a store.
         """
+        check_no_store(self.model)
         check_device(self.device)
         parse_layers(self.layers)
         if self.template is not None:
@@ -114,6 +119,22 @@ class Request:
             InputError: the file cannot be read as a list of words.
         """
         return self if self.words is None else replace(self, words=load(self.words, self.words_column))
+
+
+def check_no_store(model: str) -> None:
+    """Refuse a store, or what lies in one, as the name of a model.
+
+    Raises:
+        ModelNotFoundError: the model is one; the hint names the model that it was made of.
+    """
+    path = Path(model.removeprefix("file://") if model.startswith("file:///") else model)
+    store = None if model == DEMO else store_around(path)
+    if store is None:
+        return
+    what = "a store" if store == path else "a part of a store"
+    see, made = quoted(f"kotovec info --store {argument(str(store))}"), model_of(store)
+    hint = f"see it with {see}, or name the model that it was made of{f': {made}' if made else ''}"
+    raise ModelNotFoundError(f"{model} is {what}, not a model", hint=hint)
 
 
 def has_states(spaces: str) -> bool:

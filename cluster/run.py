@@ -12,6 +12,7 @@ from kotovec.cluster.request import Request
 from kotovec.cluster.where import Resources, count_workers
 from kotovec.store import folder as folders
 from kotovec.store.layout import Layout
+from kotovec.store.lock import check_free
 from kotovec.text import counted
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ def run(
         report: called with each event.
 
     Raises:
-        KotovecError: as `make_plan` and `build`; what cannot be written is refused before anything is planned.
+        KotovecError: as `make_plan` and `build`; what cannot be written, or is being built, is refused before anything
+            is planned.
     """
     from kotovec.cluster.build import build
 
@@ -42,6 +44,7 @@ def run(
     if not overwrite and (finished := find_finished(request, store, report)) is not None:
         return finished
     folders.check_usable(layout, overwrite=overwrite)
+    check_free(layout)
     private = where.address is None and where.workers != 0 and request.has_states
     private = private and (overwrite or not layout.is_store)
     with _planned(request, where, report, private=private) as ahead:

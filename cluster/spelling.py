@@ -145,5 +145,5 @@ def _notices(
 
 def _named(texts: Strings, chosen: npt.NDArray[np.bool_]) -> str:
     rows = np.flatnonzero(chosen)
-    words = [word if len(word) <= _SHOWN else f"{word[:_SHOWN]}…" for word in texts.at(rows[:_NAMED])]
-    return ", ".join(map(quoted, words)) + (", …" if len(rows) > _NAMED else "")
+    words = (f"{quoted(word[:_SHOWN])}{'…' if len(word) > _SHOWN else ''}" for word in texts.at(rows[:_NAMED]))
+    return ", ".join(words) + (", …" if len(rows) > _NAMED else "")

@@ -51,6 +51,13 @@ While a command works, a terminal shows its steps with their seconds. Elsewhere 
 which say how an expression was read or searched, as they change what the answer means: a table is printed without
 them, and they go to stderr. JSON holds them as `notes`.
 
+An option that takes a list (`SPACE,…`) may be given several times, which names all of them: `--space static --space
+isolated@6` is `--space static,isolated@6`, and `--charset joyo --charset jis1` counts two lists. Of any other option
+that is given twice, the last value counts, so that a command can be changed at its end.
+
+`--quiet` also keeps out what libraries write about their own variables. One that no library can read, such as
+`OMP_NUM_THREADS=0`, is left out, and without `--quiet` a note says so.
+
 An option has two dashes. `kotovec query king -json` is refused, as it would be a subtraction; `king - json` is one.
 
 ## Tab-separated values
@@ -65,9 +72,13 @@ frame = pandas.read_csv("hits.tsv", sep="\\t", dtype={"token": str}, keep_defaul
 frame["token"] = [json.loads('"' + token.replace('"', r'\\"') + '"') for token in frame["token"]]
 ```
 
-Output is in the encoding of the terminal (`PYTHONIOENCODING`); characters that it lacks are escapes of JSON. Tables
-have as many digits as tell neighbouring scores apart, and texts that run from right to left are between isolates
-(U+2068, U+2069), so that the numbers beside them keep their column; JSON and tab-separated values have neither.
+In tables, too, what cannot be seen is an escape, and a backslash in a token is doubled: `a\\nb` is a line break between
+two letters, `a\\\\nb` the four characters.
+
+Output is in the encoding of the terminal (`PYTHONIOENCODING`); characters that it lacks are escapes of JSON, and
+kotovec's own signs are spelled in ASCII (`SPACE,...`). Tables have as many digits as tell neighbouring scores apart,
+and texts that run from right to left are between isolates (U+2068, U+2069), so that the numbers beside them keep their
+column; JSON and tab-separated values have neither.
 
 ## Completion
 
@@ -90,7 +101,7 @@ most frequent first.
 | `0.5*王`, `2 * king` | a weight |
 | `king - (man - woman)` | parentheses |
 | `"new york"` | a quoted term: always literal, whatever it contains |
-| `#2332` | the token with this id |
+| `#2332` | the token with this id; in quotes, the one with this text, which a note names where there is one |
 | `_王`, `" 王"` | the token ▁王, which begins a word, where the vocabulary has one: ▁ is on no keyboard |
 | `e-mail`, `C++`, `##王` | looked up as they stand, and split at their signs only if no such token exists |
 | `"twenty-one"` | the word: without quotes, one that is no token is a subtraction |
@@ -127,7 +138,7 @@ too few tokens is answered by a search of all vectors, and says so.
 colon changes a setting (`:metric cosine`, `:space static,isolated@6`, `:exclude-inputs on`), and is refused at once if
 the store cannot answer so. Tab completes settings, their values, and tokens by rank; the toolbar shows space, metric
 and k. `help`, `quit` and `exit` work with and without a colon, so these words themselves are asked for in quotes.
-Capitals (`QUIT`) and full width (`：metric　cosine`), as an input method types them, are commands, too.
+Capitals (`QUIT`, `:Quit`) and full width (`：ｋ　３`, `ｅｘｉｔ`), as an input method types them, are commands, too.
 
 ## Environment
 

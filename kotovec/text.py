@@ -31,6 +31,19 @@ def escaped(text: str, keep: str = WIDE_SPACE) -> str:
     )
 
 
+def doubled(token: str, text: str | None = None) -> str:
+    r"""Return a token or an expression whose backslashes are two, before it is `escaped`.
+
+    In a table, `a\nb` is then a line break between letters, and the four signs `a\nb` are `a\\nb`.
+
+    Args:
+        token: the token as a person reads it, or what was typed.
+        text: the token as the vocabulary spells it; without a backslash there, those of the token are escapes already,
+            of bytes that are no complete character (`\xe7`).
+    """
+    return token.replace("\\", "\\\\") if "\\" in (token if text is None else text) else token
+
+
 def argument(text: str) -> str:
     """Return a text as one argument of a command line that can be copied: quoted as bash, zsh and ksh read it."""
     import shlex

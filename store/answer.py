@@ -10,7 +10,7 @@ from kotovec.store.nearest import Neighbourhood
 from kotovec.store.question import Question
 from kotovec.store.terms import ResolvedTerm
 from kotovec.store.tokens import Tokens
-from kotovec.text import distinct, escaped
+from kotovec.text import distinct, doubled, escaped
 
 COLUMNS = ("rank", "token", "text", "id", "score", "is_input")
 
@@ -102,10 +102,10 @@ class Answer:
 
         scores = distinct([hit.score for hit in self.results])
         body = "".join(
-            row("td", str(hit.rank), hit.token, str(hit.id), score, "input" if hit.is_input else "")
+            row("td", str(hit.rank), doubled(hit.token, hit.text), str(hit.id), score, "input" if hit.is_input else "")
             for hit, score in zip(self.results, scores, strict=True)
         )
-        caption = escape(escaped(f"{self.expression} ({self.space.title})"))
+        caption = escape(escaped(f"{doubled(self.expression)} ({self.space.title})"))
         head = row("th", "rank", "token", "id", Metric(self.metric).label, "input")
         notes = "".join(f"<p>{escape(escaped(note))}</p>" for note in self.notes)
         return f"<table><caption>{caption}</caption><thead>{head}</thead><tbody>{body}</tbody></table>{notes}"

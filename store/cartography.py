@@ -71,21 +71,41 @@ def find_map(store: Store, request: MapRequest) -> Map | None:
         InputError: a value is unknown or out of range.
         NotStoredError: no such space.
     """
+    map_ = _kept(store, request)
+    return map_ if map_ is not None and _is_as(map_, request, len(store.tokens)) else None
+
+
+def find_replaced(store: Store, request: MapRequest) -> MapRecord | None:
+    """Return how the map was made that `make_map` would replace by another one, as of another seed; None without any.
+
+    Raises:
+        InputError: a value is unknown or out of range.
+        NotStoredError: no such space.
+    """
+    map_ = _kept(store, request)
+    return None if map_ is None or _is_as(map_, request, len(store.tokens)) else map_.record
+
+
+def _kept(store: Store, request: MapRequest) -> Map | None:
+    """Return the undamaged map of these vectors in the file that a request is written to; None without any."""
     total = len(store.tokens)
     request.check(total)
     space = store.space(request.space)
     name = maps.map_name(space, request.method, sampled=request.is_sample(total))
-    map_ = None
     with contextlib.suppress(DamagedError):  # a damaged map is made again
         map_ = maps.read_map(Layout(store.path).maps, name, store.vectors.checksum(space))
-    if map_ is not None and not _is_of(map_.rows, total):
-        map_ = None
-    if map_ is None or map_.record.seed != request.seed or len(map_.rows) != min(total, request.sample or total):
-        return None
+        return map_ if map_ is not None and _is_of(map_.rows, total) else None
+    return None
+
+
+def _is_as(map_: Map, request: MapRequest, total: int) -> bool:
+    """Return whether a map has the seed, the tokens and the parameters that are requested."""
+    if map_.record.seed != request.seed or len(map_.rows) != min(total, request.sample or total):
+        return False
     wanted = {"umap": ("n_neighbors", request.neighbors), "tsne": ("perplexity", request.perplexity)}.get(
         request.method
     )
-    return map_ if wanted is None or map_.record.parameters.get(wanted[0]) == wanted[1] else None
+    return wanted is None or map_.record.parameters.get(wanted[0]) == wanted[1]
 
 
 def check_writable(store: Store) -> None:

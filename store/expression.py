@@ -85,7 +85,8 @@ def render(terms: list[Term]) -> str:
         size = f"{abs(term.weight):g}"
         if "e" in size:  # 1e+06 would be read as a sum
             size = f"{abs(term.weight):.15f}".rstrip("0").rstrip(".")
-        text = f"{size}*{term.text}" if size != "1" else term.text
+        text = f'"{term.text}"' if term.literal and _ID.fullmatch(term.text) else term.text  # not the token's number
+        text = f"{size}*{text}" if size != "1" else text
         sign = "-" if term.weight < 0 and size != "0" else "+"
         if parts:
             parts.append(f"{sign} {text}")

@@ -73,6 +73,18 @@ def _acquire(path: Path) -> filelock.BaseFileLock:
     return lock
 
 
+def check_free(layout: Layout) -> None:
+    """Check that no other process holds a store's lock, before a model is read and Ray is started to build it.
+
+    It is held from then on by the build alone: what takes it in between is noticed there.
+
+    Raises:
+        StoreBusyError, StoreError: as `locked`.
+    """
+    with locked(layout):
+        pass
+
+
 def check_writable(layout: Layout, folder: Path) -> None:
     """Check that a folder of a store can be written to, before something is computed for it.
 

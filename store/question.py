@@ -133,7 +133,7 @@ def add(
             raise InputError(f"the vector of {term.text} is zero, and cannot be scaled to length 1")
         total += term.weight * (vector / length if unit_terms else vector)
         lengths += abs(term.weight) * (1.0 if unit_terms else length)
-    text = render([Term(term.text, term.weight, 0) for term in terms])
+    text = render([Term(term.text, term.weight, 0, term.literal) for term in terms])
     if not allow_zero and float(np.linalg.norm(total)) <= VANISHING * lengths:
         raise InputError(f"the sum of {text} is the zero vector, to which nothing is nearest")
     return Question(text, tuple(terms), total, tuple(readings))

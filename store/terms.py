@@ -43,6 +43,7 @@ class ResolvedTerm:
         tokens: the surfaces of its tokens.
         note: what a person should know about how the term was read, or None.
         unnamed: the number of a row that no token has, which the term is by `#id`; None for any other.
+        literal: whether it was in quotes, as of a token whose text is `#12`.
     """
 
     text: str
@@ -51,6 +52,7 @@ class ResolvedTerm:
     tokens: tuple[str, ...]
     note: str | None = None
     unnamed: int | None = None
+    literal: bool = False
 
 
 class Lookup:
@@ -140,17 +142,7 @@ class Lookup:
             NotStoredError: no token has that id.
         """
         if term.token_id is not None:
-            row = self.tokens.row_of_id(term.token_id)
-            if row is None and term.token_id in self._unnamed():
-                note = f"{term.text} is a row without a token"
-                return ResolvedTerm(term.text, term.weight, (), (term.text,), note, term.token_id)
-            if row is None:
-                last = int(self.tokens.ids[-1])
-                if (text := self._rowless().get(str(term.token_id))) is not None:
-                    raise NotStoredError(f"the model has no row for the token {term.text} ({quoted(text)})")
-                noun = "token" if self.tokens.pieces is None else "word"
-                raise NotStoredError(f"this store holds no {noun} {term.text}: its ids go up to {last}")
-            return self._found(term, row)
+            return self._of_id(term, term.token_id)
         for text, name in _normal_forms(term.text):
             if (row := self._row(text)) is not None:
                 return self._found(term, row, *self._notes(term.text, text, name, row))
@@ -159,6 +151,22 @@ class Lookup:
         if self.tokens.pieces is not None:  # the rows are words: those of its tokens may be there, as other words
             raise self._unknown(term)
         return self._tokenized(term)
+
+    def _of_id(self, term: Term, token_id: int) -> ResolvedTerm:
+        """Return the token with an id, with a note where `#12` is the text of another one."""
+        row = self.tokens.row_of_id(token_id)
+        if row is None and token_id in self._unnamed():
+            note = f"{term.text} is a row without a token"
+            return ResolvedTerm(term.text, term.weight, (), (term.text,), note, token_id)
+        spelled_so = next((form for form, _ in _normal_forms(term.text) if self._row(form) not in (None, row)), None)
+        instead = None if spelled_so is None else f'for the token {spelled_so} write "{spelled_so}", with its quotes'
+        if row is None:
+            if (text := self._rowless().get(str(token_id))) is not None:
+                raise NotStoredError(f"the model has no row for the token {term.text} ({quoted(text)})", hint=instead)
+            noun, last = "token" if self.tokens.pieces is None else "word", int(self.tokens.ids[-1])
+            raise NotStoredError(f"this store holds no {noun} {term.text}: its ids go up to {last}", hint=instead)
+        notes = () if instead is None else (f"{term.text} is the id of {self.tokens.surfaces[row]}", instead)
+        return self._found(term, row, *notes)
 
     def _row(self, text: str) -> int | None:
         """Return the row of a token by its text, else by that with the mark of a word, typed or not."""
@@ -233,7 +241,8 @@ class Lookup:
 
     def _found(self, term: Term, row: int, *notes: str) -> ResolvedTerm:
         note = "; ".join(notes) or None
-        return ResolvedTerm(term.text, term.weight, (row,), (self.tokens.surfaces[row],), note)
+        surfaces = (self.tokens.surfaces[row],)
+        return ResolvedTerm(term.text, term.weight, (row,), surfaces, note, literal=term.literal)
 
     def _tokenized(self, term: Term) -> ResolvedTerm:
         if not term.text.strip():
@@ -270,7 +279,7 @@ class Lookup:
             note += f", without the lone {self.tokens.surfaces[mark]}"
         if not term.literal and (instead := mistaken(term.text)):
             note += f"; {instead}"
-        return ResolvedTerm(term.text, term.weight, found, surfaces, note)
+        return ResolvedTerm(term.text, term.weight, found, surfaces, note, literal=term.literal)
 
     def _unknown(self, term: Term) -> UnknownTokenError:
         text = term.text

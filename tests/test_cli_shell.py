@@ -11,6 +11,8 @@ import time
 
 import pytest
 
+from kotovec.cli.shell import _command
+
 from commands import ROOT, call, make_store, start
 
 SHELL = [sys.executable, "-c", "from kotovec.cli.app import main; main()", "shell"]
@@ -249,7 +251,29 @@ def test_a_full_width_colon_and_what_follows_it_are_a_command(typed):
     assert typed(["：help"]).stdout == typed([":help"]).stdout
 
 
-@pytest.mark.parametrize("word", [":exit", ":quit", ":q"])
+@pytest.mark.parametrize(
+    "line",
+    [":METRIC COSINE", ":Metric　Cosine", "：ＭＥＴＲＩＣ　ＣＯＳＩＮＥ", "：metric cosine", ":metric　　ｃｏｓｉｎｅ"],
+)
+def test_capitals_and_either_width_are_one_setting(typed, line):
+    done = typed([line, ":K　３", ":EXCLUDE-INPUTS ＯＮ", ":Show"])
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[2:5] == ["metric cosine", "k 3", "exclude-inputs on"]
+
+
+@pytest.mark.parametrize("word", ["exit", "EXIT", "ｅｘｉｔ", "ＥＸＩＴ", "quit", "ＱＵＩＴ"])
+def test_a_word_at_the_prompt_ends_in_either_width(word):
+    assert _command(word) in (":exit", ":quit")
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"), [("？", ":help"), ("ｈｅｌｐ", ":help"), ("Exit", "Exit"), ("ｋｉｎｇ", "ｋｉｎｇ")]
+)
+def test_a_word_at_the_prompt_that_is_no_command_stays_as_it_is_typed(word, meant):
+    assert _command(word) == meant
+
+
+@pytest.mark.parametrize("word", [":exit", ":quit", ":q", ":QUIT", ":Quit", "：ｑｕｉｔ", "：ＱＵＩＴ", "：Ｑ"])
 def test_the_commands_of_other_shells_end_it_too(typed, word):
     done = typed(["king", word, "queen"], "--json")
     assert (done.returncode, len(done.stdout.splitlines()), done.stderr) == (0, 1, "")
@@ -329,6 +353,8 @@ def completions(store, text):
         (":words-only o", ["on", "off"]),
         (":i", [":in"]),
         (":in ", ["static", "isolated@0", "isolated@2", "off"]),
+        ("：ｍｅｔ", [":metric"]),
+        ("：metric　ｃ", ["cosine"]),
     ],
 )
 def test_tab_completes_settings_values_and_tokens_by_rank(store, text, offered):

@@ -17,7 +17,7 @@ from kotovec.store.cartography import MapRequest, find_map, make_map
 from kotovec.store.contents import foreign
 
 import stores
-from commands import call
+from commands import call, without_steps
 
 COUNT, SIZE = 400, 24
 # Ten clumps, so that there is something to keep together.
@@ -26,6 +26,7 @@ VECTORS = (
     RANDOM.standard_normal((10, SIZE))[np.arange(COUNT) % 10] * 3 + RANDOM.standard_normal((COUNT, SIZE))
 ).astype(np.float32)
 METHODS = ["umap", "tsne", "pca"]
+PCA = ["--method", "pca"]
 
 
 @pytest.fixture
@@ -111,6 +112,32 @@ def test_a_map_of_a_sample_does_not_replace_the_map_of_all_tokens(store):
     whole = make_map(opened, MapRequest(method="pca", sample=COUNT))  # no sample: nothing is left out
     assert (whole.record.name, "sample" in whole.record.parameters) == ("static.pca", False)
     assert foreign(store) is None
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "named"),
+    [
+        (["--seed", 4], ["--neighbors", 9], ("umap", "n_neighbors 15", "seed 4")),
+        (["--method", "tsne"], ["--method", "tsne", "--perplexity", 9], ("tsne", "perplexity 30", "seed 0")),
+        ([*PCA, "--seed", 3], PCA, ("pca", "seed 3")),
+        ([*PCA, "--sample", 50], [*PCA, "--sample", 60], ("pca", "sample 50", "seed 0")),
+        (PCA, [*PCA, "--sample", 60], ()),  # it is kept beside that of all tokens
+        ([*PCA, "--sample", 60], PCA, ()),
+        ([*PCA, "--seed", 1], [*PCA, "--seed", 1, "--again"], ()),
+        (PCA, [*PCA, "--space", "isolated"], ()),
+    ],
+)
+def test_a_note_says_which_map_another_one_replaces(capsys, store, first, second, named):
+    """Minutes of computation were replaced without a word."""
+    assert "replaces" not in call(capsys, "map", "--store", store, *first).err
+    before = {path.name: path.read_bytes() for path in (store / "maps").iterdir()}
+    err = without_steps(call(capsys, "map", "--store", store, *second).err)
+    assert err.startswith("note: this replaces the kept map of static by ") == bool(named)
+    assert all(part in err for part in named)
+    assert err.count("\n") == bool(named)
+    files = {name: (store / "maps" / name).read_bytes() for name in before}
+    assert (files == before) == (not named)
+    assert call(capsys, "map", "--store", store, *first, "-q").err == ""
 
 
 def test_the_table_names_map_recall_trust_and_file(capsys, store):

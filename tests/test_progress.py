@@ -7,6 +7,7 @@ import shlex
 import sys
 import time
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -121,6 +122,20 @@ def test_a_terminal_keeps_a_line_of_each_step_and_never_shows_an_unknown_total(c
     assert re.search(r"✓ encode +7 tokens, \d+ tokens/s  [01]\.\d s", text)
     assert "/?" not in text
     assert ("encoding  3/7 tokens" if columns == 80 else "encoding  43%") in text
+
+
+@pytest.mark.parametrize(
+    ("count", "verbs"), [(3, ["query", "shell", "audit"]), (4, ["query", "shell", "map", "audit"])]
+)
+def test_a_store_of_few_words_is_offered_no_map(tmp_path, capsys, count, verbs):
+    """`kotovec map` needs four words."""
+    store = stores.write_store(
+        tmp_path / "few.kotovec", stores.numbered(count), np.random.default_rng(0).standard_normal((count, 8))
+    )
+    offered = commands(store)
+    assert [line.split()[1] for line in offered] == verbs
+    answer = call(capsys, "map", "--method", "pca", "--store", store)
+    assert answer.code == (0 if "map" in verbs else 2)
 
 
 def test_the_next_commands_run_as_they_are_printed(tmp_path, capsys, monkeypatch):

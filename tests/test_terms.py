@@ -12,6 +12,7 @@ from kotovec.store.tokenizer import checksums
 from kotovec.store.tokens import FEW, Marking, Strings
 
 import stores
+from commands import call
 
 WORDPIECE = [
     "[PAD]", "[UNK]", "[CLS]", "[SEP]", "王", "##王", "女", "##子", "王子", "king", "##dom", "##s", "queen", "man",
@@ -102,6 +103,32 @@ def test_numbers_are_token_ids_not_rows(tmp_path):
     assert found(gaps, "#10") == (["女"], None)
     with pytest.raises(NotStoredError, match="no token #4: its ids go up to 500"):
         found(gaps, "#4")
+
+
+def test_a_number_that_is_also_a_text_is_an_id_and_a_note_says_how_to_write_the_text(tmp_path):
+    """`#2` was the token with this id without a word, and the token of this text was not found."""
+    table = lookup(tmp_path, ["a", "#2", "b", "#1", "#9", "＃3"], Marking.WORDPIECE)
+    assert found(table, "#2") == (["b"], '#2 is the id of b; for the token #2 write "#2", with its quotes')
+    assert found(table, "#1") == (["#2"], '#1 is the id of #2; for the token #1 write "#1", with its quotes')
+    assert found(table, "＃3") == (["#1"], '＃3 is the id of #1; for the token ＃3 write "＃3", with its quotes')
+    assert found(table, "#2", literal=True) == (["#2"], None)
+    assert found(table, "#0") == (["a"], None)
+    with pytest.raises(NotStoredError, match=r'no token #9.*\nhint: for the token #9 write "#9", with its quotes'):
+        found(table, "#9")
+    same = lookup(tmp_path, ["a", "#1"], Marking.WORDPIECE)
+    assert found(same, "#1") == (["#1"], None)
+
+
+def test_a_text_that_looks_like_an_id_keeps_its_quotes_in_the_answer(tmp_path, capsys):
+    store = stores.write_store(tmp_path / "x.kotovec", stores.make_tokens(["a", "#2", "b"]), np.eye(3))
+    by_id, by_text = (Store.open(store).search(asked) for asked in ("#2 + a", '"#2" + a'))
+    assert (by_id.expression, by_text.expression) == ("#2 + a", '"#2" + a')
+    assert [hit.token for hit in by_id.results[:2]] == ["a", "b"]
+    assert [hit.token for hit in by_text.results[:2]] == ["a", "#2"]
+    assert Store.open(store).search(by_text.expression).results == by_text.results
+    out = call(capsys, "query", "#2", "--store", store).out
+    assert "note: #2 is the id of b; for the token #2 write '\"#2\"'\n" in out
+    assert call(capsys, "norms", '"#2"', "--store", store).out.splitlines()[2].split()[:2] == ['"#2"', "#2"]
 
 
 def test_in_quotes_a_number_is_a_text(tmp_path):

@@ -6,15 +6,18 @@ import json
 import os
 import pty
 import re
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from kotovec.cli.arguments import COMMANDS
+from kotovec.cli.encodings import message
 from kotovec.store import Store
 from kotovec.text import distinct, isolated
 
-from commands import call, make_store, start
+from commands import call, make_store, on_terminal, start
 from stores import make_tokens, write_store
 
 HEBREW, ARABIC = "שלום", "سلام"
@@ -179,3 +182,65 @@ def test_a_terminal_without_a_name_gets_a_table(words):
     assert done.returncode == 0
     plain = re.sub(r"\x1b\[\d+m", "", text.decode())  # bold and dim, which a terminal without a name has, too
     assert "   1   king     5   0.0000   input" in plain.splitlines()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_is_ascii_where_the_stream_is(command):
+    """Typer writes UTF-8 into every stream that is ASCII: `SPACE,…` was three bytes that such a reader cannot show."""
+    for variables in ({"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}):
+        done = start(command, "--help", environment=variables, text=False)
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert b"\\u" not in done.stdout
+        assert "\nOutput:\n" in done.stdout.decode("ascii") or command in ("completion", "help")
+    if command == "query":
+        lines = done.stdout.decode("ascii").splitlines()
+        assert lines[0] == "Usage: kotovec query [OPTIONS] [EXPRESSION...]"
+        assert "  Example: `kotovec query king - man + woman --space both`" in lines
+        assert [line.index("List of") - line.index("--space") for line in lines if "--space SPACE" in line] == [19]
+
+
+def test_own_signs_in_errors_are_spelled_and_those_of_tokens_are_escaped(words):
+    """`…` and `王 - 男 + 女` of kotovec's own became escapes, which nobody can type."""
+    ascii_ = {"PYTHONIOENCODING": "ascii"}
+    asked = start("query", "king", "--store", words, "--script", environment=ascii_)
+    assert asked.stderr == "error: --script needs a value\nhint: write `--script SCRIPT,...`\n"
+    asked = start("query", "--store", words, environment=ascii_)
+    assert asked.stderr.endswith("such as `king - man + woman`, or --file with one per line\n")
+    asked = start("query", "ab…", "--store", words, environment=ascii_)
+    assert asked.stderr.startswith("error: `ab\\u2026` is not in the vocabulary")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2 words (`a`, `b`, …)", "2 words (`a`, `b`, ...)"),
+        ("10 tokens, 2 workers × 510 MB", "10 tokens, 2 workers x 510 MB"),
+        ("30,522 × 384", "30,522 x 384"),
+        ("3 words of its own (王 → か)", "3 words of its own (\\u738b -> \\u304b)"),
+        ("type one, such as `王 - 男 + 女`", "type one, such as `king - man + woman`"),
+        ("`王 - 男 + 女` is the zero vector", "`\\u738b - \\u7537 + \\u5973` is the zero vector"),
+        ("0.125, 1 ∕ logits_scaling", "0.125, 1 / logits_scaling"),
+        ("try `×` or `▁a…`", "try `\\u00d7` or `\\u2581a\\u2026`"),
+    ],
+)
+def test_a_message_keeps_what_is_not_its_own(monkeypatch, text, expected):
+    assert message(text) == text
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+    assert message(text) == expected
+
+
+def test_the_steps_of_a_build_are_ascii_where_a_terminal_is():
+    """The wheel that turns while a step runs was drawn in braille, `\\u280b`."""
+    code = "from kotovec.cli.progress import Display\nfrom kotovec.cluster.events import Detail\nimport time\n"
+    code += (
+        "with Display(quiet=False) as display:\n display.say('planning')\n display.show(Detail('2 workers × 5 MB'))\n"
+    )
+    code += " time.sleep(0.3)\n"
+    for encoding, sign in (
+        ("ascii", "+ plan           2 workers x 5 MB"),
+        ("utf-8", "✓ plan           2 workers × 5 MB"),
+    ):
+        shown = on_terminal([sys.executable, "-c", code], 100, PYTHONIOENCODING=encoding).out
+        assert sign in shown
+        assert "\\u" not in shown
+        assert shown.isascii() == (encoding == "ascii")

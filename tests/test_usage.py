@@ -158,8 +158,8 @@ def test_no_word_of_typers_is_said_about_an_option_without_its_value(refused, co
         ),
         (
             ["build", "words.kotovec", "--store", "x"],
-            "words.kotovec is not a model: it holds no config.json",
-            "give the folder that holds the config.json and the weights of a model, an id on the Hub, or `demo`",
+            "words.kotovec is a store, not a model",
+            "see it with `kotovec info --store words.kotovec`, or name the model that it was made of: none/of-these",
         ),
         (
             ["map", "--png", "/nonexist/x.png"],
