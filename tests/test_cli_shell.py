@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from commands import ROOT, call, make_store, start
+from commands import ROOT, call, make_metaspace_store, make_store, start
 
 SHELL = [sys.executable, "-c", "from kotovec.cli.app import main; main()", "shell"]
 
@@ -315,3 +315,10 @@ def completions(store, text):
 )
 def test_tab_completes_settings_values_and_tokens_by_rank(store, text, offered):
     assert completions(store, text) == offered
+
+
+def test_tab_completes_a_word_without_its_mark_and_in_another_case(tmp_path, store):
+    pieces = make_metaspace_store(tmp_path / "pieces.kotovec")
+    assert completions(pieces, "king - q") == ["queen"]
+    assert completions(pieces, "_") == ["_king", "_queen"]
+    assert completions(store, "PRIN") == ["prince", "princess"]
