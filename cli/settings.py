@@ -87,6 +87,7 @@ class Settings:
 
 
 NAMES = tuple(field.name.replace("_", "-") for field in fields(Settings))
+_SAMPLES = {"space": "both", "layer": "-1", "metric": "cosine", "k": "20", "script": "Han", "device": "cpu"}
 SWITCHES = tuple(field.name.replace("_", "-") for field in fields(Settings) if field.type is bool)
 
 
@@ -104,7 +105,8 @@ def change(settings: Settings, line: str, store: "Store") -> Settings:
         raise InputError(f"unknown setting {quoted(f':{name}')}", hint=hint)
     key = name.replace("-", "_")
     if not value:
-        raise InputError(f":{name} needs a value", hint="type :help for a list, or :show for the current ones")
+        sample = quoted(f":{name} {_SAMPLES.get(name, 'on')}")
+        raise InputError(f":{name} needs a value", hint=f"write {sample}, or :show for the current ones")
     changed = replace(settings, **{key: _read(name, value, getattr(settings, key))})
     changed.check(store)
     if key == "layer":  # also while only a space without layers is asked

@@ -8,6 +8,7 @@ from typing import Any
 
 from kotovec.cli.arguments import ASKING, COMMANDS, NO_LIST, OF_LIST
 from kotovec.errors import MOST_NEAR, InputError, choices, near_names, quoted
+from kotovec.text import argument
 
 _DASHES = "-−－‐‑–﹣—―ー"  # what is typed, or put in by a word processor, for the dashes of an option
 # What people type for a command.
@@ -23,10 +24,21 @@ _PATHS = ("FOLDER", "FILE", "MODEL")
 _CALLED = {
     **dict.fromkeys(("--force", "-f", "--replace"), "--overwrite"),
     **dict.fromkeys(("-j", "--jobs", "--num-workers"), "--workers"),
+    **dict.fromkeys(("--path", "--folder", "--dir", "--database", "--db"), "--store"),
     **dict.fromkeys(("-n", "--top", "--topk", "--top-k", "--limit", "--count"), "-k"),
 }
 # What follows a dash in `-s`, `-K=3` and `-K3`; a word of one letter is subtracted as `- s`.
 _LETTER = re.compile(r"([A-Za-z])(=.*|\d+)?", re.DOTALL)
+# What an argument of a command is, and what it may be called by those who take it for an option.
+_ARGUMENTS = {
+    "model": ("model", ("model", "model-name", "model-id", "model-path", "name", "m")),
+    "expression": ("expression", ("expression", "expressions", "expr", "query")),
+    "terms": ("word", ("word", "words", "term", "terms", "expression")),
+    "pattern": ("pattern", ("pattern", "search", "filter", "grep")),
+    "stores": ("store", ("stores",)),
+    "shell": ("shell", ("shell",)),
+    "topic": ("command", ("command", "topic")),
+}
 _TRUE, _FALSE = ("true", "yes", "on"), ("false", "no", "off")
 
 
@@ -45,13 +57,13 @@ def check_dashes(tree: Any, arguments: Sequence[str]) -> None:
     """
     command = tree.commands.get(arguments[0], tree)
     options = {name: parameter for parameter in command.params for name in parameter.opts} | {"--help": None}
-    for before, argument in pairwise(["", *arguments]):
-        if argument == "--":
+    for before, word in pairwise(["", *arguments]):
+        if word == "--":
             return
-        name = argument.partition("=")[0]
+        name = word.partition("=")[0]
         meant = f"--{name.lstrip(_DASHES)}"
         if arguments[0] in ASKING and not _takes_value(options, before):
-            _check_letter(argument, command)
+            _check_letter(word, command)
         if name.startswith("--") or name[:1] not in _DASHES or meant not in options or _takes_value(options, before):
             continue
         hint = f"use {quoted(meant)}"
@@ -60,13 +72,13 @@ def check_dashes(tree: Any, arguments: Sequence[str]) -> None:
         raise InputError(f"{quoted(name)} is not an option", hint=hint)
 
 
-def _check_letter(argument: str, command: Any) -> None:
+def _check_letter(word: str, command: Any) -> None:
     """Refuse `-s`, `-K=3` and `-K3` where the command has no such option; `-B2` is a word.
 
     Raises:
         InputError: it has none; the hint names one, and how to write a subtraction.
     """
-    dash, text = argument[:1], argument[1:]
+    dash, text = word[:1], word[1:]
     found = _LETTER.fullmatch(text) if dash and dash in _DASHES else None
     if found is None:
         return
@@ -155,7 +167,7 @@ def name_variable(tree: Any, arguments: Sequence[str], message: str, hint: str |
     """Return the hint of an error; where the value at fault comes from the environment, it names the variable."""
     command = tree.commands.get(arguments[0])
     for parameter in () if command is None else command.params:
-        if any(argument.partition("=")[0] in parameter.opts for argument in arguments):
+        if any(word.partition("=")[0] in parameter.opts for word in arguments):
             continue
         variable = _variable(parameter)
         if variable is None or (parameter.param_type_name == "argument" and os.environ[variable] in arguments):
@@ -195,6 +207,8 @@ def _unknown_option(error: Any, parameters: Sequence[Any], arguments: Sequence[s
         return NO_LIST, f"leave out {quoted(name)}, or use `kotovec build`"
     known = [option.lstrip("-") for parameter in parameters for option in parameter.opts if option.startswith("--")]
     known.append("help")
+    if hint := _of_argument(name, parameters, arguments):
+        return f"unknown option {quoted(name.partition('=')[0])}", hint
     short = f"-{name.lstrip('-')}"
     if any(_CALLED.get(name) in parameter.opts for parameter in parameters):
         hint = f"use {quoted(_CALLED[name])}"
@@ -209,6 +223,20 @@ def _unknown_option(error: Any, parameters: Sequence[Any], arguments: Sequence[s
     else:
         hint = see
     return f"unknown option {quoted(name)}", hint
+
+
+def _of_argument(name: str, parameters: Sequence[Any], arguments: Sequence[str]) -> str | None:
+    """Return the hint where an argument is given as an option, such as `build --model demo`; None elsewhere."""
+    for each in parameters:
+        noun, names = _ARGUMENTS.get(each.name, ("", ())) if each.param_type_name == "argument" else ("", ())
+        if name.lstrip("-") not in names:
+            continue
+        rest = iter(arguments)
+        typed = next((word for word in rest if word.partition("=")[0] == name), name)
+        value = typed.partition("=")[2] or next(rest, "")
+        shown = argument(value) if value and not value.startswith("-") else each.metavar
+        return f"the {noun} is an argument: {quoted(f'kotovec {arguments[0]} {shown}')}"
+    return None
 
 
 def _meant(name: str) -> str:

@@ -52,6 +52,7 @@ which say how an expression was read or searched, as they change what the answer
 them, and they go to stderr. JSON holds them as `notes`.
 
 An option has two dashes. `kotovec query king -json` is refused, as it would be a subtraction; `king - json` is one.
+So is a single letter that is no option, such as `-s`: a word of one letter is subtracted as `king - s`.
 
 ## Tab-separated values
 
@@ -78,7 +79,8 @@ $ kotovec completion fish | source       # in ~/.config/fish/config.fish
 
 Tab then completes commands, options and their values, stores, and the spaces, layers and tokens of the store that the
 line names (the only one here, if it names none): `kotovec query king - wom` offers `women`, `woman` and `womb`, the
-most frequent first.
+most frequent first. The mark of a word need not be typed: where the vocabulary has ▁Tokyo, `Toky` becomes `Tokyo`, and
+`_Toky` becomes `_Tokyo`. What no token begins with as it is typed is completed in NFC, NFKC, or in another case.
 
 ## Expressions
 
@@ -89,7 +91,7 @@ most frequent first.
 | `king - man + woman` | terms joined by `+` and `-`; full-width signs (`王＋女－男`) and the minus `−` work as well |
 | `0.5*王`, `2 * king` | a weight |
 | `king - (man - woman)` | parentheses |
-| `"new york"` | a quoted term: always literal, whatever it contains |
+| `"new york"` | a quoted term: always literal, whatever it contains; also “…”, ”…”, „…“, ’…’, 「…」 and 『…』 |
 | `#2332` | the token with this id |
 | `_王`, `" 王"` | the token ▁王, which begins a word, where the vocabulary has one: ▁ is on no keyboard |
 | `e-mail`, `C++`, `##王` | looked up as they stand, and split at their signs only if no such token exists |

@@ -322,3 +322,21 @@ def test_tab_completes_a_word_without_its_mark_and_in_another_case(tmp_path, sto
     assert completions(pieces, "king - q") == ["queen"]
     assert completions(pieces, "_") == ["_king", "_queen"]
     assert completions(store, "PRIN") == ["prince", "princess"]
+
+
+SAMPLES = {
+    ":words-only": ":words-only on", ":exact ": ":exact on", ":k": ":k 20", ":metric": ":metric cosine",
+    ":layer": ":layer -1", ":space": ":space both", ":script": ":script Han", ":device": ":device cpu",
+    ":unit-terms": ":unit-terms on", ":exclude-inputs": ":exclude-inputs on",
+}  # fmt: skip
+
+
+def test_a_setting_without_its_value_shows_one_that_works(typed):
+    done = typed(list(SAMPLES))
+    assert done.stderr == "".join(
+        f"error: {line.strip()} needs a value\nhint: write `{written}`, or :show for the current ones\n"
+        for line, written in SAMPLES.items()
+    )
+    done = typed([*SAMPLES.values(), ":show"])
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {f":{line}" for line in done.stdout.splitlines()} == {*SAMPLES.values()}
