@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -262,7 +262,8 @@ def list_tokens(
     notes: tuple[str, ...] = ()
     rows = selection.rows(store)
     if not len(rows) and selection.pattern and not selection.regex:
-        rows, notes = read_otherwise(selection, store)
+        pattern, notes = read_otherwise(selection.pattern, store, lambda text: len(Selection(text).rows(store)) > 0)
+        rows = replace(selection, pattern=pattern).rows(store)
     known = Known(store, store.space(space), rows)
     keys = known.column("token" if sort == "text" else sort)
     sortable = np.array(keys, dtype=object if sort == "text" else None)

@@ -1,7 +1,6 @@
 """A pattern that no token contains as it stands: read in the forms in which a query finds a word."""
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from kotovec.errors import KotovecError
@@ -11,29 +10,27 @@ from kotovec.store.tokens import Marking, surface_of
 
 if TYPE_CHECKING:
     from kotovec.store.database import Store
-    from kotovec.store.listing import Selection
-    from kotovec.store.nearest import Rows
 
 _MARKS = ("_", " ", "Ġ")  # what is typed for ▁
 
 
-def read_otherwise(selection: "Selection", store: "Store") -> "tuple[Rows, tuple[str, ...]]":
-    """Return the rows of the first form of a pattern that some token contains, and how it was read.
+def read_otherwise(pattern: str, store: "Store", has: Callable[[str], bool]) -> tuple[str, tuple[str, ...]]:
+    """Return the first form of a pattern that some token contains, and a note on how it was read.
 
     Args:
-        selection: has a pattern, not a regular expression, and selects no token.
+        pattern: no regular expression.
         store: an open store.
+        has: returns whether some token contains a text.
 
     Returns:
-        (n,) int64, ascending, and a note; none where only another option leaves out all tokens.
+        The form and its note; the pattern itself, without a note, where it is in a token or no form is.
     """
-    pattern = selection.pattern
-    for form, name in (("", ""), *_forms(pattern, store)):
-        alone = replace(selection, pattern=form or pattern, kind=None, script=None, length=None)
-        if len(alone.rows(store)):
-            rows = replace(selection, pattern=alone.pattern).rows(store)
-            return rows, (f"{pattern} is read as {form}{f' ({name})' if name else ''}",) if form else ()
-    return selection.rows(store), ()
+    if has(pattern):
+        return pattern, ()
+    for form, name in _forms(pattern, store):
+        if has(form):
+            return form, (f"{pattern} is read as {form}{f' ({name})' if name else ''}",)
+    return pattern, ()
 
 
 def _forms(pattern: str, store: "Store") -> Iterator[tuple[str, str]]:
