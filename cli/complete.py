@@ -5,7 +5,7 @@ Nothing here imports what a store needs before it is asked: `kotovec --help` imp
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,10 +19,21 @@ from kotovec.errors import KotovecError
 if TYPE_CHECKING:
     from kotovec.store import Store
 
+IN_QUOTES = "in quotes"  # the object of a context whose last word has an open quote
 MOST = 50  # tokens that are offered at once: a screen
 _LIVE = frozenset("\"'`$!\\")  # what a shell acts on within quotes, too: `$(…)` of a stranger's token would run
 _RISKY = _LIVE | frozenset("&|;<>()*?[]{}~#^")  # what a shell does not take as it is
 _SHORT = ("isolated", "both")  # of spaces
+
+
+class _Offer(str):
+    """A word that takes the place of what was typed, and need not begin with it: `king` for `KIN`."""
+
+    __slots__ = ()
+
+    def startswith(self, *_: object) -> bool:  # Typer leaves out what does not
+        """Return true."""
+        return True
 
 
 def among(*values: str) -> Callable[[str], list[str]]:
@@ -108,15 +119,17 @@ def terms(context: typer.Context, incomplete: str) -> list[str]:
     A token that a shell does not take as it is, is offered only within quotes, which is where a space may stand, and
     not even there if a shell would act on it.
     """
+    from kotovec.store.beginnings import Beginnings
     from kotovec.store.expression import SIGNS
 
     start = max(map(incomplete.rfind, f" {SIGNS}")) + 1
     if start == len(incomplete):
         return []
-    store, quoted = _opened(context), any(char.isspace() for char in incomplete)
-    found = completing(store.tokens.surfaces, incomplete[start:]) if store else iter(())
+    quoted = getattr(context, "obj", None) == IN_QUOTES or any(char.isspace() for char in incomplete)
+    store = _opened(context)
+    found = filter(_is_offered, Beginnings(store.tokens).complete(incomplete[start:])) if store else iter(())
     usable = (token for token in found if not (_LIVE if quoted else _RISKY) & set(token))
-    return [incomplete[:start] + token for token in islice(usable, MOST)]
+    return [_Offer(incomplete[:start] + token) for token in islice(usable, MOST)]
 
 
 def topics(incomplete: str) -> list[str]:
@@ -124,20 +137,11 @@ def topics(incomplete: str) -> list[str]:
     return [name for name in (*COMMANDS, "environment") if name.startswith(incomplete)]
 
 
-def completing(tokens: Iterable[str], begun: str) -> Iterator[str]:
-    """Yield the tokens that begin with a text and are safe to print, by rank: in the order of the vocabulary."""
+def _is_offered(token: str) -> bool:
+    """Return whether a token is safe to print, and one word."""
     from kotovec.text import is_restless
 
-    seen = set()
-    for token in tokens:
-        if (
-            token.startswith(begun)
-            and token not in seen
-            and not is_restless(token)
-            and not any(map(str.isspace, token))
-        ):
-            seen.add(token)
-            yield token
+    return not is_restless(token) and not any(map(str.isspace, token))
 
 
 def _opened(context: typer.Context) -> "Store | None":

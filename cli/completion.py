@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from typer._click.shell_completion import CompletionItem, ShellComplete, split_arg_string
 
 from kotovec.cli.arguments import ASKS, COMMANDS, shield_minus
+from kotovec.cli.complete import IN_QUOTES
 from kotovec.cli.encodings import echo
 from kotovec.cli.options import ShellArgument
 from kotovec.cli.tree import make_app
@@ -91,7 +92,8 @@ def complete() -> None:
     line, shell = os.environ.get(_LINE, ""), os.environ[ASKS].partition("_")[0]
     words = split_arg_string(line)
     names = words[1:2] if words[1:2] and words[1] in COMMANDS and words[2:] + [""][: line.endswith(" ")] else COMMANDS
-    asked = _Asked(get_command(make_app(names)), {}, "kotovec", ASKS)
+    context = {"obj": IN_QUOTES if _has_open_quote(line) else None}
+    asked = _Asked(get_command(make_app(names)), context, "kotovec", ASKS)
     with contextlib.suppress(KotovecError, OSError):  # a store that cannot be read offers nothing
         for offer in asked.offers(line, os.environ.get(_BREAKS, "") if shell == "bash" else None):
             echo("\t".join(offer))

@@ -81,8 +81,16 @@ def _write_text(formatter: Any, text: str | None) -> None:
     """Write paragraphs, each after an empty line."""
     with formatter.indentation():
         for paragraph in own(cleandoc(text or "")).split("\n\n"):
-            lines = broken(" ".join(paragraph.split()), formatter.width, indent=" " * formatter.current_indent)
+            text, indent = " ".join(paragraph.split()), " " * formatter.current_indent
+            lines = broken(text, formatter.width, indent=indent, commands=True)
             formatter.write(f"\n{lines}\n")
+
+
+def _apart(text: str, room: int) -> str:
+    """Return the text of an option, whose default begins a line if it is longer than one."""
+    start = text.rfind("  [default: ")
+    is_long = start > 0 and cell_len(text[start:].strip()) > room
+    return f"{text[:start]}\n{text[start:].strip()}" if is_long else text
 
 
 def _write_list(formatter: Any, records: Sequence[tuple[str, str]], most: int) -> None:
@@ -92,6 +100,7 @@ def _write_list(formatter: Any, records: Sequence[tuple[str, str]], most: int) -
     longest = min(most, max(cell_len(name) for name, _ in records))
     follow = f"{indent}{'':{longest}}  "
     for name, text in records:
-        lines, rest = broken(text, formatter.width, indent=follow), longest - cell_len(name)
+        room = formatter.width - len(follow)
+        lines, rest = broken(_apart(text, room), formatter.width, indent=follow), longest - cell_len(name)
         beside = f"{' ' * rest}  {lines[len(follow) :]}" if rest >= 0 else f"\n{lines}"
         formatter.write(f"{indent}{name}{beside}\n")

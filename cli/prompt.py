@@ -2,7 +2,6 @@
 
 import os
 import unicodedata
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -15,6 +14,7 @@ from prompt_toolkit.history import FileHistory, InMemoryHistory
 
 from kotovec.cli.complete import listed
 from kotovec.cli.settings import NAMES, SWITCHES, Settings
+from kotovec.store.beginnings import Beginnings
 from kotovec.store.expression import SIGNS
 from kotovec.text import escaped, is_restless
 
@@ -59,11 +59,7 @@ class Words(Completer):
     """Completes the term under the cursor with tokens by rank, and a line that begins with a colon with settings."""
 
     def __init__(self, store: "Store") -> None:
-        tokens = (token for token in store.tokens.surfaces if token and not is_restless(token))
-        ranks: dict[str, int] = {}
-        for rank, token in enumerate(tokens):
-            ranks.setdefault(token, rank)
-        self._ranks, self._sorted = ranks, sorted(ranks)
+        self._beginnings = Beginnings(store.tokens)
         self._values = _values(store)
 
     def get_completions(self, document: Document, _event: Any) -> Iterable[Completion]:
@@ -73,13 +69,8 @@ class Words(Completer):
             yield from self._of_setting(unicodedata.normalize("NFKC", text))
             return
         begun = text[max(map(text.rfind, f" {SIGNS}")) + 1 :]
-        start = bisect_left(self._sorted, begun) if begun else len(self._sorted)
-        found = []
-        for token in islice(self._sorted, start, None):
-            if not token.startswith(begun):
-                break
-            found.append(token)
-        for token in sorted(found, key=self._ranks.__getitem__)[:MOST]:
+        found = (token for token in self._beginnings.complete(begun) if not is_restless(token))
+        for token in islice(found, MOST):
             yield Completion(token, start_position=-len(begun))
 
     def _of_setting(self, text: str) -> Iterator[Completion]:

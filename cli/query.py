@@ -158,9 +158,11 @@ def join(words: Sequence[str]) -> str:
 
 def grouped(word: str) -> str:
     """Return an argument, in the quotes that the shell took away if it has spaces and no operators: `new york`."""
-    from kotovec.store.expression import QUOTES, SIGNS
+    from kotovec.store.expression import APOSTROPHES, QUOTES, SIGNS
 
-    return f'"{word}"' if " " in word.strip() and not {*SIGNS, *QUOTES} & set(word) else word
+    text = word.strip()
+    is_text = " " in text and text[0] not in QUOTES and not ({*SIGNS, *QUOTES} - set(APOSTROPHES)) & set(word)
+    return f'"{word}"' if is_text else word
 
 
 def _answer(

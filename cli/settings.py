@@ -99,6 +99,15 @@ def _typed(name: str) -> str:
 FIELDS = {_typed(field.name): field.name for field in fields(Settings)}
 NAMES = tuple(FIELDS)
 SWITCHES = tuple(_typed(field.name) for field in fields(Settings) if field.type is bool)
+_SAMPLES = {
+    "space": "both",
+    "layer": "-1",
+    "metric": "cosine",
+    "k": "20",
+    "script": "Han",
+    "device": "cpu",
+    "in": "static",
+}
 
 
 def change(settings: Settings, line: str, store: "Store") -> Settings:
@@ -115,7 +124,8 @@ def change(settings: Settings, line: str, store: "Store") -> Settings:
         raise InputError(f"unknown setting {quoted(f':{name}')}", hint=hint)
     key = FIELDS[name]
     if not value:
-        raise InputError(f":{name} needs a value", hint="type :help for a list, or :show for the current ones")
+        sample = quoted(f":{name} {_SAMPLES.get(name, 'on')}")
+        raise InputError(f":{name} needs a value", hint=f"write {sample}, or :show for the current ones")
     changed = replace(settings, **{key: _read(name, value, getattr(settings, key))})
     changed.check(store)
     if key == "layer":  # also while only a space without layers is asked

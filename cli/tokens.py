@@ -22,7 +22,7 @@ from kotovec.cli.list_options import (
 )
 from kotovec.cli.options import JsonOption, LayerOption, QuietOption, StoreOption, TsvOption
 from kotovec.cli.outputs import check_output
-from kotovec.errors import InputError, KotovecError
+from kotovec.errors import InputError, KotovecError, choices
 from kotovec.text import counted, doubled, json_line
 
 if TYPE_CHECKING:
@@ -88,9 +88,10 @@ def command(
     elif tsv:
         for line in _tsv_lines(listing):
             echo(line)
-    else:
+    elif listing.total:
         _print(opened, listing)
-    for each in (*_left_out(listing, parquet), *note):
+    empty = [] if listing.total else _nothing(opened, selection)
+    for each in (*(f"note: {note}" for note in listing.notes), *_left_out(listing, parquet), *empty, *note):
         notice(each, quiet=quiet)
 
 
@@ -127,6 +128,22 @@ def _left_out(listing: "Listing", parquet: Path | None) -> list[str]:
     if parquet is not None:
         return [f"{counted(shown, 'token')} written to {parquet}"]
     return [f"{shown:,} of {counted(listing.total, 'token')}; -n shows more"] if shown < listing.total else []
+
+
+def _nothing(store: "Store", selection: Any) -> list[str]:
+    """Return what is said in place of an empty list, and what to try."""
+    options = [f"--{name}" for name in ("kind", "script", "length") if getattr(selection, name) is not None]
+    hint = f"leave out {choices(options)}" if options else None
+    if selection.pattern and not (options and _has(store, selection)):
+        hint = None if selection.regex else store.lookup.suggestion(selection.pattern)
+    return [f"0 of {counted(len(store), 'token')}", *([f"hint: {hint}"] if hint else [])]
+
+
+def _has(store: "Store", selection: Any) -> bool:
+    """Return whether a pattern alone selects a token."""
+    from kotovec.store.listing import Selection, list_tokens
+
+    return list_tokens(store, Selection(selection.pattern, regex=selection.regex), columns=["id"]).total > 0
 
 
 def _print(store: "Store", listing: "Listing") -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kotovec.cli.arguments import ASKING, COMMANDS, NO_LIST, OF_LIST
-from kotovec.errors import InputError, choices, near_names, quoted
+from kotovec.errors import MOST_NEAR, InputError, choices, near_names, quoted
 from kotovec.text import argument
 
 _DASHES = "-−－‐‑–﹣—―ー"  # what is typed, or put in by a word processor, for the dashes of an option
@@ -25,20 +25,36 @@ _PATHS = ("FOLDER", "FILE", "MODEL")
 _CALLED = {
     **dict.fromkeys(("--force", "-f", "--replace"), "--overwrite"),
     **dict.fromkeys(("-j", "--jobs", "--num-workers"), "--workers"),
+    **dict.fromkeys(("--path", "--folder", "--dir", "--database", "--db"), "--store"),
     **dict.fromkeys(("-n", "--top", "--topk", "--top-k", "--limit", "--count"), "-k"),
+}
+# What follows a dash in `-s`, `-K=3` and `-K3`; a word of one letter is subtracted as `- s`.
+_LETTER = re.compile(r"([A-Za-z])(=.*|\d+)?", re.DOTALL)
+# What an argument of a command is, and what it may be called by those who take it for an option.
+_ARGUMENTS = {
+    "model": ("model", ("model", "model-name", "model-id", "model-path", "name", "m")),
+    "expression": ("expression", ("expression", "expressions", "expr", "query")),
+    "terms": ("word", ("word", "words", "term", "terms", "expression")),
+    "pattern": ("pattern", ("pattern", "search", "filter", "grep")),
+    "stores": ("store", ("stores",)),
+    "shell": ("shell", ("shell",)),
+    "topic": ("command", ("command", "topic")),
 }
 _TRUE, _FALSE = ("true", "yes", "on"), ("false", "no", "off")
 
 
 def check_dashes(tree: Any, arguments: Sequence[str]) -> None:
-    """Refuse `-json` and `—json`, which would be read as a subtraction, where `--json` is an option of the command.
+    """Refuse `-json`, `—json` and `-s`, which would be read as a subtraction.
+
+    The first two only where `--json` is an option of the command; a single letter in any case, as it is more often a
+    wrong short option than a word that is subtracted, which can be written as `- s`.
 
     Args:
         tree: the group of the commands.
         arguments: the command line.
 
     Raises:
-        InputError: an argument is an option with one dash; the hint names the option.
+        InputError: an argument is an option with one dash, or a letter that is none; the hint names the option.
     """
     command = tree.commands.get(arguments[0], tree)
     options = {name: parameter for parameter in command.params for name in parameter.opts} | {"--help": None}
@@ -47,12 +63,49 @@ def check_dashes(tree: Any, arguments: Sequence[str]) -> None:
             return
         name = word.partition("=")[0]
         meant = f"--{name.lstrip(_DASHES)}"
+        if arguments[0] in ASKING and not _takes_value(options, before):
+            _check_letter(word, command)
         if name.startswith("--") or name[:1] not in _DASHES or meant not in options or _takes_value(options, before):
             continue
         hint = f"use {quoted(meant)}"
         if arguments[0] in ASKING:
             hint += f"; for a subtraction, write {quoted(f'- {meant[2:]}')}"
         raise InputError(f"{quoted(name)} is not an option", hint=hint)
+
+
+def _check_letter(word: str, command: Any) -> None:
+    """Refuse `-s`, `-K=3` and `-K3` where the command has no such option; `-B2` is a word.
+
+    Raises:
+        InputError: it has none; the hint names one, and how to write a subtraction.
+    """
+    dash, text = word[:1], word[1:]
+    found = _LETTER.fullmatch(text) if dash and dash in _DASHES else None
+    if found is None:
+        return
+    short, known = f"-{found[1]}", {"-h", *(name for each in command.params for name in each.opts)}
+    is_known = short in known or _CALLED.get(short) in known
+    if is_known if dash == "-" else not is_known:  # of other dashes, － joins words more often than options
+        return
+    hint = f"use {quoted(short)}" if short in known else _of_letter(found[1], command.params)
+    if found[2] and not found[2].startswith("=") and hint != "use `-k`":
+        return
+    hint = hint or f"see {quoted(f'kotovec {command.name} --help')}"
+    subtraction = quoted(f"- {text}")
+    raise InputError(
+        f"unknown option {quoted(dash + found[1])}", hint=f"{hint}; for a subtraction, write {subtraction}"
+    )
+
+
+def _of_letter(letter: str, parameters: Sequence[Any]) -> str | None:
+    """Return the hint to the options that a letter may stand for: `-k` for K, `--store` for s; None without one."""
+    names = ["-h", *(name for each in parameters if each.param_type_name == "option" for name in each.opts)]
+    for other in (f"-{letter.swapcase()}", _CALLED.get(f"-{letter.lower()}")):
+        if other in names:
+            return f"use {quoted(other)}"
+    long = [name for name in names if name.startswith(f"--{letter.lower()}")]
+    long = ["--store"] if "--store" in long else long[:MOST_NEAR]
+    return f"use {choices(long)}" if long else None
 
 
 def _takes_value(options: dict[str, Any], name: str) -> bool:
@@ -162,11 +215,15 @@ def _unknown_option(error: Any, parameters: Sequence[Any], arguments: Sequence[s
         return NO_LIST, f"leave out {quoted(name)}, or use `kotovec build`"
     known = [option.lstrip("-") for parameter in parameters for option in parameter.opts if option.startswith("--")]
     known.append("help")
+    if hint := _of_argument(name, parameters, arguments):
+        return f"unknown option {quoted(name.partition('=')[0])}", hint
     short = f"-{name.lstrip('-')}"
     if any(_CALLED.get(name) in parameter.opts for parameter in parameters):
         hint = f"use {quoted(_CALLED[name])}"
     elif any(short in parameter.opts for parameter in parameters):
         hint = f"use {quoted(short)}"
+    elif re.fullmatch("-[A-Za-z]", name) and (found := _of_letter(name[1], parameters)):
+        hint = found
     elif near := near_names(name.lstrip("-"), known):
         hint = f"use {choices(f'--{each}' for each in near)}"
     elif arguments[0] not in COMMANDS and (command := next((each for each in arguments if each in COMMANDS), None)):
@@ -174,6 +231,20 @@ def _unknown_option(error: Any, parameters: Sequence[Any], arguments: Sequence[s
     else:
         hint = see
     return f"unknown option {quoted(name)}", hint
+
+
+def _of_argument(name: str, parameters: Sequence[Any], arguments: Sequence[str]) -> str | None:
+    """Return the hint where an argument is given as an option, such as `build --model demo`; None elsewhere."""
+    for each in parameters:
+        noun, names = _ARGUMENTS.get(each.name, ("", ())) if each.param_type_name == "argument" else ("", ())
+        if name.lstrip("-") not in names:
+            continue
+        rest = iter(arguments)
+        typed = next((word for word in rest if word.partition("=")[0] == name), name)
+        value = typed.partition("=")[2] or next(rest, "")
+        shown = argument(value) if value and not value.startswith("-") else each.metavar
+        return f"the {noun} is an argument: {quoted(f'kotovec {arguments[0]} {shown}')}"
+    return None
 
 
 def _meant(name: str) -> str:

@@ -59,6 +59,7 @@ that is given twice, the last value counts, so that a command can be changed at 
 `OMP_NUM_THREADS=0`, is left out, and without `--quiet` a note says so.
 
 An option has two dashes. `kotovec query king -json` is refused, as it would be a subtraction; `king - json` is one.
+So is a single letter that is no option, such as `-s`: a word of one letter is subtracted as `king - s`.
 
 ## Tab-separated values
 
@@ -89,7 +90,8 @@ $ kotovec completion fish | source       # in ~/.config/fish/config.fish
 
 Tab then completes commands, options and their values, stores, and the spaces, layers and tokens of the store that the
 line names (the only one here, if it names none): `kotovec query king - wom` offers `women`, `woman` and `womb`, the
-most frequent first.
+most frequent first. The mark of a word need not be typed: where the vocabulary has ▁Tokyo, `Toky` becomes `Tokyo`, and
+`_Toky` becomes `_Tokyo`. What no token begins with as it is typed is completed in NFC, NFKC, or in another case.
 
 ## Expressions
 
@@ -100,7 +102,7 @@ most frequent first.
 | `king - man + woman` | terms joined by `+` and `-`; full-width signs (`王＋女－男`) and the minus `−` work as well |
 | `0.5*王`, `2 * king` | a weight |
 | `king - (man - woman)` | parentheses |
-| `"new york"` | a quoted term: always literal, whatever it contains |
+| `"new york"` | a quoted term: always literal, whatever it contains; also “…”, ”…”, „…“, ’…’, 「…」 and 『…』 |
 | `#2332` | the token with this id; in quotes, the one with this text, which a note names where there is one |
 | `_王`, `" 王"` | the token ▁王, which begins a word, where the vocabulary has one: ▁ is on no keyboard |
 | `e-mail`, `C++`, `##王` | looked up as they stand, and split at their signs only if no such token exists |

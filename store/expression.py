@@ -18,10 +18,25 @@ HYPHENS = "-‐‑–﹣"  # what also joins the parts of a word, as in `twenty-
 TIMES = "*＊×"
 OPEN, CLOSE = "(（", ")）"
 SIGNS = PLUS + MINUS + TIMES + OPEN + CLOSE
-QUOTES = {'"': '"', "'": "'", "“": "”", "＂": "＂"}
+# What closes each quote that may open: an input method types ” or ’ on both sides, a word processor „ and “.
+QUOTES = {
+    **{mark: mark for mark in "\"'＂＇”’"},
+    "“": "”“",
+    "‘": "’‘",
+    "„": "“”",
+    "‚": "‘’",
+    "「": "」",
+    "『": "』",
+    "〝": "〟",
+    "«": "»",
+}
+APOSTROPHES = "’‘＇"  # a quote only if it is closed: else a word begins so
 DEEPEST = 50  # most levels of nested parentheses; Python itself gives up at about 200
 LONGEST = 1000  # most characters that are looked up as one token: no vocabulary has one half as long
 LARGEST = 1e9  # largest weight: far above it, sums of squares would overflow
+_KANA = r"[\u3041-\u30ff\uff66-\uff9f]"
+_LONG_VOWELS = re.compile(rf"{_KANA}+(?:[{MINUS}]{_KANA}+)+")
+_LONG_VOWEL_AT_END = re.compile(rf"(?:{_KANA}+[{MINUS}])+$")
 _NUMBER = re.compile(r"\d+(\.\d*)?|\.\d+")
 _ID = re.compile(r"[#＃]\d+")
 _CHUNK = re.compile(rf"\S{{0,{LONGEST + 1}}}")
@@ -124,6 +139,33 @@ def hyphenated(expression: str, terms: Sequence[Term]) -> list[str]:
     return found
 
 
+def lengthened(expression: str, terms: Sequence[Term], known: Callable[[str], bool]) -> dict[str, str]:
+    """Return a sentence by every word of kana whose ー was typed as a minus and read as one, such as `ラ－メン`.
+
+    Only where the vocabulary has the word with ー: kana can be subtracted from kana.
+
+    Args:
+        expression: what the user typed.
+        terms: the terms that it was read into.
+        known: returns whether the vocabulary has a text as it stands.
+    """
+    found = {}
+    for word in _LONG_VOWELS.finditer(expression):
+        instead = _lengthened(word[0])
+        if any(term.position == word.start() and not term.literal for term in terms) and known(instead):
+            found[word[0]] = f"{word[0]} is read as a subtraction; for the letter ー write {instead}"
+    return found
+
+
+def _lengthened(word: str) -> str:
+    return "".join("ー" if char in MINUS else char for char in word)
+
+
+def is_number(text: str) -> bool:
+    """Return whether a text is a number as a weight is written, in either width."""
+    return _NUMBER.fullmatch(unicodedata.normalize("NFKC", text)) is not None
+
+
 def _may_be_part(text: str) -> bool:
     return text != "" and text[0] not in "#＃" and text[0] not in QUOTES and not any(char in SIGNS for char in text)
 
@@ -163,9 +205,24 @@ class _Reader:
                 return terms
             if self.char not in PLUS + MINUS:
                 hint = 'put + or - before this, or quotes around words that belong together: "a b"'
-                hint = advice(self.char) or hint
+                hint = advice(self.char) or self.weight_meant(terms[-1]) or hint
                 raise self.error("an operator is missing here", hint=hint)
             weight = self.read_sign()
+
+    def weight_meant(self, term: Term) -> str | None:
+        """Return the hint where the term before, or what follows, is a number: `1.5*king` for `1.5 king`."""
+        chunk = self.chunk()
+        after = chunk[: next((at for at, char in enumerate(chunk) if char in SIGNS), len(chunk))]
+        if not term.literal and is_number(term.text):
+            word = after if after and after[0] not in QUOTES else "token"
+            return f"write a weight as `{term.text}*{word}`"
+        return f"write a weight as `{after}*{term.text}`" if not term.literal and is_number(after) else None
+
+    def vowel_meant(self) -> str | None:
+        """Return the hint where a minus that ends a word of kana may be meant as ー: `サ－バ－`."""
+        before = self.text[max(0, self.at - LONGEST) : self.at].rstrip()
+        found = _LONG_VOWEL_AT_END.search(before)
+        return f"write {_lengthened(found[0])} with the letter ー: {before[-1]} is a minus" if found else None
 
     def read_sign(self) -> float:
         weight = -1.0 if self.char in MINUS else 1.0
@@ -240,7 +297,7 @@ class _Reader:
         As many closing parentheses at its end as are open belong to the expression: of `C++)`, `C++` is looked up.
         """
         chunk = self.chunk()
-        if chunk in QUOTES and QUOTES[chunk] in self.text[self.at + 1 :]:
+        if chunk in QUOTES and self.closing() >= 0:
             return ""  # `" a"` is quoted, not the token `"`
         closing = len(chunk) - len(chunk.rstrip(CLOSE))
         for less in range(min(closing, self.depth), closing + 1):
@@ -254,11 +311,11 @@ class _Reader:
         if not chunk:
             only = self.text.strip()
             lone = f'put an operator that is a token in quotes: "{only}"'
-            raise self.error("a token is missing here", hint=None if only.strip(SIGNS) else lone)
+            raise self.error("a token is missing here", hint=self.vowel_meant() if only.strip(SIGNS) else lone)
         if token := self.longest():
             self.at += len(token)
             return [Term(token, 1.0, start)]
-        if chunk[0] in QUOTES:
+        if chunk[0] in QUOTES and not (chunk[0] in APOSTROPHES and self.closing() < 0):
             return [self.quoted()]
         if chunk[0] in OPEN:
             return self.parenthesis()
@@ -266,12 +323,17 @@ class _Reader:
         rest = range(start, len(self.text))
         self.at = next((at for at in rest if self.text[at] in SIGNS or self.text[at].isspace()), len(self.text))
         if self.at == start:
-            raise self.error("a token is missing here", hint='put an operator that is a token in quotes: "+"')
+            operator = 'put an operator that is a token in quotes: "+"'
+            raise self.error("a token is missing here", hint=self.vowel_meant() or operator)
         return [Term(self.text[start : self.at], 1.0, start)]
 
+    def closing(self) -> int:
+        """Return where the quote that opens here is closed, or -1."""
+        ends = (self.text.find(mark, self.at + 1) for mark in QUOTES[self.char])
+        return min((end for end in ends if end >= 0), default=-1)
+
     def quoted(self) -> Term:
-        start = self.at
-        end = self.text.find(QUOTES[self.char], start + 1)
+        start, end = self.at, self.closing()
         if end < 0:
             raise self.error("this quote is not closed", start)
         self.at = end + 1

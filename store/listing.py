@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +17,7 @@ from kotovec.store.moments import Doubles, distances, mean
 from kotovec.store.nearest import Rows
 from kotovec.store.neighbours import neighbours
 from kotovec.store.notation import noted, typed
+from kotovec.store.patterns import read_otherwise
 from kotovec.store.reach import find_reach
 from kotovec.store.scripts import parse_scripts, scripts_by_token, written_in
 from kotovec.store.tokens import KINDS
@@ -45,7 +46,9 @@ class Selection:
     """Which tokens a list holds; every field has the name of its option.
 
     Attributes:
-        pattern: a text that the token, as a person reads it or in the notation, contains; empty for all.
+        pattern: a text that the token, as a person reads it or in the notation, contains; empty for all. One that
+            no token contains is read as a query reads a word: in NFC or NFKC, with `_` for ▁, or as the tokenizer
+            spells it.
         regex: whether the pattern is a regular expression.
         kind: kinds of tokens, such as `word,subword`; None for all.
         script: scripts that all letters of the token must be of, such as `Han,Hiragana`; None for all.
@@ -190,11 +193,13 @@ class Listing:
         space: the space of norms, distances and neighbours.
         total: how many tokens were selected; the table has the first of them.
         table: the columns that were asked for.
+        notes: how a pattern was read that no token contains as it stands.
     """
 
     space: Space
     total: int
     table: Columns
+    notes: tuple[str, ...] = ()
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield the rows as dictionaries of Python's own types."""
@@ -250,7 +255,12 @@ def list_tokens(
             raise InputError(f"unknown column {quoted(name)}", hint=f"choose {choices(NAMES)}")
         if name in columns[:index]:
             raise InputError(f"the column {quoted(name)} is named twice", hint="name it once")
-    known = Known(store, store.space(space), selection.rows(store))
+    notes: tuple[str, ...] = ()
+    rows = selection.rows(store)
+    if not len(rows) and selection.pattern and not selection.regex:
+        pattern, notes = read_otherwise(selection.pattern, store, lambda text: len(Selection(text).rows(store)) > 0)
+        rows = replace(selection, pattern=pattern).rows(store)
+    known = Known(store, store.space(space), rows)
     keys = known.column("token" if sort == "text" else sort)
     sortable = np.array(keys, dtype=object if sort == "text" else None)
     order = np.argsort(sortable[::-1] if descending else sortable, kind="stable")
@@ -260,7 +270,7 @@ def list_tokens(
     shown = known.take(order)
     computed = {sort: sortable[order]} if sort != "text" else {}
     values = {name: computed[name] if name in computed else shown.column(name) for name in columns}
-    return Listing(known.space, len(known.rows), Columns(values))
+    return Listing(known.space, len(known.rows), Columns(values), notes)
 
 
 def length_of(store: Store, row: int) -> int:

@@ -4,10 +4,19 @@ import math
 import re
 from typing import Any
 
-from kotovec.errors import InputError, quoted
+from kotovec.errors import InputError, choices, quoted
 
 # faiss takes any value of these; 0, and what is 0 or less as an integer, fails at the search or finds nothing.
 _FROM_ONE = re.compile(r"(?:quantizer_)*(nprobe|efSearch|k_factor_rf)")
+# What people set, and a factory whose indexes have it.
+_HOLDERS = {
+    "nprobe": "IVF256,Flat",
+    "efSearch": "HNSW32",
+    "max_codes": "IVF256,Flat",
+    "ht": "PQ48",
+    "k_factor_rf": "PQ48,RFlat",
+    "quantizer_efSearch": "IVF256_HNSW32,Flat",
+}
 
 
 def set_parameters(faiss: Any, index: Any, parameters: str) -> None:
@@ -30,7 +39,45 @@ def set_parameters(faiss: Any, index: Any, parameters: str) -> None:
     try:
         faiss.ParameterSpace().set_index_parameters(index, parameters)
     except RuntimeError as error:
-        raise InputError(f"faiss does not take the parameters {quoted(parameters)} for this index") from error
+        problem = f"faiss does not take the parameters {quoted(parameters)} for this index"
+        raise InputError(problem, hint=_advice(faiss, index, parameters)) from error
+
+
+def _advice(faiss: Any, index: Any, parameters: str) -> str:
+    """Return what to write in place of the first parameter that an index does not have, or has no number."""
+    from difflib import get_close_matches
+
+    taken = [name for name in _HOLDERS if _takes(faiss, index, name)]
+    for part in parameters.split(","):
+        name, _, value = part.strip().partition("=")
+        if name in taken and not _is_number(value):
+            return f"give {name} a number, such as `{name}=16`"
+        if name in taken:
+            continue
+        spelled = {each.lower(): each for each in _HOLDERS}
+        near = [spelled[each] for each in get_close_matches(name.lower(), spelled)]
+        if own := [each for each in near if each in taken]:
+            return f"use {choices(own[:1])}"
+        if near:
+            return f"name a factory that has {near[0]}, such as `--factory {_HOLDERS[near[0]]}`"
+    return f"choose {choices(taken)}" if taken else "leave out --parameters: this index has none"
+
+
+def _takes(faiss: Any, index: Any, name: str) -> bool:
+    """Return whether an index has a parameter; of those tried, 1 changes no result that is kept."""
+    try:
+        faiss.ParameterSpace().set_index_parameter(index, name, 1)
+    except RuntimeError:
+        return False
+    return True
+
+
+def _is_number(value: str) -> bool:
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_from_one(value: str, *, fraction: bool) -> bool:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from kotovec.errors import InputError, NotStoredError
 from kotovec.space import Space
-from kotovec.store.expression import Term, hyphenated, parse, render
+from kotovec.store.expression import Term, hyphenated, lengthened, parse, render
 from kotovec.store.terms import Lookup, ResolvedTerm
 
 VANISHING = 1e-12  # share of the terms' summed lengths: what rounding leaves of 王 - 王 is below, real sums far above
@@ -93,7 +93,9 @@ def resolve(expression: str, lookup: Lookup) -> tuple[tuple[ResolvedTerm, ...], 
         ExpressionError, UnknownTokenError, NotStoredError: as in `read`.
     """
     terms = parse(expression, lookup.known)
-    return tuple(map(lookup.resolve, terms)), tuple(hyphenated(expression, terms))
+    lengthened_ = lengthened(expression, terms, lookup.known)
+    readings = (each for each in hyphenated(expression, terms) if each.partition(" is read")[0] not in lengthened_)
+    return tuple(map(lookup.resolve, terms)), (*lengthened_.values(), *readings)
 
 
 def add(

@@ -120,7 +120,7 @@ class Lookup:
         if token_id is not None:
             return self.tokens.row_of_id(token_id) is not None or token_id in self._unnamed()
         signs = _signs(text)  # a full-width sign joins terms, and is not normalized into a part of one
-        return any(self._row(form) is not None for form, _ in _normal_forms(text) if _signs(form) == signs)
+        return any(self._row(form) is not None for form, _ in normal_forms(text) if _signs(form) == signs)
 
     def forms(self, rows: Rows) -> Rows:
         """Return rows and those of the same words with and without the vocabulary's mark, ascending.
@@ -143,7 +143,7 @@ class Lookup:
         """
         if term.token_id is not None:
             return self._of_id(term, term.token_id)
-        for text, name in _normal_forms(term.text):
+        for text, name in normal_forms(term.text):
             if (row := self._row(text)) is not None:
                 return self._found(term, row, *self._notes(term.text, text, name, row))
         if (number := self._without_row(term.text)) is not None:
@@ -158,7 +158,7 @@ class Lookup:
         if row is None and token_id in self._unnamed():
             note = f"{term.text} is a row without a token"
             return ResolvedTerm(term.text, term.weight, (), (term.text,), note, token_id)
-        spelled_so = next((form for form, _ in _normal_forms(term.text) if self._row(form) not in (None, row)), None)
+        spelled_so = next((form for form, _ in normal_forms(term.text) if self._row(form) not in (None, row)), None)
         instead = None if spelled_so is None else f'for the token {spelled_so} write "{spelled_so}", with its quotes'
         if row is None:
             if (text := self._rowless().get(str(token_id))) is not None:
@@ -247,7 +247,7 @@ class Lookup:
     def _tokenized(self, term: Term) -> ResolvedTerm:
         if not term.text.strip():
             raise UnknownTokenError(f"the vocabulary has no token {quoted(term.text)}")
-        for text, name in _normal_forms(term.text):  # ＫＩＮＧ is KING in NFKC, which the tokenizer lower-cases
+        for text, name in normal_forms(term.text):  # ＫＩＮＧ is KING in NFKC, which the tokenizer lower-cases
             if rows := self._rows_of_pieces(term, text):
                 return self._of_pieces(term, rows, f" ({name})" if name else "")
         raise self._unknown(term)
@@ -283,8 +283,7 @@ class Lookup:
 
     def _unknown(self, term: Term) -> UnknownTokenError:
         text = term.text
-        nearest = self._nearest(text)
-        hint = f"try {choices(map(self._written, nearest))}" if nearest else None
+        hint = self.suggestion(text)
         hint = hint if term.literal else mistaken(text) or hint
         if self.tokens.pieces is not None:
             return UnknownTokenError(
@@ -293,6 +292,11 @@ class Lookup:
         where = f"this store, which was built with --token-filter {self.token_filter}"
         holder = where if self.token_filter else "the vocabulary"
         return UnknownTokenError(f"{quoted(text)} is not in {holder}, nor made of its tokens", hint=hint)
+
+    def suggestion(self, text: str) -> str | None:
+        """Return a hint that names the tokens most like a text that is none, or None."""
+        nearest = self._nearest(text)
+        return f"try {choices(map(self._written, nearest))}" if nearest else None
 
     def _nearest(self, text: str) -> list[str]:
         from difflib import get_close_matches
@@ -313,7 +317,7 @@ class Lookup:
         return get_close_matches(folded, sorted(near), n=NEAREST, cutoff=0.4)
 
 
-def _normal_forms(text: str) -> Iterator[tuple[str, str]]:
+def normal_forms(text: str) -> Iterator[tuple[str, str]]:
     """Yield a text as it stands, then in NFC and NFKC if those differ, each with the name of the form."""
     yield text, ""
     if not text.isascii():

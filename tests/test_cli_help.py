@@ -1,6 +1,8 @@
 """The help: groups, choices, nothing cut, and a terminal of 40 columns."""
 
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 
@@ -12,22 +14,70 @@ from kotovec.cli.arguments import COMMANDS
 from kotovec.cli.declare import PANELS
 from kotovec.cli.tree import make_app
 
-from commands import ROOT, call, environment
+from commands import MAIN, ROOT, call, environment, on_terminal
 
 TREE = get_command(make_app()).commands
 
 
 @pytest.mark.parametrize("columns", [40, 80])
 @pytest.mark.parametrize("command", ["", *COMMANDS])
-def test_only_a_long_command_is_wider_than_the_terminal_and_nothing_is_cut(command, columns, capsys, monkeypatch):
+def test_no_line_is_wider_than_the_terminal_and_nothing_is_cut(command, columns, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", str(columns))
     shown = call(capsys, *([command] if command else []), "--help").out
-    wide = [line.strip() for line in shown.splitlines() if cell_len(line) > columns]
-    assert all(" " not in line or re.fullmatch("`[^`]+`", line) for line in wide)  # a command, or the name of a model
-    assert len(wide) <= (2 if columns == 40 else 1)
+    assert [line for line in shown.splitlines() if cell_len(line) > columns] == []
     assert "..." not in shown.replace("[ARGS]...", "")
     assert "env var" not in shown
     assert "`kotovec help environment`" in " ".join(shown.split())
+
+
+def in_backticks(text):
+    return re.findall(r"`(kotovec [^`]+)`", text)
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_an_example_that_is_continued_is_the_same_command_to_a_shell(command, columns, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    arguments = [command] if command else []
+    shown = in_backticks(call(capsys, *arguments, "--help").out)
+    assert all(line.endswith(" \\") for text in shown for line in text.split("\n")[:-1])
+    monkeypatch.setenv("COLUMNS", "200")
+    whole = in_backticks(call(capsys, *arguments, "--help").out)
+    bash = shutil.which("bash")
+    assert shown
+    for text, expected in zip(shown, whole, strict=True):
+        assert "\n" not in expected or command == "submit"
+        code = f'kotovec() {{ printf "%s\\n" "$@"; }}; {text}'
+        read = subprocess.run([bash, "-c", code], capture_output=True, text=True, check=True).stdout
+        assert read.splitlines() == shlex.split(expected)[1:]
+
+
+EXAMPLE = """
+  Example:
+  `kotovec submit demo \\
+    --address http://head:8265 \\
+    --store /data/demo.kotovec \\
+    --workers 8`
+"""
+DEFAULT = """
+        [default: tohoku-nlp/bert-
+        base-japanese-whole-word-
+        masking]
+"""
+
+
+def test_a_long_example_and_a_long_default_are_continued(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    shown = call(capsys, "submit", "--help").out
+    assert EXAMPLE in shown
+    assert DEFAULT in shown
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+@pytest.mark.parametrize("arguments", [["help", "environment"], ["help", "submit"], ["--help"]])
+def test_the_help_fits_a_terminal(columns, arguments):
+    shown = on_terminal([sys.executable, "-c", MAIN, *arguments], columns, named=False)
+    assert (shown.code, [line for line in shown.out.splitlines() if cell_len(line) > columns]) == (0, [])
 
 
 def test_the_summary_of_every_command_is_whole(capsys, monkeypatch):

@@ -429,3 +429,23 @@ def test_what_a_hint_puts_in_quotes_has_the_quotes_that_a_shell_takes(store, cap
         ("-", """hint: use `--file -` for standard input, or '"-"' for the token"""),
     ):
         assert call(capsys, "query", "--store", store, expression).err.splitlines()[-1] == hint
+
+
+def test_quotes_of_any_keyboard_and_an_apostrophe_are_read_on_a_command_line(ask, store):
+    def expression(*arguments):
+        return json.loads(ask("--json", "-k", 1, *arguments).out)["expression"]
+
+    for quoted_ in ("”女王” - 王", "「女王」 - 王", "„女王“ - 王", "＂女王＂ - 王", "’女王’ - 王"):
+        assert expression(quoted_) == "女王 - 王"
+        assert expression(*quoted_.split()) == "女王 - 王"
+    assert ask("king", "+", "don’t know").err.startswith("error: `don’t know` is not in the vocabulary")
+
+
+def test_a_minus_between_kana_that_was_typed_for_a_long_vowel_is_noted(capsys, tmp_path):
+    tokens = stores.make_tokens(["[UNK]", "ラ", "メン", "ラーメン"])
+    path = stores.write_store(tmp_path / "kana.kotovec", tokens, np.eye(4))
+    answer = json.loads(call(capsys, "query", "--store", path, "ラ－メン", "--json").out)
+    assert answer["expression"] == "ラ - メン"
+    assert answer["notes"] == ["ラ－メン is read as a subtraction; for the letter ー write ラーメン"]
+    answer = json.loads(call(capsys, "query", "--store", path, "ラ-メン", "--json").out)
+    assert answer["notes"] == ["ラ-メン is read as a subtraction; for the letter ー write ラーメン"]

@@ -13,7 +13,7 @@ import pytest
 
 from kotovec.cli.shell import _command
 
-from commands import ROOT, call, make_store, start
+from commands import ROOT, call, make_metaspace_store, make_store, start
 
 SHELL = [sys.executable, "-c", "from kotovec.cli.app import main; main()", "shell"]
 
@@ -359,3 +359,28 @@ def completions(store, text):
 )
 def test_tab_completes_settings_values_and_tokens_by_rank(store, text, offered):
     assert completions(store, text) == offered
+
+
+def test_tab_completes_a_word_without_its_mark_and_in_another_case(tmp_path, store):
+    pieces = make_metaspace_store(tmp_path / "pieces.kotovec")
+    assert completions(pieces, "king - q") == ["queen"]
+    assert completions(pieces, "_") == ["_king", "_queen"]
+    assert completions(store, "PRIN") == ["prince", "princess"]
+
+
+SAMPLES = {
+    ":words-only": ":words-only on", ":exact ": ":exact on", ":k": ":k 20", ":metric": ":metric cosine",
+    ":layer": ":layer -1", ":space": ":space both", ":script": ":script Han", ":device": ":device cpu",
+    ":unit-terms": ":unit-terms on", ":exclude-inputs": ":exclude-inputs on",
+}  # fmt: skip
+
+
+def test_a_setting_without_its_value_shows_one_that_works(typed):
+    done = typed(list(SAMPLES))
+    assert done.stderr == "".join(
+        f"error: {line.strip()} needs a value\nhint: write `{written}`, or :show for the current ones\n"
+        for line, written in SAMPLES.items()
+    )
+    done = typed([*SAMPLES.values(), ":show"])
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {f":{line}" for line in done.stdout.splitlines()} == {*SAMPLES.values()}

@@ -14,6 +14,7 @@ from kotovec.store import Store
 from kotovec.store.columns import Columns
 from kotovec.store.listing import Selection, list_tokens
 from kotovec.store.neighbours import neighbours
+from kotovec.store.tokens import Marking
 
 import stores
 from commands import TEXTS, call, isolated_vectors, make_store, static_vectors
@@ -62,6 +63,81 @@ def test_filters_apply_together(capsys, path):
     assert texts(capsys, path, "--script", "Han", "--kind", "word", "--length", "2-") == ["女王"]
     assert texts(capsys, path, "--length", "1", "--kind", "subword") == ["##s", "##王"]
     assert texts(capsys, path, "--length", "-2", "--script", "Han", "-n", "2") == ["王", "女王"]
+
+
+@pytest.fixture(scope="module")
+def uncased(tmp_path_factory):
+    """Return a store whose tokenizer lower-cases and takes away accents, as that of bert-base-uncased."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+
+    texts_ = ["[UNK]", "king", "making", "cafe", "か", "##n", "k"]
+    tokenizer = Tokenizer(models.WordPiece({text: n for n, text in enumerate(texts_)}, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokens = stores.make_tokens(texts_, special=["[UNK]"])
+    folder = tmp_path_factory.mktemp("uncased") / "uncased.kotovec"
+    return stores.write_store(folder, tokens, np.eye(len(texts_)), tokenizer=tokenizer)
+
+
+@pytest.fixture(scope="module")
+def pieces(tmp_path_factory):
+    tokens = stores.make_tokens(
+        ["<unk>", "王", "▁王", "▁女王", "がく", "▁ABC"], unknown="<unk>", marking=Marking.METASPACE
+    )
+    return stores.write_store(tmp_path_factory.mktemp("pieces") / "pieces.kotovec", tokens, np.eye(6))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found", "note"),
+    [
+        ("_王", ["▁王"], "_王 is read as ▁王"),
+        (" 王", ["▁王"], " 王 is read as ▁王"),
+        ("か\u3099", ["がく"], "か\u3099 is read as が (NFC)"),
+        ("ＡＢＣ", ["▁ABC"], "ＡＢＣ is read as ABC (NFKC)"),
+        ("＿王", ["▁王"], "＿王 is read as ▁王 (NFKC)"),
+        ("王", ["王", "▁王", "▁女王"], None),
+    ],
+)
+def test_a_pattern_is_read_in_the_forms_in_which_a_query_finds_a_word(capsys, pieces, pattern, found, note):
+    assert texts(capsys, pieces, pattern) == found
+    expected = f"note: {note}\n" if note else ""
+    assert call(capsys, "tokens", "--store", pieces, pattern, "--columns", "id").err == expected
+    with Store.open(pieces) as store:
+        assert list_tokens(store, Selection(pattern), columns=["id"]).notes == ((note,) if note else ())
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found", "note"),
+    [
+        ("KING", ["king", "making"], "note: KING is read as king\n"),
+        ("ＫＩＮＧ", ["king", "making"], "note: ＫＩＮＧ is read as king (NFKC)\n"),
+        ("Café", ["cafe"], "note: Café is read as cafe\n"),
+        ("KN", [], "0 of 7 tokens\nhint: try `king`, `k` or `##n`\n"),
+        ("kngi", [], "0 of 7 tokens\nhint: try `king` or `making`\n"),
+        ("☃", [], "0 of 7 tokens\n"),
+    ],
+)
+def test_what_the_tokenizer_lower_cases_is_found_and_a_typo_has_a_hint(capsys, uncased, pattern, found, note):
+    answer = call(capsys, "tokens", "--store", uncased, pattern, "--json")
+    assert [json.loads(line)["text"] for line in answer.out.splitlines()] == found
+    assert (answer.code, answer.err) == (0, note)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["king", "--kind", "subword"], "hint: leave out `--kind`\n"),
+        (["KING", "--kind", "special", "--length", "9"], "hint: leave out `--kind` or `--length`\n"),
+        (["--script", "Thai"], "hint: leave out `--script`\n"),
+        (["kngi", "--kind", "special"], "hint: try `king` or `making`\n"),
+        (["^kngi$", "--regex"], ""),
+    ],
+)
+def test_an_empty_list_says_so_and_what_to_leave_out(capsys, uncased, arguments, hint):
+    answer = call(capsys, "tokens", "--store", uncased, *arguments)
+    assert (answer.code, answer.out) == (0, "")
+    assert answer.err.endswith(f"0 of 7 tokens\n{hint}")
+    assert call(capsys, "tokens", "--store", uncased, *arguments, "-q").err == ""
 
 
 def test_the_order_is_by_any_number_with_ties_by_id(capsys, path):

@@ -9,8 +9,11 @@ from types import SimpleNamespace
 import pytest
 
 from kotovec.cli import complete
+from kotovec.store.beginnings import Beginnings
+from kotovec.store.tokens import Marking
 
-from commands import MAIN, call, environment, make_store
+import stores
+from commands import MAIN, call, environment, make_metaspace_store, make_store
 
 BREAKS = " \t\n\"'@><=;|&(:"  # COMP_WORDBREAKS of an interactive bash
 # What the function of the script does, without a terminal: `compopt` works on Tab only.
@@ -162,12 +165,67 @@ def test_another_shell_is_refused(capsys, arguments, problem):
     assert answer.err == f"error: {problem}\nhint: choose `bash`, `zsh` or `fish`\n"
 
 
+def vocabulary(marking, *texts):
+    return stores.make_tokens(texts, unknown="<unk>", marking=marking)
+
+
+@pytest.mark.parametrize(
+    ("marking", "texts", "begun", "offered"),
+    [
+        (Marking.METASPACE, ["to", "▁Tokyo", "▁", "Tokai", "▁Tokai"], "Tok", ["Tokyo", "Tokai"]),
+        (Marking.METASPACE, ["to", "▁Tokyo", "▁", "Tokai", "▁Tokai"], "_Tok", ["_Tokyo", "_Tokai"]),
+        (Marking.METASPACE, ["▁Tokyo", "Tokai", "▁Tokai"], "▁Tok", ["▁Tokyo", "▁Tokai"]),
+        (Marking.METASPACE, ["王", "▁王", "▁王様"], "_王", ["_王", "_王様"]),
+        (Marking.METASPACE, ["_x", "▁xy", "▁_xz"], "_x", ["_x", "_xy", "_xz"]),
+        (Marking.METASPACE, ["_", "▁", "▁a", "▁_"], "_", ["_", "_a", "__"]),
+        (Marking.BYTELEVEL, ["king", "Ġkingdom", "Ġç", "ç"], "ki", ["king", "kingdom"]),
+        (Marking.BYTELEVEL, ["king", "Ġkingdom"], "Ġki", ["Ġkingdom"]),
+        (Marking.BYTELEVEL, ["king", "Ġkingdom", "Ġcaf\xc3\xa9"], "_", ["_kingdom", "_café"]),
+        (Marking.SUFFIX, ["king</w>", "kin", "kin</w>"], "ki", ["king", "kin", "kin</w>"]),
+        (Marking.SUFFIX, ["king</w>", "kin", "kin</w>"], "king<", ["king</w>"]),
+        (Marking.WORDPIECE, ["in", "##ing", "##in"], "##in", ["##ing", "##in"]),
+        (Marking.WORDPIECE, ["king", "Kingston"], "KIN", ["king", "Kingston"]),
+        (Marking.WORDPIECE, ["king", "Kingston"], "Ki", ["Kingston"]),
+        (Marking.WORDPIECE, ["king", "KB"], "ＫＩ", ["king"]),
+        (Marking.WORDPIECE, ["が", "がく"], "か\u3099", ["が", "がく"]),
+        (Marking.METASPACE, ["▁Tokyo"], "toky", ["Tokyo"]),
+        (Marking.METASPACE, ["▁Tokyo"], "_toky", ["_Tokyo"]),
+        (Marking.NONE, ["a.b", "axb"], "a.", ["a.b"]),
+        (Marking.NONE, ["a"], "", []),
+    ],
+)
+def test_a_word_is_completed_as_it_can_be_asked_for_by_rank(marking, texts, begun, offered):
+    assert list(Beginnings(vocabulary(marking, *texts)).complete(begun)) == offered
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_mark_of_a_word_need_not_be_typed(tmp_path, shell):
+    make_metaspace_store(tmp_path / "pieces.kotovec")
+    assert values(tmp_path, "kotovec query qu", shell) == ["queen"]
+    assert values(tmp_path, "kotovec query king - _", shell) == ["_king", "_queen"]
+    assert values(tmp_path, "kotovec query 'queen - _k", shell) == ["queen - _king"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_capitals_and_the_mark_of_a_subword_in_quotes_are_completed_too(here, shell):
+    assert values(here, "kotovec query king - PRIN", shell) == ["prince", "princess"]
+    assert values(here, 'kotovec query "##', shell) == ["##s", "##王"]
+    assert values(here, "kotovec query ##", shell) == []  # a comment
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="there is no fish here")
+def test_fish_takes_what_does_not_begin_as_it_was_typed(here):
+    code = 'kotovec completion fish | source; complete -C "kotovec query king - PRIN"'
+    done = in_shell(here, "fish", "--no-config", "-c", code)
+    assert [line.split("\t")[0] for line in done.stdout.splitlines()] == ["prince", "princess"]
+
+
 @pytest.mark.parametrize("sign", ["$(touch pwned)", "`touch pwned`", '"', "'", "!x", "\\x"])
 @pytest.mark.parametrize("line", ["kingd", "man - kingd"])
 def test_no_token_or_folder_is_offered_that_a_shell_would_act_on(tmp_path, monkeypatch, sign, line):
     """In double quotes, too, `$(…)` runs."""
     monkeypatch.chdir(tmp_path)
-    tokens = SimpleNamespace(surfaces=["kingdom", f"kingdom{sign.replace(' ', '')}"])
+    tokens = vocabulary(Marking.NONE, "kingdom", f"kingdom{sign.replace(' ', '')}")
     monkeypatch.setattr(complete, "_opened", lambda _: SimpleNamespace(tokens=tokens))
     assert complete.terms(None, line) == [line.replace("kingd", "kingdom")]
     for name in (f"{sign.replace('/', '')}.kotovec", "My Store.kotovec", "a\nb.kotovec", "fine.kotovec"):

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kotovec.errors import ExpressionError
-from kotovec.store.expression import DEEPEST, LONGEST, Term, hyphenated, parse, render
+from kotovec.store.expression import DEEPEST, LONGEST, Term, hyphenated, lengthened, parse, render
 from kotovec.store.lookalikes import mistaken
 
 VOCABULARY = {
@@ -69,6 +69,18 @@ def terms(expression):
         ('"new york" - 王', [("new york", 1), ("王", -1)]),
         ("“new york”", [("new york", 1)]),
         ('王 - "-"', [("王", 1), ("-", -1)]),
+        ("”new york” - 王", [("new york", 1), ("王", -1)]),  # as a Japanese input method types them
+        ("“new york“", [("new york", 1)]),
+        ("„new york“ + „a b”", [("new york", 1), ("a b", 1)]),
+        ("「new york」-王", [("new york", 1), ("王", -1)]),
+        ("『女 王』", [("女 王", 1)]),
+        ("＂new york＂", [("new york", 1)]),
+        ("＇new york＇", [("new york", 1)]),
+        ("’new york’", [("new york", 1)]),
+        ("‘new york’", [("new york", 1)]),
+        ("«new york»", [("new york", 1)]),
+        ("〝new york〟", [("new york", 1)]),
+        ("king - ’tis", [("king", 1), ("’tis", -1)]),  # an apostrophe
         ('"+"', [("+", 1)]),
         ('""', [("", 1)]),
         ('" 王"', [(" 王", 1)]),
@@ -162,7 +174,9 @@ def test_a_term_knows_where_it_stands():
         ("王(女)", 1, r"an operator is missing here\n.*\n.*\nhint: put \+ or -"),
         ("(王)女", 3, r"an operator is missing here\n.*\n.*\nhint: put \+ or -"),
         ('"a"b', 3, r"an operator is missing here\n.*\n.*\nhint: put \+ or -"),
-        ("2 王", 2, r"an operator is missing here\n.*\n.*\nhint: put \+ or -"),
+        ("2 王", 2, r"an operator is missing here\n.*\n.*\nhint: write a weight as `2\*王`$"),
+        ("”new york", 0, "quote is not closed"),
+        ("「女", 0, "quote is not closed"),
         ('"new york', 0, "quote is not closed"),
         ("王 + “a", 4, "quote is not closed"),
         ("王*女", 2, r"weight is not a number\n.*\n.*\nhint: write a weight as `0\.5\*token`$"),
@@ -423,9 +437,39 @@ def test_what_is_mistaken_for_an_operator_is_named(text, instead):
         ("-", 'put an operator that is a token in quotes: "-"'),
         ("+ ", 'put an operator that is a token in quotes: "+"'),
         ("king +", None),
+        ("1.5 king", "write a weight as `1.5*king`"),
+        ("１．５ king", "write a weight as `１．５*king`"),
+        ("man + 2 king-man", "write a weight as `2*king`"),
+        ("king .5 + man", "write a weight as `.5*king`"),
+        ("2 (king - man)", "write a weight as `2*token`"),
+        ('2 "new york"', "write a weight as `2*token`"),
+        ('"2" king', 'put + or - before this, or quotes around words that belong together: "a b"'),
+        ("サ－バ－", "write サーバー with the letter ー: － is a minus"),
+        ("王 - サ−バ- + 女", "write サーバー with the letter ー: - is a minus"),
+        ("コ-ヒ-＋王", "write コーヒー with the letter ー: - is a minus"),
+        ("king - サ － バ －", None),
+        ("王－", None),
     ],
 )
 def test_the_hint_about_a_character_that_is_no_operator_says_what_to_write(expression, hint):
     with pytest.raises(ExpressionError) as caught:
         parse(expression, known)
     assert caught.value.hint == hint
+
+
+@pytest.mark.parametrize(
+    ("expression", "words"),
+    [
+        ("ラ－メン", {"ラ－メン": "ラーメン"}),
+        ("王 + ラ−メン - ラ-メン", {"ラ−メン": "ラーメン", "ラ-メン": "ラーメン"}),
+        ("ラ － メン", {}),
+        ("ラーメン－ラ－メン", {}),  # a subtraction, as it is all one word of kana
+        ("キング－マン", {}),  # キングーマン is no token
+        ('"ラ－メン" + 王', {}),
+    ],
+)
+def test_a_minus_that_was_typed_for_a_long_vowel_is_named(expression, words):
+    found = lengthened(expression, parse(expression, known), known)
+    assert found == {
+        word: f"{word} is read as a subtraction; for the letter ー write {instead}" for word, instead in words.items()
+    }

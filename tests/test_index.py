@@ -260,6 +260,29 @@ def test_a_factory_that_faiss_cannot_build_is_refused_and_nothing_is_left(folder
     assert not (folder / "indexes").exists()
 
 
+@pytest.mark.parametrize(
+    ("factory", "parameters", "hint"),
+    [
+        ("IVF16,Flat", "nprob=4", "use `nprobe`"),
+        ("IVF16,Flat", "NProbe=4", "use `nprobe`"),
+        ("IVF16,Flat", "nprobe=4,max_code=3", "use `max_codes`"),
+        ("IVF16,Flat", "nprobe", "give nprobe a number, such as `nprobe=16`"),
+        ("IVF16,Flat", "nprobe=x", "give nprobe a number, such as `nprobe=16`"),
+        ("IVF16,Flat", "efSearch=4", "name a factory that has efSearch, such as `--factory HNSW32`"),
+        ("IVF16,Flat", "nonsense=1", "choose `nprobe` or `max_codes`"),
+        ("HNSW8", "efsearch=4", "use `efSearch`"),
+        ("HNSW8", "nonsense=4", "choose `efSearch`"),
+        ("Flat", "nprobe=4", "name a factory that has nprobe, such as `--factory IVF256,Flat`"),
+        ("Flat", "nonsense=4", "leave out --parameters: this index has none"),
+        ("SQ8", "nprobe=4", "name a factory that has nprobe, such as `--factory IVF256,Flat`"),
+    ],
+)
+def test_parameters_that_faiss_does_not_take_have_a_hint(folder, factory, parameters, hint):
+    with pytest.raises(InputError, match=f"faiss does not take the parameters `{parameters}`") as caught:
+        build(folder, factory=factory, parameters=parameters)
+    assert caught.value.hint == hint
+
+
 @pytest.mark.parametrize("parameters", ["nonsense=1", "nprobe", "nprobe=x"])
 def test_parameters_that_faiss_does_not_take_are_refused_and_the_old_index_stays(folder, parameters):
     record = build(folder)

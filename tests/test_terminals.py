@@ -38,6 +38,24 @@ def test_a_line_is_broken_between_words(text, width, lines):
     assert broken(text, width, follow="  ").split("\n") == lines
 
 
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        (
+            f"Example: `{LONG}`.",
+            ["  Example:", "  `kotovec query \\", "    --store demo.kotovec king - \\", "    man + woman`."],
+        ),
+        (
+            "`kotovec map --label '王 女 男 子 国' -q`",
+            ["  `kotovec map \\", "    --label '王 女 男 子 国' -q`"],
+        ),
+        ("`a command of others, which is long and uncut`", ["  `a command of others, which is long and uncut`"]),
+    ],
+)
+def test_a_long_command_is_continued_where_it_is_to_be_copied(text, lines):
+    assert broken(text, 36, indent="  ", commands=True).split("\n") == lines
+
+
 @pytest.mark.parametrize("width", range(10, 50))
 @pytest.mark.parametrize(
     ("expression", "at"),

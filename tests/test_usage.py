@@ -3,6 +3,7 @@
 import json
 import re
 
+import numpy as np
 import pytest
 from typer.main import get_command
 
@@ -10,6 +11,7 @@ from kotovec.cli.app import make_app
 from kotovec.cli.arguments import COMMANDS
 from kotovec.errors import near_names
 
+import stores
 from commands import call, make_store
 
 TREE = get_command(make_app()).commands
@@ -77,6 +79,79 @@ def test_every_command_names_the_option_that_was_meant(refused, arguments, given
 def test_a_word_with_a_minus_that_names_no_option_is_arithmetic(capsys, store, arguments, expression):
     answer = json.loads(call(capsys, "query", "--store", store, "--json", *arguments).out)
     assert (answer["expression"], answer["notes"]) == (expression, [])
+
+
+@pytest.mark.parametrize("command", ["query", "norms"])
+@pytest.mark.parametrize(
+    ("arguments", "given", "hint"),
+    [
+        (["-s", "words.kotovec", "king"], "-s", "use `--store`; for a subtraction, write `- s`"),
+        (["king", "-s", "words.kotovec"], "-s", "use `--store`; for a subtraction, write `- s`"),
+        (["king", "-s=words.kotovec"], "-s", "use `--store`; for a subtraction, write `- s=words.kotovec`"),
+        (["king", "-j"], "-j", "use `--json`; for a subtraction, write `- j`"),
+        (["king", "-Q"], "-Q", "use `-q`; for a subtraction, write `- Q`"),
+        (["king", "-H"], "-H", "use `-h`; for a subtraction, write `- H`"),
+        (["king", "–q"], "–q", "use `-q`; for a subtraction, write `- q`"),
+    ],
+)
+def test_a_letter_with_a_dash_is_a_wrong_option_and_no_subtraction(refused, tmp_path, command, arguments, given, hint):
+    assert refused(command, *arguments) == (f"unknown option `{given}`", hint)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "given", "hint"),
+    [
+        (["king", "-K", "3"], "-K", "use `-k`; for a subtraction, write `- K`"),
+        (["king", "-K3"], "-K", "use `-k`; for a subtraction, write `- K3`"),
+        (["king", "-K=3"], "-K", "use `-k`; for a subtraction, write `- K=3`"),
+        (["king", "-N", "3"], "-N", "use `-k`; for a subtraction, write `- N`"),
+        (["king", "–k", "3"], "–k", "use `-k`; for a subtraction, write `- k`"),
+        (["king", "—k3"], "—k", "use `-k`; for a subtraction, write `- k3`"),
+        (["king", "-f", "a.txt"], "-f", "use `--file`; for a subtraction, write `- f`"),
+        (["king", "-m", "ip"], "-m", "use `--metric`; for a subtraction, write `- m`"),
+        (["king", "-e"], "-e", "use `--exclude-inputs` or `--exact`; for a subtraction, write `- e`"),
+        (["king", "-z"], "-z", "see `kotovec query --help`; for a subtraction, write `- z`"),
+    ],
+)
+def test_a_wrong_short_option_of_a_query_names_the_right_one(refused, arguments, given, hint):
+    assert refused("query", *arguments) == (f"unknown option `{given}`", hint)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "given", "hint"),
+    [
+        (["info", "-s", "words.kotovec"], "-s", "use `--store`"),
+        (["tokens", "king", "-N", "3"], "-N", "use `-n`"),
+        (["tokens", "king", "-r"], "-r", "use `--regex`"),
+        (["build", "demo", "-O"], "-O", "use `--overwrite`"),
+        (["map", "-z"], "-z", "see `kotovec map --help`"),
+    ],
+)
+def test_a_wrong_short_option_of_another_command_does_too(refused, arguments, given, hint):
+    assert refused(*arguments) == (f"unknown option `{given}`", hint)
+
+
+def test_a_wrong_short_option_is_named_before_the_stores_that_lie_here(tmp_path, capsys, monkeypatch):
+    for name in ("a", "b"):
+        make_store(tmp_path / f"{name}.kotovec")
+    monkeypatch.chdir(tmp_path)
+    answer = call(capsys, "query", "king", "-s", "a.kotovec")
+    assert answer.err.startswith("error: unknown option `-s`\nhint: use `--store`;")
+
+
+def test_a_word_of_one_letter_is_subtracted_between_spaces_and_in_quotes(capsys, tmp_path):
+    tokens = stores.make_tokens(["[UNK]", "king", "x", "B2"])
+    store = stores.write_store(tmp_path / "letters.kotovec", tokens, np.eye(4))
+    for arguments, expression in (
+        (["king", "-", "x"], "king - x"),
+        (["- x", "+", "king"], "-x + king"),
+        (["king -x"], "king - x"),
+        (["king", "－x"], "king - x"),
+        (["king", "-B2"], "king - B2"),
+        (["--", "king", "-x"], "king - x"),
+    ):
+        answer = call(capsys, "query", "--store", store, "--json", *arguments)
+        assert json.loads(answer.out)["expression"] == expression
 
 
 def test_a_text_in_quotes_is_arithmetic_whatever_it_names(refused):
@@ -176,6 +251,43 @@ def test_no_word_of_typers_is_said_about_an_option_without_its_value(refused, co
             "demo is a package, which has no revision `v1`",
             "leave out --revision, or give an id on the Hub",
         ),
+        (["build", "--model", "demo"], "unknown option `--model`", "the model is an argument: `kotovec build demo`"),
+        (["build", "--model=demo"], "unknown option `--model`", "the model is an argument: `kotovec build demo`"),
+        (["build", "-m", "demo"], "unknown option `-m`", "the model is an argument: `kotovec build demo`"),
+        (["build", "--model"], "unknown option `--model`", "the model is an argument: `kotovec build MODEL`"),
+        (["submit", "--model", "demo"], "unknown option `--model`", "the model is an argument: `kotovec submit demo`"),
+        (
+            ["query", "--expression", "king - man"],
+            "unknown option `--expression`",
+            "the expression is an argument: `kotovec query 'king - man'`",
+        ),
+        (
+            ["norms", "--words", "king"],
+            "unknown option `--words`",
+            "the word is an argument: `kotovec norms king`",
+        ),
+        (
+            ["tokens", "--pattern", "king"],
+            "unknown option `--pattern`",
+            "the pattern is an argument: `kotovec tokens king`",
+        ),
+        (
+            ["coverage", "--stores", "a"],
+            "unknown option `--stores`",
+            "the store is an argument: `kotovec coverage a`",
+        ),
+        (
+            ["completion", "--shell", "zsh"],
+            "unknown option `--shell`",
+            "the shell is an argument: `kotovec completion zsh`",
+        ),
+        (
+            ["help", "--command", "query"],
+            "unknown option `--command`",
+            "the command is an argument: `kotovec help query`",
+        ),
+        (["info", "--path", "words.kotovec"], "unknown option `--path`", "use `--store`"),
+        (["verify", "--folder=words.kotovec"], "unknown option `--folder`", "use `--store`"),
         (["build", "a", "b"], "unexpected argument `b`", "see `kotovec build --help`"),
         (["query", "king", "--json", "--tsv"], "--json and --tsv are given", "give one of them"),
         (["query", "--file", ""], "--file names no file", "give its path, or `-` for standard input"),
