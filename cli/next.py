@@ -16,14 +16,14 @@ def commands(path: Path | str) -> list[str]:
     from kotovec.store import Store
 
     with Store.open(path) as store:
-        expression = example(store)
+        expression, has_words = example(store), store.tokens.pieces is not None
     named = f"--store {argument(str(path))}"
     page = argument(f"{Path(path).stem}.html")
     return [
         f"kotovec query {named} {expression}",
         f"kotovec shell {named}",
         f"kotovec map {named} --html {page}",
-        f"kotovec audit {named}",
+        *([] if has_words else [f"kotovec audit {named}"]),  # of a vocabulary, and not of a list of words
     ]
 
 

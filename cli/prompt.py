@@ -12,7 +12,7 @@ from prompt_toolkit.completion import Completer, Completion
 from prompt_toolkit.document import Document
 from prompt_toolkit.history import FileHistory, InMemoryHistory
 
-from kotovec.cli.complete import listed
+from kotovec.cli.complete import listed, named_spaces
 from kotovec.cli.settings import NAMES, SWITCHES, Settings
 from kotovec.store.expression import SIGNS
 from kotovec.text import escaped, is_restless
@@ -101,7 +101,7 @@ def _values(store: "Store") -> dict[str, list[str]]:
     from kotovec.store.scripts import SCRIPTS
 
     return {
-        "space": [*map(str, store.spaces), "isolated", "both"],
+        "space": named_spaces(store),
         "layer": [*map(str, store.layers), "-1"],
         "metric": [*map(str, Metric)],
         "script": [*SCRIPTS, "all"],

@@ -25,6 +25,7 @@ _CALLED = {
     **dict.fromkeys(("-j", "--jobs", "--num-workers"), "--workers"),
     **dict.fromkeys(("-n", "--top", "--topk", "--top-k", "--limit", "--count"), "-k"),
 }
+_CALLED_OF_LIST = dict.fromkeys(("-k", "--top", "--topk", "--top-k", "--count"), "-n")
 _TRUE, _FALSE = ("true", "yes", "on"), ("false", "no", "off")
 
 
@@ -154,8 +155,9 @@ def _unknown_option(error: Any, parameters: Sequence[Any], arguments: Sequence[s
     known = [option.lstrip("-") for parameter in parameters for option in parameter.opts if option.startswith("--")]
     known.append("help")
     short = f"-{name.lstrip('-')}"
-    if any(_CALLED.get(name) in parameter.opts for parameter in parameters):
-        hint = f"use {quoted(_CALLED[name])}"
+    called = (each.get(name) for each in (_CALLED, _CALLED_OF_LIST))
+    if meant := next((each for each in called if any(each in parameter.opts for parameter in parameters)), None):
+        hint = f"use {quoted(meant)}"
     elif any(short in parameter.opts for parameter in parameters):
         hint = f"use {quoted(short)}"
     elif near := near_names(name.lstrip("-"), known):
