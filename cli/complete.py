@@ -72,7 +72,9 @@ def spaces(context: typer.Context, incomplete: str) -> list[str]:
 def space(context: typer.Context, incomplete: str) -> list[str]:
     """Return the spaces of the store, for an option that takes one of them."""
     store = _opened(context)
-    stored = ["static"] if store is None else [*map(str, store.spaces), *map(str, store.spaces.tied)]
+    stored = (
+        ["static"] if store is None else [str(each) for each in (*store.vectors.spaces, *store.vectors.spaces.tied)]
+    )
     return [each for each in stored if each.startswith(incomplete)]
 
 

@@ -37,8 +37,8 @@ def origin_of(vectors: "Vectors") -> Origin:
 def _options(vectors: "Vectors", settings: dict[str, Any]) -> list[str]:
     """Return the options with which a build takes a store for its own: those that are not the default."""
     attributes, found = vectors.attributes, []
-    if attributes.get("token_filter", ",".join(KINDS)) != ",".join(KINDS):
-        found += ["--token-filter", str(attributes["token_filter"])]
+    if (kinds := str(attributes.get("token_filter") or ",".join(KINDS))) != ",".join(KINDS):
+        found += ["--token-filter", kinds]
     if attributes.get("mecab_dic") and not attributes.get("mecab_assumed"):
         found += ["--mecab-dic", str(attributes["mecab_dic"])]
     if not attributes.get("bos", True):
