@@ -82,8 +82,8 @@ def is_finished(request: Request, store: Path) -> bool:
 
 def _has_tables_of(chosen: Chosen, vectors: Vectors) -> bool:
     """Return whether the tables are there; what is tied to one is stored with it."""
-    there = {*vectors.spaces, *vectors.spaces.tied}
-    return there.issuperset(chosen.tables) and all(vectors.made(table) for table in chosen.tables)
+    stored = {*vectors.spaces, *vectors.spaces.tied}
+    return stored.issuperset(chosen.tables) and all(vectors.made(table) for table in chosen.tables)
 
 
 def _has_tokens_of(request: Request, vectors: Vectors, source: sources.Source) -> bool:

@@ -164,7 +164,7 @@ class Space:
         return NotStoredError(f"{named} is not in this store: it holds {', '.join(held)}", hint=hint)
 
     def _addition(self, origin: "Origin", alike: Sequence["Space"]) -> str:
-        """Return how a hint goes on: with the command that adds the space, or why none does; empty for neither."""
+        """Return the end of a hint: the command that adds the space, or why none does; empty for neither."""
         layer, depth = self.layer, origin.depth
         if self.name not in (*BOTH.split(","), "output") or self.steps or self.first is not None:
             return ""
