@@ -4,20 +4,31 @@ import contextlib
 import json
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from kotovec.errors import KotovecError
-from kotovec.space import Origin
+from kotovec.space import Origin, Space, Stored
 from kotovec.store.tokens import KINDS
-
-if TYPE_CHECKING:
-    from kotovec.store.vectors import Vectors
 
 _IN_PART = "tables:"  # begins the identity of weights of which tables alone were read
 _MOST_CONFIG = 1 << 20  # bytes; those of models have some thousands
 
 
-def origin_of(vectors: "Vectors") -> Origin:
+class Files(Protocol):
+    """The open files of a store, as far as they say what it was built from: `Vectors`."""
+
+    path: Path
+    attributes: Any
+
+    @property
+    def spaces(self) -> Stored:
+        """The spaces that are stored."""
+
+    def made(self, space: Space) -> Any:
+        """Return how the vectors of a space were made."""
+
+
+def origin_of(vectors: Files) -> Origin:
     """Return what a store was built from, as its files say it."""
     model = str(vectors.attributes.get("model") or "")
     made: dict[str, Any] = {}
@@ -34,7 +45,7 @@ def origin_of(vectors: "Vectors") -> Origin:
     return Origin(shlex.join(words), depth, states)
 
 
-def _options(vectors: "Vectors", settings: dict[str, Any]) -> list[str]:
+def _options(vectors: Files, settings: dict[str, Any]) -> list[str]:
     """Return the options with which a build takes a store for its own: those that are not the default."""
     attributes, found = vectors.attributes, []
     if (kinds := str(attributes.get("token_filter") or ",".join(KINDS))) != ",".join(KINDS):
@@ -49,7 +60,7 @@ def _options(vectors: "Vectors", settings: dict[str, Any]) -> list[str]:
     return found
 
 
-def _depth_of(vectors: "Vectors") -> int | None:
+def _depth_of(vectors: Files) -> int | None:
     """Return the number of layers that the model's folder says, if it is still there."""
     folder = str(vectors.attributes.get("model_folder") or "")
     with contextlib.suppress(OSError, ValueError, LookupError, TypeError, RecursionError):
