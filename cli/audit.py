@@ -40,8 +40,8 @@ def command(
     from kotovec.store.audit import audit
     from kotovec.store.columns import import_parquet
 
-    if limit < 0:
-        raise InputError(f"-n is {limit}", hint="use 0 or more")
+    if limit < 1:
+        raise InputError(f"-n is {limit}", hint="use 1 or more")
     for path, ending in ((parquet, ".parquet"), (html, ".html")):
         if path is not None:
             check_output(path, ending, (".parquet", ".html"))

@@ -77,8 +77,23 @@ def _folders(incomplete: str) -> list[str]:
 def spaces(context: typer.Context, incomplete: str) -> list[str]:
     """Return the spaces of the store, as a list with commas takes them."""
     store = _opened(context)
-    stored = ["static"] if store is None else [str(space) for space in store.spaces]
-    return listed([*stored, *_SHORT], incomplete)
+    return listed(["static", *_SHORT] if store is None else named_spaces(store), incomplete)
+
+
+def space(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the spaces of the store, for an option that takes one of them."""
+    store = _opened(context)
+    stored = (
+        ["static"] if store is None else [str(each) for each in (*store.vectors.spaces, *store.vectors.spaces.tied)]
+    )
+    return [each for each in stored if each.startswith(incomplete)]
+
+
+def named_spaces(store: "Store") -> list[str]:
+    """Return how the spaces of a store can be named: as they are written, and in short where it has what that means."""
+    names = {each.name for each in store.spaces if not each.steps}
+    short = [*(["isolated"] if "isolated" in names else []), *(["both"] if {"static", "isolated"} <= names else [])]
+    return [*map(str, store.spaces), *short]
 
 
 def layers(context: typer.Context, incomplete: str) -> list[str]:

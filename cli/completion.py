@@ -12,7 +12,7 @@ from typer._click.shell_completion import CompletionItem, ShellComplete, split_a
 from kotovec.cli.arguments import ASKS, COMMANDS, shield_minus
 from kotovec.cli.complete import IN_QUOTES
 from kotovec.cli.encodings import echo
-from kotovec.cli.options import ShellArgument
+from kotovec.cli.options import QuietOption, ShellArgument
 from kotovec.cli.tree import make_app
 from kotovec.errors import InputError, KotovecError, choices, quoted
 
@@ -72,7 +72,10 @@ complete --command kotovec --no-files --keep-order --arguments '(_kotovec_comple
 SCRIPTS = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
 
 
-def command(shell: ShellArgument = None) -> None:
+def command(
+    shell: ShellArgument = None,
+    quiet: QuietOption = False,  # noqa: ARG001 — the script is the result
+) -> None:
     """Print the script that completes commands, options, stores, spaces and tokens in a shell.
 
     bash and zsh: eval "$(kotovec completion bash)" in ~/.bashrc; fish: kotovec completion fish | source.

@@ -8,7 +8,7 @@ from kotovec.cli.chosen import find_store
 from kotovec.cli.encodings import echo
 from kotovec.cli.interrupts import ending_at_once
 from kotovec.cli.list_options import CharsetOption, ListedOption, StoresArgument, TextOption
-from kotovec.cli.options import JsonOption, StoreOption
+from kotovec.cli.options import JsonOption, QuietOption, StoreOption
 from kotovec.errors import InputError, choices, quoted
 from kotovec.text import json_line
 
@@ -24,6 +24,7 @@ def command(
     text: TextOption = None,
     listed: ListedOption = None,
     as_json: JsonOption = False,
+    quiet: QuietOption = False,  # noqa: ARG001 — all that it prints is results; `silence` has heard it
 ) -> None:
     """Count the characters of a list, or of a text, that are one token, several or none.
 

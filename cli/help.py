@@ -4,7 +4,7 @@ from kotovec.cli.arguments import COMMANDS
 from kotovec.cli.encodings import echo
 from kotovec.cli.layout import ENVIRONMENT
 from kotovec.cli.lines import broken, columns, say
-from kotovec.cli.options import TopicArgument
+from kotovec.cli.options import QuietOption, TopicArgument
 from kotovec.cli.tree import make_app
 from kotovec.errors import InputError, choices, near_names, quoted
 
@@ -16,7 +16,10 @@ VARIABLES = {
 }
 
 
-def command(topic: TopicArgument = None) -> None:
+def command(
+    topic: TopicArgument = None,
+    quiet: QuietOption = False,  # noqa: ARG001 — what it explains is the result
+) -> None:
     """Explain a command, or all environment variables.
 
     Example: `kotovec help query`

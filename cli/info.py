@@ -31,7 +31,7 @@ def command(store: StoreOption = None, as_json: JsonOption = False, quiet: Quiet
     computed = f"in {origin['dtype']} on {origin['device']} ({cpus}), {hosts}" if cpus else ""
     pairs = [
         ("store", f"{info['path']}  ({megabytes(info['bytes'])})"),
-        ("model", " ".join(filter(None, (origin["model"], origin["revision"], origin["model_folder"])))),
+        ("model", _model(origin)),
         *_rows(info),
         *_spaces(spaces),
         *_tables(info["tables"]),
@@ -50,6 +50,15 @@ def command(store: StoreOption = None, as_json: JsonOption = False, quiet: Quiet
         notice(f"note: {note}", quiet=quiet)
 
 
+def _model(origin: dict[str, Any]) -> str:
+    """Return the model: its id and revision, the folder that it was read from, or both for a model of a package."""
+    from kotovec.workers.address import DEMO
+
+    name, folder = origin["model"], origin["model_folder"]
+    named = (name, origin["revision"], folder) if not folder or name == DEMO else (folder,)
+    return " ".join(filter(None, named))
+
+
 def _rows(info: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield what the rows of a store are: the tokens of a vocabulary, or the words of a list."""
     from kotovec.cli.tables import left_out, words_left_out, words_origin
@@ -62,7 +71,9 @@ def _rows(info: dict[str, Any]) -> Iterator[tuple[str, str]]:
         return
     yield "tokens", f"{info['tokens']:,}: " + ", ".join(f"{n:,} {kind}" for kind, n in info["kinds"].items() if n)
     filtered = origin.get("tokens_filtered_out", 0), origin["token_filter"]
-    yield from left_out(origin["rows_without_token"], origin["tokens_without_row"], *filtered)
+    # Rows without a token that a table keeps are named with it.
+    kept = max((about.get("unnamed_rows") or 0 for about in info["tables"].values()), default=0)
+    yield from left_out(max(0, origin["rows_without_token"] - kept), origin["tokens_without_row"], *filtered)
 
 
 def _spaces(spaces: dict[str, dict[str, object]]) -> Iterator[tuple[str, str]]:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from kotovec.cli.chosen import mark_usual
-from kotovec.cli.complete import among, charsets, columns, kinds, scripts, spaces, stores
+from kotovec.cli.complete import among, charsets, columns, kinds, scripts, space, stores
 from kotovec.cli.declare import OUTPUT, STORE, TOKENS, choice, option
 
 
@@ -100,7 +100,7 @@ OneSpaceOption = Annotated[
         "--space",
         metavar="SPACE",
         help="Space of the vectors: `static`, `isolated` or `isolated@6`.",
-        complete=spaces,
+        complete=space,
         callback=_take_first,
     ),
 ]

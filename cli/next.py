@@ -17,14 +17,14 @@ def commands(path: Path | str) -> list[str]:
     from kotovec.store.projection import FEWEST
 
     with Store.open(path) as store:
-        expression, can_map = example(store), len(store) >= FEWEST
+        expression, can_map, is_listed = example(store), len(store) >= FEWEST, store.tokens.pieces is not None
     named = f"--store {argument(str(path))}"
     page = argument(f"{Path(path).stem}.html")
     return [
         f"kotovec query {named} {expression}",
         f"kotovec shell {named}",
         *([f"kotovec map {named} --html {page}"] if can_map else []),
-        f"kotovec audit {named}",
+        *([] if is_listed else [f"kotovec audit {named}"]),  # of a vocabulary, and not of a list of words
     ]
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from kotovec.cli.chosen import AmbientLayer, is_ambient, mark_usual
-from kotovec.cli.complete import among, layers, scripts, spaces, stores, terms, topics
+from kotovec.cli.complete import among, layers, scripts, space, spaces, stores, terms, topics
 from kotovec.cli.declare import DRAWN, INDEX, MAP, OUTPUT, SEARCH, STORE, choice, option
 
 
@@ -44,7 +44,7 @@ WithinOption = Annotated[
         "--in",
         metavar="SPACE",
         help="Look the vectors of --space up in this space of the same width, such as `output`.",
-        complete=spaces,
+        complete=space,
         show_default=False,
     ),
 ]

@@ -12,7 +12,7 @@ from prompt_toolkit.completion import Completer, Completion
 from prompt_toolkit.document import Document
 from prompt_toolkit.history import FileHistory, InMemoryHistory
 
-from kotovec.cli.complete import listed
+from kotovec.cli.complete import listed, named_spaces
 from kotovec.cli.settings import NAMES, SWITCHES, Settings
 from kotovec.store.beginnings import Beginnings
 from kotovec.store.expression import SIGNS
@@ -93,7 +93,7 @@ def _values(store: "Store") -> dict[str, list[str]]:
     from kotovec.store.scripts import SCRIPTS
 
     return {
-        "space": [*map(str, store.spaces), "isolated", "both"],
+        "space": named_spaces(store),
         "layer": [*map(str, store.layers), "-1"],
         "in": [*map(str, store.spaces), *map(str, getattr(store.spaces, "tied", ())), "off"],
         "metric": [*map(str, Metric)],

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from kotovec.store import Answer
     from kotovec.store.tokens import Tokens
 
+_LEAST_FIRST = ("input", "id", "score", "rank")  # columns in the order in which a narrow terminal loses them
+_TOKEN_ROOM = 8  # columns that tokens keep, or as many as the longest of them has
 WIDE = 10_000  # columns if the output is not a terminal, so that nothing is cut or folded
 
 
@@ -118,9 +120,9 @@ def print_answers(answers: Sequence["Answer"], notes: Iterable[str] = ()) -> Non
     _print_lines(_title(answers), out, "bold")
     if len(answers) > 1 and not _fits(_answer_table(answers), out):
         for answer in answers:
-            _print(Text(answer.space.title, style="bold"), _fitting(partial(_answer_table, [answer]), out))
+            _print(Text(answer.space.title, style="bold"), _narrowed([answer], out))
     else:
-        _print(_fitting(partial(_answer_table, answers), out))
+        _print(_narrowed(answers, out))
     for note in notes:
         _print_lines(_isolated(message(f"note: {shown(note)}")), out)
 
@@ -139,34 +141,47 @@ def _fitting(make: Callable[..., Table], out: Console) -> Table:
     return table if _fits(table, out) else make(close=True)
 
 
-def _answer_table(answers: Sequence["Answer"], *, close: bool = False) -> Table:
+def _narrowed(answers: Sequence["Answer"], out: Console) -> Table:
+    """Return a table of answers with room for their tokens: what says less than they do is left out first."""
+    tokens = [shown(hit.token) for answer in answers for hit in answer.results]
+    longest = max(map(cell_len, [*tokens, "token"]))
+    for count in range(len(_LEAST_FIRST) + 1):
+        table = _fitting(partial(_answer_table, answers, without=_LEAST_FIRST[:count]), out)
+        widest = Measurement.get(out, out.options.update(max_width=WIDE), table).maximum
+        if out.width - (widest - longest) >= min(longest, _TOKEN_ROOM):
+            break
+    return table
+
+
+def _answer_table(answers: Sequence["Answer"], *, close: bool = False, without: Sequence[str] = ()) -> Table:
     """Return a table of answers side by side; where there is no room, tokens are folded, and numbers are not.
 
     The answer is bold, which is the nearest token that is no input, and inputs are dim.
     """
     table = _table(close=close)
-    table.add_column("rank", justify="right", no_wrap=True)
+    if "rank" not in without:
+        table.add_column("rank", justify="right", no_wrap=True)
     names = [answer.space.name for answer in answers]
     if len(set(names)) < len(names):  # two layers of one space
         names = [answer.space.title for answer in answers]
     for index in range(len(answers)):
         table.add_column(names[index] if len(answers) > 1 else "token", overflow="fold")
-        table.add_column("id", justify="right", no_wrap=True)
-        table.add_column("score", justify="right", no_wrap=True)
-        table.add_column("input", no_wrap=True)
+        for name in (name for name in ("id", "score", "input") if name not in without):
+            table.add_column(name, justify="left" if name == "input" else "right", no_wrap=True)
     scores = [distinct([hit.score for hit in answer.results]) for answer in answers]
     best = [next((hit for hit in answer.results if not hit.is_input), None) for answer in answers]
     for index in range(max(len(answer.results) for answer in answers)):
-        cells: list[Text] = [Text(str(index + 1))]
+        cells: list[Text] = [] if "rank" in without else [Text(str(index + 1))]
         for answer, nearest, score in zip(answers, best, scores, strict=True):
             if index < len(answer.results):
                 hit = answer.results[index]
                 mark = "input" if hit.is_input else ""
                 style = "dim" if hit.is_input else "bold" if hit is nearest else ""
-                texts = (shown(doubled(hit.token, hit.text)), str(hit.id), score[index], mark)
-                cells += [_cell(text, style) for text in texts]
+                token = shown(doubled(hit.token, hit.text))
+                texts = {"token": token, "id": str(hit.id), "score": score[index], "input": mark}
+                cells += [_cell(text, style) for name, text in texts.items() if name not in without]
             else:
-                cells += [Text("")] * 4
+                cells += [Text("")] * (1 + len({"id", "score", "input"}.difference(without)))
         table.add_row(*cells)
     return table
 

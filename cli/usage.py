@@ -28,6 +28,7 @@ _CALLED = {
     **dict.fromkeys(("--path", "--folder", "--dir", "--database", "--db"), "--store"),
     **dict.fromkeys(("-n", "--top", "--topk", "--top-k", "--limit", "--count"), "-k"),
 }
+_CALLED_OF_LIST = dict.fromkeys(("-k", "--top", "--topk", "--top-k", "--count"), "-n")
 # What follows a dash in `-s`, `-K=3` and `-K3`; a word of one letter is subtracted as `- s`.
 _LETTER = re.compile(r"([A-Za-z])(=.*|\d+)?", re.DOTALL)
 # What an argument of a command is, and what it may be called by those who take it for an option.
@@ -218,8 +219,9 @@ def _unknown_option(error: Any, parameters: Sequence[Any], arguments: Sequence[s
     if hint := _of_argument(name, parameters, arguments):
         return f"unknown option {quoted(name.partition('=')[0])}", hint
     short = f"-{name.lstrip('-')}"
-    if any(_CALLED.get(name) in parameter.opts for parameter in parameters):
-        hint = f"use {quoted(_CALLED[name])}"
+    called = (each.get(name) for each in (_CALLED, _CALLED_OF_LIST))
+    if meant := next((each for each in called if any(each in parameter.opts for parameter in parameters)), None):
+        hint = f"use {quoted(meant)}"
     elif any(short in parameter.opts for parameter in parameters):
         hint = f"use {quoted(short)}"
     elif re.fullmatch("-[A-Za-z]", name) and (found := _of_letter(name[1], parameters)):

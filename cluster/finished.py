@@ -14,14 +14,16 @@ from kotovec.cluster.build import Summary
 from kotovec.cluster.events import Notice, Report, ignore
 from kotovec.cluster.remaining import lacking_index
 from kotovec.cluster.request import Request, parse_layers
-from kotovec.cluster.wordlist import hash_file
+from kotovec.cluster.tables import TABLES, Chosen
+from kotovec.cluster.wordlist import Wordlist, hash_file
 from kotovec.errors import KotovecError
-from kotovec.space import STATIC, Space
+from kotovec.space import Space
 from kotovec.store.layout import Layout
 from kotovec.store.tokens import KINDS
 from kotovec.store.vectors import Vectors
 from kotovec.workers import source as sources
 from kotovec.workers.json_files import read_json
+from kotovec.workers.matrices import IN_PART, identify, tensors_of
 from kotovec.workers.pooling import POOLINGS
 
 # They list the tokens and find the template: with another version, either may differ.
@@ -58,7 +60,7 @@ def is_finished(request: Request, store: Path) -> bool:
         request: the request of the user, with valid values.
         store: the folder of the store.
     """
-    if request.spaces != Request.spaces or not request.bos or request.template is not None:  # the plan decides
+    if request.template is not None:  # the plan decides
         return False
     layout = Layout(store)
     # Of a build that runs, or was killed.
@@ -66,40 +68,82 @@ def is_finished(request: Request, store: Path) -> bool:
     if not layout.is_store or any(map(os.path.lexists, leftovers)):
         return False
     try:
-        source = sources.resolve(request.model, request.revision)
+        chosen = request.chosen
+        source = sources.resolve(request.model, request.revision, tables=chosen.layers is None)
         with contextlib.closing(Vectors(layout.folder)) as vectors:
             return (
-                _has_spaces_of(request, vectors, source)
-                and not lacking_index(vectors, layout)
+                _has_tables_of(chosen, vectors)
+                and (chosen.layers is None or _has_layers_of(request, chosen.layers, vectors, source))
+                and (chosen.layers is None or not lacking_index(vectors, layout))
                 and _has_tokens_of(request, vectors, source)
+                and _has_weights_of(chosen, vectors, source)
             )
-    except (KotovecError, OSError, ValueError, KeyError):
+    except (KotovecError, OSError, ValueError, LookupError, TypeError, StopIteration):
         return False
+
+
+def _has_tables_of(chosen: Chosen, vectors: Vectors) -> bool:
+    """Return whether the tables are there; what is tied to one is stored with it."""
+    stored = {*vectors.spaces, *vectors.spaces.tied}
+    return stored.issuperset(chosen.tables) and all(vectors.made(table) for table in chosen.tables)
 
 
 def _has_tokens_of(request: Request, vectors: Vectors, source: sources.Source) -> bool:
     """Return whether the tokens are those of the requested model: files, filter, dictionary, and what read them."""
     stored, versions = vectors.settings(), vectors.table("versions")
-    if not stored["template"][0]:  # of a decoder, before which the plan may put a token
-        return False
     return (
         stored["token-filter"] == ",".join(sorted(set(request.token_filter), key=KINDS.index))
         and all(versions.get(name) == version(name) for name in _READERS)
+        and _has_template_of(request, vectors)
         and _is_same_dictionary(request, vectors, source.folder)
         and _has_words_of(request, vectors)
         and stored["config"] == sources.hash_config(source)
         and stored["tokenizer"] == sources.hash_tokenizer(source)
-        and stored["weights"] == sources.hash_weights(source)
     )
 
 
+def _has_template_of(request: Request, vectors: Vectors) -> bool:
+    """Return whether the plan would find the template of the store, which begins with a token of its own or not."""
+    bos, begins = vectors.attributes.get("bos"), bool(vectors.settings()["template"][0])
+    if bos is None:  # of an earlier version, which did not record whether a token was to be put before a decoder's
+        return request.bos and begins
+    # With that, a template that begins with nothing has nothing to begin with; without it, one that begins with a
+    # token is the tokenizer's own.
+    return bool(bos) == request.bos or begins != bool(bos)
+
+
 def _has_words_of(request: Request, vectors: Vectors) -> bool:
-    """Return whether the words are those of the requested file, pooled in the same way; or none in both."""
-    about = vectors.table("words")
-    if not isinstance(request.words, Path):
-        return request.words is None and not about
-    asked = {"column": request.words_column or "", "pooling": request.pooling or POOLINGS[0]}
-    return asked.items() <= about.items() and hash_file(request.words) == about["sha256"]
+    """Return whether the words are those of the requested list, pooled in the same way; or none in both."""
+    about, words = vectors.table("words"), request.words
+    if words is None or not about:
+        return words is None and not about
+    if about["pooling"] != (request.pooling or POOLINGS[0]):
+        return False
+    if isinstance(words, Wordlist):
+        return bool(vectors.settings()["words"] == words.digest)
+    return bool(about["column"] == (request.words_column or "") and about["sha256"] == hash_file(words))
+
+
+def _has_weights_of(chosen: Chosen, vectors: Vectors, source: sources.Source) -> bool:
+    """Return whether the weights are the requested ones: all of them, or the tensors of which tables were read."""
+    stored, in_part = str(vectors.settings()["weights"]), chosen.layers is None
+    if in_part and not _lists_rows_of(stored, vectors, source):
+        return False
+    return (in_part and stored.startswith(IN_PART)) or stored == sources.hash_weights(source)
+
+
+def _lists_rows_of(weights: str, vectors: Vectors, source: sources.Source) -> bool:
+    """Return whether a build of any of the tables would list the tokens of the store: those that have a row of it."""
+    names = source.remote or [path.name for path in source.weights()]
+    if not all(name.endswith(".safetensors") for name in names):  # torch reads them
+        return False
+    tensors = tensors_of(source)
+    rows = {tensors[vectors.made(space)["tensor"]].shape[0] for space in vectors.spaces if space in TABLES}
+    if weights.startswith(IN_PART):
+        return len(rows) == 1 and weights == identify(tensors)
+    if vectors.table("words").get("too_long"):  # for the positions of the model, which its tables have not
+        return False
+    return rows == {read_json(source.folder / "config.json")["vocab_size"]}
 
 
 def _is_same_dictionary(request: Request, vectors: Vectors, folder: Path) -> bool:
@@ -113,13 +157,14 @@ def _is_same_dictionary(request: Request, vectors: Vectors, folder: Path) -> boo
     return bool(named.get("mecab_dic") == stored)
 
 
-def _has_spaces_of(request: Request, vectors: Vectors, source: sources.Source) -> bool:
+def _has_layers_of(request: Request, wanted: str, vectors: Vectors, source: sources.Source) -> bool:
     """Return whether the layers are there, computed with the requested settings."""
-    layers = parse_layers(request.layers, read_json(source.folder / "config.json")["num_hidden_layers"])
+    depth = read_json(source.folder / "config.json").get("num_hidden_layers")
+    if depth is None:  # such as `n_layer` of GPT-2: the config, which is compared as well, gave the store this number
+        depth = next(vectors.made(space)["depth"] for space in vectors.spaces if space.name == "isolated")
+    layers = parse_layers(wanted, int(depth))
     spaces = [Space("isolated", layer) for layer in layers]
-    return {STATIC, *spaces} <= set(vectors.spaces) and all(
-        _is_made(request, vectors.settings(space)) for space in spaces
-    )
+    return set(spaces) <= set(vectors.spaces) and all(_is_made(request, vectors.settings(space)) for space in spaces)
 
 
 def _is_made(request: Request, stored: dict[str, Any]) -> bool:

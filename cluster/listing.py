@@ -37,6 +37,7 @@ class Listing:
         unnamed: rows of the matrix that no token has, ascending; the first `MOST_UNNAMED` of them.
         rowless: tokens that have no row, by their ids; the first `MOST_ROWLESS` of them.
         words: words of a list, which are then the tokens; None for the vocabulary.
+        bos: whether a token was to be put before those of a decoder whose template has none there.
     """
 
     tokenizer: Any
@@ -51,6 +52,7 @@ class Listing:
     unnamed: npt.NDArray[np.int64]
     rowless: Mapping[int, str]
     words: Words | None = None
+    bos: bool = True
 
 
 def list_tokens(
@@ -93,6 +95,7 @@ def list_tokens(
         of_states=notice,
         unnamed=_unnamed(everything, rows),
         rowless=_rowless(vocabulary, rows),
+        bos=bos,
     )
 
 

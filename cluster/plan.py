@@ -83,6 +83,7 @@ class Plan:
         unnamed: rows of the tables without a token, which are kept beside the others.
         rowless: tokens without a row, by their ids.
         words: the words that are encoded in place of the vocabulary, or None.
+        bos: whether a token was to be put before those of a decoder whose template has none there.
     """
 
     model: Model
@@ -106,6 +107,7 @@ class Plan:
     unnamed: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     rowless: Mapping[int, str] = field(default_factory=dict)
     words: Words | None = None
+    bos: bool = True
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -323,6 +325,7 @@ def _plan(parts: _Parts, *, table: Table, shards: tuple[ShardPlan, ...], size: i
         unnamed=listing.unnamed,
         rowless=listing.rowless,
         words=listing.words,
+        bos=listing.bos,
     )
 
 

@@ -64,6 +64,7 @@ def provenance(plan: Plan, started: datetime, tokenizer_files: dict[str, str]) -
         "tokenizer_files": json.dumps(tokenizer_files, sort_keys=True),
         "template_prefix": np.asarray(plan.settings["template"][0], dtype=np.int64),
         "template_suffix": np.asarray(plan.settings["template"][1], dtype=np.int64),
+        "bos": plan.bos,
         "mecab_dic": plan.mecab_dic or "",
         "mecab_assumed": plan.mecab_assumed,
         "rows_without_token": plan.rows_without_token,

@@ -193,4 +193,4 @@ def _is_unchanged(plan: Plan) -> bool:
     if plan.model.source.remote:  # at one commit
         return True
     here = Model.read(plan.model.source)
-    return here.config_hash == plan.settings["config"] and identify(tensors_of(here)) == plan.matrices.identity
+    return here.config_hash == plan.settings["config"] and identify(tensors_of(here.source)) == plan.matrices.identity

@@ -1,6 +1,5 @@
 """A list of words split by the model's tokenizer, and which of them are left out."""
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -74,7 +73,7 @@ def spell(wordlist: Wordlist, listing: Listing, rows: int, most: int, pooling: s
     words = Words(
         tokens=describe_words(texts, pieces),
         pooling=pooling,
-        digest=hashlib.sha256(wordlist.words.block).hexdigest(),
+        digest=wordlist.digest,
         about=about,
     )
     return replace(

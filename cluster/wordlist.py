@@ -43,6 +43,11 @@ class Wordlist:
     duplicates: int = 0
     blanks: int = 0
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the words themselves, whatever file or column they were in."""
+        return hashlib.sha256(self.words.block).hexdigest()
+
 
 def check_file(path: Path, column: str | None = None) -> None:
     """Check what can be seen of a file of words without reading it.

@@ -155,22 +155,28 @@ class Space:
     def _missing(self, alike: Sequence["Space"], stored: Sequence["Space"]) -> NotStoredError:
         origin = (stored.origin() if isinstance(stored, Stored) else None) or Origin()
         if alike and self.layer is not None:
-            layers, depth, hint = ", ".join(str(each.layer) for each in alike), origin.depth, "choose one of these"
-            if self.layer < 0 and origin.build:
-                hint += f", or add more with {quoted(f'{origin.build} --layers all')}"
-            elif depth is not None and self.layer > depth:
-                hint += f"; the model has the layers 0 to {depth}"
-            elif depth is not None and origin.build:
-                hint += f", or add it with {quoted(f'{origin.build} --layers {self.layer}')}"
+            layers = ", ".join(str(each.layer) for each in alike)
+            hint = f"choose one of these{self._addition(origin, alike)}"
             return NotStoredError(f"layer {self.layer} is not in this store: it holds {layers}", hint=hint)
         held = [str(space) for space in sorted(stored)]
-        hint = f"choose {choices(held)}"
-        if self.name in BOTH.split(",") and not self.steps and origin.build:
-            hint += f", or add it with {quoted(origin.build)}"
-        if self.name == "output" and not self.steps and origin.build:
-            hint += f", or add it with {quoted(f'{origin.build} --spaces output')}"
+        hint = f"choose {choices(held)}{self._addition(origin, alike)}"
         named = "+".join((self.name, *self.steps)) if self.layer == -1 else self
         return NotStoredError(f"{named} is not in this store: it holds {', '.join(held)}", hint=hint)
+
+    def _addition(self, origin: "Origin", alike: Sequence["Space"]) -> str:
+        """Return the end of a hint: the command that adds the space, or why none does; empty for neither."""
+        layer, depth = self.layer, origin.depth
+        if self.name not in (*BOTH.split(","), "output") or self.steps or self.first is not None:
+            return ""
+        if layer is not None and depth is not None and layer > depth:
+            return f"; the model has the layers 0 to {depth}"
+        if origin.build is None or (alike and depth is None and layer is not None and layer >= 0):
+            return ""
+        if layer is None:
+            options = " --spaces output" if self.name == "output" else ""
+        else:
+            options = origin.states + ("" if layer == -1 else f" --layers {'all' if layer < 0 else layer}")
+        return f", or add {'more' if alike and (layer or 0) < 0 else 'it'} with {quoted(origin.build + options)}"
 
 
 STATIC = Space("static")
@@ -183,11 +189,14 @@ class Origin:
 
     Attributes:
         build: the command that adds a space, without its options; None where it takes more than a model.
+        states: options that it needs for hidden states, each after a space: to a store of tables alone they are not
+            added, and it is built again.
         depth: the number of the model's layers; None where it is not known.
     """
 
     build: str | None = "kotovec build MODEL"
     depth: int | None = None
+    states: str = ""
 
 
 class Stored(tuple[Space, ...]):  # noqa: SLOT001 — a subclass of tuple can have none with contents

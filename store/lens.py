@@ -59,16 +59,14 @@ def look(vectors: Vectors, space: Space, asked: Space | str, within: Space | str
     notes = _tied(vectors, asked)
     if within is None:
         return View(space, notes)
-    wanted = Space.parse(within) if isinstance(within, str) else within
+    wanted = Space.parse(within, vectors.spaces) if isinstance(within, str) else within
     target = wanted.among(vectors.spaces)
     width, other = (vectors.array(each).shape[1] for each in (space, target))
     if width != other:
         raise InputError(f"{space} has {width} dimensions, {wanted} has {other}: nothing of one is near the other")
-    notes = (
-        *notes,
-        *_tied(vectors, wanted),
-        f"vectors of {space}, looked up in {wanted if wanted.layer is None else target}",
-    )
+    notes = (*notes, *_tied(vectors, wanted))
+    if target != space:
+        notes = (*notes, f"vectors of {space}, looked up in {wanted if wanted.layer is None else target}")
     made = vectors.made(wanted) if wanted == OUTPUT else {}
     if space.name in LAYERED and wanted == OUTPUT:
         notes = (*notes, *_left_out(made))

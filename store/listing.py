@@ -243,11 +243,11 @@ def list_tokens(
 
     Raises:
         NotStoredError: the store does not hold the space.
-        InputError: a name or value cannot be used, or `limit` is negative.
+        InputError: a name or value cannot be used, or `limit` is less than 1.
         DamagedError, StoreError, MissingDependencyError: the store's tokenizer, which reach needs, cannot be used.
     """
-    if limit is not None and limit < 0:
-        raise InputError(f"the limit is {limit}", hint="use 0 or more")
+    if limit is not None and limit < 1:
+        raise InputError(f"the limit is {limit}", hint="use 1 or more")
     if sort not in SORTS:
         raise InputError(f"unknown order {quoted(sort)}", hint=f"choose {choices(SORTS)}")
     for index, name in enumerate(columns):

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from kotovec.errors import DamagedError, InputError, KotovecError, StoreError
 from kotovec.locks import ForkLock
-from kotovec.space import LAYERED, OUTPUT, Origin, Space, Stored
+from kotovec.space import OUTPUT, Origin, Space, Stored
 from kotovec.store import hdf5
 from kotovec.store.layout import HDF5, PIECES, SPACE, SPACES, TABLE, Layout
 from kotovec.store.opened import CURE, MOST_TEXT, MOST_TOKENS, UPGRADE, Dataset, File, SpaceFile
@@ -335,14 +335,7 @@ def _leads_to(folder: Path, descriptor: int) -> bool:
 
 def _origin_of(reference: "weakref.ref[Vectors]") -> Origin | None:
     """Return what a store was built from, as its files say it; None once they are closed."""
-    import shlex  # 2 ms of a query, which a hint alone needs
+    from kotovec.store.origin import origin_of  # 2 ms of a query, which a hint alone needs
 
     vectors = reference()
-    if vectors is None:
-        return None
-    model, depth = str(vectors.attributes.get("model") or ""), None
-    with contextlib.suppress(KotovecError, OSError):
-        depth = next((vectors.made(space).get("depth") for space in vectors.spaces if space.name in LAYERED), None)
-    plain = model and "words" not in vectors.attributes  # a list of words takes its own options
-    build = shlex.join(["kotovec", "build", model, "--store", str(vectors.path)]) if plain else None
-    return Origin(build, None if depth is None else int(depth))
+    return None if vectors is None else origin_of(vectors)

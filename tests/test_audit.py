@@ -211,6 +211,7 @@ def test_parquet_has_a_row_per_token(capsys, odd, tmp_path):
         (["--reference", "9999"], "holds no token #9999"),
         (["--html", "nowhere/a.html"], "there is no folder nowhere"),
         (["-n", "-3"], "-n is -3"),
+        (["-n", "0"], "-n is 0\nhint: use 1 or more"),
         (["--space", "isolated"], "isolated is not in this store"),
     ],
 )

@@ -106,6 +106,18 @@ def test_the_options_of_a_build_stand_in_groups(capsys, monkeypatch):
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_can_be_quiet(command):
+    assert {"-q", "--quiet"} in [set(each.opts) for each in TREE[command].params]
+
+
+def test_a_quiet_command_prints_its_result_all_the_same(capsys):
+    for arguments in (["completion", "bash"], ["help", "coverage"]):
+        answers = call(capsys, *arguments), call(capsys, *arguments, "-q")
+        assert answers[0].out == answers[1].out
+        assert [(each.code, each.err) for each in answers] == [(0, ""), (0, "")]
+
+
 def test_every_option_has_a_group_and_a_short_list_of_values_is_its_metavar():
     options = [each for command in TREE.values() for each in command.params if each.param_type_name == "option"]
     assert {option.rich_help_panel for option in options if option.name != "help"} <= set(PANELS)

@@ -357,6 +357,7 @@ def test_reach_is_left_out_where_no_tokenizer_shows_it(capsys, tmp_path):
         (["--json", "--tsv"], "more than one of --json, --tsv and --parquet"),
         (["--parquet", "nowhere/a.parquet"], "there is no folder nowhere"),
         (["-n", "-1"], "the limit is -1"),
+        (["--limit", "0"], "the limit is 0\nhint: use 1 or more"),  # as `query -k 0`
         (["--space", "isolated@7"], "layer 7 is not in this store"),
     ],
 )

@@ -75,6 +75,8 @@ def values(here, line, shell="fish"):
         ("kotovec build m", ["models/"]),
         ("kotovec query king --space isolated@", ["isolated@0", "isolated@2"]),
         ("kotovec query king --space static,isolated@2,b", ["static,isolated@2,both"]),
+        ("kotovec query king --in ", ["static", "isolated@0", "isolated@2"]),  # one space, and no short form
+        ("kotovec tokens --space i", ["isolated@0", "isolated@2"]),
         ("kotovec query king --layer ", ["0", "2"]),
         ("kotovec info --store w", ["words.kotovec"]),
         ("kotovec query --script Hi", ["Hiragana"]),

@@ -129,6 +129,12 @@ def test_a_bias_after_the_output_is_said(tiny_models, tmp_path):
     ]
 
 
+def test_the_space_of_the_vectors_itself_is_no_other_one_to_speak_of(decoders):
+    store, _ = decoders("llama")
+    assert store.search("king", space="static", within="static", k=1).notes == ()
+    assert store.search("king", space="isolated", within="isolated@2", k=1).notes == ()
+
+
 def test_other_widths_are_refused(decoders, tmp_path, checkpoints):  # noqa: F811
     plan = make_plan(Request(model=str(checkpoints["albert"]), spaces="static,isolated"))
     build(plan, tmp_path / "x.kotovec", INLINE)

@@ -156,3 +156,19 @@ def test_info_breaks_neither_a_path_nor_a_checksum_nor_the_command(store):
     words = [word for word in piped.stdout.split() if word != "|"]
     assert [word for word in words if word not in found.out.split()] == []
     assert all(line.rstrip() == line for line in piped.stdout.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("width", "columns"),
+    [(14, ["token"]), (20, ["rank", "token", "id", "score"]), (40, ["rank", "token", "id", "score", "input"])],
+)
+def test_a_narrow_terminal_keeps_the_token_which_is_the_answer(store, width, columns):
+    """It dropped the tokens, and kept ids, scores and inputs."""
+    text = re.sub(r"\x1b\[[\d;]*m", "", shown(store, width, "query", "king", "-k", "3").out)
+    lines = text.splitlines()
+    index = next(index for index, line in enumerate(lines) if "token" in line.split())
+    names, rows = lines[index].split(), [line.split() for line in lines[index + 2 : index + 5]]
+    assert [name for name in names if name in columns] == columns
+    assert set(names) <= {"rank", *columns}
+    assert rows[0][names.index("token")] == "king"
+    assert all(row[names.index("token")].isalpha() for row in rows)

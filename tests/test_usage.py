@@ -309,6 +309,15 @@ def test_no_word_of_typers_is_said_about_an_option_without_its_value(refused, co
                 "`kotovec build none/of-these --store words.kotovec --spaces output`"
             ),
         ),
+        (["query", "king", "--in", "both"], "unknown space `both`", "choose `static`, `isolated@0` or `isolated@2`"),
+        (
+            ["query", "king", "--in", "static,isolated"],
+            "unknown space `static,isolated`",
+            "choose `static`, `isolated@0` or `isolated@2`",
+        ),
+        (["tokens", "-k", "3"], "unknown option `-k`", "use `-n`"),
+        (["audit", "-k", "3"], "unknown option `-k`", "use `-n`"),
+        (["tokens", "--top", "3"], "unknown option `--top`", "use `-n`"),
         (["map", "--space", "x"], "unknown space `x`", "choose `static`, `isolated@0` or `isolated@2`"),
         (["index", "--space", "x"], "unknown space `x`", "choose `static`, `isolated@0` or `isolated@2`"),
         (["query", "king", "--script", "Kanji"], "unknown script `Kanji`", "choose `Han`"),

@@ -19,6 +19,7 @@ from kotovec.workers import norms, ranges, remote, scale
 from kotovec.workers.model import Model
 from kotovec.workers.norms import Norm
 from kotovec.workers.ranges import Stored
+from kotovec.workers.source import Source
 
 # The ends of the names of input embeddings and of output matrices, the usual ones first.
 _INPUTS = (
@@ -121,7 +122,7 @@ class _Search:
 
     def __init__(self, model: Model) -> None:
         self.model = model
-        self.tensors = tensors_of(model)
+        self.tensors = tensors_of(model.source)
         self.matrices = {name: each for name, each in self.tensors.items() if len(each.shape) == 2}  # noqa: PLR2004
         self.outline = _outline(model)
         config = model.described
@@ -273,13 +274,12 @@ class _Search:
         return tuple(notices)
 
 
-def tensors_of(model: Model) -> Mapping[str, Stored]:
+def tensors_of(source: Source) -> Mapping[str, Stored]:
     """Return all tensors of a model's weights by their names, here or on the Hub; no weights are read.
 
     Raises:
         ModelError: there are no weights, or a header is damaged.
     """
-    source = model.source
     if source.repository is not None and source.remote:
         files = remote.files(source.repository, source.revision, source.remote)
         return {name: each for file in files for name, each in ranges.read_header(file, source.name).items()}
