@@ -1,7 +1,9 @@
 """The kotovec that is attacked: its command in a process of its own, within limits, and nothing left of it afterwards.
 
 KOTOVEC_ATTACKED names the Python whose install of kotovec is attacked; by default it is the one that runs the tests.
-Nothing here imports kotovec: these attacks run against any version of it.
+Nothing here imports kotovec: these attacks run against any version of it. Commit 9eee200 fell to all of them but those
+that are marked as held. The files are numbered by the sections of the report of these attacks (issue 20), and each
+test quotes what it said.
 """
 
 import contextlib
@@ -21,6 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -69,7 +72,7 @@ def limited(memory: int = LIMIT, size: int | None = None) -> None:
 class Process:
     """A command that runs, and every process that comes of it; both end with the block."""
 
-    def __init__(self, *arguments: object, cwd: Path | None = None, limits=None, command=(KOTOVEC,), **variables: str):
+    def __init__(self, *arguments: object, cwd: Path = Path("/"), limits=None, command=(KOTOVEC,), **variables: str):
         self.mark = uuid.uuid4().hex
         self.popen = subprocess.Popen(
             [*command, *map(str, arguments)],
@@ -143,7 +146,7 @@ class Process:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
-    def __enter__(self) -> "Process":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -187,7 +190,7 @@ def together(calls: dict) -> dict:
         return {key: future.result() for key, future in futures.items()}
 
 
-def on_terminal(*arguments: object, typed: str, until: str, seconds: float = 30, **variables: str) -> str:
+def on_terminal(*arguments: object, typed: str = "", until: str = "\0", seconds: float = 30, **variables: str) -> str:
     """Run a command on a terminal; type once it has shown something; return all that it showed."""
     mark = uuid.uuid4().hex
     mine, its = pty.openpty()

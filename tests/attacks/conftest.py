@@ -1,12 +1,13 @@
 """What is attacked: models, a store that the attacked kotovec built of one, and copies of it to spoil."""
 
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
 import pytest
 
-from attacked import build
+from attacked import Process, build, wait_for, workers
 from tiny import write_model
 
 
@@ -18,8 +19,8 @@ def model(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def slow_model(tmp_path_factory) -> Path:
-    """A model of 6,000 tokens, whose build in shards of 16 takes some seconds."""
-    return write_model(tmp_path_factory.mktemp("models") / "slow", [f"w{number}" for number in range(6000)])
+    """A model of 3,000 tokens, whose build in shards of 16 takes some seconds."""
+    return write_model(tmp_path_factory.mktemp("models") / "slow", [f"w{number}" for number in range(3000)])
 
 
 @pytest.fixture(scope="session")
@@ -28,6 +29,37 @@ def built(model, tmp_path_factory) -> Path:
     store = tmp_path_factory.mktemp("built") / "x.kotovec"
     done = build(model, store)
     assert done.code == 0, done.err
+    return store
+
+
+@pytest.fixture(scope="session")
+def other(tmp_path_factory) -> Path:
+    """A store of another model."""
+    root = tmp_path_factory.mktemp("other")
+    done = build(write_model(root / "model", ["other"]), root / "x.kotovec")
+    assert done.code == 0, done.err
+    return root / "x.kotovec"
+
+
+@pytest.fixture(scope="session")
+def large(slow_model, tmp_path_factory) -> Path:
+    """The store of the slow model, built in one go."""
+    store = tmp_path_factory.mktemp("large") / "x.kotovec"
+    done = build(slow_model, store)
+    assert done.code == 0, done.err
+    return store
+
+
+@pytest.fixture(scope="session")
+def begun(slow_model, tmp_path_factory) -> Path:
+    """What SIGTERM left of a build of the slow model, after some shards."""
+    store = tmp_path_factory.mktemp("begun") / "x.kotovec"
+    words = ["build", slow_model, "--store", store, "--device", "cpu", "--shard-tokens", 16, *workers()]
+    with Process(*words) as process:
+        wait_for(lambda: len(list(store.glob("shards/*.h5"))) > 2 or process.popen.poll() is not None)
+        process.signal(signal.SIGTERM)
+        process.finish()
+    assert not (store / "shards" / "000191.h5").exists()
     return store
 
 

@@ -12,12 +12,13 @@ import pytest
 from attacked import AS_NOBODY, build, python, run, second_user, together
 from tiny import change, write_model
 
-# Plants a module, as fast as it can, wherever a private Ray of the process $1 may put its files below $2.
+# Plants a module, soon and again and again, wherever a private Ray of the process $1 may put its files below $2.
 PLANT = """
 while [ -d "/proc/$1" ]; do
     for folder in "$2"/kotovec-ray-"$1"-* "$2"/kotovec-ray-"$1"-*/*; do
         [ -d "$folder" ] && cp "$3" "$folder/torch.py" 2> /dev/null && echo "$folder"
     done
+    sleep 0.02
 done
 """
 # Tells who ran it, and gives way to the real module, so that nobody would notice.

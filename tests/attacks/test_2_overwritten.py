@@ -63,7 +63,7 @@ def test_an_output_into_a_pipe_leaves_it_one(store, tmp_path, option, begins):
 
 @pytest.mark.parametrize("option", ["--png", "--html"])
 def test_an_output_into_a_device_leaves_it_one(store, tmp_path, option):
-    """… replace devices: write through to what is no regular file, or refuse. The device is a null of the test's own."""
+    """… replace devices: write through to what is no regular file, or refuse. The device is one of the test's own."""
     device = tmp_path / "null"
     try:
         os.mknod(device, stat.S_IFCHR | 0o666, os.makedev(1, 3))

@@ -103,5 +103,5 @@ def test_overwrite_deletes_no_folder_with_git_or_ssh(left, place, name):
 
 
 def test_a_foreign_folder_in_the_place_of_the_one_that_is_swapped_out_is_not_deleted(left):
-    """A foreign `.NAME.old` is deleted. Only what kotovec wrote (named in its own plan, of its own kind, no link) is."""
+    """A foreign `.NAME.old` is deleted. Only what kotovec wrote (… of its own kind, no link) is ever deleted."""
     stayed(left, old)

@@ -1,9 +1,12 @@
 """Section 4, models: configs, weights and tokenizers of a stranger's model that lie, or that break their reader."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
 
 from attacked import build, run, together
@@ -104,10 +107,7 @@ def test_a_number_that_no_model_has_is_one_line(builds, spoil):
     assert "config.json claims num_" in done.err
 
 
-@pytest.mark.parametrize(
-    "spoil",
-    [pytest.param(deep_config, marks=pytest.mark.held("Python's own reader refused it")), deep_tokenizer_config],
-)
+@pytest.mark.parametrize("spoil", [deep_config, deep_tokenizer_config])
 def test_deep_json_is_one_line(builds, spoil):
     """Deep JSON: one line."""
     done = builds[spoil]
@@ -133,22 +133,12 @@ def panicking(built, tmp_path_factory) -> Path:
 
 def vouch(store: Path, content: str) -> None:
     """Replace a store's tokenizer.json, and its checksum in the store."""
-    import hashlib
-
-    import h5py
-
     (store / "tokenizer" / "tokenizer.json").write_text(content)
     table = store / "tokens.h5"
     with h5py.File(table if table.exists() else store / "vectors.h5", "r+") as file:
         files = json.loads(file.attrs["tokenizer_files"])
         files["tokenizer.json"] = hashlib.sha256(content.encode()).hexdigest()
-        file.attrs["tokenizer_files"] = np_bytes(json.dumps(files))
-
-
-def np_bytes(text: str):
-    import numpy as np
-
-    return np.bytes_(text.encode())
+        file.attrs["tokenizer_files"] = np.bytes_(json.dumps(files).encode())
 
 
 def test_a_tokenizer_that_panics_is_one_line_of_a_query(panicking):

@@ -1,4 +1,4 @@
-"""Models of strangers, written byte by byte: a BERT of two layers whose vocabulary, config and weights a test chooses."""
+"""Models of strangers, written byte by byte: BERTs whose vocabulary, config and weights a test chooses."""
 
 import json
 import struct
