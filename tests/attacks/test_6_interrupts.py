@@ -15,14 +15,13 @@ from tiny import change, write_model
 
 SECONDS = 5  # were promised
 SEARCH_AFTER_FORK = """
-import multiprocessing, os, signal, sys
+import os, signal, sys
 from kotovec import Store
 store = Store.open(sys.argv[1])
 if not hasattr(store, "search_many"):  # 9eee200 takes a list
     store.search_many = store.search
-questions = ["king", "queen", "man", "woman", "boy", "girl"] * 4
-def ask(_=None):
-    return [hit.token for answer in store.search_many(questions, k=3) for hit in answer.hits]
+def ask():  # libgomp's threads have a part in two questions, and in a store of some thousand rows
+    return [hit.token for answer in store.search_many(["king", "queen"], k=3) for hit in answer.hits]
 expected = ask()
 child = os.fork()
 if not child:
@@ -71,6 +70,7 @@ def test_an_index_on_a_full_disk_leaves_the_last_good_one(store):
     assert tree(store) == before
 
 
+@pytest.mark.held("builds handled SIGTERM; the command `index` did not")
 def test_sigterm_leaves_no_part_and_no_lock_of_a_build(model, store):
     """SIGTERM leaves part and lock files: of a build that writes the indexes, its last step."""
     shutil.rmtree(store / "indexes")
@@ -183,9 +183,9 @@ def test_ctrl_c_ends_a_build_soon_while_it_reads_a_large_tokenizer(tmp_path):
     assert time.monotonic() - begin < SECONDS
 
 
-def test_a_store_can_be_searched_after_a_fork(store):
+def test_a_store_can_be_searched_after_a_fork(large):
     """A `Store` hangs after fork (libgomp): `multiprocessing` and web servers fork."""
-    done = python("-c", SEARCH_AFTER_FORK, store, OMP_NUM_THREADS="2")
+    done = python("-c", SEARCH_AFTER_FORK, large, OMP_NUM_THREADS="2")
     assert (done.code, done.out) == (0, "0 True\n"), done.err
 
 
