@@ -51,8 +51,8 @@ class Done:
 
     @property
     def one_line(self) -> bool:
-        """Whether stderr is one error, with its hint where there is one, and nothing else."""
-        return re.fullmatch(r"(note: .*\n)*error: \S.*\n(hint: \S.*\n)?", self.err) is not None
+        """Whether stderr is one error, with its hint: besides notes, and the steps that a busy machine makes it say."""
+        return re.fullmatch(r"(note: .*\n|\w[\w ]*: .*\d s\n)*error: \S.*\n(hint: \S.*\n)?", self.err) is not None
 
 
 def environment(mark: str, **variables: str) -> dict[str, str]:

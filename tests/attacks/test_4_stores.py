@@ -73,7 +73,6 @@ def replace_index(store: Path, content: bytes, factory: str) -> None:
     note.write_text(json.dumps(record))
 
 
-@pytest.mark.held("faiss 1.15.1, of both, reads no index on disk in this way")
 def test_an_index_with_on_disk_lists_maps_no_other_file(store, tmp_path):
     """faiss files with on-disk lists map any path (SIGBUS, exit 135)."""
     index, lists = tmp_path / "index", tmp_path / "lists"
