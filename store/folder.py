@@ -146,7 +146,7 @@ def tidy(layout: Layout) -> None:
 
 def _delete_parts(layout: Layout) -> None:
     """Delete the files that a build was writing when it ended; only one build at a time holds the lock."""
-    for folder in (layout.folder, layout.spaces, layout.shards):
+    for folder in (layout.folder, layout.spaces, layout.shards, layout.indexes):
         delete_parts(folder)
     for path in layout.folder.glob(PARTS) if layout.folder.is_dir() else ():
         if PART.fullmatch(path.name):

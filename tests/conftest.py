@@ -18,7 +18,7 @@ from tokenized import bytelevel, demo_static, japanese, japanese_ipadic, metaspa
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
-for _name in [name for name in os.environ if name.startswith("KOTOVEC_")]:
+for _name in [name for name in os.environ if name.startswith("KOTOVEC_") and name != "KOTOVEC_ATTACKED"]:
     del os.environ[_name]
 
 

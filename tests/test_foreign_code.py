@@ -1,4 +1,4 @@
-"""A model's own Python and its pickles are never run: not after `y`, not beside a finished store, by no advice."""
+"""A model's own Python and its pickles are never run: not after `y`, and by no advice."""
 
 import ast
 import json
@@ -20,7 +20,7 @@ from kotovec.workers.encoder import Encoder
 
 from commands import environment, start
 from models import make_bert, make_bin
-from rays import COMMAND, plan_of, run_build
+from rays import COMMAND, plan_of
 
 ROOT = Path(__file__).parents[1]
 OWN = {
@@ -108,15 +108,6 @@ def test_y_on_standard_input_runs_no_code_of_a_model(where, mine, tmp_path):
         "hint: choose a model that transformers knows without code of its own",
     ]
     assert "trust_remote_code" not in told
-
-
-def test_beside_a_finished_store_no_code_of_a_model_runs_either(mine, tmp_path, employ):
-    folder, trap = mine
-    run_build(plan_of(make_bert(tmp_path / "other")), tmp_path / "x.kotovec", 1)
-    done = start("build", folder, "--store", tmp_path / "x.kotovec", input="y\n" * 9, cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert re.fullmatch(r"error: .* brings its own code .*\nhint: choose a model .*\n", done.stderr)
-    assert not trap.exists()
 
 
 def test_a_model_class_of_its_own_is_not_stood_in_for_in_silence(tmp_path):

@@ -2,8 +2,6 @@
 
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import h5py
@@ -182,23 +180,6 @@ def test_a_file_that_begins_as_a_lock_does_is_not_deleted(tmp_path, text, is_loc
         with pytest.raises(StoreError, match="is not kotovec's"), locked(Layout(tmp_path / "x.kotovec")):
             pass
         assert path.read_text() == text
-
-
-def test_a_pipe_among_a_strangers_indexes_and_maps_is_not_waited_for(store, tmp_path):
-    (store / "maps").mkdir()
-    for name in ("indexes/static.l2.json", "indexes/isolated-2.l2.faiss", "maps/static.umap.h5"):
-        (store / name).unlink(missing_ok=True)
-        os.mkfifo(store / name)
-    done = subprocess.run(
-        [sys.executable, "-m", "kotovec.cli", "verify", "--store", store],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        cwd=tmp_path,
-    )
-    assert done.returncode != 0
-    for name in ("static.l2.faiss", "isolated-2.l2.faiss", "static.umap.h5"):
-        assert name in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(

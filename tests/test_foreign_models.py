@@ -160,13 +160,6 @@ def test_embeddings_that_no_weights_hold_take_no_memory(model):
     assert refusal(model) == (f"{model}/config.json claims 1,073,741,824 × 32 embeddings, more than the weights")
 
 
-def test_a_billion_layers_are_one_line_of_the_command(model):
-    change(model / "config.json", num_hidden_layers=10**9)
-    done = start("build", model, "--layers", "all", "--dry-run", prepare=LIMITED, timeout=60)
-    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 2)
-    assert "claims num_hidden_layers 1000000000" in done.stderr
-
-
 @pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json", "model.safetensors.index.json"])
 @pytest.mark.parametrize(
     ("content", "reason"),

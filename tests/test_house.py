@@ -10,7 +10,18 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "house.md").read_text(encoding="utf-8")
-FOLDERS = ("cli", "cluster", "workers", "store", "kotovec", "tests", "tests/faults", "benchmarks", "docs")
+FOLDERS = (
+    "cli",
+    "cluster",
+    "workers",
+    "store",
+    "kotovec",
+    "tests",
+    "tests/attacks",
+    "tests/faults",
+    "benchmarks",
+    "docs",
+)
 # From the top to the bottom; what stands on one line knows nothing of its neighbour.
 FLOORS = [{"front"}, {"cli"}, {"cluster"}, {"workers", "store"}, {"kotovec"}]
 LEVEL = {name: level for level, names in enumerate(FLOORS) for name in names}

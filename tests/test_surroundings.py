@@ -1,13 +1,10 @@
-"""Odd surroundings: locales that are not UTF-8, no home, ports, frozen processes, and names that mean something."""
+"""Odd surroundings: locales that are not UTF-8, no home, options of MeCab, and names that mean something."""
 
 import io
 import json
 import os
-import signal
-import time
 from types import SimpleNamespace
 
-import psutil
 import pytest
 
 from kotovec import access
@@ -20,7 +17,6 @@ from kotovec.store.tokenizer import mecab_options
 from kotovec.workers.model import Model
 
 from commands import make_store, start
-from rays import SLOW_COMMAND, Process, shard_files, wait_for
 
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 
@@ -96,35 +92,6 @@ def test_only_options_that_weigh_words_are_given_to_mecab(option, harmless, tiny
     (folder / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
     with pytest.raises(ModelError, match="mecab_option"):
         Model.find(str(folder))
-
-
-@pytest.mark.parametrize("vital", ["raylet", "gcs_server"])
-def test_a_private_ray_listens_on_loopback_alone_needs_no_home_and_freezes_nobody(vital, tiny_models, tmp_path):
-    """The build's own Ray is stopped by SIGSTOP, as a machine that swaps would; Ctrl-C ends the build all the same."""
-    store = tmp_path / "x.kotovec"
-    command = ["build", tiny_models["bert"], "--store", store, "--shard-tokens", 24, "--workers", 1, "--device", "cpu"]
-    with Process(*command, cwd=tmp_path, code=SLOW_COMMAND, home="/proc/nowhere") as process:
-        wait_for(lambda: len(shard_files(store)) >= 2 or process.popen.poll() is not None, 120)
-        assert process.popen.poll() is None, process.finish()
-        addresses = {
-            connection.laddr.ip
-            for each in process.all()
-            for connection in psutil.Process(each.pid).net_connections()
-            if connection.status == psutil.CONN_LISTEN
-        }
-        assert addresses
-        assert addresses <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
-        (frozen,) = [each for each in process.all() if each.name() == vital]
-        frozen.suspend()
-        time.sleep(1)
-        begin = time.monotonic()
-        process.popen.send_signal(signal.SIGINT)
-        code, _, err = process.finish()
-        seconds = time.monotonic() - begin
-        assert (code, err.splitlines()[-1]) == (130, "error: interrupted")
-        assert seconds < 5 if os.getloadavg()[0] < 2 * os.cpu_count() else seconds < 15
-        assert process.left() == []
-        assert process.folders() == []
 
 
 @pytest.mark.parametrize("writable", [False, True])
