@@ -37,8 +37,8 @@ demo: $(VENV)/.installed  ## encode the vocabulary of an English model and query
 # The fault suite waits most of its ten minutes: it runs beside the other tests, and is shown after them.
 test: $(VENV)/.installed  ## run the tests (26 minutes on two cores)
 	@log=$$(mktemp); \
-	$(BIN)/pytest tests/faults > $$log 2>&1 & faults=$$!; \
-	$(BIN)/pytest --ignore=tests/faults; rest=$$?; \
+	$(BIN)/pytest tests/faults tests/attacks > $$log 2>&1 & faults=$$!; \
+	$(BIN)/pytest --ignore=tests/faults --ignore=tests/attacks; rest=$$?; \
 	wait $$faults; code=$$?; cat $$log; rm -f $$log; \
 	test $$rest -eq 0 && test $$code -eq 0
 
