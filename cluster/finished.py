@@ -60,8 +60,6 @@ def is_finished(request: Request, store: Path) -> bool:
         request: the request of the user, with valid values.
         store: the folder of the store.
     """
-    if request.template is not None:  # the plan decides
-        return False
     layout = Layout(store)
     # Of a build that runs, or was killed.
     leftovers = (layout.shards, layout.former, layout.aside, layout.rebuild, layout.lock)
@@ -73,7 +71,7 @@ def is_finished(request: Request, store: Path) -> bool:
         with contextlib.closing(Vectors(layout.folder)) as vectors:
             return (
                 _has_tables_of(chosen, vectors)
-                and (chosen.layers is None or _has_layers_of(request, chosen.layers, vectors, source))
+                and _has_layers_of(request, chosen, vectors, source)
                 and (chosen.layers is None or not lacking_index(vectors, layout))
                 and _has_tokens_of(request, vectors, source)
                 and _has_weights_of(chosen, vectors, source)
@@ -157,13 +155,14 @@ def _is_same_dictionary(request: Request, vectors: Vectors, folder: Path) -> boo
     return bool(named.get("mecab_dic") == stored)
 
 
-def _has_layers_of(request: Request, wanted: str, vectors: Vectors, source: sources.Source) -> bool:
-    """Return whether the layers are there, computed with the requested settings."""
+def _has_layers_of(request: Request, chosen: Chosen, vectors: Vectors, source: sources.Source) -> bool:
+    """Return whether the layers are there, computed with the requested settings; tables alone need none."""
+    if chosen.layers is None:
+        return True
     depth = read_json(source.folder / "config.json").get("num_hidden_layers")
     if depth is None:  # such as `n_layer` of GPT-2: the config, which is compared as well, gave the store this number
-        depth = next(vectors.made(space)["depth"] for space in vectors.spaces if space.name == "isolated")
-    layers = parse_layers(wanted, int(depth))
-    spaces = [Space("isolated", layer) for layer in layers]
+        depth = next(vectors.made(space)["depth"] for space in vectors.spaces if space.name == chosen.states)
+    spaces = [Space(chosen.states, layer) for layer in parse_layers(chosen.layers, int(depth))]
     return set(spaces) <= set(vectors.spaces) and all(_is_made(request, vectors.settings(space)) for space in spaces)
 
 
@@ -171,4 +170,4 @@ def _is_made(request: Request, stored: dict[str, Any]) -> bool:
     most = stored["batch-tokens"]  # larger shards are cut into the same batches, and so are those of the default
     asked = most if request.shard_tokens is None else min(request.shard_tokens, most)
     same_dtypes = (stored["dtype"], stored["store-dtype"]) == (request.dtype, request.store_dtype)
-    return same_dtypes and min(stored["shard-tokens"], most) == asked
+    return same_dtypes and min(stored["shard-tokens"], most) == asked and stored.get("sentence") == request.template

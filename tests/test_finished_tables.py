@@ -24,6 +24,8 @@ CASES = {
     "output": ("gpt2", {"spaces": "output"}, False),
     "decoder": ("gpt2", {}, False),
     "no-bos": ("gpt2", {"bos": False, "spaces": "static,isolated"}, False),
+    "template": ("bert", {"template": "the {} is", "layers": "all"}, False),
+    "words-in-a-template": ("gpt2", {"template": "the {} is"}, True),
     "all-three": ("gpt2", {"spaces": "static,output,isolated"}, False),
 }
 
@@ -105,6 +107,11 @@ def test_python_imports_nothing_heavy_for_it(stores, name):
         ("words", {"pooling": "first"}, False),
         ("words", {"words_column": "king"}, False),
         ("words-of-layers", {"spaces": "static"}, True),
+        ("template", {"layers": "1"}, True),
+        ("template", {"template": "a {} is"}, False),
+        ("template", {"template": None}, False),
+        ("template", {"template": None, "spaces": "static"}, True),
+        ("words-of-layers", {"template": "the {} is"}, False),
     ],
     ids=str,
 )
