@@ -272,6 +272,7 @@ def _plan_pairs(plan: "Plan", outlook: "Outlook", data: dict[str, Any]) -> list[
         rows = [("tokens", f"{len(plan.tokens):,}{encode}; the vocabulary has {kinds}")]
         filtered = data["tokens_filtered_out"], plan.settings["token-filter"]
         rows += left_out(plan.rows_without_token - len(plan.unnamed), plan.tokens_without_row, *filtered)
+        rows += [("kept", f"{counted(len(plan.unnamed), 'row')} without a token, as #id")] if len(plan.unnamed) else []
     else:
         encode = "" if outlook.state == "complete" else " to encode"
         rows = [("words", f"{len(plan.tokens):,}{encode}, of {words_origin(plan.words.about)}")]

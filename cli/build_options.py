@@ -94,7 +94,7 @@ SentenceOption = Annotated[
         MODEL,
         "--template",
         metavar="SENTENCE",
-        help="Sentence around each token, which {} stands for in it: the space `template` in place of `isolated`.",
+        help="Sentence around each token, with {} in its place: makes the space `template`, not `isolated`.",
         show_default=False,
     ),
 ]

@@ -56,7 +56,7 @@ def command(
 ) -> None:
     """List tokens with their norms, distances from the centroid, and whether a text can have them.
 
-    Example: `kotovec tokens --script Hangul --sort centroid -n 20`
+    Example: `kotovec tokens --script Han --sort centroid -n 20`
     """
     if sum((as_json, tsv, parquet is not None)) > 1:
         raise InputError("more than one of --json, --tsv and --parquet is given", hint="choose one")

@@ -46,7 +46,7 @@ def build(
         model: Hub id, folder, or `demo`.
         store: path of the store's folder; None is the last part of the model's name, in the working directory.
         workers: Ray actors; 0 encodes in this process, without Ray, and gives the same bytes; None is one per core.
-        spaces: list of `static`, `output` and `isolated`, or `isolated@6`, or `template`; without the last ones, only
+        spaces: list of `static`, `output` and `isolated`, or `isolated@6`, or `template`; without hidden states, only
             tables of the checkpoint are read, of any architecture.
         layers: `last`, `all`, or their numbers; 0 is the embeddings' output.
         dtype: dtype of the computation, `float32`, `bfloat16` or `float16`.

@@ -244,7 +244,7 @@ def make_plan(request: Request, model: Model | None = None) -> Plan:
     forward, architecture = forwards.choose(model)
     table = tables.find(model, architecture)
     matrices = find_matrices(model) if OUTPUT in chosen.tables else None
-    template = _template(request, model, listing)
+    template = _template(request, listing, table.rows)
     listing = _with_words(request, listing, table.rows, most_pieces(model, architecture, template))
     size = int(model.pretrained_config.hidden_size)
     shard_tokens = _shard_tokens(request, device, table, len(layers) * size)
@@ -277,11 +277,10 @@ def _plan_tables(request: Request, wanted: tuple[Space, ...], model: Model) -> P
     return _plan(parts, table=table, shards=(), size=0, parameters=0)
 
 
-def _template(request: Request, model: Model, listing: Listing) -> Template:
+def _template(request: Request, listing: Listing, rows: int) -> Template:
     """Return the ids around each token: those of the model's own template, or of a sentence."""
     if request.template is None:
         return listing.template
-    rows = int(model.pretrained_config.vocab_size)
     return around(listing.tokenizer, listing.vocabulary, listing.template, request.template, rows)
 
 

@@ -155,9 +155,9 @@ def check_finished(folder: Path, vectors: Vectors, plan: Plan) -> None:
         )
     ours = {name: plan.settings.get(name) for name in OF_TOKENS}
     theirs = {name: tokens.get(name) for name in OF_TOKENS}
-    for space in vectors.spaces:
-        if space.name == plan.spec.space == "template":  # all layers are of one sentence
-            ours["sentence"], theirs["sentence"] = plan.settings["sentence"], vectors.settings(space).get("sentence")
+    framed = next((space for space in vectors.spaces if space.name == plan.spec.space == "template"), None)
+    if framed is not None:  # all layers are of one sentence
+        ours["sentence"], theirs["sentence"] = plan.settings["sentence"], vectors.settings(framed).get("sentence")
     for space in plan.spaces:
         if space in vectors.spaces:
             wanted = made(plan, space, datetime.now(UTC))["settings"]

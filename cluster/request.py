@@ -57,11 +57,11 @@ class Request:
         chosen = choose(asked, self.layers)
         if in_sentence and chosen.states != "template":
             raise InputError(
-                "--template is of the space `template`", hint="name it in --spaces, or leave out one of them"
+                "--template makes the space `template`", hint="name it in --spaces, or leave out --template"
             )
         if chosen.states == "template" and not in_sentence:
             raise InputError(
-                "the space `template` needs a sentence", hint="give one with --template, and {} for the token"
+                "the space `template` needs a sentence", hint="give one with --template, with `{}` for the token"
             )
         return chosen
 

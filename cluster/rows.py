@@ -113,12 +113,14 @@ def check_rows(plan: Plan, space: Space, layout: Layout) -> None:
         attributes, found = file.read(SPACE, ())
         if "tied" in attributes:
             return
-        attributes, found = file.read(SPACE, ("vectors",))
+        _, found = file.read(SPACE, ("vectors",))
         vectors: Rows = found["vectors"].array
         same = vectors.shape == (len(plan.tokens), matrix.size)
         for block in _blocks(plan, matrix, layout.folder) if same else ():
-            same = same and bool(np.array_equal(block, vectors[row : row + len(block)]))
+            same = bool(np.array_equal(block, vectors[row : row + len(block)]))
             row += len(block)
+            if not same:
+                break
     except hdf5.UNREADABLE as error:
         raise DamagedError(f"{layout.space(space)} is damaged ({error})", hint="build with --overwrite") from error
     finally:

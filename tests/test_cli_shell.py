@@ -372,6 +372,7 @@ SAMPLES = {
     ":words-only": ":words-only on", ":exact ": ":exact on", ":k": ":k 20", ":metric": ":metric cosine",
     ":layer": ":layer -1", ":space": ":space both", ":script": ":script Han", ":device": ":device cpu",
     ":unit-terms": ":unit-terms on", ":exclude-inputs": ":exclude-inputs on",
+    ":in": ":in static",
 }  # fmt: skip
 
 

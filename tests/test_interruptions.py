@@ -301,11 +301,11 @@ def test_a_process_forked_while_other_threads_search_waits_for_none(store, tmp_p
 
 BUSY = """
 import hashlib
-from kotovec.store import terms
+from kotovec.store import tokenizer
 def load(*_):
     say()
     hashlib.pbkdf2_hmac("sha256", b"", b"", 200_000_000)  # a minute or two of C, as a tokenizer of 75 MB takes 17 s
-terms.load_tokenizer = load
+tokenizer.load_tokenizer = load
 """
 
 

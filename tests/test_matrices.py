@@ -345,10 +345,14 @@ def test_a_damaged_header_is_one_line(copied):
 @pytest.mark.parametrize(
     ("spaces", "layers", "message"),
     [
-        ("context", "last", "`kotovec build` makes no context@-1\nhint: choose of `static`, `output` and `isolated`"),
+        (
+            "context",
+            "last",
+            "`kotovec build` makes no context@-1\nhint: choose of `static`, .*, `isolated` and `template`",
+        ),
         ("isolated@1", "all", "--spaces and --layers both name layers"),
-        ("static,nothing", "last", "unknown space `nothing`\nhint: choose `static`, `isolated` or `output`$"),
-        ("", "last", "unknown space ``\nhint: choose `static`, `isolated` or `output`$"),
+        ("static,nothing", "last", "unknown space `nothing`\nhint: choose `static`, .*, `template` or `output`$"),
+        ("", "last", "unknown space ``\nhint: choose `static`, `isolated`, `template` or `output`$"),
         ("isolated@9", "last", "the model has the layers 0 to 2, not 9"),
     ],
 )

@@ -25,6 +25,7 @@ SENTENCES = {
     "japanese-v1": "東京の{}は大学です。",
     "japanese-v3": "東京の{}は大学です。",
 }
+ONCE = "write `{}` once, where the token stands"
 # A token that stands for a word of its own in the sentence, as its vocabulary spells it.
 TOKENS = {"roberta": "Ġking", "xlmr": "▁king", "gpt2": "Ġking", "japanese-v1": "王", "japanese-v3": "王"}
 
@@ -138,16 +139,16 @@ def test_words_of_a_list_stand_in_the_sentence(tiny_models, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message", "hint"),
     [
-        ({"template": "the king"}, "--template `the king` has no place for the token", "write {} once, there"),
-        ({"template": "{} and {}"}, "--template `{} and {}` has 2 places for the token", "write {} once, there"),
+        ({"template": "the king"}, "--template `the king` has no place for the token", ONCE),
+        ({"template": "{} and {}"}, "--template `{} and {}` has 2 places for the token", ONCE),
         ({"template": " {} "}, "--template has nothing around the token",
-         "leave it out: that is the space `isolated`"),
-        ({"template": "the {}", "spaces": "isolated"}, "--template is of the space `template`",
-         "name it in --spaces, or leave out one of them"),
-        ({"template": "the {}", "spaces": "output"}, "--template is of the space `template`",
-         "name it in --spaces, or leave out one of them"),
+         "leave it out: a token alone is the space `isolated`"),
+        ({"template": "the {}", "spaces": "isolated"}, "--template makes the space `template`",
+         "name it in --spaces, or leave out --template"),
+        ({"template": "the {}", "spaces": "output"}, "--template makes the space `template`",
+         "name it in --spaces, or leave out --template"),
         ({"spaces": "template"}, "the space `template` needs a sentence",
-         "give one with --template, and {} for the token"),
+         "give one with --template, with `{}` for the token"),
         ({"template": "the {}", "spaces": "isolated,template"}, "one build makes `isolated` or `template`",
          "run it once for each: a store holds both"),
         ({"template": "Ж the {}"}, "the vocabulary cannot spell --template `Ж the {}`: a part of it becomes [UNK]",

@@ -21,16 +21,20 @@ def check_sentence(sentence: str) -> None:
     """
     if sentence.count(MARK) != 1:
         found = f"{sentence.count(MARK)} places" if MARK in sentence else "no place"
-        raise InputError(f"--template {quoted(sentence)} has {found} for the token", hint="write {} once, there")
+        raise InputError(
+            f"--template {quoted(sentence)} has {found} for the token", hint="write `{}` once, where the token stands"
+        )
     if not sentence.replace(MARK, "").strip():
-        raise InputError("--template has nothing around the token", hint="leave it out: that is the space `isolated`")
+        raise InputError(
+            "--template has nothing around the token", hint="leave it out: a token alone is the space `isolated`"
+        )
 
 
 def around(tokenizer: Any, vocabulary: Vocabulary, template: Template, sentence: str, rows: int) -> Template:
     """Return the template of a sentence: the ids around a token in it, special tokens included.
 
-    A blank on either side of the token is not kept before it: in a vocabulary that writes blanks with the words behind
-    them, the token has its own or has none.
+    A blank before the token is dropped: in a vocabulary that writes blanks with the words behind them, the token has
+    its own or has none.
 
     Args:
         tokenizer: the tokenizer of transformers.
@@ -44,12 +48,11 @@ def around(tokenizer: Any, vocabulary: Vocabulary, template: Template, sentence:
     """
     before, _, after = sentence.partition(MARK)
     prefix, suffix = _split(tokenizer, before.rstrip()), _following(tokenizer, vocabulary, after.rstrip())
-    known = dict(zip(vocabulary.ids, vocabulary.texts, strict=True))
     for token_id in (*prefix, *suffix):
         if token_id == vocabulary.unk_id or not 0 <= token_id < rows:
+            text = tokenizer.convert_ids_to_tokens(token_id)
             raise InputError(
-                f"the vocabulary cannot spell --template {quoted(sentence)}: a part of it becomes "
-                f"{known.get(token_id, f'#{token_id}')}",
+                f"the vocabulary cannot spell --template {quoted(sentence)}: a part of it becomes {text}",
                 hint="write a sentence in the model's language",
             )
     return Template((*template.prefix, *prefix), (*suffix, *template.suffix))
@@ -64,7 +67,7 @@ def _following(tokenizer: Any, vocabulary: Vocabulary, text: str) -> tuple[int, 
 
     SentencePiece begins every text as a word, with ▁; behind something else, it begins it as it stands.
     """
-    if vocabulary.marking != "metaspace" or not text or text[0].isspace():
+    if vocabulary.marking != "metaspace" or not text:
         return _split(tokenizer, text)
     for first in _BEFORE:
         head, whole = _split(tokenizer, first), _split(tokenizer, first + text)
