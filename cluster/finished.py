@@ -17,13 +17,13 @@ from kotovec.cluster.request import Request, parse_layers
 from kotovec.cluster.tables import TABLES, Chosen
 from kotovec.cluster.wordlist import Wordlist, hash_file
 from kotovec.errors import KotovecError
-from kotovec.space import Space
+from kotovec.space import IN_PART, Space
 from kotovec.store.layout import Layout
 from kotovec.store.tokens import KINDS
 from kotovec.store.vectors import Vectors
 from kotovec.workers import source as sources
 from kotovec.workers.json_files import read_json
-from kotovec.workers.matrices import IN_PART, identify, tensors_of
+from kotovec.workers.matrices import identify, tensors_of
 from kotovec.workers.pooling import POOLINGS
 
 # They list the tokens and find the template: with another version, either may differ.

@@ -23,7 +23,7 @@ from kotovec.cluster.tables import describe, rows_of, tensor_of
 from kotovec.cluster.wordlist import Wordlist
 from kotovec.cluster.words import Words
 from kotovec.errors import InputError
-from kotovec.space import OUTPUT, STATIC, Space
+from kotovec.space import IN_PART, OUTPUT, STATIC, Space
 from kotovec.store.library import import_faiss
 from kotovec.store.tokens import Tokens
 from kotovec.workers import forward as forwards
@@ -33,7 +33,7 @@ from kotovec.workers.architecture import Architecture
 from kotovec.workers.checkpoint import Checkpoint
 from kotovec.workers.encoder import ReplicaSpec
 from kotovec.workers.inputs import Inputs
-from kotovec.workers.matrices import IN_PART, Matrices
+from kotovec.workers.matrices import Matrices
 from kotovec.workers.matrices import find as find_matrices
 from kotovec.workers.model import Model
 from kotovec.workers.pooling import POOLINGS

@@ -15,9 +15,8 @@ from kotovec import __version__
 from kotovec.cluster.plan import ENVIRONMENT, OF_TABLE, OF_TOKENS, Plan
 from kotovec.cluster.tables import TABLES, about
 from kotovec.errors import SettingsDifferError, WorkerError
-from kotovec.space import Space
+from kotovec.space import IN_PART, Space
 from kotovec.store.vectors import Vectors
-from kotovec.workers.matrices import IN_PART
 
 _APART = "use --overwrite to build again, or --store to name another path"
 _TOKENS, _LISTED = "the tokens of a vocabulary, not words of a list", "words of a list, not the tokens of a vocabulary"

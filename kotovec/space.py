@@ -16,6 +16,7 @@ from types import MappingProxyType
 from kotovec.errors import InputError, NotStoredError, choices, quoted
 
 TABLES = ("static", "output", "imported")  # rows of a matrix: they have no layer
+IN_PART = "tables:"  # begins the identity of weights of which tables alone were read: what else there is is unknown
 LAYERED = ("isolated", "template", "context")  # hidden states
 NAMES = ("static", "isolated", "template", "context", "output", "imported")
 BOTH = "static,isolated"  # what `both` is short for

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from kotovec.errors import KotovecError
-from kotovec.space import LAYERED, Origin, Space, Stored
+from kotovec.space import IN_PART, LAYERED, Origin, Space, Stored
 from kotovec.store.tokens import KINDS
 
-_IN_PART = "tables:"  # begins the identity of weights of which tables alone were read
 _MOST_CONFIG = 1 << 20  # bytes; those of models have some thousands
 
 
@@ -39,7 +38,7 @@ def origin_of(vectors: Files) -> Origin:
         return Origin(None, depth)
     words = ["kotovec", "build", model, "--store", str(vectors.path), *_options(vectors, made.get("settings", {}))]
     states = ""
-    if str(vectors.attributes.get("weights_sha256")).startswith(_IN_PART):
+    if str(vectors.attributes.get("weights_sha256")).startswith(IN_PART):
         tables = [str(space) for space in (*vectors.spaces, *vectors.spaces.tied)]
         states = f" --spaces {','.join([*tables, 'isolated'])} --overwrite"
     return Origin(shlex.join(words), depth, states)

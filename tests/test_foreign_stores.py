@@ -1,7 +1,6 @@
 """Stores of strangers: no command waits for a pipe, reads another file, or takes the memory that a few KB ask for."""
 
 import contextlib
-import hashlib
 import json
 import os
 import stat
@@ -27,6 +26,7 @@ from kotovec.store.vectors import Vectors
 
 import stores
 from commands import PEAK_KB, call, make_store, start
+from planted import replace_index
 
 # Memory of an attacked command, in MB, on stderr; and a limit to what it can take of the machine's.
 MEASURED = (
@@ -47,15 +47,6 @@ def attacked(*arguments: object) -> tuple[int, str, int]:
     done = start(*arguments, prepare=MEASURED, timeout=60)
     *lines, memory = done.stderr.splitlines()
     return done.returncode, done.stdout + "\n".join(lines), int(memory)
-
-
-def replace_index(store: Path, content: bytes, factory: str) -> None:
-    """Put a file in the place of the Flat index of `static`, with a record that vouches for it."""
-    path = store / "indexes" / "static.l2.faiss"
-    path.write_bytes(content)
-    note = path.with_suffix(".json")
-    record = json.loads(note.read_text()) | {"factory": factory, "sha256": hashlib.sha256(content).hexdigest()}
-    note.write_text(json.dumps(record))
 
 
 # ---- indexes

@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import Any
 
 from kotovec.errors import ModelError
+from kotovec.space import IN_PART
 from kotovec.workers import norms, ranges, remote, scale
 from kotovec.workers.model import Model
 from kotovec.workers.norms import Norm
@@ -57,8 +58,6 @@ _BEFORE = re.compile(
 )
 _BIAS = re.compile(r"(?:^|\.)(lm_head\.bias|predictions\.bias|final_logits_bias|decoder\.bias|vocab_projector\.bias)$")
 _SIZES = ("hidden_size", "n_embd", "d_model")
-# Begins the identity of weights of which only tables were read: what else the checkpoint holds is not known.
-IN_PART = "tables:"
 _TWO = "its output is two matrices side by side, and one of them is the input"
 _APART = "its decoder has other tokens than its encoder, and the output is theirs"
 _STATIC = "build `static` alone: --spaces static"

@@ -2,7 +2,7 @@
 
 KOTOVEC_ATTACKED names the Python whose install of kotovec is attacked; by default it is the one that runs the tests.
 Nothing here imports kotovec: these attacks run against any version of it. Commit 9eee200 fell to all of them but those
-that are marked as held. The files are numbered by the sections of the report of these attacks (issue 20), and each
+that are marked as held. The files are numbered by the sections of the report of these attacks, and each
 test quotes what it said.
 """
 

@@ -1,7 +1,5 @@
 """Section 4, stores: indexes, maps and pipes of a stranger's store that reach for other files, time and memory."""
 
-import hashlib
-import json
 import os
 import shutil
 import struct
@@ -12,6 +10,7 @@ import numpy as np
 import pytest
 
 from attacked import GIB, Done, limited, python, run, together
+from planted import replace_index
 from tiny import SIZE, VOCABULARY
 
 SECONDS = 8
@@ -62,15 +61,6 @@ def mapped(built, tmp_path_factory) -> Path:
 @pytest.fixture
 def store(mapped, tmp_path) -> Path:
     return Path(shutil.copytree(mapped, tmp_path / "x.kotovec"))
-
-
-def replace_index(store: Path, content: bytes, factory: str) -> None:
-    """Put a file in the place of an index, with a record that vouches for it."""
-    path = store / "indexes" / "static.l2.faiss"
-    path.write_bytes(content)
-    note = path.with_suffix(".json")
-    record = json.loads(note.read_text()) | {"factory": factory, "sha256": hashlib.sha256(content).hexdigest()}
-    note.write_text(json.dumps(record))
 
 
 def test_an_index_with_on_disk_lists_maps_no_other_file(store, tmp_path):
