@@ -9,25 +9,37 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from kotovec.cli.build_options import (
     AddressOption,
     ColumnOption,
     ConfigOption,
+    ContextsFromOption,
+    ContextsOption,
+    CorpusOption,
     CpusOption,
     DryRunOption,
     DtypeOption,
     EncoderDeviceOption,
+    FieldOption,
+    FractionOption,
     GpusOption,
+    KeepTextOption,
     LayersOption,
+    MaxCharsOption,
     MecabOption,
+    MinCharsOption,
     ModelArgument,
     NoBosOption,
     OverwriteOption,
     PoolingOption,
     RevisionOption,
+    SeedOption,
     SentenceOption,
     ShardTokensOption,
     SpacesOption,
+    SplitOption,
     StallOption,
     StoreDtypeOption,
     TargetOption,
@@ -35,6 +47,7 @@ from kotovec.cli.build_options import (
     WordlistOption,
     WorkersOption,
 )
+from kotovec.cli.chosen import is_ambient
 from kotovec.cli.encodings import echo
 from kotovec.cli.lines import say
 from kotovec.cli.options import (
@@ -54,6 +67,7 @@ if TYPE_CHECKING:
 
 
 def command(
+    context: typer.Context,
     model: ModelArgument = DEFAULT_MODEL,
     store: TargetOption = None,
     spaces: SpacesOption = "static,isolated",
@@ -70,6 +84,16 @@ def command(
     words_column: ColumnOption = None,
     pooling: PoolingOption = None,
     template: SentenceOption = None,
+    corpus: CorpusOption = None,
+    corpus_field: FieldOption = None,
+    contexts: ContextsOption = None,
+    split: SplitOption = None,
+    min_chars: MinCharsOption = None,
+    max_chars: MaxCharsOption = None,
+    fraction: FractionOption = None,
+    seed: SeedOption = None,
+    keep_text: KeepTextOption = False,
+    contexts_from: ContextsFromOption = None,
     no_bos: NoBosOption = False,
     revision: RevisionOption = None,
     address: AddressOption = None,
@@ -89,7 +113,11 @@ def command(
     """
     from kotovec.cluster.request import has_states
 
-    options = {**locals(), "bos": not no_bos, "on_cluster": address is not None}  # `fields_of` chooses
+    options = {
+        **_without_idle(context, locals()),
+        "bos": not no_bos,
+        "on_cluster": address is not None,
+    }  # `fields_of` chooses
     target = _target(model, store, words)
     work = partial(_work, options=options, target=target, overwrite=overwrite, dry_run=dry_run)
     with_ray = address is None and workers != 0 and not dry_run and has_states(spaces)
@@ -98,6 +126,15 @@ def command(
         _print_plan(result, as_json=as_json)
     else:
         _print_summary(result, as_json=as_json, quiet=quiet)
+
+
+def _without_idle(context: typer.Context, options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options without those of a corpus that the environment gives where there is no corpus."""
+    from kotovec.cluster.request import OF_CONTEXTS
+
+    if options["corpus"] or options["contexts_from"]:
+        return options
+    return {name: value for name, value in options.items() if name not in OF_CONTEXTS or not is_ambient(context, name)}
 
 
 def _target(model: str, store: Path | None, words: Path | None) -> Path:
@@ -207,6 +244,8 @@ def fields_of(kind: Any, options: Mapping[str, Any]) -> dict[str, Any]:
         options: options of `kotovec build`, as parsed from the command line.
     """
     given = {field.name: options[field.name] for field in fields(kind) if options.get(field.name) is not None}
+    if "corpus" in given:
+        given["corpus"] = tuple(given["corpus"])
     if "token_filter" in given:
         given["token_filter"] = tuple(name.strip() for name in given["token_filter"].split(","))
     return given

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from kotovec.cli.complete import among, kinds, models, stores
-from kotovec.cli.declare import CLUSTER, JOBS, MODEL, OUTPUT, WORKERS, choice, option
+from kotovec.cli.declare import CLUSTER, CONTEXTS, JOBS, MODEL, OUTPUT, WORKERS, choice, option
 
 
 def _use_config(context: typer.Context, path: Path | None) -> Path | None:
@@ -95,6 +95,77 @@ SentenceOption = Annotated[
         "--template",
         metavar="SENTENCE",
         help="Sentence around each token, with {} in its place: makes the space `template`, not `isolated`.",
+        show_default=False,
+    ),
+]
+CorpusOption = Annotated[
+    list[str] | None,
+    option(
+        CONTEXTS,
+        "--corpus",
+        metavar="PATH",
+        help="File, folder, pattern in quotes, or URL of texts: makes the space `context`, too. May be repeated.",
+        show_default=False,
+    ),
+]
+FieldOption = Annotated[
+    str | None,
+    option(
+        CONTEXTS,
+        "--corpus-field",
+        metavar="NAME",
+        help="Field of JSON lines, or column of Parquet, that holds the text [text].",
+        show_default=False,
+    ),
+]
+ContextsOption = Annotated[
+    int | None,
+    option(CONTEXTS, "--contexts", metavar="N", help="Sentences per token or word, at most [30].", show_default=False),
+]
+SplitOption = Annotated[
+    str | None,
+    option(
+        CONTEXTS,
+        "--split",
+        metavar="sentence|line|N",
+        help="What a sentence is: a sentence of a text, a line, or N characters [sentence].",
+        complete=among("sentence", "line", "200"),
+        show_default=False,
+    ),
+]
+MinCharsOption = Annotated[
+    int | None,
+    option(CONTEXTS, "--min-chars", metavar="N", help="Fewest characters of a sentence [8].", show_default=False),
+]
+MaxCharsOption = Annotated[
+    int | None,
+    option(CONTEXTS, "--max-chars", metavar="N", help="Most characters of a sentence [512].", show_default=False),
+]
+FractionOption = Annotated[
+    float | None,
+    option(
+        CONTEXTS,
+        "--fraction",
+        metavar="PART",
+        help="Part of all sentences that is looked at, such as 0.1: drawn by their hashes [1].",
+        show_default=False,
+    ),
+]
+SeedOption = Annotated[
+    int | None,
+    option(CONTEXTS, "--seed", metavar="N", help="Another seed draws other sentences [0].", show_default=False),
+]
+KeepTextOption = Annotated[
+    bool, option(CONTEXTS, "--keep-text", help="Keep the sentences in the store, for `kotovec contexts`.")
+]
+ContextsFromOption = Annotated[
+    Path | None,
+    option(
+        CONTEXTS,
+        "--contexts-from",
+        metavar="FOLDER",
+        help="Take the sentences of another store, in place of a corpus.",
+        complete=stores,
         show_default=False,
     ),
 ]

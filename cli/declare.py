@@ -10,9 +10,9 @@ from kotovec.cli.complete import among
 # The groups in which `--help` shows options.
 MODEL, WORKERS, CLUSTER, JOBS = "Model", "Workers", "Cluster", "Jobs"
 STORE, SEARCH, INDEX, MAP, DRAWN = "Store", "Search", "Index", "Map", "Picture and page"
-TOKENS = "Tokens"
+TOKENS, CONTEXTS = "Tokens", "Contexts"
 OUTPUT = "Output"
-PANELS = (MODEL, STORE, SEARCH, TOKENS, INDEX, MAP, DRAWN, WORKERS, CLUSTER, JOBS, OUTPUT)
+PANELS = (MODEL, CONTEXTS, STORE, SEARCH, TOKENS, INDEX, MAP, DRAWN, WORKERS, CLUSTER, JOBS, OUTPUT)
 
 
 def option(

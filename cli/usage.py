@@ -134,9 +134,14 @@ def explain_usage(error: Any, tree: Any, arguments: Sequence[str]) -> tuple[str,
     if found := re.search(r"No such command '(.*?)'\.(?: Did you mean|$)", message, re.DOTALL):
         return f"unknown command {quoted(found[1])}", _meant(found[1])
     if found := re.search(r"unexpected extra argument(?:s|\(s\))? \((.*)\)", message, re.DOTALL):
-        hint = _of_store(parameters, name, found[1]) or valued_flag(tree, arguments)
+        hint = _of_store(parameters, name, found[1]) or valued_flag(tree, arguments) or _of_corpus(arguments)
         return f"unexpected argument {quoted(found[1])}", hint or see
     return _in_house_style(message), see
+
+
+def _of_corpus(arguments: Sequence[str]) -> str | None:
+    """Return the hint for files that a shell made of a pattern."""
+    return "put a pattern in quotes: --corpus 'FOLDER/*.txt'" if "--corpus" in arguments else None
 
 
 def _in_house_style(message: str) -> str:

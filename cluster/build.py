@@ -4,7 +4,7 @@ import contextlib
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -63,6 +63,14 @@ class Summary:
     seconds: dict[str, float] = field(default_factory=dict)
     bytes: int = 0
     finished_before: bool = False
+
+    def then(self, later: "Summary") -> "Summary":
+        """Return the summary of this build and a later one of the same store."""
+        seconds = {
+            name: self.seconds.get(name, 0.0) + later.seconds.get(name, 0.0) for name in (*self.seconds, *later.seconds)
+        }
+        encoded, finished = self.encoded + later.encoded, self.finished_before and later.finished_before
+        return replace(later, encoded=encoded, seconds=seconds, finished_before=finished)
 
 
 def build(

@@ -33,6 +33,16 @@ def build(
     words: str | PathLike[str] | Iterable[str] | None = None,
     words_column: str | None = None,
     pooling: str | None = None,
+    corpus: str | PathLike[str] | Sequence[str | PathLike[str]] | None = None,
+    corpus_field: str | None = None,
+    split: str | None = None,
+    min_chars: int | None = None,
+    max_chars: int | None = None,
+    contexts: int | None = None,
+    fraction: float | None = None,
+    seed: int | None = None,
+    keep_text: bool = False,
+    contexts_from: str | PathLike[str] | None = None,
     overwrite: bool = False,
     report: Report = ignore,
 ) -> Store:
@@ -62,6 +72,17 @@ def build(
             must be given, too.
         words_column: column of the file, or key of its JSON lines, that the words are in.
         pooling: what the vector of a word is made of: the `mean` of its tokens' vectors, or the `first` or `last` one.
+        corpus: files, folders, patterns or URLs of texts, for the space `context`: means over sentences of hidden
+            states.
+        corpus_field: field of JSON lines, or column of Parquet, that holds the text; None is `text`.
+        split: what a sentence is: `sentence`, `line`, or a number of characters.
+        min_chars: fewest characters of a sentence.
+        max_chars: most characters of a sentence.
+        contexts: how many sentences each token or word gets, at most.
+        fraction: part of all sentences that is looked at, drawn by their hashes.
+        seed: another one draws other sentences.
+        keep_text: keep the sentences in the store, for `kotovec contexts` and `contexts_from`.
+        contexts_from: a store whose sentences are taken, in place of a corpus.
         overwrite: build again beside a complete store, and swap the two.
         report: called with each event of the build.
 
@@ -92,6 +113,16 @@ def build(
         words=_words(words),
         words_column=words_column,
         pooling=pooling,
+        corpus=_paths(corpus),
+        corpus_field=corpus_field,
+        split=split,
+        min_chars=min_chars,
+        max_chars=max_chars,
+        contexts=contexts,
+        fraction=fraction,
+        seed=seed,
+        keep_text=keep_text,
+        contexts_from=None if contexts_from is None else Path(contexts_from),
     )
     run(request, path, where, overwrite=overwrite, report=report)
     return Store.open(path)
@@ -104,6 +135,13 @@ def _words(words: str | PathLike[str] | Iterable[str] | None) -> "Path | Wordlis
     if words is None or isinstance(words, str | PathLike):
         return None if words is None else Path(words)
     return gather(words)
+
+
+def _paths(paths: str | PathLike[str] | Sequence[str | PathLike[str]] | None) -> tuple[str, ...]:
+    """Return one or several paths as texts."""
+    if paths is None:
+        return ()
+    return tuple(map(str, (paths,) if isinstance(paths, str | PathLike) else paths))
 
 
 def _kinds(token_filter: str | Sequence[str] | None) -> tuple[str, ...]:

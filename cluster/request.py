@@ -1,9 +1,13 @@
 """The request of a build, as a user makes it: options, and what of them can be checked without the model."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from kotovec.cluster import DEFAULT_MODEL
+from kotovec.cluster.contexts.sampling import LIMIT, Sampling
+from kotovec.cluster.corpus import Corpus
 from kotovec.cluster.tables import STATES, Chosen, choose
 from kotovec.cluster.wordlist import Wordlist, check_file, load
 from kotovec.errors import InputError, ModelNotFoundError, choices, quoted
@@ -18,6 +22,18 @@ from kotovec.workers.sentence import check_sentence
 DTYPES = ("float32", "bfloat16", "float16")
 STORE_DTYPES = ("float32", "float16")
 MOST_LAYERS = 10_000  # no model has more
+# Options of contexts, each of which is a field of the request.
+OF_CONTEXTS = (
+    "corpus_field",
+    "split",
+    "min_chars",
+    "max_chars",
+    "contexts",
+    "fraction",
+    "seed",
+    "keep_text",
+    "contexts_from",
+)
 
 
 @dataclass(frozen=True)
@@ -44,26 +60,78 @@ class Request:
     words: Path | Wordlist | None = None
     words_column: str | None = None
     pooling: str | None = None
+    corpus: tuple[str, ...] = ()
+    corpus_field: str | None = None
+    split: str | None = None
+    min_chars: int | None = None
+    max_chars: int | None = None
+    contexts: int | None = None
+    fraction: float | None = None
+    seed: int | None = None
+    keep_text: bool = False
+    contexts_from: Path | None = None
+
+    @property
+    def stages(self) -> tuple["Request", ...]:
+        """The request cut into stages, one a kind of hidden states; each is a request of its own.
+
+        Raises:
+            InputError: as `choose`, or what a space is made with is given without the space, or the reverse.
+        """
+        sampling = self.sampling
+        asked = self.spaces
+        if asked == Request.spaces:
+            asked = "static,template" if self.template is not None else asked
+            asked += ",context" if sampling is not None else ""
+        stages = choose(asked, self.layers)
+        kinds = {stage.states for stage in stages if stage.layers is not None}
+        _check_given("template", kinds, "--template", self.template, "a sentence", "with `{}` for the token")
+        option = "--contexts-from" if self.contexts_from is not None else "--corpus"
+        _check_given("context", kinds, option, sampling, "sentences", "or take those of a store with --contexts-from")
+        return tuple(map(self._stage, stages))
+
+    def _stage(self, chosen: Chosen) -> "Request":
+        others: dict[str, Any] = {} if chosen.states == "template" else {"template": None}
+        if chosen.states != "context":
+            others |= {name: getattr(Request, name) for name in ("corpus", *OF_CONTEXTS)}
+        return replace(self, spaces=chosen.spaces, layers=chosen.layers or "last", **others)
 
     @property
     def chosen(self) -> Chosen:
-        """The spaces that are asked for.
+        """The spaces of a request that is one stage.
 
         Raises:
-            InputError: as `choose`, or a sentence is given without the space that is made with it, or the reverse.
+            InputError: as `stages`.
         """
-        in_sentence = self.template is not None
-        asked = "static,template" if in_sentence and self.spaces == Request.spaces else self.spaces
-        chosen = choose(asked, self.layers)
-        if in_sentence and chosen.states != "template":
-            raise InputError(
-                "--template makes the space `template`", hint="name it in --spaces, or leave out --template"
-            )
-        if chosen.states == "template" and not in_sentence:
-            raise InputError(
-                "the space `template` needs a sentence", hint="give one with --template, with `{}` for the token"
-            )
+        (stage,) = self.stages
+        (chosen,) = choose(stage.spaces, stage.layers)
         return chosen
+
+    @property
+    def sampling(self) -> Sampling | None:
+        """What contexts are wanted; None for none.
+
+        Raises:
+            InputError: an option of contexts is given without them, two sources are, or a number is out of range.
+        """
+        given = {
+            name: value for name in OF_CONTEXTS if (value := getattr(self, name)) is not None and value is not False
+        }
+        if self.contexts_from is not None:
+            drawing = [*(["corpus"] if self.corpus else []), *given.keys() - {"contexts_from", "keep_text"}]
+            for name in drawing:
+                raise InputError(
+                    f"{option_of(name)} draws sentences, and --contexts-from takes those of another store",
+                    hint="leave out one of them",
+                )
+            return Sampling(self.contexts_from, keep_text=self.keep_text)
+        if not self.corpus:
+            for name in given:
+                raise InputError(f"{option_of(name)} is of a corpus, and none is given", hint="name it with --corpus")
+            return None
+        cut = {name: given.pop(name) for name in ("split", "min_chars", "max_chars") if name in given}
+        corpus = Corpus(self.corpus, given.pop("corpus_field", None), **cut)
+        return Sampling(corpus, given.pop("contexts", LIMIT), **given)
 
     @property
     def has_states(self) -> bool:
@@ -82,8 +150,8 @@ class Request:
         parse_layers(self.layers)
         if self.template is not None:
             check_sentence(self.template)
-        if (layers := self.chosen.layers) is not None:
-            parse_layers(layers)
+        for stage in self.stages:
+            parse_layers(stage.layers)
         for option, value, values in (
             ("--dtype", self.dtype, DTYPES),
             ("--store-dtype", self.store_dtype, STORE_DTYPES),
@@ -119,6 +187,23 @@ class Request:
             InputError: the file cannot be read as a list of words.
         """
         return self if self.words is None else replace(self, words=load(self.words, self.words_column))
+
+
+def option_of(name: str) -> str:
+    """Return how the option of a field is written."""
+    return f"--{name.replace('_', '-')}"
+
+
+def _check_given(space: str, kinds: Collection[str], option: str, value: object, what: str, how: str) -> None:
+    """Check that the space and what it is made with are asked for together.
+
+    Raises:
+        InputError: one of them is missing.
+    """
+    if value is not None and space not in kinds:
+        raise InputError(f"{option} makes the space `{space}`", hint=f"name it in --spaces, or leave out {option}")
+    if value is None and space in kinds:
+        raise InputError(f"the space `{space}` needs {what}", hint=f"give {what} with {option}, {how}")
 
 
 def check_no_store(model: str) -> None:

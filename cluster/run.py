@@ -27,7 +27,7 @@ def run(
     """Build a store, or resume or extend one; one that is complete is reported before torch and Ray are imported.
 
     Args:
-        request: what is built.
+        request: what is built; each kind of hidden states is a build of its own, one after the other.
         store: path of the store's folder.
         where: workers and cluster.
         overwrite: build again beside a complete store, and swap the two when the new one is complete.
@@ -37,6 +37,17 @@ def run(
         KotovecError: as `make_plan` and `build`; what cannot be written, or is being built, is refused before anything
             is planned.
     """
+    request.check()
+    first, *others = request.stages
+    summary = _run(first, store, where, overwrite=overwrite, report=report)
+    for stage in others:
+        summary = summary.then(_run(stage, store, where, report=report))
+    return summary
+
+
+def _run(
+    request: Request, store: Path, where: Resources, *, overwrite: bool = False, report: Report = ignore
+) -> "Summary":
     from kotovec.cluster.build import build
 
     layout = Layout(store.resolve())

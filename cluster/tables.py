@@ -1,22 +1,22 @@
 """Tables of a checkpoint in a build: which spaces are asked for, which tensors they are, and what is said of them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from kotovec.errors import InputError
+from kotovec.errors import InputError, choices
 from kotovec.space import OUTPUT, STATIC, Space, parse_spaces
 from kotovec.workers import ranges
 from kotovec.workers.matrices import Matrices
 from kotovec.workers.ranges import Stored
 
 TABLES = (STATIC, OUTPUT)
-STATES = ("isolated", "template")  # hidden states, of which a build makes one kind
+STATES = ("isolated", "template", "context")  # hidden states, each kind of which is a stage of a build
 BUILT = (STATIC, *map(Space, STATES), OUTPUT)
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """The spaces that a build is asked for.
+    """The spaces that a stage of a build is asked for.
 
     Attributes:
         tables: those that are rows of a matrix.
@@ -28,31 +28,39 @@ class Chosen:
     layers: str | None
     states: str = STATES[0]
 
+    @property
+    def spaces(self) -> str:
+        """The list of these spaces, as `--spaces` writes it, without layers."""
+        return ",".join((*map(str, self.tables), *(() if self.layers is None else (self.states,))))
 
-def choose(spaces: str, layers: str) -> Chosen:
-    """Read the values of `--spaces` and `--layers`.
+
+def choose(spaces: str, layers: str) -> tuple[Chosen, ...]:
+    """Read the values of `--spaces` and `--layers`; return the stages of the build, one a kind of hidden states.
+
+    The tables belong to the first one.
 
     Raises:
         InputError: a space is unknown or cannot be built, or layers are given in both.
     """
     wanted = parse_spaces(spaces, BUILT)
     tables = tuple(space for space in TABLES if space in wanted)
-    others = [space for space in wanted if space not in tables]
-    for space in others:
+    kinds: dict[str, list[Space]] = {}
+    for space in wanted:
+        if space in tables:
+            continue
         if space.name not in STATES or space.first is not None or space.steps:
             raise InputError(
-                f"`kotovec build` makes no {space}", hint="choose of `static`, `output`, `isolated` and `template`"
+                f"`kotovec build` makes no {space}", hint=f"choose of {choices(each.name for each in BUILT)}"
             )
-    if len({space.name for space in others}) > 1:
-        raise InputError("one build makes `isolated` or `template`", hint="run it once for each: a store holds both")
-    numbers = [str(space.layer) for space in others]
-    if not others:
-        return Chosen(tables, None)
-    if numbers == ["-1"]:
-        return Chosen(tables, layers, others[0].name)
-    if layers != "last":
-        raise InputError("--spaces and --layers both name layers", hint="name them in one of the two")
-    return Chosen(tables, ",".join(numbers), others[0].name)
+        kinds.setdefault(space.name, []).append(space)
+    stages = []
+    for name in filter(kinds.__contains__, STATES):
+        numbers = [str(space.layer) for space in kinds[name]]
+        if numbers != ["-1"] and layers != "last":
+            raise InputError("--spaces and --layers both name layers", hint="name them in one of the two")
+        stages.append(Chosen((), layers if numbers == ["-1"] else ",".join(numbers), name))
+    first, *others = stages or [Chosen((), None)]
+    return (replace(first, tables=tables), *others)
 
 
 def tensor_of(matrices: Matrices, space: Space) -> Stored:

@@ -346,13 +346,13 @@ def test_a_damaged_header_is_one_line(copied):
     ("spaces", "layers", "message"),
     [
         (
-            "context",
+            "context@0-2",
             "last",
-            "`kotovec build` makes no context@-1\nhint: choose of `static`, .*, `isolated` and `template`",
+            "`kotovec build` makes no context@0-2\nhint: choose `static`, .*, `context` or `output`",
         ),
         ("isolated@1", "all", "--spaces and --layers both name layers"),
-        ("static,nothing", "last", "unknown space `nothing`\nhint: choose `static`, .*, `template` or `output`$"),
-        ("", "last", "unknown space ``\nhint: choose `static`, `isolated`, `template` or `output`$"),
+        ("static,nothing", "last", "unknown space `nothing`\nhint: choose `static`, .*, `context` or `output`$"),
+        ("", "last", "unknown space ``\nhint: choose `static`, `isolated`, `template`, `context` or `output`$"),
         ("isolated@9", "last", "the model has the layers 0 to 2, not 9"),
     ],
 )
