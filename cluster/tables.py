@@ -50,7 +50,7 @@ def choose(spaces: str, layers: str) -> tuple[Chosen, ...]:
             continue
         if space.name not in STATES or space.first is not None or space.steps:
             raise InputError(
-                f"`kotovec build` makes no {space}", hint=f"choose of {choices(each.name for each in BUILT)}"
+                f"`kotovec build` makes no {space}", hint=f"choose {choices(each.name for each in BUILT)}"
             )
         kinds.setdefault(space.name, []).append(space)
     stages = []
