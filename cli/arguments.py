@@ -8,7 +8,21 @@ from typing import Any
 from kotovec.text import argument
 
 COMMANDS = (
-    *("build", "submit", "query", "shell", "norms", "tokens", "audit", "coverage", "index", "map", "info", "verify"),
+    *(
+        "build",
+        "submit",
+        "query",
+        "shell",
+        "norms",
+        "contexts",
+        "tokens",
+        "audit",
+        "coverage",
+        "index",
+        "map",
+        "info",
+        "verify",
+    ),
     *("completion", "help"),
 )
 ASKING = ("query", "norms")  # whose arguments are expressions

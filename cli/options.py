@@ -70,6 +70,9 @@ QuietOption = Annotated[
 ]
 ErrorsOnlyOption = Annotated[bool, option(OUTPUT, "--quiet", "-q", help="Print errors only, but JSON all the same.")]
 CountOption = Annotated[int, option(SEARCH, "-k", metavar="N", help="Number of tokens to show.", callback=mark_usual)]
+SentencesOption = Annotated[
+    int | None, option(SEARCH, "-k", metavar="N", help="Number of sentences to show [all].", show_default=False)
+]
 ExcludeOption = Annotated[
     bool,
     option(SEARCH, "--exclude-inputs", help="Leave out the tokens of the expression, with and without `▁` or `##`."),

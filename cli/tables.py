@@ -1,5 +1,6 @@
 """Tables of answers and of key-value pairs; tokens are printed as data, never as markup or control codes."""
 
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
@@ -294,6 +295,19 @@ def print_table(names: Sequence[str], rows: Iterable[Sequence[str]], *, numbers:
         if index:
             out.print()
         print_pairs(zip(names, row, strict=True))
+
+
+def print_quotes(title: str, quotes: Sequence[str], token: str) -> None:
+    """Print a title and numbered quotes, in which a token is bold wherever its letters stand."""
+    out = console()
+    _print_lines(_isolated(shown(title)), out, "bold")
+    width = len(str(len(quotes)))
+    for number, quote in enumerate(quotes, start=1):
+        head = f"{number:>{width}}  "
+        lines = Text(broken(_isolated(shown(quote)), out.width, indent=head, follow=" " * len(head)))
+        if token:
+            lines.highlight_regex(rf"(?i){re.escape(shown(token))}", style="bold")
+        out.print(lines, soft_wrap=True)
 
 
 def notice(text: str, *, quiet: bool) -> None:

@@ -1,14 +1,31 @@
 """Arguments from Python of a wrong type, which are refused in one line with the fix, as wrong values are."""
 
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from kotovec.errors import InputError, quoted
 from kotovec.space import BOTH, Space
+
+
+class Search(NamedTuple):
+    """How to search; the fields are the arguments of `Store.search`."""
+
+    space: Space | str | None
+    layer: int | None
+    metric: str
+    k: int | None
+    exclude_inputs: bool
+    unit_terms: bool
+    words_only: bool
+    script: str | Sequence[str] | None
+    device: str
+    exact: bool
+    within: Space | str | None = None
 
 
 def kind_of(value: object) -> str:

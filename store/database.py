@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property, partial
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ from kotovec.locks import ForkLock
 from kotovec.space import Space, usual
 from kotovec.store import lens
 from kotovec.store.answer import Answer, compose
-from kotovec.store.arguments import check_count, check_path, check_queries, check_space
+from kotovec.store.arguments import Search, check_count, check_path, check_queries, check_space
 from kotovec.store.finder import Finder, open_finder
 from kotovec.store.layout import Layout
 from kotovec.store.library import choose_device
@@ -29,24 +29,9 @@ from kotovec.text import counted
 
 if TYPE_CHECKING:
     from kotovec.store.scripts import Masks
+    from kotovec.store.sentences import Contexts
 
 USUAL = 10  # tokens in an answer, unless a number is named
-
-
-class Search(NamedTuple):
-    """How to search; the fields are the arguments of `Store.search`."""
-
-    space: Space | str | None
-    layer: int | None
-    metric: str
-    k: int | None
-    exclude_inputs: bool
-    unit_terms: bool
-    words_only: bool
-    script: str | Sequence[str] | None
-    device: str
-    exact: bool
-    within: Space | str | None = None
 
 
 class Store:
@@ -327,6 +312,18 @@ class Store:
             raise InputError(problem, hint="use `search` for one expression")
         search = Search(space, layer, metric, k, exclude_inputs, unit_terms, words_only, script, device, exact, within)
         return self._answer(expressions, search)
+
+    def contexts(self, term: str) -> "Contexts":
+        """Return the sentences that the context vectors of a token, or word, come from, where the store keeps them.
+
+        Raises:
+            NotStoredError: it keeps none.
+            InputError: the text is an expression, or a word of several tokens.
+            UnknownTokenError, ExpressionError, DamagedError: as in `search`, or the file is damaged.
+        """
+        from kotovec.store.sentences import find_contexts, read_sample
+
+        return find_contexts(term, read_sample(self._layout, self.vectors), self.lookup)
 
     def info(self) -> dict[str, Any]:
         """Return what is in the store and where it came from, as JSON-ready data."""

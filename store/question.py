@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kotovec.errors import InputError, NotStoredError
-from kotovec.space import Space
+from kotovec.space import LAYERED, Space
 from kotovec.store.expression import Term, hyphenated, lengthened, parse, render
 from kotovec.store.terms import Lookup, ResolvedTerm
 
@@ -52,7 +52,7 @@ class Question:
     def notes(self, space: Space) -> tuple[str, ...]:
         """Return what a person should know about how the expression was read, in a space."""
         notes = [*self.readings, *(term.note for term in self.terms if term.note)]
-        if space.name in ("isolated", "template") and any(len(term.rows) > 1 for term in self.terms):
+        if space.name in LAYERED and any(len(term.rows) > 1 for term in self.terms):
             notes.append(f"a mean of {space.name} vectors only approximates the word: the model never saw it whole")
         return tuple(dict.fromkeys(notes))
 

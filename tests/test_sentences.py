@@ -1,151 +1,85 @@
-"""Sentences of any length, of which any positions are wanted, against transformers' own forward pass."""
+"""`kotovec contexts`: the sentences of an item, from a store with a sample written beside it."""
 
-from dataclasses import replace
+import json
 
 import numpy as np
 import pytest
-import torch
 
-from kotovec.cluster.plan import Request, make_plan
-from kotovec.errors import InputError
-from kotovec.workers.auto import Auto
-from kotovec.workers.bert import Bert
-from kotovec.workers.encoder import Encoder
-from kotovec.workers.inputs import Inputs
+from kotovec.errors import InputError, NotStoredError
+from kotovec.store import Store
+from kotovec.store.contexts import Sample, Texts, write_contexts
+from kotovec.store.layout import Layout
 
-from models import make_bert, make_gpt2, make_roberta, make_xlmr
-from test_encoder import isolated, relative_errors
+from commands import call
 
-LONGEST = 128
-MAKE = {"bert": make_bert, "roberta": make_roberta, "xlmr": make_xlmr, "gpt2": make_gpt2}
+SENTENCES = ("the king is in the city", "a king", "the\u0085queen <b>reads</b> の本", "KING and queen")
 
 
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory, minilm):
-    """Return models that have 128 positions, by name; RoBERTa's begin behind `<pad>`."""
-    made = {"minilm": minilm}
-    for name, make in MAKE.items():
-        positions = {"n_positions": LONGEST} if name == "gpt2" else {"max_position_embeddings": LONGEST + 2}
-        made[name] = make(tmp_path_factory.mktemp(name) / "model", **positions)
-    return made
+@pytest.fixture
+def with_contexts(store):
+    """The store of the other tests with a sample of four sentences: king has three of seven, man one inside a word."""
+
+    def write(*, keep_text=True):
+        with Store.open(store) as opened:
+            king, man = (int(opened.question(text).rows[0]) for text in ("king", "man"))
+            counts = np.zeros(len(opened), dtype=np.int64)
+            counts[king], counts[man] = 3, 1
+            offsets = np.concatenate(([0], np.cumsum(counts)))
+            parts = {king: [0, 1, 3], man: [2]}
+            sentences = np.array([number for row in sorted(parts) for number in parts[row]], dtype=np.int32)
+            inside = np.zeros(len(opened), dtype=np.bool_)
+            inside[man] = True
+            occurrences = np.zeros(len(opened))
+            occurrences[king], occurrences[man] = 7.2, 1
+            hashes = np.arange(4, dtype=np.uint64)
+            sample = Sample(hashes, offsets, sentences, inside, occurrences, 3, texts=Texts.of(SENTENCES))
+            write_contexts(Layout(store).contexts, sample, opened.vectors.attributes["identity"], keep_text=keep_text)
+        return store
+
+    yield write
+    Layout(store).contexts.unlink(missing_ok=True)
 
 
-def encoder_of(folder, layers="all", **changes):
-    return Encoder(replace(make_plan(Request(model=str(folder), layers=layers)).spec, **changes))
+def test_the_sentences_of_a_token_are_printed(with_contexts, capsys):
+    answer = call(capsys, "contexts", "king", "man", "--store", with_contexts())
+    assert answer.code == 0
+    assert answer.out.splitlines() == [
+        "king  (id 8; 3 contexts of about 7 sentences with it)",
+        "1  the king is in the city",
+        "2  a king",
+        "3  KING and queen",
+        "man  (id 9; 1 context of 1 sentence with it)",
+        r"1  the\x85queen <b>reads</b> の本",
+    ]
+    assert answer.err == "note: man was never seen as a whole word: its contexts have it inside of other words\n"
+    assert call(capsys, "contexts", "king", "-k", 1, "--store", with_contexts()).out.splitlines()[1:] == [
+        "1  the king is in the city"
+    ]
 
 
-def sentences_of(spec, lengths, seed=5):
-    """Return random sentences in the model's template, `<pad>` among them, and one to five positions of each."""
-    rng = np.random.default_rng(seed)
-    prefix, suffix = spec.template.prefix, spec.template.suffix
-    sentences, wanted = [], []
-    for number, length in enumerate(lengths):
-        middle = rng.integers(0, spec.rows, length - len(prefix) - len(suffix))
-        sentences.append(np.array([*prefix, *middle, *suffix]))
-        chosen = rng.choice(length, min(length, int(rng.integers(1, 6))), replace=False)
-        wanted += [(number, int(position)) for position in chosen]
-    rng.shuffle(wanted)
-    return sentences, wanted
+def test_json_has_the_sentences_as_they_are(with_contexts, capsys):
+    path = with_contexts()
+    found = json.loads(call(capsys, "contexts", "man", "--json", "--store", path).out)
+    assert found == {
+        "term": "man", "row": found["row"], "token": "man", "id": 9, "sentences": [SENTENCES[2]], "inside": True,
+        "occurrences": 1.0, "limit": 3,
+    }  # fmt: skip
+    with Store.open(path) as opened:
+        assert opened.contexts("king").sentences == (SENTENCES[0], SENTENCES[1], SENTENCES[3])
+        assert opened.contexts("king").row == opened.tokens.row_of_id(8)
+        assert opened.contexts("queen").sentences == ()
+        assert opened.verify() == []
 
 
-def inputs_of(sentences, wanted):
-    offsets = np.cumsum([0, *map(len, sentences)])
-    return Inputs(np.concatenate(sentences), offsets, np.array([offsets[one] + place for one, place in wanted]))
-
-
-def hidden_states(folder, sentences):
-    """Return (L + 1, T, D) float32 for each sentence, by transformers, one at a time."""
-    from transformers import AutoModel
-
-    model = AutoModel.from_pretrained(folder, dtype=torch.float32).eval()
-    found = []
-    with torch.inference_mode():
-        for ids in sentences:
-            sequence = torch.from_numpy(ids)[None]
-            output = model(sequence, attention_mask=torch.ones_like(sequence), output_hidden_states=True)
-            layers = [*output.hidden_states[:-1], output.last_hidden_state]
-            found.append(torch.stack([state[0] for state in layers]).numpy())
-    return found
-
-
-@pytest.mark.parametrize("name", ["bert", "roberta", "xlmr", "gpt2", "minilm"])
-def test_every_layer_of_any_position_equals_transformers(name, folders):
-    encoder = encoder_of(folders[name])
-    lengths = [3, 3, 4, 5, 5, 5, 5, 8, 12, 15, 16, 17, 31, 33, 64, 64, 64, 100, 127, LONGEST]
-    sentences, wanted = sentences_of(encoder.spec, lengths)
-    result = encoder.encode(4, inputs_of(sentences, wanted))
-    assert type(encoder._model) is (Auto if name == "gpt2" else Bert)
-    assert list(result.arrays) == [f"isolated@{layer}" for layer in range(encoder.spec.depth + 1)]
-    states = hidden_states(folders[name], sentences)
-    for layer in range(encoder.spec.depth + 1):
-        expected = np.stack([states[one][layer, place] for one, place in wanted])
-        found = result.arrays[f"isolated@{layer}"]
-        assert found.shape == expected.shape
-        assert relative_errors(found, expected).max() <= 1e-5
-
-
-@pytest.mark.parametrize(
-    ("layers", "names"), [("1", {"isolated@1"}), ("0", {"isolated@0"}), ("0,2", {"isolated@0", "isolated@2"})]
-)
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_some_layers_alone_are_those_of_all(layers, names, dtype, folders):
-    every = encoder_of(folders["bert"])
-    sentences, wanted = sentences_of(every.spec, [3, 9, 9, 40])
-    inputs = inputs_of(sentences, wanted)
-    whole = every.encode(0, inputs).arrays
-    some = encoder_of(folders["bert"], layers, dtype=dtype).encode(0, inputs).arrays
-    assert some.keys() == names
-    for name in names:
-        assert relative_errors(some[name], whole[name]).max() <= (1e-6 if dtype == "float32" else 3e-2)
-
-
-@pytest.mark.parametrize("name", ["bert", "roberta", "minilm"])
-def test_a_sentences_bits_do_not_depend_on_its_batch(name, folders):
-    """Alone, among others of its length, or of other lengths; with few wanted positions in the batch, or many."""
-    encoder = encoder_of(folders[name])
-    sentences, wanted = sentences_of(encoder.spec, [5] * 30 + [17] * 40 + [64] * 11 + [LONGEST] * 3)
-    whole = encoder.encode(0, inputs_of(sentences, wanted)).arrays
-    rng = np.random.default_rng(9)
-    for chosen in ([0], [29, 30], [70], [83], rng.permutation(len(sentences))[:40].tolist()):
-        kept = [index for index, (one, _) in enumerate(wanted) if one in chosen]
-        pairs = [(chosen.index(wanted[index][0]), wanted[index][1]) for index in kept]
-        some = encoder.encode(0, inputs_of([sentences[one] for one in chosen], pairs)).arrays
-        for space, array in some.items():
-            np.testing.assert_array_equal(array, whole[space][kept])
-
-
-def test_a_position_that_is_wanted_twice_comes_twice(folders):
-    encoder = encoder_of(folders["bert"])
-    sentences, _ = sentences_of(encoder.spec, [7, 9])
-    found = encoder.encode(0, inputs_of(sentences, [(1, 2), (0, 3), (1, 2)])).arrays["isolated@2"]
-    np.testing.assert_array_equal(found[0], found[2])
-    assert not np.array_equal(found[0], found[1])
-
-
-@pytest.mark.parametrize("name", ["bert", "roberta", "minilm"])
-def test_a_token_alone_is_the_same_as_a_sentence_of_its_template(name, folders):
-    """The two ways of the forward pass, which differ in their last bits alone."""
-    encoder = encoder_of(folders[name])
-    ids = np.arange(60)
-    alone = Inputs.isolated(ids, encoder.spec.template)
-    sentences = Inputs(alone.ids, alone.offsets, alone.wanted)
-    found = encoder.encode(0, sentences).arrays
-    for layer, expected in enumerate(isolated(encoder, ids).isolated):
-        assert relative_errors(found[f"isolated@{layer}"], expected).max() <= 1e-5
-
-
-def test_the_space_may_have_another_name(folders):
-    encoder = encoder_of(folders["bert"], "0,2", space="context")
-    assert encoder.spec.spaces == ("context@0", "context@2")
-    sentences, wanted = sentences_of(encoder.spec, [6, 8])
-    assert list(encoder.encode(0, inputs_of(sentences, wanted)).arrays) == ["context@0", "context@2"]
-
-
-@pytest.mark.parametrize(("name", "longest"), [("bert", 130), ("roberta", 128)])
-def test_a_sentence_that_is_longer_than_the_models_positions_is_refused(name, longest, folders):
-    encoder = encoder_of(folders[name])
-    ids = np.full(longest + 1, 7)
-    encoder.encode(0, inputs_of([ids[1:]], [(0, 1)]))
-    said = rf"^a sequence has {longest + 1} tokens, but the model has {longest} positions$"
-    with pytest.raises(InputError, match=said):
-        encoder.encode(0, inputs_of([ids], [(0, 1)]))
+def test_what_has_no_contexts_to_show_is_refused(with_contexts, store):
+    with Store.open(store) as opened, pytest.raises(NotStoredError, match="this store has no contexts") as refused:
+        opened.contexts("king")
+    assert refused.value.hint == "add them with `kotovec build MODEL --corpus FILE --keep-text`"
+    with Store.open(with_contexts(keep_text=False)) as opened:
+        with pytest.raises(NotStoredError, match="this store does not keep its sentences") as refused:
+            opened.contexts("king")
+        assert refused.value.hint == "build it again with --overwrite and --keep-text"
+    with Store.open(with_contexts()) as opened:
+        with pytest.raises(InputError, match="`king - man` is an expression, and contexts are those of one") as refused:
+            opened.contexts("king - man")
+        assert refused.value.hint == "ask for one: king, man"

@@ -1,0 +1,54 @@
+"""`kotovec contexts`: the sentences that the context vectors of a token come from."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from kotovec.cli.arguments import in_shell
+from kotovec.cli.chosen import open_store
+from kotovec.cli.encodings import echo
+from kotovec.cli.options import JsonOption, QuietOption, SentencesOption, StoreOption, WordsArgument
+from kotovec.errors import InputError
+from kotovec.text import counted, json_line
+
+if TYPE_CHECKING:
+    from kotovec.store.sentences import Contexts
+
+
+def command(
+    terms: WordsArgument = None,
+    store: StoreOption = None,
+    k: SentencesOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Print the sentences that the context vectors of tokens come from, of a store built with --keep-text.
+
+    Example: `kotovec contexts 王 -k 5`
+    """
+    from kotovec.cli.tables import notice
+
+    if not terms:
+        raise InputError("no token is given", hint="give some, such as `kotovec contexts 王`")
+    if k is not None and k < 1:
+        raise InputError(f"-k is {k}", hint="use 1 or more")
+    with open_store(store) as opened:
+        found = [opened.contexts(term) for term in terms]
+    for each in found:
+        if as_json:
+            echo(json_line(asdict(each) | {"sentences": each.sentences[:k]}))
+        else:
+            _print(each, k)
+    for each in found:
+        if each.inside:
+            note = f"{each.token} was never seen as a whole word: its contexts have it inside of other words"
+            notice(f"note: {in_shell(note)}", quiet=quiet)
+
+
+def _print(found: "Contexts", k: int | None) -> None:
+    from kotovec.cli.tables import print_quotes
+
+    shown = found.sentences[:k]
+    about = "about " if len(found.sentences) == found.limit < found.occurrences else ""
+    of = counted(round(found.occurrences), "sentence")
+    title = f"{found.token}  (id {found.id}; {counted(len(found.sentences), 'context')} of {about}{of} with it)"
+    print_quotes(title, shown, found.token.strip("▁#"))

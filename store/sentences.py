@@ -1,0 +1,90 @@
+"""The sentences that an item's context vectors come from, where a store keeps them."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kotovec.errors import InputError, NotStoredError, quoted
+from kotovec.store.contexts import Sample, read_contexts
+from kotovec.store.expression import parse
+from kotovec.store.layout import Layout
+
+if TYPE_CHECKING:
+    from kotovec.store.terms import Lookup
+    from kotovec.store.vectors import Vectors
+
+
+@dataclass(frozen=True)
+class Contexts:
+    """The contexts of an item.
+
+    Attributes:
+        term: the item as it was asked for.
+        row: its row in the table of tokens, or words.
+        token: its surface.
+        id: its id.
+        sentences: the sentences, by their hashes: the first n of them are the contexts that n would give.
+        inside: whether they have a word inside of other words, as it was never seen whole.
+        occurrences: how many distinct sentences of the corpus have it; an estimate where there are more than `limit`.
+        limit: most contexts of an item.
+    """
+
+    term: str
+    row: int
+    token: str
+    id: int
+    sentences: tuple[str, ...]
+    inside: bool
+    occurrences: float
+    limit: int
+
+
+def read_sample(layout: Layout, vectors: "Vectors") -> Sample:
+    """Return the sample of a store, checked but for the checksums of its arrays.
+
+    Raises:
+        NotStoredError: the store has no contexts.
+        DamagedError: the file is damaged, or belongs to other tokens.
+    """
+    try:
+        return read_contexts(layout.contexts, str(vectors.attributes.get("identity")), checked=False)
+    except FileNotFoundError as error:
+        hint = "add them with `kotovec build MODEL --corpus FILE --keep-text`"
+        raise NotStoredError("this store has no contexts", hint=hint) from error
+
+
+def find_contexts(term: str, sample: Sample, lookup: "Lookup") -> Contexts:
+    """Return the contexts of a token or word.
+
+    Args:
+        term: the token or word, as in an expression.
+        sample: the sample of the store.
+        lookup: the lookup in its table.
+
+    Raises:
+        NotStoredError: the store does not keep its sentences.
+        InputError: the text is an expression, or a word of several tokens.
+        UnknownTokenError, ExpressionError: as `Store.search`.
+    """
+    if sample.texts is None:
+        raise NotStoredError(
+            "this store does not keep its sentences", hint="build it again with --overwrite and --keep-text"
+        )
+    terms = parse(term, lookup.known)
+    found = lookup.resolve(terms[0])
+    if len(terms) > 1 or len(found.rows) != 1:
+        what = "an expression" if len(terms) > 1 else f"{len(found.tokens)} tokens"
+        several = [each.text for each in terms] if len(terms) > 1 else found.tokens
+        raise InputError(
+            f"{quoted(term)} is {what}, and contexts are those of one", hint=f"ask for one: {', '.join(several)}"
+        )
+    (row,) = found.rows
+    return Contexts(
+        term=found.text,
+        row=row,
+        token=lookup.tokens.surfaces[row],
+        id=int(lookup.tokens.ids[row]),
+        sentences=tuple(sample.texts[number] for number in sample.of(row).tolist()),
+        inside=bool(sample.inside[row]),
+        occurrences=float(sample.occurrences[row]),
+        limit=sample.limit,
+    )
