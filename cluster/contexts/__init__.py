@@ -1,0 +1,1 @@
+"""Context: the sentences of a corpus that stand for each item, found and sampled."""
