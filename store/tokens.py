@@ -344,11 +344,12 @@ def _body(text: str, surface: str, marking: Marking) -> tuple[str, bool]:
     if marking is Marking.SUFFIX:
         return surface.removesuffix("</w>"), text.endswith("</w>")
     body = surface.replace("▁", "")
-    unmarked = marking is Marking.NONE or (body != "" and _is_unspaced(body[0]))
+    unmarked = marking is Marking.NONE or (body != "" and is_unspaced(body[0]))
     return body, unmarked or surface.startswith("▁")
 
 
-def _is_unspaced(char: str) -> bool:
+def is_unspaced(char: str) -> bool:
+    """Return whether a character is of a script that is written without spaces between words."""
     return unicodedata.name(char, "").startswith(_UNSPACED)
 
 

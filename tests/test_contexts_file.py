@@ -14,7 +14,7 @@ from kotovec.cluster.pieces import list_files
 from kotovec.errors import DamagedError, StoreError
 from kotovec.store import Store, contents, contexts
 from kotovec.store import folder as folders
-from kotovec.store.contexts import Sample, Texts, read_contexts, take_parts, write_contexts, writing_contexts
+from kotovec.store.contexts import Sample, Texts, read_contexts, take_ragged, write_contexts, writing_contexts
 from kotovec.store.layout import Layout
 
 import stores
@@ -68,10 +68,13 @@ def test_texts_with_halves_of_characters_are_written_with_question_marks():
     assert list(Texts.of(["a\ud83d", b"b"])) == ["a?", "b"]
 
 
-def test_parts_of_a_block_are_taken_with_their_offsets():
-    block, offsets = take_parts(np.arange(10) * 10, np.array([0, 3, 3, 10]), np.array([2, 0, 1, 0]))
+def test_runs_are_taken_and_joined_with_their_offsets():
+    block, offsets = take_ragged(np.arange(10) * 10, np.array([0, 3, 3, 10]), np.array([2, 0, 1, 0]))
     assert block.tolist() == [30, 40, 50, 60, 70, 80, 90, 0, 10, 20, 0, 10, 20]
     assert offsets.tolist() == [0, 7, 10, 10, 13]
+    joined = Texts.join([Texts.of(["a", ""]), Texts.of([]), Texts.of(["王", "c"])])
+    assert list(joined) == ["a", "", "王", "c"]
+    assert joined.encoded(2) == "王".encode()
 
 
 def test_what_is_written_is_read(tmp_path):

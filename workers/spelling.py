@@ -37,17 +37,17 @@ def split(
     counts: list[npt.NDArray[np.int64]] = [np.zeros(1, dtype=np.int64)]
     ids: list[npt.NDArray[np.int32]] = []
     quick: Split | None = None
-    with _single_thread():
+    with single_thread():
         for number, block in enumerate(words):
             if number == 0:
                 quick = _quick(tokenizer, block[:SAMPLE], longest)
-            found = _guarded(quick or _slow(tokenizer), block)
+            found = guarded(quick or slow(tokenizer), block)
             counts.append(np.fromiter(map(len, found), dtype=np.int64, count=len(found)))
             ids.append(np.fromiter((number for each in found for number in each), dtype=np.int32))
     return np.cumsum(np.concatenate(counts)), np.concatenate(ids)
 
 
-def _slow(tokenizer: Any) -> Split:
+def slow(tokenizer: Any) -> Split:
     """Return transformers' own way."""
     names = ("add_special_tokens", "return_attention_mask", "return_token_type_ids", "verbose")
     options = dict.fromkeys(names, False)
@@ -78,11 +78,11 @@ def _quick(tokenizer: Any, sample: Sequence[str], longest: int) -> Split | None:
     def quick(words: Sequence[str]) -> list[Sequence[int]]:
         return [each.ids for each in plain.encode_batch_fast(list(words), add_special_tokens=False)]
 
-    alike = _guarded(quick, sample) == _guarded(_slow(tokenizer), sample)
+    alike = guarded(quick, sample) == guarded(slow(tokenizer), sample)
     return quick if alike else None
 
 
-def _guarded(way: Split, words: Sequence[str]) -> list[Sequence[int]]:
+def guarded(way: Split, words: Sequence[str]) -> list[Sequence[int]]:
     """Return the pieces of words; of a word for which the tokenizer has no token, none.
 
     Raises:
@@ -98,11 +98,11 @@ def _guarded(way: Split, words: Sequence[str]) -> list[Sequence[int]]:
             if any(part in str(error).lower() for part in ("unk", "missing")):  # it names what it lacks
                 return [()]
             raise ModelError(f"the model's tokenizer cannot split {quoted(words[0])} ({first_line(error)})") from error
-    return [pieces for word in words for pieces in _guarded(way, [word])]  # which of them is it?
+    return [pieces for word in words for pieces in guarded(way, [word])]  # which of them is it?
 
 
 @contextlib.contextmanager
-def _single_thread() -> Iterator[None]:
+def single_thread() -> Iterator[None]:
     """Let `tokenizers` start no threads: it warns on stderr of every later fork, and Ray forks."""
     before = os.environ.get(_PARALLEL)
     os.environ[_PARALLEL] = before or "false"

@@ -1,1 +1,1 @@
-"""Contexts: sentences of a corpus that are chosen for each item of a store, found on Ray, and encoded."""
+"""Context: the sentences of a corpus that stand for each item, found and sampled."""

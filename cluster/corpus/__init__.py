@@ -1,14 +1,23 @@
-"""Corpora: files of texts, cut into sentences."""
+"""Corpora of any size: files of text, JSON lines, Parquet and Wikipedia's dumps, in pieces, into normalised sentences."""
 
-from dataclasses import dataclass
+from kotovec.cluster.corpus.corpus import Corpus, CorpusFile, Piece
+from kotovec.cluster.corpus.counts import Counts, Fault, locate
+from kotovec.cluster.corpus.files import cut, find, list_files
+from kotovec.cluster.corpus.normal import hash_sentences, normalise
+from kotovec.cluster.corpus.reading import read_piece, sentences
 
-
-@dataclass(frozen=True)
-class Corpus:
-    """What is read, and how it is cut."""
-
-    paths: tuple[str, ...]
-    field: str | None = None
-    split: str = "sentence"
-    min_chars: int = 8
-    max_chars: int = 512
+__all__ = [
+    "Corpus",
+    "CorpusFile",
+    "Counts",
+    "Fault",
+    "Piece",
+    "cut",
+    "find",
+    "hash_sentences",
+    "list_files",
+    "locate",
+    "normalise",
+    "read_piece",
+    "sentences",
+]
