@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ class Shard:
         cpu: the instruction set that computed them (or the GPU's name), for provenance.
         counts: (n,) numbers of vectors in the sums; None for vectors.
         products: hash of known vectors on that host, which are other ones where it computes other bits.
+        energies: (n,) int64 sums of squared norms by space, of sums.
     """
 
     number: int
@@ -38,6 +39,36 @@ class Shard:
     cpu: str
     counts: npt.NDArray[np.int64] | None = None
     products: str = ""
+    energies: Mapping[Space, npt.NDArray[np.int64]] = field(default_factory=dict)
+
+
+class Machines:
+    """The machines that computed some shards.
+
+    Attributes:
+        hosts, cpus, products: their names, instruction sets, and `Shard.products`.
+    """
+
+    def __init__(self) -> None:
+        self.hosts: set[str] = set()
+        self.cpus: set[str] = set()
+        self.products: set[str] = set()
+
+    def add(self, shard: "ShardReader") -> None:
+        """Add the machine of a shard."""
+        self.hosts.add(shard.host)
+        self.cpus.add(shard.cpu)
+        self.products.add(shard.products)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what is added to how the vectors were made."""
+        products = ", ".join(sorted(self.products))
+        return {"hosts": len(self.hosts), "cpus": sorted(self.cpus), "products": products}
+
+
+def energy_of(space: Space) -> str:
+    """Return the name of the dataset with the energies of a space."""
+    return f"{space.stem}.energy"
 
 
 def path_of(folder: Path, number: int) -> Path:
@@ -66,7 +97,8 @@ def write_shard(folder: Path, shard: Shard, fingerprint: str) -> None:
         )
         counts = {} if shard.counts is None else {"counts": shard.counts}
         vectors = {space.stem: array for space, array in shard.arrays.items()}
-        for name, array in {"ids": shard.ids, **counts, **vectors}.items():
+        energies = {energy_of(space): array for space, array in shard.energies.items()}
+        for name, array in {"ids": shard.ids, **counts, **vectors, **energies}.items():
             dataset = file.create_dataset(name, data=array)
             hdf5.write_attributes(dataset, {"sha256": checksum.of_array(array)})
 
@@ -121,9 +153,10 @@ class ShardReader:
             raise ValueError("the file is cut short")
         return array
 
-    def check(self, ids: Sequence[int] | npt.NDArray[np.int64], spaces: Iterable[Space]) -> None:
-        """Read everything once, and compare the ids with those of the plan."""
-        if not np.array_equal(self.read("ids"), ids):
+    def check(self, ids: Sequence[int] | npt.NDArray[np.int64] | None, spaces: Iterable[Space]) -> None:
+        """Read everything once, and compare the ids with those of the plan; of sums, it knows no ids."""
+        found = self.read("ids")
+        if ids is not None and not np.array_equal(found, ids):
             raise DamagedError(f"{self.path} holds other tokens than planned")
         for space in spaces:
             self.read(space.stem)

@@ -23,9 +23,11 @@ from kotovec.store.tokens import Kind, Marking, Pieces, Strings, Tokens
 
 MOST_SWAPS = 100  # most swaps in a row while a store is opened
 TABLES = ("id", "text", "surface", "kind")
-# Beside the vectors of a table: rows without a token with their numbers, and the norm before an output matrix; each
-# with its dtype and its number of axes.
+# Beside the vectors of a table: rows without a token with their numbers, and the norm before an output matrix. Beside
+# means over contexts, for each row: its contexts, the vectors in the mean, and their mean squared norm. Each with its
+# dtype and its number of axes.
 PARTS = {"unnamed": ("<f4", 2), "unnamed_id": ("<i8", 1), "norm": ("<f4", 1), "norm_bias": ("<f4", 1)}
+PARTS |= {"n": ("<i8", 1), "uses": ("<i8", 1), "energy": ("<f8", 1)}
 MOST_DIMENSIONS = 1 << 17  # far more than any model has
 Block = npt.NDArray[np.floating[Any]]
 

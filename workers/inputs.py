@@ -44,6 +44,7 @@ class Inputs:
             sequences share are then computed once. None for sentences.
         means: (r + 1,) int64, ascending from 0 to m, where vectors are means: vector i is that of the wanted positions
             from `means[i]` to `means[i + 1]`, one or more. None where each wanted position has a vector of its own.
+        rows: (r,) int64, where the vectors are added up by row: the row of each. Any number of vectors has the same.
 
     Raises:
         InputError: the arrays do not match, or no position is wanted.
@@ -54,6 +55,7 @@ class Inputs:
     wanted: npt.NDArray[np.int64]
     template: Template | None = None
     means: npt.NDArray[np.int64] | None = None
+    rows: npt.NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         lengths = np.diff(self.offsets)
@@ -68,6 +70,8 @@ class Inputs:
             raise InputError("not every sequence is one wanted token in the template")
         if self.means is not None and not _cuts(self.means, len(self.wanted)):
             raise InputError(f"means do not cut {len(self.wanted)} wanted positions into one or more each")
+        if self.rows is not None and len(self.rows) != self.vectors:
+            raise InputError(f"{len(self.rows)} rows for {self.vectors} vectors")
 
     @classmethod
     def isolated(cls, ids: npt.NDArray[np.int64], template: Template) -> "Inputs":
@@ -97,17 +101,13 @@ class Inputs:
             template: ids around each word.
             pooling: what the vector of each word is: the `mean` over its pieces, or that of the `first` or `last`.
         """
-        before, around = len(template.prefix), template.length - 1
-        counts, words = np.diff(offsets), np.arange(len(offsets))
-        bounds = offsets + around * words
-        ids = np.empty(bounds[-1], dtype=np.int64)
-        for index, token_id in enumerate(template.prefix):
-            ids[bounds[:-1] + index] = token_id
-        for index, token_id in enumerate(reversed(template.suffix), start=1):
-            ids[bounds[1:] - index] = token_id
-        positions = np.arange(len(pieces)) + before + np.repeat(around * words[:-1], counts)
-        ids[positions] = pieces
+        ids, bounds, positions = framed(pieces, offsets, template)
         return cls(ids, bounds, positions[chosen(offsets, pooling)], means=offsets if pooling == "mean" else None)
+
+    @property
+    def vectors(self) -> int:
+        """Number of vectors: one for each wanted position, or each mean."""
+        return len(self.wanted) if self.means is None else len(self.means) - 1
 
     @property
     def tokens(self) -> npt.NDArray[np.int64]:
@@ -153,6 +153,29 @@ class Inputs:
             and bool((rows[:, :position] == template.prefix).all())
             and bool((rows[:, position + 1 :] == template.suffix).all())
         )
+
+
+def framed(
+    pieces: npt.NDArray[np.integer[Any]], offsets: npt.NDArray[np.int64], template: Template
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return sequences of ids in a template: all ids, where each sequence begins, and where each piece is in them.
+
+    Args:
+        pieces: (N,) ids of n sequences, one behind the other.
+        offsets: (n + 1,) int64, ascending from 0.
+        template: ids around each sequence.
+    """
+    before, around = len(template.prefix), template.length - 1
+    counts, numbers = np.diff(offsets), np.arange(len(offsets))
+    bounds = offsets + around * numbers
+    ids = np.empty(bounds[-1], dtype=np.int64)
+    for index, token_id in enumerate(template.prefix):
+        ids[bounds[:-1] + index] = token_id
+    for index, token_id in enumerate(reversed(template.suffix), start=1):
+        ids[bounds[1:] - index] = token_id
+    positions = np.arange(len(pieces)) + before + np.repeat(around * numbers[:-1], counts)
+    ids[positions] = pieces
+    return ids, bounds, positions
 
 
 def _cuts(offsets: npt.NDArray[np.int64], count: int) -> bool:
