@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from kotovec.cluster.contexts.drawn import describe
 from kotovec.cluster.crew import Order
 from kotovec.cluster.events import Notice, Phase, Progress, Report, ignore
 from kotovec.cluster.executor import Executor
@@ -16,10 +17,11 @@ from kotovec.cluster.inline import Inline
 from kotovec.cluster.plan import Plan
 from kotovec.cluster.pool import Pool, object_store_bytes
 from kotovec.cluster.provenance import Machine, check_begun, check_products, made, provenance
-from kotovec.cluster.remaining import missing_indexes, missing_shards, missing_spaces, of_store
+from kotovec.cluster.remaining import means_of, missing_indexes, missing_shards, missing_spaces, of_store
+from kotovec.cluster.replica import SHARD_BYTES
 from kotovec.cluster.results import check_encoded
 from kotovec.cluster.rows import check_rows, copy_table
-from kotovec.cluster.session import session
+from kotovec.cluster.session import Check, session
 from kotovec.cluster.shards import ShardPlan
 from kotovec.cluster.tables import TABLES
 from kotovec.cluster.where import ANYWHERE, Resources, count_workers
@@ -156,11 +158,11 @@ class _Build:
         todo = missing_spaces(self.plan, self.layout)
         if todo:
             self.plan = self.plan.only(todo)
-            missing = self._open()
-            self._check_disk(missing)
             with contextlib.ExitStack() as stack:
                 stack.enter_context(self.ray)
-                self._encode(missing, stack)
+                self._open()
+                self._draw(stack)
+                self._encode(self._missing(), stack)
             with self._phase("merge" if self.plan.encoded else "copy"):
                 self._check_tables()
                 self._merge()
@@ -173,12 +175,17 @@ class _Build:
     @contextlib.contextmanager
     def _phase(self, name: str) -> Iterator[None]:
         self.report(Phase(name))
+        with self._timed(name):
+            yield
+
+    @contextlib.contextmanager
+    def _timed(self, name: str) -> Iterator[None]:
         begin = time.monotonic()
         yield
         self.summary.seconds[name] = self.summary.seconds.get(name, 0.0) + time.monotonic() - begin
 
-    def _open(self) -> list[ShardPlan]:
-        """Begin the folder or resume from its contents; return the shards that are still to be encoded."""
+    def _open(self) -> None:
+        """Begin the folder, or resume from its contents."""
         begun = folders.read_plan(self.layout)
         if begun is not None and begun != self.plan.task:
             if not self.discard:
@@ -188,6 +195,20 @@ class _Build:
             folders.clear(self.layout)  # the remains of a store may belong to another model
         folders.begin(self.layout, self.plan.task)
         self._write_tokens()
+
+    def _draw(self, stack: contextlib.ExitStack) -> None:
+        """Draw the contexts, where the build is of any; the stack ends Ray."""
+        if self.plan.drawn is None:
+            return
+        if self.where.workers != 0:  # one Ray scans and encodes
+            self._hold_ray(stack)
+        with self._timed("scan"):
+            passages = self.plan.drawn.draw(self.layout, self._identity, self.where, self.report)
+        self.plan = self.plan.of_passages(passages)
+        self.report(Notice(describe(passages.sample, self.plan.tokens)))
+
+    def _missing(self) -> list[ShardPlan]:
+        """Return the shards that are still to be encoded."""
         found = missing_shards(self.plan, self.layout)
         self.machine = found.machine
         if found.damaged:
@@ -197,6 +218,7 @@ class _Build:
             self.report(
                 Notice(f"resuming with {whole} of {counted(len(self.plan.shards), 'shard')} from an earlier run")
             )
+        self._check_disk(found.missing)
         return found.missing
 
     def _check_disk(self, missing: list[ShardPlan]) -> None:
@@ -212,7 +234,7 @@ class _Build:
 
     def _encode(self, missing: list[ShardPlan], stack: contextlib.ExitStack) -> None:
         """Encode the missing shards; the stack ends the workers and Ray."""
-        total, unit = len(self.plan.tokens), self.plan.noun
+        total, unit = self.plan.total, self.plan.unit
         done = total - sum(shard.stop - shard.start for shard in missing)
         if not missing:
             return
@@ -235,12 +257,16 @@ class _Build:
             pool.run(missing, self.plan.inputs, take)
 
     def _pool(self, most: int, stack: contextlib.ExitStack) -> Pool:
-        order, rows = self._order(most), max(shard.stop - shard.start for shard in self.plan.shards)
-        workers = order.wanted or 1  # None only on a cluster, which has its own object store
-        size = object_store_bytes(workers, self.plan.shard_bytes(rows))
+        check = self._hold_ray(stack, most)
+        return Pool(self._order(most), self.plan.checkpoint, self.report, check)
+
+    def _hold_ray(self, stack: contextlib.ExitStack, most: int = 1 << 16) -> Check:
+        """Start or join Ray, or find it started, until the stack ends it; return what checks that it lives."""
+        workers = self._order(most).wanted or 1  # None only on a cluster, which has its own object store
+        rows = max((shard.stop - shard.start for shard in self.plan.shards), default=0)
+        size = object_store_bytes(workers, self.plan.shard_bytes(rows) or SHARD_BYTES[self.plan.spec.device])
         cpus = workers * self.plan.spec.threads
-        check = stack.enter_context(session(self.where.address, cpus, size, self.where.folder))
-        return Pool(order, self.plan.checkpoint, self.report, check)
+        return stack.enter_context(session(self.where.address, cpus, size, self.where.folder))
 
     def _order(self, most: int) -> Order:
         """Return what kind of workers are wanted, and how many: no more than `most`."""
@@ -266,10 +292,13 @@ class _Build:
         self.widths = check_encoded(self.plan, shard, encoded, self.widths)
         machine = Machine(encoded.host, encoded.cpu, encoded.products)
         self.machine = check_products(self.layout.folder, machine, self.machine)
-        ids = self.plan.tokens.ids[shard.start : shard.stop]
+        ids = self.plan.tokens.ids[shard.start : shard.stop] if encoded.rows is None else encoded.rows
         arrays = {Space.parse(name): array for name, array in encoded.arrays.items()}
-        shard_file = Shard(shard.number, ids, arrays, encoded.host, encoded.cpu, None, encoded.products)
-        write_shard(self.layout.shards, shard_file, self.plan.fingerprint)
+        energies = {Space.parse(name): array for name, array in encoded.energies.items()}
+        machine_of = encoded.host, encoded.cpu, encoded.counts, encoded.products, energies
+        write_shard(self.layout.shards, Shard(shard.number, ids, arrays, *machine_of), self.plan.fingerprint)
+        if self.plan.passages is not None:
+            means_of(self.plan, self.layout).fold()
 
     def _write_tokens(self) -> None:
         """Write the first files of a store: the model's tokenizer and the table of tokens."""
@@ -287,8 +316,8 @@ class _Build:
                 check_rows(self.plan, space, self.layout)
 
     def _merge(self) -> None:
-        plan, layout = self.plan, self.layout
-        identity = identity_of(plan.tokens, plan.settings["weights"])
+        plan, layout, identity = self.plan, self.layout, self._identity
+        sample = None if plan.passages is None else plan.passages.sample
         try:
             for space in plan.added:
                 if layout.space(space).is_file():
@@ -296,10 +325,19 @@ class _Build:
                 how = made(plan, space, self.started)
                 if space in TABLES:
                     copy_table(plan, space, layout, identity, how)
+                elif sample is not None:
+                    dtype = plan.spec.store_dtype
+                    means_of(plan, layout).merge(layout, space, dtype, sample.counts, identity, how)
                 else:
                     merge(layout, space, layout.shards, plan.bounds, plan.fingerprint, identity, how)
+            if sample is not None and plan.drawn is not None:
+                plan.drawn.keep(layout, sample, identity)
         except DamagedError as error:
             raise DamagedError(str(error), hint="run the same command again, which encodes it again") from error
+
+    @property
+    def _identity(self) -> str:
+        return identity_of(self.plan.tokens, self.plan.settings["weights"])
 
     def _index(self) -> bool:
         """Build the default indexes that are missing; return whether any was."""

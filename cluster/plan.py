@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kotovec.cluster import resources
 from kotovec.cluster import settings as settings_of
+from kotovec.cluster.contexts.drawn import Drawn
+from kotovec.cluster.contexts.passages import Passages
 from kotovec.cluster.listing import Listing, list_tokens
+from kotovec.cluster.replica import BATCH_TOKENS, SHARD_BYTES, make_replica, pick_device, shard_tokens
 from kotovec.cluster.request import Request, parse_layers
 from kotovec.cluster.shards import ShardPlan, cut
 from kotovec.cluster.spelling import MOST_PIECES, most_pieces, spell
@@ -25,11 +27,11 @@ from kotovec.cluster.words import Words
 from kotovec.errors import InputError
 from kotovec.space import IN_PART, OUTPUT, STATIC, Space
 from kotovec.store.library import import_faiss
+from kotovec.store.means import FEWEST_BYTES
 from kotovec.store.tokens import Tokens
 from kotovec.workers import forward as forwards
 from kotovec.workers import source as sources
 from kotovec.workers import table as tables
-from kotovec.workers.architecture import Architecture
 from kotovec.workers.checkpoint import Checkpoint
 from kotovec.workers.encoder import ReplicaSpec
 from kotovec.workers.inputs import Inputs
@@ -41,19 +43,6 @@ from kotovec.workers.sentence import around
 from kotovec.workers.table import Table
 from kotovec.workers.tokenizer import Template
 
-# Some 4 s of BERT-base on one core, 30 ms on an H200: a lost worker costs little, and the shards balance well.
-SHARD_TOKENS = {"cpu": 1024, "cuda": 16384}
-# A batch holds words of one length: of made-up words, 28 % of the rows are filled up in shards of 1,024, 7 % in these.
-SHARD_WORDS = {"cpu": 4096, "cuda": 16384}
-# Fewer tokens per shard where many layers are kept: shards pass through Ray's object store.
-SHARD_BYTES = {"cpu": 32 << 20, "cuda": 256 << 20}
-# On a CPU, 96 to 240 make no difference, and fewer make the products slower.
-BATCH_TOKENS = {"cpu": 192, "cuda": 8192}
-# Settings that only describe where a build ran: a complete store does not count as different because of them.
-ENVIRONMENT = ("device", "batch-tokens", "cpus-per-worker", "torch", "forward", "static", "output")
-# Settings of the table of tokens; the others belong to the spaces.
-OF_TOKENS = ("weights", "config", "tokenizer", "token-filter", "tokens", "template", "mecab-dic", "words", "pooling")
-OF_TABLE = ("format",)  # the vectors of a table depend on no other setting but the one of its own name
 # Memory of a worker besides the weights: torch, buffers, and the shards that it holds.
 BASE_BYTES = 400 << 20
 
@@ -84,6 +73,8 @@ class Plan:
         rowless: tokens without a row, by their ids.
         words: the words that are encoded in place of the vocabulary, or None.
         bos: whether a token was to be put before those of a decoder whose template has none there.
+        drawn: what decides the contexts, where the hidden states are means over sentences; else None.
+        passages: their sentences, once they are drawn.
     """
 
     model: Model
@@ -108,6 +99,8 @@ class Plan:
     rowless: Mapping[int, str] = field(default_factory=dict)
     words: Words | None = None
     bos: bool = True
+    drawn: Drawn | None = None
+    passages: Passages | None = None
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -116,8 +109,9 @@ class Plan:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of settings and spaces: a shard file that carries it belongs to this plan."""
-        return hashlib.sha256(json.dumps(self.task, sort_keys=True).encode()).hexdigest()
+        """SHA-256 of settings, spaces and sample: a shard file that carries it belongs to this plan."""
+        sample = {} if self.passages is None else {"sample": self.passages.sample.digest}
+        return hashlib.sha256(json.dumps(self.task | sample, sort_keys=True).encode()).hexdigest()
 
     @property
     def spaces(self) -> tuple[Space, ...]:
@@ -135,6 +129,16 @@ class Plan:
         return "token" if self.words is None else "word"
 
     @property
+    def unit(self) -> str:
+        """What is encoded, for a person."""
+        return self.noun if self.drawn is None else "sentence"
+
+    @property
+    def total(self) -> int:
+        """How many tokens, words or sentences are encoded."""
+        return self.shards[-1].stop if self.shards else 0
+
+    @property
     def encoded(self) -> tuple[Space, ...]:
         """The spaces that this build encodes; every shard contains them."""
         return tuple(map(Space.parse, self.spec.spaces))
@@ -150,6 +154,12 @@ class Plan:
         shards = self.shards if layers else ()
         tables = tuple(space for space in self.tables if space in spaces)
         return replace(self, spec=replace(self.spec, layers=layers), shards=shards, tables=tables)
+
+    def of_passages(self, passages: Passages) -> "Plan":
+        """Return the plan of the same build, whose contexts are drawn."""
+        return replace(
+            self, passages=passages, shards=() if self.drawn is None else passages.shards(self.drawn.entries)
+        )
 
     def of_weights(self, weights: str | None) -> "Plan":
         """Return the plan for a store of these weights, which may have been read as a whole where this one's were not.
@@ -178,6 +188,8 @@ class Plan:
 
     def inputs(self, shard: ShardPlan) -> Inputs:
         """Return the inputs that a worker encodes for a shard."""
+        if self.passages is not None:
+            return self.passages.inputs(shard.start, shard.stop)
         if self.words is not None:
             return self.words.inputs(shard.start, shard.stop, self.spec.template)
         return Inputs.isolated(self.tokens.ids[shard.start : shard.stop], self.spec.template)
@@ -185,9 +197,9 @@ class Plan:
     @property
     def vector_bytes(self) -> int:
         """Size in bytes of the vectors that this build adds."""
-        return self.shard_bytes(len(self.tokens)) + sum(
-            len(self.tokens) * self._width(space) * 4 for space in self.tables
-        )
+        itemsize = np.dtype(self.spec.store_dtype).itemsize
+        states = len(self.tokens) * len(self.spec.layers) * self.size * itemsize
+        return states + sum(len(self.tokens) * self._width(space) * 4 for space in self.tables)
 
     def _width(self, space: Space) -> int:
         """Return the number of dimensions of a table; 0 for one that is not stored, as it is another."""
@@ -201,7 +213,11 @@ class Plan:
         return 0 if self.in_part else len(self.tokens) * (self.table.size + self.size) * 4
 
     def shard_bytes(self, rows: int) -> int:
-        """Return the size in bytes of the vectors in shards of so many tokens."""
+        """Return the size in bytes of the vectors in shards of so many tokens, or of the sums of so many sentences."""
+        if self.passages is not None:
+            sums = round(rows * self.passages.load) * len(self.spec.layers) * self.size * 8
+            dense = len(self.tokens) * len(self.spec.layers) * self.size * 8
+            return min(sums, 2 * max(FEWEST_BYTES, dense) + dense)  # by then they are folded together
         return rows * len(self.spec.layers) * self.size * np.dtype(self.spec.store_dtype).itemsize
 
     def peak_bytes(self, rows: int) -> int:
@@ -209,7 +225,7 @@ class Plan:
 
         First the shards are beside the spaces' files; later the indexes take the space of the shards.
         """
-        kept = self.shard_bytes(len(self.tokens) - rows)
+        kept = self.shard_bytes(self.total - rows)
         return self.vector_bytes + max(self.shard_bytes(rows), self.index_bytes - kept)
 
     @property
@@ -240,24 +256,49 @@ def make_plan(request: Request, model: Model | None = None) -> Plan:
     layers = parse_layers(chosen.layers, int(model.pretrained_config.num_hidden_layers))
     parameters = model.parameters  # damaged weights are reported before the tokenizer takes its time
     listing = list_tokens(model, request.token_filter, request.mecab_dic, bos=request.bos)
-    device = _pick_device(request)
+    device = pick_device(request)
     forward, architecture = forwards.choose(model)
     table = tables.find(model, architecture)
     matrices = find_matrices(model) if OUTPUT in chosen.tables else None
     template = _template(request, listing, table.rows)
-    listing = _with_words(request, listing, table.rows, most_pieces(model, architecture, template))
+    longest = most_pieces(model, architecture, template)
+    listing = _with_words(request, listing, table.rows, longest)
     size = int(model.pretrained_config.hidden_size)
-    shard_tokens = _shard_tokens(request, device, table, len(layers) * size)
-    shards = cut(len(listing.tokens), shard_tokens, BATCH_TOKENS[device])
-    spec = _replica(request, model, template, layers, device, forward, architecture, table, shards)
+    most = shard_tokens(request, device, table, len(layers) * size)
+    drawn = _draw(request, model, listing, template, longest, len(layers) * size, device)
+    most = most if drawn is None else drawn.entries
+    shards = cut(len(listing.tokens), most, BATCH_TOKENS[device]) if drawn is None else ()
+    spec = make_replica(request, model, template, layers, device, forward, architecture, table, shards)
     settings = settings_of.tokens(model, request.token_filter, listing)
-    settings |= settings_of.states(spec, table, shard_tokens, BATCH_TOKENS[device], request.template)
-    return _plan(
+    settings |= settings_of.states(spec, table, most, BATCH_TOKENS[device], request.template)
+    settings |= {} if drawn is None else drawn.sampling.settings
+    plan = _plan(
         (model, listing, spec, chosen.tables, matrices, settings),
         table=table,
         shards=shards,
         size=size,
         parameters=parameters,
+    )
+    return replace(plan, drawn=drawn)
+
+
+def _draw(
+    request: Request, model: Model, listing: Listing, template: Template, longest: int, width: int, device: str
+) -> Drawn | None:
+    """Return what decides the contexts, where they are asked for; the width is that of all layers together."""
+    if (sampling := request.sampling) is None:
+        return None
+    usual = max(2, SHARD_BYTES[device] // (8 * width))
+    return Drawn(
+        sampling=sampling,
+        tokens=listing.tokens,
+        vocabulary=listing.vocabulary,
+        tokenizer=listing.tokenizer,
+        tokenizer_hash=sources.hash_tokenizer(model.source),
+        template=template,
+        longest=longest,
+        entries=min(request.shard_tokens or usual, usual),
+        pooling=request.pooling or POOLINGS[0],
     )
 
 
@@ -326,54 +367,3 @@ def _plan(parts: _Parts, *, table: Table, shards: tuple[ShardPlan, ...], size: i
         words=listing.words,
         bos=listing.bos,
     )
-
-
-def _replica(
-    request: Request,
-    model: Model,
-    template: Template,
-    layers: tuple[int, ...],
-    device: str,
-    forward: str,
-    architecture: Architecture | None,
-    table: Table,
-    shards: tuple[ShardPlan, ...],
-) -> ReplicaSpec:
-    return ReplicaSpec(
-        source=model.source,
-        template=template,
-        layers=layers,
-        depth=int(model.pretrained_config.num_hidden_layers),
-        rows=int(model.pretrained_config.vocab_size),
-        positions=max(stop - start for shard in shards for start, stop in shard.batches) * template.length,
-        forward=forward,
-        dtype=request.dtype,
-        store_dtype=request.store_dtype,
-        device=device,
-        threads=request.cpus_per_worker,
-        architecture=architecture,
-        space=request.chosen.states,
-        tensor=table.tensor,
-        names=() if architecture is not None else tuple(model.shapes),
-    )
-
-
-def _shard_tokens(request: Request, device: str, table: Table, width: int) -> int:
-    """Return the upper limit of tokens per shard; the width is that of all layers together."""
-    # Shards do not hold static vectors, but once did: another count would cut the batches of a model with very many
-    # layers otherwise, and stores that exist would no longer be those of the plan.
-    token_bytes = table.size * 4 + width * np.dtype(request.store_dtype).itemsize
-    usual = SHARD_TOKENS if request.words is None else SHARD_WORDS
-    return max(2, min(request.shard_tokens or usual[device], SHARD_BYTES[device] // token_bytes))
-
-
-def _pick_device(request: Request) -> str:
-    """Return the device of the workers; `auto` depends on the joined cluster, or else on this machine."""
-    import torch
-
-    available = resources.cluster_gpus() > 0 if request.on_cluster else torch.cuda.is_available()
-    if request.device == "cuda" and not available and not request.on_cluster:
-        raise InputError(
-            "--device cuda: torch sees no GPU here", hint="use --device cpu, or --address of a cluster with GPUs"
-        )
-    return ("cuda" if available else "cpu") if request.device == "auto" else request.device

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from kotovec import __version__
-from kotovec.cluster.plan import ENVIRONMENT, OF_TABLE, OF_TOKENS, Plan
+from kotovec.cluster.plan import Plan
+from kotovec.cluster.settings import ENVIRONMENT, OF_TABLE, OF_TOKENS
 from kotovec.cluster.tables import TABLES, about
 from kotovec.errors import SettingsDifferError, WorkerError
 from kotovec.space import IN_PART, Space

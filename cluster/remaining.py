@@ -7,6 +7,9 @@ import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from kotovec.cluster.plan import Plan
 from kotovec.cluster.provenance import Machine, check_begun, check_finished
 from kotovec.cluster.shards import ShardPlan
@@ -16,12 +19,18 @@ from kotovec.store import folder as folders
 from kotovec.store import index as indexes
 from kotovec.store.layout import Layout
 from kotovec.store.lock import locked
+from kotovec.store.means import Means
 from kotovec.store.metric import Metric
 from kotovec.store.shard import open_shard, path_of
 from kotovec.store.vectors import Vectors
 from kotovec.text import counted
 
-INDEXED = ("static", "isolated", "template")  # the spaces that get an index with the build, in the last layer
+INDEXED = (
+    "static",
+    "isolated",
+    "template",
+    "context",
+)  # the spaces that get an index with the build, in the last layer
 
 
 @dataclass(frozen=True)
@@ -106,16 +115,35 @@ def lacking_index(vectors: Vectors, layout: Layout) -> list[Space]:
 def missing_shards(plan: Plan, layout: Layout) -> Shards:
     """Read the shards of a plan, restricted to what it adds, that are in the folder of a store."""
     missing, damaged = [], 0
-    machine = None
+    machine, done = _folded(plan, layout)
     for shard in plan.shards:
+        if done[shard.number]:
+            continue
         try:
             with open_shard(layout.shards, shard.number, plan.fingerprint) as reader:
-                reader.check(plan.tokens.ids[shard.start : shard.stop], plan.encoded)
+                ids = plan.tokens.ids[shard.start : shard.stop] if plan.passages is None else None
+                reader.check(ids, plan.encoded)
                 machine = machine or Machine(reader.host, reader.cpu, reader.products, earlier=True)
         except DamagedError:
             damaged += path_of(layout.shards, shard.number).exists()
             missing.append(shard)
     return Shards(missing, damaged, machine)
+
+
+def means_of(plan: Plan, layout: Layout) -> Means:
+    """Return the sums of a plan whose vectors are means over contexts."""
+    return Means(layout.shards, plan.fingerprint, plan.encoded, len(plan.shards), len(plan.tokens))
+
+
+def _folded(plan: Plan, layout: Layout) -> tuple[Machine | None, npt.NDArray[np.bool_]]:
+    """Return the machine that computed the folded shards, and which shards these are."""
+    if plan.passages is None:
+        return None, np.zeros(len(plan.shards), dtype=np.bool_)
+    done, found = means_of(plan, layout).done()
+    if not done.any():
+        return None, done
+    host, cpu, products = (min(names) for names in (found.hosts, found.cpus, found.products))
+    return Machine(host, cpu, products, earlier=True), done
 
 
 def of_store(plan: Plan, layout: Layout) -> Plan:

@@ -34,9 +34,12 @@ def check_encoded(plan: Plan, shard: ShardPlan, encoded: Encoded, widths: Mappin
             f"{plan.settings['forward']!r}",
             hint="install the same versions of kotovec and transformers there",
         )
+    dtype = spec.store_dtype
+    if plan.passages is not None:  # sums of as many rows as the sentences have items
+        rows, dtype = 0 if encoded.rows is None else len(encoded.rows), "int64"
     widths = dict(widths) or {name: array.shape[-1] for name, array in encoded.arrays.items()}
     given = (encoded.number, {name: (array.shape, str(array.dtype)) for name, array in encoded.arrays.items()})
-    wanted = (shard.number, {name: ((rows, widths.get(name)), spec.store_dtype) for name in spec.spaces})
+    wanted = (shard.number, {name: ((rows, widths.get(name)), dtype) for name in spec.spaces})
     if given != wanted:
         raise WorkerError(
             f"a worker on {encoded.host} gave shard {_said(*given)} for shard {_said(*wanted)}",

@@ -49,9 +49,7 @@ def choose(spaces: str, layers: str) -> tuple[Chosen, ...]:
         if space in tables:
             continue
         if space.name not in STATES or space.first is not None or space.steps:
-            raise InputError(
-                f"`kotovec build` makes no {space}", hint=f"choose {choices(each.name for each in BUILT)}"
-            )
+            raise InputError(f"`kotovec build` makes no {space}", hint=f"choose {choices(each.name for each in BUILT)}")
         kinds.setdefault(space.name, []).append(space)
     stages = []
     for name in filter(kinds.__contains__, STATES):

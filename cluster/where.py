@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kotovec.cluster import resources
 from kotovec.cluster.events import Notice, Report, ignore
-from kotovec.cluster.plan import Plan
 from kotovec.errors import InputError
 from kotovec.text import counted
+
+if TYPE_CHECKING:
+    from kotovec.cluster.plan import Plan
 
 STALL_SECONDS = 900.0  # the first shard of a 30 B model on a slow disk takes minutes to load
 
@@ -51,7 +54,7 @@ class Resources:
 ANYWHERE = Resources()  # one worker per core, on this machine
 
 
-def count_workers(plan: Plan, where: Resources, report: Report = ignore) -> int | None:
+def count_workers(plan: "Plan", where: Resources, report: Report = ignore) -> int | None:
     """Return how many workers to start: as requested, or one worker per core (or GPU), as far as memory allows.
 
     None means as many as a cluster has room for, as its nodes join and leave, where no number was requested.

@@ -196,8 +196,9 @@ class Means:
         step = max(1, BLOCK_BYTES // (8 * width))
         for start in range(0, self.rows, step):
             stop = min(start + step, self.rows)
-            empty = before is None
-            total = np.zeros((stop - start, width), dtype=np.int64) if empty else before[space.stem][start:stop].copy()
+            total = np.zeros((stop - start, width), dtype=np.int64)
+            if before is not None:
+                total += before[space.stem][start:stop]
             for number in loose:
                 with self._open(number) as shard:
                     machines.add(shard)

@@ -1,7 +1,5 @@
 """The sample of another model's store for this model: the same sentences for what both vocabularies have."""
 
-from dataclasses import replace
-
 import numpy as np
 import numpy.typing as npt
 

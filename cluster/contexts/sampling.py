@@ -1,11 +1,17 @@
 """What contexts are wanted: where the sentences come from, how many each item gets, and how they are drawn."""
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from kotovec.cluster.corpus import Corpus
-from kotovec.errors import InputError
+from kotovec.errors import InputError, NotStoredError
+from kotovec.store.contexts import Sample
+from kotovec.store.layout import Layout
+from kotovec.store.sentences import read_sample
+from kotovec.store.tokens import Tokens
+from kotovec.store.vectors import Vectors
 
 LIMIT = 30  # contexts of an item; docs/contexts.md shows what more of them bring
 MOST = 1000  # an item's uses must stay below the most vectors that `kotovec.sums` adds exactly
@@ -42,8 +48,38 @@ class Sampling:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What decides the sample beside the sentences themselves, by the names that errors about it use."""
+        """What decides the sample but for the contents of the corpus, by the names that errors about it use.
+
+        Raises:
+            NotStoredError, StoreError, DamagedError: as `read_other`.
+        """
         if isinstance(self.source, Path):
-            return {"contexts-from": str(self.source)}
-        cut = {"split": self.source.split, "min-chars": self.source.min_chars, "max-chars": self.source.max_chars}
-        return {"contexts": self.limit, "seed": self.seed, "fraction": self.fraction, **cut}
+            return {"contexts-from": read_other(self.source)[0].digest}
+        corpus = self.source
+        return {
+            "contexts": self.limit,
+            "seed": self.seed,
+            "fraction": self.fraction,
+            "corpus": list(corpus.paths),
+            "corpus-field": corpus.text_field,
+            "split": corpus.split,
+            "min-chars": corpus.min_chars,
+            "max-chars": corpus.max_chars,
+        }
+
+
+def read_other(store: Path) -> tuple[Sample, Tokens]:
+    """Return the sample of another store, with its sentences, and the items that it is of.
+
+    Raises:
+        NotStoredError: the store has no contexts, or does not keep their sentences.
+        StoreError, DamagedError: it cannot be read.
+    """
+    with contextlib.closing(Vectors(store)) as vectors:
+        sample, tokens = read_sample(Layout(store), vectors), vectors.tokens
+    if sample.texts is None:
+        raise NotStoredError(
+            f"{store} does not keep the sentences of its contexts",
+            hint="build it again with --overwrite and --keep-text, or name its --corpus",
+        )
+    return sample, tokens

@@ -1,0 +1,123 @@
+"""The contexts of a build: what is drawn, from a corpus or from another store, and what replicas then read."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from kotovec.cluster.contexts import sample as samples
+from kotovec.cluster.contexts.matching import make_matcher
+from kotovec.cluster.contexts.passages import Passages
+from kotovec.cluster.contexts.reuse import reuse
+from kotovec.cluster.contexts.sampling import Sampling, read_other
+from kotovec.cluster.contexts.scan import Scanner
+from kotovec.cluster.contexts.spec import ScanSpec
+from kotovec.cluster.contexts.spellings import spell_within
+from kotovec.cluster.corpus import Corpus
+from kotovec.cluster.events import Phase, Report
+from kotovec.cluster.where import Resources
+from kotovec.errors import SettingsDifferError
+from kotovec.store.contexts import Sample, read_contexts, write_contexts
+from kotovec.store.layout import Layout
+from kotovec.store.tokens import Tokens
+from kotovec.workers.splitter import Splitter
+from kotovec.workers.tokenizer import Template, Vocabulary
+
+_SAID = {"complete": "complete", "fewer": "with fewer", "none": "without any", "inside": "inside words alone"}
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """What decides the contexts of a build.
+
+    Attributes:
+        sampling: what is wanted.
+        tokens: the V items.
+        vocabulary: all tokens of the model.
+        tokenizer: its tokenizer.
+        tokenizer_hash: SHA-256 of its files.
+        template: ids around each sentence.
+        longest: most ids of a sentence that the model takes.
+        entries: most items of a shard that have its sentences as a context.
+        pooling: how the vectors of an item's pieces become its own.
+    """
+
+    sampling: Sampling
+    tokens: Tokens
+    vocabulary: Vocabulary
+    tokenizer: Any
+    tokenizer_hash: str
+    template: Template
+    longest: int
+    entries: int
+    pooling: str
+
+    @cached_property
+    def scanner(self) -> Scanner:
+        """What finds the items in sentences."""
+        splitter = Splitter(self.tokenizer)
+        spellings = spell_within(splitter, self.vocabulary, self.tokens) if self.tokens.pieces is not None else None
+        matcher = make_matcher(self.vocabulary, self.tokens, spellings)
+        return Scanner(splitter, matcher, self.sampling.limit, self.sampling.seed, self.sampling.fraction)
+
+    def draw(self, layout: Layout, identity: str, where: Resources, report: Report) -> Passages:
+        """Return what replicas read; the sample is then in the folder of the shards, with the ids of its sentences.
+
+        Args:
+            layout: the layout of the store, whose folder of shards exists.
+            identity: the identity of the store's tokens.
+            where: workers and cluster.
+            report: called with each event.
+
+        Raises:
+            CorpusError, InputError, WorkerError, DiskFullError: as `sample.scan`.
+            SettingsDifferError: the store has contexts, and they are others.
+        """
+        kept = _read_kept(layout, identity)
+        if kept is not None and kept.texts is not None:
+            sample = self._reused(layout, kept, self.tokens, identity, report)
+        elif isinstance(self.sampling.source, Path):
+            sample = self._reused(layout, *read_other(self.sampling.source), identity, report)
+        else:
+            sample = self._scanned(self.sampling.source, layout, identity, where, report)
+        if kept is not None and kept.digest != sample.digest:
+            raise SettingsDifferError(
+                f"{layout.folder} has contexts of other sentences than the corpus gives now",
+                hint="use --overwrite to build again, or --store to name another path",
+            )
+        return Passages(sample, self.scanner.matcher, self.template, self.longest, self.pooling)
+
+    def keep(self, layout: Layout, sample: Sample, identity: str) -> None:
+        """Write the sample of a store whose contexts are encoded."""
+        kept = _read_kept(layout, identity)
+        if kept is None or (self.sampling.keep_text and kept.texts is None):
+            write_contexts(layout.contexts, sample, identity, keep_text=self.sampling.keep_text)
+
+    def _scanned(self, corpus: Corpus, layout: Layout, identity: str, where: Resources, report: Report) -> Sample:
+        spec = ScanSpec(corpus, self.scanner, identity, self.tokenizer_hash, self.sampling.keep_text)
+        with samples.open_executor(spec, where, report) as executor:
+            return samples.scan(spec, layout, executor, report)
+
+    def _reused(self, layout: Layout, other: Sample, tokens: Tokens, identity: str, report: Report) -> Sample:
+        report(Phase("contexts"))
+        sample = reuse(other, tokens, self.tokens, self.scanner)
+        write_contexts(layout.sample, sample, identity, keep_text=self.sampling.keep_text, with_ids=True)
+        return sample
+
+
+def describe(sample: Sample, tokens: Tokens) -> str:
+    """Return how many items of a sample have all of their contexts, fewer, or none, for a person."""
+    parts = []
+    for kind, found in samples.tally(sample, tokens).items():
+        if sum(found.values()):
+            parts.append(
+                f"{kind} {found['complete']:,} complete, {found['fewer']:,} with fewer, {found['none']:,} with none"
+            )
+    return f"contexts: {'; '.join(parts)}"
+
+
+def _read_kept(layout: Layout, identity: str) -> Sample | None:
+    try:
+        return read_contexts(layout.contexts, identity, checked=False)
+    except FileNotFoundError:
+        return None
