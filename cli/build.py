@@ -230,6 +230,8 @@ def _work(
         "tokens": summary.tokens,
         "unit": summary.unit,
         "encoded": summary.encoded,
+        "sentences": summary.sentences,
+        "contexts": summary.contexts,
         "seconds": {name: round(value, 3) for name, value in summary.seconds.items()},
         "bytes": summary.bytes,
         "finished_before": summary.finished_before,
@@ -361,16 +363,17 @@ def _print_summary(summary: "Result", *, as_json: bool, quiet: bool) -> None:
     if summary["finished_before"]:
         say(f"{escaped(summary['store'])} is complete: nothing to do (--overwrite builds it again)")
         return
-    store = summary["store"]
+    store, sentences = summary["store"], summary["sentences"]
     seconds = ", ".join(f"{name} {value:.1f}" for name, value in summary["seconds"].items())
     rate = summary["encoded"] / summary["seconds"]["encode"] if summary["seconds"].get("encode") else 0
     unit = summary["unit"]
     speed = f"  ({rate:,.0f} {unit}s/s)" if rate else ""
-    earlier = 0 if "copy" in summary["seconds"] else summary["tokens"] - summary["encoded"]
+    earlier = 0 if "encode" not in summary["seconds"] else summary["tokens"] - summary["encoded"]
     rest = f", {earlier:,} of them by an earlier run" if earlier else ""
     print_pairs(
         [
             (f"{unit}s", f"{summary['tokens']:,}{rest}{speed}"),
+            *([("contexts", f"{counted(sentences, 'sentence')} encoded")] if sentences else []),
             ("seconds", seconds),
             ("store", f"{store}  ({megabytes(summary['bytes'])})"),
         ]

@@ -29,6 +29,7 @@ STEPS = {
     "scan": ("scanning", "scan"),
     "gather": ("gathering sentences", "gather"),
     "encode": ("encoding", "encode"),
+    "contexts": ("encoding contexts", "contexts"),
     "merge": ("merging", "merge"),
     "index": ("indexing", "index"),
 }

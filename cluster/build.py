@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from kotovec.cluster.contexts.drawn import describe
+from kotovec.cluster.contexts.sample import tally
 from kotovec.cluster.crew import Order
 from kotovec.cluster.events import Notice, Phase, Progress, Report, ignore
 from kotovec.cluster.executor import Executor
@@ -53,6 +54,8 @@ class Summary:
         store: path of the store's folder.
         tokens: number of tokens in the store.
         encoded: number of tokens that this run encoded; earlier runs encoded the others.
+        sentences: number of sentences that this run encoded.
+        contexts: how many tokens have all contexts, fewer or none, by kind; empty where none were drawn.
         seconds: duration of each phase, by its name.
         bytes: size of the store.
         finished_before: whether the store was complete before this run, which had nothing to do.
@@ -62,6 +65,8 @@ class Summary:
     tokens: int
     unit: str = "token"
     encoded: int = 0
+    sentences: int = 0
+    contexts: dict[str, dict[str, int]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     bytes: int = 0
     finished_before: bool = False
@@ -72,7 +77,7 @@ class Summary:
             name: self.seconds.get(name, 0.0) + later.seconds.get(name, 0.0) for name in (*self.seconds, *later.seconds)
         }
         encoded, finished = self.encoded + later.encoded, self.finished_before and later.finished_before
-        return replace(later, encoded=encoded, seconds=seconds, finished_before=finished)
+        return replace(later, encoded=encoded, seconds=self.seconds | seconds, finished_before=finished)
 
 
 def build(
@@ -205,7 +210,8 @@ class _Build:
         with self._timed("scan"):
             passages = self.plan.drawn.draw(self.layout, self._identity, self.where, self.report)
         self.plan = self.plan.of_passages(passages)
-        self.report(Notice(describe(passages.sample, self.plan.tokens)))
+        self.summary.contexts = tally(passages.sample, self.plan.tokens)
+        self.report(Notice(describe(self.summary.contexts)))
 
     def _missing(self) -> list[ShardPlan]:
         """Return the shards that are still to be encoded."""
@@ -244,14 +250,17 @@ class _Build:
             stack.enter_context(contextlib.closing(pool))
         with self._phase("load"):
             pool.open()
-        with self._phase("encode"):
+        with self._phase("encode" if self.plan.passages is None else "contexts"):
             self.report(Progress(done, total, unit))
 
             def take(shard: ShardPlan, encoded: Encoded) -> None:
                 nonlocal done
                 self._write(shard, encoded)
                 done += shard.stop - shard.start
-                self.summary.encoded += shard.stop - shard.start
+                if self.plan.passages is None:
+                    self.summary.encoded += shard.stop - shard.start
+                else:
+                    self.summary.sentences += shard.stop - shard.start
                 self.report(Progress(done, total, unit))
 
             pool.run(missing, self.plan.inputs, take)

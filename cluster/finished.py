@@ -19,6 +19,7 @@ from kotovec.cluster.wordlist import Wordlist, hash_file
 from kotovec.errors import KotovecError
 from kotovec.space import IN_PART, Space
 from kotovec.store.layout import Layout
+from kotovec.store.sentences import keeps_text
 from kotovec.store.tokens import KINDS
 from kotovec.store.vectors import Vectors
 from kotovec.workers import source as sources
@@ -163,11 +164,18 @@ def _has_layers_of(request: Request, chosen: Chosen, vectors: Vectors, source: s
     if depth is None:  # such as `n_layer` of GPT-2: the config, which is compared as well, gave the store this number
         depth = next(vectors.made(space)["depth"] for space in vectors.spaces if space.name == chosen.states)
     spaces = [Space(chosen.states, layer) for layer in parse_layers(chosen.layers, int(depth))]
-    return set(spaces) <= set(vectors.spaces) and all(_is_made(request, vectors.settings(space)) for space in spaces)
+    return (
+        set(spaces) <= set(vectors.spaces)
+        and all(_is_made(request, vectors.settings(space)) for space in spaces)
+        and (not request.keep_text or keeps_text(vectors))
+    )
 
 
 def _is_made(request: Request, stored: dict[str, Any]) -> bool:
     most = stored["batch-tokens"]  # larger shards are cut into the same batches, and so are those of the default
     asked = most if request.shard_tokens is None else min(request.shard_tokens, most)
     same_dtypes = (stored["dtype"], stored["store-dtype"]) == (request.dtype, request.store_dtype)
+    if (sampling := request.sampling) is not None:
+        wanted = sampling.settings
+        return same_dtypes and wanted == {name: stored.get(name) for name in wanted}
     return same_dtypes and min(stored["shard-tokens"], most) == asked and stored.get("sentence") == request.template

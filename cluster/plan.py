@@ -17,7 +17,7 @@ from kotovec.cluster import settings as settings_of
 from kotovec.cluster.contexts.drawn import Drawn
 from kotovec.cluster.contexts.passages import Passages
 from kotovec.cluster.listing import Listing, list_tokens
-from kotovec.cluster.replica import BATCH_TOKENS, SHARD_BYTES, make_replica, pick_device, shard_tokens
+from kotovec.cluster.replica import BATCH_TOKENS, SHARD_BYTES, SHARD_POSITIONS, make_replica, pick_device, shard_tokens
 from kotovec.cluster.request import Request, parse_layers
 from kotovec.cluster.shards import ShardPlan, cut
 from kotovec.cluster.spelling import MOST_PIECES, most_pieces, spell
@@ -158,7 +158,9 @@ class Plan:
     def of_passages(self, passages: Passages) -> "Plan":
         """Return the plan of the same build, whose contexts are drawn."""
         return replace(
-            self, passages=passages, shards=() if self.drawn is None else passages.shards(self.drawn.entries)
+            self,
+            passages=passages,
+            shards=() if self.drawn is None else passages.shards(self.drawn.entries, self.drawn.positions),
         )
 
     def of_weights(self, weights: str | None) -> "Plan":
@@ -298,6 +300,7 @@ def _draw(
         template=template,
         longest=longest,
         entries=min(request.shard_tokens or usual, usual),
+        positions=SHARD_POSITIONS[device],
         pooling=request.pooling or POOLINGS[0],
     )
 

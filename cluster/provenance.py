@@ -17,6 +17,7 @@ from kotovec.cluster.settings import ENVIRONMENT, OF_TABLE, OF_TOKENS
 from kotovec.cluster.tables import TABLES, about
 from kotovec.errors import SettingsDifferError, WorkerError
 from kotovec.space import IN_PART, Space
+from kotovec.store.sentences import keeps_text
 from kotovec.store.vectors import Vectors
 
 _APART = "use --overwrite to build again, or --store to name another path"
@@ -28,6 +29,7 @@ _SAID = {
     "tokens": "the list of tokens differs",
     "words": "the list of words differs",
     "sentence": "the sentence of --template differs",
+    "contexts-from": "the sentences of --contexts-from differ",
     "static": "the static vectors come from elsewhere, or were part of the shards, as in an earlier version",
 }
 
@@ -155,9 +157,9 @@ def check_finished(folder: Path, vectors: Vectors, plan: Plan) -> None:
         )
     ours = {name: plan.settings.get(name) for name in OF_TOKENS}
     theirs = {name: tokens.get(name) for name in OF_TOKENS}
-    framed = next((space for space in vectors.spaces if space.name == plan.spec.space == "template"), None)
-    if framed is not None:  # all layers are of one sentence
-        ours["sentence"], theirs["sentence"] = plan.settings["sentence"], vectors.settings(framed).get("sentence")
+    alike_ours, alike_theirs = _of_alike(folder, vectors, plan)
+    ours |= alike_ours
+    theirs |= alike_theirs
     for space in plan.spaces:
         if space in vectors.spaces:
             wanted = made(plan, space, datetime.now(UTC))["settings"]
@@ -174,6 +176,18 @@ def check_finished(folder: Path, vectors: Vectors, plan: Plan) -> None:
             f"{folder} is a store of format 1, to which {', '.join(missing)} cannot be added",
             hint=_APART,
         )
+
+
+def _of_alike(folder: Path, vectors: Vectors, plan: Plan) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what all layers of the plan's hidden states share, as planned and as stored: a sentence, or a sample."""
+    alike = next((space for space in vectors.spaces if space.name == plan.spec.space), None)
+    if alike is None:
+        return {}, {}
+    if plan.drawn is not None and plan.drawn.sampling.keep_text and not keeps_text(vectors):
+        raise SettingsDifferError(f"{folder} was built without --keep-text", hint=_APART)
+    stored = vectors.settings(alike)
+    names = plan.drawn.sampling.settings.keys() if plan.drawn is not None else {"sentence"} & plan.settings.keys()
+    return {name: plan.settings[name] for name in names}, {name: stored.get(name) for name in names}
 
 
 def _same_batches(wanted: dict[str, Any], stored: dict[str, Any]) -> bool:

@@ -38,6 +38,15 @@ class Contexts:
     limit: int
 
 
+def keeps_text(vectors: "Vectors") -> bool:
+    """Return whether a store keeps the sentences of its contexts.
+
+    Raises:
+        NotStoredError, DamagedError: as `read_sample`.
+    """
+    return read_sample(Layout(vectors.path), vectors).texts is not None
+
+
 def read_sample(layout: Layout, vectors: "Vectors") -> Sample:
     """Return the sample of a store, checked but for the checksums of its arrays.
 

@@ -50,7 +50,9 @@ def run_scan(spec, folder, workers=0):
 
 def bytes_of(sample):
     """Return the bytes of a sample's arrays and texts, by name."""
-    found = {name: (str(array.dtype), array.tobytes()) for name in TABLES if (array := getattr(sample, name)) is not None}
+    found = {
+        name: (str(array.dtype), array.tobytes()) for name in TABLES if (array := getattr(sample, name)) is not None
+    }
     return found | ({} if sample.texts is None else {"text": list(sample.texts)})
 
 
@@ -70,7 +72,9 @@ def by_force(sentences, scanner):
             is_whole = not found.inside[found.rows == row].all()
             (whole if is_whole else inside).setdefault(row, []).append(text)
     chosen = inside | whole
-    return {row: texts[: scanner.limit] for row, texts in chosen.items()}, {row: len(texts) for row, texts in chosen.items()}
+    return {row: texts[: scanner.limit] for row, texts in chosen.items()}, {
+        row: len(texts) for row, texts in chosen.items()
+    }
 
 
 def write_lines(path, sentences):

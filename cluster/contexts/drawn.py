@@ -1,5 +1,6 @@
 """The contexts of a build: what is drawn, from a corpus or from another store, and what replicas then read."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -39,6 +40,7 @@ class Drawn:
         template: ids around each sentence.
         longest: most ids of a sentence that the model takes.
         entries: most items of a shard that have its sentences as a context.
+        positions: most positions of a shard.
         pooling: how the vectors of an item's pieces become its own.
     """
 
@@ -50,6 +52,7 @@ class Drawn:
     template: Template
     longest: int
     entries: int
+    positions: int
     pooling: str
 
     @cached_property
@@ -99,20 +102,22 @@ class Drawn:
             return samples.scan(spec, layout, executor, report)
 
     def _reused(self, layout: Layout, other: Sample, tokens: Tokens, identity: str, report: Report) -> Sample:
-        report(Phase("contexts"))
+        report(Phase("gather"))
         sample = reuse(other, tokens, self.tokens, self.scanner)
         write_contexts(layout.sample, sample, identity, keep_text=self.sampling.keep_text, with_ids=True)
         return sample
 
 
-def describe(sample: Sample, tokens: Tokens) -> str:
-    """Return how many items of a sample have all of their contexts, fewer, or none, for a person."""
+def describe(tallies: Mapping[str, Mapping[str, int]]) -> str:
+    """Return how many items of each kind have all of their contexts, fewer, or none, for a person.
+
+    Args:
+        tallies: the result of `sample.tally`.
+    """
     parts = []
-    for kind, found in samples.tally(sample, tokens).items():
-        if sum(found.values()):
-            parts.append(
-                f"{kind} {found['complete']:,} complete, {found['fewer']:,} with fewer, {found['none']:,} with none"
-            )
+    for kind, found in tallies.items():
+        numbers = [f"{found[name]:,} {said}" for name, said in _SAID.items() if found[name]]
+        parts.append(f"{kind} {', '.join(numbers)}")
     return f"contexts: {'; '.join(parts)}"
 
 

@@ -12,8 +12,6 @@ from kotovec.store.contexts import Numbers, Sample, offsets_of, take_ragged
 from kotovec.workers.inputs import Inputs, framed
 from kotovec.workers.tokenizer import Template
 
-SENTENCES = 8192  # of a shard, at most: the lengths of so many fill their batches
-
 
 @dataclass(frozen=True, eq=False)
 class Passages:
@@ -38,15 +36,24 @@ class Passages:
         """How many items have a sentence as a context, on average."""
         return len(self.sample.sentences) / max(1, len(self.sample.hashes))
 
-    def shards(self, entries: int) -> tuple[ShardPlan, ...]:
-        """Cut the sentences into shards: some thousands, and no more than so many items that have them as a context."""
-        loads = np.cumsum(self._loads[self._order])
+    def shards(self, entries: int, positions: int) -> tuple[ShardPlan, ...]:
+        """Cut the sentences into shards.
+
+        Args:
+            entries: most items of a shard that have its sentences as a context.
+            positions: most positions of a shard, template included. A single sentence may exceed both.
+        """
+        lengths = np.diff(self._offsets)[self._order] + self.template.length - 1
+        ends = [np.cumsum(self._loads[self._order]), np.cumsum(lengths)]
         shards: list[ShardPlan] = []
         start, total = 0, len(self._order)
         while start < total:
-            before = loads[start - 1] if start else 0
-            stop = int(np.searchsorted(loads, before + entries, side="right"))
-            stop = min(max(stop, start + 1), start + SENTENCES, total)
+            before = [end[start - 1] if start else 0 for end in ends]
+            stops = (
+                int(np.searchsorted(end, first + most, side="right"))
+                for end, first, most in zip(ends, before, (entries, positions), strict=True)
+            )
+            stop = min(max(min(stops), start + 1), total)
             shards.append(ShardPlan(len(shards), start, stop, ((0, stop - start),)))
             start = stop
         return tuple(shards)

@@ -1,0 +1,146 @@
+"""`kotovec build --corpus`: vectors of real sentences, against brute force, and the same bytes whatever happens."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from brute import Brute
+
+import kotovec
+from kotovec.errors import InputError, SettingsDifferError
+from kotovec.space import Space
+from kotovec.store.layout import Layout
+from kotovec.workers.encoder import Encoder
+
+from rays import datasets, left_behind
+
+DATA = Path(__file__).parent / "data"
+ENGLISH, JAPANESE = DATA / "brown" / "english.txt", DATA / "tatoeba" / "japanese.txt"
+# Words of the tiny vocabularies, so that there are whole words, words inside of words, and several in one sentence.
+KINGS = [
+    "the king is in the city.", "the king and the queen", "the man saw the king, and the king ran.", "a kingsman ran",
+    "the woman ran to the city", "king.", "the kings of the city and the queens", "the king is in the city.",
+    "the queen (and the king) ran", "walking in the city; the woman", "  the   king\tand the man ", "running kings ran",
+]  # fmt: skip
+CASES = {
+    "bert": (KINGS, "wordpiece"), "japanese-v1": (JAPANESE, "wordpiece"), "japanese-v3": (JAPANESE, "wordpiece"),
+    "gpt2": (KINGS, "bytelevel"),
+}  # fmt: skip
+
+
+def lines_of(source, count=400):
+    return source if isinstance(source, list) else source.read_text(encoding="utf-8").splitlines()[:count]
+
+
+def write(path, lines):
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return path
+
+
+def build(model, store, corpus, **options):
+    return kotovec.build(
+        str(model), store, corpus=corpus, **({"split": "line", "contexts": 3, "workers": 0, "layers": "all"} | options)
+    )
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_vectors_are_those_of_brute_force(name, tiny_models, tmp_path):
+    source, marking = CASES[name]
+    lines = lines_of(source)
+    with build(tiny_models[name], tmp_path / "x.kotovec", write(tmp_path / "corpus.txt", lines)) as store:
+        names = [kind for kind, _ in sorted(enumerate_kinds().items(), key=lambda pair: pair[1])]
+        kinds = {int(number): names[kind] for number, kind in zip(store.tokens.ids, store.tokens.kinds, strict=True)}
+        brute = Brute(tiny_models[name], lines, limit=3, kinds=kinds, marking=marking)
+        spaces = [space for space in store.spaces if space.name == "context"]
+        assert spaces == [Space("context", layer) for layer in range(3)]
+        n, uses = (store.vectors.part(spaces[0], part) for part in ("n", "uses"))
+        rows = {int(number): row for row, number in enumerate(store.tokens.ids)}
+        assert {int(store.tokens.ids[row]) for row in np.flatnonzero(n)} == set(brute.contexts)
+        assert len(brute.contexts) > 20
+        for number, (mean, count) in brute.means.items():
+            row = rows[number]
+            assert (n[row], uses[row]) == (len(brute.contexts[number]), count)
+            for layer, space in enumerate(spaces):
+                found = store.array(space)[row]
+                np.testing.assert_allclose(found, mean[layer], rtol=0, atol=1e-5 * np.abs(mean[layer]).max())
+        if name != "gpt2":
+            assert brute.inside  # words that are never seen whole take part
+
+
+def enumerate_kinds():
+    from kotovec.store.tokens import Kind
+
+    return {kind.label: kind.value for kind in Kind}
+
+
+def test_one_command_makes_all_spaces_and_the_store_tells_where_they_are_from(tiny_models, tmp_path):
+    path, corpus = tmp_path / "x.kotovec", write(tmp_path / "corpus.txt", KINGS)
+    with build(tiny_models["bert"], path, corpus, layers="last", keep_text=True) as store:
+        assert list(map(str, store.spaces)) == ["static", "isolated@2", "context@2"]
+        assert store.verify() == []
+        king = store.contexts("king")
+        assert len(king.sentences) == 3
+        assert king.occurrences > 3
+        assert set(king.sentences) <= {" ".join(line.split()) for line in KINGS}
+        settings = store.vectors.settings(Space("context", 2))
+        assert (settings["contexts"], settings["split"], settings["seed"]) == (3, "line", 0)
+    assert left_behind(path) == []
+    assert Layout(path).contexts.is_file()
+    before = datasets(path)
+    summary_again = build(tiny_models["bert"], path, corpus, layers="last", keep_text=True)
+    summary_again.close()
+    assert datasets(path) == before
+
+
+def test_other_settings_are_refused_and_more_layers_need_the_same_sentences(tiny_models, tmp_path):
+    path, corpus = tmp_path / "x.kotovec", write(tmp_path / "corpus.txt", KINGS)
+    build(tiny_models["bert"], path, corpus, layers="last").close()
+    with pytest.raises(SettingsDifferError, match=r"contexts was 3, now 4"):
+        build(tiny_models["bert"], path, corpus, layers="0", contexts=4)
+    with build(tiny_models["bert"], path, corpus, layers="0,2") as store:
+        assert [str(space) for space in store.spaces] == [
+            "static",
+            "isolated@0",
+            "isolated@2",
+            "context@0",
+            "context@2",
+        ]
+    write(corpus, KINGS[:5])
+    with pytest.raises(SettingsDifferError, match="has contexts of other sentences than the corpus gives now"):
+        build(tiny_models["bert"], path, corpus, layers="1", spaces="context")
+
+
+def test_any_number_of_workers_and_any_shards_give_the_same_bytes(tiny_models, employ, tmp_path):
+    employ(Encoder)
+    corpus = write(tmp_path / "corpus.txt", lines_of(JAPANESE))
+    build(tiny_models["japanese-v3"], tmp_path / "a.kotovec", corpus, layers="1,2").close()
+    expected = datasets(tmp_path / "a.kotovec")
+    for workers in (1, 2):
+        path = tmp_path / f"{workers}.kotovec"
+        build(tiny_models["japanese-v3"], path, corpus, layers="1,2", workers=workers).close()
+        assert datasets(path) == expected
+
+
+def test_the_sentences_of_a_store_serve_another_model(tiny_models, tmp_path):
+    corpus = write(tmp_path / "corpus.txt", lines_of(JAPANESE))
+    first, second = tmp_path / "v1.kotovec", tmp_path / "v3.kotovec"
+    with build(tiny_models["japanese-v1"], first, corpus, layers="last") as store:
+        plain = datasets(first)
+        assert json.dumps(store.info())
+    with pytest.raises(InputError, match="does not keep the sentences of its contexts"):
+        kotovec.build(str(tiny_models["japanese-v3"]), second, contexts_from=first, workers=0)
+    with pytest.raises(SettingsDifferError, match=r"v1\.kotovec was built without --keep-text"):
+        build(tiny_models["japanese-v1"], first, corpus, layers="last", keep_text=True)
+    build(tiny_models["japanese-v1"], first, corpus, layers="last", keep_text=True, overwrite=True).close()
+    assert datasets(first) == plain
+    with (
+        kotovec.build(str(tiny_models["japanese-v3"]), second, contexts_from=first, workers=0, keep_text=True) as other,
+        kotovec.Store.open(first) as store,
+    ):
+        assert "context@2" in map(str, other.spaces)
+        same = [term for term in ("人", "彼", "時間", "日本") if store.contexts(term).sentences]
+        assert same
+        for term in same:
+            assert set(other.contexts(term).sentences) <= set(store.contexts(term).sentences)
+            assert other.contexts(term).sentences
