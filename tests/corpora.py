@@ -3,24 +3,61 @@
 import bz2
 import gzip
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from kotovec.cluster.contexts.matching import make_matcher
 from kotovec.cluster.contexts.sample import open_executor, scan
 from kotovec.cluster.contexts.scan import Scanner
 from kotovec.cluster.contexts.spec import ScanSpec
 from kotovec.cluster.corpus import Corpus, hash_sentences, normalise
+from kotovec.cluster.events import ignore
 from kotovec.cluster.where import Resources
 from kotovec.store.layout import Layout
 from kotovec.workers.splitter import Splitter
 from kotovec.workers.tokenizer import list_vocabulary
 
-from rays import Listener
+from rays import CHECKOUT, Listener, plan_of
 
 DATA = Path(__file__).parent / "data"
 TABLES = ("hashes", "offsets", "sentences", "inside", "occurrences", "ids", "id_offsets")
+
+
+@pytest.fixture(scope="session")
+def scanner(tiny_models):
+    """What finds the tokens of the tiny English model."""
+    return scanner_of(plan_of(tiny_models["bert"]))
+
+
+@pytest.fixture(scope="session")
+def reference(scanner, tmp_path_factory):
+    """Return the bytes of the sample of the English corpus, in one piece, read by this process."""
+    folder = tmp_path_factory.mktemp("reference")
+    path = write_lines(folder / "a.txt", english())
+    sample, _ = run_scan(spec_of(scanner, path, piece_bytes=1 << 30), folder / "x.kotovec")
+    return bytes_of(sample)
+
+
+@pytest.fixture
+def on_ray(one_ray):
+    """Let the tests' Ray take the classes of this module along."""
+    import ray
+
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    yield
+    ray.cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
+
+
+def names(layout):
+    """Return the names of the files of an unfinished build."""
+    return sorted(path.name for path in layout.shards.iterdir())
 
 
 def english():
@@ -50,7 +87,9 @@ def run_scan(spec, folder, workers=0):
 
 def bytes_of(sample):
     """Return the bytes of a sample's arrays and texts, by name."""
-    found = {name: (str(array.dtype), array.tobytes()) for name in TABLES if (array := getattr(sample, name)) is not None}
+    found = {
+        name: (str(array.dtype), array.tobytes()) for name in TABLES if (array := getattr(sample, name)) is not None
+    }
     return found | ({} if sample.texts is None else {"text": list(sample.texts)})
 
 
@@ -70,7 +109,9 @@ def by_force(sentences, scanner):
             is_whole = not found.inside[found.rows == row].all()
             (whole if is_whole else inside).setdefault(row, []).append(text)
     chosen = inside | whole
-    return {row: texts[: scanner.limit] for row, texts in chosen.items()}, {row: len(texts) for row, texts in chosen.items()}
+    return {row: texts[: scanner.limit] for row, texts in chosen.items()}, {
+        row: len(texts) for row, texts in chosen.items()
+    }
 
 
 def write_lines(path, sentences):
@@ -100,3 +141,41 @@ def packed(path, ending):
     target = path.with_name(path.name + ending)
     target.write_bytes(compress(path.read_bytes()))
     return target
+
+
+def executor_of(spec, workers=0, report=ignore):
+    """Return what reads the pieces, in this process or on the tests' Ray."""
+    return open_executor(spec, Resources(workers=workers), report)
+
+
+class Slow:
+    """A splitter that takes its time, so that a signal meets it at work."""
+
+    def __init__(self, splitter):
+        self.splitter = splitter
+
+    def split(self, texts):
+        time.sleep(0.3)
+        return self.splitter.split(texts)
+
+
+class Killer(Slow):
+    """A splitter that one text kills."""
+
+    def split(self, texts):
+        if "the end of all workers" in texts:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return self.splitter.split(texts)
+
+
+def run_killed(code, spec, folder, *arguments):
+    """Run a script that kills its scans; return what it printed, a number."""
+    import ray
+
+    pickled = folder.with_name("spec.pickle")
+    pickled.write_bytes(ray.cloudpickle.dumps(spec))
+    environment = os.environ | ({"PYTHONPATH": str(CHECKOUT)} if CHECKOUT else {})
+    command = [sys.executable, "-c", code, *map(str, (Path(__file__).parent, pickled, folder, *arguments))]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return int(done.stdout)

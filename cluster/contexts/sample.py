@@ -178,7 +178,7 @@ class _Scan:
         first = {fault.kind: fault for fault in reversed(locate(places))}
         for kind, number in self.counts.faults.items():
             where = f", the first in {first[kind].path}:{first[kind].line}" if kind in first else ""
-            self._report(Notice(f"the corpus has {number:,} {kind}{where}"))
+            self._report(Notice(f"the corpus has {kind}: {number:,}{where}"))
 
     def sample(self) -> Sample:
         """Return the sample, without texts and ids.

@@ -45,8 +45,11 @@ def scan_here(scanner: list[Any], piece: Piece, corpus: Corpus, thresholds: Limi
     """Return what is found in a piece, as a Ray task.
 
     Args:
-        scanner: Ray's reference to it, in a list, so that Ray does not resolve it for every task.
-        piece, corpus, thresholds, data: as for `scan`.
+        scanner: Ray's reference to what the piece is read with, in a list: Ray would resolve it for every task.
+        piece: the piece.
+        corpus: how it is cut into sentences.
+        thresholds: as for `scan`.
+        data: the bytes of the piece, where a machine did not see its file.
 
     Raises:
         KotovecError: as `scan`, where the bytes were sent along.
