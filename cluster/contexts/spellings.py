@@ -1,4 +1,4 @@
-"""Words of a list as they are spelled within sentences, where a vocabulary marks blanks: Ġking, and king behind a sign."""
+"""Words of a list as they are spelled within sentences: Ġking, and king behind a sign."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
