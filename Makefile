@@ -17,7 +17,7 @@ help:  ## list the targets
 # What kotovec needs: installed again when pyproject.toml or the constraints change.
 $(VENV)/.needs: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet --constraint constraints.txt '.[cpu,cluster,map,dev]'
+	$(PIP) install --quiet --constraint constraints.txt '.[cpu,cluster,corpus,map,dev]'
 	$(PIP) install --quiet --no-deps $(DEMO)
 	$(PIP) install --quiet 'setuptools>=77'
 	touch $@

@@ -47,8 +47,9 @@ class Lines:
                 self.say(name)
             case Detail(text):
                 self.write("detail", text)
-            case Progress(done, total, unit):
-                self.write("progress", [done, total, *(() if unit == "token" else (unit,))])
+            case Progress(done, total, unit, note):
+                rest = (unit, note) if note else () if unit == "token" else (unit,)
+                self.write("progress", [done, total, *rest])
             case Notice(text):
                 self.note(text)
 
@@ -87,6 +88,8 @@ def read_event(line: str) -> Event | None:
             return Progress(done, total)
         case {"progress": [int(done), int(total), str(unit)]}:
             return Progress(done, total, unit)
+        case {"progress": [int(done), int(total), str(unit), str(note)]}:
+            return Progress(done, total, unit, note)
         case {"notice": str(text)}:
             return Notice(text)
     return None

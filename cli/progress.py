@@ -18,6 +18,7 @@ from kotovec.text import escaped
 # Without a terminal, a line after so many seconds, or so much of the work, but no more than one per second.
 LINE_SECONDS, LINE_SHARE, SECOND = 10.0, 0.05, 1.0
 SHORT = 0.05  # seconds: a step that took less, and found nothing, is not worth a line
+TEN_MB = 1e7  # bytes from which on a decimal says nothing
 _SPINNER = ("dots", "line")  # the latter in ASCII
 BAR, WIDE = 20, 72  # columns of the bar, and of a terminal that has room for it
 # While a step runs, and when it is done.
@@ -25,6 +26,8 @@ STEPS = {
     "planning": ("planning", "plan"),
     "start": ("starting Ray", "start Ray"),
     "load": ("starting workers", "start workers"),
+    "scan": ("scanning", "scan"),
+    "gather": ("gathering sentences", "gather"),
     "encode": ("encoding", "encode"),
     "merge": ("merging", "merge"),
     "index": ("indexing", "index"),
@@ -54,7 +57,7 @@ class Display:
         self._lasting = self._is_live or (lasting and not quiet)
         self._step, self._detail, self._begun = "", "", clock()
         self._first = self._done = self._total = 0
-        self._unit = "token"
+        self._unit, self._note = "token", ""
         self._printed, self._share = clock(), 0.0  # when the last plain line was, and at which share
         self._over: list[str] = []  # lines of finished steps, not yet printed
         self._any_line = False  # whether any line was
@@ -123,8 +126,8 @@ class Display:
                 self.say(name)
             case Detail(text):
                 self._detail = text
-            case Progress(done, total, unit):
-                self._unit = unit
+            case Progress(done, total, unit, note):
+                self._unit, self._note = unit, note
                 self._advance(done, total)
             case Notice(text):
                 self.note(text)
@@ -143,7 +146,9 @@ class Display:
     def _finish(self) -> None:
         """End the step that runs, and print it, unless it was over at once."""
         with self._lock:
-            detail = f"{self._total:,} {self._unit}s{self._speed()}" if self._total else self._detail
+            detail = self._detail
+            if self._total:
+                detail = f"{_amount(self._total, self._unit)}{self._speed()}{self._noted()}"
             seconds = self._clock() - self._begun
             if self._step and self._lasting and (detail or seconds >= SHORT):
                 name = escaped(_names(self._step)[1])
@@ -160,15 +165,20 @@ class Display:
                         self._line()
             self._step = self._detail = ""
             self._first = self._done = self._total = 0
+            self._note = ""
 
     def _amount(self) -> str:
         if self._is_live and self._console.width < WIDE:
             return f"{self._done / max(1, self._total):.0%}"
-        return f"{self._done:,}/{self._total:,} {self._unit}s{self._speed()}"
+        done = _amount(self._done, self._unit).partition(" ")[0]
+        return f"{done}/{_amount(self._total, self._unit)}{self._speed()}{self._noted()}"
 
     def _speed(self) -> str:
         seconds, done = self._clock() - self._begun, self._done - self._first
-        return f", {done / seconds:,.0f} {self._unit}s/s" if done and seconds > 0 else ""
+        return f", {_amount(done / seconds, self._unit)}/s" if done and seconds > 0 else ""
+
+    def _noted(self) -> str:
+        return f", {self._note}" if self._note else ""
 
     def _beat(self) -> None:
         """Print a line wherever none was printed for a while."""
@@ -208,6 +218,13 @@ class _Seconds(TextColumn):
         """Return the seconds of a task."""
         left = f", {task.time_remaining:.0f} s left" if task.total and task.time_remaining else ""
         return Text(f"{task.elapsed or 0:.0f} s{left}")
+
+
+def _amount(number: float, unit: str) -> str:
+    """Return a number of tokens or words, or of bytes in MB."""
+    if unit != "byte":
+        return f"{number:,.0f} {unit}s"
+    return f"{number / 1e6:,.{0 if number >= TEN_MB else 1}f} MB"
 
 
 def _names(step: str) -> tuple[str, str]:

@@ -20,11 +20,18 @@ class Detail:
 
 @dataclass(frozen=True)
 class Progress:
-    """Progress: `done` of `total` tokens, or words of a list, are encoded and written."""
+    """Progress: `done` of `total` are encoded and written, or scanned.
+
+    Attributes:
+        done, total: numbers of tokens, of words of a list, or of bytes of a corpus.
+        unit: which of them: `token`, `word` or `byte`.
+        note: what else there is to say so far, for a person.
+    """
 
     done: int
     total: int
     unit: str = field(default="token", repr=False)
+    note: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,10 @@ class DiskFullError(KotovecError, OSError):
     """No space is left on the disk; completed files stay, and the same command resumes."""
 
 
+class CorpusError(InputError, OSError):
+    """A file of a corpus is gone, has changed, or cannot be read."""
+
+
 class DamagedError(KotovecError, OSError):
     """A file of the store does not match its checksum."""
 

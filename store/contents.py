@@ -12,6 +12,8 @@ from kotovec.space import STEM
 from kotovec.store import hdf5, trees
 from kotovec.store.files import open_regular, read_regular
 from kotovec.store.layout import (
+    CONTEXTS,
+    CORPUS,
     FAISS,
     FORMER,
     HDF5,
@@ -19,6 +21,7 @@ from kotovec.store.layout import (
     MAPS,
     MOST_RECORD,
     PART,
+    PIECE,
     PLAN,
     RECORD,
     SHARDS,
@@ -34,11 +37,12 @@ from kotovec.store.trees import Entry
 
 _H5, _FAISS, _RECORD = map(re.escape, (HDF5, FAISS, RECORD))
 _OURS = re.compile(
-    rf"{re.escape(TOKENS)}|{re.escape(FORMER)}"
+    rf"{re.escape(TOKENS)}|{re.escape(FORMER)}|{re.escape(CONTEXTS)}"
     rf"|{SPACES}/{STEM}{_H5}"
     rf"|{INDEXES}/{STEM}\.[a-z0-9]+({_FAISS}|{_RECORD})"
     rf"|{MAPS}/{STEM}\.[a-z0-9]+(\.sample)?{_H5}"
-    rf"|{SHARDS}/({re.escape(PLAN)}|{re.escape(TOKENIZER_LIST)}|\d{{6,}}{_H5})"
+    rf"|{SHARDS}/({re.escape(PLAN)}|{re.escape(TOKENIZER_LIST)}|{re.escape(CORPUS)}|{re.escape(CONTEXTS)})"
+    rf"|{SHARDS}/({re.escape(PIECE)})?\d{{6,}}{_H5}"
 )
 # What transformers saves of a tokenizer; where no list of its files can be read, all else may be somebody's.
 _TOKENIZER_FILE = re.compile(

@@ -90,6 +90,7 @@ def clear(layout: Layout) -> None:
     """
     if not layout.is_store:
         layout.tokens.unlink(missing_ok=True)
+        layout.contexts.unlink(missing_ok=True)
     for part in (layout.shards,) if layout.is_store else (layout.spaces, layout.tokenizer, layout.shards):
         contents.delete(layout.folder, part.name)
         if part.exists():
@@ -183,7 +184,7 @@ def check_ours(layout: Layout, *, overwrite: bool = False) -> None:
         raise StoreError(f"{layout.folder} cannot be a store", hint=ELSEWHERE)
     if layout.folder.exists() and not layout.folder.is_dir():
         raise StoreError(f"{layout.folder} is a file", hint=ELSEWHERE)
-    for file in (layout.tokens, layout.former):
+    for file in (layout.tokens, layout.former, layout.contexts):
         if file.is_dir():  # the file could not replace it
             raise StoreError(f"{file} is a folder", hint=f"delete it, or {ELSEWHERE}")
     if layout.folder.is_dir():
@@ -212,9 +213,9 @@ def check_contents(layout: Layout, *, overwrite: bool) -> None:
     names = sorted(path.name for path in layout.folder.iterdir())
     shown = [name for name in names if not name.startswith(".")]  # .DS_Store, parts
     strange = contents.foreign(layout.folder) if overwrite else contents.foreign(layout.folder, layout.shards.name)
-    parts = (layout.tokens, layout.former, layout.spaces, layout.tokenizer, layout.indexes, layout.maps, layout.shards)
+    firsts = (layout.tokens, layout.former, layout.contexts)
+    parts = (*firsts, layout.spaces, layout.tokenizer, layout.indexes, layout.maps, layout.shards)
     unknown = sorted(set(shown) - {part.name for part in parts})
-    firsts = (layout.tokens, layout.former)
     odd = [
         part.name for part in parts if part.is_symlink() or (part not in firsts and part.exists() and not part.is_dir())
     ]

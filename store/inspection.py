@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from kotovec.store import contexts, lens, maps
 from kotovec.store import index as indexes
-from kotovec.store import lens, maps
 from kotovec.store.layout import TOKENIZER, Layout
 from kotovec.store.opened import CURE
 from kotovec.store.tokenizer import checksums
@@ -46,6 +46,7 @@ def inform(path: Path, layout: Layout, vectors: Vectors) -> dict[str, Any]:
 def find_damage(layout: Layout, vectors: Vectors) -> list[str]:
     """Recompute every checksum of a store; return what is damaged, by file, and how to repair it."""
     damaged = [f"{name} ({CURE})" for name in vectors.verify()]
+    damaged += contexts.verify(layout.contexts, str(vectors.attributes.get("identity")))
     recorded, present = vectors.tokenizer_files(), checksums(layout.tokenizer)
     names = sorted(name for name in {*recorded, *present} if recorded and recorded.get(name) != present.get(name))
     damaged += [f"{TOKENIZER}/{name} ({CURE})" for name in names]

@@ -13,9 +13,12 @@ SPACES = "spaces"
 TOKENIZER = "tokenizer"
 INDEXES = "indexes"
 MAPS = "maps"
+CONTEXTS = "contexts.h5"  # also in SHARDS, with the ids of the tokens, while its sentences are encoded
 SHARDS = "shards"
 PLAN = "plan.json"  # in SHARDS
 TOKENIZER_LIST = "tokenizer.json"  # in SHARDS: the names of the tokenizer's files
+CORPUS = "corpus.json"  # in SHARDS: the files of the corpus that is being scanned
+PIECE = "piece-"  # in SHARDS: begins the name of what was found in a piece of the corpus
 FETCHED, MANIFEST = "store", "manifest.json"  # in the folder of an unfinished fetch
 
 HDF5 = ".h5"  # a space, a shard or a map
@@ -54,6 +57,11 @@ class Layout:
         return self.spaces / f"{space.stem}{HDF5}"
 
     @property
+    def contexts(self) -> Path:
+        """The sample: which sentences the context spaces are made of."""
+        return self.folder / CONTEXTS
+
+    @property
     def former(self) -> Path:
         """The file that holds the tokens and vectors of a store of format 1."""
         return self.folder / FORMER
@@ -82,6 +90,20 @@ class Layout:
     def plan(self) -> Path:
         """The settings of an unfinished build."""
         return self.shards / PLAN
+
+    @property
+    def sample(self) -> Path:
+        """The sample with the token ids of its sentences, while they are encoded."""
+        return self.shards / CONTEXTS
+
+    @property
+    def corpus(self) -> Path:
+        """The files of the corpus, while it is scanned."""
+        return self.shards / CORPUS
+
+    def piece(self, number: int) -> Path:
+        """What was found in a piece of the corpus, while it is scanned."""
+        return self.shards / f"{PIECE}{number:06d}{HDF5}"
 
     @property
     def tokenizer_list(self) -> Path:

@@ -1,0 +1,113 @@
+"""What reading a corpus counted: bytes, lines, sentences, and every fault with its file and line."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+EXAMPLES = 8  # faults that are kept with file and line; the rest are numbers
+
+NOT_UTF8 = "lines that are not UTF-8"
+TOO_LONG = "lines longer than 16 MB"
+NOT_JSON = "lines that are not JSON objects"
+HALF_PAIR = "texts with half a surrogate pair"
+TRUNCATED = "truncated files"
+DAMAGED = "damaged files"
+NOT_XML = "pages that are not closed"
+
+
+def no_field(name: str) -> str:
+    """Return the kind of fault of a record that lacks a field, or has null in it."""
+    return f"records without the field '{name}'"
+
+
+def no_text(name: str) -> str:
+    """Return the kind of fault of a record whose field holds something else than text."""
+    return f"records whose field '{name}' is not text"
+
+
+@dataclass(frozen=True, order=True)
+class Fault:
+    """Where something was skipped.
+
+    Attributes:
+        path: the file.
+        start: where the piece starts in its file, as `Piece.start`.
+        line: number of the line, from 1, within the piece; of the row in Parquet, of the page in a dump of Wikipedia.
+        kind: what is wrong, in the plural, such as `lines that are not UTF-8`.
+    """
+
+    path: str
+    start: int
+    line: int
+    kind: str
+
+
+@dataclass
+class Counts:
+    """Numbers of a piece, or of pieces added up, in any order.
+
+    Attributes:
+        bytes: bytes of the lines that were read, decompressed; UTF-8 of the texts in Parquet.
+        lines: lines, each in the piece of its first byte; rows of Parquet, pages of a dump of Wikipedia.
+        documents: texts that are not blank: lines of plain text, fields of records, articles.
+        sentences: sentences within the bounds, with repeated ones.
+        too_short, too_long: sentences that the bounds in characters exclude.
+        faults: number of skipped lines and files by kind.
+        examples: the first faults, by path and line.
+    """
+
+    bytes: int = 0
+    lines: int = 0
+    documents: int = 0
+    sentences: int = 0
+    too_short: int = 0
+    too_long: int = 0
+    faults: dict[str, int] = field(default_factory=dict)
+    examples: tuple[Fault, ...] = ()
+
+    def add(self, fault: Fault) -> None:
+        """Count a fault, and keep it among the examples if it is one of the first."""
+        self.faults[fault.kind] = self.faults.get(fault.kind, 0) + 1
+        if len(self.examples) < EXAMPLES or fault < self.examples[-1]:
+            self.examples = tuple(sorted((*self.examples, fault))[:EXAMPLES])
+
+    def __add__(self, other: "Counts") -> "Counts":
+        """Return the sum, which is the same whatever the order and the grouping of the summands."""
+        return Counts(
+            self.bytes + other.bytes,
+            self.lines + other.lines,
+            self.documents + other.documents,
+            self.sentences + other.sentences,
+            self.too_short + other.too_short,
+            self.too_long + other.too_long,
+            {
+                kind: self.faults.get(kind, 0) + other.faults.get(kind, 0)
+                for kind in sorted({*self.faults, *other.faults})
+            },
+            tuple(sorted((*self.examples, *other.examples))[:EXAMPLES]),
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the numbers as JSON values."""
+        examples = [[each.path, each.start, each.line, each.kind] for each in self.examples]
+        return {**vars(self), "faults": dict(sorted(self.faults.items())), "examples": examples}
+
+    @classmethod
+    def from_json(cls, written: dict[str, Any]) -> "Counts":
+        """Return what `as_json` wrote."""
+        return cls(**{**written, "examples": tuple(Fault(*each) for each in written["examples"])})
+
+
+def locate(counts: Iterable[tuple[str, int, Counts]]) -> list[Fault]:
+    """Return the first faults with their lines counted from the beginning of their files, by path and line.
+
+    Args:
+        counts: path, start and counts of every piece of the corpus.
+    """
+    before: dict[str, int] = defaultdict(int)  # lines of the pieces of a file so far
+    found = []
+    for path, _, each in sorted(counts, key=lambda piece: piece[:2]):
+        found += [Fault(fault.path, 0, before[path] + fault.line, fault.kind) for fault in each.examples]
+        before[path] += each.lines
+    return sorted(found)[:EXAMPLES]

@@ -1,0 +1,139 @@
+"""Which files a corpus names, and how they are cut into pieces for workers to read."""
+
+import glob
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from kotovec.cluster.corpus.corpus import Corpus, CorpusFile, Piece
+from kotovec.cluster.corpus.kinds import HINT, Form, Packing, check_packages, is_url, kind_of
+from kotovec.cluster.corpus.parquet import row_groups
+from kotovec.cluster.corpus.remote import find_url, list_url
+from kotovec.errors import CorpusError, InputError, quoted
+from kotovec.text import escaped
+
+PIECE_BYTES = 64 << 20  # a piece takes some 30 s to tokenize: short enough to be lost, long enough for Ray
+
+
+def list_files(corpus: Corpus) -> tuple[CorpusFile, ...]:
+    """Return the files of a corpus, each once, by path.
+
+    Of a folder, files of known kinds are taken, at any depth; hidden ones are not.
+
+    Raises:
+        InputError: a path names no file, or one of no known kind.
+        MissingDependencyError: what reads a file is not installed.
+    """
+    found: dict[str, CorpusFile] = {}
+    for path in corpus.paths:
+        listed = list(_list(path))
+        if not listed:
+            raise InputError(f"no file of a corpus is in {quoted(path)}", hint=HINT)
+        found |= {file.path: file for file in listed}
+    for file in found.values():
+        check_packages(file.path, file.kind)
+    return tuple(found[path] for path in sorted(found))
+
+
+def find(path: str) -> CorpusFile | None:
+    """Return a file of a corpus as it is now, to be compared with what it was; None where it is gone.
+
+    Raises:
+        CorpusError: it cannot be asked for.
+    """
+    if is_url(path):
+        return find_url(path)
+    try:
+        return _describe(Path(path))
+    except FileNotFoundError:
+        return None
+
+
+def _list(path: str) -> Iterator[CorpusFile]:
+    if is_url(path):
+        files, single = list_url(path)
+        for file in files:
+            if single or (not _is_hidden(file.path) and kind_of(file.path)):
+                yield _known(file)
+    elif os.path.lexists(path):
+        yield from _list_local(Path(path))
+    elif glob.has_magic(path):
+        for match in sorted(glob.iglob(path, recursive=True)):  # noqa: PTH207 — a pattern may be absolute
+            yield from _list_local(Path(match))
+    else:
+        raise InputError(f"there is no file {quoted(path)}", hint="name files, folders or URLs with --corpus")
+
+
+def _list_local(path: Path) -> Iterator[CorpusFile]:
+    if not path.is_dir():
+        yield _known(_describe(path))
+        return
+    for folder, folders, names in os.walk(path):
+        folders[:] = sorted(name for name in folders if not _is_hidden(name))
+        for name in sorted(names):
+            if not _is_hidden(name) and kind_of(name):
+                yield _describe(Path(folder, name))
+
+
+def _is_hidden(path: str) -> bool:
+    return path.rpartition("/")[2].startswith((".", "_"))
+
+
+def _known(file: CorpusFile) -> CorpusFile:
+    if kind_of(file.path) is None:
+        raise InputError(f"{escaped(file.path)} is of no known kind", hint=HINT)
+    return file
+
+
+def _describe(path: Path) -> CorpusFile:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise CorpusError(f"{path} cannot be read ({error.strerror})") from error
+    if not stat.S_ISREG(status.st_mode):
+        raise InputError(f"{path} is not a regular file", hint="name files, folders or URLs with --corpus")
+    return CorpusFile(os.path.abspath(path), status.st_size, str(status.st_mtime_ns))  # noqa: PTH100 — links stay
+
+
+def cut(files: Iterable[CorpusFile], piece_bytes: int = PIECE_BYTES, corpus: Corpus | None = None) -> tuple[Piece, ...]:
+    """Return the pieces of files, numbered in the order of the files.
+
+    Args:
+        files: from `list_files`.
+        piece_bytes: most bytes of a piece; a row group, and a compressed file, is never cut.
+        corpus: if given, its column must be in the files of Parquet.
+
+    Raises:
+        CorpusError: a file of Parquet is damaged, or has changed.
+        InputError: it lacks the column.
+    """
+    cuts = ((file, *each) for file in files for each in _cut(file, piece_bytes, corpus))
+    return tuple(Piece(number, *each) for number, each in enumerate(cuts))
+
+
+def _cut(file: CorpusFile, piece_bytes: int, corpus: Corpus | None) -> Iterator[tuple[int, int, int]]:
+    """Yield start, stop and size of each piece."""
+    kind = file.kind
+    if kind.form is Form.PARQUET:
+        yield from _grouped(row_groups(file, None if corpus is None else corpus.text_field), piece_bytes)
+    elif file.whole or kind.packing is not Packing.NONE or kind.form is Form.WIKIPEDIA:
+        yield 0, file.size, file.size
+    else:
+        for start in range(0, file.size, piece_bytes):
+            stop = min(start + piece_bytes, file.size)
+            yield start, stop, stop - start
+
+
+def _grouped(sizes: list[int], most: int) -> Iterator[tuple[int, int, int]]:
+    """Yield runs of row groups of at most so many bytes, or of one."""
+    start = total = 0
+    for number, size in enumerate(sizes):
+        if number > start and total + size > most:
+            yield start, number, total
+            start, total = number, 0
+        total += size
+    if sizes:
+        yield start, len(sizes), total

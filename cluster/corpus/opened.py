@@ -1,0 +1,144 @@
+"""A file of a corpus, opened: from this machine or by fsspec, decompressed, and refused when it has changed."""
+
+import bz2
+import contextlib
+import io
+import os
+import zlib
+from collections.abc import Callable, Iterator
+from gzip import GzipFile
+from pathlib import Path
+from typing import BinaryIO
+
+from kotovec.cluster.corpus.corpus import CorpusFile
+from kotovec.cluster.corpus.counts import DAMAGED, TRUNCATED
+from kotovec.cluster.corpus.kinds import Packing, is_url
+from kotovec.cluster.corpus.remote import open_url
+from kotovec.errors import CorpusError, first_line
+from kotovec.store.files import open_descriptor
+
+Read = Callable[[int], bytes]  # returns bytes, of any number; none at the end
+
+# Compressed bytes at a time: zstd's blocks of one byte 128 KB long take 4 bytes each, so that 4 KB are at most 128 MB.
+_FEED = 4 << 10
+_GATHER = 1 << 18  # bytes that a read of a compressed file returns at least, but at its end
+_RESTART = "restore it, or build another store"
+
+
+class DamagedStreamError(Exception):
+    """A compressed stream breaks off or is damaged; the message is the kind of fault."""
+
+
+@contextlib.contextmanager
+def open_file(file: CorpusFile, start: int = 0) -> Iterator[BinaryIO]:
+    """Open a file of a corpus at an offset.
+
+    Raises:
+        CorpusError: it is not there, cannot be read, or is not what it was when it was listed.
+    """
+    if is_url(file.path):
+        with open_url(file, start) as opened:
+            yield opened
+        return
+    try:
+        with open_descriptor(Path(file.path)) as opened:
+            status = os.fstat(opened.fileno())
+            if (status.st_size, str(status.st_mtime_ns)) != (file.size, file.stamp):
+                raise CorpusError(f"{file.path} has changed since the corpus was listed", hint=_RESTART)
+            opened.seek(start)
+            yield opened
+    except CorpusError:
+        raise
+    except FileNotFoundError as error:
+        raise CorpusError(f"there is no file {file.path} any more", hint=_RESTART) from error
+    except OSError as error:
+        raise CorpusError(f"{file.path} cannot be read ({first_line(error)})") from error
+
+
+def decompressed(opened: BinaryIO, packing: Packing) -> Read:
+    """Return how the contents of a file are read, in bounded memory.
+
+    What it returns raises DamagedStreamError where a compressed file breaks off or is damaged, after all before it.
+    """
+    if packing is Packing.NONE:
+        return opened.read
+    if packing is Packing.ZSTD:
+        return _gathering(_zstd_chunks(opened))
+    # Buffered, as both read their source in small steps.
+    source = io.BufferedReader(_Raw(opened), 1 << 20)
+    stream: GzipFile | bz2.BZ2File = (
+        GzipFile(fileobj=source) if packing is Packing.GZIP else bz2.BZ2File(source)  # type: ignore[arg-type]
+    )
+    return _gathering(_chunks(stream))
+
+
+class _Raw(io.RawIOBase):
+    """What fsspec opens, as a raw stream: some of it has no `peek`, some no `readinto`."""
+
+    def __init__(self, opened: BinaryIO) -> None:
+        self._opened = opened
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "memoryview") -> int:  # type: ignore[override]
+        data = self._opened.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def _chunks(stream: GzipFile | bz2.BZ2File) -> Iterator[bytes]:
+    try:
+        # read1: what precedes the damage must come out first.
+        while data := stream.read1(_GATHER):
+            yield data
+    except EOFError as error:
+        raise DamagedStreamError(TRUNCATED) from error
+    except CorpusError:
+        raise
+    except (OSError, zlib.error, ValueError) as error:
+        raise DamagedStreamError(DAMAGED) from error
+
+
+def _zstd_chunks(opened: BinaryIO) -> Iterator[bytes]:
+    """Yield the contents of all frames: zstandard's own stream_reader takes a truncated file for a complete one."""
+    import zstandard
+
+    frames = zstandard.ZstdDecompressor()
+    try:
+        frame, begun = frames.decompressobj(), False
+        while data := opened.read(_FEED):
+            while data:
+                begun = True
+                yield frame.decompress(data)
+                data = b""
+                if frame.eof:
+                    data, begun = frame.unused_data, False
+                    frame = frames.decompressobj()
+    except zstandard.ZstdError as error:
+        raise DamagedStreamError(DAMAGED) from error
+    if begun:
+        raise DamagedStreamError(TRUNCATED)
+
+
+def _gathering(chunks: Iterator[bytes]) -> Read:
+    """Return a read that joins chunks to a useful size, and raises only when all before the error was returned."""
+    failed: list[DamagedStreamError] = []
+
+    def read(_: int) -> bytes:
+        if failed:
+            raise failed[0]
+        gathered, size = [], 0
+        try:
+            for chunk in chunks:
+                gathered.append(chunk)
+                size += len(chunk)
+                if size >= _GATHER:
+                    break
+        except DamagedStreamError as error:
+            if not size:
+                raise
+            failed.append(error)
+        return b"".join(gathered)
+
+    return read
