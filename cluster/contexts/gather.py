@@ -111,7 +111,9 @@ def _blocks(offsets: Numbers, most: int) -> Iterator[tuple[int, int]]:
     return pairwise(bounds)
 
 
-def _block(name: str, places: _Places, offsets: Numbers, start: int, stop: int, pieces: Pieces) -> npt.NDArray[np.generic]:
+def _block(
+    name: str, places: _Places, offsets: Numbers, start: int, stop: int, pieces: Pieces
+) -> npt.NDArray[np.generic]:
     """Return the texts, or the ids, of the sentences from `start` to `stop`, one after the other."""
     block = np.empty(offsets[stop] - offsets[start], dtype=np.uint8 if name == TEXT else np.int32)
     starts = offsets[start:stop] - offsets[start]

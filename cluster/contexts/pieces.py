@@ -112,4 +112,3 @@ def read_piece(path: Path, number: int, fingerprint: str, *, checked: bool = Tru
     arrays = {name: dataset.array for name, dataset in datasets.items()}
     texts = Texts(arrays.pop("text"), arrays.pop("text_offsets"))
     return Found(texts=texts, counts=counts, **arrays | {"inside": arrays["inside"].view(np.bool_)})
-

@@ -18,24 +18,39 @@ BATCH_CHARS = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
-    """What a piece gives: s sentences, and the items that may take them.
+class Sentences:
+    """s sentences of distinct hashes.
 
     Attributes:
         hashes: (s,) uint64, ascending.
         texts: the normalised texts.
         ids: token ids without special tokens, (t,) int32, one sentence behind the other.
         id_offsets: (s + 1,) int64, where each sentence begins in `ids`.
-        rows: (e,) int32, the item of each entry; entries are ordered by row and hash.
-        sentence: (e,) int32, the number of its sentence.
-        inside: (e,) bool, whether the item stands inside a word there, and is never whole in the piece.
-        counts: what was read.
     """
 
     hashes: npt.NDArray[np.uint64]
     texts: Texts
     ids: npt.NDArray[np.int32]
     id_offsets: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.hashes)
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What a piece gives: sentences, and the items that may take them.
+
+    Attributes:
+        sentences: the s sentences.
+        rows: (e,) int32, the item of each entry; entries are ordered by row and hash.
+        sentence: (e,) int32, the number of its sentence.
+        inside: (e,) bool, whether the item stands inside a word there; such entries are only of items that are
+            nowhere whole, as far as the piece and its thresholds tell.
+        counts: what was read.
+    """
+
+    sentences: Sentences
     rows: npt.NDArray[np.int32]
     sentence: npt.NDArray[np.int32]
     inside: npt.NDArray[np.bool_]
@@ -63,7 +78,7 @@ class Scanner:
     @property
     def bound(self) -> np.uint64:
         """The hash from which on sentences are not looked at."""
-        return min(ALL, np.uint64(min(int(self.fraction * 2.0**64), int(ALL))))
+        return np.uint64(min(int(self.fraction * 2.0**64), int(ALL)))
 
 
 def scan_piece(
@@ -77,16 +92,17 @@ def scan_piece(
     Args:
         sentences: its normalised sentences.
         scanner: what it is read with.
-        thresholds: (2, V) uint64 of `Sketches.thresholds`: what other pieces have made useless.
+        thresholds: (2, V) uint64 of `Sketches.thresholds`: the hashes from which on other pieces make a sentence
+            useless for an item.
         counts: what the reader of the piece counts into.
     """
-    sketches = Sketches(scanner.matcher.items, scanner.limit, thresholds)
-    limits, pool = sketches.limits, Pool()
+    sketches, pool = Sketches(scanner.matcher.items, scanner.limit, thresholds), Pool()
+    limits = sketches.limits
     for texts in _batches(sentences):
         batch = _tokenise(texts, scanner, min(scanner.bound, limits.max(initial=0)))
         found = scanner.matcher.find(batch.ids, batch.id_offsets)
         hashes = batch.hashes[found.sentences]
-        kept = hashes < limits[found.inside.astype(np.intp), found.rows]
+        kept = np.flatnonzero(hashes < limits[found.inside.astype(np.intp), found.rows])
         sketches.add(found.rows[kept], hashes[kept], found.inside[kept])
         named = np.zeros(len(batch.texts), dtype=np.bool_)
         named[found.sentences[kept]] = True
@@ -96,8 +112,8 @@ def scan_piece(
     rows, hashes, inside = sketches.entries()
     held = pool.clean(hashes)
     numbers = np.searchsorted(held.hashes, hashes).astype(np.int32)
-    texts_ = Texts.of(held.texts)
-    return Found(held.hashes, texts_, held.ids, held.id_offsets, rows, numbers, inside, counts or Counts())
+    taken = Sentences(held.hashes, Texts.of(held.texts), held.ids, held.id_offsets)
+    return Found(taken, rows, numbers, inside, counts or Counts())
 
 
 def _batches(sentences: Iterable[str]) -> Iterator[list[str]]:
