@@ -50,7 +50,10 @@ class Splitter:
             ModelError: the tokenizer is damaged, or its rules could make more of a text than memory holds.
         """
         if self._growth is not None:
-            self._growth.check(max((len(text.encode()) for text in texts), default=0))
+            try:
+                self._growth.check(4 * max(map(len, texts), default=0))  # a character has up to 4 bytes
+            except ValueError as error:
+                raise ModelError(f"the model's tokenizer is not used on texts: {error}") from error
         ids, lengths = [np.empty(0, dtype=np.int32)], [np.zeros(1, dtype=np.int64)]
         with single_thread():
             for start in range(0, len(texts), BATCH):
@@ -122,7 +125,7 @@ class _Worded:
     def _split(self, text: str) -> Sequence[int]:
         if self._added.search(text):
             return slow(self._tokenizer)([text])[0]
-        known, found = self._ids, []
+        known, found = self._ids, list[int]()
         for word in self._tokenizer.word_tokenizer.tokenize(text, never_split=self._special):
             ids = known.get(word)
             if ids is None:

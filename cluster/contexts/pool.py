@@ -67,7 +67,8 @@ class Pool:
 def _is_in(hashes: npt.NDArray[np.uint64], wanted: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
     if not len(wanted):
         return np.zeros(len(hashes), dtype=np.bool_)
-    return wanted[np.minimum(np.searchsorted(wanted, hashes), len(wanted) - 1)] == hashes
+    nearest = wanted[np.minimum(np.searchsorted(wanted, hashes), len(wanted) - 1)]
+    return np.equal(nearest, hashes)
 
 
 def _join(parts: Sequence[Batch]) -> Batch:

@@ -67,6 +67,8 @@ class Scanner:
         limit: N, sentences of an item.
         seed: key of the hashes.
         fraction: the part of all sentences that is looked at: those of the smallest hashes.
+        rows: number of rows of the model's input embedding matrix, if some tokens have none: a sentence with such a
+            token is no context, as the model cannot read it.
     """
 
     splitter: Splitter
@@ -74,11 +76,18 @@ class Scanner:
     limit: int
     seed: int = 0
     fraction: float = 1.0
+    rows: int | None = None
 
     @property
     def bound(self) -> np.uint64:
         """The hash from which on sentences are not looked at."""
         return np.uint64(min(int(self.fraction * 2.0**64), int(ALL)))
+
+    @property
+    def readable(self) -> int:
+        """The id from which on a token has no row, or is not in the vocabulary."""
+        size = len(self.matcher.rows)
+        return size if self.rows is None else min(self.rows, size)
 
 
 def scan_piece(
@@ -141,4 +150,9 @@ def _tokenise(texts: list[str], scanner: Scanner, bound: np.uint64) -> Batch:
         # Two texts of one hash stay two here, so that it does not matter in which batch each of them is.
         pairs = dict(zip(chosen, hashes.tolist(), strict=True))
         chosen, hashes = list(pairs), np.fromiter(pairs.values(), dtype=np.uint64, count=len(pairs))
-    return Batch(hashes, chosen, *scanner.splitter.split(chosen))
+    batch = Batch(hashes, chosen, *scanner.splitter.split(chosen))
+    unread = np.flatnonzero(batch.ids >= scanner.readable)
+    if not len(unread):
+        return batch
+    sentences = np.searchsorted(batch.id_offsets, unread, side="right") - 1
+    return batch.take(np.setdiff1d(np.arange(len(chosen)), sentences))

@@ -67,7 +67,7 @@ def spell_within(splitter: Splitter, vocabulary: Vocabulary, tokens: Tokens) -> 
 def _behind(splitter: Splitter, words: Sequence[str], gap: str, unknown: int) -> list[Ids]:
     """Return the ids of each word behind something else; of a word that melts into whatever it follows, none."""
     found: list[Ids] = [()] * len(words)
-    missing = range(len(words))
+    missing = list(range(len(words)))
     for before in BEFORE:
         head, *split = _lists(*splitter.split([before, *(before + gap + words[index] for index in missing)]))
         for index, ids in zip(missing, split, strict=True):
