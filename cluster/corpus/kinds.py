@@ -1,4 +1,4 @@
-"""Kinds of corpus files, told by the ends of their names: text, JSON lines, Parquet, Wikipedia's dumps, compressed or not."""
+"""Kinds of corpus files by the ends of their names: text, JSON lines, Parquet, Wikipedia's dumps, and compressed."""
 
 import re
 from dataclasses import dataclass

@@ -42,9 +42,7 @@ def open_file(file: CorpusFile, start: int = 0) -> Iterator[BinaryIO]:
         return
     try:
         with open_descriptor(Path(file.path)) as opened:
-            status = os.fstat(opened.fileno())
-            if (status.st_size, str(status.st_mtime_ns)) != (file.size, file.stamp):
-                raise CorpusError(f"{file.path} has changed since the corpus was listed", hint=_RESTART)
+            _check_unchanged(file, os.fstat(opened.fileno()))
             opened.seek(start)
             yield opened
     except CorpusError:
@@ -53,6 +51,11 @@ def open_file(file: CorpusFile, start: int = 0) -> Iterator[BinaryIO]:
         raise CorpusError(f"there is no file {file.path} any more", hint=_RESTART) from error
     except OSError as error:
         raise CorpusError(f"{file.path} cannot be read ({first_line(error)})") from error
+
+
+def _check_unchanged(file: CorpusFile, status: os.stat_result) -> None:
+    if (status.st_size, str(status.st_mtime_ns)) != (file.size, file.stamp):
+        raise CorpusError(f"{file.path} has changed since the corpus was listed", hint=_RESTART)
 
 
 def decompressed(opened: BinaryIO, packing: Packing) -> Read:
@@ -66,9 +69,7 @@ def decompressed(opened: BinaryIO, packing: Packing) -> Read:
         return _gathering(_zstd_chunks(opened))
     # Buffered, as both read their source in small steps.
     source = io.BufferedReader(_Raw(opened), 1 << 20)
-    stream: GzipFile | bz2.BZ2File = (
-        GzipFile(fileobj=source) if packing is Packing.GZIP else bz2.BZ2File(source)  # type: ignore[arg-type]
-    )
+    stream: GzipFile | bz2.BZ2File = GzipFile(fileobj=source) if packing is Packing.GZIP else bz2.BZ2File(source)
     return _gathering(_chunks(stream))
 
 

@@ -9,7 +9,7 @@ from kotovec.cluster.corpus import counts as faults
 from kotovec.cluster.corpus.corpus import Corpus, Piece
 from kotovec.cluster.corpus.counts import Counts, Fault
 from kotovec.cluster.corpus.kinds import Form, Packing
-from kotovec.cluster.corpus.lines import BLOCK_BYTES, MOST_LINE, whole_lines
+from kotovec.cluster.corpus.lines import BLOCK_BYTES, MOST_LINE, Lines
 from kotovec.cluster.corpus.normal import normalise
 from kotovec.cluster.corpus.opened import Read, decompressed, open_file
 from kotovec.cluster.corpus.parquet import pack_rows, read_rows, unpack_rows
@@ -115,7 +115,7 @@ class _Documents:
         length = None if _is_whole(self._piece) else self._piece.stop - self._piece.start
         read = decompressed(opened, kind.packing)
         inside = self._piece.start > 0
-        blocks = self._decoded(whole_lines(read, length, self.fault, inside=inside), begins=not inside)
+        blocks = self._decoded(iter(Lines(read, length, self.fault, inside=inside)), begins=not inside)
         return self._of_json(blocks) if kind.form is Form.JSON else self._of_text(blocks)
 
     def _decoded(self, blocks: Iterator[tuple[int, bytes]], *, begins: bool) -> Iterator[tuple[int, list[str]]]:
