@@ -94,8 +94,9 @@ def _latin() -> "re.Pattern[str]":
     letter, with any opening marks before it, and no sign that goes on.
     """
     stops = ".!?…؟۔।॥"
-    quick = f"(?<=[{stops}{_CLOSING}] )"
-    before = "|".join(f"(?<=[{stops}]{f'[{_CLOSING}]' * count} )" for count in range(_MOST_CLOSING + 1))
+    closing = f"{_CLOSING}“«"  # „Ja.“ and »Nein.«, whose closing marks open elsewhere
+    quick = f"(?<=[{stops}{closing}] )"
+    before = "|".join(f"(?<=[{stops}]{f'[{closing}]' * count} )" for count in range(_MOST_CLOSING + 1))
     before += f"|(?<=[{stops}] » )"  # « Oui. » Puis…
     after = f"(?=[{_OPENING}]*[^{_OPENING}{_lower_case()},;:.!?…%&*+/=<>~\n ])"
     titles = "".join(rf"(?<!\b(?:{group})\. )" for group in _TITLES.values())
