@@ -119,6 +119,8 @@ def _cut(file: CorpusFile, piece_bytes: int, corpus: Corpus | None) -> Iterator[
     kind = file.kind
     if kind.form is Form.PARQUET:
         yield from _grouped(row_groups(file, None if corpus is None else corpus.text_field), piece_bytes)
+    elif not file.size and not file.whole:
+        return
     elif file.whole or kind.packing is not Packing.NONE or kind.form is Form.WIKIPEDIA:
         yield 0, file.size, file.size
     else:

@@ -128,7 +128,7 @@ class _Documents:
                 lines = block.decode().split("\n")
             except UnicodeDecodeError:
                 lines = [self._line(number + index, line) for index, line in enumerate(block.split(b"\n"))]
-            if not lines[-1]:
+            if block.endswith(b"\n"):
                 lines.pop()
             self._counts.lines += len(lines)
             yield number, lines

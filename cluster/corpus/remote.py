@@ -95,7 +95,7 @@ def _describe(system: Any, path: str, info: Mapping[str, Any]) -> CorpusFile:
 def _has_ranges(system: Any, path: str, size: int) -> bool:
     """Return whether a web server sends a part of a file: no header says so for certain."""
     if size <= 1:
-        return False
+        return size == 1
     with system.open(path, "rb", block_size=1, cache_type="none") as opened:
         if not opened.seekable():
             return False
