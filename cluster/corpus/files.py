@@ -67,13 +67,13 @@ def _list(path: str) -> Iterator[CorpusFile]:
 
 def _list_local(path: Path) -> Iterator[CorpusFile]:
     if not path.is_dir():
-        yield _known(_describe(path))
+        yield _known(_list_file(path))
         return
     for folder, folders, names in os.walk(path):
         folders[:] = sorted(name for name in folders if not _is_hidden(name))
         for name in sorted(names):
             if not _is_hidden(name) and kind_of(name):
-                yield _describe(Path(folder, name))
+                yield _list_file(Path(folder, name))
 
 
 def _is_hidden(path: str) -> bool:
@@ -84,6 +84,13 @@ def _known(file: CorpusFile) -> CorpusFile:
     if kind_of(file.path) is None:
         raise InputError(f"{escaped(file.path)} is of no known kind", hint=HINT)
     return file
+
+
+def _list_file(path: Path) -> CorpusFile:
+    try:
+        return _describe(path)
+    except FileNotFoundError as error:
+        raise InputError(f"{path} is a link to no file", hint="name files, folders or URLs with --corpus") from error
 
 
 def _describe(path: Path) -> CorpusFile:
