@@ -218,6 +218,9 @@ def test_damaged_and_foreign_files_are_faults(tmp_path, packing):
     for name, data in (("a", bytes(content)), ("b", b"this is no archive\n" * 50)):
         _, counts, _ = read_all(corpus_of(write(tmp_path / f"{name}.txt{packing}", data)))
         assert counts.faults.get("damaged files", 0) + counts.faults.get("truncated files", 0) == 1
+    trailed = PACK[packing](b"one\ntwo\n") + b"and no archive"
+    found, counts, _ = read_all(corpus_of(write(tmp_path / f"d.txt{packing}", trailed)))
+    assert (found, counts.faults) == (["one", "two"], {"damaged files": 1})
     found, counts, _ = read_all(corpus_of(write(tmp_path / f"c.txt{packing}", b"")))
     assert (found, counts.faults) == ([], {})
 

@@ -4,9 +4,11 @@ import glob
 import os
 import stat
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 from kotovec.cluster.corpus.corpus import Corpus, CorpusFile, Piece
+from kotovec.cluster.corpus.dumps import index_of, streams
 from kotovec.cluster.corpus.kinds import HINT, Form, Packing, check_packages, is_url, kind_of
 from kotovec.cluster.corpus.parquet import row_groups
 from kotovec.cluster.corpus.remote import find_url, list_url
@@ -128,12 +130,22 @@ def _cut(file: CorpusFile, piece_bytes: int, corpus: Corpus | None) -> Iterator[
         yield from _grouped(row_groups(file, None if corpus is None else corpus.text_field), piece_bytes)
     elif not file.size and not file.whole:
         return
+    elif (index := _index(file)) is not None:
+        offsets = streams(file, index)
+        sizes = [stop - start for start, stop in pairwise(offsets)]
+        yield from ((offsets[first], offsets[last], size) for first, last, size in _grouped(sizes, piece_bytes))
     elif file.whole or kind.packing is not Packing.NONE or kind.form is Form.WIKIPEDIA:
         yield 0, file.size, file.size
     else:
         for start in range(0, file.size, piece_bytes):
             stop = min(start + piece_bytes, file.size)
             yield start, stop, stop - start
+
+
+def _index(file: CorpusFile) -> CorpusFile | None:
+    """Return the index of a dump of Wikipedia in many streams, if it lies beside it."""
+    path = None if file.whole else index_of(file.path)
+    return None if path is None else find(path)
 
 
 def _grouped(sizes: list[int], most: int) -> Iterator[tuple[int, int, int]]:
