@@ -22,8 +22,9 @@ from kotovec.store.contexts import Sample, Texts, read_contexts, write_contexts
 from kotovec.store.layout import Layout
 from kotovec.store.tokens import Kind
 
-import corpora
-from corpora import (
+import scanned
+from rays import Listener, plan_of, wait_for, workers_named
+from scanned import (
     TABLES,
     Killer,
     Slow,
@@ -38,7 +39,6 @@ from corpora import (
     write_lines,
     write_parquet,
 )
-from rays import Listener, plan_of, wait_for, workers_named
 from test_faults_build import small_disk  # noqa: F401 — the fixture
 
 
@@ -255,7 +255,7 @@ def interrupt(spec, folder, pieces):
             raise Stopped
 
     layout.shards.mkdir(parents=True)
-    with pytest.raises(Stopped), corpora.executor_of(spec) as executor:
+    with pytest.raises(Stopped), scanned.executor_of(spec) as executor:
         scan(spec, layout, executor, stop)
     return layout
 
@@ -377,7 +377,7 @@ def test_a_file_that_changes_as_it_is_scanned_is_refused_and_named(change, worke
             else:
                 os.utime(path)
 
-    with pytest.raises(CorpusError) as caught, corpora.executor_of(spec, workers) as executor:
+    with pytest.raises(CorpusError) as caught, scanned.executor_of(spec, workers) as executor:
         scan(spec, layout, executor, meddle)
     assert str(path) in str(caught.value)
     assert ("any more" in str(caught.value) or "is gone" in str(caught.value)) == (change == "gone")
@@ -393,7 +393,7 @@ def test_a_file_that_changed_after_its_last_piece_was_read_is_refused(scanner, t
         if isinstance(event, Progress) and event.done:
             os.utime(path)
 
-    with pytest.raises(CorpusError) as caught, corpora.executor_of(spec) as executor:
+    with pytest.raises(CorpusError) as caught, scanned.executor_of(spec) as executor:
         scan(spec, layout, executor, meddle)
     assert str(caught.value) == f"{path} has changed since it was scanned"
 
@@ -477,7 +477,7 @@ def test_a_worker_process_that_is_killed_costs_nothing(scanner, reference, on_ra
 
     layout, told = Layout(tmp_path / "x.kotovec"), Listener()
     layout.shards.mkdir(parents=True)
-    with corpora.executor_of(spec, 2, told) as executor:
+    with scanned.executor_of(spec, 2, told) as executor:
         sample = scan(spec, layout, executor, lambda event: (kill(event), told(event)))
     assert len(killed) == 2
     assert bytes_of(sample) == reference
@@ -515,7 +515,7 @@ def test_a_file_that_is_gone_everywhere_is_refused_and_named(scanner, on_ray, tm
     spec = spec_of(scanner, path)
     pieces = cut(list_files(spec.corpus), spec.piece_bytes)
     path.unlink()
-    with corpora.executor_of(spec, 1) as executor, pytest.raises(CorpusError) as caught:
+    with scanned.executor_of(spec, 1) as executor, pytest.raises(CorpusError) as caught:
         executor.run(pieces, lambda: np.full((2, scanner.matcher.items), 1, dtype=np.uint64), lambda *_: None)
     assert str(caught.value) == f"{path} is gone since the scan began"
 
