@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -168,14 +169,27 @@ class Killer(Slow):
         return self.splitter.split(texts)
 
 
-def run_killed(code, spec, folder, *arguments):
-    """Run a script that kills its scans; return what it printed, a number."""
+def slowed(scanner):
+    """Return what finds items in pieces that take 0.3 s each, or more."""
+    return replace(scanner, splitter=Slow(scanner.splitter))
+
+
+def arguments_of(spec, folder):
+    """Return arguments for a script: this folder, what decides a sample, as a file, and the folder of a store."""
     import ray
 
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    folder.parent.mkdir(exist_ok=True)
     pickled = folder.with_name("spec.pickle")
     pickled.write_bytes(ray.cloudpickle.dumps(spec))
+    ray.cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
+    return list(map(str, (Path(__file__).parent, pickled, folder)))
+
+
+def run_killed(code, spec, folder, *arguments):
+    """Run a script that kills its scans; return what it printed, a number."""
     environment = os.environ | ({"PYTHONPATH": str(CHECKOUT)} if CHECKOUT else {})
-    command = [sys.executable, "-c", code, *map(str, (Path(__file__).parent, pickled, folder, *arguments))]
+    command = [sys.executable, "-c", code, *arguments_of(spec, folder), *map(str, arguments)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return int(done.stdout)

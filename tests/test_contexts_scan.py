@@ -27,13 +27,13 @@ from rays import Listener, plan_of, wait_for, workers_named
 from scanned import (
     TABLES,
     Killer,
-    Slow,
     by_force,
     bytes_of,
     english,
     names,
     packed,
     run_scan,
+    slowed,
     spec_of,
     write_jsonl,
     write_lines,
@@ -464,7 +464,7 @@ def test_faults_are_counted_and_named_by_file_and_line(scanner, tmp_path):
 
 def test_a_worker_process_that_is_killed_costs_nothing(scanner, reference, on_ray, tmp_path):
     path = write_lines(tmp_path / "a.txt", english())
-    spec = spec_of(replace(scanner, splitter=Slow(scanner.splitter)), path)
+    spec = spec_of(slowed(scanner), path)
     earlier = {process.pid for process in workers_named("ray::scan_here")}
     killed = []
 

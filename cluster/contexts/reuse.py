@@ -98,8 +98,12 @@ def _found(
     ids: tuple[npt.NDArray[np.int32], Numbers],
     scanner: Scanner,
 ) -> npt.NDArray[np.bool_]:
-    """Return which entries this model's tokenizer finds, (e,) bool: the item in its sentence, whole or inside."""
+    """Return which entries this model finds, (e,) bool: the item in its sentence, whole or inside.
+
+    A sentence with a token that has no row in the model's matrix is read by none.
+    """
     items, values, offsets = scanner.matcher.items, *ids
+    unread = np.searchsorted(offsets, np.flatnonzero(values >= scanner.readable), side="right") - 1
     wanted = (sentences * items + rows) * 2 + inside
     found = [np.empty(0, dtype=np.int64)]
     for start in range(0, len(offsets) - 1, BATCH):
@@ -107,7 +111,7 @@ def _found(
         seen = scanner.matcher.find(values[part[0] : part[-1]], part - part[0])
         keys = ((seen.sentences.astype(np.int64) + start) * items + seen.rows) * 2 + seen.inside
         found.append(np.unique(keys))
-    return np.isin(wanted, np.concatenate(found))
+    return np.isin(wanted, np.concatenate(found)) & ~np.isin(sentences, unread)
 
 
 def _first(rows: Numbers, sentences: Numbers, most: int) -> tuple[Numbers, Numbers]:

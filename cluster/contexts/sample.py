@@ -187,7 +187,6 @@ class _Scan:
             InputError: no item has any context.
         """
         whole, inside, fraction = self.sketches.whole, self.sketches.inside, self.spec.scanner.fraction
-        self.sketches.settle()
         within = inside.counts() > 0
         counts = whole.counts() + inside.counts()
         if not counts.any():

@@ -88,7 +88,7 @@ class Tasks:
         self._corpus, self._workers, self._report, self._check = corpus, workers, report, check
         self._scanner = [self._ray.put(scanner)]
         # Each loss is a notice, and is tried again with newer thresholds: not by Ray.
-        self._task = self._ray.remote(num_cpus=1, max_retries=0)(scan_here)
+        self._task = self._ray.remote(num_cpus=1, max_retries=0, scheduling_strategy="SPREAD")(scan_here)
         self._running: dict[Any, tuple[Piece, bool]] = {}  # by reference; whether the bytes were sent along
         self._deaths: Counter[int] = Counter()  # by number of the piece
         self._unseen: set[str] = set()  # files that some machine does not see
