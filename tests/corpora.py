@@ -1,106 +1,55 @@
-"""Corpora for tests of scans: sentences in files of any form, and what a scan of them is made with."""
+"""Corpora for tests: files of every kind from the same texts, and all sentences of a corpus in one list."""
 
 import bz2
 import gzip
 import json
+import os
 from pathlib import Path
 
-import numpy as np
+import pyarrow as pa
+import zstandard
+from pyarrow import parquet
 
-from kotovec.cluster.contexts.matching import make_matcher
-from kotovec.cluster.contexts.sample import open_executor, scan
-from kotovec.cluster.contexts.scan import Scanner
-from kotovec.cluster.contexts.spec import ScanSpec
-from kotovec.cluster.corpus import Corpus, hash_sentences, normalise
-from kotovec.cluster.where import Resources
-from kotovec.store.layout import Layout
-from kotovec.workers.splitter import Splitter
-from kotovec.workers.tokenizer import list_vocabulary
+from kotovec.cluster.corpus import Corpus, Counts, cut, list_files, read_piece, sentences
 
-from rays import Listener
-
-DATA = Path(__file__).parent / "data"
-TABLES = ("hashes", "offsets", "sentences", "inside", "occurrences", "ids", "id_offsets")
+ZSTD = zstandard.ZstdCompressor(write_checksum=True)  # as the command line does
+PACK = {"": bytes, ".gz": gzip.compress, ".bz2": bz2.compress, ".zst": ZSTD.compress}
 
 
-def english():
-    """Return 2,000 sentences of the Brown corpus."""
-    return (DATA / "brown" / "english.txt").read_text(encoding="utf-8").splitlines()
-
-
-def scanner_of(plan, **options):
-    """Return what a plan's tokens are found with."""
-    matcher = make_matcher(list_vocabulary(plan.tokenizer), plan.tokens)
-    return Scanner(Splitter(plan.tokenizer), matcher, **{"limit": 5} | options)
-
-
-def spec_of(scanner, *paths, keep_text=True, piece_bytes=16 << 10, **options):
-    """Return what decides the sample of some files, a sentence a line, in small pieces."""
-    corpus = Corpus(tuple(map(str, paths)), **{"split": "line", "max_chars": 2000} | options)
-    return ScanSpec(corpus, scanner, "i" * 64, keep_text=keep_text, piece_bytes=piece_bytes)
-
-
-def run_scan(spec, folder, workers=0):
-    """Scan in this process or on the tests' Ray; return the sample and what was told."""
-    layout, listener = Layout(folder), Listener()
-    layout.shards.mkdir(parents=True, exist_ok=True)
-    with open_executor(spec, Resources(workers=workers), listener) as executor:
-        return scan(spec, layout, executor, listener), listener
-
-
-def bytes_of(sample):
-    """Return the bytes of a sample's arrays and texts, by name."""
-    found = {
-        name: (str(array.dtype), array.tobytes()) for name in TABLES if (array := getattr(sample, name)) is not None
-    }
-    return found | ({} if sample.texts is None else {"text": list(sample.texts)})
-
-
-def by_force(sentences, scanner):
-    """Return the contexts of each item, {row: texts by hash}, and how many distinct sentences have it.
-
-    All sentences in memory, each looked at alone, and sorted.
-    """
-    distinct = sorted({normalise(sentence) for sentence in sentences})
-    distinct = [text for text in distinct if 8 <= len(text) <= 2000]
-    order = np.argsort(hash_sentences(distinct, scanner.seed))
-    whole, inside = {}, {}
-    for text in (distinct[index] for index in order):
-        ids, offsets = scanner.splitter.split([text])
-        found = scanner.matcher.find(ids, offsets)
-        for row in sorted(set(found.rows.tolist())):
-            is_whole = not found.inside[found.rows == row].all()
-            (whole if is_whole else inside).setdefault(row, []).append(text)
-    chosen = inside | whole
-    return {row: texts[: scanner.limit] for row, texts in chosen.items()}, {
-        row: len(texts) for row, texts in chosen.items()
-    }
-
-
-def write_lines(path, sentences):
+def write(path, content):
+    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(f"{sentence}\n" for sentence in sentences), encoding="utf-8")
-    return path
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return str(path)
 
 
-def write_jsonl(path, sentences, field="text"):
-    return write_lines(path, [json.dumps({"n": number, field: text}) for number, text in enumerate(sentences)])
+def json_lines(texts, field="text"):
+    return "".join(json.dumps({field: text, "n": number}) + "\n" for number, text in enumerate(texts)).encode()
 
 
-def write_parquet(path, sentences, field="text", rows=150):
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    parquet.write_table(pa.table({"n": range(len(sentences)), field: sentences}), path, row_group_size=rows)
-    return path
+def write_parquet(path, texts, field="text", rows=2):
+    table = pa.table({"n": list(range(len(texts))), field: texts})
+    parquet.write_table(table, path, row_group_size=rows)
+    return str(path)
 
 
-def packed(path, ending):
-    """Return the path of a compressed copy of a file."""
-    import zstandard
+def corpus_of(*paths, min_chars=1, **options):
+    return Corpus(tuple(map(str, paths)), min_chars=min_chars, **options)
 
-    compress = {".gz": gzip.compress, ".bz2": bz2.compress, ".zst": zstandard.compress}[ending]
-    target = path.with_name(path.name + ending)
-    target.write_bytes(compress(path.read_bytes()))
-    return target
+
+def read_all(corpus, piece_bytes=64 << 20, sent=False):
+    """Return all sentences of a corpus in order, what was counted, and the pieces with their counts."""
+    found, total, by_piece = [], Counts(), []
+    for piece in cut(list_files(corpus), piece_bytes, corpus):
+        counts = Counts()
+        data = read_piece(piece, corpus) if sent else None
+        found += sentences(piece, corpus, counts, data)
+        total += counts
+        by_piece.append((piece.file.path, piece.start, counts))
+    return found, total, by_piece
+
+
+def peak_rss():
+    """Return the most resident memory of this process so far, in bytes."""
+    text = Path(f"/proc/{os.getpid()}/status").read_text()
+    return int(text.partition("VmHWM:")[2].split()[0]) * 1024

@@ -62,8 +62,7 @@ def gather(path: Path, sample: Sample, identity: str, pieces: Pieces, count: int
 def _find(hashes: npt.NDArray[np.uint64], pieces: Pieces, count: int) -> _Places:
     """Find each sentence in the first piece that has it.
 
-    Two texts have one hash in one of 10^19 pairs: then the smaller text is the sentence, so that the order of the
-    pieces decides nothing.
+    Two texts have one hash in one of 10^19 pairs: then the smaller text is taken, in any order of the pieces.
     """
     piece = np.full(len(hashes), -1, dtype=np.int32)
     index, length, tokens = (np.zeros(len(hashes), dtype=np.int32) for _ in range(3))

@@ -5,7 +5,7 @@ import numpy.typing as npt
 
 from kotovec.cluster.contexts.scan import BATCH, Scanner
 from kotovec.errors import InputError
-from kotovec.store.contexts import Numbers, Sample, join_ragged, offsets_of
+from kotovec.store.contexts import Numbers, Sample, Texts, join_ragged, offsets_of, take_ragged
 from kotovec.store.tokens import Marking, Tokens
 
 MARKS = {Marking.METASPACE: ("▁", ""), Marking.BYTELEVEL: ("▁", ""), Marking.SUFFIX: ("", "</w>")}  # of surfaces
@@ -34,29 +34,31 @@ def reuse(other: Sample, other_tokens: Tokens, tokens: Tokens, scanner: Scanner)
         )
     source = _sources(other_tokens, tokens)
     rows, sentences = _entries(other, source)
-    kept = np.unique(sentences)  # in the order of their hashes
-    if not len(kept):
-        raise InputError("the two vocabularies have no token in common", hint="name a corpus with --corpus")
+    kept = np.unique(sentences)  # ascending by hash, as they were
     sentences = np.searchsorted(kept, sentences)
-    ids, id_offsets = _tokenise(other, kept, scanner)
+    ids, id_offsets = _tokenise(other.texts, kept, scanner)
+    limit = min(other.limit, scanner.limit)
     found = _found(rows, sentences, other.inside[source[rows]], (ids, id_offsets), scanner)
-    rows, sentences = rows[found], sentences[found]
-    within = np.zeros(len(tokens), dtype=np.bool_)
-    within[rows] = other.inside[source[rows]]
-    occurrences = np.where(source >= 0, other.occurrences[source], 0.0)
-    sample = Sample(
-        other.hashes[kept],
-        offsets_of(np.bincount(rows, minlength=len(tokens))),
+    rows, sentences = _first(rows[found], sentences[found], limit)
+    if not len(rows):
+        raise InputError(
+            "no sentence of that store has any of the items of this model", hint="name a corpus with --corpus"
+        )
+    used, sentences = np.unique(sentences, return_inverse=True)
+    ids, id_offsets = take_ragged(ids, id_offsets, used)
+    counts = np.bincount(rows, minlength=len(tokens))
+    return Sample(
+        other.hashes[kept[used]],
+        offsets_of(counts),
         sentences.astype(np.int32),
-        within,
-        occurrences,
-        other.limit,
+        (counts > 0) & other.inside[source],
+        np.where(counts > 0, other.occurrences[source], 0.0),
+        limit,
         dict(other.made),
-        other.texts.take(kept),
+        other.texts.take(kept[used]),
         ids,
         id_offsets,
     )
-    return _compact(sample)
 
 
 def _sources(other: Tokens, tokens: Tokens) -> Numbers:
@@ -82,13 +84,11 @@ def _entries(other: Sample, source: Numbers) -> tuple[Numbers, Numbers]:
     return rows, other.sentences[np.arange(len(rows)) + first].astype(np.int64)
 
 
-def _tokenise(other: Sample, kept: Numbers, scanner: Scanner) -> tuple[npt.NDArray[np.int32], Numbers]:
+def _tokenise(texts: Texts, kept: Numbers, scanner: Scanner) -> tuple[npt.NDArray[np.int32], Numbers]:
     """Return the token ids of some sentences, and their offsets."""
-    parts = []
-    for start in range(0, len(kept), BATCH):
-        assert other.texts is not None  # noqa: S101 — for the type checker
-        parts.append(scanner.splitter.split(list(other.texts.take(kept[start : start + BATCH]))))
-    return join_ragged(parts)
+    starts = range(0, len(kept), BATCH)
+    parts = [scanner.splitter.split(list(texts.take(kept[start : start + BATCH]))) for start in starts]
+    return join_ragged(parts or [scanner.splitter.split([])])
 
 
 def _found(
@@ -98,8 +98,12 @@ def _found(
     ids: tuple[npt.NDArray[np.int32], Numbers],
     scanner: Scanner,
 ) -> npt.NDArray[np.bool_]:
-    """Return which entries this model's tokenizer finds, (e,) bool: the item in its sentence, whole or inside."""
+    """Return which entries this model finds, (e,) bool: the item in its sentence, whole or inside.
+
+    A sentence with a token that has no row in the model's matrix is read by none.
+    """
     items, values, offsets = scanner.matcher.items, *ids
+    unread = np.searchsorted(offsets, np.flatnonzero(values >= scanner.readable), side="right") - 1
     wanted = (sentences * items + rows) * 2 + inside
     found = [np.empty(0, dtype=np.int64)]
     for start in range(0, len(offsets) - 1, BATCH):
@@ -107,12 +111,11 @@ def _found(
         seen = scanner.matcher.find(values[part[0] : part[-1]], part - part[0])
         keys = ((seen.sentences.astype(np.int64) + start) * items + seen.rows) * 2 + seen.inside
         found.append(np.unique(keys))
-    return np.isin(wanted, np.concatenate(found))
+    return np.isin(wanted, np.concatenate(found)) & ~np.isin(sentences, unread)
 
 
-def _compact(sample: Sample) -> Sample:
-    """Return a sample without the sentences that are the context of nothing."""
-    used = np.unique(sample.sentences)
-    if len(used) == len(sample.hashes):
-        return sample
-    raise NotImplementedError
+def _first(rows: Numbers, sentences: Numbers, most: int) -> tuple[Numbers, Numbers]:
+    """Return the first entries of each row, at most so many."""
+    starts = np.searchsorted(rows, rows)
+    chosen = np.arange(len(rows)) - starts < most
+    return rows[chosen], sentences[chosen]

@@ -178,7 +178,7 @@ class _Scan:
         first = {fault.kind: fault for fault in reversed(locate(places))}
         for kind, number in self.counts.faults.items():
             where = f", the first in {first[kind].path}:{first[kind].line}" if kind in first else ""
-            self._report(Notice(f"the corpus has {number:,} {kind}{where}"))
+            self._report(Notice(f"the corpus has {kind}: {number:,}{where}"))
 
     def sample(self) -> Sample:
         """Return the sample, without texts and ids.
@@ -187,7 +187,6 @@ class _Scan:
             InputError: no item has any context.
         """
         whole, inside, fraction = self.sketches.whole, self.sketches.inside, self.spec.scanner.fraction
-        self.sketches.settle()
         within = inside.counts() > 0
         counts = whole.counts() + inside.counts()
         if not counts.any():

@@ -49,6 +49,7 @@ class ScanSpec:
         return {
             **self.cutting,
             "contexts": self.scanner.limit,
+            "rows": self.scanner.rows,
             "corpus": list(self.corpus.paths),
             "corpus-field": self.corpus.text_field,
             "identity": self.identity,

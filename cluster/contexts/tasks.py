@@ -45,8 +45,11 @@ def scan_here(scanner: list[Any], piece: Piece, corpus: Corpus, thresholds: Limi
     """Return what is found in a piece, as a Ray task.
 
     Args:
-        scanner: Ray's reference to it, in a list, so that Ray does not resolve it for every task.
-        piece, corpus, thresholds, data: as for `scan`.
+        scanner: Ray's reference to what the piece is read with, in a list: Ray would resolve it for every task.
+        piece: the piece.
+        corpus: how it is cut into sentences.
+        thresholds: as for `scan`.
+        data: the bytes of the piece, where a machine did not see its file.
 
     Raises:
         KotovecError: as `scan`, where the bytes were sent along.
@@ -85,7 +88,7 @@ class Tasks:
         self._corpus, self._workers, self._report, self._check = corpus, workers, report, check
         self._scanner = [self._ray.put(scanner)]
         # Each loss is a notice, and is tried again with newer thresholds: not by Ray.
-        self._task = self._ray.remote(num_cpus=1, max_retries=0)(scan_here)
+        self._task = self._ray.remote(num_cpus=1, max_retries=0, scheduling_strategy="SPREAD")(scan_here)
         self._running: dict[Any, tuple[Piece, bool]] = {}  # by reference; whether the bytes were sent along
         self._deaths: Counter[int] = Counter()  # by number of the piece
         self._unseen: set[str] = set()  # files that some machine does not see
