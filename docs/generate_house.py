@@ -11,14 +11,29 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("cli", "cluster", "workers", "store", "kotovec")
-FOLDERS = (*PACKAGES, "tests", "tests/attacks", "tests/faults", "benchmarks", "benchmarks/peers", "docs")
+FOLDERS = (
+    "cli",
+    "cli/page",
+    "cluster",
+    "cluster/contexts",
+    "cluster/corpus",
+    "workers",
+    "store",
+    "kotovec",
+    "tests",
+    "tests/attacks",
+    "tests/faults",
+    "benchmarks",
+    "benchmarks/peers",
+    "docs",
+)
 FRONT = "front"  # kotovec/__init__.py: nothing but lazy imports, above everything that it hands out
 SUFFIXES = (".py", ".typed", ".md", ".sh", ".yaml", ".js", ".css", ".html")
 COMMENTS = ("#", "//", "/*", "<!--")
 UNCOMMENTED = {
     "kotovec/py.typed": "marks the package as typed",
-    "cli/page.css": "the style of the page",
-    "cli/page.html": "the page that `kotovec map --html` fills in",
+    "cli/page/page.css": "the style of the page",
+    "cli/page/page.html": "the page that `kotovec map --html` fills in",
 }
 HEAD = """# The house
 
@@ -53,7 +68,7 @@ def section(folder: str, graph: dict[str, set[str]]) -> str:
     paths = sorted(path for path in (ROOT / folder).iterdir() if path.suffix in SUFFIXES)
     rows = [f"| `{path.name}` | {describe(path)} |\n" for path in paths]
     lines = [f"## {folder}/\n", f"| file | what it is for |\n|---|---|\n{''.join(rows)}"]
-    if folder in PACKAGES and (diagram := draw_modules(folder, graph)):
+    if folder.partition("/")[0] in PACKAGES and (diagram := draw_modules(folder, graph)):
         lines.append(diagram)
     return "\n".join(lines)
 
@@ -85,9 +100,10 @@ def modules() -> dict[str, Path]:
     """Return the file of every module, by the name that it is imported by."""
     found = {}
     for package in PACKAGES:
-        prefix = "kotovec" if package == "kotovec" else f"kotovec.{package}"
-        for path in sorted((ROOT / package).glob("*.py")):
-            found[prefix if path.stem == "__init__" else f"{prefix}.{path.stem}"] = path
+        for path in sorted((ROOT / package).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            parts = parts if package == "kotovec" else ("kotovec", *parts)
+            found[".".join(parts[:-1] if path.stem == "__init__" else parts)] = path
     return found
 
 
@@ -131,16 +147,21 @@ def draw_packages(graph: dict[str, set[str]]) -> str:
     return mermaid([*nodes, *arrows])
 
 
-def draw_modules(package: str, graph: dict[str, set[str]]) -> str:
-    """Return the imports within a package as a Mermaid diagram; empty where there are none."""
-    arrows = [
-        f"    {name.rpartition('.')[2]} --> {target.rpartition('.')[2]}"
-        for name, targets in graph.items()
-        if package_of(name) == package
-        for target in sorted(targets)
-        if package_of(target) == package and not {name, target} & {"kotovec", f"kotovec.{package}"}
+def draw_modules(folder: str, graph: dict[str, set[str]]) -> str:
+    """Return the imports within a folder as a Mermaid diagram, a folder in it as one; empty where there are none."""
+    pairs = [
+        (within(folder, name), within(folder, target)) for name, targets in graph.items() for target in sorted(targets)
     ]
+    arrows = [f"    {name} --> {target}" for name, target in dict.fromkeys(pairs) if name and target and name != target]
     return mermaid(arrows) if arrows else ""
+
+
+def within(folder: str, module: str) -> str:
+    """Return what a module, or the folder that it is in, is called within a folder; empty for any other module."""
+    prefix = "kotovec." if folder == "kotovec" else f"kotovec.{folder.replace('/', '.')}."
+    if not module.startswith(prefix) or (folder == "kotovec" and package_of(module) != folder):
+        return ""
+    return module.removeprefix(prefix).partition(".")[0]
 
 
 def mermaid(lines: list[str]) -> str:

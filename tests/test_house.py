@@ -12,7 +12,10 @@ ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "house.md").read_text(encoding="utf-8")
 FOLDERS = (
     "cli",
+    "cli/page",
     "cluster",
+    "cluster/contexts",
+    "cluster/corpus",
     "workers",
     "store",
     "kotovec",
