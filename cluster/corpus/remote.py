@@ -11,7 +11,7 @@ from kotovec.errors import CorpusError, InputError, KotovecError, MissingDepende
 from kotovec.text import escaped
 
 BLOCK_BYTES = 8 << 20  # of a range request: an S3 or web server answers one in some 50 ms, which hides behind 8 MB
-# What tells that a file behind a URL has changed, by the names that file systems of fsspec give it.
+# What changes with a file behind a URL, by the names that file systems of fsspec give it.
 _STAMPS = ("ETag", "etag", "blob_id", "xet_hash", "generation", "Last-Modified", "LastModified", "last_modified")
 _TIMES = ("mtime", "updated", "created", "Content-MD5", "Digest")
 _HINT = "check the URL, the network and the credentials of its file system"

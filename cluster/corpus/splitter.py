@@ -73,7 +73,7 @@ def _with_line_feed(match: "re.Match[str]") -> str:
 def _japanese() -> "re.Pattern[str]":
     """Return the pattern of the end of a Japanese sentence: stops, and closing marks that follow them.
 
-    `!` and `?` of ASCII count between kana or kanji: 本当?はい, but not Yahoo!ニュース. What goes on with a particle of
+    `!` and `?` of ASCII count between kana or kanji: 本当?はい, but not Yahoo!ニュース. What continues with a particle of
     quotation (「はい。」と, え？って) or a comma is no end, and a number (３．５) has no end in it.
     """
     ascii_stop = f"(?<=[{_KANA_OR_KANJI}」』）][!?])(?=[!?{_CLOSING}]*[{_KANA_OR_KANJI}])"
@@ -91,7 +91,7 @@ def _latin() -> "re.Pattern[str]":
 
     It begins with the blank itself, for which `re` searches fastest, and looks back at one character before it looks at
     more (165 MB/s against 76). Before the blank are a stop and up to three closing marks; after it no lower-case
-    letter, with any opening marks before it, and no sign that goes on.
+    letter, with any opening marks before it, and no sign that continues a sentence.
     """
     stops = ".!?…؟۔।॥"
     closing = f"{_CLOSING}“«"  # „Ja.“ and »Nein.«, whose closing marks open elsewhere
