@@ -1,11 +1,12 @@
 """What the spaces of stores know about English words: SimLex-999, WordSim-353 and Google's analogies.
 
+    python benchmarks/similarity.py --write-words FILE     # all words of the questions, for kotovec build --words FILE
     python benchmarks/similarity.py STORE [STORE …] [--json FILE]
 
 A pair counts where both of its words have a vector in every space of every store, so that all spaces are asked the same
 pairs. The number is Spearman's correlation of the cosines with people's scores, with the 95 % interval of 2,000
 bootstrap samples of the pairs (seed 0). An analogy counts where all four words have a vector; it is answered by the
-word of the whole vocabulary with the largest cosine to b − a + c (unit vectors, 3CosAdd), once among all words and
+word of the whole store with the largest cosine to b − a + c (unit vectors, 3CosAdd), once among all words and
 once without a, b and c. The data are those of gensim's tests.
 """
 
@@ -38,9 +39,13 @@ class Asked:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("stores", type=Path, nargs="+", metavar="STORE")
+    parser.add_argument("stores", type=Path, nargs="*", metavar="STORE")
+    parser.add_argument("--write-words", type=Path, metavar="FILE", help="write the list of words there, and stop")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers there, too")
     options = parser.parse_args()
+    if options.write_words:
+        options.write_words.write_text("".join(f"{word}\n" for word in sorted(words())))
+        return
     find_kotovec()
     from kotovec import Store
 

@@ -267,7 +267,7 @@ def make_plan(request: Request, model: Model | None = None) -> Plan:
     listing = _with_words(request, listing, table.rows, longest)
     size = int(model.pretrained_config.hidden_size)
     most = shard_tokens(request, device, table, len(layers) * size)
-    drawn = _draw(request, model, listing, template, longest, len(layers) * size, device)
+    drawn = _draw(request, model, listing, template, (table.rows, longest), len(layers) * size, device)
     most = most if drawn is None else drawn.entries
     shards = cut(len(listing.tokens), most, BATCH_TOKENS[device]) if drawn is None else ()
     spec = make_replica(request, model, template, layers, device, forward, architecture, table, shards)
@@ -285,11 +285,28 @@ def make_plan(request: Request, model: Model | None = None) -> Plan:
 
 
 def _draw(
-    request: Request, model: Model, listing: Listing, template: Template, longest: int, width: int, device: str
+    request: Request,
+    model: Model,
+    listing: Listing,
+    template: Template,
+    limits: tuple[int, int],
+    width: int,
+    device: str,
 ) -> Drawn | None:
-    """Return what decides the contexts, where they are asked for; the width is that of all layers together."""
+    """Return what decides the contexts, where they are asked for.
+
+    Args:
+        request: the request of the user.
+        model: the model.
+        listing: its tokens.
+        template: ids around each sentence.
+        limits: number of rows of the input embedding matrix, and most ids of a sentence.
+        width: number of dimensions of all layers together.
+        device: `cpu` or `cuda`.
+    """
     if (sampling := request.sampling) is None:
         return None
+    rows, longest = limits
     usual = max(2, SHARD_BYTES[device] // (8 * width))
     return Drawn(
         sampling=sampling,
@@ -298,6 +315,7 @@ def _draw(
         tokenizer=listing.tokenizer,
         tokenizer_hash=sources.hash_tokenizer(model.source),
         template=template,
+        rows=rows,
         longest=longest,
         entries=min(request.shard_tokens or usual, usual),
         positions=SHARD_POSITIONS[device],

@@ -38,6 +38,7 @@ class Drawn:
         tokenizer: its tokenizer.
         tokenizer_hash: SHA-256 of its files.
         template: ids around each sentence.
+        rows: number of rows of the model's input embedding matrix: it reads no sentence with another token.
         longest: most ids of a sentence that the model takes.
         entries: most items of a shard that have its sentences as a context.
         positions: most positions of a shard.
@@ -50,6 +51,7 @@ class Drawn:
     tokenizer: Any
     tokenizer_hash: str
     template: Template
+    rows: int
     longest: int
     entries: int
     positions: int
@@ -61,7 +63,8 @@ class Drawn:
         splitter = Splitter(self.tokenizer)
         spellings = spell_within(splitter, self.vocabulary, self.tokens) if self.tokens.pieces is not None else None
         matcher = make_matcher(self.vocabulary, self.tokens, spellings)
-        return Scanner(splitter, matcher, self.sampling.limit, self.sampling.seed, self.sampling.fraction)
+        sampling = self.sampling
+        return Scanner(splitter, matcher, sampling.limit, sampling.seed, sampling.fraction, self.rows)
 
     def draw(self, layout: Layout, identity: str, where: Resources, report: Report) -> Passages:
         """Return what replicas read; the sample is then in the folder of the shards, with the ids of its sentences.
