@@ -11,7 +11,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("cli", "cluster", "workers", "store", "kotovec")
-FOLDERS = (*PACKAGES, "tests", "tests/attacks", "tests/faults", "benchmarks", "benchmarks/peers", "docs")
+SUBPACKAGES = ("cluster/corpus",)  # packages in a package: one module in the diagram of the folder above
+FOLDERS = (
+    *(folder for package in PACKAGES for folder in (package, *(sub for sub in SUBPACKAGES if sub.startswith(package)))),
+    "tests",
+    "tests/attacks",
+    "tests/faults",
+    "benchmarks",
+    "benchmarks/peers",
+    "docs",
+)
 FRONT = "front"  # kotovec/__init__.py: nothing but lazy imports, above everything that it hands out
 SUFFIXES = (".py", ".typed", ".md", ".sh", ".yaml", ".js", ".css", ".html")
 COMMENTS = ("#", "//", "/*", "<!--")
@@ -53,7 +62,7 @@ def section(folder: str, graph: dict[str, set[str]]) -> str:
     paths = sorted(path for path in (ROOT / folder).iterdir() if path.suffix in SUFFIXES)
     rows = [f"| `{path.name}` | {describe(path)} |\n" for path in paths]
     lines = [f"## {folder}/\n", f"| file | what it is for |\n|---|---|\n{''.join(rows)}"]
-    if folder in PACKAGES and (diagram := draw_modules(folder, graph)):
+    if folder in (*PACKAGES, *SUBPACKAGES) and (diagram := draw_modules(folder, graph)):
         lines.append(diagram)
     return "\n".join(lines)
 
@@ -84,11 +93,22 @@ def first_comment(text: str) -> str:
 def modules() -> dict[str, Path]:
     """Return the file of every module, by the name that it is imported by."""
     found = {}
-    for package in PACKAGES:
-        prefix = "kotovec" if package == "kotovec" else f"kotovec.{package}"
+    for package in (*PACKAGES, *SUBPACKAGES):
+        prefix = prefix_of(package)
         for path in sorted((ROOT / package).glob("*.py")):
             found[prefix if path.stem == "__init__" else f"{prefix}.{path.stem}"] = path
     return found
+
+
+def prefix_of(folder: str) -> str:
+    """Return the package of a folder."""
+    return "kotovec" if folder == "kotovec" else f"kotovec.{folder.replace('/', '.')}"
+
+
+def folder_of(module: str) -> str:
+    """Return the folder of a module, or the sub-package that it is in."""
+    package = package_of(module)
+    return next((sub for sub in SUBPACKAGES if f"{module}.".startswith(f"{prefix_of(sub)}.")), package)
 
 
 def imports() -> dict[str, set[str]]:
@@ -131,16 +151,23 @@ def draw_packages(graph: dict[str, set[str]]) -> str:
     return mermaid([*nodes, *arrows])
 
 
-def draw_modules(package: str, graph: dict[str, set[str]]) -> str:
-    """Return the imports within a package as a Mermaid diagram; empty where there are none."""
-    arrows = [
-        f"    {name.rpartition('.')[2]} --> {target.rpartition('.')[2]}"
+def draw_modules(folder: str, graph: dict[str, set[str]]) -> str:
+    """Return the imports within a folder as a Mermaid diagram; empty where there are none."""
+    above = {"kotovec", prefix_of(folder)}
+    arrows = {
+        (name.rpartition(".")[2], node(target, folder)): None
         for name, targets in graph.items()
-        if package_of(name) == package
+        if folder_of(name) == folder
         for target in sorted(targets)
-        if package_of(target) == package and not {name, target} & {"kotovec", f"kotovec.{package}"}
-    ]
-    return mermaid(arrows) if arrows else ""
+        if folder in (folder_of(target), package_of(target)) and not {name, target} & above
+    }
+    return mermaid([f"    {name} --> {target}" for name, target in arrows]) if arrows else ""
+
+
+def node(module: str, folder: str) -> str:
+    """Return what a module is called in the diagram of a folder: by its sub-package, if it is in one."""
+    home = folder_of(module)
+    return module.rpartition(".")[2] if home == folder else home.rpartition("/")[2]
 
 
 def mermaid(lines: list[str]) -> str:

@@ -66,7 +66,7 @@ def read_piece(piece: Piece, corpus: Corpus) -> bytes:
             block := opened.read(min(BLOCK_BYTES, piece.stop - begin - len(data)))
         ):
             data += block
-        # The last line, if it goes on: until it ends, or is too long.
+        # The rest of the last line, until it ends or is too long.
         rest = 0
         while data[-1:] != b"\n" and rest <= MOST_LINE and (block := opened.read(BLOCK_BYTES)):
             end = block.find(b"\n") + 1
