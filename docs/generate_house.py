@@ -11,9 +11,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("cli", "cluster", "workers", "store", "kotovec")
-SUBPACKAGES = ("cluster/corpus",)  # packages in a package: one module in the diagram of the folder above
 FOLDERS = (
-    *(folder for package in PACKAGES for folder in (package, *(sub for sub in SUBPACKAGES if sub.startswith(package)))),
+    "cli",
+    "cli/page",
+    "cluster",
+    "cluster/contexts",
+    "cluster/corpus",
+    "workers",
+    "store",
+    "kotovec",
     "tests",
     "tests/attacks",
     "tests/faults",
@@ -26,8 +32,8 @@ SUFFIXES = (".py", ".typed", ".md", ".sh", ".yaml", ".js", ".css", ".html")
 COMMENTS = ("#", "//", "/*", "<!--")
 UNCOMMENTED = {
     "kotovec/py.typed": "marks the package as typed",
-    "cli/page.css": "the style of the page",
-    "cli/page.html": "the page that `kotovec map --html` fills in",
+    "cli/page/page.css": "the style of the page",
+    "cli/page/page.html": "the page that `kotovec map --html` fills in",
 }
 HEAD = """# The house
 
@@ -62,7 +68,7 @@ def section(folder: str, graph: dict[str, set[str]]) -> str:
     paths = sorted(path for path in (ROOT / folder).iterdir() if path.suffix in SUFFIXES)
     rows = [f"| `{path.name}` | {describe(path)} |\n" for path in paths]
     lines = [f"## {folder}/\n", f"| file | what it is for |\n|---|---|\n{''.join(rows)}"]
-    if folder in (*PACKAGES, *SUBPACKAGES) and (diagram := draw_modules(folder, graph)):
+    if folder.partition("/")[0] in PACKAGES and (diagram := draw_modules(folder, graph)):
         lines.append(diagram)
     return "\n".join(lines)
 
@@ -93,22 +99,12 @@ def first_comment(text: str) -> str:
 def modules() -> dict[str, Path]:
     """Return the file of every module, by the name that it is imported by."""
     found = {}
-    for package in (*PACKAGES, *SUBPACKAGES):
-        prefix = prefix_of(package)
-        for path in sorted((ROOT / package).glob("*.py")):
-            found[prefix if path.stem == "__init__" else f"{prefix}.{path.stem}"] = path
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            parts = parts if package == "kotovec" else ("kotovec", *parts)
+            found[".".join(parts[:-1] if path.stem == "__init__" else parts)] = path
     return found
-
-
-def prefix_of(folder: str) -> str:
-    """Return the package of a folder."""
-    return "kotovec" if folder == "kotovec" else f"kotovec.{folder.replace('/', '.')}"
-
-
-def folder_of(module: str) -> str:
-    """Return the folder of a module, or the sub-package that it is in."""
-    package = package_of(module)
-    return next((sub for sub in SUBPACKAGES if f"{module}.".startswith(f"{prefix_of(sub)}.")), package)
 
 
 def imports() -> dict[str, set[str]]:
@@ -152,22 +148,20 @@ def draw_packages(graph: dict[str, set[str]]) -> str:
 
 
 def draw_modules(folder: str, graph: dict[str, set[str]]) -> str:
-    """Return the imports within a folder as a Mermaid diagram; empty where there are none."""
-    above = {"kotovec", prefix_of(folder)}
-    arrows = {
-        (name.rpartition(".")[2], node(target, folder)): None
-        for name, targets in graph.items()
-        if folder_of(name) == folder
-        for target in sorted(targets)
-        if folder in (folder_of(target), package_of(target)) and not {name, target} & above
-    }
-    return mermaid([f"    {name} --> {target}" for name, target in arrows]) if arrows else ""
+    """Return the imports within a folder as a Mermaid diagram, a folder in it as one; empty where there are none."""
+    pairs = [
+        (within(folder, name), within(folder, target)) for name, targets in graph.items() for target in sorted(targets)
+    ]
+    arrows = [f"    {name} --> {target}" for name, target in dict.fromkeys(pairs) if name and target and name != target]
+    return mermaid(arrows) if arrows else ""
 
 
-def node(module: str, folder: str) -> str:
-    """Return what a module is called in the diagram of a folder: by its sub-package, if it is in one."""
-    home = folder_of(module)
-    return module.rpartition(".")[2] if home == folder else home.rpartition("/")[2]
+def within(folder: str, module: str) -> str:
+    """Return what a module, or the folder that it is in, is called within a folder; empty for any other module."""
+    prefix = "kotovec." if folder == "kotovec" else f"kotovec.{folder.replace('/', '.')}."
+    if not module.startswith(prefix) or (folder == "kotovec" and package_of(module) != folder):
+        return ""
+    return module.removeprefix(prefix).partition(".")[0]
 
 
 def mermaid(lines: list[str]) -> str:

@@ -37,12 +37,10 @@ FORBIDDEN = {
 
 def modules(package):
     """The names of a package's modules, as they are imported."""
-    prefix = "kotovec" if package == "kotovec" else f"kotovec.{package}"
-    return [
-        prefix if path.stem == "__init__" else f"{prefix}.{path.stem}"
-        for path in sorted((ROOT / package).glob("*.py"))
-        if path.stem not in ("__main__", "fused")  # Triton exists where torch has CUDA
-    ]
+    paths = [path.relative_to(ROOT) for path in sorted((ROOT / package).rglob("*.py"))]
+    paths = [path for path in paths if path.stem not in ("__main__", "fused")]  # Triton exists where torch has CUDA
+    names = [(path.parent if path.stem == "__init__" else path.with_suffix("")).parts for path in paths]
+    return [".".join(name if package == "kotovec" else ("kotovec", *name)) for name in names]
 
 
 @pytest.mark.parametrize(
@@ -111,7 +109,7 @@ def test_the_names_of_a_store_are_written_only_in_its_layout(path):
 def test_every_package_was_looked_at():
     assert {package_of(path) for path in files()} == set(PACKAGES)
     named = {"store/nearest.py", "workers/encoder.py", "cluster/pool.py", "cli/query.py", "kotovec/errors.py"}
-    assert named | {"cli/page/data.py"} <= {name_of(path) for path in files()}
+    assert named | {"cli/page/data.py", "cluster/contexts/scan.py"} <= {name_of(path) for path in files()}
 
 
 def test_the_store_is_imported_when_it_is_first_asked_for():

@@ -136,6 +136,11 @@ class Sketches:
         if inside.any():
             self.inside.add(rows[inside], hashes[inside])
 
+    def settle(self) -> None:
+        """Sort waiting entries in."""
+        self.whole.settle()
+        self.inside.settle()
+
     def thresholds(self) -> npt.NDArray[np.uint64]:
         """Return, (2, V) uint64, the hashes of each item from which on a sentence is of no use: whole, inside."""
         return np.stack([self.whole.thresholds(), self.inside.thresholds()])
