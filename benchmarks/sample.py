@@ -1,10 +1,10 @@
 """The scan of a corpus: its rate against the tokenizer's own, and the memory of driver and workers as corpora grow.
 
-    python benchmarks/scan.py [--megabytes 256,1024] [--contexts 50] [--workers 2] [--model demo]
+    python benchmarks/sample.py [--megabytes 256,1024] [--contexts 50] [--workers 2] [--model demo]
 
-Writes English of made-up sentences, all distinct, whose words follow Zipf's law: a corpus that repeats itself would cost
-less. Each scan runs in a process of its own. Memory is what a process has for itself (`RssAnon`): pages of files that it
-maps are the system's, which takes them back.
+Writes English of made-up sentences, all distinct, whose words follow Zipf's law: a corpus that repeats itself would
+cost less. Each scan runs in a process of its own. Memory is what a process has for itself (`RssAnon`): pages of files
+that it maps are the system's, which takes them back.
 """
 
 import argparse
