@@ -10,11 +10,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from kotovec.cluster.contexts import inline, sending, tasks
 from kotovec.cluster.contexts import scan as scans
-from kotovec.cluster.contexts import tasks
 from kotovec.cluster.contexts.gather import gather
 from kotovec.cluster.contexts.pieces import Pieces
 from kotovec.cluster.contexts.sample import scan, tally
+from kotovec.cluster.contexts.sketch import Sketches
 from kotovec.cluster.corpus import Counts, cut, list_files
 from kotovec.cluster.events import Phase, Progress
 from kotovec.errors import CorpusError, DiskFullError, InputError, WorkerError
@@ -508,6 +509,39 @@ def test_a_file_that_no_worker_sees_is_sent(scanner, reference, on_ray, tmp_path
         f"a worker cannot read {path}: it is sent from here (there is no file {path} any more)"
         for path in spec.corpus.paths
     ]
+
+
+def test_a_large_file_is_sent_in_blocks(scanner, reference, tmp_path, monkeypatch):
+    """As a worker gets it, by references that are the blocks themselves."""
+    lines = [json.dumps({"text": text}) for text in english()]
+    path = packed(write_lines(tmp_path / "a.jsonl", [*lines[:1000], "no JSON", *lines[1000:]]), ".gz")
+    monkeypatch.setattr(sending, "BLOCK_BYTES", 10_000)
+    monkeypatch.setattr(sending, "MOST_AT_ONCE", 20_000)
+    spec = spec_of(scanner, path)
+    (piece,) = cut(list_files(spec.corpus))
+    blocks = sending.pack(piece, spec.corpus, bytes)
+    assert [len(block) for block in blocks[:-1]] == [10_000] * (path.stat().st_size // 10_000)
+    expected, _ = run_scan(spec, tmp_path / "x.kotovec")
+    path.unlink()
+    with sending.unpacked(piece, blocks, bytes) as (copy, data):
+        assert data is None
+        found = inline.scan(copy, spec.corpus, scanner, Sketches(scanner.matcher.items, 5).thresholds())
+    assert not os.path.exists(copy.file.path)
+    counts = sending.renamed(found.counts, piece.file)
+    assert [(fault.path, fault.line) for fault in counts.examples] == [(str(path), 1001)]
+    assert {**counts.as_json(), "examples": 0} == {**expected.made["counts"], "examples": 0}
+    assert bytes_of(expected) == reference
+    assert set(expected.hashes.tolist()) <= set(found.sentences.hashes.tolist())
+
+
+def test_large_files_that_no_worker_sees_give_the_same_sample(scanner, reference, on_ray, tmp_path, monkeypatch):
+    packed(write_lines(tmp_path / "a.txt", english()), ".bz2")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sending, "BLOCK_BYTES", 10_000)
+    monkeypatch.setattr(sending, "MOST_AT_ONCE", 20_000)
+    sample, told = run_scan(spec_of(scanner, "/proc/self/cwd/a.txt.bz2"), tmp_path / "x.kotovec", 1)
+    assert bytes_of(sample) == reference
+    assert len(told.notices) == 1
 
 
 def test_a_file_that_is_gone_everywhere_is_refused_and_named(scanner, on_ray, tmp_path):

@@ -191,6 +191,8 @@ def test_files_of_fsspec_are_read_as_local_ones(memory, tmp_path):
             assert len(pieces) == 3 + 1 + 2
     assert read_all(corpus_of("memory://corpus/*.txt"))[0] == everything[:3]
     assert read_all(corpus_of("memory://corpus/**/*.parquet"))[0] == everything[4:]
+    with pytest.raises(InputError, match=r"memory:///corpus/sub/README\.md is of no known kind"):
+        list_files(corpus_of("memory://corpus/sub/*"))
     assert read_all(corpus_of("memory://corpus/sub/b.jsonl.gz"))[0] == ["four"]
 
 

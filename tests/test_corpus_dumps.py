@@ -1,6 +1,7 @@
 """Dumps of Wikipedia: what of the markup is text, which pages are articles, and streams in parallel."""
 
 import bz2
+import time
 from pathlib import Path
 
 import gensim
@@ -140,3 +141,31 @@ def test_real_articles_are_running_text():
     assert "Anarchism is a political philosophy that advocates self-governed societies" in text
     assert sum(any(sign in sentence for sign in ("{{", "}}", "[[", "]]", "||", "<ref")) for sentence in found) == 0
     assert sum(sentence.endswith((".", '."', "?", "!", '"', ")", ":")) for sentence in found) > 0.7 * len(found)
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        "{{",
+        "[[",
+        "[http://a ",
+        "[//",
+        "<!--",
+        "(",
+        "( ",
+        "'",
+        "{|\n",
+        "=",
+        "<a",
+        "[[a|",
+        "{{a}",
+        "<ref>",
+        "&",
+        "|",
+        "x\n",
+    ],
+)
+def test_no_run_of_markup_takes_long(run):
+    begin = time.process_time()
+    plain_text(f"a {run * (500_000 // len(run))} b")
+    assert time.process_time() - begin < 5

@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+import time
 from itertools import accumulate
 from pathlib import Path
 
@@ -167,3 +168,34 @@ def test_hashes_are_spread_evenly():
     hashes = hash_sentences(texts, 0) / 2.0**64
     assert abs(hashes.mean() - 0.5) < 0.02
     assert len(set(hashes.tolist())) == 4000
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        "。",
+        "。！",
+        "…。",
+        "．",
+        "あ!",
+        "!",
+        ".",
+        '."',
+        ". ",
+        "「",
+        "」",
+        ". (",
+        "(",
+        "Mr. ",
+        "と",
+        "\r",
+        "\x00",
+        " ",
+        "A. ",
+    ],
+)
+def test_no_run_of_signs_takes_long(run):
+    """Some patterns took a quarter of an hour for a line of a megabyte."""
+    begin = time.process_time()
+    split(f"あ{run * (1_000_000 // len(run))}、a")
+    assert time.process_time() - begin < 5

@@ -4,7 +4,7 @@ import contextlib
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -12,7 +12,8 @@ from kotovec.cluster.contexts.executor import Limits, Take, Thresholds
 from kotovec.cluster.contexts.inline import scan
 from kotovec.cluster.contexts.manifest import check_sent
 from kotovec.cluster.contexts.scan import Found, Scanner
-from kotovec.cluster.corpus import Corpus, Piece, read_piece
+from kotovec.cluster.contexts.sending import pack, renamed, unpacked
+from kotovec.cluster.corpus import Corpus, Piece
 from kotovec.cluster.crew import TRIES, failure
 from kotovec.cluster.events import Notice, Report
 from kotovec.cluster.pool import WAIT_SECONDS
@@ -41,7 +42,7 @@ def _received(reference: Any) -> Scanner:
     return found
 
 
-def scan_here(scanner: list[Any], piece: Piece, corpus: Corpus, thresholds: Limits, data: bytes | None) -> Any:
+def scan_here(scanner: list[Any], piece: Piece, corpus: Corpus, thresholds: Limits, sent: list[Any] | None) -> Any:
     """Return what is found in a piece, as a Ray task.
 
     Args:
@@ -49,17 +50,21 @@ def scan_here(scanner: list[Any], piece: Piece, corpus: Corpus, thresholds: Limi
         piece: the piece.
         corpus: how it is cut into sentences.
         thresholds: as for `scan`.
-        data: the bytes of the piece, where a machine did not see its file.
+        sent: the result of `pack`, where a machine did not see the file.
 
     Raises:
         KotovecError: as `scan`, where the bytes were sent along.
     """
     drop_public_paths()  # before transformers is imported: workers of a cluster start in any folder
+    if sent is not None:
+        import ray
+
+        with unpacked(piece, sent, ray.get) as (copy, data):
+            found = scan(copy, corpus, _received(scanner[0]), thresholds, data)
+            return replace(found, counts=renamed(found.counts, piece.file))
     try:
-        return scan(piece, corpus, _received(scanner[0]), thresholds, data)
+        return scan(piece, corpus, _received(scanner[0]), thresholds)
     except CorpusError as error:
-        if data is not None:
-            raise
         return Unseen(str(error))
 
 
@@ -126,19 +131,19 @@ class Tasks:
                 self._submit(piece, None, thresholds)
             elif sent < MOST_SENT:
                 sent += is_sent
-                self._submit(piece, self._ray.put(read_piece(piece, self._corpus)), thresholds)
+                self._submit(piece, pack(piece, self._corpus, self._ray.put), thresholds)
             else:
                 waiting.append(piece)
         queue.extendleft(reversed(waiting))
 
-    def _submit(self, piece: Piece, data: Any, thresholds: Thresholds) -> None:
+    def _submit(self, piece: Piece, sent: list[Any] | None, thresholds: Thresholds) -> None:
         now = time.monotonic()
         if now >= self._next_limits:
             self._limits = self._ray.put(thresholds())
             took = time.monotonic() - now
             self._next_limits = now + max(REFRESH_SECONDS, took / REFRESH_SHARE)
-        reference = self._task.remote(self._scanner, piece, self._corpus, self._limits, data)
-        self._running[reference] = piece, data is not None
+        reference = self._task.remote(self._scanner, piece, self._corpus, self._limits, sent)
+        self._running[reference] = piece, sent is not None
 
     def _took(self, queue: deque[Piece], reference: Any, take: Take) -> None:
         piece, _ = self._running.pop(reference)

@@ -54,9 +54,9 @@ def find(path: str) -> CorpusFile | None:
 
 def _list(path: str) -> Iterator[CorpusFile]:
     if is_url(path):
-        files, single = list_url(path)
+        files, is_folder = list_url(path)
         for file in files:
-            if single or (not _is_hidden(file.path) and kind_of(file.path)):
+            if not is_folder or (not _is_hidden(file.path) and kind_of(file.path)):
                 yield _known(file)
     elif os.path.lexists(path):
         yield from _list_local(Path(path))

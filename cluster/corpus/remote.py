@@ -14,11 +14,12 @@ BLOCK_BYTES = 8 << 20  # of a range request: an S3 or web server answers one in 
 # What changes with a file behind a URL, by the names that file systems of fsspec give it.
 _STAMPS = ("ETag", "etag", "blob_id", "xet_hash", "generation", "Last-Modified", "LastModified", "last_modified")
 _TIMES = ("mtime", "updated", "created", "Content-MD5", "Digest")
+_PATIENCE = 60.0  # seconds without a byte from a web server
 _HINT = "check the URL, the network and the credentials of its file system"
 
 
 def list_url(url: str) -> tuple[list[CorpusFile], bool]:
-    """Return the files of a URL, a pattern or a folder, and whether it names one file alone.
+    """Return the files of a URL, a pattern or a folder, and whether it is a folder.
 
     Raises:
         InputError: there is nothing, or it cannot be asked.
@@ -28,11 +29,14 @@ def list_url(url: str) -> tuple[list[CorpusFile], bool]:
         system, path = _connect(url)
         if _is_pattern(url):
             found = system.glob(path, detail=True)
+            if not path.rpartition("/")[2].startswith("."):  # as the shell's patterns
+                found = {name: info for name, info in found.items() if not name.rpartition("/")[2].startswith(".")}
         elif url.endswith("/") or (info := system.info(path))["type"] == "directory":
             found = system.find(path, detail=True)
         else:
-            return [_describe(system, path, info)], True
-        return [_describe(system, name, info) for name, info in found.items() if info["type"] == "file"], False
+            return [_describe(system, path, info)], False
+        files = [_describe(system, name, info) for name, info in found.items() if info["type"] == "file"]
+        return files, not _is_pattern(url)
 
 
 def find_url(url: str) -> CorpusFile | None:
@@ -43,6 +47,7 @@ def find_url(url: str) -> CorpusFile | None:
     """
     with _naming_errors(url):
         system, path = _connect(url)
+        system.invalidate_cache()  # of what it listed before
         try:
             return _describe(system, path, system.info(path))
         except FileNotFoundError:
@@ -81,7 +86,14 @@ def _connect(url: str) -> tuple[Any, str]:
         raise MissingDependencyError(
             f"{escaped(url)} needs fsspec to be read", hint="install it: pip install 'kotovec[corpus]'"
         ) from error
-    system, path = url_to_fs(url)
+    options: dict[str, Any] = {}
+    if is_web(url):
+        import aiohttp
+
+        # fsspec's own limit is five minutes for a whole file.
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=_PATIENCE, sock_read=_PATIENCE)
+        options["client_kwargs"] = {"timeout": limits}
+    system, path = url_to_fs(url, **options)
     return system, path
 
 

@@ -11,12 +11,13 @@ _ROUNDS = 30  # of nested templates and links; deeper ones stay, and their lines
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 _UNREAD = "ref|math|chem|gallery|timeline|syntaxhighlight|source|score|hiero|imagemap|code|pre|templatedata|graph|poem"
 _EMPTY_TAG = re.compile(rf"<(?:{_UNREAD})\b[^<>]*/>", re.IGNORECASE)
-_UNREAD_TAG = re.compile(rf"<({_UNREAD})\b[^<>]*>.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
+_OPENED_TAG = re.compile(rf"<({_UNREAD})\b[^<>]*>", re.IGNORECASE)
+_CLOSED_TAG = {name: re.compile(rf"</{name}\s*>", re.IGNORECASE) for name in _UNREAD.split("|")}
 _BREAK = re.compile(r"<(?:br|p|/p|hr|li|/li|tr|div|/div)\b[^<>]*>", re.IGNORECASE)
 _TAG = re.compile(r"</?[a-z][^<>\n]*>", re.IGNORECASE)
 _TEMPLATE = re.compile(r"\{\{[^{}]*\}\}|\{\{\{[^{}]*\}\}\}")
 _LINK = re.compile(r"\[\[([^\[\]]*)\]\]")  # captions of pictures may have several lines
-_OUTSIDE = re.compile(r"\[(?:https?:|ftp:|mailto:)?//[^\s\]]*\s*([^\]\n]*)\]|\[mailto:[^\s\]]*\s*([^\]\n]*)\]")
+_OUTSIDE = re.compile(r"\[(?:https?:|ftp:)?//[^\s\[\]]*+\s*+([^\[\]\n]*+)\]")
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[a-z]+)*:\S")
 _SWITCH = re.compile(r"__[A-Z]+__")
 _EMPHASIS = re.compile(r"'{2,}")
@@ -38,14 +39,30 @@ def plain_text(markup: str, namespaces: Collection[str] = ()) -> str:
     """
     left_out = _PICTURES.union(namespaces)
     text = _EMPTY_TAG.sub("", _COMMENT.sub("", markup))
-    text = _UNREAD_TAG.sub("", text)
+    text = _without_unread(text)
     text = _repeated(_TEMPLATE, lambda _: "", text)
     text = _repeated(_LINK, lambda match: _shown(match[1], left_out), text)
-    text = _OUTSIDE.sub(lambda match: match[1] or match[2] or "", text)
+    text = _OUTSIDE.sub(lambda match: match[1], text)
     text = _TAG.sub("", _BREAK.sub("\n", text))
     text = _LINE.sub("", _SWITCH.sub("", text))
     text = _LIST.sub("", _EMPHASIS.sub("", text))
     return _BEGUN.sub("", _HOLLOW.sub("", html.unescape(text)))
+
+
+def _without_unread(text: str) -> str:
+    """Return a text without notes, formulas and the like; one that is not closed stays, without its tag."""
+    parts, at, unclosed = [], 0, set()
+    for opened in _OPENED_TAG.finditer(text):
+        name = opened[1].lower()
+        if opened.start() < at or name in unclosed:
+            continue
+        closed = _CLOSED_TAG[name].search(text, opened.end())
+        if closed is None:
+            unclosed.add(name)  # nor is any later one: searched for each, it would take a quarter of a minute
+            continue
+        parts.append(text[at : opened.start()])
+        at = closed.end()
+    return "".join([*parts, text[at:]])
 
 
 def _repeated(pattern: "re.Pattern[str]", replacement: Callable[["re.Match[str]"], str], text: str) -> str:
