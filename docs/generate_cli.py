@@ -20,6 +20,7 @@ HEAD = """# The command line
 | `kotovec query EXPRESSION` | finds the nearest tokens of a sum: as a table, `--json`, `--tsv`; `--file` for many |
 | `kotovec shell` | the same, line by line, with history and completion |
 | `kotovec norms WORD …` | prints the norms of the vectors of words and expressions, in every space and layer |
+| `kotovec contexts WORD…` | prints the sentences that the context vectors of tokens come from |
 | `kotovec tokens PATTERN` | lists tokens with norms, and whether a text can have them ([tokens.md](tokens.md)) |
 | `kotovec audit` | reports unreachable, under-trained and duplicate tokens: a table, `--json`, `--html`, `--parquet` |
 | `kotovec coverage STORE …` | counts the characters of a list or a text that are one token, several or none |

@@ -12,6 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("cli", "cluster", "workers", "store", "kotovec")
 SUBPACKAGES = (
+    "cli/page",
     "cluster/contexts",
     "cluster/corpus",
 )  # packages in a package: one module in the diagram of the folder above

@@ -64,8 +64,8 @@ class Passages:
         ids, offsets = take_ragged(self._ids, self._offsets, numbers)
         found = self._wanted(self.matcher.find(ids, offsets), numbers)
         ids, offsets, found = windows(ids, offsets, found, self.longest)
-        ids, bounds, places = framed(ids, offsets, self.template)
-        first = places[offsets[found.sentences] + found.positions]
+        ids, bounds, indices = framed(ids, offsets, self.template)
+        first = indices[offsets[found.sentences] + found.positions]
         rows = found.rows.astype(np.int64)
         if self.pooling == "last":
             return Inputs(ids, bounds, first + found.lengths - 1, rows=rows)
