@@ -32,7 +32,7 @@ def wordpiece(minilm):
 
 def with_pre(pre, normalizer=None, kind="metaspace", added=()):
     """A trained tokenizer with another pre-tokenizer."""
-    tokenizer = Tokenizer.from_str(sampled.train(kind).backend_tokenizer.to_str())
+    tokenizer = Tokenizer.from_str(sampled.trained(kind))
     tokenizer.pre_tokenizer = tokenizer.pre_tokenizer if pre is None else pre
     tokenizer.normalizer = normalizer
     tokenizer.add_tokens(list(added))
