@@ -3,7 +3,9 @@
 import re
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 import numpy.typing as npt
@@ -124,9 +126,13 @@ class _Worded:
         kept = {*self._special, *tokenizer.added_tokens_encoder}
         self._added = re.compile("|".join(map(re.escape, kept)) or r"(?!)")
         self._ids: dict[str, bytes] = {}
+        self._tagger = _tagger(tokenizer)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_ids": {}}
+        return {**self.__dict__, "_ids": {}, "_tagger": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ = {**state, "_tagger": _tagger(state["_tokenizer"])}
 
     def __call__(self, texts: Sequence[str]) -> list[bytes]:
         return [self._split(text) for text in texts]
@@ -134,7 +140,11 @@ class _Worded:
     def _split(self, text: str) -> bytes:
         if self._added.search(text):
             return packed(slow(self._tokenizer)([text])[0])
-        words = self._tokenizer.word_tokenizer.tokenize(text, never_split=self._special)
+        splitter = self._tokenizer.word_tokenizer
+        if self._tagger is None:
+            words = splitter.tokenize(text, never_split=self._special)
+        else:
+            words = self._tagger.parse(normalize("NFKC", text) if splitter.normalize_text else text).split(" ")
         found = list(map(self._ids.get, words))
         if None in found:
             found = [self._learn(word) if ids is None else ids for word, ids in zip(words, found, strict=True)]
@@ -147,3 +157,21 @@ class _Worded:
             self._ids = {}  # rare ones go, and frequent ones come back at once
         self._ids[word] = ids
         return ids
+
+
+def _tagger(tokenizer: Any) -> Any:
+    """Return MeCab as a tokenizer uses it, which writes words with blanks between them; None for any other splitter.
+
+    An object for each word takes as long as ipadic's analysis.
+    """
+    splitter = tokenizer.word_tokenizer
+    options = (tokenizer.mecab_kwargs or {}).get("mecab_option")
+    if type(splitter).__name__ != "MecabTokenizer" or splitter.do_lower_case or options:
+        return None
+    import fugashi
+
+    folder = Path(splitter.mecab.dictionary_info[0]["filename"]).parent
+    try:
+        return fugashi.GenericTagger(f'-d "{folder}" -r "{folder / "mecabrc"}" -O wakati')
+    except RuntimeError:  # a dictionary of the system, which has no settings beside it
+        return None
