@@ -7,6 +7,7 @@ word is seen in the text, or in the words that the tokenizer itself reports, and
 import random
 import unicodedata
 from collections import defaultdict
+from functools import cache
 from hashlib import blake2b
 from itertools import pairwise
 from pathlib import Path
@@ -32,6 +33,15 @@ def sentences(name):
 def train(kind):
     """A tokenizer as transformers has it, trained on both extracts: `bytelevel`, `metaspace` or `suffix`."""
     import transformers
+    from tokenizers import Tokenizer
+
+    unknown = {} if kind == "bytelevel" else {"unk_token": "<unk>"}
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(trained(kind)), **unknown)
+
+
+@cache
+def trained(kind):
+    """The same as JSON."""
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
     bytes_ = sorted(pre_tokenizers.ByteLevel.alphabet())
@@ -65,8 +75,7 @@ def train(kind):
         tokenizer.normalizer = normalizers.Lowercase()
     lines = [*sentences("brown/english"), *sentences("tatoeba/japanese")]
     tokenizer.train_from_iterator(lines, trainer)
-    unknown = {} if kind == "bytelevel" else {"unk_token": "<unk>"}
-    return transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **unknown)
+    return tokenizer.to_str()
 
 
 def table(vocabulary):

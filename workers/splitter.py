@@ -1,15 +1,18 @@
 """Sentences as the model's tokenizer splits them: ids without special tokens, in batches, in one thread."""
 
 import re
-from collections.abc import Iterable, Sequence
-from itertools import chain
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 import numpy.typing as npt
 
 from kotovec.errors import ModelError, first_line
 from kotovec.growth import Growth, growth_of
+from kotovec.workers.chunks import Chunks, make_chunks
 from kotovec.workers.spelling import guarded, single_thread, slow
 
 # Texts on which a faster way is compared with transformers'.
@@ -36,12 +39,13 @@ class Splitter:
 
     def __init__(self, tokenizer: Any) -> None:
         self._growth: Growth | None = None
-        self._split: _Fast | _Worded | _Slow = _Slow(tokenizer)
-        quick = self._quick(tokenizer)
-        if quick is not None:
-            with single_thread():
-                if _lists(guarded(quick, PROBES)) == _lists(guarded(self._split, PROBES)):
-                    self._split = quick
+        self._way: _Slow | _Fast | _Worded | Chunks = _Slow(tokenizer)
+        expected = self.split(PROBES)
+        for way in self._ways(tokenizer):
+            slow_way, self._way = self._way, way
+            if all(map(np.array_equal, self.split(PROBES), expected)):
+                break
+            self._way = slow_way
 
     def split(self, texts: Sequence[str]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
         """Return the ids of s texts, one behind the other, and where each begins, (s + 1,); of some texts, none.
@@ -54,20 +58,23 @@ class Splitter:
                 self._growth.check(4 * max(map(len, texts), default=0))  # a character has up to 4 bytes
             except ValueError as error:
                 raise ModelError(f"the model's tokenizer is not used on texts: {error}") from error
-        ids, lengths = [np.empty(0, dtype=np.int32)], [np.zeros(1, dtype=np.int64)]
+        found: list[Any] = []
         with single_thread():
             for start in range(0, len(texts), BATCH):
-                found = guarded(self._split, texts[start : start + BATCH])
-                counts = np.fromiter(map(len, found), dtype=np.int64, count=len(found))
-                ids.append(np.fromiter(chain.from_iterable(found), dtype=np.int32, count=counts.sum()))
-                lengths.append(counts)
-        return np.concatenate(ids), np.cumsum(np.concatenate(lengths))
+                found += guarded(self._way, texts[start : start + BATCH])
+        ids = b"".join([each or b"" for each in found])
+        lengths = np.fromiter(map(len, found), dtype=np.int64, count=len(found))
+        offsets = np.zeros(len(found) + 1, dtype=np.int64)
+        np.cumsum(lengths // np.dtype(np.int32).itemsize, out=offsets[1:])
+        return np.frombuffer(ids, dtype=np.int32), offsets
 
-    def _quick(self, tokenizer: Any) -> "_Fast | _Worded | None":
-        """Return a faster way than transformers' own, if there is one; it may give other ids."""
+    def _ways(self, tokenizer: Any) -> "Iterator[_Fast | _Worded | Chunks]":
+        """Yield faster ways than transformers' own, the fastest first; they may give other ids."""
         backend = getattr(tokenizer, "backend_tokenizer", None)
         if backend is None:
-            return _Worded(tokenizer) if type(tokenizer).__name__ == "BertJapaneseTokenizer" else None
+            if type(tokenizer).__name__ == "BertJapaneseTokenizer":
+                yield _Worded(tokenizer)
+            return
         from tokenizers import Tokenizer
 
         written = backend.to_str()
@@ -79,11 +86,14 @@ class Splitter:
         plain.encode_special_tokens = backend.encode_special_tokens
         plain.no_truncation()
         plain.no_padding()
-        return _Fast(plain)
+        if (chunks := make_chunks(plain)) is not None:
+            yield chunks
+        yield _Fast(plain)
 
 
-def _lists(found: Iterable[Sequence[int]]) -> list[list[int]]:
-    return list(map(list, found))
+def packed(ids: Iterable[int]) -> bytes:
+    """Return ids as the bytes of int32."""
+    return array("i", ids).tobytes()
 
 
 class _Slow:
@@ -92,8 +102,8 @@ class _Slow:
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
 
-    def __call__(self, texts: Sequence[str]) -> list[Sequence[int]]:
-        return slow(self._tokenizer)(texts)
+    def __call__(self, texts: Sequence[str]) -> list[bytes]:
+        return list(map(packed, slow(self._tokenizer)(texts)))
 
 
 class _Fast:
@@ -102,8 +112,9 @@ class _Fast:
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
 
-    def __call__(self, texts: Sequence[str]) -> list[Sequence[int]]:
-        return [each.ids for each in self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
+    def __call__(self, texts: Sequence[str]) -> list[bytes]:
+        encoded = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [packed(each.ids) for each in encoded]
 
 
 class _Worded:
@@ -114,28 +125,53 @@ class _Worded:
         self._special = tokenizer.all_special_tokens
         kept = {*self._special, *tokenizer.added_tokens_encoder}
         self._added = re.compile("|".join(map(re.escape, kept)) or r"(?!)")
-        self._ids: dict[str, tuple[int, ...]] = {}
+        self._ids: dict[str, bytes] = {}
+        self._tagger = _tagger(tokenizer)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_ids": {}}
+        return {**self.__dict__, "_ids": {}, "_tagger": None}
 
-    def __call__(self, texts: Sequence[str]) -> list[Sequence[int]]:
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ = {**state, "_tagger": _tagger(state["_tokenizer"])}
+
+    def __call__(self, texts: Sequence[str]) -> list[bytes]:
         return [self._split(text) for text in texts]
 
-    def _split(self, text: str) -> Sequence[int]:
+    def _split(self, text: str) -> bytes:
         if self._added.search(text):
-            return slow(self._tokenizer)([text])[0]
-        known, found = self._ids, list[int]()
-        for word in self._tokenizer.word_tokenizer.tokenize(text, never_split=self._special):
-            ids = known.get(word)
-            if ids is None:
-                ids = self._learn(word)
-            found += ids
-        return found
+            return packed(slow(self._tokenizer)([text])[0])
+        splitter = self._tokenizer.word_tokenizer
+        if self._tagger is None:
+            words = splitter.tokenize(text, never_split=self._special)
+        else:
+            words = self._tagger.parse(normalize("NFKC", text) if splitter.normalize_text else text).split(" ")
+        found = list(map(self._ids.get, words))
+        if None in found:
+            found = [self._learn(word) if ids is None else ids for word, ids in zip(words, found, strict=True)]
+        return b"".join(found)
 
-    def _learn(self, word: str) -> tuple[int, ...]:
+    def _learn(self, word: str) -> bytes:
         tokens = self._tokenizer.subword_tokenizer.tokenize(word)
-        ids = tuple(self._tokenizer.convert_tokens_to_ids(tokens))
-        if len(self._ids) < MOST_WORDS:
-            self._ids[word] = ids
+        ids = packed(self._tokenizer.convert_tokens_to_ids(tokens))
+        if len(self._ids) >= MOST_WORDS:
+            self._ids = {}  # rare ones go, and frequent ones come back at once
+        self._ids[word] = ids
         return ids
+
+
+def _tagger(tokenizer: Any) -> Any:
+    """Return MeCab as a tokenizer uses it, which writes words with blanks between them; None for any other splitter.
+
+    An object for each word takes as long as ipadic's analysis.
+    """
+    splitter = tokenizer.word_tokenizer
+    options = (tokenizer.mecab_kwargs or {}).get("mecab_option")
+    if type(splitter).__name__ != "MecabTokenizer" or splitter.do_lower_case or options:
+        return None
+    import fugashi
+
+    folder = Path(splitter.mecab.dictionary_info[0]["filename"]).parent
+    try:
+        return fugashi.GenericTagger(f'-d "{folder}" -r "{folder / "mecabrc"}" -O wakati')
+    except RuntimeError:  # a dictionary of the system, which has no settings beside it
+        return None

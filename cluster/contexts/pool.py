@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from kotovec.store.contexts import join_ragged, take_ragged
+from kotovec.store.contexts import join_ragged, offsets_of
 
 SPARE = 1 << 16  # sentences that are held, at the least, before those that nothing names are dropped
 
@@ -31,7 +31,11 @@ class Batch:
         """Return the sentences of (n,) indices, in their order."""
         if len(indices) == len(self.texts) and np.all(indices[1:] > indices[:-1]):
             return self
-        ids, offsets = take_ragged(self.ids, self.id_offsets, indices)
+        starts = self.id_offsets[indices]
+        lengths = self.id_offsets[indices + 1] - starts
+        offsets = offsets_of(lengths)
+        # By positions: by slices of Python, this took a fifth of the time of MeCab.
+        ids = self.ids[np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)]
         return Batch(self.hashes[indices], [self.texts[index] for index in indices.tolist()], ids, offsets)
 
 
@@ -55,13 +59,16 @@ class Pool:
         self._parts.append(batch)
         self._added += len(batch.texts)
 
-    def clean(self, hashes: npt.NDArray[np.uint64]) -> Batch:
-        """Return the sentences of these hashes, (n,), each once and by its hash, and drop all others."""
+    def clean(self, hashes: npt.NDArray[np.uint64]) -> None:
+        """Drop all sentences that are none of these hashes, (n,)."""
         wanted = np.sort(hashes)
-        parts = [part.take(np.flatnonzero(_is_in(part.hashes, wanted))) for part in self._parts]
-        held = _join(parts or [EMPTY])
-        self._parts, self._held, self._added = [held], len(held.texts), 0
-        return held
+        self._parts = [part.take(np.flatnonzero(_is_in(part.hashes, wanted))) for part in self._parts]
+        self._held, self._added = sum(len(part.texts) for part in self._parts), 0
+
+    def finish(self, hashes: npt.NDArray[np.uint64]) -> Batch:
+        """Return the sentences of these hashes, (n,), each once and by its hash."""
+        self.clean(hashes)
+        return _join(self._parts or [EMPTY])
 
 
 def _is_in(hashes: npt.NDArray[np.uint64], wanted: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:

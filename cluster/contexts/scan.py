@@ -119,7 +119,7 @@ def scan_piece(
         if pool.is_full:
             pool.clean(sketches.entries()[1])
     rows, hashes, inside = sketches.entries()
-    held = pool.clean(hashes)
+    held = pool.finish(hashes)
     numbers = np.searchsorted(held.hashes, hashes).astype(np.int32)
     taken = Sentences(held.hashes, Texts.of(held.texts), held.ids, held.id_offsets)
     return Found(taken, rows, numbers, inside, counts or Counts())
