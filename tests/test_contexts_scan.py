@@ -5,6 +5,7 @@ import os
 import random
 import shutil
 import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -579,3 +580,42 @@ def test_a_scan_on_a_disk_that_fills_up_goes_on_when_there_is_room(
     whole = before - 1
     assert told.notices == ([f"resuming with {whole} of 15 pieces of the corpus from an earlier run"] if whole else [])
     assert names(layout) == ["contexts.h5"]
+
+
+# ---- memory
+
+MEASURE = r"""
+import pickle, re, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from scanned import english, run_scan
+
+with open(sys.argv[2], "rb") as file:
+    spec = pickle.load(file)
+folder, corpus = Path(sys.argv[3]), Path(spec.corpus.paths[0])
+for round, megabytes in enumerate(map(int, sys.argv[4:])):
+    with corpus.open("w") as file:
+        number = 0
+        while file.tell() < megabytes << 20:
+            file.writelines(f"{text} {number}\n" for text in english())
+            number += 1
+    Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten, as importing torch is higher
+    before = int(re.search(r"VmRSS:\s*(\d+)", Path("/proc/self/status").read_text())[1])
+    sample, _ = run_scan(spec, folder / str(round))
+    peak = int(re.search(r"VmHWM:\s*(\d+)", Path("/proc/self/status").read_text())[1])
+    print(sample.made["counts"]["sentences"], len(sample.hashes), before, peak)
+"""
+
+
+def test_memory_does_not_grow_with_the_corpus(scanner, tmp_path):
+    """48 MB after 6 MB, in one process: what it took at most."""
+    path = write_lines(tmp_path / "a.txt", [])
+    spec = spec_of(replace(scanner, fraction=0.1, limit=20), path, piece_bytes=1 << 20)
+    command = [sys.executable, "-c", MEASURE, *scanned.arguments_of(spec, tmp_path / "x"), "6", "48"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    small, large = (list(map(int, line.split())) for line in done.stdout.splitlines())
+    assert large[0] > 7 * small[0] > 300_000
+    assert small[1] < large[1] < scanner.matcher.items * 20  # what is kept is items × N
+    assert small[3] - small[2] > 1 << 10  # KB, else nothing was measured
+    assert large[3] - small[3] < 16 << 10
