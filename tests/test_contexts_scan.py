@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -15,10 +16,11 @@ from kotovec.cluster.contexts import inline, sending, tasks
 from kotovec.cluster.contexts import scan as scans
 from kotovec.cluster.contexts.gather import gather
 from kotovec.cluster.contexts.pieces import Pieces
-from kotovec.cluster.contexts.sample import scan, tally
+from kotovec.cluster.contexts.sample import open_executor, scan, tally
 from kotovec.cluster.contexts.sketch import Sketches
 from kotovec.cluster.corpus import Counts, cut, list_files
 from kotovec.cluster.events import Phase, Progress
+from kotovec.cluster.where import Resources
 from kotovec.errors import CorpusError, DiskFullError, InputError, WorkerError
 from kotovec.store.contexts import Sample, Texts, read_contexts, write_contexts
 from kotovec.store.layout import Layout
@@ -28,6 +30,7 @@ import scanned
 from rays import Listener, plan_of, wait_for, workers_named
 from scanned import (
     TABLES,
+    Hanging,
     Killer,
     by_force,
     bytes_of,
@@ -247,7 +250,7 @@ class Stopped(BaseException):
     """Raised in the place of Ctrl-C."""
 
 
-def interrupt(spec, folder, pieces):
+def interrupt(spec, folder, pieces, workers=0):
     """Begin a scan and interrupt it after so many pieces; return the layout."""
     layout, done = Layout(folder), []
 
@@ -257,7 +260,7 @@ def interrupt(spec, folder, pieces):
             raise Stopped
 
     layout.shards.mkdir(parents=True)
-    with pytest.raises(Stopped), scanned.executor_of(spec) as executor:
+    with pytest.raises(Stopped), scanned.executor_of(spec, workers) as executor:
         scan(spec, layout, executor, stop)
     return layout
 
@@ -495,6 +498,26 @@ def test_a_piece_that_kills_every_worker_ends_the_scan(scanner, on_ray, tmp_path
     with pytest.raises(WorkerError) as caught:
         run_scan(spec, tmp_path / "x.kotovec", 2)
     assert str(caught.value).startswith(f"piece 1 of the corpus, in {path}, lost 3 workers, the last one so: ")
+
+
+def test_a_worker_that_hangs_is_given_up(scanner, reference, on_ray, tmp_path):
+    path, told = write_lines(tmp_path / "a.txt", english()), Listener()
+    spec = spec_of(replace(scanner, splitter=Hanging(scanner.splitter, tmp_path / "hung")), path)
+    layout = Layout(tmp_path / "x.kotovec")
+    layout.shards.mkdir(parents=True)
+    with open_executor(spec, Resources(workers=2, stall_seconds=1.0), told) as executor:
+        sample = scan(spec, layout, executor)
+    assert bytes_of(sample) == reference
+    (notice,) = told.notices
+    assert re.fullmatch(r"nothing was read for \d+ s: [12] pieces? are begun again", notice)
+    assert wait_for(lambda: not workers_named("ray::scan_here"))
+
+
+def test_an_interrupted_scan_leaves_no_task_running(scanner, on_ray, tmp_path):
+    path = write_lines(tmp_path / "a.txt", english())
+    layout = interrupt(spec_of(slowed(scanner), path), tmp_path / "x.kotovec", 2, workers=2)
+    assert 2 <= len(list(layout.shards.glob("piece-*"))) <= 4
+    assert wait_for(lambda: not workers_named("ray::scan_here"))
 
 
 def test_a_file_that_no_worker_sees_is_sent(scanner, reference, on_ray, tmp_path, monkeypatch):

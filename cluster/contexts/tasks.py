@@ -19,9 +19,11 @@ from kotovec.cluster.events import Notice, Report
 from kotovec.cluster.pool import WAIT_SECONDS
 from kotovec.errors import RESUME, CorpusError, KotovecError, WorkerError, first_line
 from kotovec.ownership import drop_public_paths
+from kotovec.text import counted
 
 IN_FLIGHT = 2  # pieces per core: one is read, one waits, so that the core never idles
 MOST_SENT = 16  # pieces in flight whose bytes were sent along: a gigabyte
+SLOWEST = 1e5  # bytes of a corpus that a worker reads per second, at the least
 LOOK_SECONDS = 5.0  # cores join and leave over minutes
 REFRESH_SECONDS, REFRESH_SHARE = 1.0, 0.1  # thresholds are computed no more often, and in no more of the time
 
@@ -77,6 +79,7 @@ class Tasks:
         workers: how many tasks run at the same time; None for as many as the cluster has cores, as they come and go.
         report: called with each notice.
         check: called once per round; raises where Ray itself has died, as Ray's own calls would hang then.
+        stall_seconds: time without any result, beside that of a very slow worker, after which tasks are begun again.
     """
 
     def __init__(
@@ -86,6 +89,7 @@ class Tasks:
         workers: int | None,
         report: Report,
         check: Callable[[], None] = lambda: None,
+        stall_seconds: float = float("inf"),
     ) -> None:
         import ray as untyped_ray
 
@@ -99,11 +103,13 @@ class Tasks:
         self._unseen: set[str] = set()  # files that some machine does not see
         self._most, self._looked = 1, float("-inf")
         self._limits, self._next_limits = None, float("-inf")
+        self._stall_seconds, self._last = stall_seconds, time.monotonic()
 
     def run(self, pieces: Sequence[Piece], thresholds: Thresholds, take: Take) -> None:
         """Scan all pieces; see `Executor.run`."""
         # The longest first, which would else be waited for at the end: compressed files are one piece each.
         queue = deque(sorted(pieces, key=lambda piece: (-piece.size, piece.number)))
+        self._last = time.monotonic()
         try:
             while queue or self._running:
                 self._fill(queue, thresholds)
@@ -111,6 +117,7 @@ class Tasks:
                 self._check()
                 for reference in ready:
                     self._took(queue, reference, take)
+                self._look_after(queue, found=bool(ready))
         except ConnectionError as error:  # raised by Ray's client
             raise WorkerError(f"Ray no longer answers ({first_line(error)})", hint=RESUME) from error
 
@@ -120,6 +127,20 @@ class Tasks:
             with contextlib.suppress(Exception):  # Ray may have ended: its client raises bare exceptions
                 self._ray.cancel(reference, force=True)
         self._running.clear()
+
+    def _look_after(self, queue: deque[Piece], *, found: bool) -> None:
+        """Begin all tasks again where none has given anything for a long time, as a file system may hang."""
+        now = time.monotonic()
+        if found:
+            self._last = now
+        largest = max((piece.size for piece, _ in self._running.values()), default=0)
+        if now < self._last + self._stall_seconds + largest / SLOWEST:
+            return
+        pieces = [piece for piece, _ in self._running.values()]
+        waited, self._last = now - self._last, now
+        self._report(Notice(f"nothing was read for {waited:,.0f} s: {counted(len(pieces), 'piece')} are begun again"))
+        self.close()
+        queue.extendleft(reversed(pieces))
 
     def _fill(self, queue: deque[Piece], thresholds: Thresholds) -> None:
         self._look_around()
