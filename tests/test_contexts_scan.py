@@ -467,6 +467,24 @@ def test_faults_are_counted_and_named_by_file_and_line(scanner, tmp_path):
 # ---- workers
 
 
+def test_the_first_pieces_are_read_before_many_are_in_flight(scanner, reference, on_ray, tmp_path, monkeypatch):
+    path = write_lines(tmp_path / "a.txt", english())
+    monkeypatch.setattr(tasks, "FIRST_IN_FLIGHT", 1)
+    monkeypatch.setattr(tasks, "RAMP", 2)
+    fill, in_flight = tasks.Tasks._fill, []
+
+    def spied(self, *arguments):
+        fill(self, *arguments)
+        in_flight.append((len(self._running), self._done))
+
+    monkeypatch.setattr(tasks.Tasks, "_fill", spied)
+    sample, _ = run_scan(spec_of(scanner, path), tmp_path / "x.kotovec", 3)
+    assert bytes_of(sample) == reference
+    assert all(count <= max(1, 2 * done) for count, done in in_flight)
+    assert in_flight[0] == (1, 0)
+    assert 3 <= max(count for count, _ in in_flight) <= 6  # two for each of three cores
+
+
 def test_a_worker_process_that_is_killed_costs_nothing(scanner, reference, on_ray, tmp_path):
     path = write_lines(tmp_path / "a.txt", english())
     spec = spec_of(slowed(scanner), path)

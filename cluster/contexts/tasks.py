@@ -22,6 +22,9 @@ from kotovec.ownership import drop_public_paths
 from kotovec.text import counted
 
 IN_FLIGHT = 2  # pieces per core: one is read, one waits, so that the core never idles
+# Without thresholds, a piece of 64 MB gives some 100 MB. With no more than four times as many pieces in flight as were
+# read, each wave gives four samples, however many cores there are.
+FIRST_IN_FLIGHT, RAMP = 16, 4
 MOST_SENT = 16  # pieces in flight whose bytes were sent along: a gigabyte
 SLOWEST = 1e5  # bytes of a corpus that a worker reads per second, at the least
 LOOK_SECONDS = 5.0  # cores join and leave over minutes
@@ -70,6 +73,11 @@ def scan_here(scanner: list[Any], piece: Piece, corpus: Corpus, thresholds: Limi
         return Unseen(str(error))
 
 
+def _lacks(error: Exception) -> bool:
+    """Return whether a worker failed because kotovec is not installed there."""
+    return "No module named 'kotovec'" in str(error)
+
+
 class Tasks:
     """An `Executor` of Ray tasks.
 
@@ -101,7 +109,7 @@ class Tasks:
         self._running: dict[Any, tuple[Piece, bool]] = {}  # by reference; whether the bytes were sent along
         self._deaths: Counter[int] = Counter()  # by number of the piece
         self._unseen: set[str] = set()  # files that some machine does not see
-        self._most, self._looked = 1, float("-inf")
+        self._most, self._looked, self._done = 1, float("-inf"), 0
         self._limits, self._next_limits = None, float("-inf")
         self._stall_seconds, self._last = stall_seconds, time.monotonic()
 
@@ -146,7 +154,8 @@ class Tasks:
         self._look_around()
         sent = sum(was_sent for _, was_sent in self._running.values())
         waiting: list[Piece] = []
-        while queue and len(self._running) < self._most:
+        most = min(self._most, max(FIRST_IN_FLIGHT, RAMP * self._done))
+        while queue and len(self._running) < most:
             piece = queue.popleft()
             if not (is_sent := piece.file.path in self._unseen):
                 self._submit(piece, None, thresholds)
@@ -174,7 +183,8 @@ class Tasks:
             cause = error.cause if isinstance(error.cause, Exception) else error
             if isinstance(cause, KotovecError):
                 raise cause from None
-            raise WorkerError(f"a worker failed: {failure(cause)}") from error
+            hint = "install it there, or use `kotovec submit`, which brings it along" if _lacks(cause) else None
+            raise WorkerError(f"a worker failed: {failure(cause)}", hint=hint) from error
         except self._ray.exceptions.RayError as error:
             queue.appendleft(self._lost(piece, error))
             return
@@ -185,6 +195,7 @@ class Tasks:
             self._unseen.add(piece.file.path)
             queue.appendleft(piece)
         else:
+            self._done += 1
             take(piece, found)
 
     def _lost(self, piece: Piece, error: Exception) -> Piece:
