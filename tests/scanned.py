@@ -169,6 +169,20 @@ class Killer(Slow):
         return self.splitter.split(texts)
 
 
+class Hanging(Slow):
+    """A splitter that hangs the first time."""
+
+    def __init__(self, splitter, mark):
+        super().__init__(splitter)
+        self.mark = mark
+
+    def split(self, texts):
+        if not self.mark.exists():
+            self.mark.touch()
+            time.sleep(600)
+        return self.splitter.split(texts)
+
+
 def slowed(scanner):
     """Return what finds items in pieces that take 0.3 s each, or more."""
     return replace(scanner, splitter=Slow(scanner.splitter))

@@ -3,8 +3,10 @@
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -14,10 +16,11 @@ from kotovec.cluster.contexts import inline, sending, tasks
 from kotovec.cluster.contexts import scan as scans
 from kotovec.cluster.contexts.gather import gather
 from kotovec.cluster.contexts.pieces import Pieces
-from kotovec.cluster.contexts.sample import scan, tally
+from kotovec.cluster.contexts.sample import open_executor, scan, tally
 from kotovec.cluster.contexts.sketch import Sketches
 from kotovec.cluster.corpus import Counts, cut, list_files
 from kotovec.cluster.events import Phase, Progress
+from kotovec.cluster.where import Resources
 from kotovec.errors import CorpusError, DiskFullError, InputError, WorkerError
 from kotovec.store.contexts import Sample, Texts, read_contexts, write_contexts
 from kotovec.store.layout import Layout
@@ -27,6 +30,7 @@ import scanned
 from rays import Listener, plan_of, wait_for, workers_named
 from scanned import (
     TABLES,
+    Hanging,
     Killer,
     by_force,
     bytes_of,
@@ -246,7 +250,7 @@ class Stopped(BaseException):
     """Raised in the place of Ctrl-C."""
 
 
-def interrupt(spec, folder, pieces):
+def interrupt(spec, folder, pieces, workers=0):
     """Begin a scan and interrupt it after so many pieces; return the layout."""
     layout, done = Layout(folder), []
 
@@ -256,7 +260,7 @@ def interrupt(spec, folder, pieces):
             raise Stopped
 
     layout.shards.mkdir(parents=True)
-    with pytest.raises(Stopped), scanned.executor_of(spec) as executor:
+    with pytest.raises(Stopped), scanned.executor_of(spec, workers) as executor:
         scan(spec, layout, executor, stop)
     return layout
 
@@ -463,6 +467,24 @@ def test_faults_are_counted_and_named_by_file_and_line(scanner, tmp_path):
 # ---- workers
 
 
+def test_the_first_pieces_are_read_before_many_are_in_flight(scanner, reference, on_ray, tmp_path, monkeypatch):
+    path = write_lines(tmp_path / "a.txt", english())
+    monkeypatch.setattr(tasks, "FIRST_IN_FLIGHT", 1)
+    monkeypatch.setattr(tasks, "RAMP", 2)
+    fill, in_flight = tasks.Tasks._fill, []
+
+    def spied(self, *arguments):
+        fill(self, *arguments)
+        in_flight.append((len(self._running), self._done))
+
+    monkeypatch.setattr(tasks.Tasks, "_fill", spied)
+    sample, _ = run_scan(spec_of(scanner, path), tmp_path / "x.kotovec", 3)
+    assert bytes_of(sample) == reference
+    assert all(count <= max(1, 2 * done) for count, done in in_flight)
+    assert in_flight[0] == (1, 0)
+    assert 3 <= max(count for count, _ in in_flight) <= 6  # two for each of three cores
+
+
 def test_a_worker_process_that_is_killed_costs_nothing(scanner, reference, on_ray, tmp_path):
     path = write_lines(tmp_path / "a.txt", english())
     spec = spec_of(slowed(scanner), path)
@@ -494,6 +516,26 @@ def test_a_piece_that_kills_every_worker_ends_the_scan(scanner, on_ray, tmp_path
     with pytest.raises(WorkerError) as caught:
         run_scan(spec, tmp_path / "x.kotovec", 2)
     assert str(caught.value).startswith(f"piece 1 of the corpus, in {path}, lost 3 workers, the last one so: ")
+
+
+def test_a_worker_that_hangs_is_given_up(scanner, reference, on_ray, tmp_path):
+    path, told = write_lines(tmp_path / "a.txt", english()), Listener()
+    spec = spec_of(replace(scanner, splitter=Hanging(scanner.splitter, tmp_path / "hung")), path)
+    layout = Layout(tmp_path / "x.kotovec")
+    layout.shards.mkdir(parents=True)
+    with open_executor(spec, Resources(workers=2, stall_seconds=1.0), told) as executor:
+        sample = scan(spec, layout, executor)
+    assert bytes_of(sample) == reference
+    (notice,) = told.notices
+    assert re.fullmatch(r"nothing was read for \d+ s: [12] pieces? are begun again", notice)
+    assert wait_for(lambda: not workers_named("ray::scan_here"))
+
+
+def test_an_interrupted_scan_leaves_no_task_running(scanner, on_ray, tmp_path):
+    path = write_lines(tmp_path / "a.txt", english())
+    layout = interrupt(spec_of(slowed(scanner), path), tmp_path / "x.kotovec", 2, workers=2)
+    assert 2 <= len(list(layout.shards.glob("piece-*"))) <= 4
+    assert wait_for(lambda: not workers_named("ray::scan_here"))
 
 
 def test_a_file_that_no_worker_sees_is_sent(scanner, reference, on_ray, tmp_path, monkeypatch):
@@ -579,3 +621,42 @@ def test_a_scan_on_a_disk_that_fills_up_goes_on_when_there_is_room(
     whole = before - 1
     assert told.notices == ([f"resuming with {whole} of 15 pieces of the corpus from an earlier run"] if whole else [])
     assert names(layout) == ["contexts.h5"]
+
+
+# ---- memory
+
+MEASURE = r"""
+import pickle, re, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from scanned import english, run_scan
+
+with open(sys.argv[2], "rb") as file:
+    spec = pickle.load(file)
+folder, corpus = Path(sys.argv[3]), Path(spec.corpus.paths[0])
+for round, megabytes in enumerate(map(int, sys.argv[4:])):
+    with corpus.open("w") as file:
+        number = 0
+        while file.tell() < megabytes << 20:
+            file.writelines(f"{text} {number}\n" for text in english())
+            number += 1
+    Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten, as importing torch is higher
+    before = int(re.search(r"VmRSS:\s*(\d+)", Path("/proc/self/status").read_text())[1])
+    sample, _ = run_scan(spec, folder / str(round))
+    peak = int(re.search(r"VmHWM:\s*(\d+)", Path("/proc/self/status").read_text())[1])
+    print(sample.made["counts"]["sentences"], len(sample.hashes), before, peak)
+"""
+
+
+def test_memory_does_not_grow_with_the_corpus(scanner, tmp_path):
+    """48 MB after 6 MB, in one process: what it took at most."""
+    path = write_lines(tmp_path / "a.txt", [])
+    spec = spec_of(replace(scanner, fraction=0.1, limit=20), path, piece_bytes=1 << 20)
+    command = [sys.executable, "-c", MEASURE, *scanned.arguments_of(spec, tmp_path / "x"), "6", "48"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    small, large = (list(map(int, line.split())) for line in done.stdout.splitlines())
+    assert large[0] > 7 * small[0] > 300_000
+    assert small[1] < large[1] < scanner.matcher.items * 20  # what is kept is items × N
+    assert small[3] - small[2] > 1 << 10  # KB, else nothing was measured
+    assert large[3] - small[3] < 16 << 10

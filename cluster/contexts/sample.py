@@ -99,7 +99,8 @@ def open_executor(spec: ScanSpec, where: Resources, report: Report = ignore) -> 
         size = object_store_bytes(cores, RESULT_BYTES)
         check = stack.enter_context(session(where.address, cores, size, where.folder))
         workers = where.workers if where.workers is not None or where.address is not None else cores
-        yield stack.enter_context(contextlib.closing(Tasks(spec.scanner, spec.corpus, workers, report, check)))
+        tasks = Tasks(spec.scanner, spec.corpus, workers, report, check, where.stall_seconds)
+        yield stack.enter_context(contextlib.closing(tasks))
 
 
 def tally(sample: Sample, tokens: Tokens) -> dict[str, dict[str, int]]:

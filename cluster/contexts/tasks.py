@@ -19,9 +19,14 @@ from kotovec.cluster.events import Notice, Report
 from kotovec.cluster.pool import WAIT_SECONDS
 from kotovec.errors import RESUME, CorpusError, KotovecError, WorkerError, first_line
 from kotovec.ownership import drop_public_paths
+from kotovec.text import counted
 
 IN_FLIGHT = 2  # pieces per core: one is read, one waits, so that the core never idles
+# Without thresholds, a piece of 64 MB gives some 100 MB. With no more than four times as many pieces in flight as were
+# read, each wave gives four samples, however many cores there are.
+FIRST_IN_FLIGHT, RAMP = 16, 4
 MOST_SENT = 16  # pieces in flight whose bytes were sent along: a gigabyte
+SLOWEST = 1e5  # bytes of a corpus that a worker reads per second, at the least
 LOOK_SECONDS = 5.0  # cores join and leave over minutes
 REFRESH_SECONDS, REFRESH_SHARE = 1.0, 0.1  # thresholds are computed no more often, and in no more of the time
 
@@ -68,6 +73,11 @@ def scan_here(scanner: list[Any], piece: Piece, corpus: Corpus, thresholds: Limi
         return Unseen(str(error))
 
 
+def _lacks(error: Exception) -> bool:
+    """Return whether a worker failed because kotovec is not installed there."""
+    return "No module named 'kotovec'" in str(error)
+
+
 class Tasks:
     """An `Executor` of Ray tasks.
 
@@ -77,6 +87,7 @@ class Tasks:
         workers: how many tasks run at the same time; None for as many as the cluster has cores, as they come and go.
         report: called with each notice.
         check: called once per round; raises where Ray itself has died, as Ray's own calls would hang then.
+        stall_seconds: time without any result, beside that of a very slow worker, after which tasks are begun again.
     """
 
     def __init__(
@@ -86,6 +97,7 @@ class Tasks:
         workers: int | None,
         report: Report,
         check: Callable[[], None] = lambda: None,
+        stall_seconds: float = float("inf"),
     ) -> None:
         import ray as untyped_ray
 
@@ -97,13 +109,15 @@ class Tasks:
         self._running: dict[Any, tuple[Piece, bool]] = {}  # by reference; whether the bytes were sent along
         self._deaths: Counter[int] = Counter()  # by number of the piece
         self._unseen: set[str] = set()  # files that some machine does not see
-        self._most, self._looked = 1, float("-inf")
+        self._most, self._looked, self._done = 1, float("-inf"), 0
         self._limits, self._next_limits = None, float("-inf")
+        self._stall_seconds, self._last = stall_seconds, time.monotonic()
 
     def run(self, pieces: Sequence[Piece], thresholds: Thresholds, take: Take) -> None:
         """Scan all pieces; see `Executor.run`."""
         # The longest first, which would else be waited for at the end: compressed files are one piece each.
         queue = deque(sorted(pieces, key=lambda piece: (-piece.size, piece.number)))
+        self._last = time.monotonic()
         try:
             while queue or self._running:
                 self._fill(queue, thresholds)
@@ -111,6 +125,7 @@ class Tasks:
                 self._check()
                 for reference in ready:
                     self._took(queue, reference, take)
+                self._look_after(queue, found=bool(ready))
         except ConnectionError as error:  # raised by Ray's client
             raise WorkerError(f"Ray no longer answers ({first_line(error)})", hint=RESUME) from error
 
@@ -121,11 +136,26 @@ class Tasks:
                 self._ray.cancel(reference, force=True)
         self._running.clear()
 
+    def _look_after(self, queue: deque[Piece], *, found: bool) -> None:
+        """Begin all tasks again where none has given anything for a long time, as a file system may hang."""
+        now = time.monotonic()
+        if found:
+            self._last = now
+        largest = max((piece.size for piece, _ in self._running.values()), default=0)
+        if now < self._last + self._stall_seconds + largest / SLOWEST:
+            return
+        pieces = [piece for piece, _ in self._running.values()]
+        waited, self._last = now - self._last, now
+        self._report(Notice(f"nothing was read for {waited:,.0f} s: {counted(len(pieces), 'piece')} are begun again"))
+        self.close()
+        queue.extendleft(reversed(pieces))
+
     def _fill(self, queue: deque[Piece], thresholds: Thresholds) -> None:
         self._look_around()
         sent = sum(was_sent for _, was_sent in self._running.values())
         waiting: list[Piece] = []
-        while queue and len(self._running) < self._most:
+        most = min(self._most, max(FIRST_IN_FLIGHT, RAMP * self._done))
+        while queue and len(self._running) < most:
             piece = queue.popleft()
             if not (is_sent := piece.file.path in self._unseen):
                 self._submit(piece, None, thresholds)
@@ -153,7 +183,8 @@ class Tasks:
             cause = error.cause if isinstance(error.cause, Exception) else error
             if isinstance(cause, KotovecError):
                 raise cause from None
-            raise WorkerError(f"a worker failed: {failure(cause)}") from error
+            hint = "install it there, or use `kotovec submit`, which brings it along" if _lacks(cause) else None
+            raise WorkerError(f"a worker failed: {failure(cause)}", hint=hint) from error
         except self._ray.exceptions.RayError as error:
             queue.appendleft(self._lost(piece, error))
             return
@@ -164,6 +195,7 @@ class Tasks:
             self._unseen.add(piece.file.path)
             queue.appendleft(piece)
         else:
+            self._done += 1
             take(piece, found)
 
     def _lost(self, piece: Piece, error: Exception) -> Piece:
