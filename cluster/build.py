@@ -13,11 +13,11 @@ from kotovec.cluster.crew import Order
 from kotovec.cluster.events import Notice, Phase, Progress, Report, ignore
 from kotovec.cluster.executor import Executor
 from kotovec.cluster.inline import Inline
+from kotovec.cluster.job import open_job
 from kotovec.cluster.plan import Plan
 from kotovec.cluster.pool import Pool, object_store_bytes
 from kotovec.cluster.provenance import Machine, check_begun, check_products, made, provenance
-from kotovec.cluster.remaining import missing_indexes, missing_shards, missing_spaces, of_store
-from kotovec.cluster.results import check_encoded
+from kotovec.cluster.remaining import missing_indexes, missing_spaces, of_store
 from kotovec.cluster.rows import check_rows, copy_table
 from kotovec.cluster.session import session
 from kotovec.cluster.shards import ShardPlan
@@ -32,9 +32,7 @@ from kotovec.store.files import disk_full, is_disk_full
 from kotovec.store.layout import Layout
 from kotovec.store.library import single_thread
 from kotovec.store.lock import locked
-from kotovec.store.merge import merge
 from kotovec.store.nearest import Metric
-from kotovec.store.shard import Shard, write_shard
 from kotovec.store.tokenizer import checksums
 from kotovec.store.vectors import Vectors
 from kotovec.store.writer import identity_of, write_tokens
@@ -50,7 +48,7 @@ class Summary:
     Attributes:
         store: path of the store's folder.
         tokens: number of tokens in the store.
-        encoded: number of tokens that this run encoded; earlier runs encoded the others.
+        encoded: number of tokens that this run encoded, or of sentences; earlier runs encoded the others.
         seconds: duration of each phase, by its name.
         bytes: size of the store.
         finished_before: whether the store was complete before this run, which had nothing to do.
@@ -141,13 +139,14 @@ class _Build:
         self.ray, self.discard = ray, discard
         self.summary = Summary(store=layout.folder, tokens=len(plan.tokens), unit=plan.noun)
         self.started = datetime.now(UTC)
-        self.widths: dict[str, int] = {}
+        self.job = open_job(plan, layout)
         self.machine: Machine | None = None
 
     def run(self) -> Summary:
         todo = missing_spaces(self.plan, self.layout)
         if todo:
             self.plan = self.plan.only(todo)
+            self.job = open_job(self.plan, self.layout)
             missing = self._open()
             self._check_disk(missing)
             with contextlib.ExitStack() as stack:
@@ -172,7 +171,7 @@ class _Build:
     def _open(self) -> list[ShardPlan]:
         """Begin the folder or resume from its contents; return the shards that are still to be encoded."""
         begun = folders.read_plan(self.layout)
-        if begun is not None and begun != self.plan.task:
+        if begun is not None and begun not in (self.plan.task, self.plan.scan_task):
             if not self.discard:
                 check_begun(self.layout.folder, begun.get("settings", begun), self.plan)
             folders.clear(self.layout)
@@ -180,7 +179,7 @@ class _Build:
             folders.clear(self.layout)  # the remains of a store may belong to another model
         folders.begin(self.layout, self.plan.task)
         self._write_tokens()
-        found = missing_shards(self.plan, self.layout)
+        found = self.job.find()
         self.machine = found.machine
         if found.damaged:
             self.report(Notice(f"encoding {counted(found.damaged, 'damaged shard')} again"))
@@ -204,7 +203,7 @@ class _Build:
 
     def _encode(self, missing: list[ShardPlan], stack: contextlib.ExitStack) -> None:
         """Encode the missing shards; the stack ends the workers and Ray."""
-        total, unit = len(self.plan.tokens), self.plan.noun
+        total, unit = sum(shard.stop - shard.start for shard in self.plan.shards), self.job.unit
         done = total - sum(shard.stop - shard.start for shard in missing)
         if not missing:
             return
@@ -214,6 +213,8 @@ class _Build:
             stack.enter_context(contextlib.closing(pool))
         with self._phase("load"):
             pool.open()
+        for text in self.job.notices:
+            self.report(Notice(text))
         with self._phase("encode"):
             self.report(Progress(done, total, unit))
 
@@ -227,9 +228,9 @@ class _Build:
             pool.run(missing, self.plan.inputs, take)
 
     def _pool(self, most: int, stack: contextlib.ExitStack) -> Pool:
-        order, rows = self._order(most), max(shard.stop - shard.start for shard in self.plan.shards)
+        order = self._order(most)
         workers = order.wanted or 1  # None only on a cluster, which has its own object store
-        size = object_store_bytes(workers, self.plan.shard_bytes(rows))
+        size = object_store_bytes(workers, max(map(self.plan.result_bytes, self.plan.shards)))
         cpus = workers * self.plan.spec.threads
         check = stack.enter_context(session(self.where.address, cpus, size, self.where.folder))
         return Pool(order, self.plan.checkpoint, self.report, check)
@@ -255,13 +256,10 @@ class _Build:
 
     def _write(self, shard: ShardPlan, encoded: Encoded) -> None:
         """Check a shard that a worker returned, and write it."""
-        self.widths = check_encoded(self.plan, shard, encoded, self.widths)
+        self.job.check(shard, encoded)
         machine = Machine(encoded.host, encoded.cpu, encoded.products)
         self.machine = check_products(self.layout.folder, machine, self.machine)
-        ids = self.plan.tokens.ids[shard.start : shard.stop]
-        arrays = {Space.parse(name): array for name, array in encoded.arrays.items()}
-        shard_file = Shard(shard.number, ids, arrays, encoded.host, encoded.cpu, None, encoded.products)
-        write_shard(self.layout.shards, shard_file, self.plan.fingerprint)
+        self.job.write(shard, encoded)
 
     def _write_tokens(self) -> None:
         """Write the first files of a store: the model's tokenizer and the table of tokens."""
@@ -289,7 +287,7 @@ class _Build:
                 if space in TABLES:
                     copy_table(plan, space, layout, identity, how)
                 else:
-                    merge(layout, space, layout.shards, plan.bounds, plan.fingerprint, identity, how)
+                    self.job.merge(space, identity, how)
         except DamagedError as error:
             raise DamagedError(str(error), hint="run the same command again, which encodes it again") from error
 

@@ -8,14 +8,14 @@ import hashlib
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from kotovec.cluster import resources
 from kotovec.cluster import settings as settings_of
 from kotovec.cluster.listing import Listing, list_tokens
+from kotovec.cluster.replica import make_replica, pick_device, shard_limit
 from kotovec.cluster.request import Request, parse_layers
 from kotovec.cluster.shards import ShardPlan, cut
 from kotovec.cluster.spelling import MOST_PIECES, most_pieces, spell
@@ -29,7 +29,6 @@ from kotovec.store.tokens import Tokens
 from kotovec.workers import forward as forwards
 from kotovec.workers import source as sources
 from kotovec.workers import table as tables
-from kotovec.workers.architecture import Architecture
 from kotovec.workers.checkpoint import Checkpoint
 from kotovec.workers.encoder import ReplicaSpec
 from kotovec.workers.inputs import Inputs
@@ -41,16 +40,15 @@ from kotovec.workers.sentence import around
 from kotovec.workers.table import Table
 from kotovec.workers.tokenizer import Template
 
-# Some 4 s of BERT-base on one core, 30 ms on an H200: a lost worker costs little, and the shards balance well.
-SHARD_TOKENS = {"cpu": 1024, "cuda": 16384}
-# A batch holds words of one length: of made-up words, 28 % of the rows are filled up in shards of 1,024, 7 % in these.
-SHARD_WORDS = {"cpu": 4096, "cuda": 16384}
-# Fewer tokens per shard where many layers are kept: shards pass through Ray's object store.
-SHARD_BYTES = {"cpu": 32 << 20, "cuda": 256 << 20}
+if TYPE_CHECKING:
+    from kotovec.cluster.contexts.encode import Sentences
+    from kotovec.cluster.contexts.matching import Matcher
+    from kotovec.store.contexts import Sample
+
 # On a CPU, 96 to 240 make no difference, and fewer make the products slower.
 BATCH_TOKENS = {"cpu": 192, "cuda": 8192}
 # Settings that only describe where a build ran: a complete store does not count as different because of them.
-ENVIRONMENT = ("device", "batch-tokens", "cpus-per-worker", "torch", "forward", "static", "output")
+ENVIRONMENT = ("device", "batch-tokens", "positions", "cpus-per-worker", "torch", "forward", "static", "output")
 # Settings of the table of tokens; the others belong to the spaces.
 OF_TOKENS = ("weights", "config", "tokenizer", "token-filter", "tokens", "template", "mecab-dic", "words", "pooling")
 OF_TABLE = ("format",)  # the vectors of a table depend on no other setting but the one of its own name
@@ -84,6 +82,7 @@ class Plan:
         rowless: tokens without a row, by their ids.
         words: the words that are encoded in place of the vocabulary, or None.
         bos: whether a token was to be put before those of a decoder whose template has none there.
+        sentences: the contexts whose hidden states are averaged, or None for tokens alone in their template.
     """
 
     model: Model
@@ -108,6 +107,7 @@ class Plan:
     rowless: Mapping[int, str] = field(default_factory=dict)
     words: Words | None = None
     bos: bool = True
+    sentences: "Sentences | None" = None
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -149,7 +149,22 @@ class Plan:
         layers = tuple(space.layer for space in spaces if space.layer is not None)
         shards = self.shards if layers else ()
         tables = tuple(space for space in self.tables if space in spaces)
-        return replace(self, spec=replace(self.spec, layers=layers), shards=shards, tables=tables)
+        sentences = self.sentences if layers else None
+        return replace(self, spec=replace(self.spec, layers=layers), shards=shards, tables=tables, sentences=sentences)
+
+    def with_sample(self, sample: "Sample", matcher: "Matcher") -> "Plan":
+        """Return the plan whose hidden states are means over the contexts of a sample, in place of tokens alone.
+
+        Args:
+            sample: the sample, with token ids; its digest is a part of the fingerprint.
+            matcher: finds the items of this plan in its sentences.
+
+        Raises:
+            InputError: the sample is of other items, or empty.
+        """
+        from kotovec.cluster.contexts.encode import plan_sentences
+
+        return plan_sentences(self, sample, matcher)
 
     def of_weights(self, weights: str | None) -> "Plan":
         """Return the plan for a store of these weights, which may have been read as a whole where this one's were not.
@@ -172,15 +187,32 @@ class Plan:
         return {"settings": self.settings, "spaces": list(map(str, self.added))}
 
     @property
+    def scan_task(self) -> dict[str, Any]:
+        """The task of a build that has no sample yet: what a scan leaves in the folder is kept for this plan."""
+        return self.task | {"settings": {name: each for name, each in self.settings.items() if name != "sample"}}
+
+    @property
     def bounds(self) -> list[tuple[int, int]]:
         """The (start, stop) rows of each shard."""
         return [(shard.start, shard.stop) for shard in self.shards]
 
+    def ids(self, shard: ShardPlan) -> npt.NDArray[np.int64]:
+        """Return the ids of the tokens of a shard."""
+        return self.tokens.ids[shard.start : shard.stop]
+
     def inputs(self, shard: ShardPlan) -> Inputs:
         """Return the inputs that a worker encodes for a shard."""
+        if self.sentences is not None:
+            return self.sentences.inputs(shard)
         if self.words is not None:
             return self.words.inputs(shard.start, shard.stop, self.spec.template)
-        return Inputs.isolated(self.tokens.ids[shard.start : shard.stop], self.spec.template)
+        return Inputs.isolated(self.ids(shard), self.spec.template)
+
+    def result_bytes(self, shard: ShardPlan) -> int:
+        """Return the largest size in bytes of what a worker returns for a shard."""
+        if self.sentences is not None:
+            return min(self.sentences.contexts(shard), len(self.tokens)) * self.sum_row_bytes
+        return self.shard_bytes(shard.stop - shard.start)
 
     @property
     def vector_bytes(self) -> int:
@@ -204,11 +236,23 @@ class Plan:
         """Return the size in bytes of the vectors in shards of so many tokens."""
         return rows * len(self.spec.layers) * self.size * np.dtype(self.spec.store_dtype).itemsize
 
+    @property
+    def sum_row_bytes(self) -> int:
+        """Size in bytes of the sums of a row in all layers, with their energies."""
+        return len(self.spec.layers) * (self.size + 2) * 8
+
+    @property
+    def sum_bytes(self) -> int:
+        """Size in bytes of the sums of all rows."""
+        return len(self.tokens) * self.sum_row_bytes
+
     def peak_bytes(self, rows: int) -> int:
         """Return how many bytes more the disk must hold at some moment if so many tokens are still to be encoded.
 
         First the shards are beside the spaces' files; later the indexes take the space of the shards.
         """
+        if self.sentences is not None:  # the loose shards, the last fold, and the one that is being written
+            return self.vector_bytes + max(3 * self.sum_bytes, self.index_bytes)
         kept = self.shard_bytes(len(self.tokens) - rows)
         return self.vector_bytes + max(self.shard_bytes(rows), self.index_bytes - kept)
 
@@ -240,16 +284,16 @@ def make_plan(request: Request, model: Model | None = None) -> Plan:
     layers = parse_layers(chosen.layers, int(model.pretrained_config.num_hidden_layers))
     parameters = model.parameters  # damaged weights are reported before the tokenizer takes its time
     listing = list_tokens(model, request.token_filter, request.mecab_dic, bos=request.bos)
-    device = _pick_device(request)
+    device = pick_device(request)
     forward, architecture = forwards.choose(model)
     table = tables.find(model, architecture)
     matrices = find_matrices(model) if OUTPUT in chosen.tables else None
     template = _template(request, listing, table.rows)
     listing = _with_words(request, listing, table.rows, most_pieces(model, architecture, template))
     size = int(model.pretrained_config.hidden_size)
-    shard_tokens = _shard_tokens(request, device, table, len(layers) * size)
+    shard_tokens = shard_limit(request, device, table, len(layers) * size)
     shards = cut(len(listing.tokens), shard_tokens, BATCH_TOKENS[device])
-    spec = _replica(request, model, template, layers, device, forward, architecture, table, shards)
+    spec = make_replica(request, model, template, layers, device, forward, architecture, table, shards)
     settings = settings_of.tokens(model, request.token_filter, listing)
     settings |= settings_of.states(spec, table, shard_tokens, BATCH_TOKENS[device], request.template)
     return _plan(
@@ -326,54 +370,3 @@ def _plan(parts: _Parts, *, table: Table, shards: tuple[ShardPlan, ...], size: i
         words=listing.words,
         bos=listing.bos,
     )
-
-
-def _replica(
-    request: Request,
-    model: Model,
-    template: Template,
-    layers: tuple[int, ...],
-    device: str,
-    forward: str,
-    architecture: Architecture | None,
-    table: Table,
-    shards: tuple[ShardPlan, ...],
-) -> ReplicaSpec:
-    return ReplicaSpec(
-        source=model.source,
-        template=template,
-        layers=layers,
-        depth=int(model.pretrained_config.num_hidden_layers),
-        rows=int(model.pretrained_config.vocab_size),
-        positions=max(stop - start for shard in shards for start, stop in shard.batches) * template.length,
-        forward=forward,
-        dtype=request.dtype,
-        store_dtype=request.store_dtype,
-        device=device,
-        threads=request.cpus_per_worker,
-        architecture=architecture,
-        space=request.chosen.states,
-        tensor=table.tensor,
-        names=() if architecture is not None else tuple(model.shapes),
-    )
-
-
-def _shard_tokens(request: Request, device: str, table: Table, width: int) -> int:
-    """Return the upper limit of tokens per shard; the width is that of all layers together."""
-    # Shards do not hold static vectors, but once did: another count would cut the batches of a model with very many
-    # layers otherwise, and stores that exist would no longer be those of the plan.
-    token_bytes = table.size * 4 + width * np.dtype(request.store_dtype).itemsize
-    usual = SHARD_TOKENS if request.words is None else SHARD_WORDS
-    return max(2, min(request.shard_tokens or usual[device], SHARD_BYTES[device] // token_bytes))
-
-
-def _pick_device(request: Request) -> str:
-    """Return the device of the workers; `auto` depends on the joined cluster, or else on this machine."""
-    import torch
-
-    available = resources.cluster_gpus() > 0 if request.on_cluster else torch.cuda.is_available()
-    if request.device == "cuda" and not available and not request.on_cluster:
-        raise InputError(
-            "--device cuda: torch sees no GPU here", hint="use --device cpu, or --address of a cluster with GPUs"
-        )
-    return ("cuda" if available else "cpu") if request.device == "auto" else request.device

@@ -27,6 +27,7 @@ _SAID = {
     "tokens": "the list of tokens differs",
     "words": "the list of words differs",
     "sentence": "the sentence of --template differs",
+    "sample": "the sentences of the corpus differ",
     "static": "the static vectors come from elsewhere, or were part of the shards, as in an earlier version",
 }
 
@@ -154,9 +155,11 @@ def check_finished(folder: Path, vectors: Vectors, plan: Plan) -> None:
         )
     ours = {name: plan.settings.get(name) for name in OF_TOKENS}
     theirs = {name: tokens.get(name) for name in OF_TOKENS}
-    framed = next((space for space in vectors.spaces if space.name == plan.spec.space == "template"), None)
-    if framed is not None:  # all layers are of one sentence
-        ours["sentence"], theirs["sentence"] = plan.settings["sentence"], vectors.settings(framed).get("sentence")
+    # All layers are of one sentence, or of one sample.
+    shared = {"template": "sentence", "context": "sample"}.get(plan.spec.space)
+    other = next((space for space in vectors.spaces if shared and space.name == plan.spec.space), None)
+    if shared and other is not None:
+        ours[shared], theirs[shared] = plan.settings[shared], vectors.settings(other).get(shared)
     for space in plan.spaces:
         if space in vectors.spaces:
             wanted = made(plan, space, datetime.now(UTC))["settings"]

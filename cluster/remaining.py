@@ -1,4 +1,4 @@
-"""What remains to be done of a plan: the spaces that a store lacks, and the shards that no earlier run encoded.
+"""What remains to be done of a plan: the spaces and indexes that a store lacks.
 
 A build does it, and a dry run prints it.
 """
@@ -7,36 +7,24 @@ import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from kotovec.cluster.job import open_job
 from kotovec.cluster.plan import Plan
-from kotovec.cluster.provenance import Machine, check_begun, check_finished
-from kotovec.cluster.shards import ShardPlan
-from kotovec.errors import DamagedError
+from kotovec.cluster.provenance import check_begun, check_finished
 from kotovec.space import Space, titles
 from kotovec.store import folder as folders
 from kotovec.store import index as indexes
 from kotovec.store.layout import Layout
 from kotovec.store.lock import locked
 from kotovec.store.metric import Metric
-from kotovec.store.shard import open_shard, path_of
 from kotovec.store.vectors import Vectors
 from kotovec.text import counted
 
-INDEXED = ("static", "isolated", "template")  # the spaces that get an index with the build, in the last layer
-
-
-@dataclass(frozen=True)
-class Shards:
-    """The shards of a plan in the folder of a store.
-
-    Attributes:
-        missing: those that are still to be encoded.
-        damaged: how many of them have a file that is damaged.
-        machine: the machine that encoded the first of the others; None without any.
-    """
-
-    missing: list[ShardPlan]
-    damaged: int
-    machine: Machine | None
+INDEXED = (
+    "static",
+    "isolated",
+    "template",
+    "context",
+)  # the spaces that get an index with the build, in the last layer
 
 
 @dataclass(frozen=True)
@@ -103,21 +91,6 @@ def lacking_index(vectors: Vectors, layout: Layout) -> list[Space]:
     return [space for space in wanted if indexes.load(vectors, layout.indexes, space, Metric.L2) is None]
 
 
-def missing_shards(plan: Plan, layout: Layout) -> Shards:
-    """Read the shards of a plan, restricted to what it adds, that are in the folder of a store."""
-    missing, damaged = [], 0
-    machine = None
-    for shard in plan.shards:
-        try:
-            with open_shard(layout.shards, shard.number, plan.fingerprint) as reader:
-                reader.check(plan.tokens.ids[shard.start : shard.stop], plan.encoded)
-                machine = machine or Machine(reader.host, reader.cpu, reader.products, earlier=True)
-        except DamagedError:
-            damaged += path_of(layout.shards, shard.number).exists()
-            missing.append(shard)
-    return Shards(missing, damaged, machine)
-
-
 def of_store(plan: Plan, layout: Layout) -> Plan:
     """Return the plan for a complete store; one with other settings, or of another model, is refused.
 
@@ -149,7 +122,7 @@ def outlook(plan: Plan, store: Path, *, overwrite: bool) -> Outlook:
             lacking = len(missing_indexes(plan, target))
             return Outlook("incomplete" if lacking else "complete", indexes=lacking)
         part = plan.only(todo)
-        encoded = len(part.shards) - len(missing_shards(part, target).missing)
+        encoded = len(part.shards) - len(open_job(part, target).find().missing)
         begun = folders.read_plan(target)
         if begun is not None and begun != part.task and not overwrite:
             check_begun(target.folder, begun.get("settings", begun), part)

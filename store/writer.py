@@ -80,7 +80,6 @@ class SpaceWriter:
         self.digest = hashlib.sha256()
         self.norms = np.empty(len(dataset), dtype=np.float64)
         self.rows = 0
-        self.counts: npt.NDArray[np.int64] | None = None  # (V,) numbers of vectors that each one is the mean of
         self.parts: Parts = {}  # written beside the vectors
 
     def add(self, block: Rows) -> None:
@@ -134,8 +133,6 @@ def writing_space(
             raise ValueError(f"{space}: {writer.rows} vectors for {shape[0]} tokens")
         hdf5.write_attributes(dataset, {"sha256": writer.digest.hexdigest()})
         _write(file, "norms", writer.norms)
-        if writer.counts is not None:
-            _write(file, "n", writer.counts)
         for name, part in writer.parts.items():
             _write(file, name, part)
         hdf5.write_attributes(

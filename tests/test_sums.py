@@ -6,9 +6,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from kotovec import sums
 from kotovec.errors import DamagedError, InputError, NonFiniteError
 from kotovec.space import Space
-from kotovec.store import merge, sums
+from kotovec.store import merge
 from kotovec.store.layout import Layout
 from kotovec.store.shard import Shard, path_of, write_shard
 

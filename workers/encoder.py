@@ -25,6 +25,7 @@ from kotovec.workers.forward import ForwardPass
 from kotovec.workers.inputs import Batch, Inputs
 from kotovec.workers.source import Source
 from kotovec.workers.tokenizer import Template
+from kotovec.workers.totals import Tally, Totals
 
 # Variables that change the last bits of products, beside the processor itself; no library reports what they do.
 VARIABLES = (
@@ -93,20 +94,23 @@ class Encoded:
     Attributes:
         number: number of the shard.
         arrays: one array (m, D) float32 or float16 for each space, by its name, such as `isolated@12`. Row i belongs to
-            the i-th wanted position, or is the mean of those that `Inputs.means` names.
+            the i-th wanted position, or is the mean of those that `Inputs.means` names. Of inputs with `rows`, arrays
+            (m, D) int64: sums of the vectors of m rows, see `kotovec.sums.Sums`.
         host: name of the machine.
         cpu: instruction set of the CPU, or the name of the GPU, and the variables that change what it computes.
         forward: name of the code that computed the vectors.
         products: hash of the hidden states of known tokens on this machine. Where it is equal, so are the bits: MKL and
             oneDNN choose their code by the processor and by variables, and `cpu` shows only torch's own choice.
+        tally: which rows the sums are of, and what was counted beside them; None of vectors.
     """
 
     number: int
-    arrays: Mapping[str, npt.NDArray[np.floating[Any]]]
+    arrays: Mapping[str, npt.NDArray[np.floating[Any] | np.int64]]
     host: str
     cpu: str
     forward: str
     products: str = ""
+    tally: Tally | None = None
 
 
 class Encoder:
@@ -189,10 +193,23 @@ class Encoder:
             InputError: a sequence is longer than the model has positions.
         """
         model = self._model = self._model or self._read(self.spec.source.folder)
+        if inputs.rows is not None:
+            return self._summed(model, number, inputs)
         states = self._states(model, inputs)
         found = states if inputs.means is None else self._means(states, inputs.means)
         arrays = dict(zip(self.spec.spaces, found, strict=True))
         return Encoded(number, arrays, platform.node(), self._cpu, model.name, self._products)
+
+    def _summed(self, model: ForwardPass, number: int, inputs: Inputs) -> Encoded:
+        """Return the sums of the hidden states of each row."""
+        import torch
+
+        totals, names = Totals(inputs, self.spec.device), self.spec.spaces
+        with torch.inference_mode():
+            for batch in inputs.batches(self.spec.positions):
+                totals.add(model.states(batch), batch)
+            sums, tally = totals.sums(names), totals.tally(names)
+        return Encoded(number, sums, platform.node(), self._cpu, model.name, self._products, tally)
 
     def _states(self, model: ForwardPass, inputs: Inputs) -> npt.NDArray[np.floating[Any]]:
         """Return the hidden states at the wanted positions, (L, m, D), in the stored dtype; for means in float32.

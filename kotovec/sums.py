@@ -26,11 +26,14 @@ class Sums:
         rows: (m,) int64 numbers of rows, ascending, each once.
         sums: (m, D) int64 sums of the rows' vectors, in units of 2^-30.
         counts: (m,) int64 numbers of vectors in the sums.
+        energies: (m, 2) int64 sums of the vectors' squared norms: whole parts, and fractions in units of 2^-30. The
+            squared norm of a vector may take 2^36, which leaves a single int64 no room for fractions.
     """
 
     rows: Numbers
     sums: Numbers
     counts: Numbers
+    energies: Numbers
 
 
 def add_up(rows: Numbers, vectors: npt.NDArray[np.floating[Any]]) -> Sums:
@@ -43,10 +46,32 @@ def add_up(rows: Numbers, vectors: npt.NDArray[np.floating[Any]]) -> Sums:
         raise NonFiniteError(f"a hidden state is NaN, Inf, or beyond {LARGEST:,.0f}: no mean can be computed")
     order = np.argsort(rows, kind="stable")
     numbers, starts, counts = np.unique(rows[order], return_index=True, return_counts=True)
-    whole = np.rint(vectors[order].astype(np.float64) * SCALE).astype(np.int64)
-    return Sums(numbers, np.add.reduceat(whole, starts, axis=0), counts)
+    doubles = vectors[order].astype(np.float64)
+    squares = squared_norms(doubles)
+    energies = np.stack([np.floor(squares), np.rint(squares % 1 * SCALE)], axis=1).astype(np.int64)
+    whole = np.rint(doubles * SCALE).astype(np.int64)
+    return Sums(numbers, np.add.reduceat(whole, starts, axis=0), counts, np.add.reduceat(energies, starts, axis=0))
+
+
+def squared_norms(vectors: Any) -> Any:
+    """Return the squared norms, (k,), of (k, D) float64 vectors of numpy or torch: the same bits whatever k is.
+
+    The halves of each vector are added until one number is left; the order of a library's own sum may depend on k.
+    """
+    parts = vectors * vectors
+    while (width := parts.shape[1]) > 1:
+        half = (width + 1) // 2
+        parts[:, : width - half] += parts[:, half:]
+        parts = parts[:, :half]
+    return parts[:, 0]
 
 
 def mean(sums: Numbers, counts: Numbers) -> npt.NDArray[np.float32]:
     """Return the means, (m, D) float32, of (m, D) sums of (m,) vectors; zeros where there is no vector."""
     return (sums / (np.maximum(counts, 1)[:, np.newaxis] * SCALE)).astype(np.float32)
+
+
+def mean_energy(energies: Numbers, counts: Numbers) -> npt.NDArray[np.float64]:
+    """Return the mean squared norms, (m,) float64, of (m,) vectors from their sums, (m, 2); 0 without any."""
+    total: npt.NDArray[np.float64] = energies[:, 0] + energies[:, 1] / SCALE
+    return total / np.maximum(counts, 1)
