@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from kotovec.cli.progress import Display
 
 VARIABLE = "KOTOVEC_EVENTS"  # set in a job's environment
+MOST_TEXTS = 2  # of a progress: its unit and a note
 
 
 class Lines:
@@ -84,12 +85,8 @@ def read_event(line: str) -> Event | None:
             return Phase(name)
         case {"detail": str(text)}:
             return Detail(text)
-        case {"progress": [int(done), int(total)]}:
-            return Progress(done, total)
-        case {"progress": [int(done), int(total), str(unit)]}:
-            return Progress(done, total, unit)
-        case {"progress": [int(done), int(total), str(unit), str(note)]}:
-            return Progress(done, total, unit, note)
+        case {"progress": [int(done), int(total), *rest]} if len(rest) <= MOST_TEXTS:
+            return Progress(done, total, *map(str, rest))
         case {"notice": str(text)}:
             return Notice(text)
     return None

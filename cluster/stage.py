@@ -4,7 +4,15 @@ import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
-PACKAGES = ("kotovec", "kotovec.cluster", "kotovec.workers", "kotovec.store", "kotovec.cli")
+PACKAGES = (
+    "kotovec",
+    "kotovec.cluster",
+    "kotovec.cluster.contexts",
+    "kotovec.cluster.corpus",
+    "kotovec.workers",
+    "kotovec.store",
+    "kotovec.cli",
+)
 
 
 def stage(folder: Path) -> Path:

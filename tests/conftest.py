@@ -12,6 +12,7 @@ from kotovec.cluster.plan import Request, make_plan
 from layered import dtype, store  # noqa: F401 — fixtures for all
 from models import RECIPES
 from rays import employ, one_ray, run_build  # noqa: F401 — fixtures for all
+from scanned import on_ray, reference, scanner  # noqa: F401 — fixtures for all
 from tokenized import bytelevel, demo_static, japanese, japanese_ipadic, metaspace  # noqa: F401 — fixtures for all
 
 # Before any library reads them: no test reaches for a hub, and no setting of the user's reaches a test.

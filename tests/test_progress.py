@@ -59,6 +59,20 @@ def test_without_a_terminal_every_step_and_every_twentieth_of_the_work_is_a_line
     assert "?" not in "".join(lines)
 
 
+def test_a_scan_is_shown_in_megabytes_with_what_it_found(capsys, clock):
+    with Display(quiet=False, lasting=True, clock=clock) as display:
+        display.show(Phase("scan"))
+        for done in range(0, 2_000_000_001, 250_000_000):
+            display.show(Progress(done, 2_000_000_000, "byte", f"{done // 100:,} sentences"))
+            clock.now += 5
+        display.show(Phase("encode"))
+        clock.now += 2
+        display.show(Progress(5, 5))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "scanning: 12%, 250/2,000 MB, 50 MB/s, 2,500,000 sentences, 5 s"
+    assert lines[-2:] == ["scan: 2,000 MB, 44 MB/s, 20,000,000 sentences, 45.0 s", "encode: 5 tokens, 2.0 s"]
+
+
 def test_a_command_that_is_over_at_once_has_no_lines(capsys, clock):
     with Display(quiet=False, lasting=True, clock=clock) as display:
         for phase in ("planning", "start", "encode", "index"):

@@ -271,7 +271,8 @@ def test_a_job_that_does_not_succeed_gives_its_own_line_and_exit_code(capsys, jo
 
 
 def test_events_are_read_as_a_build_wrote_them(capsys):
-    events = [Phase("encode"), Progress(3, 7), Notice("a worker on 王 died\n\x1e{")]
+    events = [Phase("encode"), Progress(3, 7), Notice("a worker on 王 died\n\x1e{"), Progress(3, 7, "word")]
+    events.append(Progress(3, 7, "byte", "5 sentences"))
     with Lines() as lines:
         for event in events:
             lines.show(event)

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from kotovec.cluster.contexts.pieces import Pieces
-from kotovec.cluster.contexts.scan import Found
-from kotovec.store.contexts import IDS, TEXT, Numbers, Sample, writing_contexts
+from kotovec.cluster.contexts.scan import Sentences
+from kotovec.store.contexts import IDS, TEXT, Numbers, Sample, offsets_of, writing_contexts
 
 BLOCK_BYTES = 128 << 20  # of texts, or of ids, in memory: each block opens the files that have sentences in it
 
@@ -62,14 +62,13 @@ def gather(path: Path, sample: Sample, identity: str, pieces: Pieces, count: int
 def _find(hashes: npt.NDArray[np.uint64], pieces: Pieces, count: int) -> _Places:
     """Find each sentence in the first piece that has it.
 
-    Two texts have one hash in one of 10^19 pairs: then the smaller text is the sentence, so that the order of the pieces
-    decides nothing.
+    Two texts have one hash in one of 10^19 pairs: then the smaller text is taken, in any order of the pieces.
     """
     piece = np.full(len(hashes), -1, dtype=np.int32)
     index, length, tokens = (np.zeros(len(hashes), dtype=np.int32) for _ in range(3))
     sums = np.zeros(len(hashes), dtype=np.uint32)
     for number in range(count):
-        found = pieces.read(number)
+        found = pieces.read(number).sentences
         if not len(hashes) or not len(found.hashes):
             continue
         at = np.minimum(np.searchsorted(hashes, found.hashes), len(hashes) - 1)
@@ -79,27 +78,21 @@ def _find(hashes: npt.NDArray[np.uint64], pieces: Pieces, count: int) -> _Places
         checks = _checks(found, here)
         taken = piece[at] >= 0
         for one in np.flatnonzero(taken & ((length[at] != texts) | (sums[at] != checks))).tolist():
-            other = pieces.read(int(piece[at[one]])).texts[int(index[at[one]])]
-            taken[one] = other.encode() <= found.texts[int(here[one])].encode()
+            other = pieces.read(int(piece[at[one]])).sentences.texts.encoded(int(index[at[one]]))
+            taken[one] = other <= found.texts.encoded(int(here[one]))
         new, at = here[~taken], at[~taken]
         piece[at], index[at] = number, new
         length[at], tokens[at], sums[at] = texts[~taken], ids[~taken], checks[~taken]
     if (piece < 0).any():
         raise ValueError(f"{int((piece < 0).sum())} sentences are in no piece")
-    return _Places(piece, index, _offsets(length), _offsets(tokens))
+    return _Places(piece, index, offsets_of(length), offsets_of(tokens))
 
 
-def _checks(found: Found, indexes: Numbers) -> npt.NDArray[np.uint32]:
+def _checks(found: Sentences, indexes: Numbers) -> npt.NDArray[np.uint32]:
     """Return a checksum of 32 bits of some texts: they are compared in full only where it differs."""
     block, offsets = found.texts.block.data, found.texts.offsets
     pairs = zip(offsets[indexes].tolist(), offsets[indexes + 1].tolist(), strict=True)
     return np.fromiter((zlib.crc32(block[start:stop]) for start, stop in pairs), dtype=np.uint32, count=len(indexes))
-
-
-def _offsets(lengths: npt.NDArray[np.int32]) -> Numbers:
-    offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
-    np.cumsum(lengths, out=offsets[1:])
-    return offsets
 
 
 def _blocks(offsets: Numbers, most: int) -> Iterator[tuple[int, int]]:
@@ -111,14 +104,16 @@ def _blocks(offsets: Numbers, most: int) -> Iterator[tuple[int, int]]:
     return pairwise(bounds)
 
 
-def _block(name: str, places: _Places, offsets: Numbers, start: int, stop: int, pieces: Pieces) -> npt.NDArray[np.generic]:
+def _block(
+    name: str, places: _Places, offsets: Numbers, start: int, stop: int, pieces: Pieces
+) -> npt.NDArray[np.generic]:
     """Return the texts, or the ids, of the sentences from `start` to `stop`, one after the other."""
     block = np.empty(offsets[stop] - offsets[start], dtype=np.uint8 if name == TEXT else np.int32)
     starts = offsets[start:stop] - offsets[start]
     order = np.argsort(places.piece[start:stop], kind="stable")
     numbers, firsts = np.unique(places.piece[start:stop][order], return_index=True)
     for number, within in zip(numbers.tolist(), np.split(order, firsts[1:]), strict=True):
-        found = pieces.read(number, checked=False)
+        found = pieces.read(number, checked=False).sentences
         source, bounds = (found.texts.block, found.texts.offsets) if name == TEXT else (found.ids, found.id_offsets)
         indexes = places.index[start:stop][within]
         for at, first, last in zip(

@@ -2,20 +2,20 @@
 
 import contextlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from kotovec.cluster.contexts.scan import Found
+from kotovec.cluster.contexts.scan import Found, Sentences
 from kotovec.cluster.corpus import Counts
 from kotovec.errors import DamagedError
 from kotovec.store import checksum, hdf5
 from kotovec.store.contexts import Texts
 from kotovec.store.files import sinking
-from kotovec.store.layout import HDF5, PIECE, Layout
+from kotovec.store.layout import Layout
 from kotovec.store.opened import File
 
 KIND = "kotovec-piece"  # encoding-type of the files
@@ -44,20 +44,15 @@ class Pieces:
     fingerprint: str
 
     def write(self, number: int, found: Found) -> None:
-        """Write what was found in a piece, completely or not at all; see `write_piece`."""
-        write_piece(self.layout.piece(number), number, found, self.fingerprint)
+        """Write what was found in a piece, completely or not at all; see `write_found`."""
+        write_found(self.layout.piece(number), number, found, self.fingerprint)
 
     def read(self, number: int, *, checked: bool = True) -> Found:
-        """Return what was found in a piece; see `read_piece`."""
-        return read_piece(self.layout.piece(number), number, self.fingerprint, checked=checked)
-
-    def delete(self) -> None:
-        """Delete all of them."""
-        for path in self.layout.shards.glob(f"{PIECE}*{HDF5}"):
-            path.unlink()
+        """Return what was found in a piece; see `read_found`."""
+        return read_found(self.layout.piece(number), number, self.fingerprint, checked=checked)
 
 
-def write_piece(path: Path, number: int, found: Found, fingerprint: str) -> None:
+def write_found(path: Path, number: int, found: Found, fingerprint: str) -> None:
     """Write what was found in a piece, completely or not at all.
 
     Args:
@@ -69,11 +64,20 @@ def write_piece(path: Path, number: int, found: Found, fingerprint: str) -> None
     Raises:
         DiskFullError: no space is left.
     """
-    arrays: dict[str, npt.NDArray[Any]] = {"text": found.texts.block, "text_offsets": found.texts.offsets}
-    arrays |= {name: getattr(found, name) for name in TYPES if name not in arrays}
+    sentences = found.sentences
+    arrays: dict[str, npt.NDArray[Any]] = {
+        "hashes": sentences.hashes,
+        "text": sentences.texts.block,
+        "text_offsets": sentences.texts.offsets,
+        "ids": sentences.ids,
+        "id_offsets": sentences.id_offsets,
+        "rows": found.rows,
+        "sentence": found.sentence,
+        "inside": found.inside,
+    }
     with sinking(path) as sink, hdf5.create(sink) as file:
         hdf5.mark(file, KIND)
-        counts = json.dumps(asdict(found.counts))
+        counts = json.dumps(found.counts.as_json())
         hdf5.write_attributes(file, {"fingerprint": fingerprint, "number": number, "counts": counts})
         for name, dtype in TYPES.items():
             array = np.ascontiguousarray(arrays[name], dtype=dtype)
@@ -82,7 +86,7 @@ def write_piece(path: Path, number: int, found: Found, fingerprint: str) -> None
             sink.check()
 
 
-def read_piece(path: Path, number: int, fingerprint: str, *, checked: bool = True) -> Found:
+def read_found(path: Path, number: int, fingerprint: str, *, checked: bool = True) -> Found:
     """Return what was found in a piece, as read-only memory maps.
 
     Args:
@@ -99,7 +103,7 @@ def read_piece(path: Path, number: int, fingerprint: str, *, checked: bool = Tru
         with contextlib.closing(File(path)) as file:
             attributes, datasets = file.read(KIND, tuple(TYPES))
         stored = attributes["fingerprint"], attributes["number"]
-        counts = Counts(**json.loads(attributes["counts"]))
+        counts = Counts.from_json(json.loads(attributes["counts"]))
     except FileNotFoundError:
         raise
     except hdf5.UNREADABLE as error:
@@ -110,6 +114,6 @@ def read_piece(path: Path, number: int, fingerprint: str, *, checked: bool = Tru
         if dataset.array.dtype.str != TYPES[name] or (checked and not dataset.is_whole()):
             raise DamagedError(f"{path}: {name} does not match its checksum")
     arrays = {name: dataset.array for name, dataset in datasets.items()}
-    texts = Texts(arrays.pop("text"), arrays.pop("text_offsets"))
-    return Found(texts=texts, counts=counts, **arrays | {"inside": arrays["inside"].view(np.bool_)})
-
+    texts = Texts(arrays["text"], arrays["text_offsets"])
+    sentences = Sentences(arrays["hashes"], texts, arrays["ids"], arrays["id_offsets"])
+    return Found(sentences, arrays["rows"], arrays["sentence"], arrays["inside"].view(np.bool_), counts)

@@ -18,16 +18,17 @@ class Sketch:
     Args:
         items: V.
         limit: N, hashes of an item that make its sample.
-        thresholds: (V,) uint64, only smaller hashes are taken; by default all.
+        thresholds: (V,) uint64, only smaller hashes are taken; lowered in place. By default all are.
     """
 
     def __init__(self, items: int, limit: int, thresholds: npt.NDArray[np.uint64] | None = None) -> None:
         self.items, self.limit = items, limit
-        self._thresholds = np.full(items, ALL) if thresholds is None else thresholds.copy()
+        self._thresholds = np.full(items, ALL) if thresholds is None else thresholds
         self._rows = np.empty(0, dtype=np.int32)
         self._hashes = np.empty(0, dtype=np.uint64)
         self._pending: list[tuple[npt.NDArray[np.int32], npt.NDArray[np.uint64]]] = []
         self._waiting = 0
+        self._closed = False  # whether entries of closed rows may be held
 
     def add(self, rows: npt.NDArray[np.int32], hashes: npt.NDArray[np.uint64]) -> None:
         """Add entries: the hash of a sentence for the row of an item that is in it, each (n,)."""
@@ -39,16 +40,14 @@ class Sketch:
         if self._waiting >= max(PENDING, len(self._rows) // 2):
             self.settle()
 
+    def close(self, rows: npt.NDArray[np.int32]) -> None:
+        """Drop all entries of these rows, (n,), and take no more."""
+        self._thresholds[rows] = 0
+        self._closed = True
+
     def merge(self, other: "Sketch") -> None:
         """Add all entries of another sketch of the same items and the same limit."""
         self.add(*other.entries())
-
-    def close(self, rows: npt.NDArray[np.bool_]) -> None:
-        """Drop all entries of the chosen rows, (V,) bool, and take no more."""
-        self.settle()
-        self._thresholds[rows] = 0
-        kept = ~rows[self._rows]
-        self._rows, self._hashes = self._rows[kept], self._hashes[kept]
 
     def thresholds(self) -> npt.NDArray[np.uint64]:
         """Return, (V,) uint64, the hash of each item from which on nothing changes its sample or its estimate."""
@@ -65,22 +64,22 @@ class Sketch:
         return np.minimum(self._held(), self.limit)
 
     def sample(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
-        """Return offsets (V + 1,) int64 and hashes: the sample of row r is `hashes[offsets[r]:offsets[r + 1]]`, ascending."""
+        """Return the sample of row r as `hashes[offsets[r]:offsets[r + 1]]`, ascending; offsets are (V + 1,) int64."""
         rows, hashes = self.entries()
         return offsets_of(self.counts()), hashes[_ranks(rows) < self.limit]
 
     def estimate(self, fraction: float = 1.0) -> npt.NDArray[np.float64]:
         """Return how many distinct sentences have each item, (V,) float64.
 
-        That is exact up to N. Above, N / (the N + 1st smallest hash, as a fraction of 2^64) is unbiased, with a relative
-        standard error of about 1 / sqrt(N − 1) (Bar-Yossef et al. 2002, Cohen and Kaplan 2007).
+        That is exact up to N. Above, N / (the N + 1st smallest hash, as a fraction of 2^64) is unbiased, with a
+        relative standard error of about 1 / sqrt(N − 1) (Bar-Yossef et al. 2002, Cohen and Kaplan 2007).
 
         Args:
             fraction: the part of all hashes that was looked at.
         """
         held = self._held()
         found = held / fraction
-        rows, hashes = self.entries()
+        hashes = self.entries()[1]
         more = held > self.limit
         last = (np.cumsum(held) - 1)[more]
         found[more] = self.limit / (hashes[last].astype(np.float64) / 2.0**64)
@@ -88,11 +87,14 @@ class Sketch:
 
     def settle(self) -> None:
         """Sort waiting entries in, and drop what is above the smallest N + 1 of its row."""
-        if not self._waiting:
+        if not (self._waiting or self._closed):
             return
         rows = np.concatenate([self._rows, *(rows for rows, _ in self._pending)])
         hashes = np.concatenate([self._hashes, *(hashes for _, hashes in self._pending)])
         self._pending, self._waiting = [], 0
+        if self._closed:
+            taken = self._thresholds[rows] > 0
+            rows, hashes, self._closed = rows[taken], hashes[taken], False
         order = _order(rows, hashes)
         rows, hashes = rows[order], hashes[order]
         distinct = np.ones(len(rows), dtype=np.bool_)
@@ -117,37 +119,29 @@ class Sketches:
         items: V.
         limit: N.
         thresholds: (2, V) uint64, as `thresholds` returns them: only smaller hashes are taken.
+
+    Attributes:
+        limits: (2, V) uint64, the thresholds so far: those of `thresholds` before waiting entries were sorted in.
     """
 
     def __init__(self, items: int, limit: int, thresholds: npt.NDArray[np.uint64] | None = None) -> None:
-        whole, inside = (None, None) if thresholds is None else thresholds
-        self.whole, self.inside = Sketch(items, limit, whole), Sketch(items, limit, inside)
+        self.limits = np.full((2, items), ALL) if thresholds is None else thresholds.copy()
+        self.whole, self.inside = (Sketch(items, limit, limits) for limits in self.limits)
 
     def add(self, rows: npt.NDArray[np.int32], hashes: npt.NDArray[np.uint64], inside: npt.NDArray[np.bool_]) -> None:
         """Add entries, each (n,): row, hash of the sentence, and whether the item stands inside a word there."""
-        self.whole.add(rows[~inside], hashes[~inside])
+        whole = rows[~inside]
+        self.inside.close(whole)
+        self.whole.add(whole, hashes[~inside])
         if inside.any():
             self.inside.add(rows[inside], hashes[inside])
 
-    def settle(self) -> None:
-        """Sort waiting entries in, and drop those inside words of items that were seen whole."""
-        self.whole.settle()
-        self.inside.close(self.seen_whole())
-
-    def seen_whole(self) -> npt.NDArray[np.bool_]:
-        """Return which items were seen whole, (V,) bool."""
-        seen = np.zeros(self.whole.items, dtype=np.bool_)
-        seen[self.whole.entries()[0]] = True
-        return seen
-
     def thresholds(self) -> npt.NDArray[np.uint64]:
         """Return, (2, V) uint64, the hashes of each item from which on a sentence is of no use: whole, inside."""
-        self.settle()
         return np.stack([self.whole.thresholds(), self.inside.thresholds()])
 
     def entries(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint64], npt.NDArray[np.bool_]]:
         """Return all entries, by row and hash: rows, hashes and whether inside, each (n,)."""
-        self.settle()
         parts = self.whole.entries(), self.inside.entries()
         rows, hashes = (np.concatenate([part[index] for part in parts]) for index in (0, 1))
         inside = np.repeat([False, True], [len(part[0]) for part in parts])

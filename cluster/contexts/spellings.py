@@ -1,4 +1,4 @@
-"""Words of a list as they are spelled within sentences, where a vocabulary marks blanks: Ġking, and king behind a sign."""
+"""Words of a list as they are spelled within sentences: Ġking, and king behind a sign."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -67,7 +67,7 @@ def spell_within(splitter: Splitter, vocabulary: Vocabulary, tokens: Tokens) -> 
 def _behind(splitter: Splitter, words: Sequence[str], gap: str, unknown: int) -> list[Ids]:
     """Return the ids of each word behind something else; of a word that melts into whatever it follows, none."""
     found: list[Ids] = [()] * len(words)
-    missing = range(len(words))
+    missing = list(range(len(words)))
     for before in BEFORE:
         head, *split = _lists(*splitter.split([before, *(before + gap + words[index] for index in missing)]))
         for index, ids in zip(missing, split, strict=True):

@@ -1,4 +1,4 @@
-"""Corpora of any size: files of text, JSON lines, Parquet and Wikipedia's dumps, in pieces, into normalised sentences."""
+"""Corpora of any size: text, JSON lines, Parquet and Wikipedia's dumps, in pieces, into normalised sentences."""
 
 from kotovec.cluster.corpus.corpus import Corpus, CorpusFile, Piece
 from kotovec.cluster.corpus.counts import Counts, Fault, locate

@@ -13,7 +13,7 @@ NOT_JSON = "lines that are not JSON objects"
 HALF_PAIR = "texts with half a surrogate pair"
 TRUNCATED = "truncated files"
 DAMAGED = "damaged files"
-NOT_XML = "pages that are not closed"
+NOT_CLOSED = "pages that are not closed"
 
 
 def no_field(name: str) -> str:

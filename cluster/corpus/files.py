@@ -4,9 +4,11 @@ import glob
 import os
 import stat
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 from kotovec.cluster.corpus.corpus import Corpus, CorpusFile, Piece
+from kotovec.cluster.corpus.dumps import index_of, streams
 from kotovec.cluster.corpus.kinds import HINT, Form, Packing, check_packages, is_url, kind_of
 from kotovec.cluster.corpus.parquet import row_groups
 from kotovec.cluster.corpus.remote import find_url, list_url
@@ -67,13 +69,13 @@ def _list(path: str) -> Iterator[CorpusFile]:
 
 def _list_local(path: Path) -> Iterator[CorpusFile]:
     if not path.is_dir():
-        yield _known(_describe(path))
+        yield _known(_list_file(path))
         return
     for folder, folders, names in os.walk(path):
         folders[:] = sorted(name for name in folders if not _is_hidden(name))
         for name in sorted(names):
             if not _is_hidden(name) and kind_of(name):
-                yield _describe(Path(folder, name))
+                yield _list_file(Path(folder, name))
 
 
 def _is_hidden(path: str) -> bool:
@@ -84,6 +86,13 @@ def _known(file: CorpusFile) -> CorpusFile:
     if kind_of(file.path) is None:
         raise InputError(f"{escaped(file.path)} is of no known kind", hint=HINT)
     return file
+
+
+def _list_file(path: Path) -> CorpusFile:
+    try:
+        return _describe(path)
+    except FileNotFoundError as error:
+        raise InputError(f"{path} is a link to no file", hint="name files, folders or URLs with --corpus") from error
 
 
 def _describe(path: Path) -> CorpusFile:
@@ -119,12 +128,24 @@ def _cut(file: CorpusFile, piece_bytes: int, corpus: Corpus | None) -> Iterator[
     kind = file.kind
     if kind.form is Form.PARQUET:
         yield from _grouped(row_groups(file, None if corpus is None else corpus.text_field), piece_bytes)
+    elif not file.size and not file.whole:
+        return
+    elif (index := _index(file)) is not None:
+        offsets = streams(file, index)
+        sizes = [stop - start for start, stop in pairwise(offsets)]
+        yield from ((offsets[first], offsets[last], size) for first, last, size in _grouped(sizes, piece_bytes))
     elif file.whole or kind.packing is not Packing.NONE or kind.form is Form.WIKIPEDIA:
         yield 0, file.size, file.size
     else:
         for start in range(0, file.size, piece_bytes):
             stop = min(start + piece_bytes, file.size)
             yield start, stop, stop - start
+
+
+def _index(file: CorpusFile) -> CorpusFile | None:
+    """Return the index of a dump of Wikipedia in many streams, if it lies beside it."""
+    path = None if file.whole else index_of(file.path)
+    return None if path is None else find(path)
 
 
 def _grouped(sizes: list[int], most: int) -> Iterator[tuple[int, int, int]]:

@@ -1,4 +1,4 @@
-"""Kinds of corpus files, told by the ends of their names: text, JSON lines, Parquet, Wikipedia's dumps, compressed or not."""
+"""Kinds of corpus files by the ends of their names: text, JSON lines, Parquet, Wikipedia's dumps, and compressed."""
 
 import re
 from dataclasses import dataclass
@@ -48,6 +48,7 @@ _FORMS = {
 }
 _PACKINGS = {".gz": Packing.GZIP, ".bz2": Packing.BZIP2, ".zst": Packing.ZSTD, ".zstd": Packing.ZSTD}
 _DUMP = re.compile(r"\.xml(-p[^./]*)?$")  # parts of a dump are called `….xml-p1p41242.bz2`
+_INDEX = re.compile(r"-multistream-index\d*\.txt$")  # beside a dump, and no text
 _REMOTE = re.compile(r"[a-z][a-z0-9+.-]*(::[a-z][a-z0-9+.-]*)*://", re.IGNORECASE)
 _WEB = ("http", "https")
 _PACKAGES = {Form.PARQUET: ("Parquet", "pyarrow"), Packing.ZSTD: (".zst", "zstandard")}
@@ -74,7 +75,7 @@ def kind_of(path: str) -> Kind | None:
     form = next((each for suffix, each in _FORMS.items() if name.endswith(suffix)), None)
     if form is None and _DUMP.search(name):
         form = Form.WIKIPEDIA
-    if form is None or (form is Form.PARQUET and packing is not Packing.NONE):
+    if form is None or _INDEX.search(name) or (form is Form.PARQUET and packing is not Packing.NONE):
         return None
     return Kind(form, packing)
 

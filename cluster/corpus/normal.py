@@ -8,9 +8,9 @@ from unicodedata import normalize
 import numpy as np
 import numpy.typing as npt
 
-# Controls (NUL, too) and white space but for the blank; line breaks are among them.
-SPACES = r"\x00-\x1f\x7f-\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
-_SPACES = re.compile(f"[{SPACES}]")
+# Controls (NUL, too) and white space, but for the blank and the line feed, as ranges of a character class.
+SPACES = r"\x00-\x09\x0b-\x1f\x7f-\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+_SPACES = re.compile(rf"[\n{SPACES}]")
 _SEED_BYTES = 8
 
 

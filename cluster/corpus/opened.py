@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from gzip import GzipFile
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from kotovec.cluster.corpus.corpus import CorpusFile
 from kotovec.cluster.corpus.counts import DAMAGED, TRUNCATED
@@ -17,10 +17,19 @@ from kotovec.cluster.corpus.remote import open_url
 from kotovec.errors import CorpusError, first_line
 from kotovec.store.files import open_descriptor
 
+
+class Readable(Protocol):
+    """What bytes are read from."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return up to so many bytes; none at the end."""
+
+
 Read = Callable[[int], bytes]  # returns bytes, of any number; none at the end
 
-# Compressed bytes at a time: zstd's blocks of one byte 128 KB long take 4 bytes each, so that 4 KB are at most 128 MB.
-_FEED = 4 << 10
+# Compressed bytes at a time: 4 of zstd's may become 128 KB, so that these are at most 16 MB (and 850 MB/s of text).
+_FEED = 512
+_BUFFER = 1 << 18  # compressed bytes of gzip and bzip2 at a time, whose contents come out in chunks
 _GATHER = 1 << 18  # bytes that a read of a compressed file returns at least, but at its end
 _RESTART = "restore it, or build another store"
 
@@ -42,9 +51,7 @@ def open_file(file: CorpusFile, start: int = 0) -> Iterator[BinaryIO]:
         return
     try:
         with open_descriptor(Path(file.path)) as opened:
-            status = os.fstat(opened.fileno())
-            if (status.st_size, str(status.st_mtime_ns)) != (file.size, file.stamp):
-                raise CorpusError(f"{file.path} has changed since the corpus was listed", hint=_RESTART)
+            _check_unchanged(file, os.fstat(opened.fileno()))
             opened.seek(start)
             yield opened
     except CorpusError:
@@ -55,7 +62,12 @@ def open_file(file: CorpusFile, start: int = 0) -> Iterator[BinaryIO]:
         raise CorpusError(f"{file.path} cannot be read ({first_line(error)})") from error
 
 
-def decompressed(opened: BinaryIO, packing: Packing) -> Read:
+def _check_unchanged(file: CorpusFile, status: os.stat_result) -> None:
+    if (status.st_size, str(status.st_mtime_ns)) != (file.size, file.stamp):
+        raise CorpusError(f"{file.path} has changed since the corpus was listed", hint=_RESTART)
+
+
+def decompressed(opened: Readable, packing: Packing) -> Read:
     """Return how the contents of a file are read, in bounded memory.
 
     What it returns raises DamagedStreamError where a compressed file breaks off or is damaged, after all before it.
@@ -64,18 +76,15 @@ def decompressed(opened: BinaryIO, packing: Packing) -> Read:
         return opened.read
     if packing is Packing.ZSTD:
         return _gathering(_zstd_chunks(opened))
-    # Buffered, as both read their source in small steps.
-    source = io.BufferedReader(_Raw(opened), 1 << 20)
-    stream: GzipFile | bz2.BZ2File = (
-        GzipFile(fileobj=source) if packing is Packing.GZIP else bz2.BZ2File(source)  # type: ignore[arg-type]
-    )
-    return _gathering(_chunks(stream))
+    if packing is Packing.BZIP2:
+        return _gathering(_bzip2_chunks(opened))
+    return _gathering(_gzip_chunks(GzipFile(fileobj=io.BufferedReader(_Raw(opened), _BUFFER))))
 
 
 class _Raw(io.RawIOBase):
     """What fsspec opens, as a raw stream: some of it has no `peek`, some no `readinto`."""
 
-    def __init__(self, opened: BinaryIO) -> None:
+    def __init__(self, opened: Readable) -> None:
         self._opened = opened
 
     def readable(self) -> bool:
@@ -87,7 +96,7 @@ class _Raw(io.RawIOBase):
         return len(data)
 
 
-def _chunks(stream: GzipFile | bz2.BZ2File) -> Iterator[bytes]:
+def _gzip_chunks(stream: GzipFile) -> Iterator[bytes]:
     try:
         # read1: what precedes the damage must come out first.
         while data := stream.read1(_GATHER):
@@ -96,11 +105,30 @@ def _chunks(stream: GzipFile | bz2.BZ2File) -> Iterator[bytes]:
         raise DamagedStreamError(TRUNCATED) from error
     except CorpusError:
         raise
-    except (OSError, zlib.error, ValueError) as error:
+    except (OSError, zlib.error) as error:
         raise DamagedStreamError(DAMAGED) from error
 
 
-def _zstd_chunks(opened: BinaryIO) -> Iterator[bytes]:
+def _bzip2_chunks(opened: Readable) -> Iterator[bytes]:
+    """Yield the contents of all streams: Python's own BZ2File ends without a word at a damaged one behind the first."""
+    stream, begun = bz2.BZ2Decompressor(), False
+    try:
+        while data := opened.read(_BUFFER):
+            while data or (begun and not stream.needs_input):
+                yield stream.decompress(data, _GATHER)
+                data, begun = b"", True
+                if stream.eof:
+                    data, begun = stream.unused_data, False
+                    stream = bz2.BZ2Decompressor()
+    except CorpusError:
+        raise
+    except OSError as error:
+        raise DamagedStreamError(DAMAGED) from error
+    if begun:
+        raise DamagedStreamError(TRUNCATED)
+
+
+def _zstd_chunks(opened: Readable) -> Iterator[bytes]:
     """Yield the contents of all frames: zstandard's own stream_reader takes a truncated file for a complete one."""
     import zstandard
 

@@ -17,8 +17,12 @@ def row_groups(file: CorpusFile, column: str | None) -> list[int]:
 
     Raises:
         CorpusError: the file is damaged, or has changed.
-        InputError: it has no such column.
+        InputError: it has no such column, or its server sends no ranges of bytes.
     """
+    if file.whole:
+        raise InputError(
+            f"{file.path} is on a server that sends no ranges of bytes", hint="download it, and name the file"
+        )
     with open_file(file) as opened, _naming_errors(file):
         parquet = _reader(opened)
         names = parquet.schema_arrow.names

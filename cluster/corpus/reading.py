@@ -8,10 +8,11 @@ from typing import Any
 from kotovec.cluster.corpus import counts as faults
 from kotovec.cluster.corpus.corpus import Corpus, Piece
 from kotovec.cluster.corpus.counts import Counts, Fault
+from kotovec.cluster.corpus.dumps import Section, articles
 from kotovec.cluster.corpus.kinds import Form, Packing
-from kotovec.cluster.corpus.lines import BLOCK_BYTES, MOST_LINE, whole_lines
+from kotovec.cluster.corpus.lines import BLOCK_BYTES, MOST_LINE, Lines
 from kotovec.cluster.corpus.normal import normalise
-from kotovec.cluster.corpus.opened import Read, decompressed, open_file
+from kotovec.cluster.corpus.opened import Read, Readable, decompressed, open_file
 from kotovec.cluster.corpus.parquet import pack_rows, read_rows, unpack_rows
 from kotovec.cluster.corpus.splitter import splitter
 
@@ -53,6 +54,9 @@ def read_piece(piece: Piece, corpus: Corpus) -> bytes:
     """
     if piece.file.kind.form is Form.PARQUET:
         return pack_rows(piece, corpus.text_field)
+    if piece.file.kind.form is Form.WIKIPEDIA and not piece.file.whole:
+        with open_file(piece.file) as opened:
+            return _read_all(Section(opened, piece.start, piece.stop).read)
     begin = max(0, piece.start - 1)
     with open_file(piece.file, begin) as opened:
         if _is_whole(piece):
@@ -80,7 +84,7 @@ def _read_all(read: Read) -> bytes:
 
 def _is_whole(piece: Piece) -> bool:
     kind = piece.file.kind
-    return piece.file.whole or kind.packing is not Packing.NONE or kind.form is Form.WIKIPEDIA
+    return piece.file.whole or kind.packing is not Packing.NONE
 
 
 def _texts(piece: Piece, corpus: Corpus, counts: Counts, data: bytes | None) -> Iterator[str]:
@@ -92,9 +96,12 @@ def _texts(piece: Piece, corpus: Corpus, counts: Counts, data: bytes | None) -> 
         return
     if data is not None:
         yield from documents.of_stream(io.BytesIO(data))
-        return
-    with open_file(piece.file, max(0, piece.start - 1)) as opened:
-        yield from documents.of_stream(opened)
+    elif form is Form.WIKIPEDIA and not piece.file.whole:
+        with open_file(piece.file) as opened:
+            yield from documents.of_stream(Section(opened, piece.start, piece.stop))
+    else:
+        with open_file(piece.file, max(0, piece.start - 1)) as opened:
+            yield from documents.of_stream(opened)
 
 
 class _Documents:
@@ -109,14 +116,20 @@ class _Documents:
         if kind == faults.TOO_LONG:
             self._counts.lines += 1
 
-    def of_stream(self, opened: Any) -> Iterator[str]:
-        """Yield documents of text or JSON lines, from the byte before the piece."""
+    def of_stream(self, opened: Readable) -> Iterator[str]:
+        """Yield documents of text or JSON lines, from the byte before the piece; articles of a dump."""
         kind = self._piece.file.kind
+        if kind.form is Form.WIKIPEDIA:
+            return self._joined(articles(decompressed(opened, kind.packing), self.fault, self._page))
         length = None if _is_whole(self._piece) else self._piece.stop - self._piece.start
         read = decompressed(opened, kind.packing)
         inside = self._piece.start > 0
-        blocks = self._decoded(whole_lines(read, length, self.fault, inside=inside), begins=not inside)
+        blocks = self._decoded(iter(Lines(read, length, self.fault, inside=inside)), begins=not inside)
         return self._of_json(blocks) if kind.form is Form.JSON else self._of_text(blocks)
+
+    def _page(self, size: int) -> None:
+        self._counts.bytes += size
+        self._counts.lines += 1
 
     def _decoded(self, blocks: Iterator[tuple[int, bytes]], *, begins: bool) -> Iterator[tuple[int, list[str]]]:
         """Yield the number of the first line, and lines; one that is not UTF-8 is blank."""
@@ -128,7 +141,7 @@ class _Documents:
                 lines = block.decode().split("\n")
             except UnicodeDecodeError:
                 lines = [self._line(number + index, line) for index, line in enumerate(block.split(b"\n"))]
-            if not lines[-1]:
+            if block.endswith(b"\n"):
                 lines.pop()
             self._counts.lines += len(lines)
             yield number, lines

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
+from urllib.parse import urlsplit
 
 from kotovec.cluster.corpus.corpus import CorpusFile
 from kotovec.cluster.corpus.kinds import is_web
@@ -68,7 +69,9 @@ def open_url(file: CorpusFile, start: int) -> Iterator[BinaryIO]:
 
 
 def _is_pattern(url: str) -> bool:
-    return any(char in url for char in ("*[" if is_web(url) else "*?["))
+    if is_web(url):
+        return any(char in urlsplit(url).path for char in "*[")
+    return any(char in url for char in "*?[")
 
 
 def _connect(url: str) -> tuple[Any, str]:
@@ -95,7 +98,7 @@ def _describe(system: Any, path: str, info: Mapping[str, Any]) -> CorpusFile:
 def _has_ranges(system: Any, path: str, size: int) -> bool:
     """Return whether a web server sends a part of a file: no header says so for certain."""
     if size <= 1:
-        return False
+        return size == 1
     with system.open(path, "rb", block_size=1, cache_type="none") as opened:
         if not opened.seekable():
             return False

@@ -4,7 +4,6 @@ The rules see one line at a time, so that a text gives the same sentences howeve
 """
 
 import re
-import sys
 from collections.abc import Callable
 from functools import cache
 from unicodedata import category
@@ -14,16 +13,19 @@ from kotovec.cluster.corpus.normal import SPACES, composed, normalise, one_blank
 
 Split = Callable[[str], list[str]]  # texts, one per line, to sentences, some of them empty
 
-_BREAKS = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
-_SPACES = re.compile(f"(?!\n)[{SPACES}]")
+_OTHER_BREAKS = "\r\x0b\x0c\x85\u2028\u2029"
+_BREAKS = re.compile(f"\r\n|[{_OTHER_BREAKS}]")
+_SPACES = re.compile(f"[{SPACES}]")
 
 # Opening and closing brackets and quotation marks, of both kinds of writing.
-_OPENING = "\"'(\\[{«‹“‘„‚¿¡「『（【〈《〔［｛"
+_OPENING = "\"'(\\[{«»‹“‘„‚¿¡「『（【〈《〔［｛"
 _CLOSING = "\"')\\]}»›”’」』）】〉》〕］｝｣"
 _STOPS = "。｡！？"
 _KANA_OR_KANJI = (
     "\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3\uf900-\ufaff\uff66-\uff9f"
 )
+_LATIN = "0-9A-Za-z０-９Ａ-Ｚａ-ｚ"
+_GOING_ON = "[、，,・：:；;…‥〜～ー)）]"
 
 # Latin: what stands before the full stop does not end a sentence, nor does what follows begin one.
 # By their length, as what is looked back at has a fixed one.
@@ -34,6 +36,7 @@ _TITLES = {
     4: "Prof|Capt|Pres|Supt|Corp|Bros|Univ|Dept|dept|Sept|Blvd|Figs|figs|Secs|Vols|Insp|Assn|Srta",
     6: "Messrs|approx",
 }
+_LAST_LOWER = 0x1E943  # of Unicode 17: ADLAM SMALL LETTER SHA
 _MOST_CLOSING = 3  # closing marks between a full stop and the blank
 
 
@@ -49,7 +52,9 @@ def splitter(corpus: Corpus) -> Split:
 
 def _cleaned(texts: str) -> str:
     """Return texts in normal form, but for their line breaks, all of which are line feeds."""
-    texts = _BREAKS.sub("\n", composed(texts))
+    texts = composed(texts)
+    if any(char in texts for char in _OTHER_BREAKS):  # 20 times as fast as the pattern alone
+        texts = _BREAKS.sub("\n", texts)
     return one_blank(_SPACES.sub(" ", texts))
 
 
@@ -71,36 +76,40 @@ def _japanese() -> "re.Pattern[str]":
     `!` and `?` of ASCII count between kana or kanji: 本当?はい, but not Yahoo!ニュース. What goes on with a particle of
     quotation (「はい。」と, え？って) or a comma is no end, and a number (３．５) has no end in it.
     """
-    ascii_stop = f"(?<=[{_KANA_OR_KANJI}」』）])[!?](?=[!?{_CLOSING}]*[{_KANA_OR_KANJI}])"
-    full_point = "(?<![0-9０-９A-Za-zＡ-Ｚａ-ｚ])．(?![0-9０-９A-Za-zＡ-Ｚａ-ｚ])"
-    stops = f"(?:[{_STOPS}]|{ascii_stop}|{full_point})[{_STOPS}!?…‥]*"
-    going_on = "[、，,・：:；;…‥〜～ー)）]"
-    end = f"(?:[{_CLOSING}]+(?!{going_on}|と|って|[{_CLOSING}])|(?<![！？!?])(?!{going_on}|[{_CLOSING}{_STOPS}!?])"
-    end += f"|(?<=[！？!?])(?!{going_on}|と|って|[{_CLOSING}{_STOPS}!?]))"
-    return re.compile(f"{stops}{end}")
+    ascii_stop = f"(?<=[{_KANA_OR_KANJI}」』）][!?])(?=[!?{_CLOSING}]*[{_KANA_OR_KANJI}])"
+    full_point = f"(?<=[^{_LATIN}]．)(?![{_LATIN}])"
+    # The character class comes first: `re` looks for it at 300 MB/s, and for one of several patterns at 31.
+    stops = f"[{_STOPS}!?．](?:(?<=[{_STOPS}])|{ascii_stop}|{full_point})[{_STOPS}!?…‥]*"
+    closed = f"[{_CLOSING}]+(?!{_GOING_ON}|と|って|[{_CLOSING}])"
+    plain = f"(?!{_GOING_ON}|[{_CLOSING}{_STOPS}!?])(?!(?<=[！？!?])(?:と|って))"
+    return re.compile(f"{stops}(?:{closed}|{plain})")
 
 
 @cache
 def _latin() -> "re.Pattern[str]":
     """Return the pattern of the blank between two sentences of Latin and similar scripts.
 
-    It begins with the blank itself, for which `re` searches fastest. Before it, a stop and up to three closing marks;
-    after it, no lower-case letter, with any opening marks before it, and no sign that goes on.
+    It begins with the blank itself, for which `re` searches fastest, and looks back at one character before it looks at
+    more (165 MB/s against 76). Before the blank are a stop and up to three closing marks; after it no lower-case
+    letter, with any opening marks before it, and no sign that goes on.
     """
-    stops = "[.!?…؟۔।॥]"
-    before = "|".join(f"(?<={stops}{f'[{_CLOSING}]' * count} )" for count in range(_MOST_CLOSING + 1))
+    stops = ".!?…؟۔।॥"
+    closing = f"{_CLOSING}“«"  # „Ja.“ and »Nein.«, whose closing marks open elsewhere
+    quick = f"(?<=[{stops}{closing}] )"
+    before = "|".join(f"(?<=[{stops}]{f'[{closing}]' * count} )" for count in range(_MOST_CLOSING + 1))
+    before += f"|(?<=[{stops}] » )"  # « Oui. » Puis…
     after = f"(?=[{_OPENING}]*[^{_OPENING}{_lower_case()},;:.!?…%&*+/=<>~\n ])"
     titles = "".join(rf"(?<!\b(?:{group})\. )" for group in _TITLES.values())
     # J. F. Kennedy, e.g. and U.S.; 3. Oktober, and the numbers of a list; No. 5.
     short = r"(?<!\b[^\W_]\. )(?<!\b\d\d\. )(?!(?<=\bNo\. )\d)"
-    return re.compile(f" (?:{before}){after}{titles}{short}")
+    return re.compile(f" {quick}{after}(?:{before}){titles}{short}")
 
 
 @cache
 def _lower_case() -> str:
     """Return lower-case letters as ranges of a character class."""
     ranges: list[list[int]] = []
-    for code in range(sys.maxunicode + 1):
+    for code in range(_LAST_LOWER + 1):
         if category(chr(code)) == "Ll":
             if ranges and ranges[-1][1] == code - 1:
                 ranges[-1][1] = code

@@ -7,6 +7,7 @@ from rays import datasets, plan_of, run_build
 
 # Nine in all in CI: a minute and a half. `make faults-long` plays twenty of each.
 ROUNDS = {"actor": 2, "all actors": 1, "node": 2, "driver": 2, "driver in merge": 1, "driver in index": 1}
+ROUNDS |= {"scan": 1, "driver in scan": 2, "node in scan": 1}
 
 
 def pytest_addoption(parser):
