@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kotovec.cluster import resources
-from kotovec.cluster.replica import SHARD_BYTES, Plan, make_plan
+from kotovec.cluster.plan import Plan, make_plan
 from kotovec.cluster.pool import object_store_bytes
+from kotovec.cluster.replica import SHARD_BYTES
 from kotovec.cluster.request import Request, parse_layers
 from kotovec.cluster.session import import_ray, session
 from kotovec.errors import WorkerError
