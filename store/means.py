@@ -19,6 +19,7 @@ from kotovec.space import Space
 from kotovec.store.layout import FOLD, Layout
 from kotovec.store.merge import Machines
 from kotovec.store.shard import Shard, ShardReader, energy_name, open_shard, path_of, writing_shard
+from kotovec.store.spread import PAIR, Directions, Means, measure
 from kotovec.store.writer import writing_space
 
 BLOCK_BYTES = 256 << 20  # of sums in memory: each block reads the shards that have rows in it
@@ -139,7 +140,7 @@ def merge_means(
 
     A row without vectors becomes zeros. Beside the vectors the file has `n`, (V,) int64: how many contexts each is the
     mean of; `uses`, (V,) int64: how many vectors, as an item may stand twice in a context; and `energy`, (V,) float64:
-    the mean of their squared norms.
+    the mean of their squared norms. `made` gets the `Spread`, which would take a pass over all vectors later.
 
     Args:
         layout: the layout of the store.
@@ -168,11 +169,15 @@ def merge_means(
         raise InputError(f"row {row} is a mean of {uses[row]:,} vectors, over {sums.MOST:,}")
     width = folder.width
     with writing_space(layout, space, (folder.rows, width), dtype, identity, made) as writer:
+        directions = Directions(width)
         for block, (start, stop) in enumerate(pairwise(_bounds(folder.rows, width))):
-            writer.add(_stored(sums.mean(_block(folder, space, width, block), uses[start:stop]), space, dtype))
+            vectors = _stored(sums.mean(_block(folder, space, width, block), uses[start:stop]), space, dtype)
+            writer.add(vectors)
+            directions.add(vectors, uses[start:stop] >= PAIR)
         n = uses if contexts is None else np.asarray(contexts, dtype=np.int64)
         writer.parts = {"n": n, "uses": uses, "energy": sums.mean_energy(energies, uses)}
-        made |= machines.as_dict()
+        spread = measure(Means(writer.norms, n, uses, writer.parts["energy"]), directions)
+        made |= machines.as_dict() | {"spread": spread.as_dict()}
 
 
 def _stored(means: npt.NDArray[np.float32], space: Space, dtype: str) -> npt.NDArray[np.floating[Any]]:
