@@ -22,9 +22,8 @@ def inform(path: Path, layout: Layout, vectors: Vectors) -> dict[str, Any]:
     attributes = dict(vectors.attributes)
     for name in ("settings", "versions", "tokenizer_files", *(("words",) if "words" in attributes else ())):
         attributes[name] = vectors.table(name)
-    attributes |= {
-        name: value for name, value in vectors.made(vectors.spaces[-1]).items() if name not in ("settings", "spread")
-    }
+    made = vectors.made(vectors.spaces[-1])
+    attributes |= {name: value for name, value in made.items() if name not in ("settings", "spread")}
     sentence = next(
         (vectors.settings(space).get("sentence") for space in vectors.spaces if space.name == "template"), None
     )

@@ -66,8 +66,7 @@ class Spread:
         within: mean variance of an item's vectors.
         between: variance of the items' true means, that is, without what the means scatter by chance.
         reliability: share of `between` in the variance of the means as they are: the expected correlation with the
-            means over another sample. What contexts have in common (such as those of one document) counts as chance
-            that is not there, so that it is an upper bound.
+            means over another sample. An upper bound, as contexts from one document are not independent.
     """
 
     items: int
