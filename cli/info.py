@@ -35,6 +35,7 @@ def command(store: StoreOption = None, as_json: JsonOption = False, quiet: Quiet
         *_rows(info),
         *_spaces(spaces),
         *_tables(info["tables"]),
+        *_contexts(info.get("contexts", {}), noun),
         *([("template", shape)] if any("@" in name for name in spaces) else []),
         *([("sentence", info["sentence"])] if "sentence" in info else []),
         *([("computed", computed)] if computed else []),
@@ -85,6 +86,30 @@ def _spaces(spaces: dict[str, dict[str, object]]) -> Iterator[tuple[str, str]]:
     for (name, shape), layers in lines.items():
         noun = "layer" if len(layers) == 1 else "layers"
         yield name, shape if layers == [""] else f"{shape}, {noun} {', '.join(layers)}"
+
+
+def _contexts(contexts: dict[str, dict[str, Any]], noun: str) -> Iterator[tuple[str, str]]:
+    """Yield how many items have contexts, once for all layers of one sample, and how their vectors scatter in each."""
+    counted_before = None
+    for name, about in contexts.items():
+        numbers = tuple(about[part] for part in ("limit", "complete", "fewer", "none"))
+        if numbers != counted_before and about["limit"] is not None:
+            limit, complete, fewer, none = numbers
+            shares = f"{complete:,} with {limit}, {fewer:,} with fewer, {none:,} with none"
+            yield "contexts", f"of a {noun}: {shares}; {about['vectors']:,} vectors averaged"
+        counted_before = numbers
+        measures = [
+            f"{title} {about[key]:.3f}"
+            for key, title in (
+                ("self_similarity", "self-similarity"),
+                ("random_similarity", f"of two random {noun}s"),
+                ("random_cosine", "mean cosine of random pairs"),
+                ("reliability", "reliability"),
+            )
+            if about.get(key) is not None
+        ]
+        if measures:
+            yield name, ", ".join(measures)
 
 
 def _index(index: dict[str, Any]) -> tuple[str, str]:

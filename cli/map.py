@@ -71,7 +71,9 @@ def command(
     spaces = choose_spaces(space, layer, opened.spaces)
     if html is not None and len(spaces) == 1:  # a page shows two spaces if the store has two
         spaces += tuple(_beside(spaces[0], opened.spaces))
-    others = max(min(len(opened), sample or len(opened)), FEWEST) - 1
+    presents = [opened.vectors.present(opened.space(each)) for each in spaces]
+    fewest = min(len(opened) if each is None else int(each.sum()) for each in presents)
+    others = max(min(fewest, sample or fewest), FEWEST) - 1
     around = lowered(neighbors, others), lowered(perplexity, others)
     requests = [MapRequest(each, method, sample, seed, *around) for each in spaces]
     asked = _labelled(opened, label or ())
@@ -120,12 +122,15 @@ def _check_sample(store: "Store", request: "MapRequest", named: Mapping[int, str
 
     Raises:
         InputError: a token is not in the sample, or the map cannot be made.
+        NotStoredError: the space has no vector of a token.
     """
     from kotovec.store.cartography import mapped_rows
+    from kotovec.store.gaps import Gaps
     from kotovec.store.maps import positions
 
     request.check(len(store))
-    positions(mapped_rows(len(store), request), list(named), named)
+    Gaps(store.vectors, store.space(request.space)).check(list(named))
+    positions(mapped_rows(store, request), list(named), named)
 
 
 def _find_or_make(

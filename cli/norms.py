@@ -1,7 +1,7 @@
 """`kotovec norms`: the norms of the vectors of some words or expressions."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -103,6 +103,7 @@ def _expressions(store: "Store", words: Sequence[str]) -> Iterator[str]:
 def _read(store: "Store", expression: str) -> _Row:
     import numpy as np
 
+    from kotovec.store.gaps import Gaps
     from kotovec.store.lens import unnamed
     from kotovec.store.question import add, resolve
 
@@ -111,9 +112,10 @@ def _read(store: "Store", expression: str) -> _Row:
     questions = {}
     for space in store.spaces:
         of_space = partial(unnamed, store.vectors, space)
-        # A row without a token is in the tables alone: the other spaces have a gap.
-        with suppress(NotStoredError) if any(term.unnamed is not None for term in terms) else nullcontext():
-            questions[space] = add(terms, store.array(space), readings, allow_zero=True, unnamed=of_space)
+        check = Gaps(store.vectors, space).check
+        # A row without a token is in the tables alone, and one without a sentence not in context: they have a gap.
+        with suppress(NotStoredError):
+            questions[space] = add(terms, store.array(space), readings, allow_zero=True, unnamed=of_space, check=check)
     notes = [note for space, each in questions.items() for note in each.notes(space)]
     lengths = {space: float(np.linalg.norm(each.vector)) for space, each in questions.items()}
     if not questions:

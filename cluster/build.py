@@ -10,17 +10,17 @@ from functools import partial
 from pathlib import Path
 
 from kotovec.cluster.contexts.drawn import describe
+from kotovec.cluster.contexts.encode import SHARD_BYTES
 from kotovec.cluster.contexts.sample import tally
 from kotovec.cluster.crew import Order
 from kotovec.cluster.events import Notice, Phase, Progress, Report, ignore
 from kotovec.cluster.executor import Executor
 from kotovec.cluster.inline import Inline
+from kotovec.cluster.job import open_job
 from kotovec.cluster.plan import Plan
 from kotovec.cluster.pool import Pool, object_store_bytes
 from kotovec.cluster.provenance import Machine, check_begun, check_products, made, provenance
-from kotovec.cluster.remaining import means_of, missing_indexes, missing_shards, missing_spaces, of_store
-from kotovec.cluster.replica import SHARD_BYTES
-from kotovec.cluster.results import check_encoded
+from kotovec.cluster.remaining import missing_indexes, missing_spaces, of_store, unsampled
 from kotovec.cluster.rows import check_rows, copy_table
 from kotovec.cluster.session import Check, session
 from kotovec.cluster.shards import ShardPlan
@@ -35,9 +35,7 @@ from kotovec.store.files import disk_full, is_disk_full
 from kotovec.store.layout import Layout
 from kotovec.store.library import single_thread
 from kotovec.store.lock import locked
-from kotovec.store.merge import merge
 from kotovec.store.nearest import Metric
-from kotovec.store.shard import Shard, write_shard
 from kotovec.store.tokenizer import checksums
 from kotovec.store.vectors import Vectors
 from kotovec.store.writer import identity_of, write_tokens
@@ -73,11 +71,9 @@ class Summary:
 
     def then(self, later: "Summary") -> "Summary":
         """Return the summary of this build and a later one of the same store."""
-        seconds = {
-            name: self.seconds.get(name, 0.0) + later.seconds.get(name, 0.0) for name in (*self.seconds, *later.seconds)
-        }
+        seconds = self.seconds | {name: value + self.seconds.get(name, 0.0) for name, value in later.seconds.items()}
         encoded, finished = self.encoded + later.encoded, self.finished_before and later.finished_before
-        return replace(later, encoded=encoded, seconds=self.seconds | seconds, finished_before=finished)
+        return replace(later, encoded=encoded, seconds=seconds, finished_before=finished)
 
 
 def build(
@@ -156,7 +152,7 @@ class _Build:
         self.ray, self.discard = ray, discard
         self.summary = Summary(store=layout.folder, tokens=len(plan.tokens), unit=plan.noun)
         self.started = datetime.now(UTC)
-        self.widths: dict[str, int] = {}
+        self.job = open_job(plan, layout)
         self.machine: Machine | None = None
 
     def run(self) -> Summary:
@@ -167,7 +163,9 @@ class _Build:
                 stack.enter_context(self.ray)
                 self._open()
                 self._draw(stack)
-                self._encode(self._missing(), stack)
+                missing = self._find()
+                self._check_disk(missing)
+                self._encode(missing, stack)
             with self._phase("merge" if self.plan.encoded else "copy"):
                 self._check_tables()
                 self._merge()
@@ -192,30 +190,34 @@ class _Build:
     def _open(self) -> None:
         """Begin the folder, or resume from its contents."""
         begun = folders.read_plan(self.layout)
-        if begun is not None and begun != self.plan.task:
+        is_ours = begun is not None and unsampled(begun) == self.plan.task
+        if begun is not None and not is_ours:
             if not self.discard:
-                check_begun(self.layout.folder, begun.get("settings", begun), self.plan)
+                check_begun(self.layout.folder, unsampled(begun).get("settings", begun), self.plan)
             folders.clear(self.layout)
         elif begun is None and not self.layout.is_store:
             folders.clear(self.layout)  # the remains of a store may belong to another model
-        folders.begin(self.layout, self.plan.task)
+        if not is_ours:
+            folders.begin(self.layout, self.plan.task)
         self._write_tokens()
 
     def _draw(self, stack: contextlib.ExitStack) -> None:
-        """Draw the contexts, where the build is of any; the stack ends Ray."""
-        if self.plan.drawn is None:
+        """Draw the contexts, where the build is of any; the stack ends Ray, which reads them and then encodes."""
+        if (drawn := self.plan.drawn) is None:
             return
-        if self.where.workers != 0:  # one Ray scans and encodes
-            self._hold_ray(stack)
+        if self.where.workers != 0:
+            self._hold_ray(stack, SHARD_BYTES[self.plan.spec.device])
         with self._timed("scan"):
-            passages = self.plan.drawn.draw(self.layout, self._identity, self.where, self.report)
-        self.plan = self.plan.of_passages(passages)
-        self.summary.contexts = tally(passages.sample, self.plan.tokens)
+            sample = drawn.draw(self.layout, self._identity, self.where, self.report)
+        self.summary.contexts = tally(sample, self.plan.tokens)
         self.report(Notice(describe(self.summary.contexts)))
+        self.plan = self.plan.with_sample(sample, drawn.scanner.matcher)
+        folders.begin(self.layout, self.plan.task)
 
-    def _missing(self) -> list[ShardPlan]:
+    def _find(self) -> list[ShardPlan]:
         """Return the shards that are still to be encoded."""
-        found = missing_shards(self.plan, self.layout)
+        self.job = open_job(self.plan, self.layout)
+        found = self.job.find()
         self.machine = found.machine
         if found.damaged:
             self.report(Notice(f"encoding {counted(found.damaged, 'damaged shard')} again"))
@@ -224,7 +226,6 @@ class _Build:
             self.report(
                 Notice(f"resuming with {whole} of {counted(len(self.plan.shards), 'shard')} from an earlier run")
             )
-        self._check_disk(found.missing)
         return found.missing
 
     def _check_disk(self, missing: list[ShardPlan]) -> None:
@@ -240,7 +241,7 @@ class _Build:
 
     def _encode(self, missing: list[ShardPlan], stack: contextlib.ExitStack) -> None:
         """Encode the missing shards; the stack ends the workers and Ray."""
-        total, unit = self.plan.total, self.plan.unit
+        total, unit = sum(shard.stop - shard.start for shard in self.plan.shards), self.job.unit
         done = total - sum(shard.stop - shard.start for shard in missing)
         if not missing:
             return
@@ -250,14 +251,16 @@ class _Build:
             stack.enter_context(contextlib.closing(pool))
         with self._phase("load"):
             pool.open()
-        with self._phase("encode" if self.plan.passages is None else "contexts"):
+        for text in self.job.notices:
+            self.report(Notice(text))
+        with self._phase("contexts" if self.plan.sentences is not None else "encode"):
             self.report(Progress(done, total, unit))
 
             def take(shard: ShardPlan, encoded: Encoded) -> None:
                 nonlocal done
                 self._write(shard, encoded)
                 done += shard.stop - shard.start
-                if self.plan.passages is None:
+                if self.plan.sentences is None:
                     self.summary.encoded += shard.stop - shard.start
                 else:
                     self.summary.sentences += shard.stop - shard.start
@@ -266,15 +269,19 @@ class _Build:
             pool.run(missing, self.plan.inputs, take)
 
     def _pool(self, most: int, stack: contextlib.ExitStack) -> Pool:
-        check = self._hold_ray(stack, most)
+        check = self._hold_ray(stack, max(map(self.plan.result_bytes, self.plan.shards)))
         return Pool(self._order(most), self.plan.checkpoint, self.report, check)
 
-    def _hold_ray(self, stack: contextlib.ExitStack, most: int = 1 << 16) -> Check:
-        """Start or join Ray, or find it started, until the stack ends it; return what checks that it lives."""
-        workers = self._order(most).wanted or 1  # None only on a cluster, which has its own object store
-        rows = max((shard.stop - shard.start for shard in self.plan.shards), default=0)
-        size = object_store_bytes(workers, self.plan.shard_bytes(rows) or SHARD_BYTES[self.plan.spec.device])
+    def _hold_ray(self, stack: contextlib.ExitStack, most: int) -> Check:
+        """Start or join Ray, unless it is held already, until the stack ends it; return what checks that it lives.
+
+        Args:
+            stack: what ends it.
+            most: most bytes of a result.
+        """
+        workers = self._order(len(self.plan.shards)).wanted or 1  # None only on a cluster, which has its own store
         cpus = workers * self.plan.spec.threads
+        size = object_store_bytes(workers, most)
         return stack.enter_context(session(self.where.address, cpus, size, self.where.folder))
 
     def _order(self, most: int) -> Order:
@@ -298,16 +305,10 @@ class _Build:
 
     def _write(self, shard: ShardPlan, encoded: Encoded) -> None:
         """Check a shard that a worker returned, and write it."""
-        self.widths = check_encoded(self.plan, shard, encoded, self.widths)
+        self.job.check(shard, encoded)
         machine = Machine(encoded.host, encoded.cpu, encoded.products)
         self.machine = check_products(self.layout.folder, machine, self.machine)
-        ids = self.plan.tokens.ids[shard.start : shard.stop] if encoded.rows is None else encoded.rows
-        arrays = {Space.parse(name): array for name, array in encoded.arrays.items()}
-        energies = {Space.parse(name): array for name, array in encoded.energies.items()}
-        machine_of = encoded.host, encoded.cpu, encoded.counts, encoded.products, energies
-        write_shard(self.layout.shards, Shard(shard.number, ids, arrays, *machine_of), self.plan.fingerprint)
-        if self.plan.passages is not None:
-            means_of(self.plan, self.layout).fold()
+        self.job.write(shard, encoded)
 
     def _write_tokens(self) -> None:
         """Write the first files of a store: the model's tokenizer and the table of tokens."""
@@ -325,8 +326,8 @@ class _Build:
                 check_rows(self.plan, space, self.layout)
 
     def _merge(self) -> None:
-        plan, layout, identity = self.plan, self.layout, self._identity
-        sample = None if plan.passages is None else plan.passages.sample
+        plan, layout = self.plan, self.layout
+        identity = self._identity
         try:
             for space in plan.added:
                 if layout.space(space).is_file():
@@ -334,13 +335,8 @@ class _Build:
                 how = made(plan, space, self.started)
                 if space in TABLES:
                     copy_table(plan, space, layout, identity, how)
-                elif sample is not None:
-                    dtype = plan.spec.store_dtype
-                    means_of(plan, layout).merge(layout, space, dtype, sample.counts, identity, how)
                 else:
-                    merge(layout, space, layout.shards, plan.bounds, plan.fingerprint, identity, how)
-            if sample is not None and plan.drawn is not None:
-                plan.drawn.keep(layout, sample, identity)
+                    self.job.merge(space, identity, how)
         except DamagedError as error:
             raise DamagedError(str(error), hint="run the same command again, which encodes it again") from error
 

@@ -8,16 +8,15 @@ import hashlib
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from kotovec.cluster import settings as settings_of
 from kotovec.cluster.contexts.drawn import Drawn
-from kotovec.cluster.contexts.passages import Passages
 from kotovec.cluster.listing import Listing, list_tokens
-from kotovec.cluster.replica import BATCH_TOKENS, SHARD_BYTES, SHARD_POSITIONS, make_replica, pick_device, shard_tokens
+from kotovec.cluster.replica import make_replica, pick_device, shard_limit
 from kotovec.cluster.request import Request, parse_layers
 from kotovec.cluster.shards import ShardPlan, cut
 from kotovec.cluster.spelling import MOST_PIECES, most_pieces, spell
@@ -27,7 +26,6 @@ from kotovec.cluster.words import Words
 from kotovec.errors import InputError
 from kotovec.space import IN_PART, OUTPUT, STATIC, Space
 from kotovec.store.library import import_faiss
-from kotovec.store.means import FEWEST_BYTES
 from kotovec.store.tokens import Tokens
 from kotovec.workers import forward as forwards
 from kotovec.workers import source as sources
@@ -43,6 +41,13 @@ from kotovec.workers.sentence import around
 from kotovec.workers.table import Table
 from kotovec.workers.tokenizer import Template
 
+if TYPE_CHECKING:
+    from kotovec.cluster.contexts.encode import Sentences
+    from kotovec.cluster.contexts.matching import Matcher
+    from kotovec.store.contexts import Sample
+
+# On a CPU, 96 to 240 make no difference, and fewer make the products slower.
+BATCH_TOKENS = {"cpu": 192, "cuda": 8192}
 # Memory of a worker besides the weights: torch, buffers, and the shards that it holds.
 BASE_BYTES = 400 << 20
 
@@ -73,8 +78,8 @@ class Plan:
         rowless: tokens without a row, by their ids.
         words: the words that are encoded in place of the vocabulary, or None.
         bos: whether a token was to be put before those of a decoder whose template has none there.
-        drawn: what decides the contexts, where the hidden states are means over sentences; else None.
-        passages: their sentences, once they are drawn.
+        drawn: what decides the contexts whose hidden states are averaged, or None for tokens alone in their template.
+        sentences: these contexts, once they are drawn.
     """
 
     model: Model
@@ -100,7 +105,7 @@ class Plan:
     words: Words | None = None
     bos: bool = True
     drawn: Drawn | None = None
-    passages: Passages | None = None
+    sentences: "Sentences | None" = None
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -109,9 +114,8 @@ class Plan:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of settings, spaces and sample: a shard file that carries it belongs to this plan."""
-        sample = {} if self.passages is None else {"sample": self.passages.sample.digest}
-        return hashlib.sha256(json.dumps(self.task | sample, sort_keys=True).encode()).hexdigest()
+        """SHA-256 of settings and spaces: a shard file that carries it belongs to this plan."""
+        return hashlib.sha256(json.dumps(self.task, sort_keys=True).encode()).hexdigest()
 
     @property
     def spaces(self) -> tuple[Space, ...]:
@@ -129,16 +133,6 @@ class Plan:
         return "token" if self.words is None else "word"
 
     @property
-    def unit(self) -> str:
-        """What is encoded, for a person."""
-        return self.noun if self.drawn is None else "sentence"
-
-    @property
-    def total(self) -> int:
-        """How many tokens, words or sentences are encoded."""
-        return self.shards[-1].stop if self.shards else 0
-
-    @property
     def encoded(self) -> tuple[Space, ...]:
         """The spaces that this build encodes; every shard contains them."""
         return tuple(map(Space.parse, self.spec.spaces))
@@ -153,15 +147,22 @@ class Plan:
         layers = tuple(space.layer for space in spaces if space.layer is not None)
         shards = self.shards if layers else ()
         tables = tuple(space for space in self.tables if space in spaces)
-        return replace(self, spec=replace(self.spec, layers=layers), shards=shards, tables=tables)
+        sentences = self.sentences if layers else None
+        return replace(self, spec=replace(self.spec, layers=layers), shards=shards, tables=tables, sentences=sentences)
 
-    def of_passages(self, passages: Passages) -> "Plan":
-        """Return the plan of the same build, whose contexts are drawn."""
-        return replace(
-            self,
-            passages=passages,
-            shards=() if self.drawn is None else passages.shards(self.drawn.entries, self.drawn.positions),
-        )
+    def with_sample(self, sample: "Sample", matcher: "Matcher") -> "Plan":
+        """Return the plan whose hidden states are means over the contexts of a sample, in place of tokens alone.
+
+        Args:
+            sample: the sample, with token ids; its digest is a part of the fingerprint.
+            matcher: finds the items of this plan in its sentences.
+
+        Raises:
+            InputError: the sample is of other items, or empty.
+        """
+        from kotovec.cluster.contexts.encode import plan_sentences
+
+        return plan_sentences(self, sample, matcher)
 
     def of_weights(self, weights: str | None) -> "Plan":
         """Return the plan for a store of these weights, which may have been read as a whole where this one's were not.
@@ -188,20 +189,30 @@ class Plan:
         """The (start, stop) rows of each shard."""
         return [(shard.start, shard.stop) for shard in self.shards]
 
+    def ids(self, shard: ShardPlan) -> npt.NDArray[np.int64]:
+        """Return the ids of the tokens of a shard."""
+        return self.tokens.ids[shard.start : shard.stop]
+
     def inputs(self, shard: ShardPlan) -> Inputs:
         """Return the inputs that a worker encodes for a shard."""
-        if self.passages is not None:
-            return self.passages.inputs(shard.start, shard.stop)
+        if self.sentences is not None:
+            return self.sentences.inputs(shard)
         if self.words is not None:
             return self.words.inputs(shard.start, shard.stop, self.spec.template)
-        return Inputs.isolated(self.tokens.ids[shard.start : shard.stop], self.spec.template)
+        return Inputs.isolated(self.ids(shard), self.spec.template)
+
+    def result_bytes(self, shard: ShardPlan) -> int:
+        """Return the largest size in bytes of what a worker returns for a shard."""
+        if self.sentences is not None:
+            return min(self.sentences.contexts(shard), len(self.tokens)) * self.sum_row_bytes
+        return self.shard_bytes(shard.stop - shard.start)
 
     @property
     def vector_bytes(self) -> int:
         """Size in bytes of the vectors that this build adds."""
-        itemsize = np.dtype(self.spec.store_dtype).itemsize
-        states = len(self.tokens) * len(self.spec.layers) * self.size * itemsize
-        return states + sum(len(self.tokens) * self._width(space) * 4 for space in self.tables)
+        return self.shard_bytes(len(self.tokens)) + sum(
+            len(self.tokens) * self._width(space) * 4 for space in self.tables
+        )
 
     def _width(self, space: Space) -> int:
         """Return the number of dimensions of a table; 0 for one that is not stored, as it is another."""
@@ -215,19 +226,27 @@ class Plan:
         return 0 if self.in_part else len(self.tokens) * (self.table.size + self.size) * 4
 
     def shard_bytes(self, rows: int) -> int:
-        """Return the size in bytes of the vectors in shards of so many tokens, or of the sums of so many sentences."""
-        if self.passages is not None:
-            sums = round(rows * self.passages.load) * len(self.spec.layers) * self.size * 8
-            dense = len(self.tokens) * len(self.spec.layers) * self.size * 8
-            return min(sums, 2 * max(FEWEST_BYTES, dense) + dense)  # by then they are folded together
+        """Return the size in bytes of the vectors in shards of so many tokens."""
         return rows * len(self.spec.layers) * self.size * np.dtype(self.spec.store_dtype).itemsize
+
+    @property
+    def sum_row_bytes(self) -> int:
+        """Size in bytes of the sums of a row in all layers, with their energies."""
+        return len(self.spec.layers) * (self.size + 2) * 8
+
+    @property
+    def sum_bytes(self) -> int:
+        """Size in bytes of the sums of all rows."""
+        return len(self.tokens) * self.sum_row_bytes
 
     def peak_bytes(self, rows: int) -> int:
         """Return how many bytes more the disk must hold at some moment if so many tokens are still to be encoded.
 
         First the shards are beside the spaces' files; later the indexes take the space of the shards.
         """
-        kept = self.shard_bytes(self.total - rows)
+        if self.sentences is not None:  # the loose shards, the last fold, and the one that is being written
+            return self.vector_bytes + max(3 * self.sum_bytes, self.index_bytes)
+        kept = self.shard_bytes(len(self.tokens) - rows)
         return self.vector_bytes + max(self.shard_bytes(rows), self.index_bytes - kept)
 
     @property
@@ -263,17 +282,16 @@ def make_plan(request: Request, model: Model | None = None) -> Plan:
     table = tables.find(model, architecture)
     matrices = find_matrices(model) if OUTPUT in chosen.tables else None
     template = _template(request, listing, table.rows)
-    longest = most_pieces(model, architecture, template)
-    listing = _with_words(request, listing, table.rows, longest)
+    listing = _with_words(request, listing, table.rows, most_pieces(model, architecture, template))
     size = int(model.pretrained_config.hidden_size)
-    most = shard_tokens(request, device, table, len(layers) * size)
-    drawn = _draw(request, model, listing, template, (table.rows, longest), len(layers) * size, device)
-    most = most if drawn is None else drawn.entries
-    shards = cut(len(listing.tokens), most, BATCH_TOKENS[device]) if drawn is None else ()
+    shard_tokens = shard_limit(request, device, table, len(layers) * size)
+    shards = cut(len(listing.tokens), shard_tokens, BATCH_TOKENS[device])
     spec = make_replica(request, model, template, layers, device, forward, architecture, table, shards)
     settings = settings_of.tokens(model, request.token_filter, listing)
-    settings |= settings_of.states(spec, table, most, BATCH_TOKENS[device], request.template)
-    settings |= {} if drawn is None else drawn.sampling.settings
+    settings |= settings_of.states(spec, table, shard_tokens, BATCH_TOKENS[device], request.template)
+    drawn = _draw(request, model, listing, table.rows)
+    if drawn is not None:
+        settings = of_sentences(settings, device) | drawn.sampling.settings
     plan = _plan(
         (model, listing, spec, chosen.tables, matrices, settings),
         table=table,
@@ -284,43 +302,22 @@ def make_plan(request: Request, model: Model | None = None) -> Plan:
     return replace(plan, drawn=drawn)
 
 
-def _draw(
-    request: Request,
-    model: Model,
-    listing: Listing,
-    template: Template,
-    limits: tuple[int, int],
-    width: int,
-    device: str,
-) -> Drawn | None:
-    """Return what decides the contexts, where they are asked for.
+def of_sentences(settings: dict[str, Any], device: str) -> dict[str, Any]:
+    """Return the settings of hidden states as those of sentences, which are cut into shards by their positions."""
+    from kotovec.cluster.contexts.encode import BATCH_POSITIONS, MOST_SENTENCES, SHARD_POSITIONS
+    from kotovec.cluster.contexts.encode import SHARD_BYTES as SUM_BYTES
 
-    Args:
-        request: the request of the user.
-        model: the model.
-        listing: its tokens.
-        template: ids around each sentence.
-        limits: number of rows of the input embedding matrix, and most ids of a sentence.
-        width: number of dimensions of all layers together.
-        device: `cpu` or `cuda`.
-    """
+    names = settings.keys() - {"shard-tokens", "batch-tokens", "sentence"}
+    positions = [BATCH_POSITIONS[device], SHARD_POSITIONS[device], SUM_BYTES[device], MOST_SENTENCES]
+    return {name: settings[name] for name in settings if name in names} | {"positions": positions}
+
+
+def _draw(request: Request, model: Model, listing: Listing, rows: int) -> Drawn | None:
+    """Return what decides the contexts, where they are asked for."""
     if (sampling := request.sampling) is None:
         return None
-    rows, longest = limits
-    usual = max(2, SHARD_BYTES[device] // (8 * width))
-    return Drawn(
-        sampling=sampling,
-        tokens=listing.tokens,
-        vocabulary=listing.vocabulary,
-        tokenizer=listing.tokenizer,
-        tokenizer_hash=sources.hash_tokenizer(model.source),
-        template=template,
-        rows=rows,
-        longest=longest,
-        entries=min(request.shard_tokens or usual, usual),
-        positions=SHARD_POSITIONS[device],
-        pooling=request.pooling or POOLINGS[0],
-    )
+    tokenizer_hash = sources.hash_tokenizer(model.source)
+    return Drawn(sampling, listing.tokens, listing.vocabulary, listing.tokenizer, tokenizer_hash, rows)
 
 
 def _plan_tables(request: Request, wanted: tuple[Space, ...], model: Model) -> Plan:

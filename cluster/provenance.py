@@ -29,6 +29,7 @@ _SAID = {
     "tokens": "the list of tokens differs",
     "words": "the list of words differs",
     "sentence": "the sentence of --template differs",
+    "sample": "the sentences of the corpus differ",
     "contexts-from": "the sentences of --contexts-from differ",
     "static": "the static vectors come from elsewhere, or were part of the shards, as in an earlier version",
 }
@@ -183,10 +184,12 @@ def _of_alike(folder: Path, vectors: Vectors, plan: Plan) -> tuple[dict[str, Any
     alike = next((space for space in vectors.spaces if space.name == plan.spec.space), None)
     if alike is None:
         return {}, {}
-    if plan.drawn is not None and plan.drawn.sampling.keep_text and not keeps_text(vectors):
-        raise SettingsDifferError(f"{folder} was built without --keep-text", hint=_APART)
+    names = {"sentence", "sample"} & plan.settings.keys()
+    if plan.drawn is not None:
+        if plan.drawn.sampling.keep_text and not keeps_text(vectors):
+            raise SettingsDifferError(f"{folder} was built without --keep-text", hint=_APART)
+        names |= plan.drawn.sampling.settings.keys()
     stored = vectors.settings(alike)
-    names = plan.drawn.sampling.settings.keys() if plan.drawn is not None else {"sentence"} & plan.settings.keys()
     return {name: plan.settings[name] for name in names}, {name: stored.get(name) for name in names}
 
 

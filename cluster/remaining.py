@@ -1,4 +1,4 @@
-"""What remains to be done of a plan: the spaces that a store lacks, and the shards that no earlier run encoded.
+"""What remains to be done of a plan: the spaces and indexes that a store lacks.
 
 A build does it, and a dry run prints it.
 """
@@ -6,46 +6,21 @@ A build does it, and a dry run prints it.
 import contextlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
+from kotovec.cluster.job import open_job
 from kotovec.cluster.plan import Plan
-from kotovec.cluster.provenance import Machine, check_begun, check_finished
-from kotovec.cluster.shards import ShardPlan
-from kotovec.errors import DamagedError
+from kotovec.cluster.provenance import check_begun, check_finished
 from kotovec.space import Space, titles
 from kotovec.store import folder as folders
 from kotovec.store import index as indexes
 from kotovec.store.layout import Layout
 from kotovec.store.lock import locked
-from kotovec.store.means import Means
 from kotovec.store.metric import Metric
-from kotovec.store.shard import open_shard, path_of
 from kotovec.store.vectors import Vectors
 from kotovec.text import counted
 
-INDEXED = (
-    "static",
-    "isolated",
-    "template",
-    "context",
-)  # the spaces that get an index with the build, in the last layer
-
-
-@dataclass(frozen=True)
-class Shards:
-    """The shards of a plan in the folder of a store.
-
-    Attributes:
-        missing: those that are still to be encoded.
-        damaged: how many of them have a file that is damaged.
-        machine: the machine that encoded the first of the others; None without any.
-    """
-
-    missing: list[ShardPlan]
-    damaged: int
-    machine: Machine | None
+INDEXED = ("static", "isolated", "template", "context")  # what gets an index with the build, in the last layer
 
 
 @dataclass(frozen=True)
@@ -90,9 +65,17 @@ def missing_spaces(plan: Plan, layout: Layout) -> tuple[Space, ...]:
         return plan.spaces
     begun = folders.read_plan(layout) or {}
     todo = [space for space in plan.spaces if not layout.space(space).is_file()]
-    if todo and begun.get("settings") == plan.settings:  # some of them may be merged already
+    if todo and unsampled(begun).get("settings") == plan.settings:  # some of them may be merged already
         todo = [space for space in plan.spaces if str(space) in begun.get("spaces", ())]
     return tuple(todo)
+
+
+def unsampled(begun: dict[str, Any]) -> dict[str, Any]:
+    """Return the task of an unfinished build without its sample, which a plan does not know before it is drawn."""
+    settings = begun.get("settings")
+    if not isinstance(settings, dict):
+        return begun
+    return begun | {"settings": {name: value for name, value in settings.items() if name != "sample"}}
 
 
 def missing_indexes(plan: Plan, layout: Layout) -> list[Space]:
@@ -110,40 +93,6 @@ def lacking_index(vectors: Vectors, layout: Layout) -> list[Space]:
     """Return the spaces of an open store that lack their default index."""
     wanted = [Space(name) for name in INDEXED if any(space.name == name for space in vectors.spaces)]
     return [space for space in wanted if indexes.load(vectors, layout.indexes, space, Metric.L2) is None]
-
-
-def missing_shards(plan: Plan, layout: Layout) -> Shards:
-    """Read the shards of a plan, restricted to what it adds, that are in the folder of a store."""
-    missing, damaged = [], 0
-    machine, done = _folded(plan, layout)
-    for shard in plan.shards:
-        if done[shard.number]:
-            continue
-        try:
-            with open_shard(layout.shards, shard.number, plan.fingerprint) as reader:
-                ids = plan.tokens.ids[shard.start : shard.stop] if plan.passages is None else None
-                reader.check(ids, plan.encoded)
-                machine = machine or Machine(reader.host, reader.cpu, reader.products, earlier=True)
-        except DamagedError:
-            damaged += path_of(layout.shards, shard.number).exists()
-            missing.append(shard)
-    return Shards(missing, damaged, machine)
-
-
-def means_of(plan: Plan, layout: Layout) -> Means:
-    """Return the sums of a plan whose vectors are means over contexts."""
-    return Means(layout.shards, plan.fingerprint, plan.encoded, len(plan.shards), len(plan.tokens))
-
-
-def _folded(plan: Plan, layout: Layout) -> tuple[Machine | None, npt.NDArray[np.bool_]]:
-    """Return the machine that computed the folded shards, and which shards these are."""
-    if plan.passages is None:
-        return None, np.zeros(len(plan.shards), dtype=np.bool_)
-    done, found = means_of(plan, layout).done()
-    if not done.any():
-        return None, done
-    host, cpu, products = (min(names) for names in (found.hosts, found.cpus, found.products))
-    return Machine(host, cpu, products, earlier=True), done
 
 
 def of_store(plan: Plan, layout: Layout) -> Plan:
@@ -177,10 +126,10 @@ def outlook(plan: Plan, store: Path, *, overwrite: bool) -> Outlook:
             lacking = len(missing_indexes(plan, target))
             return Outlook("incomplete" if lacking else "complete", indexes=lacking)
         part = plan.only(todo)
-        encoded = len(part.shards) - len(missing_shards(part, target).missing)
+        encoded = len(part.shards) - len(open_job(part, target).find().missing) if part.drawn is None else 0
         begun = folders.read_plan(target)
-        if begun is not None and begun != part.task and not overwrite:
-            check_begun(target.folder, begun.get("settings", begun), part)
-        resumed = begun == part.task
+        resumed = begun is not None and unsampled(begun) == part.task
+        if begun is not None and not resumed and not overwrite:
+            check_begun(target.folder, unsampled(begun).get("settings", begun), part)
         state = "again" if target != layout else "interrupted" if resumed else "incomplete" if finished else "new"
         return Outlook(state, todo, shards=len(part.shards), encoded=encoded if resumed else 0)

@@ -1,4 +1,4 @@
-"""What a replica is and how much it gets at a time: the device, the sizes of shards and batches."""
+"""The replica that a plan's workers load: its device, and how much it computes at a time."""
 
 import numpy as np
 
@@ -18,11 +18,6 @@ SHARD_TOKENS = {"cpu": 1024, "cuda": 16384}
 SHARD_WORDS = {"cpu": 4096, "cuda": 16384}
 # Fewer tokens per shard where many layers are kept: shards pass through Ray's object store.
 SHARD_BYTES = {"cpu": 32 << 20, "cuda": 256 << 20}
-# On a CPU, 96 to 240 make no difference, and fewer make the products slower.
-BATCH_TOKENS = {"cpu": 192, "cuda": 8192}
-# Of sentences: 6 s of MiniLM on one core; of one length, which they nearly are, they fill their batches.
-SHARD_POSITIONS = {"cpu": 1 << 14, "cuda": 1 << 19}
-SHORTEST = 3  # positions of `[CLS] token [SEP]`: sentences get as many positions in a batch
 
 
 def make_replica(
@@ -36,27 +31,14 @@ def make_replica(
     table: Table,
     shards: tuple[ShardPlan, ...],
 ) -> ReplicaSpec:
-    """Return the replica that every worker loads.
-
-    Args:
-        request: the request of the user.
-        model: the model.
-        template: ids around each token, or sentence.
-        layers: the wanted layers, ascending.
-        device: `cpu` or `cuda`.
-        forward: name of the code that computes.
-        architecture: architecture of a BERT-like model; None for a model that transformers computes.
-        table: the input embedding matrix.
-        shards: the shards; none yet where they are of sentences.
-    """
-    largest = max((stop - start for shard in shards for start, stop in shard.batches), default=0)
+    """Return the replica of a plan, from what was found about its model."""
     return ReplicaSpec(
         source=model.source,
         template=template,
         layers=layers,
         depth=int(model.pretrained_config.num_hidden_layers),
         rows=int(model.pretrained_config.vocab_size),
-        positions=largest * template.length or BATCH_TOKENS[device] * SHORTEST,
+        positions=max(stop - start for shard in shards for start, stop in shard.batches) * template.length,
         forward=forward,
         dtype=request.dtype,
         store_dtype=request.store_dtype,
@@ -69,7 +51,7 @@ def make_replica(
     )
 
 
-def shard_tokens(request: Request, device: str, table: Table, width: int) -> int:
+def shard_limit(request: Request, device: str, table: Table, width: int) -> int:
     """Return the upper limit of tokens per shard; the width is that of all layers together."""
     # Shards do not hold static vectors, but once did: another count would cut the batches of a model with very many
     # layers otherwise, and stores that exist would no longer be those of the plan.

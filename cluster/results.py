@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from kotovec.cluster.plan import Plan
 from kotovec.cluster.shards import ShardPlan
@@ -13,7 +14,7 @@ from kotovec.workers.encoder import Encoded
 NAMED = 5  # number of tokens that an error about NaN names
 
 
-def check_encoded(plan: Plan, shard: ShardPlan, encoded: Encoded, widths: Mapping[str, int]) -> dict[str, int]:
+def check_placed(plan: Plan, shard: ShardPlan, encoded: Encoded, widths: Mapping[str, int]) -> dict[str, int]:
     """Check the vectors that a worker returned for a shard; return the width of each space.
 
     Args:
@@ -28,42 +29,69 @@ def check_encoded(plan: Plan, shard: ShardPlan, encoded: Encoded, widths: Mappin
         NonFiniteError: the shard contains NaN or Inf.
     """
     spec, rows = plan.spec, shard.stop - shard.start
+    widths = dict(widths) or {name: array.shape[-1] for name, array in encoded.arrays.items()}
+    wanted = {name: ((rows, widths.get(name)), spec.store_dtype) for name in spec.spaces}
+    _check_origin(plan, shard, encoded, wanted)
+    finite = np.logical_and.reduce([np.isfinite(array).all(axis=1) for array in encoded.arrays.values()])
+    narrow = "float16" in (spec.dtype, spec.store_dtype)
+    check_finite(plan, shard.start + np.flatnonzero(~finite), narrow=narrow)
+    return widths
+
+
+def check_summed(plan: Plan, shard: ShardPlan, encoded: Encoded, width: int) -> int:
+    """Check the sums that a worker returned for a shard; return their width.
+
+    Args:
+        plan: the plan of the build.
+        shard: the shard that was wanted.
+        encoded: what the worker returned.
+        width: width of the sums in the shards before; 0 for the first one.
+
+    Raises:
+        WorkerError: the worker returned another shard, or computed it with another forward pass.
+        NonFiniteError: a vector was NaN or Inf.
+    """
+    tally, names = encoded.tally, plan.spec.spaces
+    if tally is None:
+        raise WorkerError(
+            f"a worker on {encoded.host} gave no sums for shard {shard.number}",
+            hint="install the same version of kotovec there",
+        )
+    width = width or next((array.shape[-1] for array in encoded.arrays.values()), 0)
+    _check_origin(plan, shard, encoded, {name: ((len(tally.rows), width), "int64") for name in names})
+    narrow = "float16" in (plan.spec.dtype, plan.spec.store_dtype)
+    check_finite(plan, tally.rows[~tally.finite], narrow=narrow)
+    return width
+
+
+def _check_origin(plan: Plan, shard: ShardPlan, encoded: Encoded, arrays: Mapping[str, tuple[Any, str]]) -> None:
+    """Check that a worker returned the wanted shard, arrays of these shapes and dtypes, by the planned forward pass."""
     if encoded.forward != plan.settings["forward"]:
         raise WorkerError(
             f"a worker on {encoded.host} computed shard {shard.number} by {encoded.forward!r}, the plan is by "
             f"{plan.settings['forward']!r}",
             hint="install the same versions of kotovec and transformers there",
         )
-    dtype = spec.store_dtype
-    if plan.passages is not None:  # sums of as many rows as the sentences have items
-        rows, dtype = 0 if encoded.rows is None else len(encoded.rows), "int64"
-    widths = dict(widths) or {name: array.shape[-1] for name, array in encoded.arrays.items()}
     given = (encoded.number, {name: (array.shape, str(array.dtype)) for name, array in encoded.arrays.items()})
-    wanted = (shard.number, {name: ((rows, widths.get(name)), dtype) for name in spec.spaces})
+    wanted = (shard.number, arrays)
     if given != wanted:
         raise WorkerError(
             f"a worker on {encoded.host} gave shard {_said(*given)} for shard {_said(*wanted)}",
             hint="install the same version of kotovec there",
         )
-    finite = np.logical_and.reduce([np.isfinite(array).all(axis=1) for array in encoded.arrays.values()])
-    narrow = "float16" in (spec.dtype, spec.store_dtype)
-    check_finite(plan, shard.start, finite, narrow=narrow)
-    return widths
 
 
-def check_finite(plan: Plan, start: int, finite: Any, *, narrow: bool = False) -> None:
+def check_finite(plan: Plan, rows: npt.NDArray[np.int64], *, narrow: bool = False) -> None:
     """Check that vectors are finite.
 
     Args:
         plan: the plan of the build.
-        start: the row of the first vector in the table of tokens.
-        finite: (n,) bool, whether each is.
+        rows: (n,) rows of those that are not, in the table of tokens.
         narrow: whether they were computed or are stored as float16.
 
     Raises:
         NonFiniteError: some are not; the message names their tokens.
     """
-    rows = start + np.flatnonzero(~finite)
     if len(rows) == 0:
         return
     tokens = plan.tokens

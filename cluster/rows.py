@@ -93,7 +93,7 @@ def copy_table(plan: Plan, space: Space, layout: Layout, identity: str, made: di
     parts |= _unnamed(plan, matrix)
     with writer.writing_space(layout, space, (len(plan.tokens), matrix.size), "float32", identity, made) as writes:
         for block in _blocks(plan, matrix, layout.folder):
-            check_finite(plan, writes.rows, np.isfinite(block).all(axis=1))
+            check_finite(plan, writes.rows + np.flatnonzero(~np.isfinite(block).all(axis=1)))
             writes.add(block)
         writes.parts = parts
 

@@ -13,7 +13,7 @@ from kotovec.workers.model import Model
 from kotovec.workers.table import Table
 
 # Settings that only describe where a build ran: a complete store does not count as different because of them.
-ENVIRONMENT = ("device", "batch-tokens", "cpus-per-worker", "torch", "forward", "static", "output")
+ENVIRONMENT = ("device", "batch-tokens", "positions", "cpus-per-worker", "torch", "forward", "static", "output")
 # Settings of the table of tokens; the others belong to the spaces.
 OF_TOKENS = ("weights", "config", "tokenizer", "token-filter", "tokens", "template", "mecab-dic", "words", "pooling")
 OF_TABLE = ("format",)  # the vectors of a table depend on no other setting but the one of its own name

@@ -193,6 +193,8 @@ def audit(
         raise InputError(f"unknown indicator {quoted(indicator)}", hint=f"choose {choices((AUTO, *Indicator))}")
     space, tokens = store.space(space), store.tokens
     check_vocabulary(tokens)
+    if store.vectors.present(space) is not None:
+        raise InputError(f"{space} lacks some of the tokens, and an audit is of all", hint="choose `static`")
     report("under-trained tokens")
     unnamed_ids, unnamed, named, left_out = _unnamed(store, space, reference)
     references = find_references(tokens, named)

@@ -54,7 +54,14 @@ class MapRequest:
             raise InputError(f"--sample is {self.sample}", hint=f"use {projection.FEWEST} tokens or more")
         if not 0 <= self.seed < 2**32:
             raise InputError(f"--seed is {self.seed}", hint="use 0 or more, and less than 2^32")
-        count = min(tokens, self.sample or tokens)
+        self.check_rows(min(tokens, self.sample or tokens))
+
+    def check_rows(self, count: int) -> None:
+        """Check that the map can be made of this number of tokens, sampled already.
+
+        Raises:
+            InputError: there are too few.
+        """
         if count < projection.FEWEST:
             raise InputError(f"a map needs {projection.FEWEST} tokens or more, not {count}")
         option, wanted = ("--perplexity", self.perplexity) if self.method == "tsne" else ("--neighbors", self.neighbors)
@@ -72,7 +79,7 @@ def find_map(store: Store, request: MapRequest) -> Map | None:
         NotStoredError: no such space.
     """
     map_ = _kept(store, request)
-    return map_ if map_ is not None and _is_as(map_, request, len(store.tokens)) else None
+    return map_ if map_ is not None and _is_as(map_, request, store) else None
 
 
 def find_replaced(store: Store, request: MapRequest) -> MapRecord | None:
@@ -83,7 +90,7 @@ def find_replaced(store: Store, request: MapRequest) -> MapRecord | None:
         NotStoredError: no such space.
     """
     map_ = _kept(store, request)
-    return None if map_ is None or _is_as(map_, request, len(store.tokens)) else map_.record
+    return None if map_ is None or _is_as(map_, request, store) else map_.record
 
 
 def _kept(store: Store, request: MapRequest) -> Map | None:
@@ -98,9 +105,9 @@ def _kept(store: Store, request: MapRequest) -> Map | None:
     return None
 
 
-def _is_as(map_: Map, request: MapRequest, total: int) -> bool:
+def _is_as(map_: Map, request: MapRequest, store: Store) -> bool:
     """Return whether a map has the seed, the tokens and the parameters that are requested."""
-    if map_.record.seed != request.seed or len(map_.rows) != min(total, request.sample or total):
+    if map_.record.seed != request.seed or not np.array_equal(map_.rows, mapped_rows(store, request)):
         return False
     wanted = {"umap": ("n_neighbors", request.neighbors), "tsne": ("perplexity", request.perplexity)}.get(
         request.method
@@ -145,7 +152,8 @@ def make_map(
     if keep:
         check_writable(store)
     matrix = Matrix(store.array(space), store.norms(space))
-    rows = mapped_rows(total, request)
+    rows = mapped_rows(store, request)
+    request.check_rows(len(rows))
     vectors = projection.unit(matrix, rows)
     projection.check_spread(vectors, space.title)
     report("neighbours")
@@ -182,16 +190,20 @@ def _is_of(rows: Rows, total: int) -> bool:
     return len(rows) > 0 and rows[0] >= 0 and rows[-1] < total and bool((np.diff(rows) > 0).all())
 
 
-def mapped_rows(total: int, request: MapRequest) -> Rows:
+def mapped_rows(store: Store, request: MapRequest) -> Rows:
     """Return the rows of the token table that a map shows, ascending, (n,) int64.
 
+    Those that the space has no vector of are left out; the others are those of any other space's map.
+
     Args:
-        total: the number of tokens in the store.
+        store: an open store.
         request: the map.
     """
-    if not request.is_sample(total):
-        return np.arange(total)
-    return np.sort(np.random.default_rng(request.seed).choice(total, request.sample, replace=False))
+    total, present = len(store.tokens), store.vectors.present(store.space(request.space))
+    rows = np.arange(total)
+    if request.is_sample(total):
+        rows = np.sort(np.random.default_rng(request.seed).choice(total, request.sample, replace=False))
+    return rows if present is None else rows[present[rows]]
 
 
 def _project(vectors: Vectors, known: "projection.Known", request: MapRequest) -> Projected:

@@ -42,7 +42,8 @@ _OURS = re.compile(
     rf"|{SPACES}/{STEM}{_H5}"
     rf"|{INDEXES}/{STEM}\.[a-z0-9]+({_FAISS}|{_RECORD})"
     rf"|{MAPS}/{STEM}\.[a-z0-9]+(\.sample)?{_H5}"
-    rf"|{SHARDS}/({'|'.join(map(re.escape, (PLAN, TOKENIZER_LIST, CORPUS, CONTEXTS, FOLD)))})"
+    rf"|{SHARDS}/({re.escape(PLAN)}|{re.escape(TOKENIZER_LIST)}|{re.escape(CORPUS)}"
+    rf"|{re.escape(CONTEXTS)}|{re.escape(FOLD)})"
     rf"|{SHARDS}/({re.escape(PIECE)})?\d{{6,}}{_H5}"
 )
 # What transformers saves of a tokenizer; where no list of its files can be read, all else may be somebody's.

@@ -16,6 +16,7 @@ from kotovec.store import lens
 from kotovec.store.answer import Answer, compose
 from kotovec.store.arguments import Search, check_count, check_path, check_queries, check_space
 from kotovec.store.finder import Finder, open_finder
+from kotovec.store.gaps import Gaps
 from kotovec.store.layout import Layout
 from kotovec.store.library import choose_device
 from kotovec.store.metric import Metric
@@ -196,8 +197,9 @@ class Store:
 
     def _read(self, expression: str, space: Space, *, unit_terms: bool = False, allow_zero: bool = False) -> Question:
         unnamed = partial(lens.unnamed, self.vectors, space)
-        vectors = self.array(space)
-        return read(expression, self.lookup, vectors, unit_terms=unit_terms, allow_zero=allow_zero, unnamed=unnamed)
+        vectors, check = self.array(space), Gaps(self.vectors, space).check
+        options = {"unit_terms": unit_terms, "allow_zero": allow_zero}
+        return read(expression, self.lookup, vectors, **options, unnamed=unnamed, check=check)
 
     def nearest(
         self,
@@ -233,7 +235,7 @@ class Store:
             less if `skip` and `keep` leave fewer rows.
 
         Raises:
-            NotStoredError: no such space or row.
+            NotStoredError: no such space or row, or the row has no vector in it.
             InputError: k, metric, device or a shape does not fit, or a vector is not finite.
         """
         given, k = check_queries(vectors, rows), self._count(k)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from kotovec.errors import ACCESS, DamagedError, InputError, KotovecError, StoreError, choices, quoted
 from kotovec.space import Space
@@ -44,6 +45,7 @@ LAST = "last"  # the record of the index that is being replaced, in that of the 
 WRITTEN = 4096  # rows of a Flat index that are written at a time: 12 MiB at 768 dimensions
 TRIED = 5  # rows that a new index is searched for before it replaces the last one
 TRIED_COUNT = 28  # what a query of one token with k=10 takes from an index
+Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,9 @@ def build(
     """
     space = space.among(vectors.spaces)
     matrix = Matrix(vectors.array(space), vectors.norms(space))
-    source = _source(matrix, metric, factory, parameters, device)
+    # A Flat index is a copy of all vectors; in another one, gaps would take the places of answers.
+    answers = None if factory == FLAT else vectors.present(space)
+    source = _source(matrix, answers, metric, factory, parameters, device)
     target, note = _prepare(folder, index_name(space, metric))
     last = _record(folder, target.stem)
 
@@ -142,7 +146,9 @@ def build(
     return record
 
 
-def _source(matrix: Matrix, metric: Metric, factory: str, parameters: str, device: str) -> Callable[[Sink], str]:
+def _source(
+    matrix: Matrix, answers: Mask | None, metric: Metric, factory: str, parameters: str, device: str
+) -> Callable[[Sink], str]:
     """Return a function that writes an index into a file, tries it, and returns its SHA-256.
 
     What faiss refuses, it refuses here, before there is a file.
@@ -151,12 +157,12 @@ def _source(matrix: Matrix, metric: Metric, factory: str, parameters: str, devic
     header = _flat_header(faiss, matrix, metric, parameters) if (factory, device) == (FLAT, "cpu") else None
     if header is not None:
         return partial(_copy_flat, header, matrix, metric)
-    index = _filled(faiss, matrix, metric, factory, device)
+    index = _filled(faiss, matrix, metric, factory, device, answers)
     set_parameters(faiss, index, parameters)
 
     def write(sink: Sink) -> str:
         digest = _write(faiss, index, sink, factory)
-        _try(faiss, sink.fileno(), matrix, metric, f"{factory} {parameters}".rstrip())
+        _try(faiss, sink.fileno(), matrix, answers, metric, f"{factory} {parameters}".rstrip())
         return digest
 
     return write
@@ -272,7 +278,9 @@ def load(vectors: Vectors, folder: Path, space: Space, metric: Metric) -> tuple[
     # A build may have replaced the index since its record was read.
     if _record(folder, path.stem) != record:
         return None
-    if index is None or (index.ntotal, index.d) != matrix.vectors.shape:
+    present = None if record.factory == FLAT else vectors.present(space)
+    total = len(matrix.vectors) if present is None else int(present.sum())
+    if index is None or (index.ntotal, index.d) != (total, matrix.vectors.shape[1]):
         raise DamagedError(f"{path} is damaged", hint=f"build it again: {record.command}")
     return index, record
 
@@ -329,14 +337,24 @@ def _flat_header(faiss: Any, matrix: Matrix, metric: Metric, parameters: str) ->
     return header(len(matrix.vectors)) if known else None
 
 
-def _filled(faiss: Any, matrix: Matrix, metric: Metric, factory: str, device: str) -> Any:
+def _filled(faiss: Any, matrix: Matrix, metric: Metric, factory: str, device: str, answers: Mask | None = None) -> Any:
+    """Return an index of the vectors or, by their rows, of those that may be answers, (V,) bool."""
+
+    def some(start: int, block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        return block if answers is None else block[answers[start : start + len(block)]]
+
     try:
         index = faiss.index_factory(matrix.vectors.shape[1], factory, kind(faiss, metric))
+        index = index if answers is None else faiss.IndexIDMap(index)
         index = on_gpus(index) if device == "cuda" else index
         if not index.is_trained:
-            index.train(np.concatenate([block for _, block in blocks(matrix, metric, BLOCK)]))
-        for _, block in blocks(matrix, metric, BLOCK):
-            index.add(block)
+            index.train(np.concatenate([some(start, block) for start, block in blocks(matrix, metric, BLOCK)]))
+        for start, block in blocks(matrix, metric, BLOCK):
+            if answers is None:
+                index.add(block)
+            else:
+                rows = start + np.flatnonzero(answers[start : start + len(block)])
+                index.add_with_ids(some(start, block), rows)
     except KotovecError:
         raise
     except RuntimeError as error:
@@ -361,7 +379,7 @@ def _write(faiss: Any, index: Any, sink: Sink, factory: str) -> str:
     return digest.hexdigest()
 
 
-def _try(faiss: Any, descriptor: int, matrix: Matrix, metric: Metric, name: str) -> None:
+def _try(faiss: Any, descriptor: int, matrix: Matrix, answers: Mask | None, metric: Metric, name: str) -> None:
     """Search a written index as queries will, for some of its own rows.
 
     faiss accepts parameters with which every search fails (nprobe=0), finds nothing (ht=-5 of a PQ), or which it does
@@ -371,7 +389,8 @@ def _try(faiss: Any, descriptor: int, matrix: Matrix, metric: Metric, name: str)
         InputError: the index cannot be read or searched, or finds nothing.
     """
     kept, hint = "and the last one is kept", f"choose another factory or other parameters than `{name}`"
-    rows = np.linspace(0, len(matrix.vectors) - 1, TRIED).astype(np.int64)
+    every = np.arange(len(matrix.vectors)) if answers is None else np.flatnonzero(answers)
+    rows = every[np.linspace(0, len(every) - 1, TRIED).astype(np.int64)]
     queries = metric.scaled(np.asarray(matrix.vectors[rows]), matrix.norms[rows])
     try:
         index = faiss.read_index(f"/dev/fd/{descriptor}", faiss.IO_FLAG_MMAP_IFC)

@@ -22,7 +22,8 @@ def inform(path: Path, layout: Layout, vectors: Vectors) -> dict[str, Any]:
     attributes = dict(vectors.attributes)
     for name in ("settings", "versions", "tokenizer_files", *(("words",) if "words" in attributes else ())):
         attributes[name] = vectors.table(name)
-    attributes |= {name: value for name, value in vectors.made(vectors.spaces[-1]).items() if name != "settings"}
+    made = vectors.made(vectors.spaces[-1])
+    attributes |= {name: value for name, value in made.items() if name not in ("settings", "spread")}
     sentence = next(
         (vectors.settings(space).get("sentence") for space in vectors.spaces if space.name == "template"), None
     )
@@ -36,11 +37,34 @@ def inform(path: Path, layout: Layout, vectors: Vectors) -> dict[str, Any]:
         "spaces": {name: {"shape": list(array.shape), "dtype": str(array.dtype)} for name, array in arrays.items()},
         **({} if sentence is None else {"sentence": sentence}),
         "tables": lens.describe(vectors),
+        **({"contexts": contexts} if (contexts := _contexts(vectors)) else {}),
         "indexes": indexes.describe(layout.indexes, vectors),
         "maps": maps.describe(layout.maps, vectors.matches),
         "bytes": layout.size,
         "provenance": attributes,
     }
+
+
+def _contexts(vectors: Vectors) -> dict[str, dict[str, Any]]:
+    """Return how many items have contexts, and how far the vectors of each lie apart in them, by space."""
+    found = {}
+    for space in vectors.spaces:
+        counts = vectors.part(space, "n")
+        if counts is None:
+            continue
+        limit, uses = vectors.settings(space).get("contexts"), vectors.part(space, "uses")
+        complete = 0 if limit is None else int((counts >= limit).sum())
+        none = int((counts == 0).sum())
+        found[str(space)] = {
+            "limit": limit,
+            "complete": complete,
+            "fewer": len(counts) - complete - none,
+            "none": none,
+            "contexts": int(counts.sum()),
+            "vectors": int((counts if uses is None else uses).sum()),
+            **vectors.made(space).get("spread", {}),
+        }
+    return found
 
 
 def find_damage(layout: Layout, vectors: Vectors) -> list[str]:

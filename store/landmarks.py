@@ -60,7 +60,7 @@ def trace(store: Store, map_: Map, expression: str) -> Way:
         others.append(own)
         # A zero sum lands nowhere, and a sample may lack the token at which a sum lands.
         with contextlib.suppress(InputError):
-            sum_ = questions.add(terms[:count], store.array(space))
+            sum_ = questions.add(terms[:count], store.array(space))  # all terms are there, as `question` knows
             row = _nearest(store, map_, sum_)
             stops.append(Stop(f"{sum_.text} ≈ {store.tokens.surfaces[row]}", _position(store, map_, (row,))))
     return Way(tuple(stops), tuple(others))

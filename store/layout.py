@@ -19,6 +19,7 @@ FOLD = "fold.h5"  # in SHARDS: what was added up of several shards
 PLAN = "plan.json"  # in SHARDS
 TOKENIZER_LIST = "tokenizer.json"  # in SHARDS: the names of the tokenizer's files
 CORPUS = "corpus.json"  # in SHARDS: the files of the corpus that is being scanned
+FOLD = "fold.h5"  # in SHARDS: the sums of several shards
 PIECE = "piece-"  # in SHARDS: begins the name of what was found in a piece of the corpus
 FETCHED, MANIFEST = "store", "manifest.json"  # in the folder of an unfinished fetch
 

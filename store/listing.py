@@ -21,6 +21,7 @@ from kotovec.store.patterns import read_otherwise
 from kotovec.store.reach import find_reach
 from kotovec.store.scripts import parse_scripts, scripts_by_token, written_in
 from kotovec.store.tokens import KINDS
+from kotovec.text import counted
 
 SORTS = ("id", "text", "norm", "centroid", "neighbours")
 NAMES = (
@@ -163,7 +164,9 @@ class Known:
     @property
     def _centroid(self) -> Doubles:
         vectors = self.store.array(self.space)
-        return distances(vectors, mean(vectors))[self.rows]
+        present = self.store.vectors.present(self.space)
+        share = 1.0 if present is None else present.mean()  # rows without a vector are zeros, and add nothing
+        return distances(vectors, mean(vectors) / share)[self.rows]
 
     @property
     def _neighbours(self) -> Doubles:
@@ -260,7 +263,14 @@ def list_tokens(
     if not len(rows) and selection.pattern and not selection.regex:
         pattern, notes = read_otherwise(selection.pattern, store, lambda text: len(Selection(text).rows(store)) > 0)
         rows = replace(selection, pattern=pattern).rows(store)
-    known = Known(store, store.space(space), rows)
+    space = store.space(space)
+    present = store.vectors.present(space)
+    if present is not None:
+        absent = int((~present[rows]).sum())
+        rows = rows[present[rows]]
+        if absent:
+            notes = (*notes, f"left out as {space} has no vector of them: {counted(absent, 'token')}")
+    known = Known(store, space, rows)
     keys = known.column("token" if sort == "text" else sort)
     sortable = np.array(keys, dtype=object if sort == "text" else None)
     order = np.argsort(sortable[::-1] if descending else sortable, kind="stable")

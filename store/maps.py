@@ -74,6 +74,12 @@ class Map:
     rows: Rows
     coordinates: Coordinates
 
+    def of(self, rows: Rows) -> "Map":
+        """Return the map of some of its rows, ascending."""
+        if len(rows) == len(self.rows):
+            return self
+        return Map(self.record, rows, self.coordinates[np.isin(self.rows, rows)])
+
     def positions(self, rows: Sequence[int], tokens: Tokens) -> npt.NDArray[np.intp]:
         """Return the positions of rows of the token table among the rows of the map.
 

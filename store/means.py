@@ -1,247 +1,228 @@
-"""Means from the sums of shards: added up exactly, whatever the order, and folded together while a build runs.
+"""Spaces whose vectors are means: the sums of shards are folded as they come, and become means at the end.
 
-A shard of sums has whole vectors of int64 for each row that it touches, and rows recur in many shards: they soon take
-more room than all sums together. `fold` then adds them to one file, and deletes them.
+A shard holds the sums of the vectors of some rows. Shards that lie loose are folded into one file once they are larger
+than the sums of all rows, so that the disk holds three times those at the most, whatever the size of the corpus.
 """
 
-import contextlib
-import hashlib
-import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
-from kotovec.errors import DamagedError, InputError
-from kotovec.fixed import MOST
+from kotovec import sums
+from kotovec.errors import DamagedError, InputError, NonFiniteError
 from kotovec.space import Space
-from kotovec.store import checksum, hdf5, sums
-from kotovec.store.files import Sink, sinking
 from kotovec.store.layout import FOLD, Layout
-from kotovec.store.opened import Dataset, File
-from kotovec.store.shard import Machines, ShardReader, energy_of, open_shard, path_of
+from kotovec.store.merge import Machines
+from kotovec.store.shard import Shard, ShardReader, energy_name, open_shard, path_of, writing_shard
+from kotovec.store.spread import PAIR, Directions, Means, measure
 from kotovec.store.writer import writing_space
 
 BLOCK_BYTES = 256 << 20  # of sums in memory: each block reads the shards that have rows in it
-FEWEST_BYTES = 1 << 30  # of shards that are folded together
-KIND = "kotovec-fold"  # encoding-type of the file
+_NUMBER = -1  # of a fold, in place of a shard's
 Numbers = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class _Fold:
-    """The file of folded shards.
+@dataclass(frozen=True, eq=False)
+class Folder:
+    """The sums of an unfinished build: a fold, where there is one, and the shards that lie loose.
 
     Attributes:
-        datasets: `shards` (count,) uint8, whether each is in it; `counts` (V,); sums (V, D) and energies (V,) by space.
-        machines: the machines that computed them.
-    """
-
-    datasets: dict[str, Dataset]
-    machines: dict[str, list[str]]
-
-    def __getitem__(self, name: str) -> npt.NDArray[Any]:
-        return self.datasets[name].array
-
-
-@dataclass(frozen=True)
-class Means:
-    """The sums of a build in its folder.
-
-    Attributes:
-        folder: the folder of the shard files.
+        path: the folder of the shard files.
         fingerprint: the fingerprint that every file must carry.
-        spaces: the spaces, which every shard has.
-        count: number of shards.
+        spaces: the spaces that every file has.
         rows: number of rows of the store, V.
+        loose: numbers of the shards that are not in the fold.
+        folded: numbers of those that are.
     """
 
-    folder: Path
+    path: Path
     fingerprint: str
     spaces: tuple[Space, ...]
-    count: int
     rows: int
+    loose: tuple[int, ...]
+    folded: frozenset[int] = frozenset()
 
-    def done(self) -> tuple[npt.NDArray[np.bool_], Machines]:
-        """Return which shards are folded already, (count,) bool, and the machines that computed them.
+    def with_loose(self, number: int) -> "Folder":
+        """Return the same with one more loose shard."""
+        return replace(self, loose=(*self.loose, number))
 
-        A damaged file is deleted: its shards are encoded again.
-        """
-        machines = Machines()
-        try:
-            fold = self._fold()
-        except DamagedError:
-            (self.folder / FOLD).unlink(missing_ok=True)
-            fold = None
-        if fold is None:
-            return np.zeros(self.count, dtype=np.bool_), machines
-        _add(machines, fold)
-        return fold["shards"].astype(np.bool_), machines
+    @property
+    def sources(self) -> Iterator[ShardReader]:
+        """Yield the open fold, then each open shard; the one before is closed."""
+        if self.folded:
+            reader = _open_fold(self.path, self.fingerprint)
+            try:
+                yield reader
+            finally:
+                reader.close()
+        for number in self.loose:
+            with open_shard(self.path, number, self.fingerprint) as shard:
+                yield shard
 
-    def fold(self, *, least: int = FEWEST_BYTES) -> bool:
-        """Fold the shard files together if they take more room than the sums themselves; return whether they did.
-
-        Args:
-            least: bytes of shards that are worth it.
-
-        Raises:
-            DamagedError: a file is damaged or not as planned.
-            DiskFullError: no space is left; the shards are still there.
-        """
-        before = self._fold()
-        loose = self._loose(before)
-        if not loose:
-            return False
-        sizes = sum(path_of(self.folder, number).stat().st_size for number in loose)
-        widths = self._widths(loose)
-        if sizes < max(least, 8 * self.rows * sum(widths.values())):
-            return False
-        shards = np.zeros(self.count, dtype=np.uint8) if before is None else before["shards"].copy()
-        shards[loose] = 1
-        machines = Machines()
-        with sinking(self.folder / FOLD) as sink, hdf5.create(sink) as file:
-            hdf5.mark(file, KIND)
-            for space in self.spaces:
-                dataset = file.create_dataset(space.stem, shape=(self.rows, widths[space]), dtype=np.int64)
-                _write_blocks(dataset, self._blocks(space, widths[space], before, loose, machines), sink)
-            tables = {"counts": self._counts("counts", before, loose), "shards": shards}
-            tables |= {energy_of(space): self._counts(energy_of(space), before, loose) for space in self.spaces}
-            for name, array in tables.items():
-                written = file.create_dataset(name, data=array)
-                hdf5.write_attributes(written, {"sha256": checksum.of_array(array)})
-            if before is not None:
-                _add(machines, before)
-            of = json.dumps({name: sorted(found) for name, found in vars(machines).items()})
-            hdf5.write_attributes(file, {"fingerprint": self.fingerprint, "machines": of})
-        for number in loose:
-            path_of(self.folder, number).unlink()
-        return True
-
-    def merge(
-        self,
-        layout: Layout,
-        space: Space,
-        dtype: str,
-        contexts: Numbers,
-        identity: str,
-        made: dict[str, Any],
-    ) -> None:
-        """Write the file of a space whose vectors are means, completely or not at all.
-
-        Its bytes depend neither on how the vectors were split into shards, nor on their order, nor on what was folded.
-        A row without vectors becomes zeros. The file also has `n`, the contexts of each row; `uses`, how many vectors
-        it is the mean of; and `energy`, their mean squared norm.
-
-        Args:
-            layout: the layout of the store.
-            space: one of the spaces.
-            dtype: `float32` or `float16`.
-            contexts: (V,) int64 numbers of contexts.
-            identity: the identity of the store's tokens.
-            made: how the vectors were made; the machines that computed them are added.
+    @property
+    def width(self) -> int:
+        """The number of dimensions D of the sums.
 
         Raises:
-            DamagedError: a shard is missing, damaged or not as planned; nothing is written.
-            InputError: a row has more than 32,768 vectors, whose sum int64 may not hold.
-            DiskFullError: no space is left; nothing is written.
+            DamagedError: the first file is damaged.
         """
-        before, machines, made = self._fold(), Machines(), {**made}
-        loose = [
-            number for number in range(self.count) if before is None or not before["shards"][number]
-        ]  # all of them
-        counts = self._counts("counts", before, loose)
-        if counts.max(initial=0) > MOST:
-            row = int(counts.argmax())
-            raise InputError(
-                f"row {row} is a mean of {counts[row]:,} vectors, over {MOST:,}", hint="use fewer --contexts"
-            )
-        energies = self._counts(energy_of(space), before, loose)
-        width = before[space.stem].shape[1] if before is not None else self._widths(loose)[space]
-        with writing_space(layout, space, (self.rows, width), dtype, identity, made) as writer:
-            for start, block in self._blocks(space, width, before, loose, machines):
-                writer.add(sums.mean(block, counts[start : start + len(block)]))
-            writer.parts = {"n": contexts, "uses": counts, "energy": sums.mean_energy(energies, counts)}
-            if before is not None:
-                _add(machines, before)
-            made |= machines.as_dict()
-
-    def _loose(self, before: _Fold | None) -> list[int]:
-        """Return the numbers of the shards that have a file of their own; one that is folded may still have it."""
-        folded = np.zeros(self.count, dtype=np.uint8) if before is None else before["shards"]
-        return [number for number in np.flatnonzero(folded == 0).tolist() if path_of(self.folder, number).is_file()]
-
-    def _open(self, number: int) -> "contextlib.AbstractContextManager[ShardReader]":
-        return open_shard(self.folder, number, self.fingerprint)
-
-    def _widths(self, loose: Sequence[int]) -> dict[Space, int]:
-        with self._open(loose[0]) as first:
-            return {space: first.read(space.stem).shape[1] for space in self.spaces}
-
-    def _counts(self, name: str, before: _Fold | None, loose: Sequence[int]) -> Numbers:
-        """Return the sums of one number a row, (V,) int64."""
-        total = np.zeros(self.rows, dtype=np.int64) if before is None else before[name].copy()
-        for number in loose:
-            with self._open(number) as shard:
-                total[shard.read("ids")] += shard.read(name)
-        return total
-
-    def _blocks(
-        self, space: Space, width: int, before: _Fold | None, loose: Sequence[int], machines: Machines
-    ) -> Iterator[tuple[int, Numbers]]:
-        """Yield the first row and the sums of each block of rows, (n, D) int64."""
-        step = max(1, BLOCK_BYTES // (8 * width))
-        for start in range(0, self.rows, step):
-            stop = min(start + step, self.rows)
-            total = np.zeros((stop - start, width), dtype=np.int64)
-            if before is not None:
-                total += before[space.stem][start:stop]
-            for number in loose:
-                with self._open(number) as shard:
-                    machines.add(shard)
-                    numbers = shard.read("ids")
-                    inside = slice(*np.searchsorted(numbers, (start, stop)))
-                    if inside.start < inside.stop:
-                        total[numbers[inside] - start] += shard.read(space.stem)[inside]
-            yield start, total
-
-    def _fold(self) -> _Fold | None:
-        """Return the folded shards; None where none are.
-
-        Raises:
-            DamagedError: the file is damaged, or of another build.
-        """
-        path = self.folder / FOLD
-        names = ("shards", "counts", *(space.stem for space in self.spaces), *map(energy_of, self.spaces))
-        try:
-            with contextlib.closing(File(path)) as file:
-                attributes, datasets = file.read(KIND, names)
-            fold = _Fold(datasets, dict(json.loads(attributes["machines"])))
-            ours = attributes["fingerprint"] == self.fingerprint
-        except FileNotFoundError:
-            return None
-        except hdf5.UNREADABLE as error:  # StoreError and DamagedError, too
-            raise DamagedError(f"{path} cannot be read: {error}") from error
-        shapes = {"shards": (self.count,), "counts": (self.rows,)}
-        if not ours or any(fold[name].shape != shape for name, shape in shapes.items()):
-            raise DamagedError(f"{path} belongs to another build")
-        if not all(dataset.is_whole() for dataset in datasets.values()):
-            raise DamagedError(f"{path} does not match its checksums")
-        return fold
+        for source in self.sources:
+            name = self.spaces[0].stem
+            return int(source.read(_block_name(name, 0) if self.folded else name).shape[1])
+        raise DamagedError(f"{self.path} holds no sums")
 
 
-def _add(machines: Machines, fold: _Fold) -> None:
-    for name, found in vars(machines).items():
-        found.update(fold.machines[name])
+def fold(folder: Folder) -> Folder:
+    """Fold the loose shards; a process that is killed in between leaves the old fold and all shards, or the new one.
+
+    Raises:
+        DamagedError: a file is damaged; nothing is changed.
+        DiskFullError: no space is left; nothing is changed.
+    """
+    machines, counts = Machines(), np.zeros(folder.rows, dtype=np.int64)
+    for source in folder.sources:
+        machines.add(source)
+        counts[_rows(source, folder)] += source.read("counts")
+    width = folder.width
+    folded = folder.folded | set(folder.loose)
+    hosts, cpus, products = machines.as_lines()
+    head = Shard(_NUMBER, np.array(sorted(folded), dtype=np.int64), {}, hosts, cpus, counts, products)
+    with writing_shard(folder.path / FOLD, head, folder.fingerprint) as write:
+        write("shards", head.ids)
+        write("counts", counts)
+        for space in folder.spaces:
+            energies = np.zeros((folder.rows, 2), dtype=np.int64)
+            for source in folder.sources:
+                energies[_rows(source, folder)] += source.read(energy_name(space))
+            write(energy_name(space), energies)
+            for block in range(len(_bounds(folder.rows, width)) - 1):
+                write(_block_name(space.stem, block), _block(folder, space, width, block))
+    for number in folder.loose:
+        path_of(folder.path, number).unlink(missing_ok=True)
+    return replace(folder, loose=(), folded=frozenset(folded))
 
 
-def _write_blocks(dataset: h5py.Dataset, blocks: Iterator[tuple[int, Numbers]], sink: Sink) -> None:
-    digest = hashlib.sha256()
-    for start, block in blocks:
-        dataset[start : start + len(block)] = block
-        sink.check()
-        digest.update(block.view(np.uint8).data)
-    hdf5.write_attributes(dataset, {"sha256": digest.hexdigest()})
+def read_folded(path: Path, fingerprint: str) -> frozenset[int]:
+    """Return the numbers of the shards in a folder's fold, all of which is checked; none without one.
+
+    Raises:
+        DamagedError: the fold is damaged, or of another build.
+    """
+    if not (path / FOLD).exists():
+        return frozenset()
+    reader = _open_fold(path, fingerprint)
+    try:
+        for name in reader.names:
+            if name != "shards":
+                reader.read(name)
+        return frozenset(reader.read("shards").tolist())
+    finally:
+        reader.close()
+
+
+def merge_means(
+    layout: Layout,
+    space: Space,
+    folder: Folder,
+    identity: str,
+    made: dict[str, Any],
+    contexts: Numbers | None = None,
+    dtype: str = "float32",
+) -> None:
+    """Write the file of a space whose vectors are means, completely or not at all.
+
+    Its bytes depend neither on how the vectors were split into shards nor on the order of the shards.
+
+    A row without vectors becomes zeros. Beside the vectors the file has `n`, (V,) int64: how many contexts each is the
+    mean of; `uses`, (V,) int64: how many vectors, as an item may stand twice in a context; and `energy`, (V,) float64:
+    the mean of their squared norms. `made` gets the `Spread`, which would take a pass over all vectors later.
+
+    Args:
+        layout: the layout of the store.
+        space: the space, which every shard has.
+        folder: the sums.
+        identity: the identity of the store's tokens.
+        made: how the vectors were made; the hosts, CPUs and products that computed them are added.
+        contexts: (V,) number of contexts of each row; None where each vector is one.
+        dtype: `float32` or `float16`.
+
+    Raises:
+        DamagedError: a shard is damaged or not as planned; nothing is written.
+        NonFiniteError: a mean is too large for float16; nothing is written.
+        InputError: a row has more than 32,768 vectors, whose sum int64 may not hold.
+        DiskFullError: no space is left; nothing is written.
+    """
+    machines, made = Machines(), {**made}
+    uses, energies = np.zeros(folder.rows, dtype=np.int64), np.zeros((folder.rows, 2), dtype=np.int64)
+    for source in folder.sources:
+        machines.add(source)
+        rows = _rows(source, folder)
+        uses[rows] += source.read("counts")
+        energies[rows] += source.read(energy_name(space))
+    if uses.max(initial=0) > sums.MOST:
+        row = uses.argmax()
+        raise InputError(f"row {row} is a mean of {uses[row]:,} vectors, over {sums.MOST:,}")
+    width = folder.width
+    with writing_space(layout, space, (folder.rows, width), dtype, identity, made) as writer:
+        directions = Directions(width)
+        for block, (start, stop) in enumerate(pairwise(_bounds(folder.rows, width))):
+            vectors = _stored(sums.mean(_block(folder, space, width, block), uses[start:stop]), space, dtype)
+            writer.add(vectors)
+            directions.add(vectors, uses[start:stop] >= PAIR)
+        n = uses if contexts is None else np.asarray(contexts, dtype=np.int64)
+        writer.parts = {"n": n, "uses": uses, "energy": sums.mean_energy(energies, uses)}
+        spread = measure(Means(writer.norms, n, uses, writer.parts["energy"]), directions)
+        made |= machines.as_dict() | {"spread": spread.as_dict()}
+
+
+def _stored(means: npt.NDArray[np.float32], space: Space, dtype: str) -> npt.NDArray[np.floating[Any]]:
+    """Return means in the stored dtype."""
+    with np.errstate(over="ignore"):
+        stored = means.astype(dtype)
+    if not np.isfinite(stored).all():
+        raise NonFiniteError(
+            f"a mean of {space} is beyond 65,504, where float16 ends", hint="use float32 for --store-dtype"
+        )
+    return stored
+
+
+def _block(folder: Folder, space: Space, width: int, block: int) -> Numbers:
+    """Return the sums of the rows of a block, (n, D)."""
+    start, stop = _bounds(folder.rows, width)[block : block + 2]
+    total = np.zeros((stop - start, width), dtype=np.int64)
+    for source in folder.sources:
+        if source.is_fold:
+            total += source.read(_block_name(space.stem, block))
+            continue
+        rows = source.read("ids")
+        inside = slice(*np.searchsorted(rows, (start, stop)))
+        if inside.start < inside.stop:
+            total[rows[inside] - start] += source.read(space.stem)[inside]
+    return total
+
+
+def _rows(source: ShardReader, folder: Folder) -> Numbers | slice:
+    """Return which rows the numbers of a file are of: a fold has all of them."""
+    if source.is_fold:
+        return slice(None)
+    rows: Numbers = source.read("ids")
+    if len(rows) and not 0 <= rows[0] <= rows[-1] < folder.rows:
+        raise DamagedError(f"{source.path} holds rows that the store has not")
+    return rows
+
+
+def _bounds(rows: int, width: int) -> list[int]:
+    return [*range(0, rows, max(1, BLOCK_BYTES // (8 * width))), rows]
+
+
+def _block_name(stem: str, block: int) -> str:
+    return f"{stem}.{block}"
+
+
+def _open_fold(path: Path, fingerprint: str) -> ShardReader:
+    return ShardReader(path / FOLD, fingerprint, _NUMBER)

@@ -96,10 +96,12 @@ def build_index(
 def _measure(store: Store, space: Space, metric: Metric) -> Measured | None:
     folder = Layout(store.path).indexes
     finder, truth = (open_finder(store.vectors, folder, space, metric, "cpu", exact=flag) for flag in (False, True))
-    total = len(finder.matrix.vectors)
+    present = store.vectors.present(space)
+    answers = np.arange(len(finder.matrix.vectors)) if present is None else np.flatnonzero(present)
+    total = len(answers)
     if finder.approximate is None or total <= TERMS:
         return None
-    rows = _rows(total)
+    rows = answers[_rows(total)]
     vectors = finder.vectors_of(rows.reshape(-1)).reshape(*rows.shape, -1)
     asked = ((vectors[:, 0], rows[:, :1]), (vectors[:, 0] - vectors[:, 1] + vectors[:, 2], rows))
     recalls, filled = [], 0

@@ -9,8 +9,33 @@ from typing import Any
 
 from kotovec.space import Space
 from kotovec.store.layout import Layout
-from kotovec.store.shard import Machines, open_shard
+from kotovec.store.shard import ShardReader, open_shard
 from kotovec.store.writer import writing_space
+
+
+class Machines:
+    """The machines that computed some shards."""
+
+    def __init__(self) -> None:
+        self._hosts: set[str] = set()
+        self._cpus: set[str] = set()
+        self._products: set[str] = set()
+
+    def add(self, shard: ShardReader) -> None:
+        """Add the machine of a shard, or those of a fold, one per line."""
+        self._hosts.update(shard.host.split("\n"))
+        self._cpus.update(shard.cpu.split("\n"))
+        self._products.update(shard.products.split("\n"))
+
+    def as_lines(self) -> tuple[str, str, str]:
+        """Return the hosts, CPUs and products, each one per line, as a fold records them."""
+        hosts, cpus, products = ("\n".join(sorted(each)) for each in (self._hosts, self._cpus, self._products))
+        return hosts, cpus, products
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what is added to how the vectors were made."""
+        products = ", ".join(sorted(self._products))
+        return {"hosts": len(self._hosts), "cpus": sorted(self._cpus), "products": products}
 
 
 def merge(

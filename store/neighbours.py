@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from kotovec.space import Space
 from kotovec.store.database import Store
+from kotovec.store.gaps import Gaps
 from kotovec.store.nearest import Rows, Scores
 
 TOGETHER = 1000  # rows whose neighbours are looked for at once: their vectors take 6 MB at 768 dimensions
@@ -19,7 +20,7 @@ class Neighbours:
 
     Attributes:
         rows: (n, k) int64, nearest first, ties in row order; −1 where there is none: by cosine, nothing is near to a
-            zero vector.
+            zero vector, and nothing ever to a row that the space has no vector of.
         scores: (n, k) float64; 0 where there is none.
     """
 
@@ -52,9 +53,13 @@ def neighbours(
     """
     space = store.space(space)
     wanted = np.arange(len(store)) if rows is None else np.asarray(rows, dtype=np.int64)
-    columns = min(k, len(store) - 1 if keep is None else int(keep.sum()))
+    present = store.vectors.present(space)
+    allowed = Gaps(store.vectors, space).within(keep)
+    columns = min(k, (len(store) if allowed is None else int(allowed.sum())) - (keep is None))
     found = Neighbours(np.full((len(wanted), columns), -1, dtype=np.int64), np.zeros((len(wanted), columns)))
     near = np.arange(len(wanted)) if metric != "cosine" else np.flatnonzero(store.norms(space)[wanted] > 0)
+    if present is not None:
+        near = near[present[wanted[near]]]
     for start in range(0, len(near), TOGETHER):
         part = near[start : start + TOGETHER]
         asked = wanted[part]

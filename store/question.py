@@ -16,6 +16,7 @@ VANISHING = 1e-12  # share of the terms' summed lengths: what rounding leaves of
 
 
 Unnamed = Callable[[int], npt.NDArray[np.float64]]
+Check = Callable[[Sequence[int], str], None]  # of rows, and what was typed for them
 
 
 def none_of(number: int) -> npt.NDArray[np.float64]:
@@ -25,6 +26,10 @@ def none_of(number: int) -> npt.NDArray[np.float64]:
         NotStoredError: always.
     """
     raise NotStoredError(f"this space has no row #{number}", hint="choose `static`")
+
+
+def all_present(_: Sequence[int], __: str) -> None:
+    """Refuse no row: in most spaces, all have a vector."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,7 @@ def read(
     unit_terms: bool = False,
     allow_zero: bool = False,
     unnamed: Unnamed = none_of,
+    check: Check = all_present,
 ) -> Question:
     """Read an expression.
 
@@ -75,15 +81,16 @@ def read(
         unit_terms: scale each term to length 1 before adding.
         allow_zero: accept a sum that is zero.
         unnamed: returns the vector of a row without a token.
+        check: refuses rows that have no vector in the space.
 
     Raises:
         ExpressionError: the expression cannot be read.
         UnknownTokenError: a term is neither in the vocabulary nor made of its tokens.
-        NotStoredError: no token has such an id.
+        NotStoredError: no token has such an id, or it has no vector in the space.
         InputError: as in `add`.
     """
     terms, readings = resolve(expression, lookup)
-    return add(terms, vectors, readings, unit_terms=unit_terms, allow_zero=allow_zero, unnamed=unnamed)
+    return add(terms, vectors, readings, unit_terms=unit_terms, allow_zero=allow_zero, unnamed=unnamed, check=check)
 
 
 def resolve(expression: str, lookup: Lookup) -> tuple[tuple[ResolvedTerm, ...], tuple[str, ...]]:
@@ -106,6 +113,7 @@ def add(
     unit_terms: bool = False,
     allow_zero: bool = False,
     unnamed: Unnamed = none_of,
+    check: Check = all_present,
 ) -> Question:
     """Return the question that some terms make; a term of several tokens is the mean of their vectors.
 
@@ -116,14 +124,17 @@ def add(
         unit_terms: scale each term to length 1 before adding.
         allow_zero: accept a sum that is zero.
         unnamed: returns the vector of a row without a token.
+        check: refuses rows that have no vector in the space.
 
     Raises:
+        NotStoredError: a row has no vector in the space.
         InputError: the sum is zero or, with `unit_terms`, the vector of a term is.
     """
     vectors = np.asarray(vectors)  # indexing a memmap takes 10 µs more
     total = np.zeros(vectors.shape[1], dtype=np.float64)
     lengths = 0.0
     for term in terms:
+        check(term.rows, term.text)
         if term.unnamed is not None:
             vector = unnamed(term.unnamed)
         elif len(term.rows) == 1:

@@ -16,8 +16,15 @@ from kotovec.store.products import BLOCK, FEWEST, blocks, search_products
 GPU_MOST = 2048  # most candidates that faiss finds on a GPU
 
 
-def search_index(index: Any, name: str = "") -> Candidates:
-    """Return the candidates that an index finds; the name is for errors about it."""
+def search_index(index: Any, name: str = "", rows: int | None = None) -> Candidates:
+    """Return the candidates that an index finds.
+
+    Args:
+        index: an index of faiss.
+        name: its name, for errors about it.
+        rows: number of rows of the space, where the index may lack some; None for those of the index.
+    """
+    total = index.ntotal if rows is None else rows
 
     def candidates(queries: npt.NDArray[np.float32], count: int) -> tuple[npt.NDArray[np.float32], Rows]:
         try:
@@ -27,7 +34,7 @@ def search_index(index: Any, name: str = "") -> Candidates:
             hint = "search every vector with --exact, or build the index again with `kotovec index`"
             raise StoreError(f"a search in the index {name} fails ({reason(error)})", hint=hint) from error
         # An index may be anyone's; -1 stands for a row that was not found.
-        if rows.size and (rows.min() < -1 or rows.max() >= index.ntotal):
+        if rows.size and (rows.min() < -1 or rows.max() >= total):
             raise DamagedError(
                 "an index of the store is damaged: it finds rows that do not exist",
                 hint="build it again with `kotovec index`",
@@ -51,9 +58,9 @@ def _threads_for(queries: npt.NDArray[np.float32]) -> contextlib.AbstractContext
     return single_thread() if len(queries) == 1 else contextlib.nullcontext()
 
 
-def search_gpu(index: Any, on_cpu: Candidates) -> Candidates:
+def search_gpu(index: Any, on_cpu: Candidates, rows: int) -> Candidates:
     """Return the candidates of an index on GPUs; those of `on_cpu` if faiss' GPU code cannot find enough."""
-    on_gpu = search_index(index)
+    on_gpu = search_index(index, rows=rows)
     lock = Lock()  # the scratch memory of faiss' GPU resources is for one thread at a time
 
     def candidates(queries: npt.NDArray[np.float32], count: int) -> tuple[npt.NDArray[np.float32], Rows]:

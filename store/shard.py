@@ -1,7 +1,7 @@
 """A shard file: vectors of tokens, or sums of them, written by the driver while a build is unfinished."""
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ class Shard:
         cpu: the instruction set that computed them (or the GPU's name), for provenance.
         counts: (n,) numbers of vectors in the sums; None for vectors.
         products: hash of known vectors on that host, which are other ones where it computes other bits.
-        energies: (n,) int64 sums of squared norms by space, of sums.
+        energies: (n, 2) int64 sums of the squared norms of the vectors in the sums, by space; empty for vectors.
     """
 
     number: int
@@ -42,32 +42,8 @@ class Shard:
     energies: Mapping[Space, npt.NDArray[np.int64]] = field(default_factory=dict)
 
 
-class Machines:
-    """The machines that computed some shards.
-
-    Attributes:
-        hosts, cpus, products: their names, instruction sets, and `Shard.products`.
-    """
-
-    def __init__(self) -> None:
-        self.hosts: set[str] = set()
-        self.cpus: set[str] = set()
-        self.products: set[str] = set()
-
-    def add(self, shard: "ShardReader") -> None:
-        """Add the machine of a shard."""
-        self.hosts.add(shard.host)
-        self.cpus.add(shard.cpu)
-        self.products.add(shard.products)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return what is added to how the vectors were made."""
-        products = ", ".join(sorted(self.products))
-        return {"hosts": len(self.hosts), "cpus": sorted(self.cpus), "products": products}
-
-
-def energy_of(space: Space) -> str:
-    """Return the name of the dataset with the energies of a space."""
+def energy_name(space: Space) -> str:
+    """Return the name of the dataset of a space's energies."""
     return f"{space.stem}.energy"
 
 
@@ -82,7 +58,23 @@ def write_shard(folder: Path, shard: Shard, fingerprint: str) -> None:
     Raises:
         DiskFullError: no space is left.
     """
-    with sinking(path_of(folder, shard.number)) as sink, hdf5.create(sink) as file:
+    counts = {} if shard.counts is None else {"counts": shard.counts}
+    vectors = {space.stem: array for space, array in shard.arrays.items()}
+    energies = {energy_name(space): array for space, array in shard.energies.items()}
+    arrays = {"ids": shard.ids, **counts, **vectors, **energies}
+    with writing_shard(path_of(folder, shard.number), shard, fingerprint) as write:
+        for name, array in arrays.items():
+            write(name, array)
+
+
+@contextlib.contextmanager
+def writing_shard(path: Path, shard: Shard, fingerprint: str) -> Iterator[Callable[[str, npt.NDArray[Any]], None]]:
+    """Write the attributes of a shard, and yield a function that writes a dataset; the file appears if all is well.
+
+    Raises:
+        DiskFullError: no space is left.
+    """
+    with sinking(path) as sink, hdf5.create(sink) as file:
         hdf5.write_attributes(
             file,
             {
@@ -95,12 +87,13 @@ def write_shard(folder: Path, shard: Shard, fingerprint: str) -> None:
                 "products": shard.products,
             },
         )
-        counts = {} if shard.counts is None else {"counts": shard.counts}
-        vectors = {space.stem: array for space, array in shard.arrays.items()}
-        energies = {energy_of(space): array for space, array in shard.energies.items()}
-        for name, array in {"ids": shard.ids, **counts, **vectors, **energies}.items():
+
+        def write(name: str, array: npt.NDArray[Any]) -> None:
             dataset = file.create_dataset(name, data=array)
             hdf5.write_attributes(dataset, {"sha256": checksum.of_array(array)})
+            sink.check()
+
+        yield write
 
 
 class ShardReader:
@@ -111,7 +104,7 @@ class ShardReader:
     """
 
     def __init__(self, path: Path, fingerprint: str, number: int) -> None:
-        self.path = path
+        self.path, self._number = path, number
         try:
             self._raw = open_descriptor(path)
         except OSError as error:
@@ -133,8 +126,21 @@ class ShardReader:
             self.close()
             raise DamagedError(f"{path} belongs to another build")
 
+    @property
+    def is_fold(self) -> bool:
+        """Whether the file holds the sums of several shards."""
+        return self._number < 0
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the datasets."""
+        try:
+            return tuple(self._file)
+        except hdf5.UNREADABLE as error:
+            raise DamagedError(f"{self.path} cannot be read: {error}") from error
+
     def read(self, name: str) -> npt.NDArray[Any]:
-        """Return `ids` or `counts` (n,), or the vectors or sums of a space (n, D) by its stem."""
+        """Return `ids` or `counts` (n,), the vectors or sums of a space (n, D) by its stem, or its energies (n, 2)."""
         try:
             dataset = hdf5.node(self._file, name)
             expected = hdf5.read_attributes(dataset)["sha256"]
@@ -153,10 +159,9 @@ class ShardReader:
             raise ValueError("the file is cut short")
         return array
 
-    def check(self, ids: Sequence[int] | npt.NDArray[np.int64] | None, spaces: Iterable[Space]) -> None:
-        """Read everything once, and compare the ids with those of the plan; of sums, it knows no ids."""
-        found = self.read("ids")
-        if ids is not None and not np.array_equal(found, ids):
+    def check(self, ids: Sequence[int] | npt.NDArray[np.int64], spaces: Iterable[Space]) -> None:
+        """Read everything once, and compare the ids with those of the plan."""
+        if not np.array_equal(self.read("ids"), ids):
             raise DamagedError(f"{self.path} holds other tokens than planned")
         for space in spaces:
             self.read(space.stem)

@@ -24,10 +24,11 @@ from kotovec.store.tokens import Kind, Marking, Pieces, Strings, Tokens
 MOST_SWAPS = 100  # most swaps in a row while a store is opened
 TABLES = ("id", "text", "surface", "kind")
 # Beside the vectors of a table: rows without a token with their numbers, and the norm before an output matrix. Beside
-# means over contexts, for each row: its contexts, the vectors in the mean, and their mean squared norm. Each with its
-# dtype and its number of axes.
+# means (V,): how many contexts and vectors each is of, and the mean squared norm of these. Each with its dtype and its
+# number of axes.
 PARTS = {"unnamed": ("<f4", 2), "unnamed_id": ("<i8", 1), "norm": ("<f4", 1), "norm_bias": ("<f4", 1)}
-PARTS |= {"n": ("<i8", 1), "uses": ("<i8", 1), "energy": ("<f8", 1)}
+OF_MEANS = {"n": ("<i8", 1), "uses": ("<i8", 1), "energy": ("<f8", 1)}
+PARTS |= OF_MEANS
 MOST_DIMENSIONS = 1 << 17  # far more than any model has
 Block = npt.NDArray[np.floating[Any]]
 
@@ -81,6 +82,7 @@ class Vectors:
     def _open_all(self, layout: Layout) -> None:
         self._spaces: dict[Space, File | SpaceFile] = {}
         self._tied: dict[Space, Tied] = {}
+        self._present: dict[Space, npt.NDArray[np.bool_] | None] = {}
         self.is_former = False
         try:
             self._file = File(layout.tokens)
@@ -196,9 +198,26 @@ class Vectors:
         width = self.array(space).shape[1]
         dtype, axes = PARTS[name]
         fits = (found.array.dtype, found.array.ndim) == (np.dtype(dtype), axes)
+        if name in OF_MEANS:
+            fits &= len(found.array) == len(self.tokens)
         if not fits or (axes == 2 and found.array.shape[1] != width) or not found.is_whole():  # noqa: PLR2004 — axes
             raise DamagedError(f"{self.path}: {name} of {space} does not match its checksum", hint=CURE)
         return found.array
+
+    def present(self, space: Space) -> npt.NDArray[np.bool_] | None:
+        """Return which rows have a vector in a space, (V,) bool; None where all have.
+
+        A token that no sentence of the corpus has is a row of zeros in `context`, and no answer.
+
+        Raises:
+            NotStoredError, DamagedError: as `array`.
+        """
+        space = space.among(self.spaces)
+        if space not in self._present:
+            counts = self.part(space, "n")
+            found = None if counts is None or counts.all() else counts > 0
+            self._present[space] = found
+        return self._present[space]
 
     def checksum(self, space: Space) -> str:
         """Return the SHA-256 of a space's vectors."""

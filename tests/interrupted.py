@@ -14,7 +14,7 @@ from rays import CHECKOUT
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from kotovec.cluster import build
+from kotovec.cluster import build, job
 from kotovec.cluster.plan import Request, make_plan
 from kotovec.store import folder, writer
 
@@ -26,10 +26,10 @@ def die_after(owner, name):
     setattr(owner, name, lambda *arguments, **options: (real(*arguments, **options), die()))
 
 points = {
-    "encoded": lambda: (setattr(build, "copy_table", die), setattr(build, "merge", die)),
+    "encoded": lambda: (setattr(build, "copy_table", die), setattr(job, "merge", die)),
     "copied": lambda: die_after(build, "copy_table"),
     "merging": lambda: die_after(writer.SpaceWriter, "add"),
-    "merging the second": lambda: die_after(build, "merge"),
+    "merging the second": lambda: die_after(job, "merge"),
     "merged": lambda: setattr(folder, "delete_shards", die),
     "indexing": lambda: die_after(build.indexes, "build"),
     "indexed": lambda: setattr(folder, "swap", die),

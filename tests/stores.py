@@ -13,7 +13,7 @@ from kotovec.store.nearest import Metric
 from kotovec.store.shard import Shard, write_shard
 from kotovec.store.tokens import Marking, Tokens, describe
 from kotovec.store.vectors import Vectors
-from kotovec.store.writer import write_space, write_tokens
+from kotovec.store.writer import write_space, write_tokens, writing_space
 
 FINGERPRINT = "f" * 64
 OF_SPACES = ("dtype", "device", "finished")  # of a provenance, what the files of spaces hold
@@ -117,3 +117,24 @@ def write_odd_store(folder: Path) -> Path:
     vectors = np.random.default_rng(3).standard_normal((len(tokens), 8)).astype(np.float32)
     vectors[20] = 0
     return write_store(folder, tokens, vectors, np.stack([vectors[::-1], vectors * 2]), layers=(0, 1))
+
+
+def add_means(folder: Path, space: Space, vectors, n, uses=None, energy=None) -> None:
+    """Add a space of means to a store, whose rows with `n` 0 have no vector.
+
+    Args:
+        folder: the store.
+        space: such as `context@2`.
+        vectors: (V, D); rows with `n` 0 become zeros.
+        n: (V,) numbers of contexts.
+        uses: (V,) numbers of vectors; by default `n`.
+        energy: (V,) mean squared norms; by default those of the means.
+    """
+    n = np.asarray(n, dtype=np.int64)
+    vectors = np.where(n[:, np.newaxis] > 0, vectors, 0).astype(np.float32)
+    energy = (vectors.astype(np.float64) ** 2).sum(axis=1) if energy is None else np.asarray(energy, dtype=np.float64)
+    identity = Vectors(folder).attributes["identity"]
+    made = {"settings": {"model": "none"}}
+    with writing_space(Layout(folder), space, vectors.shape, "float32", identity, made) as writer:
+        writer.add(vectors)
+        writer.parts = {"n": n, "uses": n if uses is None else np.asarray(uses, dtype=np.int64), "energy": energy}

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from kotovec.cluster import plan as planning
+from kotovec.cluster import replica as replicas
 from kotovec.cluster.build import Resources, build
 from kotovec.errors import SettingsDifferError, WorkerError
 from kotovec.space import Space
@@ -193,7 +194,7 @@ def test_more_layers_make_smaller_shards_which_is_no_other_setting_while_batches
 ):
     """A batch has 192 tokens: shards of 400 and of 200 hold the same ones, shards of 100 do not."""
     model, store = tiny_models["bert"], tmp_path / "x.kotovec"
-    monkeypatch.setitem(planning.SHARD_BYTES, "cpu", rows * 4 * 32 * 4)
+    monkeypatch.setitem(replicas.SHARD_BYTES, "cpu", rows * 4 * 32 * 4)
     employ(Encoder)
     run_build(plan_of(model, shard_tokens=1024), store)
     plan = plan_of(model, layers="all", shard_tokens=1024)

@@ -26,18 +26,18 @@ def to_device(array: npt.NDArray[np.int64], device: str) -> Any:
     return tensor if device == "cpu" else tensor.pin_memory().to(device, non_blocking=True)
 
 
-def to_host(tensor: Any) -> npt.NDArray[np.floating[Any]]:
+def to_host(tensor: Any) -> npt.NDArray[Any]:
     """Return a tensor's values as an array; on a CPU it shares the tensor's memory.
 
     Args:
-        tensor: float32 or float16, of any shape.
+        tensor: float32, float16 or int64, of any shape.
     """
     import torch
 
     host = tensor
     if tensor.device.type != "cpu":
         host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor)
-    values: npt.NDArray[np.floating[Any]] = host.numpy()
+    values: npt.NDArray[Any] = host.numpy()
     return values
 
 

@@ -9,7 +9,7 @@ import hashlib
 import os
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,8 @@ from kotovec.workers.devices import gpu_name, to_device, to_host
 from kotovec.workers.forward import ForwardPass
 from kotovec.workers.inputs import Batch, Inputs
 from kotovec.workers.source import Source
-from kotovec.workers.sums import add_up
 from kotovec.workers.tokenizer import Template
+from kotovec.workers.totals import Tally, Totals
 
 # Variables that change the last bits of products, beside the processor itself; no library reports what they do.
 VARIABLES = (
@@ -94,16 +94,14 @@ class Encoded:
     Attributes:
         number: number of the shard.
         arrays: one array (m, D) float32 or float16 for each space, by its name, such as `isolated@12`. Row i belongs to
-            the i-th wanted position, or is the mean of those that `Inputs.means` names. With `Inputs.rows`, int64 sums
-            in units of 2^-30.
+            the i-th wanted position, or is the mean of those that `Inputs.means` names. Of inputs with `rows`, arrays
+            (m, D) int64: sums of the vectors of m rows, see `kotovec.sums.Sums`.
         host: name of the machine.
         cpu: instruction set of the CPU, or the name of the GPU, and the variables that change what it computes.
         forward: name of the code that computed the vectors.
         products: hash of the hidden states of known tokens on this machine. Where it is equal, so are the bits: MKL and
             oneDNN choose their code by the processor and by variables, and `cpu` shows only torch's own choice.
-        rows: of sums, (m,) int64 numbers of their rows, ascending.
-        counts: of sums, (m,) int64 numbers of vectors in each.
-        energies: of sums, (m,) int64 sums of squared norms in units of 2^-20 for each space.
+        tally: which rows the sums are of, and what was counted beside them; None of vectors.
     """
 
     number: int
@@ -112,9 +110,7 @@ class Encoded:
     cpu: str
     forward: str
     products: str = ""
-    rows: npt.NDArray[np.int64] | None = None
-    counts: npt.NDArray[np.int64] | None = None
-    energies: Mapping[str, npt.NDArray[np.int64]] = field(default_factory=dict)
+    tally: Tally | None = None
 
 
 class Encoder:
@@ -195,21 +191,28 @@ class Encoder:
         Raises:
             ModelError: the model does not load, or gives no token-wise hidden states.
             InputError: a sequence is longer than the model has positions.
-            NonFiniteError: sums are wanted, and a hidden state is NaN, Inf or too large.
         """
         model = self._model = self._model or self._read(self.spec.source.folder)
-        states, names = self._states(model, inputs), self.spec.spaces
-        machine = platform.node(), self._cpu, model.name, self._products
         if inputs.rows is not None:
-            layers = states if inputs.means is None else [pooling.means(layer, inputs.means) for layer in states]
-            sums = add_up(inputs.rows, list(layers))
-            arrays, energies = (dict(zip(names, each, strict=True)) for each in (sums.sums, sums.energies))
-            return Encoded(number, arrays, *machine, sums.rows, sums.counts, energies)
+            return self._summed(model, number, inputs)
+        states = self._states(model, inputs)
         found = states if inputs.means is None else self._means(states, inputs.means)
-        return Encoded(number, dict(zip(names, found, strict=True)), *machine)
+        arrays = dict(zip(self.spec.spaces, found, strict=True))
+        return Encoded(number, arrays, platform.node(), self._cpu, model.name, self._products)
+
+    def _summed(self, model: ForwardPass, number: int, inputs: Inputs) -> Encoded:
+        """Return the sums of the hidden states of each row."""
+        import torch
+
+        totals, names = Totals(inputs, self.spec.device), self.spec.spaces
+        with torch.inference_mode():
+            for batch in inputs.batches(self.spec.positions):
+                totals.add(model.states(batch), batch)
+            sums, tally = totals.sums(names), totals.tally(names)
+        return Encoded(number, sums, platform.node(), self._cpu, model.name, self._products, tally)
 
     def _states(self, model: ForwardPass, inputs: Inputs) -> npt.NDArray[np.floating[Any]]:
-        """Return the hidden states at the wanted positions, (L, m, D), in the stored dtype; float32 for means and sums.
+        """Return the hidden states at the wanted positions, (L, m, D), in the stored dtype; for means in float32.
 
         They stay on the device until the shard is complete: a GPU then computes while this process prepares the next
         batch.
@@ -222,8 +225,7 @@ class Encoder:
                 found = model.states(batch)
                 if states is None:
                     shape = len(found), len(inputs.wanted), found[0].shape[1]
-                    as_they_are = inputs.means is None and inputs.rows is None
-                    kept = self.spec.store_dtype if as_they_are else "float32"
+                    kept = self.spec.store_dtype if inputs.means is None else "float32"
                     states = found[0].new_empty(shape, dtype=getattr(torch, kept))
                 # Tokens alone in their template are in their order: a slice is a plain copy.
                 in_order = batch.position is not None

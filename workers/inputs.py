@@ -43,8 +43,10 @@ class Inputs:
         template: template where each sequence is one token in it and only that token is wanted; the parts that all
             sequences share are then computed once. None for sentences.
         means: (r + 1,) int64, ascending from 0 to m, where vectors are means: vector i is that of the wanted positions
-            from `means[i]` to `means[i + 1]`, one or more. None where each wanted position has a vector of its own.
-        rows: (r,) int64, where the vectors are added up by row: the row of each. Any number of vectors has the same.
+            from `means[i]` to `means[i + 1]`, one or more, of one sequence. None where each wanted position has a
+            vector of its own.
+        rows: (r,) int64, the row that each vector belongs to, where only the sums of each row's vectors are wanted;
+            else None.
 
     Raises:
         InputError: the arrays do not match, or no position is wanted.
@@ -70,8 +72,9 @@ class Inputs:
             raise InputError("not every sequence is one wanted token in the template")
         if self.means is not None and not _cuts(self.means, len(self.wanted)):
             raise InputError(f"means do not cut {len(self.wanted)} wanted positions into one or more each")
-        if self.rows is not None and len(self.rows) != self.vectors:
-            raise InputError(f"{len(self.rows)} rows for {self.vectors} vectors")
+        vectors = len(self.wanted) if self.means is None else len(self.means) - 1
+        if self.rows is not None and len(self.rows) != vectors:
+            raise InputError(f"rows name {len(self.rows)} owners of {vectors} vectors")
 
     @classmethod
     def isolated(cls, ids: npt.NDArray[np.int64], template: Template) -> "Inputs":
@@ -101,13 +104,38 @@ class Inputs:
             template: ids around each word.
             pooling: what the vector of each word is: the `mean` over its pieces, or that of the `first` or `last`.
         """
-        ids, bounds, positions = framed(pieces, offsets, template)
+        ids, bounds, positions = _framed(pieces, offsets, template)
         return cls(ids, bounds, positions[chosen(offsets, pooling)], means=offsets if pooling == "mean" else None)
 
-    @property
-    def vectors(self) -> int:
-        """Number of vectors: one for each wanted position, or each mean."""
-        return len(self.wanted) if self.means is None else len(self.means) - 1
+    @classmethod
+    def contexts(
+        cls,
+        ids: npt.NDArray[np.integer[Any]],
+        offsets: npt.NDArray[np.int64],
+        template: Template,
+        starts: npt.NDArray[np.int64],
+        lengths: npt.NDArray[np.int64],
+        rows: npt.NDArray[np.int64],
+        pooling: str,
+    ) -> "Inputs":
+        """Return one sequence for each sentence, in a template, and a vector for each of q occurrences of some items.
+
+        Args:
+            ids: (N,) token ids of n sentences, one sentence after the other.
+            offsets: (n + 1,) int64, ascending from 0: sentence i is `ids[offsets[i]:offsets[i + 1]]`, never empty.
+            template: ids around each sentence.
+            starts: (q,) int64 positions in `ids` of the first piece of each occurrence.
+            lengths: (q,) int64 numbers of its pieces, all of one sentence.
+            rows: (q,) int64 rows of the items.
+            pooling: what the vector of each is: the `mean` over its pieces, or that of the `first` or `last`.
+        """
+        framed, bounds, positions = _framed(ids, offsets, template)
+        if pooling == "mean" and lengths.max(initial=1) > 1:
+            cuts = np.concatenate(([0], np.cumsum(lengths)))
+            pieces = np.arange(cuts[-1]) + np.repeat(starts - cuts[:-1], lengths)
+            return cls(framed, bounds, positions[pieces], means=cuts, rows=rows)
+        wanted = starts + lengths - 1 if pooling == "last" else starts
+        return cls(framed, bounds, positions[wanted], rows=rows)
 
     @property
     def tokens(self) -> npt.NDArray[np.int64]:
@@ -155,25 +183,19 @@ class Inputs:
         )
 
 
-def framed(
+def _framed(
     pieces: npt.NDArray[np.integer[Any]], offsets: npt.NDArray[np.int64], template: Template
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return sequences of ids in a template: all ids, where each sequence begins, and where each piece is in them.
-
-    Args:
-        pieces: (N,) ids of n sequences, one behind the other.
-        offsets: (n + 1,) int64, ascending from 0.
-        template: ids around each sequence.
-    """
+    """Return the ids of sequences with a template around each, their bounds, and where each of the N pieces stands."""
     before, around = len(template.prefix), template.length - 1
-    counts, numbers = np.diff(offsets), np.arange(len(offsets))
-    bounds = offsets + around * numbers
+    counts, sequences = np.diff(offsets), np.arange(len(offsets))
+    bounds = offsets + around * sequences
     ids = np.empty(bounds[-1], dtype=np.int64)
     for index, token_id in enumerate(template.prefix):
         ids[bounds[:-1] + index] = token_id
     for index, token_id in enumerate(reversed(template.suffix), start=1):
         ids[bounds[1:] - index] = token_id
-    positions = np.arange(len(pieces)) + before + np.repeat(around * numbers[:-1], counts)
+    positions = np.arange(len(pieces)) + before + np.repeat(around * sequences[:-1], counts)
     ids[positions] = pieces
     return ids, bounds, positions
 

@@ -8,7 +8,7 @@ from base64 import b64encode
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, reduce
 from typing import Any
 
 import numpy as np
@@ -54,7 +54,7 @@ def page_data(store: Store, maps: Sequence[Map], expression: str | None) -> dict
 
     Args:
         store: the store of the maps.
-        maps: one per space, all of the same tokens; the page opens with the first one.
+        maps: one per space, of the same sample of tokens; the page opens with the first one.
         expression: the expression whose way is drawn, if any.
 
     Raises:
@@ -62,7 +62,11 @@ def page_data(store: Store, maps: Sequence[Map], expression: str | None) -> dict
     """
     # Ways come first: an expression that has none is rejected before the search for neighbours, which takes long.
     ways = [None if expression is None else trace(store, map_, expression) for map_ in maps]
-    sides = [_side(store, map_, way) for map_, way in zip(maps, ways, strict=True)]
+    # Spaces may lack some tokens: the page shows those that all of them have.
+    common = reduce(np.intersect1d, [map_.rows for map_ in maps])
+    maps = [map_.of(common) for map_ in maps]
+    most = min(len(store) if each is None else int(each.sum()) for each in _presents(store, maps)) - 1
+    sides = [_side(store, map_, way, most) for map_, way in zip(maps, ways, strict=True)]
     tokens, rows = store.tokens, maps[0].rows
     return {
         "tokens": [escaped(surface) for surface in tokens.surfaces],
@@ -91,9 +95,13 @@ def _packed(array: npt.NDArray[Any], dtype: type) -> str:
     return b64encode(np.ascontiguousarray(array, dtype=np.dtype(dtype).newbyteorder("<")).tobytes()).decode()
 
 
-def _side(store: Store, map_: Map, way: Way | None) -> _Side:
+def _presents(store: Store, maps: Sequence[Map]) -> list[npt.NDArray[np.bool_] | None]:
+    return [store.vectors.present(store.space(map_.record.space)) for map_ in maps]
+
+
+def _side(store: Store, map_: Map, way: Way | None, most: int) -> _Side:
     space, rows = map_.record.space, map_.rows
-    return _Side(map_, neighbours(store, space, min(NEAREST, len(store) - 1), rows=rows), store.norms(space)[rows], way)
+    return _Side(map_, neighbours(store, space, min(NEAREST, most), rows=rows), store.norms(space)[rows], way)
 
 
 def _space(side: _Side) -> dict[str, Any]:

@@ -1,14 +1,13 @@
-"""The contexts of a build: what is drawn, from a corpus or from another store, and what replicas then read."""
+"""The contexts of a build: sentences that are drawn from a corpus, or taken from another store."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from kotovec.cluster.contexts import sample as samples
 from kotovec.cluster.contexts.matching import make_matcher
-from kotovec.cluster.contexts.passages import Passages
 from kotovec.cluster.contexts.reuse import reuse
 from kotovec.cluster.contexts.sampling import Sampling, read_other
 from kotovec.cluster.contexts.scan import Scanner
@@ -18,11 +17,11 @@ from kotovec.cluster.corpus import Corpus
 from kotovec.cluster.events import Phase, Report
 from kotovec.cluster.where import Resources
 from kotovec.errors import SettingsDifferError
-from kotovec.store.contexts import Sample, read_contexts, write_contexts
+from kotovec.store.contexts import Sample, read_contexts
 from kotovec.store.layout import Layout
 from kotovec.store.tokens import Tokens
 from kotovec.workers.splitter import Splitter
-from kotovec.workers.tokenizer import Template, Vocabulary
+from kotovec.workers.tokenizer import Vocabulary
 
 _SAID = {"complete": "complete", "fewer": "with fewer", "none": "without any", "inside": "inside words alone"}
 
@@ -37,12 +36,7 @@ class Drawn:
         vocabulary: all tokens of the model.
         tokenizer: its tokenizer.
         tokenizer_hash: SHA-256 of its files.
-        template: ids around each sentence.
         rows: number of rows of the model's input embedding matrix: it reads no sentence with another token.
-        longest: most ids of a sentence that the model takes.
-        entries: most items of a shard that have its sentences as a context.
-        positions: most positions of a shard.
-        pooling: how the vectors of an item's pieces become its own.
     """
 
     sampling: Sampling
@@ -50,12 +44,7 @@ class Drawn:
     vocabulary: Vocabulary
     tokenizer: Any
     tokenizer_hash: str
-    template: Template
     rows: int
-    longest: int
-    entries: int
-    positions: int
-    pooling: str
 
     @cached_property
     def scanner(self) -> Scanner:
@@ -66,8 +55,8 @@ class Drawn:
         sampling = self.sampling
         return Scanner(splitter, matcher, sampling.limit, sampling.seed, sampling.fraction, self.rows)
 
-    def draw(self, layout: Layout, identity: str, where: Resources, report: Report) -> Passages:
-        """Return what replicas read; the sample is then in the folder of the shards, with the ids of its sentences.
+    def draw(self, layout: Layout, identity: str, where: Resources, report: Report) -> Sample:
+        """Return the sample, with the ids of its sentences, and their texts where they are kept.
 
         Args:
             layout: the layout of the store, whose folder of shards exists.
@@ -80,10 +69,12 @@ class Drawn:
             SettingsDifferError: the store has contexts, and they are others.
         """
         kept = _read_kept(layout, identity)
+        keep_text = self.sampling.keep_text
         if kept is not None and kept.texts is not None:
-            sample = self._reused(layout, kept, self.tokens, identity, report)
+            keep_text = True
+            sample = self._reused(kept, self.tokens, report)
         elif isinstance(self.sampling.source, Path):
-            sample = self._reused(layout, *read_other(self.sampling.source), identity, report)
+            sample = self._reused(*read_other(self.sampling.source), report)
         else:
             sample = self._scanned(self.sampling.source, layout, identity, where, report)
         if kept is not None and kept.digest != sample.digest:
@@ -91,24 +82,16 @@ class Drawn:
                 f"{layout.folder} has contexts of other sentences than the corpus gives now",
                 hint="use --overwrite to build again, or --store to name another path",
             )
-        return Passages(sample, self.scanner.matcher, self.template, self.longest, self.pooling)
-
-    def keep(self, layout: Layout, sample: Sample, identity: str) -> None:
-        """Write the sample of a store whose contexts are encoded."""
-        kept = _read_kept(layout, identity)
-        if kept is None or (self.sampling.keep_text and kept.texts is None):
-            write_contexts(layout.contexts, sample, identity, keep_text=self.sampling.keep_text)
+        return sample if keep_text else replace(sample, texts=None)
 
     def _scanned(self, corpus: Corpus, layout: Layout, identity: str, where: Resources, report: Report) -> Sample:
         spec = ScanSpec(corpus, self.scanner, identity, self.tokenizer_hash, self.sampling.keep_text)
         with samples.open_executor(spec, where, report) as executor:
             return samples.scan(spec, layout, executor, report)
 
-    def _reused(self, layout: Layout, other: Sample, tokens: Tokens, identity: str, report: Report) -> Sample:
+    def _reused(self, other: Sample, tokens: Tokens, report: Report) -> Sample:
         report(Phase("gather"))
-        sample = reuse(other, tokens, self.tokens, self.scanner)
-        write_contexts(layout.sample, sample, identity, keep_text=self.sampling.keep_text, with_ids=True)
-        return sample
+        return reuse(other, tokens, self.tokens, self.scanner)
 
 
 def describe(tallies: Mapping[str, Mapping[str, int]]) -> str:

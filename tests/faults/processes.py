@@ -18,7 +18,7 @@ TERMINAL = "import os; os.open(os.ttyname(0), os.O_RDWR)\n"
 # A build that takes its time in every phase; the vectors are the real ones.
 SLOWLY = """
 import time
-from kotovec.cluster import build, plan, pool
+from kotovec.cluster import build, job, plan, pool
 
 def slow(owner, name, seconds):
     real = getattr(owner, name)
@@ -35,7 +35,7 @@ class Slow(pool.Encoder):
 
 pool.Encoder = Slow
 slow(plan, "make_plan", 0.3)
-slow(build, "merge", 0.4)
+slow(job, "merge", 0.4)
 slow(build.indexes, "build", 0.7)
 from kotovec.cli.app import main
 main()
