@@ -14,7 +14,7 @@ from kotovec.panics import panics_as
 
 SAMPLE = 256  # words for which the faster way is compared with transformers'
 _PARALLEL = "TOKENIZERS_PARALLELISM"
-Split = Callable[[Sequence[str]], list[Sequence[int]]]
+Split = Callable[[Sequence[str]], Sequence[Sequence[int]]]
 
 
 def split(
@@ -90,7 +90,7 @@ def guarded(way: Split, words: Sequence[str]) -> list[Sequence[int]]:
     """
     try:
         with panics_as(lambda reason: ModelError(f"the model's tokenizer is damaged ({reason})")):
-            return way(words)
+            return list(way(words))
     except ModelError:
         raise
     except Exception as error:  # tokenizers has no error class of its own

@@ -40,12 +40,11 @@ class Splitter:
     def __init__(self, tokenizer: Any) -> None:
         self._growth: Growth | None = None
         self._way: _Slow | _Fast | _Worded | Chunks = _Slow(tokenizer)
-        expected = self.split(PROBES)
-        for way in self._ways(tokenizer):
-            slow_way, self._way = self._way, way
-            if all(map(np.array_equal, self.split(PROBES), expected)):
+        ways = [*self._ways(tokenizer), self._way]  # which sets `_growth`, before anything is split
+        expected = self._split_probes()
+        for self._way in ways:
+            if self._split_probes() == expected:
                 break
-            self._way = slow_way
 
     def split(self, texts: Sequence[str]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
         """Return the ids of s texts, one behind the other, and where each begins, (s + 1,); of some texts, none.
@@ -67,6 +66,9 @@ class Splitter:
         offsets = np.zeros(len(found) + 1, dtype=np.int64)
         np.cumsum(lengths // np.dtype(np.int32).itemsize, out=offsets[1:])
         return np.frombuffer(ids, dtype=np.int32), offsets
+
+    def _split_probes(self) -> list[bytes]:
+        return [each.tobytes() for each in self.split(PROBES)]
 
     def _ways(self, tokenizer: Any) -> "Iterator[_Fast | _Worded | Chunks]":
         """Yield faster ways than transformers' own, the fastest first; they may give other ids."""
@@ -148,7 +150,7 @@ class _Worded:
         found = list(map(self._ids.get, words))
         if None in found:
             found = [self._learn(word) if ids is None else ids for word, ids in zip(words, found, strict=True)]
-        return b"".join(found)
+        return b"".join(filter(None, found))
 
     def _learn(self, word: str) -> bytes:
         tokens = self._tokenizer.subword_tokenizer.tokenize(word)
