@@ -9,7 +9,7 @@ import numpy.typing as npt
 from kotovec.store.tokens import Marking, bytes_of, is_unspaced
 from kotovec.workers.tokenizer import Vocabulary
 
-_CONTINUES = 0x80  # the first of the 64 bytes that go on with a character in UTF-8
+_CONTINUES = 0x80  # the first of the 64 bytes that continue a character in UTF-8
 # First bytes of characters that mostly part words, in UTF-8: signs of Latin-1 (C2), punctuation and symbols (E2),
 # kana and kanji (E3 to E9), full-width forms (EF), emoji (F0). Byte-level vocabularies split many of them: ’ is two
 # tokens of GPT-2.

@@ -51,12 +51,12 @@ def gather(path: Path, sample: Sample, identity: str, pieces: Pieces, count: int
         ValueError: a sentence is in none of the pieces.
         DiskFullError: no space is left.
     """
-    places = _find(sample.hashes, pieces, count)
-    offsets = {IDS: places.ids} | ({TEXT: places.text} if keep_text else {})
+    found_in = _find(sample.hashes, pieces, count)
+    offsets = {IDS: found_in.ids} | ({TEXT: found_in.text} if keep_text else {})
     with writing_contexts(path, sample, identity, offsets) as streams:
         for name, stream in streams.items():
             for start, stop in _blocks(offsets[name], BLOCK_BYTES // (1 if name == TEXT else 4)):
-                stream.add(_block(name, places, offsets[name], start, stop, pieces))
+                stream.add(_block(name, found_in, offsets[name], start, stop, pieces))
 
 
 def _find(hashes: npt.NDArray[np.uint64], pieces: Pieces, count: int) -> _Places:
@@ -77,9 +77,9 @@ def _find(hashes: npt.NDArray[np.uint64], pieces: Pieces, count: int) -> _Places
         texts, ids = np.diff(found.texts.offsets)[here], np.diff(found.id_offsets)[here]
         checks = _checks(found, here)
         taken = piece[at] >= 0
-        for one in np.flatnonzero(taken & ((length[at] != texts) | (sums[at] != checks))).tolist():
-            other = pieces.read(int(piece[at[one]])).sentences.texts.encoded(int(index[at[one]]))
-            taken[one] = other <= found.texts.encoded(int(here[one]))
+        for pair in np.flatnonzero(taken & ((length[at] != texts) | (sums[at] != checks))).tolist():
+            other = pieces.read(int(piece[at[pair]])).sentences.texts.encoded(int(index[at[pair]]))
+            taken[pair] = other <= found.texts.encoded(int(here[pair]))
         new, at = here[~taken], at[~taken]
         piece[at], index[at] = number, new
         length[at], tokens[at], sums[at] = texts[~taken], ids[~taken], checks[~taken]
@@ -105,17 +105,17 @@ def _blocks(offsets: Numbers, most: int) -> Iterator[tuple[int, int]]:
 
 
 def _block(
-    name: str, places: _Places, offsets: Numbers, start: int, stop: int, pieces: Pieces
+    name: str, found_in: _Places, offsets: Numbers, start: int, stop: int, pieces: Pieces
 ) -> npt.NDArray[np.generic]:
     """Return the texts, or the ids, of the sentences from `start` to `stop`, one after the other."""
     block = np.empty(offsets[stop] - offsets[start], dtype=np.uint8 if name == TEXT else np.int32)
     starts = offsets[start:stop] - offsets[start]
-    order = np.argsort(places.piece[start:stop], kind="stable")
-    numbers, firsts = np.unique(places.piece[start:stop][order], return_index=True)
+    order = np.argsort(found_in.piece[start:stop], kind="stable")
+    numbers, firsts = np.unique(found_in.piece[start:stop][order], return_index=True)
     for number, within in zip(numbers.tolist(), np.split(order, firsts[1:]), strict=True):
         found = pieces.read(number, checked=False).sentences
         source, bounds = (found.texts.block, found.texts.offsets) if name == TEXT else (found.ids, found.id_offsets)
-        indexes = places.index[start:stop][within]
+        indexes = found_in.index[start:stop][within]
         for at, first, last in zip(
             starts[within].tolist(), bounds[indexes].tolist(), bounds[indexes + 1].tolist(), strict=True
         ):

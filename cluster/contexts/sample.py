@@ -175,8 +175,8 @@ class _Scan:
 
     def report_faults(self) -> None:
         """Report what could not be read, each kind in a line with the first place where it is."""
-        places = [(piece.file.path, piece.start, self._counts[piece.number]) for piece in self.pieces]
-        first = {fault.kind: fault for fault in reversed(locate(places))}
+        counted_in = [(piece.file.path, piece.start, self._counts[piece.number]) for piece in self.pieces]
+        first = {fault.kind: fault for fault in reversed(locate(counted_in))}
         for kind, number in self.counts.faults.items():
             where = f", the first in {first[kind].path}:{first[kind].line}" if kind in first else ""
             self._report(Notice(f"the corpus has {kind}: {number:,}{where}"))

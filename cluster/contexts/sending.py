@@ -54,7 +54,7 @@ def unpacked(
         return
     with tempfile.TemporaryDirectory(prefix="kotovec-corpus-") as folder:
         name = urlsplit(piece.file.path).path if is_url(piece.file.path) else piece.file.path
-        path = Path(folder) / name.rpartition("/")[2]  # whose end tells what it is
+        path = Path(folder) / name.rpartition("/")[2]  # whose end is its kind
         with path.open("wb") as file:
             for reference in references:
                 file.write(get(reference))

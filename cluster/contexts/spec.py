@@ -1,4 +1,4 @@
-"""What decides a sample, and with it whether a scan that was interrupted goes on."""
+"""What decides a sample, and with it whether an interrupted scan can be resumed."""
 
 import hashlib
 import json

@@ -19,7 +19,7 @@ class Trie:
         roots: (I,) int32, the node of a first id, or −1.
         keys: (E,) uint64, ascending: node · 2^32 + the next id, for each edge below the first level.
         children: (E,) int32, the node that each edge leads to.
-        present: a power of two of bool: a filter that tells most absent keys from those of `keys` without searching.
+        present: a power of two of bool: a filter that most absent keys do not pass, without searching.
         ends: (nodes + 1,) int64: at node n end the sequences `rows[ends[n]:ends[n + 1]]`.
         rows: (V,) int32, the number of each sequence, ordered by node.
     """
@@ -91,7 +91,7 @@ def grow(ids: npt.NDArray[np.int32], offsets: npt.NDArray[np.int64], size: int) 
     joined = np.concatenate(keys)
     order = np.argsort(joined)
     joined = joined[order]
-    # 16 slots for each key: of the keys that are not there, 94 % are told without a search.
+    # 16 slots for each key: of the keys that are not there, 94 % do not pass.
     present = np.zeros(1 << max(10, (16 * len(joined) - 1).bit_length() if len(joined) else 0), dtype=np.bool_)
     present[_slots(joined, len(present))] = True
     by_node = np.argsort(nodes, kind="stable")
