@@ -358,6 +358,17 @@ def test_a_file_that_is_another_one_when_the_scan_resumes_is_refused_and_named(c
     assert bytes_of(sample) == reference
 
 
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"files": 3}', '{"files": [[]]}', '{"files": [["a", 1]]}'])
+def test_a_damaged_list_of_the_files_costs_no_piece(text, scanner, reference, tmp_path):
+    path = write_lines(tmp_path / "a.txt", english())
+    spec = spec_of(scanner, path)
+    layout = interrupt(spec, tmp_path / "x.kotovec", 6)
+    layout.corpus.write_text(text)
+    sample, told = run_scan(spec, layout.folder)
+    assert told.notices == ["resuming with 6 of 15 pieces of the corpus from an earlier run"]
+    assert bytes_of(sample) == reference
+
+
 def test_before_the_first_piece_the_corpus_may_change(scanner, reference, tmp_path):
     path = write_lines(tmp_path / "a.txt", english()[:50])
     spec = spec_of(scanner, path)

@@ -86,6 +86,7 @@ def _check(file: CorpusFile, now: CorpusFile | None, moment: str) -> None:
 def _read(layout: Layout) -> dict[str, Any] | None:
     try:
         found = json.loads(read_regular(layout.corpus, MOST_BYTES))
-    except (OSError, ValueError, RecursionError):  # damaged: the pieces are compared with what is listed now
+        found["files"] = [list(astuple(CorpusFile(*each))) for each in found["files"]]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):  # damaged: pieces of other files are read again
         return None
-    return found if isinstance(found, dict) else None
+    return dict(found)
