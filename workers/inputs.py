@@ -22,6 +22,7 @@ class Batch:
         rows, positions: (k,) int64: the i-th wanted state is that of sequence `rows[i]` at `positions[i]`.
         index: (k,) int64, index of each wanted state in `Inputs.wanted`.
         position: position of the token where each sequence is one token in the same template; else None.
+        is_fixed: whether a plan decides which sequences are together, so that bits may depend on it.
     """
 
     ids: npt.NDArray[np.int64]
@@ -29,6 +30,7 @@ class Batch:
     positions: npt.NDArray[np.int64]
     index: npt.NDArray[np.int64]
     position: int | None = None
+    is_fixed: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,6 +170,7 @@ class Inputs:
                     positions=self.wanted[index] - self.offsets[owners[index]],
                     index=index,
                     position=position,
+                    is_fixed=self.rows is not None,
                 )
 
     def _is_isolated(self, template: Template) -> bool:
