@@ -122,7 +122,8 @@ Where something else seems to be meant, an error or a note says what to write.
 A word that is not in the vocabulary is split by the model's own tokenizer and represented by the mean of its subwords,
 without a lone `▁` that only marks its beginning; the answer says so. A word that is not in the vocabulary as it stands,
 but composed (NFC) or without full-width letters (NFKC), is read as that token, with a note; so is one that the
-tokenizer then lower-cases, such as `ＫＩＮＧ`.
+tokenizer then lower-cases, such as `ＫＩＮＧ`. A word of several pieces is split in NFC, and in NFKC where that has
+fewer: half-width ﾊﾟﾘ is パ | リ, and not three pieces.
 
 `--exclude-inputs` leaves out the tokens of the expression in all their forms: `王`, `▁王` and `##王` are one word.
 Every argument of `kotovec norms` is an expression of its own: `kotovec norms king man "king - man"`.
