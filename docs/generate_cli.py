@@ -140,7 +140,8 @@ too few tokens is answered by a search of all vectors, and says so.
 `kotovec shell` reads an expression per line; a paste of several lines is several questions. A line that begins with a
 colon changes a setting (`:metric cosine`, `:space static,isolated@6`, `:exclude-inputs on`), and is refused at once if
 the store cannot answer so. Tab completes settings, their values, and tokens by rank; the toolbar shows space, metric
-and k. `help`, `quit` and `exit` work with and without a colon, so these words themselves are asked for in quotes.
+and k. `help`, `quit` and `exit` work with and without a colon, at the prompt and in a pipe, so these words themselves
+are asked for in quotes.
 Capitals (`QUIT`, `:Quit`) and full width (`：ｋ　３`, `ｅｘｉｔ`), as an input method types them, are commands, too.
 
 ## Environment
