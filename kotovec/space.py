@@ -171,6 +171,8 @@ class Space:
             return ""
         if layer is not None and depth is not None and layer > depth:
             return f"; the model has the layers 0 to {depth}"
+        if self.name == "output" and origin.headless:
+            return f"; {origin.headless} has no output matrix"
         if origin.build is None or (alike and depth is None and layer is not None and layer >= 0):
             return ""
         if layer is None:
@@ -193,11 +195,13 @@ class Origin:
         states: options that it needs for hidden states, each after a space: to a store of tables alone they are not
             added, and it is built again.
         depth: the number of the model's layers; None where it is not known.
+        headless: the class of a model that is known to have no output matrix; empty for all others.
     """
 
     build: str | None = "kotovec build MODEL"
     depth: int | None = None
     states: str = ""
+    headless: str = ""
 
 
 class Stored(tuple[Space, ...]):  # noqa: SLOT001 — a subclass of tuple can have none with contents
