@@ -10,7 +10,7 @@ from kotovec.cli.interrupts import ending_at_once
 from kotovec.cli.list_options import CharsetOption, ListedOption, StoresArgument, TextOption
 from kotovec.cli.options import JsonOption, QuietOption, StoreOption
 from kotovec.errors import InputError, choices, quoted
-from kotovec.text import json_line
+from kotovec.text import json_line, parts
 
 if TYPE_CHECKING:
     from kotovec.store import Store
@@ -72,7 +72,7 @@ def _charsets(name: str | None) -> dict[str, str]:
     if not name.strip():
         raise InputError("--charset is empty", hint=f"choose {choices(NAMES)}, or name a file of text")
     found: dict[str, str] = {}
-    for each in [name] if Path(name).exists() else [part.strip() for part in name.split(",")]:
+    for each in [name] if Path(name).exists() else parts(name):
         title = each if each in NAMES else Path(each).name
         found[each if title in found else title] = read_charset(each) if each in NAMES else _chars_of(each)
     return found

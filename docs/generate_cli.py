@@ -129,7 +129,8 @@ fewer: half-width ﾊﾟﾘ is パ | リ, and not three pieces.
 Every argument of `kotovec norms` is an expression of its own: `kotovec norms king man "king - man"`.
 
 `--script Han,Hiragana,Katakana` leaves out tokens that have a character of another [Unicode script](tokens.md#lists);
-`Common` stands for tokens of no script, such as `2000`, and for special, unused and byte tokens.
+`Common` stands for tokens of no script, such as `2000`, and for special, unused and byte tokens. The commas of every
+list may be those of an input method: `--script Han、Hiragana`.
 
 `kotovec index` measures an approximate index by what `kotovec query` answers with it: recall@10 of the neighbours of
 1,000 tokens, which do not count as their own neighbours, and of 1,000 sums of three. A query for which the index finds

@@ -14,6 +14,7 @@ from functools import total_ordering
 from types import MappingProxyType
 
 from kotovec.errors import InputError, NotStoredError, choices, quoted
+from kotovec.text import parts
 
 TABLES = ("static", "output", "imported")  # rows of a matrix: they have no layer
 IN_PART = "tables:"  # begins the identity of weights of which tables alone were read: what else there is is unknown
@@ -268,8 +269,7 @@ def parse_spaces(text: str, stored: Sequence[Space] = ()) -> tuple[Space, ...]:
         InputError: the list cannot be read.
         NotStoredError: a layer is given for a space that has none.
     """
-    parts = (part.strip() for part in text.split(","))
-    names = [name for part in parts for name in (BOTH.split(",") if part == "both" else [part])]
+    names = [name for part in parts(text) for name in (BOTH.split(",") if part == "both" else [part])]
     return tuple(dict.fromkeys(Space.parse(name, stored) for name in names))
 
 

@@ -17,6 +17,7 @@ from kotovec.store.library import choose_device
 from kotovec.store.lock import locked
 from kotovec.store.metric import Metric
 from kotovec.store.nearest import Neighbourhood, Rows
+from kotovec.text import parts
 
 QUERIES = 1000  # sampled tokens, and sums of tokens
 TERMS = 3  # of a sum
@@ -76,6 +77,7 @@ def build_index(
         StoreBusyError: another process is building this store, or an index of it.
         StoreError: the store was replaced since it was opened.
     """
+    parameters = ",".join(parts(parameters))
     measure, space, chosen = Metric.parse(metric), store.space(space), choose_device(device, many=True)
     folder = Layout(store.path).indexes
     with locked(Layout(store.path)):  # two at once would write the same temporary file
