@@ -87,7 +87,7 @@ def test_a_build_takes_them(capsys, tiny_models, tmp_path):
     assert call(capsys, "build", tiny_models["bert"], *lists, *options).code == 0
     with Store.open(tmp_path / "x.kotovec") as opened:
         assert [str(space) for space in opened.spaces] == ["static", "isolated@0", "isolated@1"]
-        assert {kind for kind in opened.tokens.kinds.tolist()} <= {0, 1}
+        assert set(opened.tokens.kinds.tolist()) <= {0, 1}
 
 
 def test_the_last_part_is_completed():
