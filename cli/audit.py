@@ -11,7 +11,7 @@ from kotovec.cli.list_options import ShownOption as LimitOption
 from kotovec.cli.options import JsonOption, LayerOption, QuietOption, StoreOption
 from kotovec.cli.outputs import check_output
 from kotovec.errors import InputError, quoted
-from kotovec.text import counted, json_line
+from kotovec.text import counted, json_line, parts
 
 if TYPE_CHECKING:
     from kotovec.store.audit import Audit
@@ -68,11 +68,11 @@ def command(
 def _ids(text: str | None) -> list[int] | None:
     if text is None:
         return None
-    parts = [part.strip().removeprefix("#") for part in text.split(",")]
-    for part in parts:
+    ids = [part.removeprefix("#") for part in parts(text)]
+    for part in ids:
         if not part.isascii() or not part.isdigit():
             raise InputError(f"{quoted(part)} is no token id", hint="give numbers, such as `--reference 1,2,3`")
-    return list(map(int, parts))
+    return list(map(int, ids))
 
 
 def _print(found: "Audit", limit: int, written: dict[str, Path | None], *, quiet: bool) -> None:

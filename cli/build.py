@@ -56,7 +56,7 @@ from kotovec.cli.options import (
 )
 from kotovec.cluster import DEFAULT_MODEL, default_store
 from kotovec.errors import InputError, KotovecError
-from kotovec.text import counted, escaped, json_line
+from kotovec.text import counted, escaped, json_line, parts
 
 if TYPE_CHECKING:
     from kotovec.cli.child import Result
@@ -249,7 +249,7 @@ def fields_of(kind: Any, options: Mapping[str, Any]) -> dict[str, Any]:
     if "corpus" in given:
         given["corpus"] = tuple(given["corpus"])
     if "token_filter" in given:
-        given["token_filter"] = tuple(name.strip() for name in given["token_filter"].split(","))
+        given["token_filter"] = tuple(parts(given["token_filter"]))
     return given
 
 

@@ -15,6 +15,7 @@ import typer
 from kotovec.cli.arguments import COMMANDS
 from kotovec.cli.chosen import open_store
 from kotovec.errors import KotovecError
+from kotovec.text import last_part, parts
 
 if TYPE_CHECKING:
     from kotovec.store import Store
@@ -47,9 +48,9 @@ def among(*values: str) -> Callable[[str], list[str]]:
 
 def listed(values: list[str], incomplete: str) -> list[str]:
     """Return what completes the last part of a list with commas; a part that is there is not offered again."""
-    before, comma, last = incomplete.rpartition(",")
-    given = before.split(",")
-    return [before + comma + value for value in values if value.startswith(last) and value not in given]
+    start = last_part(incomplete)
+    before, last, given = incomplete[:start], incomplete[start:], parts(incomplete[:start])
+    return [before + value for value in values if value.startswith(last) and value not in given]
 
 
 def stores(incomplete: str) -> list[str]:

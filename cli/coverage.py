@@ -10,7 +10,7 @@ from kotovec.cli.interrupts import ending_at_once
 from kotovec.cli.list_options import CharsetOption, ListedOption, StoresArgument, TextOption
 from kotovec.cli.options import JsonOption, QuietOption, StoreOption
 from kotovec.errors import InputError, choices, quoted
-from kotovec.text import json_line
+from kotovec.text import json_line, parts
 
 if TYPE_CHECKING:
     from kotovec.store import Store
@@ -31,10 +31,13 @@ def command(
     Example: `kotovec coverage --charset joyo`
     """
     from kotovec.store import Store
+    from kotovec.store.charsets import characters
     from kotovec.store.coverage import Cover, cover, measure
 
     if listed is not None and listed not in list(Cover):
         raise InputError(f"unknown kind of characters {quoted(listed)}", hint=f"choose {choices(Cover)}")
+    if text == "":
+        raise InputError("--text names no file", hint="give its path, or `-` for standard input")
     if text == "-" and len(stores or ()) > 1:
         raise InputError("stdin can be read once, and several stores are named", hint="name a file")
     paths = list(stores or [find_store(store)])
@@ -42,15 +45,19 @@ def command(
     opened = [Store.open(path) for path in paths]
     with ending_at_once():
         found = [[cover(each, name, chars) for each in opened] for name, chars in charsets.items()]
-        texts = [measure(each, _lines(text)) for each in opened] if text is not None else []
+        seen: dict[str, None] = {}
+        texts = [measure(each, _seen(_lines(text), seen)) for each in opened] if text is not None else []
+        chars = characters(seen) if listed is not None else ""
+        each_char = [cover(each, str(text), chars) for each in opened] if texts and listed is not None else []
     if as_json:
-        _print_json(opened, found, texts, listed)
+        _print_json(opened, found, texts, each_char, listed)
         return
     names = _names(paths)
     for row in found:
         _print_charset(names, row, listed)
     if texts:
         _print_text(names, str(text), texts)
+        _print_listed(names, each_char, listed)
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
@@ -72,7 +79,7 @@ def _charsets(name: str | None) -> dict[str, str]:
     if not name.strip():
         raise InputError("--charset is empty", hint=f"choose {choices(NAMES)}, or name a file of text")
     found: dict[str, str] = {}
-    for each in [name] if Path(name).exists() else [part.strip() for part in name.split(",")]:
+    for each in [name] if Path(name).exists() else parts(name):
         title = each if each in NAMES else Path(each).name
         found[each if title in found else title] = read_charset(each) if each in NAMES else _chars_of(each)
     return found
@@ -86,7 +93,7 @@ def _chars_of(file: str) -> str:
         raise InputError(f"{quoted(file)} is neither a list of characters nor a file", hint=hint)
     chars = characters(_lines(file))
     if not chars:
-        raise InputError(f"{file} has no characters")
+        raise InputError(f"{file} has no characters", hint=f"put some in it, or choose {choices(NAMES)}")
     return chars
 
 
@@ -96,10 +103,18 @@ def _lines(file: str) -> Iterator[str]:
     return read_lines(file, "lines of text")
 
 
+def _seen(lines: Iterator[str], seen: dict[str, None]) -> Iterator[str]:
+    """Yield lines, and note the characters that they have: standard input is read once."""
+    for line in lines:
+        seen.update(dict.fromkeys(line))
+        yield line
+
+
 def _print_json(
     opened: "Sequence[Store]",
     found: "Sequence[Sequence[Coverage]]",
     texts: "Sequence[Fertility]",
+    each_char: "Sequence[Coverage]",
     listed: str | None,
 ) -> None:
     """Print a line per store and list, then a line per store for the text."""
@@ -109,22 +124,34 @@ def _print_json(
         for store, each in zip(opened, row, strict=True):
             chars = {"list": each.chars[Cover(listed)]} if listed is not None else {}
             echo(json_line({"store": str(store.path)} | each.as_dict() | chars))
-    for store, text in zip(opened, texts, strict=False):
-        echo(json_line({"store": str(store.path), "text": text.as_dict()}))
+    for number, text in enumerate(texts):
+        chars = {"list": each_char[number].chars[Cover(listed)]} if listed is not None else {}
+        echo(json_line({"store": str(opened[number].path), "text": text.as_dict()} | chars))
 
 
 def _print_charset(names: Sequence[str], row: "Sequence[Coverage]", listed: str | None) -> None:
-    from kotovec.cli.tables import console, print_table, shown
+    from kotovec.cli.tables import print_table, shown
     from kotovec.store.coverage import Cover
 
     total = row[0].total
     rows = [[kind.label, *(f"{len(each.chars[kind]):,}" for each in row)] for kind in Cover]
-    rows.append(["tokens per character", *(f"{each.per_character:.4f}" for each in row)])
+    rows.append(["tokens per character", *(_ratio(each.per_character) for each in row)])
     print_table([f"{shown(row[0].charset)}, {total:,} characters", *map(shown, names)], rows, numbers=names)
+    _print_listed(names, row, listed)
+
+
+def _print_listed(names: Sequence[str], row: "Sequence[Coverage]", listed: str | None) -> None:
+    from kotovec.cli.tables import console, shown
+    from kotovec.store.coverage import Cover
+
     if listed is not None:
         kind = Cover(listed)
         for name, each in zip(names, row, strict=True):
             console().print(f"{shown(name)}, {kind.label}: ", each.chars[kind] or "none", sep="", markup=False)
+
+
+def _ratio(number: float) -> str:
+    return "-" if number != number else f"{number:.4f}"  # noqa: PLR0124 — NaN, of no characters
 
 
 def _print_text(names: Sequence[str], file: str, texts: "Sequence[Fertility]") -> None:
@@ -134,7 +161,7 @@ def _print_text(names: Sequence[str], file: str, texts: "Sequence[Fertility]") -
         ["characters", *(f"{each.characters:,}" for each in texts)],
         ["tokens", *(f"{each.tokens:,}" for each in texts)],
         ["unknown tokens", *(f"{each.unknown:,}" for each in texts)],
-        ["tokens per character", *(f"{each.per_character:.4f}" for each in texts)],
+        ["tokens per character", *(_ratio(each.per_character) for each in texts)],
     ]
     if any(each.unspelled for each in texts):
         rows.append(["lines left out: no tokens spell them", *(f"{each.unspelled:,}" for each in texts)])

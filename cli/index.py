@@ -60,8 +60,14 @@ def _print(record: "IndexRecord", measured: "Measured | None", *, as_json: bool)
         pairs = [("index", f"{Space.parse(record.space).title}; {how}")]
         if measured is not None:
             pairs += [
-                ("recall@10", f"{measured.recall_at_10:.4f} of the neighbours of {counted(measured.queries, 'token')}"),
-                ("of sums", f"{measured.recall_at_10_of_sums:.4f} of those of as many sums a - b + c"),
+                (
+                    f"recall@{measured.nearest}",
+                    f"{measured.recall_at_10:.4f} of the neighbours of {counted(measured.queries, 'token')}",
+                ),
+                (
+                    "of sums",
+                    f"{measured.recall_at_10_of_sums:.4f} of the {measured.nearest_of_sums} of as many sums a - b + c",
+                ),
                 (
                     "queries/s",
                     f"{measured.queries_per_second:,.0f}, Flat {measured.flat_queries_per_second:,.0f}",

@@ -8,6 +8,7 @@ import typer
 from kotovec.cli.chosen import mark_usual
 from kotovec.cli.complete import among, charsets, columns, kinds, scripts, space, stores
 from kotovec.cli.declare import OUTPUT, STORE, TOKENS, choice, option
+from kotovec.text import parts
 
 
 def _take_first(context: typer.Context, parameter: typer.CallbackParam, text: str) -> str:
@@ -16,7 +17,7 @@ def _take_first(context: typer.Context, parameter: typer.CallbackParam, text: st
     if source is None or source.name != "ENVIRONMENT":
         marked: str = mark_usual(context, parameter, text)
         return marked
-    return "static" if text.strip() == "both" else text.split(",", maxsplit=1)[0]
+    return "static" if text.strip() == "both" else parts(text)[0]
 
 
 PatternArgument = Annotated[

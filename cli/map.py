@@ -227,12 +227,15 @@ def _print(
         if path is not None
     ]
     for record in records:
-        title = Space.parse(record.space).title
+        title, near = Space.parse(record.space).title, record.nearest
         trust = f"{record.trustworthiness:.4f} trustworthiness, of {counted(record.sampled, 'token')} (0.5 is chance)"
         file = Layout(store.path).maps / f"{record.name}{HDF5}"
         pairs = [
             ("map", f"{title}; {record.method}  ({counted(tokens, 'token')}; {_made(record)})"),
-            ("recall@10", f"{record.recall:.4f} of the ten nearest tokens are the ten nearest on the map"),
+            (
+                f"recall@{near}",
+                f"{record.recall:.4f} of the {near} nearest are among the {near} nearest on the map",
+            ),
             ("trust", trust),
             *([("kept", str(file))] if file.is_file() else []),
         ]

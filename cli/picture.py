@@ -30,14 +30,14 @@ GAP = 4.0  # pixels between a dot and its label, and between labels
 
 
 def draw(store: Store, map_: Map, asked: Sequence[int], frequent: int, path: Path) -> None:
-    """Write a PNG, whose title names the model and the map, with its recall@10 and trustworthiness.
+    """Write a PNG, whose title names the model and the map, with its recall and trustworthiness.
 
     Raises:
         MissingDependencyError, InputError: as in `compose`.
         DiskFullError: no space is left.
     """
     record = map_.record
-    quality = f"recall@10 {record.recall:.2f}, trustworthiness {record.trustworthiness:.2f}"
+    quality = f"recall@{record.nearest} {record.recall:.2f}, trustworthiness {record.trustworthiness:.2f}"
     figure = compose(map_, store.tokens, asked, frequent, f"{model_of(store)}, {record.name}: {quality}")
     picture = BytesIO()
     figure.savefig(picture, format="png")

@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
 _ENDS = (":quit", ":q", ":exit")
 _HELPS = (":help", ":h")
-# What is typed for them, too; from a pipe these are words, as a list of words may hold them.
 _COLON = re.compile(r"[:：][^\W\d_]")  # a colon of either width and a letter; "：" alone may be a token
+# What is typed for them, too, on a terminal and in a pipe: in quotes, these are words.
 _TYPED = {"quit": ":quit", "exit": ":exit", "help": ":help", "?": ":help"}
 
 
@@ -119,11 +119,11 @@ def _lines(store: "Store", current: list[Settings], interactive: bool) -> Iterat
             name, space, value = unicodedata.normalize("NFKC", line).partition(" ")
             line = f"{name.lower()}{space}{value}"
         if line:
-            yield _command(line) if interactive else line
+            yield _command(line)
 
 
 def _command(line: str) -> str:
-    """Return the command that a line typed at the prompt stands for, or the line.
+    """Return the command that a line stands for, or the line.
 
     `Exit` may be a token, EXIT ends; so does ｅｘｉｔ, which an input method types in full width.
     """

@@ -23,7 +23,7 @@ from kotovec.cli.list_options import (
 from kotovec.cli.options import JsonOption, LayerOption, QuietOption, StoreOption, TsvOption
 from kotovec.cli.outputs import check_output
 from kotovec.errors import InputError, KotovecError, choices
-from kotovec.text import counted, doubled, json_line
+from kotovec.text import counted, doubled, json_line, parts
 
 if TYPE_CHECKING:
     from kotovec.store import Store
@@ -76,7 +76,7 @@ def command(
         "descending": descending,
         "limit": limit if limit is not None or written else IN_TABLE,
     }
-    names = [name.strip() for name in columns.split(",")] if columns else None
+    names = parts(columns) if columns else None
     selection = Selection(pattern, regex=regex, kind=kind, script=script, length=length)
     with ending_at_once():
         listing, note = _list(opened, selection, options, names, WRITTEN if written else SHOWN)

@@ -9,6 +9,7 @@ from kotovec.cluster import DEFAULT_MODEL, default_store
 from kotovec.cluster.events import Report, ignore
 from kotovec.errors import InputError
 from kotovec.store.database import Store
+from kotovec.text import parts
 
 if TYPE_CHECKING:
     from kotovec.cluster.wordlist import Wordlist
@@ -149,5 +150,5 @@ def _kinds(token_filter: str | Sequence[str] | None) -> tuple[str, ...]:
     from kotovec.store.tokens import KINDS
 
     if isinstance(token_filter, str):
-        return tuple(part.strip() for part in token_filter.split(","))
+        return tuple(parts(token_filter))
     return KINDS if token_filter is None else tuple(token_filter)

@@ -14,7 +14,7 @@ from kotovec.errors import InputError, ModelNotFoundError, choices, quoted
 from kotovec.store.absence import model_of, store_around
 from kotovec.store.library import check_device
 from kotovec.store.tokens import KINDS
-from kotovec.text import argument
+from kotovec.text import argument, parts
 from kotovec.workers.address import DEMO
 from kotovec.workers.pooling import POOLINGS
 from kotovec.workers.sentence import check_sentence
@@ -242,7 +242,7 @@ def parse_layers(text: str, depth: int = MOST_LAYERS) -> tuple[int, ...]:
     if text == "all":
         return tuple(range(depth + 1))
     try:
-        numbers = [int(part) for part in text.split(",")]
+        numbers = [int(part) for part in parts(text)]
     except ValueError as error:
         raise InputError(
             f"--layers {quoted(text)} is not a list of layers",

@@ -123,13 +123,15 @@ Where something else seems to be meant, an error or a note says what to write.
 A word that is not in the vocabulary is split by the model's own tokenizer and represented by the mean of its subwords,
 without a lone `▁` that only marks its beginning; the answer says so. A word that is not in the vocabulary as it stands,
 but composed (NFC) or without full-width letters (NFKC), is read as that token, with a note; so is one that the
-tokenizer then lower-cases, such as `ＫＩＮＧ`.
+tokenizer then lower-cases, such as `ＫＩＮＧ`. A word of several pieces is split in NFC, and in NFKC where that has
+fewer: half-width ﾊﾟﾘ is パ | リ, and not three pieces.
 
 `--exclude-inputs` leaves out the tokens of the expression in all their forms: `王`, `▁王` and `##王` are one word.
 Every argument of `kotovec norms` is an expression of its own: `kotovec norms king man "king - man"`.
 
 `--script Han,Hiragana,Katakana` leaves out tokens that have a character of another [Unicode script](tokens.md#lists);
-`Common` stands for tokens of no script, such as `2000`, and for special, unused and byte tokens.
+`Common` stands for tokens of no script, such as `2000`, and for special, unused and byte tokens. The commas of every
+list may be those of an input method: `--script Han、Hiragana`.
 
 `kotovec index` measures an approximate index by what `kotovec query` answers with it: recall@10 of the neighbours of
 1,000 tokens, which do not count as their own neighbours, and of 1,000 sums of three. A query for which the index finds
@@ -140,7 +142,8 @@ too few tokens is answered by a search of all vectors, and says so.
 `kotovec shell` reads an expression per line; a paste of several lines is several questions. A line that begins with a
 colon changes a setting (`:metric cosine`, `:space static,isolated@6`, `:exclude-inputs on`), and is refused at once if
 the store cannot answer so. Tab completes settings, their values, and tokens by rank; the toolbar shows space, metric
-and k. `help`, `quit` and `exit` work with and without a colon, so these words themselves are asked for in quotes.
+and k. `help`, `quit` and `exit` work with and without a colon, at the prompt and in a pipe, so these words themselves
+are asked for in quotes.
 Capitals (`QUIT`, `:Quit`) and full width (`：ｋ　３`, `ｅｘｉｔ`), as an input method types them, are commands, too.
 
 ## Environment

@@ -14,6 +14,7 @@ from functools import total_ordering
 from types import MappingProxyType
 
 from kotovec.errors import InputError, NotStoredError, choices, quoted
+from kotovec.text import parts
 
 TABLES = ("static", "output", "imported")  # rows of a matrix: they have no layer
 IN_PART = "tables:"  # begins the identity of weights of which tables alone were read: what else there is is unknown
@@ -171,6 +172,8 @@ class Space:
             return ""
         if layer is not None and depth is not None and layer > depth:
             return f"; the model has the layers 0 to {depth}"
+        if self.name == "output" and origin.headless:
+            return f"; {origin.headless} has no output matrix"
         if origin.build is None or (alike and depth is None and layer is not None and layer >= 0):
             return ""
         if layer is None:
@@ -193,11 +196,13 @@ class Origin:
         states: options that it needs for hidden states, each after a space: to a store of tables alone they are not
             added, and it is built again.
         depth: the number of the model's layers; None where it is not known.
+        headless: the class of a model that is known to have no output matrix; empty for all others.
     """
 
     build: str | None = "kotovec build MODEL"
     depth: int | None = None
     states: str = ""
+    headless: str = ""
 
 
 class Stored(tuple[Space, ...]):  # noqa: SLOT001 — a subclass of tuple can have none with contents
@@ -264,8 +269,7 @@ def parse_spaces(text: str, stored: Sequence[Space] = ()) -> tuple[Space, ...]:
         InputError: the list cannot be read.
         NotStoredError: a layer is given for a space that has none.
     """
-    parts = (part.strip() for part in text.split(","))
-    names = [name for part in parts for name in (BOTH.split(",") if part == "both" else [part])]
+    names = [name for part in parts(text) for name in (BOTH.split(",") if part == "both" else [part])]
     return tuple(dict.fromkeys(Space.parse(name, stored) for name in names))
 
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from kotovec.errors import InputError, quoted
 from kotovec.space import BOTH, Space
+from kotovec.text import parts
 
 
 class Search(NamedTuple):
@@ -69,8 +70,8 @@ def check_space(space: object) -> None:
         InputError: it names several, or is no space at all.
     """
     if isinstance(space, str):
-        if space.strip() == "both" or "," in space:
-            first = (BOTH if space.strip() == "both" else space).split(",")[0].strip()
+        if space.strip() == "both" or len(parts(space)) > 1:
+            first = parts(BOTH if space.strip() == "both" else space)[0]
             raise InputError(f"{quoted(space)} is not one space", hint=f"ask in one at a time, such as {quoted(first)}")
     elif not isinstance(space, Space):
         raise InputError(f"a space is a str or a Space, not {kind_of(space)}", hint="write it as `isolated@6`")

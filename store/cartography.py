@@ -106,7 +106,9 @@ def _kept(store: Store, request: MapRequest) -> Map | None:
 
 
 def _is_as(map_: Map, request: MapRequest, store: Store) -> bool:
-    """Return whether a map has the seed, the tokens and the parameters that are requested."""
+    """Return whether a map has the seed, the tokens and the parameters that are requested, and was measured soundly."""
+    if map_.record.nearest != fidelity.measured_on(len(map_.rows)):  # a small one, of an earlier kotovec
+        return False
     if map_.record.seed != request.seed or not np.array_equal(map_.rows, mapped_rows(store, request)):
         return False
     wanted = {"umap": ("n_neighbors", request.neighbors), "tsne": ("perplexity", request.perplexity)}.get(
@@ -157,7 +159,7 @@ def make_map(
     vectors = projection.unit(matrix, rows)
     projection.check_spread(vectors, space.title)
     report("neighbours")
-    near = min(fidelity.NEAREST, len(rows) - 1)
+    near = fidelity.measured_on(len(rows))
     known = projection.known_neighbours(vectors, max(near, request.neighbors if request.method == "umap" else 0) + 1)
     report(request.method)
     projected = _project(vectors, known, request)
@@ -175,6 +177,7 @@ def make_map(
         trustworthiness=trusted,
         recall=fidelity.recall(known.rows[:, 1 : near + 1], drawn),
         sampled=sampled,
+        nearest=near,
     )
     map_ = Map(record, rows, coordinates)
     if not keep:

@@ -7,9 +7,17 @@ from kotovec.store.maps import Coordinates
 from kotovec.store.nearest import Rows
 from kotovec.store.projection import Vectors
 
-NEAREST = 10
+NEAREST = 10  # of each token, at most
 SAMPLED = 2000  # tokens that trustworthiness is measured on: each needs the rank of all others
 BLOCK = 256
+
+
+def measured_on(count: int) -> int:
+    """Return how many nearest tokens of each both measures take, of so many tokens: less than half of them.
+
+    With half of them or more, trustworthiness leaves 0 to 1, and with all of them recall is 1 on every map.
+    """
+    return min(NEAREST, (count - 1) // 2)
 
 
 def recall(true: Rows, drawn: Rows) -> float:
@@ -34,7 +42,7 @@ def trustworthiness(vectors: Vectors, drawn: Rows, seed: int, sampled: int = SAM
 
     Args:
         vectors: (n, D) vectors of length 1.
-        drawn: (n, k) nearest points on the map.
+        drawn: (n, k) nearest points on the map, k < n / 2.
         seed: the random seed of the sample.
         sampled: the most points in the sample.
     """

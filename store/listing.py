@@ -21,7 +21,7 @@ from kotovec.store.patterns import read_otherwise
 from kotovec.store.reach import find_reach
 from kotovec.store.scripts import parse_scripts, scripts_by_token, written_in
 from kotovec.store.tokens import KINDS
-from kotovec.text import counted
+from kotovec.text import counted, parts
 
 SORTS = ("id", "text", "norm", "centroid", "neighbours")
 NAMES = (
@@ -71,7 +71,7 @@ class Selection:
         tokens = store.tokens
         keep = np.ones(len(tokens), dtype=np.bool_)
         if self.kind is not None:
-            keep &= np.isin(tokens.kinds, [_kind(name) for name in self.kind.split(",")])
+            keep &= np.isin(tokens.kinds, [_kind(name) for name in parts(self.kind)])
         if self.script is not None:
             keep &= written_in(tokens, parse_scripts(self.script))
         if self.pattern:
@@ -290,6 +290,6 @@ def length_of(store: Store, row: int) -> int:
 
 
 def _kind(name: str) -> int:
-    if name.strip() not in KINDS:
-        raise InputError(f"unknown kind {quoted(name.strip())}", hint=f"choose {choices(KINDS)}")
-    return KINDS.index(name.strip())
+    if name not in KINDS:
+        raise InputError(f"unknown kind {quoted(name)}", hint=f"choose {choices(KINDS)}")
+    return KINDS.index(name)

@@ -40,8 +40,9 @@ class MapRecord:
         dataset: SHA-256 of the vectors' dataset.
         versions: the versions of the libraries that made the map.
         trustworthiness: 1 if all that is near on the map is near in the space, 0.5 by chance; of `sampled` tokens.
-        recall: share of the ten nearest tokens of the space that are among the ten nearest on the map, of all tokens.
+        recall: share of the `nearest` tokens of the space that are among the `nearest` on the map, of all tokens.
         sampled: the number of tokens that trustworthiness was measured on.
+        nearest: how many nearest tokens of each both numbers are about: 10, or fewer of less than 21 tokens.
     """
 
     space: str
@@ -53,6 +54,7 @@ class MapRecord:
     trustworthiness: float
     recall: float
     sampled: int
+    nearest: int
 
     @property
     def name(self) -> str:
@@ -220,10 +222,11 @@ def _read(path: Path) -> Map:
 def _record(attributes: dict[str, Any]) -> MapRecord:
     layer = attributes.get("layer", -1)  # of kotovec 0.1.0, which recorded a space in two parts
     attributes["space"] = str(Space.parse(attributes["space"]).at(layer if layer >= 0 else None))
+    attributes.setdefault("nearest", 10)  # as all maps were measured before this was recorded
     values = {field.name: attributes[field.name] for field in fields(MapRecord)}
     record = MapRecord(**values | {name: json.loads(values[name]) for name in ("parameters", "versions")})
     kinds = {"method": str, "parameters": dict, "seed": int, "dataset": str, "versions": dict, "sampled": int}
-    kinds |= {"trustworthiness": float, "recall": float}
+    kinds |= {"nearest": int, "trustworthiness": float, "recall": float}
     for name, kind in kinds.items():
         if not isinstance(getattr(record, name), kind):
             raise TypeError(f"{name} is of another type")

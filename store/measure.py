@@ -17,6 +17,7 @@ from kotovec.store.library import choose_device
 from kotovec.store.lock import locked
 from kotovec.store.metric import Metric
 from kotovec.store.nearest import Neighbourhood, Rows
+from kotovec.text import parts
 
 QUERIES = 1000  # sampled tokens, and sums of tokens
 TERMS = 3  # of a sum
@@ -29,9 +30,10 @@ class Measured:
     """An index compared with an exact search, by what `Store.search` answers with it.
 
     Attributes:
-        recall_at_10: the share of the ten true nearest tokens of a token, itself left out, that are found; the mean
-            over the queries. A token that is as near as the tenth counts as one of the ten.
+        recall_at_10: the share of the `nearest` true nearest tokens of a token, itself left out, that are found; the
+            mean over the queries. A token that is as near as the last of them counts as one of them.
         recall_at_10_of_sums: the same for sums of tokens, a − b + c, whose own tokens are left out.
+        nearest, nearest_of_sums: how many true nearest tokens these are: 10, unless the store has fewer others.
         filled: the number of all these queries for which the index found too few, so that all rows were searched.
         queries_per_second, flat_queries_per_second: the rates with the index and without it, in one batch each.
         queries: how many tokens, and how many sums, were used as queries.
@@ -39,6 +41,8 @@ class Measured:
 
     recall_at_10: float
     recall_at_10_of_sums: float
+    nearest: int
+    nearest_of_sums: int
     filled: int
     queries_per_second: float
     flat_queries_per_second: float
@@ -73,6 +77,7 @@ def build_index(
         StoreBusyError: another process is building this store, or an index of it.
         StoreError: the store was replaced since it was opened.
     """
+    parameters = ",".join(parts(parameters))
     measure, space, chosen = Metric.parse(metric), store.space(space), choose_device(device, many=True)
     folder = Layout(store.path).indexes
     with locked(Layout(store.path)):  # two at once would write the same temporary file
@@ -104,7 +109,7 @@ def _measure(store: Store, space: Space, metric: Metric) -> Measured | None:
     rows = answers[_rows(total)]
     vectors = finder.vectors_of(rows.reshape(-1)).reshape(*rows.shape, -1)
     asked = ((vectors[:, 0], rows[:, :1]), (vectors[:, 0] - vectors[:, 1] + vectors[:, 2], rows))
-    recalls, filled = [], 0
+    recalls, counts, filled = [], [], 0
     for sums, terms in asked:
         some = np.linalg.norm(sums, axis=1) > 0  # everything is equally near to zero, and no sum may be zero
         queries, own = sums[some], terms[some]
@@ -112,9 +117,10 @@ def _measure(store: Store, space: Space, metric: Metric) -> Measured | None:
         found = finder.answer(queries, count, own)
         true = truth.nearest(queries, count, own)
         filled += sum(note != finder.note for _, note in found)
+        counts.append(count)
         recalls.append(_recall([near for near, _ in found], true, metric))
     speed, flat_speed = (_speed(each, vectors[:, 0], rows[:, :1]) for each in (finder, truth))
-    return Measured(recalls[0], recalls[1], filled, speed, flat_speed, len(rows))
+    return Measured(recalls[0], recalls[1], counts[0], counts[1], filled, speed, flat_speed, len(rows))
 
 
 def _rows(total: int) -> Rows:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import shlex
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,6 +11,9 @@ from kotovec.errors import KotovecError
 from kotovec.space import IN_PART, LAYERED, Origin, Space, Stored
 from kotovec.store.tokens import KINDS
 
+# Classes of transformers that give hidden states or classes, and no logits over the vocabulary: BertModel, not
+# GPT2LMHeadModel or GPT2DoubleHeadsModel.
+_HEADLESS = re.compile(r".*(?:(?<!Head)(?<!Heads)Model|For(?:Sequence|Token)Classification|ForQuestionAnswering)")
 _MOST_CONFIG = 1 << 20  # bytes; those of models have some thousands
 
 
@@ -33,15 +37,18 @@ def origin_of(vectors: Files) -> Origin:
     made: dict[str, Any] = {}
     with contextlib.suppress(KotovecError, OSError):
         made = next((dict(vectors.made(space)) for space in vectors.spaces if space.name in LAYERED), {})
-    depth = made.get("depth") or _depth_of(vectors)
+    config = _config_of(vectors)
+    layers = config.get("num_hidden_layers")
+    depth = made.get("depth") or (layers if isinstance(layers, int) else None)
+    headless = _headless(config)
     if not model or "words" in vectors.attributes:  # a list of words takes its own options
-        return Origin(None, depth)
+        return Origin(None, depth, headless=headless)
     words = ["kotovec", "build", model, "--store", str(vectors.path), *_options(vectors, made.get("settings", {}))]
     states = ""
     if str(vectors.attributes.get("weights_sha256")).startswith(IN_PART):
         tables = [str(space) for space in (*vectors.spaces, *vectors.spaces.tied)]
         states = f" --spaces {','.join([*tables, 'isolated'])} --overwrite"
-    return Origin(shlex.join(words), depth, states)
+    return Origin(shlex.join(words), depth, states, headless)
 
 
 def _options(vectors: Files, settings: dict[str, Any]) -> list[str]:
@@ -59,11 +66,19 @@ def _options(vectors: Files, settings: dict[str, Any]) -> list[str]:
     return found
 
 
-def _depth_of(vectors: Files) -> int | None:
-    """Return the number of layers that the model's folder says, if it is still there."""
+def _config_of(vectors: Files) -> dict[str, Any]:
+    """Return the config.json of the model's folder, if it is still there; otherwise nothing."""
     folder = str(vectors.attributes.get("model_folder") or "")
-    with contextlib.suppress(OSError, ValueError, LookupError, TypeError, RecursionError):
+    with contextlib.suppress(OSError, ValueError, RecursionError):
         path = Path(folder) / "config.json"
         if folder and path.is_file() and path.stat().st_size <= _MOST_CONFIG:
-            return int(json.loads(path.read_bytes())["num_hidden_layers"])
-    return None
+            config = json.loads(path.read_bytes())
+            return config if isinstance(config, dict) else {}
+    return {}
+
+
+def _headless(config: dict[str, Any]) -> str:
+    """Return the class that a config names, if it is known to have no output matrix; otherwise an empty text."""
+    named = config.get("architectures")
+    first = named[0] if isinstance(named, list) and named else None
+    return first if isinstance(first, str) and first.isidentifier() and _HEADLESS.fullmatch(first) else ""

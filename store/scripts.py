@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from kotovec.errors import InputError, choices, quoted
 from kotovec.store.tokens import Kind, Tokens
+from kotovec.text import parts
 
 COMMON = "Common"  # what is of no script: digits, punctuation, marks of words
 # The scripts of Unicode 17.0, as its Scripts.txt spells them; what is of any other has none.
@@ -69,9 +70,9 @@ def parse_scripts(text: str | Sequence[str]) -> Scripts:
     Raises:
         InputError: a name is not that of a script.
     """
-    parts = text.split(",") if isinstance(text, str) else text
-    folded = [part.strip().lower().replace(" ", "_").replace("-", "_") for part in parts]
-    for part, name in zip(parts, folded, strict=True):
+    names = parts(text) if isinstance(text, str) else text
+    folded = [part.strip().lower().replace(" ", "_").replace("-", "_") for part in names]
+    for part, name in zip(names, folded, strict=True):
         if name not in _BY_FOLDED:
             raise InputError(f"unknown script {quoted(part.strip())}", hint=f"choose {choices(_near(name))}")
     if not folded:

@@ -247,10 +247,14 @@ class Lookup:
     def _tokenized(self, term: Term) -> ResolvedTerm:
         if not term.text.strip():
             raise UnknownTokenError(f"the vocabulary has no token {quoted(term.text)}")
-        for text, name in normal_forms(term.text):  # ＫＩＮＧ is KING in NFKC, which the tokenizer lower-cases
-            if rows := self._rows_of_pieces(term, text):
-                return self._of_pieces(term, rows, f" ({name})" if name else "")
-        raise self._unknown(term)
+        forms = {name: self._rows_of_pieces(term, text) for text, name in normal_forms(term.text)}
+        spelled = {name: forms[name] for name in ("NFC", "", "NFKC") if forms.get(name)}
+        if not spelled:
+            raise self._unknown(term)
+        # XLM-R's tokenizer makes ハ | ゚ | リ of a decomposed パリ and of ﾊﾟﾘ, and BERT's knows ＫＩＮＧ in NFKC only.
+        name = min(spelled, key=lambda name: len(spelled[name]))
+        form = f" ({name})" if name and spelled[name] != forms[""] else ""
+        return self._of_pieces(term, spelled[name], form)
 
     def _rows_of_pieces(self, term: Term, text: str) -> list[int]:
         """Return the rows of what the tokenizer makes of a form of a term; none if one is unknown."""

@@ -20,6 +20,8 @@ KEYS = ["space", "metric", "factory", "parameters", "dataset", "sha256", "faiss"
 MEASURED = [
     "recall_at_10",
     "recall_at_10_of_sums",
+    "nearest",
+    "nearest_of_sums",
     "filled",
     "queries_per_second",
     "flat_queries_per_second",
@@ -98,6 +100,7 @@ def test_the_recall_is_that_of_queries_without_the_asked_tokens_themselves(capsy
         assert data["measured"][name] == pytest.approx(expected, abs=1e-4)
         assert 0.2 < expected < 0.99
     assert (data["measured"]["queries"], data["measured"]["filled"]) == (1000, 0)
+    assert (data["measured"]["nearest"], data["measured"]["nearest_of_sums"]) == (10, 10)
     assert data["measured"]["queries_per_second"] > 0
 
 
@@ -143,6 +146,15 @@ def test_faiss_itself_prints_no_warning_about_few_vectors(tmp_path, capfd):
     store = stores.write_store(tmp_path / "few.kotovec", stores.numbered(4), VECTORS[:4])
     answer = call(capfd, "index", "--store", store, "--factory", "IVF1,Flat")
     assert (answer.code, answer.err) == (0, "")
+
+
+def test_the_recall_of_a_small_store_is_named_by_the_neighbours_that_there_are(tmp_path, capsys):
+    """It was called recall@10, of a store with seven other tokens."""
+    store = stores.write_store(tmp_path / "few.kotovec", stores.numbered(8), VECTORS[:8])
+    answer = call(capsys, "index", "--store", store, "--factory", "IVF2,Flat", "--parameters", "nprobe=2")
+    table = {line.split()[0]: line.split() for line in answer.out.splitlines()}
+    assert " ".join(table["recall@7"][1:]) == "1.0000 of the neighbours of 8 tokens"
+    assert " ".join(table["of"]) == "of sums 1.0000 of the 5 of as many sums a - b + c"
 
 
 def test_other_lines_of_a_library_stay(capfd):

@@ -279,12 +279,23 @@ def test_the_commands_of_other_shells_end_it_too(typed, word):
     assert (done.returncode, len(done.stdout.splitlines()), done.stderr) == (0, 1, "")
 
 
-@pytest.mark.parametrize("word", ["exit", "quit", "help", "?"])
-def test_a_list_of_words_may_hold_what_is_typed_as_a_command(typed, word):
+@pytest.mark.parametrize("word", ["exit", "quit", "EXIT", "ｅｘｉｔ", "ＱＵＩＴ"])
+def test_a_word_ends_a_pipe_as_it_ends_the_prompt(typed, word):
+    """It was a token there: `exit` of a script was an unknown word, or was answered."""
     done = typed(["king", word, "queen"], "--json")
+    assert (done.returncode, len(done.stdout.splitlines()), done.stderr) == (0, 1, "")
+
+
+@pytest.mark.parametrize("word", ["help", "HELP", "ｈｅｌｐ", "?", "？"])
+def test_help_is_understood_in_a_pipe_too(typed, word):
+    assert typed([word]).stdout == typed([":help"]).stdout
+
+
+@pytest.mark.parametrize("word", ["exit", "quit", "help", "?"])
+def test_in_quotes_a_list_of_words_may_hold_what_is_typed_as_a_command(typed, word):
+    done = typed(["king", f'"{word}"', "queen"], "--json")
     assert (done.returncode, len(done.stdout.splitlines())) == (2, 2)
-    assert done.stderr.startswith("error: ")
-    assert word in done.stderr.splitlines()[0]
+    assert done.stderr.startswith(f"error: `{word}` is not in the vocabulary")
 
 
 @pytest.mark.parametrize("word", ["exit", "quit", "EXIT", "QUIT", "：ｑｕｉｔ"])

@@ -150,6 +150,45 @@ def test_an_empty_list_of_characters_is_an_error(capsys, demo_static):
     assert answer.err.startswith("error: --charset is empty\nhint: choose ")
 
 
+def test_the_characters_of_a_text_are_printed_by_kind(capsys, demo_static, tmp_path, monkeypatch):
+    """--print was ignored beside --text."""
+    text = tmp_path / "text.txt"
+    text.write_text("the king 丁丁\n亜語Aé\n", encoding="utf-8")
+    options = ["coverage", demo_static, "--text", text]
+    answer = call(capsys, *options, "--print", "unknown")
+    assert answer.out.splitlines()[-1].split(": ") == ["demo, unknown", "丁亜"]
+    assert call(capsys, *options, "--print", "changed").out.splitlines()[-1] == "demo, read as another character: Aé"
+    assert call(capsys, *options, "--print", "several").out.splitlines()[-1] == "demo, several tokens: none"
+    line = json.loads(call(capsys, *options, "--print", "one", "--json").out)
+    assert (line["list"], line["text"]["characters"]) == ("theking語", 15)
+    assert "list" not in json.loads(call(capsys, *options, "--json").out)
+    both = call(capsys, *options, "--charset", text, "--print", "unknown", "--json").out.splitlines()
+    assert [json.loads(each)["list"] for each in both] == ["丁亜", "丁亜"]
+    monkeypatch.setattr("sys.stdin", text.open(encoding="utf-8"))
+    piped = call(capsys, "coverage", demo_static, "--text", "-", "--print", "unknown")
+    assert piped.out.splitlines()[-1] == "demo, unknown: 丁亜"
+
+
+def test_a_text_without_characters_has_no_tokens_per_character(capsys, demo_static, tmp_path):
+    """The table said nan."""
+    text = tmp_path / "text.txt"
+    text.write_text("\n", encoding="utf-8")
+    answer = call(capsys, "coverage", demo_static, "--text", text, "--print", "one")
+    assert [line.split()[-1] for line in answer.out.splitlines()[2:]] == ["0", "0", "0", "-", "none"]
+    assert json.loads(call(capsys, "coverage", demo_static, "--text", text, "--json").out)["text"] == {
+        "characters": 0, "tokens": 0, "unknown": 0, "unspelled": 0, "tokens_per_character": None
+    }  # fmt: skip
+    answer = call(capsys, "coverage", demo_static, "--charset", text)
+    assert answer.err.startswith(f"error: {text} has no characters\nhint: put some in it, or choose `joyo`")
+
+
+def test_a_text_without_a_name_is_named_as_that(capsys, demo_static):
+    """The error was that ` cannot be read: Is a directory`."""
+    answer = call(capsys, "coverage", "--text", "", "--store", demo_static)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err == "error: --text names no file\nhint: give its path, or `-` for standard input\n"
+
+
 def test_the_hint_about_a_text_that_cannot_be_read_is_of_texts(capsys, demo_static, tmp_path):
     answer = call(capsys, "coverage", demo_static, "--text", tmp_path / "none.txt")
     assert (answer.code, answer.out) == (2, "")

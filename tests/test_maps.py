@@ -71,6 +71,43 @@ def test_the_quality_is_that_of_scikit_learn_and_of_brute_force(method, store):
     assert record.recall == pytest.approx(np.mean(shares), abs=2e-3)
 
 
+@pytest.mark.parametrize(("count", "near"), [(4, 1), (5, 2), (12, 5), (16, 7), (18, 8), (20, 9), (21, 10)])
+@pytest.mark.parametrize("method", METHODS)
+def test_the_quality_of_a_small_map_is_of_fewer_neighbours(capsys, tmp_path, method, count, near):
+    """Of 18 tokens and ten neighbours, trustworthiness was below 0; of 11 and fewer, recall was 1 on every map."""
+    vectors = np.random.default_rng(count).standard_normal((count, 8)).astype(np.float32)
+    folder = stores.write_store(tmp_path / "few.kotovec", stores.numbered(count), vectors)
+    options = ["--neighbors", "3", "--perplexity", "2", "--method", method, "--store", folder]
+    data = json.loads(call(capsys, "map", *options, "--json").out)
+    points = maps.read_map(folder / "maps", data["name"], data["dataset"]).coordinates
+    assert data["nearest"] == near
+    assert data["trustworthiness"] == pytest.approx(
+        trustworthiness(vectors, points, n_neighbors=near, metric="cosine"), abs=1e-6
+    )
+    assert 0 <= data["trustworthiness"] <= 1
+    true, drawn = (
+        NearestNeighbors(n_neighbors=near + 1, metric=metric).fit(each).kneighbors(each)[1][:, 1:].tolist()
+        for each, metric in ((vectors, "cosine"), (points, "euclidean"))
+    )
+    shares = [len(set(one) & set(other)) / near for one, other in zip(true, drawn, strict=True)]
+    assert data["recall"] == pytest.approx(np.mean(shares))
+    table = call(capsys, "map", *options, "--png", tmp_path / "map.png").out
+    assert f"recall@{near}  {data['recall']:.4f} of the {near} nearest are among the {near} nearest" in table
+
+
+def test_a_small_map_that_was_measured_by_ten_neighbours_is_made_again(tmp_path):
+    opened = Store.open(stores.write_store(tmp_path / "few.kotovec", stores.numbered(18), VECTORS[:18]))
+    request = MapRequest(method="pca")
+    made = make_map(opened, request)
+    path = opened.path / "maps" / "static.pca.h5"
+    with h5py.File(path, "r+") as file:  # as before `nearest` was recorded
+        del file.attrs["nearest"]
+        file.attrs["trustworthiness"] = -0.2
+    assert (opened.verify(), find_map(opened, request)) == ([], None)
+    assert make_map(opened, request).record == made.record
+    assert find_map(opened, request).record.nearest == 8
+
+
 def test_principal_components_are_those_of_an_svd(store):
     made = mapped(store)
     unit = VECTORS / np.linalg.norm(VECTORS, axis=1, keepdims=True)

@@ -1,6 +1,8 @@
 """The hint about a space that a store does not hold prints a command that adds it, or says that no model has it."""
 
+import json
 import shlex
+import shutil
 
 import pytest
 
@@ -46,6 +48,40 @@ def test_the_command_that_is_printed_adds_the_layer(name, layer, built, capsys):
         assert ("isolated@2" in map(str, opened.spaces)) == (name != "tables")
 
 
+@pytest.mark.parametrize(
+    ("named", "end"),
+    [
+        ("BertModel", "; BertModel has no output matrix"),
+        ("T5EncoderModel", "; T5EncoderModel has no output matrix"),
+        ("BertForSequenceClassification", "; BertForSequenceClassification has no output matrix"),
+        ("BertForMaskedLM", ", or add it with `kotovec build MODEL --store STORE --spaces output`"),
+        ("GPT2LMHeadModel", ", or add it with `kotovec build MODEL --store STORE --spaces output`"),
+        ("GPT2DoubleHeadsModel", ", or add it with `kotovec build MODEL --store STORE --spaces output`"),
+        ("DebertaV2ForCausalLM", ", or add it with `kotovec build MODEL --store STORE --spaces output`"),
+        (None, ", or add it with `kotovec build MODEL --store STORE --spaces output`"),
+    ],
+)
+def test_the_output_is_offered_where_the_model_may_have_one(named, end, tiny_models, tmp_path, capsys):
+    """The command that was offered for a BertModel ended in `BertModel gives no logits`."""
+    model = shutil.copytree(tiny_models["bert"], tmp_path / "model")
+    store = tmp_path / "x.kotovec"
+    kotovec.build(str(model), store, spaces="static").close()
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps(config | {"architectures": named and [named]}))
+    answer = call(capsys, "query", "king", "--store", store, "--space", "output")
+    assert answer.code == 2
+    hint = f"hint: choose `static`{end}\n".replace("MODEL", str(model)).replace("STORE", str(store))
+    assert answer.err.endswith(hint)
+
+
+def test_where_the_models_folder_is_gone_the_output_may_be_there(tiny_models, tmp_path, capsys):
+    model = shutil.copytree(tiny_models["bert"], tmp_path / "model")
+    store = tmp_path / "x.kotovec"
+    kotovec.build(str(model), store, spaces="static").close()
+    shutil.rmtree(model)
+    assert "--spaces output`" in call(capsys, "query", "king", "--store", store, "--space", "output").err
+
+
 @pytest.mark.parametrize("name", ["tables", "last"])
 def test_a_layer_that_the_model_has_not_is_added_by_no_command(name, built, tiny_models):
     with kotovec.open(built(name, **CASES[name])) as store, pytest.raises(NotStoredError) as caught:
@@ -82,9 +118,6 @@ def test_next_of_a_list_of_words_is_no_audit(tiny_models, tmp_path):
 
 
 def test_info_names_a_folder_and_rows_without_a_token_once(built, capsys, tiny_models, tmp_path):
-    import json
-    import shutil
-
     store = built("last")
     lines = call(capsys, "info", "--store", store).out.splitlines()
     assert [line.split()[1:] for line in lines if line.startswith(" model ")] == [[str(tiny_models["bert"])]]

@@ -106,10 +106,10 @@ def _side(store: Store, map_: Map, way: Way | None, most: int) -> _Side:
 
 def _space(side: _Side) -> dict[str, Any]:
     record = side.map_.record
-    recall, trust = f"{record.recall:.3f}", f"{record.trustworthiness:.3f}"
+    recall, trust = f"{record.recall:.3f} of the {record.nearest}", f"{record.trustworthiness:.3f}"
     return {
         "name": Space.parse(record.space).title,
-        "quality": f"{record.method}: {recall} of the ten true neighbours are drawn as such, trustworthiness {trust}",
+        "quality": f"{record.method}: {recall} true neighbours are drawn as such, trustworthiness {trust}",
         "x": _packed(side.map_.coordinates[:, 0], np.float32),
         "y": _packed(side.map_.coordinates[:, 1], np.float32),
         "norms": _packed(side.norms, np.float32),
