@@ -125,7 +125,8 @@ def _build_words(context: typer.Context) -> list[str]:
         value = context.params.get(str(option.name))
         if option.name in _PASSED and option.name not in ("model", "config") and value != option.default:
             flag = max(option.opts, key=len)
-            words.append(flag if value is True else f"{flag}={value}")
+            values = value if isinstance(value, list | tuple) else [value]
+            words += [flag if each is True else f"{flag}={each}" for each in values]
     return words
 
 
@@ -141,6 +142,12 @@ def _check_values(options: dict[str, Any]) -> None:
     if Resources(**build.fields_of(Resources, options)).workers == 0:  # it validates everything else itself
         raise InputError("--workers is 0, but a job on a cluster has workers there", hint="use 1 or more")
     request = Request(**build.fields_of(Request, options))
+    for path in (*request.corpus, *filter(None, [request.contexts_from])):
+        if "://" not in str(path) and not PurePosixPath(path).is_absolute():
+            raise InputError(
+                f"{path} is relative, and a job does not see files of this machine",
+                hint="give the absolute path that it has on the cluster, or a URL",
+            )
     request.check()
     if (depth := _depth(request.model, request.revision)) is not None:
         parse_layers(request.layers, depth)

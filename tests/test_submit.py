@@ -94,6 +94,11 @@ def test_nothing_but_modules_is_shipped(tmp_path):
         (["demo", "--store", "/proc/x"], "--store /proc/x cannot be a store\nhint: name a folder on the cluster"),
         (["demo", "--store", f"/{'x' * 300}"], f"--store /{'x' * 300} cannot be a store\n"),
         (["demo", "--store", "/data/x\n"], "--store /data/x\\n cannot be a store\n"),
+        (
+            ["demo", "--store", "/x", "--corpus", "texts/*.txt"],
+            "texts/*.txt is relative, and a job does not see files of this machine\n"
+            "hint: give the absolute path that it has on the cluster, or a URL\n",
+        ),
         (["--list", "--stop", "b"], "--stop and --list are given\nhint: give one of them\n"),
         (["--stop", "a", "--attach", "b"], "--stop and --attach are given\nhint: give one of them\n"),
         (
@@ -178,6 +183,10 @@ SUBMIT = ["submit", "demo", "--store", "/data/words.kotovec/", "--address", HERE
         (["--layers", "all", "--workers", 8], ["demo", "--layers=all", "--workers=8"]),
         (["--layers=-1,0", "--overwrite"], ["demo", "--layers=-1,0", "--overwrite"]),
         (["--device", "auto", "--gpus-per-worker", "0.5", "--quiet"], ["demo", "--gpus-per-worker=0.5"]),
+        (
+            ["--corpus", "/data/a.txt", "--corpus", "hf://datasets/b/*.parquet", "--contexts", 9, "--keep-text"],
+            ["demo", "--corpus=/data/a.txt", "--corpus=hf://datasets/b/*.parquet", "--contexts=9", "--keep-text"],
+        ),
     ],
 )
 def test_the_options_of_build_go_to_the_cluster_as_they_were_given(capsys, jobs, given, sent):
