@@ -11,13 +11,14 @@ from kotovec.cluster.build import Resources, build
 from kotovec.cluster.contexts import encode
 from kotovec.cluster.contexts.encode import windows
 from kotovec.cluster.plan import Request, make_plan
-from kotovec.errors import InputError
+from kotovec.errors import InputError, NonFiniteError, NotStoredError, SettingsDifferError
 from kotovec.space import Space
-from kotovec.store import means
+from kotovec.store import Store, means
 from kotovec.store.contexts import read_contexts
 from kotovec.store.layout import FOLD, Layout
 from kotovec.store.vectors import Vectors
 
+from commands import call
 from interrupted import Interrupted
 from models import DATA, make_bert, save
 
@@ -232,3 +233,60 @@ def test_a_sample_of_other_items_or_another_tokenizer_is_refused(tiny_models):
     planned = plan.with_sample(shifted, matcher_of(plan))
     with pytest.raises(InputError, match="drawn with another tokenizer"):
         planned.inputs(planned.shards[0])
+
+
+def test_contexts_are_added_to_a_store_and_another_sample_is_refused(tiny_models, tmp_path, capsys):
+    store = tmp_path / "a.kotovec"
+    plan = make_plan(Request(model=str(tiny_models["bert"]), device="cpu"))
+    build(plan, store, INLINE)
+    added = plan.with_sample(sample_of(plan, ENGLISH, 2), matcher_of(plan))
+    summary = build(added, store, INLINE)
+    assert (summary.encoded, summary.finished_before) == (len(added.sentences.order), False)
+    assert build(added, store, INLINE).finished_before
+    with Store.open(store) as opened:
+        assert list(map(str, opened.spaces)) == ["static", "isolated@2", "context@2"]
+        info = opened.info()
+        assert [index["space"] for index in info["indexes"] if index["usable"]] == ["context@2", "isolated@2", "static"]
+        counts = added.sentences.sample.counts
+        assert info["contexts"]["context@2"]["none"] == (counts == 0).sum()
+        assert info["contexts"]["context@2"]["complete"] == (counts == 2).sum()
+        found = {hit.id for hit in opened.search("king - man + woman", space="context", k=len(opened)).results}
+        assert found == set(opened.tokens.ids[counts > 0].tolist())
+        with pytest.raises(NotStoredError, match="has no vector in context@2"):
+            opened.search("東京", space="context")
+    shown = call(capsys, "info", "--store", store).out
+    assert f"{(counts == 0).sum():,} with none" in shown
+    assert "self-similarity" in shown
+    assert "reliability" in shown
+    other = plan.with_sample(sample_of(plan, ENGLISH, 1), matcher_of(plan))
+    with pytest.raises(SettingsDifferError, match="the sentences of the corpus differ"):
+        build(other, store, INLINE)
+
+
+def test_half_precision_is_stored_where_it_is_asked_for(tiny_models, tmp_path):
+    plan = make_plan(Request(model=str(tiny_models["bert"]), device="cpu", store_dtype="float16"))
+    plan = plan.with_sample(sample_of(plan, ENGLISH), matcher_of(plan))
+    build(plan, tmp_path / "a.kotovec", INLINE)
+    full = with_sample(tiny_models["bert"], ENGLISH)
+    build(full, tmp_path / "b.kotovec", INLINE)
+    half, single = (Vectors(tmp_path / name).array(Space("context", 2)) for name in ("a.kotovec", "b.kotovec"))
+    assert half.dtype == np.float16
+    np.testing.assert_array_equal(half, single.astype(np.float16))
+
+
+def test_a_model_that_gives_nan_names_the_tokens(tmp_path):
+    folder = make_bert(tmp_path / "nan")
+    spoil(folder, make_plan(Request(model=str(folder))).tokens.texts.find("river"))
+    plan = with_sample(folder, ENGLISH)
+    with pytest.raises(NonFiniteError, match=r"gave NaN or Inf for .*'river' \(id \d+\)"):
+        build(plan, tmp_path / "a.kotovec", INLINE)
+
+
+def spoil(folder, row):
+    """Put NaN into the embedding of a token."""
+    from safetensors.torch import load_file, save_file
+
+    path = folder / "model.safetensors"
+    tensors = load_file(path)
+    tensors["embeddings.word_embeddings.weight"][row] = float("nan")
+    save_file(tensors, path, metadata={"format": "pt"})
