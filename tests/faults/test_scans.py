@@ -15,6 +15,7 @@ import scanned
 from processes import AUTHENTICATION, Cluster, meet
 from rays import Process, wait_for
 from scanned import bytes_of, english, names, run_scan, spec_of, write_lines
+from test_address import start_head
 
 log = logging.getLogger(__name__)
 SEED = 20261128
@@ -158,3 +159,32 @@ def test_nodes_that_die_or_join_as_a_corpus_is_scanned_cost_no_byte(rounds, scan
         lost = [line for line in out.splitlines() if line.startswith("a worker was lost (")]
         assert 1 <= len(lost) <= 2, out
         assert wait_for(lambda: not process.all(), fail=False)
+
+
+def test_a_scan_on_a_cluster_goes_on_after_the_loss_of_its_head_and_through_a_client(scanner, reference, tmp_path):
+    spec, layout = slow_spec(scanner, tmp_path), Layout(tmp_path / "x.kotovec")
+    arguments = scanned.arguments_of(spec, layout.folder)
+    with start_head() as (joining, cluster, addresses):
+        address = addresses["HOST:PORT"]
+        with Process(*arguments, 0, address, cwd=tmp_path, code=joining + ON_RAY) as process:
+            meet(process, lambda: len(pieces_of(layout)) >= 3)
+            for each in cluster.all():
+                each.kill()
+            code, out, err = process.finish()
+            assert process.left() == []
+    assert code == 1, out
+    assert err.splitlines()[-2:] == [
+        f"kotovec.errors.WorkerError: the cluster at {address} no longer answers",
+        "hint: run the same command again; it resumes",
+    ]
+    kept = len(pieces_of(layout))
+    assert kept >= 3
+    with (
+        start_head() as (joining, _, addresses),
+        Process(*arguments, 1, addresses["ray://"], cwd=tmp_path, code=joining + ON_RAY) as process,
+    ):
+        code, out, err = process.finish()
+        assert process.left() == []
+    assert code == 0, err
+    assert out.splitlines()[0] == f"resuming with {kept} of 15 pieces of the corpus from an earlier run"
+    assert bytes_of(finished(spec, layout)) == reference
