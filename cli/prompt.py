@@ -50,7 +50,8 @@ def prompted(store: "Store", current: Callable[[], Settings]) -> Iterator[str]:
 
 def toolbar(store: "Store", settings: Settings) -> str:
     """Return the settings in short: the spaces, the one they are looked up in, metric, k, and what is on."""
-    spaces = " | ".join(map(str, settings.spaces(store))) + (f" in {settings.within}" if settings.within else "")
+    named = (space.at(store.space(space).layer) if space.layer == -1 else space for space in settings.spaces(store))
+    spaces = " | ".join(map(str, named)) + (f" in {settings.within}" if settings.within else "")
     switches = (name for name in SWITCHES if getattr(settings, name.replace("-", "_")))
     return escaped("  ".join(filter(None, (spaces, settings.metric, f"k {settings.k}", *switches, settings.script))))
 

@@ -83,7 +83,7 @@ def command(
     if parquet is not None:
         listing.table.write_parquet(parquet)
     elif as_json:
-        for row in listing.rows():
+        for row in listing.table.rows():
             echo(json_line(row))
     elif tsv:
         for line in _tsv_lines(listing):
@@ -157,7 +157,7 @@ def _print(store: "Store", listing: "Listing") -> None:
         return f"{value:.4f}" if isinstance(value, float) else str(value)
 
     names = ["token" if name == "notation" else name for name in listing.table.values]
-    cells = [[cell(name, value) for name, value in row.items()] for row in listing.rows()]
+    cells = [[cell(name, value) for name, value in row.items()] for row in listing.table.rows()]
     print_table(names, cells, numbers=[name for name in names if name in NUMBERS])
 
 
@@ -177,5 +177,5 @@ def _tsv_lines(listing: "Listing") -> Any:
             return tsv_field(value)
         return tsv_list(value) if isinstance(value, list) else repr(value)
 
-    lines = ("\t".join(map(field, row.values())) for row in listing.rows())
+    lines = ("\t".join(map(field, row.values())) for row in listing.table.rows())
     return itertools.chain(["\t".join(listing.table.values)], lines)

@@ -236,6 +236,7 @@ class _Reader:
         weighted = 1.0
         while (factor := self.number_before_times()) is not None:
             weighted *= factor
+        begin = self.at
         terms = self.operand()
         while True:
             back = self.at
@@ -250,8 +251,16 @@ class _Reader:
             self.skip_spaces()
             number = self.number()
             if number is None:
-                raise self.error("this weight is not a number", hint="write a weight as `0.5*token`")
+                raise self.no_weight(begin, self.text[begin:back])
             weighted *= number
+
+    def no_weight(self, begin: int, before: str) -> ExpressionError:
+        """Return the error of a sign of multiplication without a number, at what is meant as one: `1,5*女`, `王*女`."""
+        if any(map(str.isnumeric, before)) and not any(map(str.isalpha, before)):
+            meant = unicodedata.normalize("NFKC", before).replace(",", ".")
+            shown = meant if is_number(meant) else "0.5"
+            return self.error("this weight is not a number", begin, hint=f"write a weight as `{shown}*token`")
+        return self.error("this weight is not a number", hint="write a weight as `0.5*token`")
 
     def number_before_times(self) -> float | None:
         """Read `0.5 *`, or nothing: a number without a multiplication sign after it is a token."""

@@ -1,7 +1,7 @@
 """The list of a store's tokens: which ones, in which order, and what is known of each."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -204,9 +204,9 @@ class Listing:
     table: Columns
     notes: tuple[str, ...] = ()
 
-    def rows(self) -> Iterator[dict[str, Any]]:
-        """Yield the rows as dictionaries of Python's own types."""
-        return self.table.rows()
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the rows as dictionaries of Python's own types, ready for JSON; those of `table` come one by one."""
+        return list(self.table.rows())
 
     def to_pandas(self) -> Any:
         """Return the table as a pandas DataFrame, whose `attrs` record `space` and `total`.

@@ -341,6 +341,19 @@ def test_the_toolbar_shows_what_a_line_with_a_colon_changed(terminal):
     assert terminal.process.wait(timeout=30) == 0
 
 
+def test_the_toolbar_names_the_layer_that_the_title_of_an_answer_names(store):
+    """It said isolated@-1 over an answer of layer 2."""
+    from kotovec.cli.prompt import toolbar
+    from kotovec.cli.settings import Settings, change
+    from kotovec.store import Store
+
+    plain = Settings("isolated", -1, "l2", 3, False, False, False, None, False, "cpu", None)
+    with Store.open(store) as opened:
+        assert toolbar(opened, plain) == "isolated@2  l2  k 3"
+        assert toolbar(opened, change(plain, ":space both", opened)) == "static | isolated@2  l2  k 3"
+        assert toolbar(opened, change(plain, ":layer 0", opened)) == "isolated@0  l2  k 3"
+
+
 def completions(store, text):
     from prompt_toolkit.document import Document
 

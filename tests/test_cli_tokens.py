@@ -374,3 +374,10 @@ def test_a_table_by_columns_has_rows_of_plain_values():
     assert list(table.rows()) == [{"id": 1, "text": "a"}, {"id": 2, "text": "b"}]
     assert [type(value) for value in next(table.rows()).values()] == [int, str]
     assert list(table.pick(["text"]).rows()) == [{"text": "a"}, {"text": "b"}]
+
+
+def test_the_rows_of_a_listing_are_data_for_json(demo_static):
+    with Store.open(demo_static) as store:
+        rows = list_tokens(store, Selection("王"), columns=["id", "token"]).rows()
+    assert json.loads(json.dumps(rows)) == rows
+    assert rows[0] == {"id": 1909, "token": "王"}

@@ -11,7 +11,7 @@ from kotovec.store import Store
 from kotovec.store.charsets import NAMES, characters, read_charset
 from kotovec.store.coverage import Cover, cover, measure
 
-from commands import call
+from commands import ROOT, call
 
 
 def test_the_lists_have_the_numbers_of_characters_that_they_are_known_for():
@@ -90,6 +90,19 @@ def test_tokens_per_character_of_a_text(demo_static):
     assert found.as_dict() == {
         "characters": 22, "tokens": 9, "unknown": 2, "unspelled": 0, "tokens_per_character": 9 / 22
     }  # fmt: skip
+
+
+def test_the_text_on_the_page_has_the_numbers_that_the_page_shows(capsys, demo_static, tmp_path):
+    """They were of README.ja.md, and of a former one: the page now shows the text itself."""
+    page = (ROOT / "docs" / "tokens.md").read_text(encoding="utf-8")
+    text, table = re.search(r'\$ echo "(.*)" > cat\.txt\n.*\n((?:.+\n)+?)```', page).groups()
+    file = tmp_path / "cat.txt"
+    file.write_text(f"{text}\n", encoding="utf-8")
+    answer = call(capsys, "coverage", demo_static, "--text", file, "--print", "unknown")
+    rows = [re.split("  +", line.strip()) for line in answer.out.splitlines()]
+    shown = [re.split("  +", line) for line in table.splitlines()]
+    assert [row[1] for row in rows[2:6]] == [row[1] for row in shown[2:6]]
+    assert rows[6] == shown[6] == ["demo, unknown: 吾輩猫無当"]
 
 
 def test_stores_stand_side_by_side(capsys, demo_static, bytelevel, tmp_path):
