@@ -93,10 +93,10 @@ class Sentences:
     def _entries(self) -> tuple[Numbers, Numbers]:
         """Keys of all pairs of a sentence's place in `order` and an item's row, ascending; where each place begins."""
         sample, items = self.sample, self.matcher.items
-        place = np.empty(len(sample.hashes), dtype=np.int64)
-        place[self.order] = np.arange(len(self.order))
+        rank = np.empty(len(sample.hashes), dtype=np.int64)
+        rank[self.order] = np.arange(len(self.order))
         rows = np.repeat(np.arange(items), sample.counts)
-        keys = np.sort(place[sample.sentences] * items + rows)
+        keys = np.sort(rank[sample.sentences] * items + rows)
         return keys, np.searchsorted(keys, np.arange(len(self.order) + 1) * items)
 
     def contexts(self, shard: ShardPlan) -> int:
