@@ -6,6 +6,7 @@ Heavy imports stay inside the commands: `kotovec --help` needs only typer and ri
 import errno
 import gc
 import os
+import signal
 import sys
 import threading
 from functools import partial
@@ -46,11 +47,23 @@ def main(arguments: list[str] | None = None) -> None:
             stream.reconfigure(errors=escaping_errors(stream.encoding))
     arguments = [as_utf8(argument) for argument in sys.argv[1:]] if arguments is None else arguments
     silence(arguments)
-    apart = arguments[:1] == ["map"] and threading.active_count() == 1  # UMAP's compiled loops hear no signals
-    code = in_child(partial(run, arguments)) if apart else run(arguments)
+    apart = arguments[:1] in (["map"], ["index"]) and threading.active_count() == 1
+    code = run_apart(arguments) if apart else run(arguments)
     # At exit Python would search all imported modules for garbage: 35 ms of a query's 250 ms.
     gc.freeze()
     sys.exit(code)
+
+
+def run_apart(arguments: list[str]) -> int:
+    """Run a command in a child process: UMAP's compiled loops hear no signals, and faiss' C++ can end the process."""
+    code = in_child(partial(run, arguments))
+    if code >= 0:
+        return code
+    killed = f"the process that computes was killed by {signal.Signals(-code).name}"
+    if -code == signal.SIGKILL:
+        return _fail(f"{killed} (out of memory?)", None, UNEXPECTED, debug=False)
+    hint = "choose another factory or other parameters" if arguments[0] == "index" else None
+    return _fail(killed, hint, UNEXPECTED if hint is None else InputError.exit_code, debug=False)
 
 
 def run(arguments: list[str]) -> int:  # noqa: PLR0911 — one return per outcome

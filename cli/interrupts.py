@@ -70,13 +70,16 @@ def ending_at_once() -> Iterator[None]:
 
 
 def in_child(work: Callable[[], int]) -> int:
-    """Run some work in a forked process and return its exit code, so that a library that hears no signals can be ended.
+    """Run some work in a forked process and return its exit code, so that a library may hear no signals, or crash.
 
     Ctrl-C and SIGTERM are handed on once, for the work to tidy up; after `GRACE`, or at the second one, it is killed.
     It ends with this process, however that ends, as a build does.
 
     Args:
         work: returns an exit code, or raises `SystemExit`.
+
+    Returns:
+        The exit code, or, negative, the number of the signal that killed the process, which nobody here sent.
     """
     watched, held = os.pipe()
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)}
@@ -121,13 +124,10 @@ def in_child(work: Callable[[], int]) -> int:
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     signal.setitimer(signal.ITIMER_REAL, 0)
     os.close(held)
-    if code >= 0:
-        return code
-    if interrupted:
+    if code < 0 and interrupted:
         os.write(2, _SAID)
         return 128 + interrupted
-    print(f"error: the process that computes was killed by {signal.Signals(-code).name}", file=sys.stderr)
-    return 1
+    return code
 
 
 def _be(work: Callable[[], int], watched: int, heard: Iterable[signal.Signals]) -> NoReturn:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from kotovec.errors import InputError, NotStoredError
 from kotovec.space import Space
 from kotovec.store import index as indexes
+from kotovec.store.factories import FLAT
 from kotovec.store.library import on_gpus
 from kotovec.store.metric import Metric
 from kotovec.store.nearest import Candidates, Choice, Matrix, Neighbourhood, Rows, nearest
@@ -152,12 +153,12 @@ def open_finder(vectors: Vectors, folder: Path, space: Space, metric: Metric, de
     """
     matrix = Matrix(np.asarray(vectors.array(space)), np.asarray(vectors.norms(space)))
     loaded = indexes.load(vectors, folder, space, metric)
-    if loaded is not None and exact and loaded[1].factory != indexes.FLAT:
+    if loaded is not None and exact and loaded[1].factory != FLAT:
         loaded = None
     approximate = None
     if loaded is None:
         on_cpu = search_vectors(matrix, metric)
-    elif loaded[1].factory == indexes.FLAT:
+    elif loaded[1].factory == FLAT:
         on_cpu = search_flat(loaded[0], matrix, metric)
     else:
         on_cpu = search_index(loaded[0], loaded[1].name)

@@ -20,6 +20,7 @@ import numpy as np
 from kotovec.errors import ACCESS, DamagedError, InputError, KotovecError, StoreError, choices, quoted
 from kotovec.space import Space
 from kotovec.store import checksum, faiss_files
+from kotovec.store.factories import FLAT, check_factory, fitting
 from kotovec.store.files import (
     Sink,
     check_replaceable,
@@ -38,8 +39,6 @@ from kotovec.store.parameters import set_parameters
 from kotovec.store.products import BLOCK, blocks
 from kotovec.store.vectors import Vectors
 
-FLAT = "Flat"
-FACTORIES = (FLAT, "HNSW32", "IVF256,Flat", "SQ8")  # what a hint names
 LAST = "last"  # the record of the index that is being replaced, in that of the new one
 WRITTEN = 4096  # rows of a Flat index that are written at a time: 12 MiB at 768 dimensions
 TRIED = 5  # rows that a new index is searched for before it replaces the last one
@@ -152,7 +151,7 @@ def _source(matrix: Matrix, metric: Metric, factory: str, parameters: str, devic
     if header is not None:
         return partial(_copy_flat, header, matrix, metric)
     index = _filled(faiss, matrix, metric, factory, device)
-    set_parameters(faiss, index, parameters)
+    set_parameters(faiss, index, parameters, len(matrix.vectors))
 
     def write(sink: Sink) -> str:
         digest = _write(faiss, index, sink, factory)
@@ -313,7 +312,7 @@ def _flat_header(faiss: Any, matrix: Matrix, metric: Metric, parameters: str) ->
     changes when a vector is added, the number of floats at the end.
     """
     index = faiss.IndexFlat(matrix.vectors.shape[1], kind(faiss, metric))
-    set_parameters(faiss, index, parameters)
+    set_parameters(faiss, index, parameters, len(matrix.vectors))
     zeros = np.zeros((1, index.d), dtype=np.float32)
     samples: list[bytes] = [faiss.serialize_index(index).tobytes()]
     for _ in range(2):
@@ -330,6 +329,7 @@ def _flat_header(faiss: Any, matrix: Matrix, metric: Metric, parameters: str) ->
 
 
 def _filled(faiss: Any, matrix: Matrix, metric: Metric, factory: str, device: str) -> Any:
+    check_factory(factory)
     try:
         index = faiss.index_factory(matrix.vectors.shape[1], factory, kind(faiss, metric))
         index = on_gpus(index) if device == "cuda" else index
@@ -341,7 +341,8 @@ def _filled(faiss: Any, matrix: Matrix, metric: Metric, factory: str, device: st
         raise
     except RuntimeError as error:
         problem = f"faiss cannot build {quoted(factory)} from these vectors ({reason(error)})"
-        raise InputError(problem, hint=f"choose another factory, such as {choices(FACTORIES)}") from error
+        others = choices(fitting(len(matrix.vectors)))
+        raise InputError(problem, hint=f"choose another factory, such as {others}") from error
     return faiss.index_gpu_to_cpu(index) if device == "cuda" else index
 
 
