@@ -26,6 +26,7 @@ from kotovec.cli.tree import make_app
 from kotovec.cli.usage import check_dashes, explain_usage, name_variable, stray_store, valued_flag
 from kotovec.errors import ACCESS, ExpressionError, InputError, KotovecError, UnknownTokenError, first_line
 from kotovec.limits import check_space, explain, fit_threads
+from kotovec.text import escaped
 
 UNEXPECTED = 1
 
@@ -66,8 +67,17 @@ def run_apart(arguments: list[str]) -> int:
     return _fail(killed, hint, UNEXPECTED if hint is None else InputError.exit_code, debug=False)
 
 
-def run(arguments: list[str]) -> int:  # noqa: PLR0911 — one return per outcome
+def run(arguments: list[str]) -> int:
     """Run the command line; return the exit code. `KOTOVEC_DEBUG=1` shows tracebacks."""
+    try:
+        return _run(arguments)
+    except OSError as error:  # what reports an error is imported only then, and no file can be opened
+        if (found := explain(error)) is None:
+            raise
+        return _fail(*found, UNEXPECTED, debug=False)
+
+
+def _run(arguments: list[str]) -> int:  # noqa: PLR0911 — one return per outcome
     debug = os.environ.get("KOTOVEC_DEBUG", "") not in ("", "0")
     arguments = arguments or ["--help"]
     try:
@@ -156,7 +166,11 @@ def _fail(message: str, hint: str | None, code: int, debug: bool) -> int:
         import traceback
 
         traceback.print_exc()
-    from kotovec.cli.tables import error_lines
-
+    try:
+        from kotovec.cli.tables import error_lines
+    except (OSError, ImportError):  # no descriptor is left, or no memory: two lines that need nothing more
+        lines = [f"error: {message}", *([f"hint: {hint}"] if hint else [])]
+        print(escaped("\n".join(lines), keep="\n"), file=sys.stderr)
+        return code
     print(error_lines(message, hint), file=sys.stderr)
     return code

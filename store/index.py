@@ -5,8 +5,10 @@ built from. An index of any other dataset is not used. While an index replaces a
 last one, too: whichever file is there, a record of it is, also if the process is killed between the two.
 """
 
+import errno
 import hashlib
 import json
+import os
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -266,7 +268,9 @@ def load(vectors: Vectors, folder: Path, space: Space, metric: Metric) -> tuple[
         return None
     except PermissionError as error:  # no damage, and building it again would fail, too
         raise StoreError(f"{path} cannot be read ({error.strerror})", hint=ACCESS) from error
-    except (OSError, RuntimeError, MemoryError):
+    except (OSError, RuntimeError, MemoryError) as error:
+        if os.strerror(errno.EMFILE) in str(error):  # says nothing about the file
+            raise
         index = None
     # A build may have replaced the index since its record was read.
     if _record(folder, path.stem) != record:
