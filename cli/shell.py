@@ -30,7 +30,7 @@ from kotovec.cli.options import (
     WordsOption,
 )
 from kotovec.cli.query import print_result
-from kotovec.cli.settings import HELP, Settings, change
+from kotovec.cli.settings import HELP, Settings, as_typed, change
 from kotovec.cli.tables import error_lines
 from kotovec.errors import InputError, KotovecError
 from kotovec.text import counted, escaped
@@ -110,7 +110,7 @@ def _answer(store: "Store", settings: Settings, interactive: bool, *, as_json: b
                     answers = [store.search(line, space=each, **current[0].search) for each in current[0].spaces(store)]
                 print_result(answers, as_json=as_json, quiet=quiet)
         except KotovecError as error:
-            echo(error_lines(str(error), error.hint), stderr=True)
+            echo(error_lines(str(error), as_typed(error.hint)), stderr=True)
             failed = True
         except KeyboardInterrupt:
             if not interactive:

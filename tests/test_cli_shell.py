@@ -95,6 +95,21 @@ def test_the_hint_names_the_setting_or_the_spaces_that_were_meant(typed):
     ]
 
 
+NO_GPU = "from kotovec.store import library; library.gpus = lambda: 0\n"
+
+
+def test_a_gpu_that_faiss_does_not_see_is_refused_at_once_in_the_words_of_the_shell(store, capsys):
+    lines = "king\n:device cuda\nking\n"
+    done = start("shell", "--store", store, prepare=NO_GPU, input=lines)
+    once = call(capsys, "query", "king", "--store", store).out
+    assert (done.returncode, done.stdout) == (2, 2 * once)
+    hint = "hint: use {} cpu, or install the extra `gpu` or `gpu-cu13`\n"
+    assert done.stderr == "error: faiss sees no GPU\n" + hint.format(":device")
+    begun = start("shell", "--store", store, "--device", "cuda", prepare=NO_GPU, input="king\n")
+    assert (begun.returncode, begun.stdout) == (2, "")
+    assert begun.stderr == "error: faiss sees no GPU\n" + hint.format("--device")
+
+
 def test_quit_ends_and_help_and_show_tell_what_there_is(typed):
     done = typed([":help", ":show", ":quit", "king"])
     assert done.returncode == 0
