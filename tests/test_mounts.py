@@ -134,6 +134,24 @@ def test_what_cannot_be_kept_is_refused_before_it_is_computed(store, monkeypatch
         make_map(Store.open(store), MapRequest(method="pca"))
 
 
+@pytest.mark.parametrize("command", [["index"], ["map", "--method", "pca"]])
+def test_a_writable_store_in_a_folder_that_is_not_says_that_its_lock_lies_beside_it(
+    store, capsys, monkeypatch, command
+):
+    """It said only that nothing can be written in the parent, which nobody had asked for."""
+
+    def refuse(path):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr("kotovec.store.lock._acquire", refuse)
+    answer = call(capsys, *command, "--store", store)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.splitlines() == [
+        f"error: nothing can be written in {store.parent} (Permission denied), where the lock of {store.name} is made",
+        "hint: make that folder writable, or move the store into one that is",
+    ]
+
+
 def test_an_index_is_refused_before_it_is_computed(store, capsys, monkeypatch):
     forbid(monkeypatch, store)
     monkeypatch.setattr("kotovec.store.index._filled", lambda *_: pytest.fail("it is being computed"))
