@@ -6,6 +6,7 @@ Heavy imports stay inside the commands: `kotovec --help` needs only typer and ri
 import errno
 import gc
 import os
+import signal
 import sys
 import threading
 from functools import partial
@@ -25,6 +26,7 @@ from kotovec.cli.tree import make_app
 from kotovec.cli.usage import check_dashes, explain_usage, name_variable, stray_store, valued_flag
 from kotovec.errors import ACCESS, ExpressionError, InputError, KotovecError, UnknownTokenError, first_line
 from kotovec.limits import check_space, explain, fit_threads
+from kotovec.text import escaped
 
 UNEXPECTED = 1
 
@@ -46,15 +48,36 @@ def main(arguments: list[str] | None = None) -> None:
             stream.reconfigure(errors=escaping_errors(stream.encoding))
     arguments = [as_utf8(argument) for argument in sys.argv[1:]] if arguments is None else arguments
     silence(arguments)
-    apart = arguments[:1] == ["map"] and threading.active_count() == 1  # UMAP's compiled loops hear no signals
-    code = in_child(partial(run, arguments)) if apart else run(arguments)
+    apart = arguments[:1] in (["map"], ["index"]) and threading.active_count() == 1
+    code = run_apart(arguments) if apart else run(arguments)
     # At exit Python would search all imported modules for garbage: 35 ms of a query's 250 ms.
     gc.freeze()
     sys.exit(code)
 
 
-def run(arguments: list[str]) -> int:  # noqa: PLR0911 — one return per outcome
+def run_apart(arguments: list[str]) -> int:
+    """Run a command in a child process: UMAP's compiled loops hear no signals, and faiss' C++ can end the process."""
+    code = in_child(partial(run, arguments))
+    if code >= 0:
+        return code
+    killed = f"the process that computes was killed by {signal.Signals(-code).name}"
+    if -code == signal.SIGKILL:
+        return _fail(f"{killed} (out of memory?)", None, UNEXPECTED, debug=False)
+    hint = "choose another factory or other parameters" if arguments[0] == "index" else None
+    return _fail(killed, hint, UNEXPECTED if hint is None else InputError.exit_code, debug=False)
+
+
+def run(arguments: list[str]) -> int:
     """Run the command line; return the exit code. `KOTOVEC_DEBUG=1` shows tracebacks."""
+    try:
+        return _run(arguments)
+    except OSError as error:  # what reports an error is imported only then, and no file can be opened
+        if (found := explain(error)) is None:
+            raise
+        return _fail(*found, UNEXPECTED, debug=False)
+
+
+def _run(arguments: list[str]) -> int:  # noqa: PLR0911 — one return per outcome
     debug = os.environ.get("KOTOVEC_DEBUG", "") not in ("", "0")
     arguments = arguments or ["--help"]
     try:
@@ -143,7 +166,11 @@ def _fail(message: str, hint: str | None, code: int, debug: bool) -> int:
         import traceback
 
         traceback.print_exc()
-    from kotovec.cli.tables import error_lines
-
+    try:
+        from kotovec.cli.tables import error_lines
+    except (OSError, ImportError):  # no descriptor is left, or no memory: two lines that need nothing more
+        lines = [f"error: {message}", *([f"hint: {hint}"] if hint else [])]
+        print(escaped("\n".join(lines), keep="\n"), file=sys.stderr)
+        return code
     print(error_lines(message, hint), file=sys.stderr)
     return code

@@ -24,6 +24,7 @@ IN_QUOTES = "in quotes"  # the object of a context whose last word has an open q
 MOST = 50  # tokens that are offered at once: a screen
 _LIVE = frozenset("\"'`$!\\")  # what a shell acts on within quotes, too: `$(…)` of a stranger's token would run
 _RISKY = _LIVE | frozenset("&|;<>()*?[]{}~#^")  # what a shell does not take as it is
+ESCAPED = _RISKY | frozenset(" \t\n")  # what a backslash stands before, outside of quotes
 _SHORT = ("isolated", "both")  # of spaces
 
 
@@ -35,6 +36,11 @@ class _Offer(str):
     def startswith(self, *_: object) -> bool:  # Typer leaves out what does not
         """Return true."""
         return True
+
+
+def with_backslashes(value: str) -> str:
+    """Return a value as it stands outside of quotes: `my store.kotovec` is one word."""
+    return "".join(f"\\{char}" if char in ESCAPED else char for char in value)
 
 
 def among(*values: str) -> Callable[[str], list[str]]:
@@ -65,12 +71,12 @@ def models(incomplete: str) -> list[str]:
 
 
 def _folders(incomplete: str) -> list[str]:
-    """Return the folders that a path may lead to; not those whose names a shell would split or act on."""
+    """Return the folders that a path may lead to; not those whose names a shell would act on within quotes, too."""
     folder, name = os.path.split(incomplete)
     found = []
     with contextlib.suppress(OSError):
         found = [each.name for each in Path(folder or ".").iterdir() if each.name.startswith(name) and each.is_dir()]
-    plain = (each for each in found if each.isprintable() and not {" ", *_RISKY} & set(each))
+    plain = (each for each in found if each.isprintable() and not _LIVE & set(each))
     shown = sorted(each for each in plain if not each.startswith(".") or name.startswith("."))
     return [os.path.join(folder, each) for each in shown]  # noqa: PTH118 — keeps `./`
 

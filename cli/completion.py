@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from typer._click.shell_completion import CompletionItem, ShellComplete, split_arg_string
 
 from kotovec.cli.arguments import ASKS, COMMANDS, shield_minus
-from kotovec.cli.complete import IN_QUOTES
+from kotovec.cli.complete import ESCAPED, IN_QUOTES, with_backslashes
 from kotovec.cli.encodings import echo
 from kotovec.cli.options import QuietOption, ShellArgument
 from kotovec.cli.tree import make_app
@@ -98,7 +98,8 @@ def complete() -> None:
     context = {"obj": IN_QUOTES if _has_open_quote(line) else None}
     asked = _Asked(get_command(make_app(names)), context, "kotovec", ASKS)
     with contextlib.suppress(KotovecError, OSError):  # a store that cannot be read offers nothing
-        for offer in asked.offers(line, os.environ.get(_BREAKS, "") if shell == "bash" else None):
+        breaks = os.environ.get(_BREAKS, "") if shell == "bash" else None
+        for offer in asked.offers(line, breaks, escaping=shell != "fish"):
             echo("\t".join(offer))
 
 
@@ -119,13 +120,14 @@ class _Asked(ShellComplete):
         """Return the value alone."""
         return str(item.value)
 
-    def offers(self, line: str, breaks: str | None) -> Iterator[tuple[str, str, str]]:
+    def offers(self, line: str, breaks: str | None, *, escaping: bool) -> Iterator[tuple[str, str, str]]:
         """Yield kind, value and help of everything that completes the last word of a line.
 
         Args:
             line: the command line up to the cursor.
             breaks: what bash takes for the beginning of a word, which the values must not repeat; None for shells that
                 replace the whole word.
+            escaping: whether the shell takes a value as it is; fish escapes it itself.
         """
         words, is_open = split_arg_string(line)[1:], _has_open_quote(line)
         if not is_open and line[-1:].isspace():
@@ -135,13 +137,16 @@ class _Asked(ShellComplete):
         cut = 0
         if breaks is not None and not is_open:
             # @ begins the name of a host: for bash, it is part of the word.
-            cut = max((last.rfind(char) + (char != "@") for char in breaks if char in last), default=0)
+            # What a shell would act on is in the word only with a backslash, which bash does not break at.
+            ends = [char for char in breaks if char in last and char not in ESCAPED]
+            cut = max((last.rfind(char) + (char != "@") for char in ends), default=0)
         found = self.get_completions(shield_minus(before), last)
         for item in found:
             value = str(item.value)
             if option and not value.startswith("--"):
                 value = option[0] + value
-            yield "plain", value[cut:], " ".join((item.help or "").split())
+            value = value[cut:] if is_open or not escaping else with_backslashes(value[cut:])
+            yield "plain", value, " ".join((item.help or "").split())
         if not found and (kind := self._path(words)):
             yield kind, last[cut:], ""
 

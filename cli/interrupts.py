@@ -6,9 +6,12 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
+
+from kotovec.deaf import around
 
 INTERRUPTED, TERMINATED = 130, 143  # what a shell reports for a process that Ctrl-C or SIGTERM ended
 GRACE = 2.0  # seconds in which a child process may tidy up; UMAP's compiled loops do not hear of signals for longer
@@ -51,32 +54,46 @@ def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
 
 @contextlib.contextmanager
 def ending_at_once() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM end the process within the block, also inside a library; nothing may need tidying.
+    """Let Ctrl-C and SIGTERM end the process in one line within the block; nothing may need tidying.
 
-    A Python handler waits until the library returns: a tokenizer of 75 MB takes 17 s to be read.
+    While a library is `deaf`, they end it without the line: a Python handler would wait until the library returns.
     """
+    with _handled({signal.SIGINT: _leave, signal.SIGTERM: _leave}):
+        token = around.set(partial(_handled, {signal.SIGINT: signal.SIG_DFL, signal.SIGTERM: signal.SIG_DFL}))
+        try:
+            yield
+        finally:
+            around.reset(token)
+
+
+@contextlib.contextmanager
+def _handled(handlers: Mapping[signal.Signals, Any]) -> Iterator[None]:
+    """Let handlers take the place of the usual ones within the block; an ignored signal stays ignored."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: _terminate}
-    before = [number for number, handler in usual.items() if signal.getsignal(number) is handler]
-    for number in before:
-        signal.signal(number, signal.SIG_DFL)
+    before = {number: signal.getsignal(number) for number in handlers}
+    changed = {number: old for number, old in before.items() if old in (signal.default_int_handler, _terminate, _leave)}
+    for number in changed:
+        signal.signal(number, handlers[number])
     try:
         yield
     finally:
-        for number in before:
-            signal.signal(number, usual[number])
+        for number, old in changed.items():
+            signal.signal(number, old)
 
 
 def in_child(work: Callable[[], int]) -> int:
-    """Run some work in a forked process and return its exit code, so that a library that hears no signals can be ended.
+    """Run some work in a forked process and return its exit code, so that a library may hear no signals, or crash.
 
     Ctrl-C and SIGTERM are handed on once, for the work to tidy up; after `GRACE`, or at the second one, it is killed.
     It ends with this process, however that ends, as a build does.
 
     Args:
         work: returns an exit code, or raises `SystemExit`.
+
+    Returns:
+        The exit code, or, negative, the number of the signal that killed the process, which nobody here sent.
     """
     watched, held = os.pipe()
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)}
@@ -121,13 +138,10 @@ def in_child(work: Callable[[], int]) -> int:
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     signal.setitimer(signal.ITIMER_REAL, 0)
     os.close(held)
-    if code >= 0:
-        return code
-    if interrupted:
+    if code < 0 and interrupted:
         os.write(2, _SAID)
         return 128 + interrupted
-    print(f"error: the process that computes was killed by {signal.Signals(-code).name}", file=sys.stderr)
-    return 1
+    return code
 
 
 def _be(work: Callable[[], int], watched: int, heard: Iterable[signal.Signals]) -> NoReturn:

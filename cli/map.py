@@ -214,7 +214,7 @@ def _print(
     as_json: bool,
 ) -> None:
     from kotovec.cli.tables import megabytes, print_pairs
-    from kotovec.store.layout import HDF5, Layout
+    from kotovec.store.cartography import path_of_kept
 
     if as_json:
         paths = {kind: None if path is None else str(path) for kind, path in written.items()}
@@ -229,7 +229,6 @@ def _print(
     for record in records:
         title, near = Space.parse(record.space).title, record.nearest
         trust = f"{record.trustworthiness:.4f} trustworthiness, of {counted(record.sampled, 'token')} (0.5 is chance)"
-        file = Layout(store.path).maps / f"{record.name}{HDF5}"
         pairs = [
             ("map", f"{title}; {record.method}  ({counted(tokens, 'token')}; {_made(record)})"),
             (
@@ -237,7 +236,7 @@ def _print(
                 f"{record.recall:.4f} of the {near} nearest are among the {near} nearest on the map",
             ),
             ("trust", trust),
-            *([("kept", str(file))] if file.is_file() else []),
+            *([("kept", str(file))] if (file := path_of_kept(store, record)) is not None else []),
         ]
         print_pairs([*pairs, *(files if record is records[-1] else [])])
 

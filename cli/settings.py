@@ -1,5 +1,6 @@
 """The settings of `kotovec shell`: what a line that begins with a colon changes, refused at once if it cannot be."""
 
+import re
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +76,7 @@ class Settings:
             InputError: a value is unknown, or not in the store.
         """
         from kotovec.store import lens
-        from kotovec.store.library import DEVICES
+        from kotovec.store.library import check_device, check_gpus
         from kotovec.store.metric import Metric
         from kotovec.store.scripts import parse_scripts
 
@@ -85,8 +86,9 @@ class Settings:
             raise InputError("unit terms mean nothing with l2", hint="use them with `cosine` or `ip`")
         if not 1 <= self.k <= len(store):
             raise InputError(f"k is {self.k}", hint=f"choose a number from 1 to {len(store)}")
-        if self.device not in DEVICES:
-            raise InputError(f"unknown device {quoted(self.device)}", hint=f"choose {choices(DEVICES)}")
+        check_device(self.device)
+        if self.device == "cuda":  # or every question would fail
+            check_gpus()
         if self.script is not None:
             parse_scripts(self.script)
 
@@ -99,6 +101,7 @@ def _typed(name: str) -> str:
 FIELDS = {_typed(field.name): field.name for field in fields(Settings)}
 NAMES = tuple(FIELDS)
 SWITCHES = tuple(_typed(field.name) for field in fields(Settings) if field.type is bool)
+_OPTION = re.compile(rf"(?<![\w-])--({'|'.join(NAMES)})(?![\w-])")
 _SAMPLES = {
     "space": "both",
     "layer": "-1",
@@ -108,6 +111,11 @@ _SAMPLES = {
     "device": "cpu",
     "in": "static",
 }
+
+
+def as_typed(hint: str | None) -> str | None:
+    """Return a hint with the settings of the shell in place of the options of commands: `:device cpu`."""
+    return None if hint is None else _OPTION.sub(r":\1", hint)
 
 
 def change(settings: Settings, line: str, store: "Store") -> Settings:

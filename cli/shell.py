@@ -4,6 +4,7 @@ import re
 import sys
 import unicodedata
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import typer
@@ -29,7 +30,7 @@ from kotovec.cli.options import (
     WordsOption,
 )
 from kotovec.cli.query import print_result
-from kotovec.cli.settings import HELP, Settings, change
+from kotovec.cli.settings import HELP, Settings, as_typed, change
 from kotovec.cli.tables import error_lines
 from kotovec.errors import InputError, KotovecError
 from kotovec.text import counted, escaped
@@ -89,7 +90,10 @@ def command(
 
 
 def _answer(store: "Store", settings: Settings, interactive: bool, *, as_json: bool, quiet: bool) -> bool:
-    """Answer what is typed, or comes from a pipe; return whether a line could not be answered."""
+    """Answer what is typed, or comes from a pipe; return whether a line could not be answered.
+
+    At the prompt, Ctrl-C gives up an answer, and no more.
+    """
     current, failed = [settings], False
     for line in _lines(store, current, interactive):
         if line in _ENDS:
@@ -102,12 +106,16 @@ def _answer(store: "Store", settings: Settings, interactive: bool, *, as_json: b
             elif line.startswith(":"):
                 current[0] = change(current[0], line, store)
             else:
-                with ending_at_once():
+                with nullcontext() if interactive else ending_at_once():
                     answers = [store.search(line, space=each, **current[0].search) for each in current[0].spaces(store)]
                 print_result(answers, as_json=as_json, quiet=quiet)
         except KotovecError as error:
-            echo(error_lines(str(error), error.hint), stderr=True)
+            echo(error_lines(str(error), as_typed(error.hint)), stderr=True)
             failed = True
+        except KeyboardInterrupt:
+            if not interactive:
+                raise
+            echo("error: interrupted", stderr=True)
     return failed
 
 

@@ -1,13 +1,16 @@
 """`kotovec.build`: the entry point for Python."""
 
 from collections.abc import Iterable, Sequence
+from numbers import Integral
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kotovec.cluster import DEFAULT_MODEL, default_store
+from kotovec.cluster.arguments import check_types, listed
 from kotovec.cluster.events import Report, ignore
 from kotovec.errors import InputError
+from kotovec.space import Space
 from kotovec.store.database import Store
 from kotovec.text import parts
 
@@ -16,12 +19,12 @@ if TYPE_CHECKING:
 
 
 def build(
-    model: str = DEFAULT_MODEL,
+    model: str | PathLike[str] = DEFAULT_MODEL,
     store: str | PathLike[str] | None = None,
     *,
     workers: int | None = None,
-    spaces: str = "static,isolated",
-    layers: str | Sequence[int] = "last",
+    spaces: str | Sequence[str | Space] = "static,isolated",
+    layers: str | int | Sequence[int] = "last",
     dtype: str = "float32",
     store_dtype: str = "float32",
     device: str = "auto",
@@ -57,9 +60,9 @@ def build(
         model: Hub id, folder, or `demo`.
         store: path of the store's folder; None is the last part of the model's name, in the working directory.
         workers: Ray actors; 0 encodes in this process, without Ray, and gives the same bytes; None is one per core.
-        spaces: list of `static`, `output` and `isolated`, or `isolated@6`, or `template`; without hidden states, only
-            tables of the checkpoint are read, of any architecture.
-        layers: `last`, `all`, or their numbers; 0 is the embeddings' output.
+        spaces: list, also as one text, of `static`, `output` and `isolated`, or `isolated@6`, or `template`; without
+            hidden states, only tables of the checkpoint are read, of any architecture.
+        layers: `last`, `all`, or their numbers, or one; 0 is the embeddings' output.
         dtype: dtype of the computation, `float32`, `bfloat16` or `float16`.
         store_dtype: dtype of the stored hidden states, `float32` or `float16`.
         device: `auto`, `cpu` or `cuda`.
@@ -90,21 +93,23 @@ def build(
     Raises:
         KotovecError: the error that `kotovec build` would report; its message names the fix.
     """
+    check_types(locals())
     from kotovec.cluster.request import Request
     from kotovec.cluster.run import run
     from kotovec.cluster.where import Resources
 
     if words is not None and store is None:
         raise InputError("words need a store of their own", hint="name its folder as `store`")
+    model = str(model)
     path = default_store(model) if store is None else Path(store)
     where = Resources(workers=workers, address=address)
     request = Request(
         model=model,
         revision=revision,
-        spaces=spaces,
+        spaces=listed(spaces, "spaces", Space),
         bos=bos,
         template=template,
-        layers=layers if isinstance(layers, str) else ",".join(map(str, layers)),
+        layers=listed(layers, "layers", Integral),
         dtype=dtype,
         store_dtype=store_dtype,
         device=device,

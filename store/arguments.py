@@ -63,12 +63,14 @@ def check_count(k: int, most: int, *, words: bool) -> None:
         raise InputError(f"k is {k}, but {rows}" if k > 0 else f"k is {k}", hint=f"choose a number from 1 to {most}")
 
 
-def check_space(space: object) -> None:
-    """Refuse what is not one space.
+def check_space(space: object, layer: object = None) -> None:
+    """Refuse what is not one space, and what is no layer of one.
 
     Raises:
-        InputError: it names several, or is no space at all.
+        InputError: it names several, or is no space at all; or the layer is no whole number.
     """
+    if layer is not None and (isinstance(layer, bool) or not isinstance(layer, int | np.integer)):
+        raise InputError(f"a layer is a whole number, not {kind_of(layer)}", hint="write it as `layer=6`")
     if isinstance(space, str):
         if space.strip() == "both" or len(parts(space)) > 1:
             first = parts(BOTH if space.strip() == "both" else space)[0]

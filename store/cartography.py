@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from kotovec.errors import DamagedError, InputError, choices, quoted
 from kotovec.space import Space
 from kotovec.store import fidelity, lock, maps, projection
 from kotovec.store.database import Store
-from kotovec.store.layout import Layout
+from kotovec.store.layout import HDF5, Layout
 from kotovec.store.maps import Map, MapRecord
 from kotovec.store.nearest import Matrix, Rows
 from kotovec.store.projection import Projected, Vectors
@@ -91,6 +92,15 @@ def find_replaced(store: Store, request: MapRequest) -> MapRecord | None:
     """
     map_ = _kept(store, request)
     return None if map_ is None or _is_as(map_, request, store) else map_.record
+
+
+def path_of_kept(store: Store, record: MapRecord) -> Path | None:
+    """Return the file in which a store keeps this map, or None: a file of its name may hold another one."""
+    folder = Layout(store.path).maps
+    with contextlib.suppress(DamagedError):
+        map_ = maps.read_map(folder, record.name, record.dataset)
+        return folder / f"{record.name}{HDF5}" if map_ is not None and map_.record == record else None
+    return None
 
 
 def _kept(store: Store, request: MapRequest) -> Map | None:

@@ -159,7 +159,7 @@ class Store:
         """
         if space is None:
             space = usual(self.spaces)
-        check_space(space)
+        check_space(space, layer)
         wanted = Space.parse(space, self.spaces) if isinstance(space, str) else space
         return wanted.at(layer).among(self.spaces)
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from kotovec.errors import InputError, NotStoredError
 from kotovec.space import Space
 from kotovec.store import index as indexes
+from kotovec.store.factories import FLAT
 from kotovec.store.gaps import Gaps
 from kotovec.store.library import on_gpus
 from kotovec.store.metric import Metric
@@ -160,12 +161,12 @@ def open_finder(vectors: Vectors, folder: Path, space: Space, metric: Metric, de
     """
     matrix, gaps = Matrix(np.asarray(vectors.array(space)), np.asarray(vectors.norms(space))), Gaps(vectors, space)
     loaded = indexes.load(vectors, folder, space, metric)
-    if loaded is not None and exact and loaded[1].factory != indexes.FLAT:
+    if loaded is not None and exact and loaded[1].factory != FLAT:
         loaded = None
     approximate = None
     if loaded is None:
         on_cpu = search_vectors(matrix, metric)
-    elif loaded[1].factory == indexes.FLAT:
+    elif loaded[1].factory == FLAT:
         on_cpu = search_flat(loaded[0], matrix, metric)
     else:
         on_cpu = search_index(loaded[0], loaded[1].name, len(matrix.vectors))

@@ -5,8 +5,10 @@ built from. An index of any other dataset is not used. While an index replaces a
 last one, too: whichever file is there, a record of it is, also if the process is killed between the two.
 """
 
+import errno
 import hashlib
 import json
+import os
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -21,6 +23,7 @@ import numpy.typing as npt
 from kotovec.errors import ACCESS, DamagedError, InputError, KotovecError, StoreError, choices, quoted
 from kotovec.space import Space
 from kotovec.store import checksum, faiss_files
+from kotovec.store.factories import FLAT, check_factory, fitting
 from kotovec.store.files import (
     Sink,
     check_replaceable,
@@ -39,8 +42,6 @@ from kotovec.store.parameters import set_parameters
 from kotovec.store.products import BLOCK, blocks
 from kotovec.store.vectors import Vectors
 
-FLAT = "Flat"
-FACTORIES = (FLAT, "HNSW32", "IVF256,Flat", "SQ8")  # what a hint names
 LAST = "last"  # the record of the index that is being replaced, in that of the new one
 WRITTEN = 4096  # rows of a Flat index that are written at a time: 12 MiB at 768 dimensions
 TRIED = 5  # rows that a new index is searched for before it replaces the last one
@@ -158,7 +159,7 @@ def _source(
     if header is not None:
         return partial(_copy_flat, header, matrix, metric)
     index = _filled(faiss, matrix, metric, factory, device, answers)
-    set_parameters(faiss, index, parameters)
+    set_parameters(faiss, index, parameters, len(matrix.vectors))
 
     def write(sink: Sink) -> str:
         digest = _write(faiss, index, sink, factory)
@@ -273,7 +274,9 @@ def load(vectors: Vectors, folder: Path, space: Space, metric: Metric) -> tuple[
         return None
     except PermissionError as error:  # no damage, and building it again would fail, too
         raise StoreError(f"{path} cannot be read ({error.strerror})", hint=ACCESS) from error
-    except (OSError, RuntimeError, MemoryError):
+    except (OSError, RuntimeError, MemoryError) as error:
+        if os.strerror(errno.EMFILE) in str(error):  # says nothing about the file
+            raise
         index = None
     # A build may have replaced the index since its record was read.
     if _record(folder, path.stem) != record:
@@ -321,7 +324,7 @@ def _flat_header(faiss: Any, matrix: Matrix, metric: Metric, parameters: str) ->
     changes when a vector is added, the number of floats at the end.
     """
     index = faiss.IndexFlat(matrix.vectors.shape[1], kind(faiss, metric))
-    set_parameters(faiss, index, parameters)
+    set_parameters(faiss, index, parameters, len(matrix.vectors))
     zeros = np.zeros((1, index.d), dtype=np.float32)
     samples: list[bytes] = [faiss.serialize_index(index).tobytes()]
     for _ in range(2):
@@ -339,6 +342,7 @@ def _flat_header(faiss: Any, matrix: Matrix, metric: Metric, parameters: str) ->
 
 def _filled(faiss: Any, matrix: Matrix, metric: Metric, factory: str, device: str, answers: Mask | None = None) -> Any:
     """Return an index of the vectors or, by their rows, of those that may be answers, (V,) bool."""
+    check_factory(factory)
 
     def some(start: int, block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         return block if answers is None else block[answers[start : start + len(block)]]
@@ -359,7 +363,8 @@ def _filled(faiss: Any, matrix: Matrix, metric: Metric, factory: str, device: st
         raise
     except RuntimeError as error:
         problem = f"faiss cannot build {quoted(factory)} from these vectors ({reason(error)})"
-        raise InputError(problem, hint=f"choose another factory, such as {choices(FACTORIES)}") from error
+        others = choices(fitting(len(matrix.vectors)))
+        raise InputError(problem, hint=f"choose another factory, such as {others}") from error
     return faiss.index_gpu_to_cpu(index) if device == "cuda" else index
 
 

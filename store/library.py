@@ -96,6 +96,16 @@ def choose_device(device: str, *, many: bool) -> str:
     return device
 
 
+def check_gpus() -> None:
+    """Check that faiss sees a GPU.
+
+    Raises:
+        InputError: it sees none.
+    """
+    if gpus() == 0:
+        raise InputError("faiss sees no GPU", hint="use --device cpu, or install the extra `gpu` or `gpu-cu13`")
+
+
 def on_gpus(index: Any) -> Any:
     """Return a copy of an index on all GPUs.
 
@@ -103,8 +113,7 @@ def on_gpus(index: Any) -> Any:
         InputError: faiss sees no GPU.
     """
     faiss = import_faiss()
-    if gpus() == 0:
-        raise InputError("faiss sees no GPU", hint="use --device cpu, or install the extra `gpu` or `gpu-cu13`")
+    check_gpus()
     return faiss.index_cpu_to_all_gpus(index)
 
 

@@ -36,13 +36,13 @@ def locked(layout: Layout) -> Iterator[None]:
         lock = _acquire(layout.lock)
     except filelock.Timeout as error:
         if not layout.lock.exists():  # filelock also times out on some errors of opening, as under /proc
-            raise access.unwritable(parent, "no file can be made there") from error
+            raise _unlockable(layout, parent, "no file can be made there") from error
         hint = "wait for it, or stop it"
         if layout.lock.stat().st_size:  # a soft lock, perhaps of another machine, which nobody can ask
             hint = f"wait for it; if it was killed on another machine, delete {layout.lock}"
         raise StoreBusyError(f"{layout.folder} is being built by another process", hint=hint) from error
     except OSError as error:
-        raise access.unwritable(parent, str(error.strerror)) from error
+        raise _unlockable(layout, parent, str(error.strerror)) from error
     try:
         yield
     finally:
@@ -53,6 +53,16 @@ def locked(layout: Layout) -> Iterator[None]:
         for folder in created:  # folders that a failed build leaves empty
             with contextlib.suppress(OSError):
                 folder.rmdir()
+
+
+def _unlockable(layout: Layout, parent: Path, reason: str) -> StoreError:
+    """Return the error of a lock that cannot be made: it lies beside the store, which may itself be writable."""
+    if not (layout.folder.is_dir() and access.is_writable(layout.folder)):
+        return access.unwritable(parent, reason)
+    return StoreError(
+        f"nothing can be written in {parent} ({reason}), where the lock of {layout.folder.name} is made",
+        hint="make that folder writable, or move the store into one that is",
+    )
 
 
 def _acquire(path: Path) -> filelock.BaseFileLock:

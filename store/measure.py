@@ -10,8 +10,9 @@ from kotovec import access
 from kotovec.space import Space
 from kotovec.store import index as indexes
 from kotovec.store.database import Store
+from kotovec.store.factories import FLAT
 from kotovec.store.finder import Finder, open_finder
-from kotovec.store.index import FLAT, IndexRecord
+from kotovec.store.index import IndexRecord
 from kotovec.store.layout import Layout
 from kotovec.store.library import choose_device
 from kotovec.store.lock import locked

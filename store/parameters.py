@@ -5,27 +5,20 @@ import re
 from typing import Any
 
 from kotovec.errors import InputError, choices, quoted
+from kotovec.store.factories import HOLDERS, holder
 
 # faiss takes any value of these; 0, and what is 0 or less as an integer, fails at the search or finds nothing.
 _FROM_ONE = re.compile(r"(?:quantizer_)*(nprobe|efSearch|k_factor_rf)")
-# What people set, and a factory whose indexes have it.
-_HOLDERS = {
-    "nprobe": "IVF256,Flat",
-    "efSearch": "HNSW32",
-    "max_codes": "IVF256,Flat",
-    "ht": "PQ48",
-    "k_factor_rf": "PQ48,RFlat",
-    "quantizer_efSearch": "IVF256_HNSW32,Flat",
-}
 
 
-def set_parameters(faiss: Any, index: Any, parameters: str) -> None:
+def set_parameters(faiss: Any, index: Any, parameters: str, rows: int) -> None:
     """Set search-time parameters of an index.
 
     Args:
         faiss: the library.
         index: an index of faiss.
         parameters: `NAME=VALUE`, separated by commas; may be empty.
+        rows: the number of its vectors, for a hint.
 
     Raises:
         InputError: faiss does not know one for this index, or could not search with it.
@@ -40,26 +33,26 @@ def set_parameters(faiss: Any, index: Any, parameters: str) -> None:
         faiss.ParameterSpace().set_index_parameters(index, parameters)
     except RuntimeError as error:
         problem = f"faiss does not take the parameters {quoted(parameters)} for this index"
-        raise InputError(problem, hint=_advice(faiss, index, parameters)) from error
+        raise InputError(problem, hint=_advice(faiss, index, parameters, rows)) from error
 
 
-def _advice(faiss: Any, index: Any, parameters: str) -> str:
+def _advice(faiss: Any, index: Any, parameters: str, rows: int) -> str:
     """Return what to write in place of the first parameter that an index does not have, or has no number."""
     from difflib import get_close_matches
 
-    taken = [name for name in _HOLDERS if _takes(faiss, index, name)]
+    taken = [name for name in HOLDERS if _takes(faiss, index, name)]
     for part in parameters.split(","):
         name, _, value = part.strip().partition("=")
         if name in taken and not _is_number(value):
             return f"give {name} a number, such as `{name}=16`"
         if name in taken:
             continue
-        spelled = {each.lower(): each for each in _HOLDERS}
+        spelled = {each.lower(): each for each in HOLDERS}
         near = [spelled[each] for each in get_close_matches(name.lower(), spelled)]
         if own := [each for each in near if each in taken]:
             return f"use {choices(own[:1])}"
         if near:
-            return f"name a factory that has {near[0]}, such as `--factory {_HOLDERS[near[0]]}`"
+            return f"name a factory that has {near[0]}, such as `--factory {holder(near[0], rows, index.d)}`"
     return f"choose {choices(taken)}" if taken else "leave out --parameters: this index has none"
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kotovec.deaf import deaf
 from kotovec.errors import (
     ACCESS,
     DamagedError,
@@ -84,7 +85,8 @@ class Lookup:
         from kotovec.store.tokenizer import checksums, load_tokenizer
 
         if not self.files:
-            return load_tokenizer(self.folder)
+            with deaf():
+                return load_tokenizer(self.folder)
         if not self.folder.exists():
             raise DamagedError(f"{self.folder} is missing", hint="build the store again with --overwrite")
         other = DamagedError(
@@ -93,7 +95,8 @@ class Lookup:
         try:
             inode = self.folder.stat().st_ino
             intact = checksums(self.folder) == self.files
-            tokenize = load_tokenizer(self.folder) if intact else None
+            with deaf():
+                tokenize = load_tokenizer(self.folder) if intact else None
             swapped = self.folder.stat().st_ino != inode  # between the check and the reading
         except KotovecError:  # some are OSErrors, too: a whole tokenizer that runs only inside transformers, say
             raise

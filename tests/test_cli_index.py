@@ -2,7 +2,10 @@
 
 import json
 import os
+import random
 import re
+import subprocess
+import sys
 
 import faiss
 import numpy as np
@@ -10,9 +13,13 @@ import pytest
 
 from kotovec.cli.silence import without_clustering
 from kotovec.space import Space
+from kotovec.store import factories as factories_of
+from kotovec.store import index
+from kotovec.store.metric import Metric
+from kotovec.store.vectors import Vectors
 
 import stores
-from commands import call
+from commands import call, environment, start
 
 COUNT, SIZE = 3000, 16
 VECTORS = np.random.default_rng(2).standard_normal((COUNT, SIZE)).astype(np.float32)
@@ -47,12 +54,12 @@ def store(tmp_path_factory):
 )
 def test_a_flat_index_holds_the_vectors_in_their_order(capsys, store, metric, place, name, vectors):
     answer = call(capsys, "index", "--store", store, "--metric", metric, *place)
-    index = faiss.read_index(str(store / "indexes" / f"{name}.{metric}.faiss"))
-    stored = index.reconstruct_n(0, index.ntotal)
+    read = faiss.read_index(str(store / "indexes" / f"{name}.{metric}.faiss"))
+    stored = read.reconstruct_n(0, read.ntotal)
     lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True) if metric == "cosine" else 1
     assert (answer.code, answer.err) == (0, "")
     assert answer.out == f" index  {Space.of_stem(name).title}; {metric} Flat\n"
-    assert index.metric_type == (faiss.METRIC_L2 if metric == "l2" else faiss.METRIC_INNER_PRODUCT)
+    assert read.metric_type == (faiss.METRIC_L2 if metric == "l2" else faiss.METRIC_INNER_PRODUCT)
     assert np.allclose(stored, vectors / lengths, rtol=1e-6, atol=0)
 
 
@@ -161,3 +168,132 @@ def test_other_lines_of_a_library_stay(capfd):
     with without_clustering():
         os.write(2, b"WARNING clustering 4 points to 1 centroids\nanother\n")
     assert capfd.readouterr().err == "another\n"
+
+
+@pytest.mark.parametrize(
+    ("factory", "why"),
+    [
+        ("HNSW0", "HNSW0 is too few links"),
+        ("HNSW1", "HNSW1 is too few links"),
+        ("HNSW0_Flat", "HNSW0 is too few links"),
+        ("HNSW1_SQ8", "HNSW1 is too few links"),
+        ("IVF4_HNSW1,Flat", "HNSW1 is too few links"),
+        ("IVF256_HNSW0,Flat", "HNSW0 is too few links"),
+        ("IVF4(HNSW1)", "HNSW1 is too few links"),
+        ("PQ4x0", "one of its numbers is 0"),
+        ("PQ48x00", "one of its numbers is 0"),
+        ("RR0,Flat", "one of its numbers is 0"),
+        ("PCAW0,PQ4", "one of its numbers is 0"),
+        ("PRQ1x2x0", "one of its numbers is 0"),
+        ("IVF0_HNSW64,SQfp16", "one of its numbers is 0"),
+    ],
+)
+def test_a_number_that_ends_the_process_in_faiss_is_refused(store, factory, why):
+    """Each was SIGSEGV, SIGABRT or SIGFPE without a word."""
+    done = start("index", "--store", store, "--factory", factory)
+    hint = "write HNSW2 or more, such as HNSW32" if why.startswith("HNSW") else "write numbers from 1"
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"error: faiss cannot build `{factory}`: {why}\nhint: {hint}\n"
+
+
+CODES = (
+    "Flat",
+    "SQ{}",
+    "SQfp16",
+    "PQ{}",
+    "PQ{}x{}",
+    "PQ{}x4fs",
+    "RQ{}x{}",
+    "PRQ{}x{}x{}",
+    "LSH",
+    "HNSW{}",
+    "HNSW{}_Flat",
+)
+CODES += ("HNSW{}_SQ8", "HNSW{}_PQ{}", "RaBitQ", "ZnLattice{}x{}_{}", "HNSW{}_{}+PQ{}", "PQ{}x4fs_{}")
+COARSE = ("", "", "", "IVF{}", "IVF{}_HNSW{}", "IMI{}x{}", "IVF{}(PQ{}x{})", "IVF{}(HNSW{})", "Residual{}x{}")
+FIRST = ("", "", "", "PCA{}", "PCAW{}", "OPQ{}_{}", "RR{}", "ITQ{}", "Pad{}", "L2norm", "IDMap")
+LAST = ("", "", "", "RFlat", "Refine(SQ{})", "Refine(HNSW{})")
+FUZZ = """
+import sys, numpy as np
+from kotovec.errors import KotovecError
+from kotovec.store import index, library
+from kotovec.store.metric import Metric
+from kotovec.store.nearest import Matrix
+faiss = library.import_faiss()
+rows = np.random.default_rng(0).standard_normal((60, 16)).astype(np.float32)
+matrix, built = Matrix(rows, np.linalg.norm(rows, axis=1)), 0
+for factory in sys.stdin.read().split():
+    print(factory, file=sys.stderr)
+    try:
+        index._filled(faiss, matrix, Metric("l2"), factory, "cpu").search(rows[:2], 28)
+        built += 1
+    except (KotovecError, RuntimeError, MemoryError):
+        pass
+print(built)
+"""
+
+
+def test_no_factory_ends_the_process():
+    drawn = random.Random(13)
+
+    def part(parts):
+        return re.sub(r"\{\}", lambda _: str(drawn.choice((0, 1, 1, 2, 2, 3, 4, 4, 8, 8, 16, 64))), drawn.choice(parts))
+
+    factories = [",".join(filter(None, map(part, (FIRST, COARSE, CODES, LAST)))) for _ in range(300)]
+    done = subprocess.run(
+        [sys.executable, "-c", FUZZ],
+        input="\n".join(factories),
+        env=environment(OMP_NUM_THREADS="1"),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-500:]
+    assert int(done.stdout) > 20
+
+
+DYING = """
+import os, signal
+from kotovec.store import index
+index._filled = lambda *_: os.kill(os.getpid(), signal.{})
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "told"),
+    [
+        ("SIGSEGV", 2, "\nhint: choose another factory or other parameters"),
+        ("SIGFPE", 2, "\nhint: choose another factory or other parameters"),
+        ("SIGABRT", 2, "\nhint: choose another factory or other parameters"),
+        ("SIGKILL", 1, " (out of memory?)"),
+    ],
+)
+def test_whatever_else_ends_faiss_is_one_line_and_leaves_the_old_index(capsys, store, name, code, told):
+    assert call(capsys, "index", "--store", store, "--quiet").code == 0
+    before = {path.name: path.read_bytes() for path in (store / "indexes").iterdir()}
+    done = start("index", "--store", store, "--factory", "HNSW8", prepare=DYING.format(name))
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr == f"error: the process that computes was killed by {name}{told}\n"
+    assert {path.name: path.read_bytes() for path in (store / "indexes").iterdir()} == before
+    assert call(capsys, "query", "--store", store, "t1").code == 0
+
+
+@pytest.mark.parametrize(
+    ("rows", "factories"),
+    [
+        (2, ("Flat", "HNSW32", "IVF1,Flat", "SQ8")),
+        (56, ("Flat", "HNSW32", "IVF4,Flat", "SQ8")),
+        (255, ("Flat", "HNSW32", "IVF8,Flat", "SQ8")),
+        (256, ("Flat", "HNSW32", "IVF256,Flat", "SQ8")),
+    ],
+)
+def test_a_hint_names_factories_that_a_store_of_this_size_can_have(capsys, tmp_path, rows, factories):
+    few = stores.write_store(tmp_path / "few.kotovec", stores.numbered(rows), VECTORS[:rows])
+    answer = call(capsys, "index", "--store", few, "--factory", "IVF999,Flat")
+    assert answer.code == 2
+    assert all(f"`{factory}`" in answer.err for factory in factories)
+    holders = [factories_of.holder(name, rows, SIZE) for name in factories_of.HOLDERS]
+    assert holders[3] == {2: "PQ16x1", 56: "PQ16x5", 255: "PQ16x7", 256: "PQ16"}[rows]
+    for factory in {*factories, *(each for each in holders if "PQ" not in each)}:  # PQ: seconds on a busy machine
+        index.build(Vectors(few), few / "indexes", Space("static"), Metric("l2"), factory=factory)

@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -94,6 +95,21 @@ def test_the_hint_names_the_setting_or_the_spaces_that_were_meant(typed):
     ]
 
 
+NO_GPU = "from kotovec.store import library; library.gpus = lambda: 0\n"
+
+
+def test_a_gpu_that_faiss_does_not_see_is_refused_at_once_in_the_words_of_the_shell(store, capsys):
+    lines = "king\n:device cuda\nking\n"
+    done = start("shell", "--store", store, prepare=NO_GPU, input=lines)
+    once = call(capsys, "query", "king", "--store", store).out
+    assert (done.returncode, done.stdout) == (2, 2 * once)
+    hint = "hint: use {} cpu, or install the extra `gpu` or `gpu-cu13`\n"
+    assert done.stderr == "error: faiss sees no GPU\n" + hint.format(":device")
+    begun = start("shell", "--store", store, "--device", "cuda", prepare=NO_GPU, input="king\n")
+    assert (begun.returncode, begun.stdout) == (2, "")
+    assert begun.stderr == "error: faiss sees no GPU\n" + hint.format("--device")
+
+
 def test_quit_ends_and_help_and_show_tell_what_there_is(typed):
     done = typed([":help", ":show", ":quit", "king"])
     assert done.returncode == 0
@@ -111,10 +127,10 @@ def test_control_codes_in_a_line_do_not_come_back(typed):
 class Terminal:
     """A shell on a pseudo-terminal; leave its block, and it is gone."""
 
-    def __init__(self, store, **environment):
+    def __init__(self, store, prepare="", **environment):
         self.master, slave = pty.openpty()
         settings = {**os.environ, "TERM": "xterm", "COLUMNS": "100", "LINES": "40"} | environment
-        command = [*SHELL, "--store", str(store), "-k", "3"]
+        command = [SHELL[0], SHELL[1], prepare + SHELL[2], *SHELL[3:], "--store", str(store), "-k", "3"]
         self.process = subprocess.Popen(
             command, cwd=ROOT, env=settings, stdin=slave, stdout=slave, stderr=slave, start_new_session=True
         )
@@ -189,6 +205,37 @@ def test_a_terminal_is_prompted_answers_completes_a_token_and_keeps_its_history(
     history = (tmp_path / "state" / "history").read_text(encoding="utf-8")
     kept = [line[1:] for line in history.splitlines() if line.startswith("+")]
     assert kept[:3] == ["king - man + woman", "king + princess", "nosuchword"]
+
+
+SLOW = """
+import time
+from kotovec.{module} import {name} as there
+real, asked = there.{function}, []
+def slow(*arguments, **options):
+    if not asked:
+        asked.append(1)
+        print("it is busy", flush=True)
+        time.sleep(60)
+    return real(*arguments, **options)
+there.{function} = slow
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "function"),
+    [("store.database", "Store", "search"), ("cli", "shell", "print_result")],
+)
+def test_ctrl_c_gives_up_an_answer_and_the_shell_goes_on(store, tmp_path, module, name, function):
+    """It ended the shell without a word."""
+    prepare = SLOW.format(module=module, name=name, function=function)
+    with Terminal(store, prepare, KOTOVEC_HISTORY=str(tmp_path / "history")) as terminal:
+        terminal.type("king\r")
+        terminal.wait_for("it is busy")
+        terminal.process.send_signal(signal.SIGINT)
+        terminal.wait_for(r"error: interrupted.*kotovec>")
+        terminal.type("king - man + woman\r")
+        assert rows(terminal.wait_for(r"\n +3 .*kotovec>")) == ["queen", "女王", "王"]
+        assert terminal.end() == 0
 
 
 def test_the_only_token_that_fits_is_completed_at_once(terminal):

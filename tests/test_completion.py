@@ -151,6 +151,43 @@ def test_the_script_completes_in_fish(here):
     assert [line.split("\t")[0] for line in done.stdout.splitlines()] == ["prince", "princess", "verify"]
 
 
+@pytest.fixture
+def spaced(here, tmp_path):
+    """Return a folder with stores whose names are words of a shell only with backslashes."""
+    for name in ("my store.kotovec", "my (old) #1.kotovec", "mine.kotovec"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "bin").symlink_to(here / "bin")
+    return tmp_path
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_a_store_with_a_blank_in_its_name_is_offered_with_backslashes(spaced, shell):
+    """`m<Tab>` completed to another store."""
+    escaped = ["mine.kotovec", "my\\ \\(old\\)\\ \\#1.kotovec", "my\\ store.kotovec"]
+    assert values(spaced, "kotovec info --store m", shell) == escaped
+    assert values(spaced, "kotovec info --store my\\ s", shell) == escaped[2:]
+    assert values(spaced, "kotovec info --store my\\ \\(", shell) == escaped[1:2]
+    assert values(spaced, "kotovec info --store 'my s", shell) == ["my store.kotovec"]
+    assert values(spaced, 'kotovec info --store "my (', shell) == ["my (old) #1.kotovec"]
+    assert values(spaced, "kotovec build m", shell) == [f"{each}/" for each in escaped]
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash here")
+def test_what_bash_completes_is_the_store_itself(spaced):
+    offered = in_shell(spaced, "bash", "--norc", "-c", IN_BASH, LINE="kotovec info --store my\\ s", BREAKS=BREAKS)
+    taken = subprocess.run(
+        ["bash", "-c", f"ls -d {offered.stdout.strip()}"], cwd=spaced, capture_output=True, text=True, check=False
+    )
+    assert taken.stdout == "my store.kotovec\n"
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="there is no fish here")
+def test_fish_itself_escapes_a_store_with_a_blank_in_its_name(spaced):
+    code = 'kotovec completion fish | source; complete --escape -C "kotovec info --store my"'
+    done = in_shell(spaced, "fish", "--no-config", "-c", code)
+    assert "my\\ store.kotovec" in [line.split("\t")[0] for line in done.stdout.splitlines()]
+
+
 @pytest.mark.skipif(shutil.which("zsh") is None, reason="there is no zsh here")
 def test_the_script_of_zsh_can_be_read_by_it(here):
     code = 'eval "$(kotovec completion zsh)"; print $_comps[kotovec]'
@@ -232,5 +269,5 @@ def test_no_token_or_folder_is_offered_that_a_shell_would_act_on(tmp_path, monke
     assert complete.terms(None, line) == [line.replace("kingd", "kingdom")]
     for name in (f"{sign.replace('/', '')}.kotovec", "My Store.kotovec", "a\nb.kotovec", "fine.kotovec"):
         (tmp_path / name).mkdir()
-    assert complete.stores("") == ["fine.kotovec"]
-    assert complete.models("") == ["demo", "fine.kotovec/"]
+    assert complete.stores("") == ["My Store.kotovec", "fine.kotovec"]
+    assert complete.models("") == ["demo", "My Store.kotovec/", "fine.kotovec/"]

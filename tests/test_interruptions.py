@@ -317,6 +317,23 @@ def test_a_signal_ends_a_query_while_a_large_tokenizer_is_read(store, tmp_path, 
     assert seconds < 5
 
 
+SLOW = """
+from kotovec.store.database import Store
+def search(*_, **__):
+    say()
+    time.sleep(60)
+Store.search = search
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_while_an_answer_is_computed_is_one_line(store, tmp_path, number, code):
+    """It ended the query without a word."""
+    found, err, seconds = ended_by(number, ["query", "king", "--store", store], tmp_path, prepare=SLOW)
+    assert (found, err) == (code, "error: interrupted\n")
+    assert seconds < 5
+
+
 READING = """
 import hashlib, pathlib
 from kotovec.workers import tokenizer

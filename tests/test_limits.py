@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -85,6 +86,25 @@ def test_a_private_ray_is_not_tried_where_it_cannot_start(name, value, message, 
 def test_a_query_needs_16_files(store):
     done = start("query", "king", "--store", store, prepare=limited("NOFILE", 16))
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("files", [5, 8, 11])
+@pytest.mark.parametrize(
+    "command", [["query", "king"], ["build", "demo"], ["index"], ["map"], ["tokens"], ["nonsense"]]
+)
+def test_an_error_without_a_descriptor_to_import_its_printer_is_one_line(store, command, files, tmp_path):
+    """`build` was a traceback with 8 files: what prints an error could not be imported."""
+    named = ["--store", tmp_path / "new.kotovec" if command[0] == "build" else store]
+    done = start(*command, *named, prepare=limited("NOFILE", files))
+    assert "Traceback" not in done.stderr
+    assert re.fullmatch(r"error: .*\n(hint: .*\n)?", done.stderr)
+    assert f"this process may have {files}\nhint: raise it with ulimit -n\n" in done.stderr or done.returncode == 2
+
+
+def test_an_index_is_not_called_damaged_where_no_descriptor_is_left(store):
+    for files in (12, 13, 14):
+        done = start("query", "king", "--store", store, prepare=limited("NOFILE", files))
+        assert done.returncode == 0 or done.stderr.startswith("error: too many open files")
 
 
 def test_a_user_without_threads_gets_an_answer_and_a_map():

@@ -93,6 +93,16 @@ def test_a_read_only_store_is_mapped_and_drawn_but_not_kept(store, tmp_path):
     assert (drawn / "x.png").read_bytes().startswith(b"\x89PNG")
     assert (drawn / "x.html").stat().st_size > 1000
     assert not (store / "maps").exists()
+    kept = make_map(Store.open(store), MapRequest(method="pca", seed=1))
+    before = (store / "maps" / "static.pca.h5").read_bytes()
+    other = read_only(place, *options, "--png", drawn / "y.png")  # said "kept" of the file of another map
+    assert (other.returncode, other.stderr) == (0, done.stderr)
+    assert [line.split()[0] for line in other.stdout.splitlines()] == ["map", "recall@10", "trust", "picture"]
+    assert (store / "maps" / "static.pca.h5").read_bytes() == before
+    same = read_only(place, *options, "--seed", kept.record.seed, "--png", drawn / "y.png")
+    assert (same.returncode, same.stderr) == (0, "")
+    assert f" kept       {store}/maps/static.pca.h5" in same.stdout.splitlines()
+    (store / "maps" / "static.pca.h5").unlink()
     refused = read_only(place, *options)
     assert (refused.returncode, refused.stdout) == (2, "")
     assert refused.stderr.splitlines() == [
@@ -122,6 +132,24 @@ def test_what_cannot_be_kept_is_refused_before_it_is_computed(store, monkeypatch
     monkeypatch.undo()
     with locked(Layout(store)), pytest.raises(StoreBusyError):
         make_map(Store.open(store), MapRequest(method="pca"))
+
+
+@pytest.mark.parametrize("command", [["index"], ["map", "--method", "pca"]])
+def test_a_writable_store_in_a_folder_that_is_not_says_that_its_lock_lies_beside_it(
+    store, capsys, monkeypatch, command
+):
+    """It said only that nothing can be written in the parent, which nobody had asked for."""
+
+    def refuse(path):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr("kotovec.store.lock._acquire", refuse)
+    answer = call(capsys, *command, "--store", store)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.splitlines() == [
+        f"error: nothing can be written in {store.parent} (Permission denied), where the lock of {store.name} is made",
+        "hint: make that folder writable, or move the store into one that is",
+    ]
 
 
 def test_an_index_is_refused_before_it_is_computed(store, capsys, monkeypatch):

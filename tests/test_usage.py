@@ -244,7 +244,7 @@ def test_no_word_of_typers_is_said_about_an_option_without_its_value(refused, co
         (
             ["index", "--factory", "IVF"],
             "faiss cannot build `IVF` from these vectors (could not parse index string IVF)",
-            "choose another factory, such as `Flat`, `HNSW32`, `IVF256,Flat` or `SQ8`",
+            "choose another factory, such as `Flat`, `HNSW32`, `IVF4,Flat` or `SQ8`",
         ),
         (
             ["build", "demo", "--revision", "v1", "--store", "x"],
