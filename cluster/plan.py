@@ -51,6 +51,8 @@ BATCH_TOKENS = {"cpu": 192, "cuda": 8192}
 ENVIRONMENT = ("device", "batch-tokens", "positions", "cpus-per-worker", "torch", "forward", "static", "output")
 # Settings of the table of tokens; the others belong to the spaces.
 OF_TOKENS = ("weights", "config", "tokenizer", "token-filter", "tokens", "template", "mecab-dic", "words", "pooling")
+# Settings of what is encoded, and in which batches: they differ between tokens alone and the contexts of a sample.
+OF_BATCHES = ("shard-tokens", "batch-tokens", "sentence", "positions", "contexts", "sample")
 OF_TABLE = ("format",)  # the vectors of a table depend on no other setting but the one of its own name
 # Memory of a worker besides the weights: torch, buffers, and the shards that it holds.
 BASE_BYTES = 400 << 20
@@ -188,8 +190,13 @@ class Plan:
 
     @property
     def scan_task(self) -> dict[str, Any]:
-        """The task of a build that has no sample yet: what a scan leaves in the folder is kept for this plan."""
-        return self.task | {"settings": {name: each for name, each in self.settings.items() if name != "sample"}}
+        """The task of a scan for this plan's contexts, the same without a sample and with one.
+
+        What a scan that began with it left in the folder of a store is kept by the build of its sample.
+        """
+        settings = {name: each for name, each in self.settings.items() if name not in OF_BATCHES}
+        spaces = (*self.tables, *(Space("context", layer) for layer in self.spec.layers))
+        return {"settings": settings, "spaces": list(map(str, spaces))}
 
     @property
     def bounds(self) -> list[tuple[int, int]]:

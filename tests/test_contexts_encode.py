@@ -14,7 +14,8 @@ from kotovec.cluster.plan import Request, make_plan
 from kotovec.errors import InputError, NonFiniteError, NotStoredError, SettingsDifferError
 from kotovec.space import Space
 from kotovec.store import Store, means
-from kotovec.store.contexts import read_contexts
+from kotovec.store import folder as folders
+from kotovec.store.contexts import read_contexts, write_contexts
 from kotovec.store.layout import FOLD, Layout
 from kotovec.store.vectors import Vectors
 
@@ -290,3 +291,25 @@ def spoil(folder, row):
     tensors = load_file(path)
     tensors["embeddings.word_embeddings.weight"][row] = float("nan")
     save_file(tensors, path, metadata={"format": "pt"})
+
+
+def test_a_build_keeps_the_sample_that_its_scan_left(tiny_models, tmp_path):
+    plan = make_plan(Request(model=str(tiny_models["bert"]), device="cpu"))
+    planned = plan.with_sample(sample_of(plan, ENGLISH), matcher_of(plan))
+    assert plan.scan_task == planned.scan_task
+    layout = Layout(tmp_path / "a.kotovec")
+    folders.begin(layout, plan.scan_task)
+    write_contexts(layout.sample, planned.sentences.sample, "1" * 64, keep_text=True, with_ids=True)
+
+    def stop(event):
+        if getattr(event, "name", "") == "merge":
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        build(planned, layout.folder, INLINE, report=stop)
+    again = plan.with_sample(read_contexts(layout.sample, "1" * 64), matcher_of(plan))
+    assert again.fingerprint == planned.fingerprint
+    assert build(again, layout.folder, INLINE).encoded == 0
+    assert not layout.shards.exists()
+    build(planned, tmp_path / "b.kotovec", INLINE)
+    assert datasets(layout.folder, (2,)) == datasets(tmp_path / "b.kotovec", (2,))

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kotovec.cluster.contexts.matching import Matcher, Occurrences
-from kotovec.cluster.plan import Plan
+from kotovec.cluster.plan import OF_BATCHES, Plan
 from kotovec.cluster.shards import ShardPlan
 from kotovec.cluster.spelling import most_pieces
 from kotovec.errors import InputError
@@ -204,8 +204,7 @@ def plan_sentences(plan: Plan, sample: Sample, matcher: Matcher) -> Plan:
     spec = replace(spec, space="context", template=template, positions=BATCH_POSITIONS[device])
     layers = tuple(Space(spec.space, layer) for layer in spec.layers)
     positions = [BATCH_POSITIONS[device], SHARD_POSITIONS[device], SHARD_BYTES[device], MOST_SENTENCES]
-    names = plan.settings.keys() - {"shard-tokens", "batch-tokens", "sentence"}
-    settings = {name: value for name, value in plan.settings.items() if name in names}
+    settings = {name: value for name, value in plan.settings.items() if name not in OF_BATCHES}
     settings |= {"positions": positions, "contexts": sample.limit, "sample": sample.digest}
     wanted = (*(space for space in plan.wanted if space.name in TABLES), *layers)
     return replace(plan, spec=spec, shards=sentences.shards, settings=settings, wanted=wanted, sentences=sentences)
