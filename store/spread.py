@@ -79,8 +79,13 @@ class Spread:
     reliability: float | None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the measures as JSON-ready data; those that cannot be computed are None."""
-        return asdict(self)
+        """Return the measures as JSON-ready data, to nine digits; those that cannot be computed are None.
+
+        The last digits of a float64 depend on the blocks of rows in which sums were added.
+        """
+        return {
+            name: float(f"{value:.9g}") if isinstance(value, float) else value for name, value in asdict(self).items()
+        }
 
 
 class Directions:
