@@ -142,8 +142,8 @@ def _check_values(options: dict[str, Any]) -> None:
     if Resources(**build.fields_of(Resources, options)).workers == 0:  # it validates everything else itself
         raise InputError("--workers is 0, but a job on a cluster has workers there", hint="use 1 or more")
     request = Request(**build.fields_of(Request, options))
-    for path in (*request.corpus, *filter(None, [request.contexts_from])):
-        if "://" not in str(path) and not PurePosixPath(path).is_absolute():
+    for path in map(str, (*request.corpus, *filter(None, [request.contexts_from]))):
+        if "://" not in path and not PurePosixPath(path).is_absolute():
             raise InputError(
                 f"{path} is relative, and a job does not see files of this machine",
                 hint="give the absolute path that it has on the cluster, or a URL",
