@@ -16,6 +16,7 @@ from kotovec.cli.options import QuietOption, ShellArgument
 from kotovec.cli.tree import make_app
 from kotovec.errors import InputError, KotovecError, choices, quoted
 
+_WHOLE = 1000  # letters of a summary
 _LINE, _BREAKS = "_KOTOVEC_LINE", "_KOTOVEC_BREAKS"
 
 # `file` and `dir` are answered by the shell, and bash must not sort: the most frequent token comes first.
@@ -137,11 +138,14 @@ class _Asked(ShellComplete):
             # @ begins the name of a host: for bash, it is part of the word.
             cut = max((last.rfind(char) + (char != "@") for char in breaks if char in last), default=0)
         found = self.get_completions(shield_minus(before), last)
+        # Click cuts the summary of a command at 45 letters.
+        named = {} if before else getattr(self.cli, "commands", {})
+        helps = {name: each.get_short_help_str(_WHOLE) for name, each in named.items()}
         for item in found:
             value = str(item.value)
             if option and not value.startswith("--"):
                 value = option[0] + value
-            yield "plain", value[cut:], " ".join((item.help or "").split())
+            yield "plain", value[cut:], " ".join((helps.get(value) or item.help or "").split())
         if not found and (kind := self._path(words)):
             yield kind, last[cut:], ""
 
