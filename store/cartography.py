@@ -56,7 +56,10 @@ class MapRequest:
             raise InputError(f"--seed is {self.seed}", hint="use 0 or more, and less than 2^32")
         count = min(tokens, self.sample or tokens)
         if count < projection.FEWEST:
-            raise InputError(f"a map needs {projection.FEWEST} tokens or more, not {count}")
+            raise InputError(
+                f"a map needs {projection.FEWEST} tokens or more, not {count}",
+                hint="build a store of more words, and map that",
+            )
         option, wanted = ("--perplexity", self.perplexity) if self.method == "tsne" else ("--neighbors", self.neighbors)
         if self.method != "pca" and not 1 < wanted < count:
             raise InputError(
