@@ -16,6 +16,7 @@ from kotovec.cli.options import QuietOption, ShellArgument
 from kotovec.cli.tree import make_app
 from kotovec.errors import InputError, KotovecError, choices, quoted
 
+_WHOLE = 1000  # letters of a summary
 _LINE, _BREAKS = "_KOTOVEC_LINE", "_KOTOVEC_BREAKS"
 
 # `file` and `dir` are answered by the shell, and bash must not sort: the most frequent token comes first.
@@ -141,12 +142,16 @@ class _Asked(ShellComplete):
             ends = [char for char in breaks if char in last and char not in ESCAPED]
             cut = max((last.rfind(char) + (char != "@") for char in ends), default=0)
         found = self.get_completions(shield_minus(before), last)
+        # Click cuts the summary of a command at 45 letters.
+        named = {} if before else getattr(self.cli, "commands", {})
+        helps = {name: each.get_short_help_str(_WHOLE) for name, each in named.items()}
         for item in found:
             value = str(item.value)
             if option and not value.startswith("--"):
                 value = option[0] + value
+            summary = helps.get(value) or item.help or ""
             value = value[cut:] if is_open or not escaping else with_backslashes(value[cut:])
-            yield "plain", value, " ".join((item.help or "").split())
+            yield "plain", value, " ".join(summary.split())
         if not found and (kind := self._path(words)):
             yield kind, last[cut:], ""
 

@@ -1,4 +1,4 @@
-"""Lines for a terminal: broken at spaces, never inside a word, an option or a command in backticks."""
+"""Lines for a terminal: broken at spaces, never inside a word, an option, quotes or a command in backticks."""
 
 import os
 import re
@@ -9,7 +9,9 @@ from rich.cells import cell_len
 
 from kotovec.cli.encodings import echo, message
 
-_PIECE = re.compile(r"(?:`[^`\n]*`|\S)+")
+# An example in quotes is one piece: its quote begins a word, and the one that closes it ends one.
+_QUOTED = r"""(?<!\S)(?:'"[^"'\n]*"'|"[^"\n]*"|'[^'\n]*')(?=[\s,;:.)]|$)"""
+_PIECE = re.compile(rf"(?:`[^`\n]*`|{_QUOTED}|\S)+")
 _LIST = re.compile(r"`?\w+(?:,\w+)+`?\S?")  # in one piece, such as `word,subword,special`
 _NAME = re.compile(r"[\w.]+(?:[/-][\w.]+)+\]")  # at the end of a default, such as `[default: owner/name-of-model]`
 _COMMAND = re.compile(r"`kotovec [^`\n]+`\S*")

@@ -26,6 +26,7 @@ COLOURS = {
 INCHES, DOTS = 10.0, 200  # of the longer side; dots per inch
 SMALL, LARGE = 7.0, 11.0  # points: the size of a frequent token's label, and of a requested one
 FARTHEST = 100  # gaps between a dot and a requested label, at most
+IN_LEGEND = 20.0  # square points: the area of a dot in the legend
 GAP = 4.0  # pixels between a dot and its label, and between labels
 
 
@@ -81,7 +82,9 @@ def compose(map_: Map, tokens: Tokens, asked: Sequence[int], frequent: int, titl
     axes.set(xticks=[], yticks=[])
     axes.set_title(title, parse_math=False)  # a `$` in the name of a model begins no formula
     axes.set_aspect("equal", adjustable="datalim")
-    axes.legend(markerscale=4, loc="upper left", fontsize=8)
+    legend = axes.legend(loc="upper left", fontsize=8)
+    for marker in legend.legend_handles:  # in one size: the dots of 25 tokens are as large as a line of the legend
+        marker.set_sizes([IN_LEGEND])
     canvas.draw()  # so that positions are known in pixels
     placed = Boxes()
     placed.add(axes.get_legend().get_window_extent())

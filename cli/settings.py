@@ -148,15 +148,17 @@ def _read(name: str, value: str, before: Any) -> Any:
     Raises:
         InputError: it is neither on nor off, or not a number.
     """
+    sample = f":{name} {_SAMPLES.get(name, 'on')}"
+    hint = f"write {quoted(sample)}"
     if isinstance(before, bool):
         if value not in ("on", "off"):
-            raise InputError(f":{name} is on or off, not {quoted(value)}")
+            raise InputError(f":{name} is on or off, not {quoted(value)}", hint=f"{hint} or {quoted(f':{name} off')}")
         return value == "on"
     if isinstance(before, int):
         try:
             return type(before)(value)
         except ValueError as error:
-            raise InputError(f":{name} is a number, not {quoted(value)}") from error
+            raise InputError(f":{name} is a number, not {quoted(value)}", hint=hint) from error
     if value == UNSET.get(FIELDS[name]):
         return None
     if name == "script":

@@ -250,5 +250,8 @@ def parse_layers(text: str, depth: int = MOST_LAYERS) -> tuple[int, ...]:
         ) from error
     for number in numbers:
         if not -depth - 1 <= number <= depth:
-            raise InputError(f"--layers {quoted(text)}: the model has the layers 0 to {depth}, not {number}")
+            raise InputError(
+                f"--layers {quoted(text)}: the model has the layers 0 to {depth}, not {number}",
+                hint=f"choose `last`, `all`, or numbers from 0 to {depth}",
+            )
     return tuple(sorted({number % (depth + 1) for number in numbers}))

@@ -229,7 +229,8 @@ def _of_columns(path: Path, lines: Iterator[tuple[int, str]], column: str | None
     for number, line in lines:
         cells = line.split("\t")
         if index >= len(cells) and line.strip():
-            raise InputError(f"{path}: line {number} has {counted(len(cells), 'column')}, and the word is in the next")
+            problem = f"{path}: line {number} has {counted(len(cells), 'column')}, and the word is in the next"
+            raise InputError(problem, hint="put a tab between columns")
         yield number, cells[index].strip() if index < len(cells) else ""
 
 

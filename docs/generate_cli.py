@@ -92,7 +92,8 @@ $ kotovec completion fish | source       # in ~/.config/fish/config.fish
 Tab then completes commands, options and their values, stores, and the spaces, layers and tokens of the store that the
 line names (the only one here, if it names none): `kotovec query king - wom` offers `women`, `woman` and `womb`, the
 most frequent first. The mark of a word need not be typed: where the vocabulary has ▁Tokyo, `Toky` becomes `Tokyo`, and
-`_Toky` becomes `_Tokyo`. What no token begins with as it is typed is completed in NFC, NFKC, or in another case.
+`_Toky` becomes `_Tokyo`. What no token begins with as it is typed is completed in NFC, NFKC, or in another case
+(fish itself shows only what begins, in either case, as it was typed: not `ＴＯＫ`).
 
 ## Expressions
 

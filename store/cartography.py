@@ -64,7 +64,10 @@ class MapRequest:
             InputError: there are too few.
         """
         if count < projection.FEWEST:
-            raise InputError(f"a map needs {projection.FEWEST} tokens or more, not {count}")
+            raise InputError(
+                f"a map needs {projection.FEWEST} tokens or more, not {count}",
+                hint="build a store of more words, and map that",
+            )
         option, wanted = ("--perplexity", self.perplexity) if self.method == "tsne" else ("--neighbors", self.neighbors)
         if self.method != "pca" and not 1 < wanted < count:
             raise InputError(

@@ -83,13 +83,16 @@ def parse(expression: str, known: Callable[[str], bool]) -> list[Term]:
     """
     reader = _Reader(expression, known)
     if broken := _NOT_TEXT.search(expression):
-        raise reader.error("this is not a character (the text is not valid UTF-8)", broken.start())
+        raise reader.error(
+            "this is not a character (the text is not valid UTF-8)", broken.start(), hint="type it again in its place"
+        )
     reader.skip_spaces()
     if reader.at_end:
         raise ExpressionError("the expression is empty", expression, 0, hint="type one, such as `王 - 男 + 女`")
     terms = reader.sum()
     if not reader.at_end:
-        raise reader.error("there is no ( for this )")
+        hint = f"leave out this {reader.char}, or open it before with {OPEN[CLOSE.index(reader.char)]}"
+        raise reader.error("there is no ( for this )", hint=hint)
     return terms
 
 
@@ -245,7 +248,7 @@ class _Reader:
                 self.at = back
                 terms = _scaled(terms, weighted)
                 if not all(abs(term.weight) <= LARGEST for term in terms):
-                    raise self.error(f"a weight is at most {LARGEST:g}", start)
+                    raise self.error(f"a weight is at most {LARGEST:g}", start, hint="write a smaller number")
                 return terms
             self.at += 1
             self.skip_spaces()
@@ -319,8 +322,9 @@ class _Reader:
         start, chunk = self.at, self.chunk()
         if not chunk:
             only = self.text.strip()
+            hint = f"write a token after {only[-1]}, or leave it out" if only.strip(SIGNS) or only[-1] in OPEN else None
             lone = f'put an operator that is a token in quotes: "{only}"'
-            raise self.error("a token is missing here", hint=self.vowel_meant() if only.strip(SIGNS) else lone)
+            raise self.error("a token is missing here", hint=self.vowel_meant() or hint or lone)
         if token := self.longest():
             self.at += len(token)
             return [Term(token, 1.0, start)]
@@ -344,19 +348,24 @@ class _Reader:
     def quoted(self) -> Term:
         start, end = self.at, self.closing()
         if end < 0:
-            raise self.error("this quote is not closed", start)
+            first = QUOTES[self.char][0]
+            hint = f"close it with {first}, or leave out {self.char}"
+            raise self.error("this quote is not closed", start, hint=hint)
         self.at = end + 1
         return Term(self.text[start + 1 : end], 1.0, start, literal=True)
 
     def parenthesis(self) -> list[Term]:
         start = self.at
         if self.depth == DEEPEST:
-            raise self.error(f"more than {DEEPEST} parentheses inside each other")
+            hint = "leave some out: a - (b - c) is a - b + c"
+            raise self.error(f"more than {DEEPEST} parentheses inside each other", hint=hint)
         self.at, self.depth = self.at + 1, self.depth + 1
         self.skip_spaces()
         terms = self.sum()
         if self.char not in CLOSE:
-            raise self.error("this parenthesis is not closed", start)
+            opened = self.text[start]
+            hint = f"close it with {CLOSE[OPEN.index(opened)]}, or leave out {opened}"
+            raise self.error("this parenthesis is not closed", start, hint=hint)
         self.at, self.depth = self.at + 1, self.depth - 1
         return terms
 

@@ -91,7 +91,8 @@ class Selection:
         try:
             expression = re.compile(self.pattern)
         except re.error as error:
-            raise InputError(f"{quoted(self.pattern)} is no regular expression: {error}") from error
+            hint = r"put a backslash before a sign that means itself, such as `\(`, or leave out --regex"
+            raise InputError(f"{quoted(self.pattern)} is no regular expression: {error}", hint=hint) from error
         return lambda surface: expression.search(surface) is not None
 
     def _lengths(self) -> tuple[int, float]:

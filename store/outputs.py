@@ -40,7 +40,7 @@ def _write_through(path: Path, data: bytes | memoryview) -> None:
     except OSError as error:
         if is_disk_full(error):
             raise disk_full(path) from error
-        raise InputError(f"{path} cannot be written: {error.strerror}") from error
+        raise InputError(f"{path} cannot be written: {error.strerror}", hint="name another file") from error
 
 
 def _behind_links(path: Path) -> Path:

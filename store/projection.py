@@ -66,7 +66,9 @@ def check_spread(vectors: Vectors, title: str) -> None:
     if np.ptp(vectors, axis=0).max() > SAME:
         return
     what = "zero" if not vectors.any() else "of the same direction"
-    raise InputError(f"all {len(vectors):,} vectors of {title} are {what}: there is nothing to map")
+    raise InputError(
+        f"all {len(vectors):,} vectors of {title} are {what}: there is nothing to map", hint="choose another --space"
+    )
 
 
 def known_neighbours(vectors: Vectors, count: int) -> Known:

@@ -143,10 +143,20 @@ def add(
             vector = vectors[list(term.rows)].astype(np.float64).mean(axis=0)
         length = float(np.linalg.norm(vector))
         if unit_terms and length == 0:
-            raise InputError(f"the vector of {term.text} is zero, and cannot be scaled to length 1")
+            problem = f"the vector of {term.text} is zero, and cannot be scaled to length 1"
+            raise InputError(problem, hint="leave it out, or ask without unit terms")
         total += term.weight * (vector / length if unit_terms else vector)
         lengths += abs(term.weight) * (1.0 if unit_terms else length)
     text = render([Term(term.text, term.weight, 0, term.literal) for term in terms])
     if not allow_zero and float(np.linalg.norm(total)) <= VANISHING * lengths:
-        raise InputError(f"the sum of {text} is the zero vector, to which nothing is nearest")
+        raise InputError(
+            f"the sum of {text} is the zero vector, to which nothing is nearest", hint=_cure(terms, lengths)
+        )
     return Question(text, tuple(terms), total, tuple(readings))
+
+
+def _cure(terms: Sequence[ResolvedTerm], lengths: float) -> str:
+    """Return what makes another sum of terms whose sum is zero; `lengths` is the sum of their lengths."""
+    if not any(term.weight for term in terms):
+        return "give a term a weight other than 0"
+    return "leave out the terms that cancel" if lengths else "ask about a token whose vector is not zero"

@@ -196,5 +196,6 @@ def answerable(
         masks[scripts] = written_in(tokens, scripts)
     chosen = masks[scripts] if keep is None else keep & masks[scripts]
     if not chosen.any():
-        raise InputError(f"no {'word' if words_only else 'token'} of this store is in {', '.join(sorted(scripts))}")
+        problem = f"no {'word' if words_only else 'token'} of this store is in {', '.join(sorted(scripts))}"
+        raise InputError(problem, hint="name other scripts")
     return chosen

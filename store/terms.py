@@ -167,7 +167,8 @@ class Lookup:
             if (text := self._rowless().get(str(token_id))) is not None:
                 raise NotStoredError(f"the model has no row for the token {term.text} ({quoted(text)})", hint=instead)
             noun, last = "token" if self.tokens.pieces is None else "word", int(self.tokens.ids[-1])
-            raise NotStoredError(f"this store holds no {noun} {term.text}: its ids go up to {last}", hint=instead)
+            hint = instead or "list the ids with `kotovec tokens`"
+            raise NotStoredError(f"this store holds no {noun} {term.text}: its ids go up to {last}", hint=hint)
         notes = () if instead is None else (f"{term.text} is the id of {self.tokens.surfaces[row]}", instead)
         return self._found(term, row, *notes)
 

@@ -252,6 +252,19 @@ def test_capitals_and_the_mark_of_a_subword_in_quotes_are_completed_too(here, sh
     assert values(here, "kotovec query ##", shell) == []  # a comment
 
 
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_the_summary_of_a_command_is_whole(here, shell):
+    """It ended in "or..." after 45 letters."""
+    variables = environment(_KOTOVEC_COMPLETE=f"{shell}_complete", _KOTOVEC_LINE="kotovec ")
+    done = subprocess.run(
+        [sys.executable, "-c", MAIN], env=variables, cwd=here, capture_output=True, text=True, timeout=60, check=True
+    )
+    helps = {value: text for _, value, text in (line.split("\t") for line in done.stdout.splitlines())}
+    whole = "Count the characters of a list, or of a text, that are one token, several or none."
+    assert helps["coverage"] in (whole, whole.removesuffix("."))
+    assert not any("..." in text for text in helps.values())
+
+
 @pytest.mark.skipif(shutil.which("fish") is None, reason="there is no fish here")
 def test_fish_takes_what_does_not_begin_as_it_was_typed(here):
     code = 'kotovec completion fish | source; complete -C "kotovec query king - PRIN"'

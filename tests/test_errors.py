@@ -22,8 +22,8 @@ KINDS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issu
 # What a fix begins with: in a hint always, in a message never.
 VERBS = re.findall(
     r"\w+",
-    "accept add ask build check choose close delete download free give install leave lower make merge move name open "
-    "pip put raise remove rename restore resume run save see set split start take try type upgrade use wait write",
+    "accept add ask build check choose close delete download free give install leave list lower make merge move name "
+    "open pip put raise remove rename restore resume run save see set split start take try type upgrade use wait write",
 )
 PROPER = ("Ray", "MeCab", "NaN", "Parquet")
 
@@ -131,7 +131,8 @@ def test_the_command_line_prints_the_message_and_on_the_next_line_the_hint(capsy
         "hint: put + or - before this, or quotes around words that belong together: '\"a b\"'\n"
     )
     answer = call(capsys, "query", "#9999", "--store", store)
-    assert (answer.code, answer.err) == (2, "error: this store holds no token #9999: its ids go up to 24\n")
+    problem = "this store holds no token #9999: its ids go up to 24"
+    assert (answer.code, answer.err) == (2, f"error: {problem}\nhint: list the ids with `kotovec tokens`\n")
     os.truncate(store / "spaces" / "static.h5", 1000)
     answer = call(capsys, "query", "king", "--store", store)
     assert (answer.code, answer.out) == (1, "")
@@ -159,5 +160,5 @@ def test_a_line_of_a_file_that_has_an_error_has_its_hint(capsys, store, tmp_path
     assert no_id == {
         "expression": "#9999",
         "error": "this store holds no token #9999: its ids go up to 24",
-        "hint": None,
+        "hint": "list the ids with `kotovec tokens`",
     }

@@ -440,7 +440,7 @@ def test_what_is_mistaken_for_an_operator_is_named(text, instead):
         ("king = man", "leave out = and what follows it"),
         ("-", 'put an operator that is a token in quotes: "-"'),
         ("+ ", 'put an operator that is a token in quotes: "+"'),
-        ("king +", None),
+        ("king +", "write a token after +, or leave it out"),
         ("1.5 king", "write a weight as `1.5*king`"),
         ("１．５ king", "write a weight as `１．５*king`"),
         ("man + 2 king-man", "write a weight as `2*king`"),
@@ -451,8 +451,8 @@ def test_what_is_mistaken_for_an_operator_is_named(text, instead):
         ("サ－バ－", "write サーバー with the letter ー: － is a minus"),
         ("王 - サ−バ- + 女", "write サーバー with the letter ー: - is a minus"),
         ("コ-ヒ-＋王", "write コーヒー with the letter ー: - is a minus"),
-        ("king - サ － バ －", None),
-        ("王－", None),
+        ("king - サ － バ －", "write a token after －, or leave it out"),
+        ("王－", "write a token after －, or leave it out"),
     ],
 )
 def test_the_hint_about_a_character_that_is_no_operator_says_what_to_write(expression, hint):

@@ -42,6 +42,19 @@ def test_labels_do_not_overlap_and_those_asked_for_are_there(store):
     assert [text.get_text() for text in legend.get_texts()] == ["word 600"]
 
 
+@pytest.mark.parametrize("count", [5, 25, COUNT])
+def test_the_marker_in_the_legend_stays_in_its_box(tmp_path, count):
+    """That of a map of 25 tokens was 40 pixels wide, and left the box."""
+    tokens = stores.make_tokens([f"word{number}" for number in range(count)])
+    opened = Store.open(stores.write_store(tmp_path / "few.kotovec", tokens, VECTORS[:count]))
+    figure = compose(make_map(opened, MapRequest(method="pca")), opened.tokens, [0], 0, "title")
+    legend = figure.axes[0].get_legend()
+    lines = [text.get_window_extent().height for text in legend.get_texts()]
+    diameters = [np.sqrt(marker.get_sizes()) * figure.dpi / 72 for marker in legend.legend_handles]
+    assert len(diameters) == 1
+    assert 8 < diameters[0][0] < lines[0]
+
+
 def test_labels_that_are_asked_for_find_room_in_a_clump(store):
     opened = Store.open(store)
     made = make_map(opened, MapRequest(method="pca"))

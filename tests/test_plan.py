@@ -44,7 +44,8 @@ def test_a_layer_that_the_model_has_not_is_refused_with_those_it_has(depth, laye
     if -depth - 1 <= layer <= depth:
         assert parse_layers(str(layer), depth) == (layer if layer >= 0 else depth + 1 + layer,)
     else:
-        with pytest.raises(InputError, match=rf"the model has the layers 0 to {depth}, not {layer}$"):
+        hint = f"choose `last`, `all`, or numbers from 0 to {depth}"
+        with pytest.raises(InputError, match=rf"the model has the layers 0 to {depth}, not {layer}\nhint: {hint}$"):
             parse_layers(str(layer), depth)
 
 
