@@ -479,5 +479,5 @@ def test_a_minus_that_was_typed_for_a_long_vowel_is_named(expression, words):
 def test_the_hint_names_the_operator_that_was_typed(text, sign):
     """A lone `*` was told to put "+" in quotes."""
     with pytest.raises(ExpressionError) as caught:
-        parse(text)
+        parse(text, lambda _: False)
     assert f'"{sign}"' in caught.value.hint
