@@ -176,9 +176,9 @@ def _run(work: Callable[..., "Result"], target: Path, *, with_ray: bool, lasting
 
 
 def _tidy(target: Path, made: list[Path]) -> bool:
-    """Delete the useless files of an interrupted build; return whether there is a build to resume."""
+    """Delete the useless files of an interrupted build; return whether it left completed shards."""
     from kotovec.store import folder as folders
-    from kotovec.store.layout import Layout
+    from kotovec.store.layout import HDF5, Layout
     from kotovec.store.lock import locked
 
     layout = Layout(target.resolve())
@@ -193,7 +193,7 @@ def _tidy(target: Path, made: list[Path]) -> bool:
     for folder in made:
         with suppress(OSError):
             folder.rmdir()
-    return any(found.plan.is_file() for found in layouts)
+    return any(found.plan.is_file() and any(found.shards.glob(f"*{HDF5}")) for found in layouts)
 
 
 def _work(

@@ -153,12 +153,28 @@ def _print(store: "Store", listing: "Listing") -> None:
         if isinstance(value, list):
             return " | ".join(_noted(store, piece) for piece in value)
         if name in TEXTS and value:
-            return shown(doubled(value) if name == "text" else value)
+            return shown(value if name == "notation" else doubled(value, _spelled(store, name, value)))
         return f"{value:.4f}" if isinstance(value, float) else str(value)
 
+<<<<<<< HEAD
     names = ["token" if name == "notation" else name for name in listing.table.values]
     cells = [[cell(name, value) for name, value in row.items()] for row in listing.table.rows()]
+=======
+    columns = listing.table.values
+    names = ["token" if name == "notation" and "token" not in columns else name for name in columns]
+    cells = [[cell(name, value) for name, value in row.items()] for row in listing.rows()]
+>>>>>>> c13a
     print_table(names, cells, numbers=[name for name in names if name in NUMBERS])
+
+
+def _spelled(store: "Store", name: str, token: str) -> str:
+    """Return a text that has a backslash if a token's are its own, and not those of bytes that are no character."""
+    from kotovec.store.tokens import Marking
+
+    is_whole = (
+        name == "text" or store.tokens.marking is not Marking.BYTELEVEL or store.tokens.texts.find(token) is not None
+    )
+    return token if is_whole else ""
 
 
 def _noted(store: "Store", text: str) -> str:

@@ -132,7 +132,9 @@ def explain_usage(error: Any, tree: Any, arguments: Sequence[str]) -> tuple[str,
         return _wrong_parameter(error, see)
     message = error.format_message()
     if found := re.search(r"No such command '(.*?)'\.(?: Did you mean|$)", message, re.DOTALL):
-        return f"unknown command {quoted(found[1])}", _meant(found[1])
+        # Click writes it as Python does, with escapes that are others than ours.
+        name = next((word for word in arguments if repr(word)[1:-1] == found[1]), found[1])
+        return f"unknown command {quoted(name)}", _meant(name)
     if found := re.search(r"unexpected extra argument(?:s|\(s\))? \((.*)\)", message, re.DOTALL):
         hint = _of_store(parameters, name, found[1]) or valued_flag(tree, arguments) or _of_corpus(arguments)
         return f"unexpected argument {quoted(found[1])}", hint or see

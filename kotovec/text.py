@@ -19,7 +19,9 @@ _REORDERING = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
 
 
 def escaped(text: str, keep: str = WIDE_SPACE) -> str:
-    r"""Return a text whose characters that cannot be seen are escapes, such as `\x1b`, `\u202e` or `\n`.
+    r"""Return a text whose characters that cannot be seen are escapes, such as `\u001b`, `\u202e` or `\n`.
+
+    They are those of the notation of tokens, in which `\xe7` is a byte, and never the character U+00E7.
 
     Args:
         text: any text.
@@ -27,9 +29,12 @@ def escaped(text: str, keep: str = WIDE_SPACE) -> str:
     """
     if text.isprintable():
         return text
-    return "".join(
-        char if char.isprintable() or char in keep else char.encode("unicode_escape").decode() for char in text
-    )
+    return "".join(char if char.isprintable() or char in keep else _escape(char) for char in text)
+
+
+def _escape(char: str) -> str:
+    escape = char.encode("unicode_escape").decode()
+    return f"\\u00{escape[2:]}" if escape.startswith("\\x") else escape
 
 
 def doubled(token: str, text: str | None = None) -> str:

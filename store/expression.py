@@ -336,7 +336,7 @@ class _Reader:
         rest = range(start, len(self.text))
         self.at = next((at for at in rest if self.text[at] in SIGNS or self.text[at].isspace()), len(self.text))
         if self.at == start:
-            operator = 'put an operator that is a token in quotes: "+"'
+            operator = f'put an operator that is a token in quotes: "{self.text[start]}"'
             raise self.error("a token is missing here", hint=self.vowel_meant() or operator)
         return [Term(self.text[start : self.at], 1.0, start)]
 

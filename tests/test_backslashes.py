@@ -43,6 +43,28 @@ def test_tokens_show_their_texts_apart(capsys, store):
     ]
 
 
+def test_the_columns_of_tokens_have_names_of_their_own_and_one_notation(capsys, store):
+    """Two columns were headed `token`, and the first did not double backslashes."""
+    out = call(capsys, "tokens", "a", "--columns", "id,token,notation", "--store", store).out.splitlines()
+    assert out[0].split() == ["id", "token", "notation"]
+    assert [line.split() for line in out[2:]] == [
+        [str(row), shown, shown] for row, (text, shown) in enumerate(SHOWN.items()) if "a" in text
+    ]
+    alone = call(capsys, "tokens", "a", "--columns", "id,notation", "--store", store).out.splitlines()
+    assert alone[0].split() == ["id", "token"]
+
+
+@pytest.mark.parametrize(
+    ("token", "shown"), [("a\x85b", "a\\u0085b"), ("z\xa0z", "z\\u00a0z"), ("a\U000e0041b", "a\\U000e0041b")]
+)
+def test_a_character_is_never_shown_as_a_byte(capsys, tmp_path, token, shown):
+    """U+0085 was `\\x85`, which is a byte in the notation of tokens."""
+    store = write_store(tmp_path / "x.kotovec", make_tokens([token, "king"]), np.eye(2))
+    assert shown in call(capsys, "query", "king", "--store", store).out.split()
+    rows = call(capsys, "tokens", "--columns", "token,notation", "--store", store).out.splitlines()
+    assert [shown, shown] in [line.split() for line in rows]
+
+
 def test_bytes_that_are_no_character_stay_as_they_are_written(capsys, tmp_path):
     tokens = make_tokens(["çİ", "king", "\\x"], marking=Marking.BYTELEVEL)
     store = write_store(tmp_path / "x.kotovec", tokens, np.eye(3))

@@ -225,7 +225,7 @@ def test_a_missing_mecab_is_one_line_with_its_cure_and_whole_tokens_still_work(t
 
 def odd(token):
     """How an odd token is to be shown."""
-    return {"\x1b[31mred": r"\x1b[31mred", "a\tb": r"a\tb", "zero\u200bwidth": r"zero\u200bwidth", "": '""'}.get(
+    return {"\x1b[31mred": r"\u001b[31mred", "a\tb": r"a\tb", "zero\u200bwidth": r"zero\u200bwidth", "": '""'}.get(
         token, token
     )
 
@@ -256,13 +256,13 @@ def test_any_token_can_be_asked_for_by_its_text(capsys, store, token):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["query", "\x1b[2Jking"], r"\x1b[2Jking"),
+        (["query", "\x1b[2Jking"], r"\u001b[2Jking"),
         (["query", "'king\x1b[2J"], "'king [2J"),
-        (["query", "\x1b[31mre"], r"\x1b[31mred"),  # among the nearest tokens
+        (["query", "\x1b[31mre"], r"\u001b[31mred"),  # among the nearest tokens
         (["query", "[/bold]king"], "[/bold]king"),
-        (["query", "king", "--metric", "\x1b[2J"], r"\x1b[2J"),
-        (["\x1b[2J"], r"\x1b[2J"),
-        (["query", "king", "--store", "\x1b[2J.kotovec"], r"\x1b[2J.kotovec"),
+        (["query", "king", "--metric", "\x1b[2J"], r"\u001b[2J"),
+        (["\x1b[2J"], r"\u001b[2J"),
+        (["query", "king", "--store", "\x1b[2J.kotovec"], r"\u001b[2J.kotovec"),
     ],
 )
 def test_errors_send_no_control_codes_to_a_terminal(capsys, monkeypatch, store, arguments, said):
@@ -277,8 +277,8 @@ def test_what_a_build_wrote_of_itself_sends_no_control_codes_either(capsys, tmp_
     odd = {"command": "kotovec build \x1b[2J", "notices": "a notice on \x1b[31mred"}
     path = make_store(tmp_path / "x.kotovec", provenance=PROVENANCE | odd)
     answer = call(capsys, "info", "--store", path)
-    assert r"kotovec build \x1b[2J" in answer.out
-    assert answer.err == "note: a notice on \\x1b[31mred\n"
+    assert r"kotovec build \u001b[2J" in answer.out
+    assert answer.err == "note: a notice on \\u001b[31mred\n"
     assert "\x1b" not in answer.out
 
 

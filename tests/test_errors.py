@@ -57,7 +57,7 @@ def test_a_traceback_ends_with_the_hint():
 
 def test_what_a_user_typed_is_quoted_on_one_line():
     assert quoted("l1") == "`l1`"
-    assert quoted("a\n\x1b[2J\u200b\udcff") == r"`a\n\x1b[2J\u200b\udcff`"
+    assert quoted("a\n\x1b[2J\u200b\udcff") == r"`a\n\u001b[2J\u200b\udcff`"
     assert choices(["l2"]) == "`l2`"
     assert choices(["l2", "ip"]) == "`l2` or `ip`"
     assert choices(["l2", "cosine", "ip"]) == "`l2`, `cosine` or `ip`"
@@ -146,7 +146,7 @@ def test_a_hint_that_quotes_a_store_stays_on_its_line_without_control_codes(caps
     answer = call(capsys, "verify", "--store", store)
     assert (answer.code, answer.out) == (1, "")
     assert answer.err.splitlines()[1:] == [
-        r"hint: build it again with --overwrite; it was built by `kotovec build x\nhint: \x1b[2Jrm`"
+        r"hint: build it again with --overwrite; it was built by `kotovec build x\nhint: \u001b[2Jrm`"
     ]
 
 

@@ -477,3 +477,11 @@ def test_a_minus_that_was_typed_for_a_long_vowel_is_named(expression, words):
     assert found == {
         word: f"{word} is read as a subtraction; for the letter ー write {instead}" for word, instead in words.items()
     }
+
+
+@pytest.mark.parametrize(("text", "sign"), [("*", "*"), ("+", "+"), ("king + *", "*"), ("(*)", "*")])
+def test_the_hint_names_the_operator_that_was_typed(text, sign):
+    """A lone `*` was told to put "+" in quotes."""
+    with pytest.raises(ExpressionError) as caught:
+        parse(text, lambda _: False)
+    assert f'"{sign}"' in caught.value.hint

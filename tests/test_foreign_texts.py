@@ -126,7 +126,7 @@ def test_a_line_break_in_an_error_is_kept_only_before_the_caret():
     assert str(InputError("a\nerror: b")) == "a\\nerror: b"
     assert str(ExpressionError("no\nerror: b", "x + ", 4)) == "no\\nerror: b\n  x + \n      ^"
     assert str(ExpressionError("no\nerror: b", "", 0)) == "no\\nerror: b"
-    assert harmless("a\n\x1bb") == "a\n\\x1bb"
+    assert harmless("a\n\x1bb") == "a\n\\u001bb"
 
 
 def test_the_banner_of_the_shell_and_its_completion_are_escaped(capsys, store, monkeypatch):
@@ -135,7 +135,7 @@ def test_the_banner_of_the_shell_and_its_completion_are_escaped(capsys, store, m
     answer = call(capsys, "shell", "--store", store)
     assert answer.code == 0
     assert unseen(answer.err) == []
-    assert "s\\x1b[31m\\x9b31m" in answer.err
+    assert "s\\u001b[31m\\u009b31m" in answer.err
 
 
 def test_that_a_store_is_finished_is_said_without_control_codes(capsys, tmp_path, tiny_models):
@@ -145,7 +145,7 @@ def test_that_a_store_is_finished_is_said_without_control_codes(capsys, tmp_path
         answer = call(capsys, "build", tiny_models["bert"], "--store", folder, "--shard-tokens", 64, *options)
         assert (answer.code, unseen(answer.out + answer.err)) == (0, [])
     answer = call(capsys, "build", tiny_models["bert"], "--store", folder, "--shard-tokens", 64)
-    assert re.search(r"\\x85\\r is complete: nothing to do", answer.out)
+    assert re.search(r"\\u0085\\r is complete: nothing to do", answer.out)
 
 
 def test_a_model_whose_name_holds_control_codes_is_built(capsys, tmp_path, tiny_models):

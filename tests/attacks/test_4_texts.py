@@ -49,7 +49,7 @@ def test_the_banner_of_the_shell_holds_no_escape(said):
     shown = on_terminal("shell", "--store", store, typed=":quit\r", until="tokens")
     assert "72 tokens" in shown
     assert f"s{ESC}" not in shown
-    assert r"s\x1b[31m" in shown
+    assert r"s\u001b[31m" in shown
 
 
 def test_that_a_store_is_finished_is_said_without_escapes(said):
@@ -57,7 +57,7 @@ def test_that_a_store_is_finished_is_said_without_escapes(said):
     _, shown = said
     assert re.search("is finished|is complete", shown), shown
     assert f"s{ESC}" not in shown
-    assert r"s\x1b[31m" in shown
+    assert r"s\u001b[31m" in shown
 
 
 @pytest.mark.parametrize("command", ["info", "build"])
