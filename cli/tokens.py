@@ -156,14 +156,9 @@ def _print(store: "Store", listing: "Listing") -> None:
             return shown(value if name == "notation" else doubled(value, _spelled(store, name, value)))
         return f"{value:.4f}" if isinstance(value, float) else str(value)
 
-<<<<<<< HEAD
-    names = ["token" if name == "notation" else name for name in listing.table.values]
-    cells = [[cell(name, value) for name, value in row.items()] for row in listing.table.rows()]
-=======
     columns = listing.table.values
     names = ["token" if name == "notation" and "token" not in columns else name for name in columns]
-    cells = [[cell(name, value) for name, value in row.items()] for row in listing.rows()]
->>>>>>> c13a
+    cells = [[cell(name, value) for name, value in row.items()] for row in listing.table.rows()]
     print_table(names, cells, numbers=[name for name in names if name in NUMBERS])
 
 
