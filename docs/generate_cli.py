@@ -74,8 +74,9 @@ frame = pandas.read_csv("hits.tsv", sep="\\t", dtype={"token": str}, keep_defaul
 frame["token"] = [json.loads('"' + token.replace('"', r'\\"') + '"') for token in frame["token"]]
 ```
 
-In tables, too, what cannot be seen is an escape, and a backslash in a token is doubled: `a\\nb` is a line break between
-two letters, `a\\\\nb` the four characters.
+In tables and messages, what cannot be seen is an escape of the [notation of tokens](tokens.md) (`\\n`, `\\u0085`,
+`\\U000e0100`), and a backslash in a token is doubled: `a\\nb` is a line break between two letters, `a\\\\nb` the four
+characters. `\\xe7` is a byte, and never a character.
 
 Output is in the encoding of the terminal (`PYTHONIOENCODING`); characters that it lacks are escapes of JSON, and
 kotovec's own signs are spelled in ASCII (`SPACE,...`). Tables have as many digits as tell neighbouring scores apart,
