@@ -152,11 +152,17 @@ def executor_of(spec, workers=0, report=ignore):
 class Slow:
     """A splitter that takes its time, so that a signal meets it at work."""
 
-    def __init__(self, splitter):
+    def __init__(self, splitter, at_work=None):
         self.splitter = splitter
+        self.at_work = at_work  # a folder: of each process that is at work, a file of that name
 
     def split(self, texts):
+        mark = None if self.at_work is None else self.at_work / str(os.getpid())
+        if mark is not None:
+            mark.touch()
         time.sleep(0.3)
+        if mark is not None:
+            mark.unlink()
         return self.splitter.split(texts)
 
 
@@ -183,9 +189,9 @@ class Hanging(Slow):
         return self.splitter.split(texts)
 
 
-def slowed(scanner):
+def slowed(scanner, at_work=None):
     """Return what finds items in pieces that take 0.3 s each, or more."""
-    return replace(scanner, splitter=Slow(scanner.splitter))
+    return replace(scanner, splitter=Slow(scanner.splitter, at_work))
 
 
 def arguments_of(spec, folder):

@@ -5,8 +5,10 @@ import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -497,25 +499,32 @@ def test_the_first_pieces_are_read_before_many_are_in_flight(scanner, reference,
 
 
 def test_a_worker_process_that_is_killed_costs_nothing(scanner, reference, on_ray, tmp_path):
-    path = write_lines(tmp_path / "a.txt", english())
-    spec = spec_of(slowed(scanner), path)
-    earlier = {process.pid for process in workers_named("ray::scan_here")}
-    killed = []
+    path, at_work, killed = write_lines(tmp_path / "a.txt", english()), tmp_path / "at_work", []
+    at_work.mkdir()
+    spec = spec_of(slowed(scanner, at_work), path)
 
-    def kill(event):
-        if isinstance(event, Progress) and event.done > 60_000 and len(killed) < 2:
-            found = wait_for(lambda: [each for each in workers_named("ray::scan_here") if each.pid not in earlier])
-            found[0].kill()
-            killed.append(found[0].pid)
-            earlier.add(found[0].pid)
+    def kill():
+        for _ in range(2):
+            (pid, *_) = wait_for(lambda: [int(name) for name in os.listdir(at_work) if int(name) not in killed])
+            os.kill(pid, signal.SIGKILL)
+            killed.append(pid)
+
+    # Beside the scan: while this process waits, there may be nothing left to be at work at.
+    assassin = threading.Thread(target=kill)
+
+    def tell(event):
+        told(event)
+        if isinstance(event, Progress) and event.done > 60_000 and assassin.ident is None:
+            assassin.start()
 
     layout, told = Layout(tmp_path / "x.kotovec"), Listener()
     layout.shards.mkdir(parents=True)
     with scanned.executor_of(spec, 2, told) as executor:
-        sample = scan(spec, layout, executor, lambda event: (kill(event), told(event)))
+        sample = scan(spec, layout, executor, tell)
+    assassin.join()
     assert len(killed) == 2
     assert bytes_of(sample) == reference
-    assert len(told.notices) == 2
+    assert 1 <= len(told.notices) <= 2  # one that was killed in its last moment has given its result
     for notice in told.notices:
         assert notice.startswith("a worker was lost (")
         assert notice.endswith(f"): its piece of {path} is read again")
@@ -534,11 +543,12 @@ def test_a_worker_that_hangs_is_given_up(scanner, reference, on_ray, tmp_path):
     spec = spec_of(replace(scanner, splitter=Hanging(scanner.splitter, tmp_path / "hung")), path)
     layout = Layout(tmp_path / "x.kotovec")
     layout.shards.mkdir(parents=True)
-    with open_executor(spec, Resources(workers=2, stall_seconds=1.0), told) as executor:
+    with open_executor(spec, Resources(workers=2, stall_seconds=5.0), told) as executor:
         sample = scan(spec, layout, executor)
     assert bytes_of(sample) == reference
-    (notice,) = told.notices
-    assert re.fullmatch(r"nothing was read for \d+ s: [12] pieces? are begun again", notice)
+    assert told.notices
+    for notice in told.notices:
+        assert re.fullmatch(r"nothing was read for \d+ s: \d pieces? are begun again", notice)
     assert wait_for(lambda: not workers_named("ray::scan_here"))
 
 
