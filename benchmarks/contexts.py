@@ -77,7 +77,7 @@ def main() -> int:
     low, middle, high = np.percentile(lengths, (10, 50, 90)).tolist()
     note = (
         f"{len(lengths):,} sentences of {positions:,} positions with their template, {low:.0f} to {high:.0f} (10th to "
-        f"90th percentile; median {middle:.0f}); {wanted:,} of them are wanted, in {len(plan.spec.layers)} layers."
+        f"90th percentile; median {middle:.0f}); {wanted:,} of them are wanted, of layer {plan.settings['layers']}."
     )
     path = write(f"contexts-{options.model}", measured, promises, folder=options.results, notes=[note])
     print(f"{note}\nwritten: {path}")

@@ -19,6 +19,7 @@ PART = re.compile(r"(<!-- results: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 # Of some results only these numbers make the columns, under these heads; of all others every number does.
 COLUMNS = {
     "encode": {"whole": "whole process, s", "encode": "encoding, s", "rate": "tokens/s"},
+    "contexts": {"rate": "positions/s", "seconds": "CPU, s"},
     "tables": {"seconds": "whole process, s", "plan": "plan, s", "copy": "copying, s", "peak": "memory, MB"},
     "map": {"seconds": "whole process, s", "peak": "memory, MB"},
     "before_after": {
