@@ -49,7 +49,7 @@ def test_the_sentences_of_a_token_are_printed(with_contexts, capsys):
         "2  a king",
         "3  KING and queen",
         "man  (id 9; 1 context of 1 sentence with it)",
-        r"1  the\x85queen <b>reads</b> の本",
+        r"1  the\u0085queen <b>reads</b> の本",
     ]
     assert answer.err == "note: man was never seen as a whole word: its contexts have it inside of other words\n"
     assert call(capsys, "contexts", "king", "-k", 1, "--store", with_contexts()).out.splitlines()[1:] == [
