@@ -1,7 +1,7 @@
 """Arguments of `kotovec.build` of a wrong type, which are refused in one line with the fix, as wrong values are."""
 
 from collections.abc import Iterable, Mapping
-from numbers import Integral
+from numbers import Integral, Real
 from os import PathLike
 
 from kotovec.errors import InputError, quoted
@@ -28,6 +28,16 @@ _TYPES: dict[str, tuple[tuple[type, ...], str, str]] = {
     "words": ((*_PATH, Iterable, type(None)), "a path or a list of words", 'words=["king", "queen"]'),
     "words_column": ((str, type(None)), "a str", 'words_column="word"'),
     "pooling": ((str, type(None)), "a str", 'pooling="mean"'),
+    "corpus": ((*_PATH, Iterable, type(None)), "a path or a list of paths", 'corpus="texts/*.txt"'),
+    "corpus_field": ((str, type(None)), "a str", 'corpus_field="text"'),
+    "split": ((str, type(None)), "a str", 'split="sentence"'),
+    "min_chars": ((Integral, type(None)), "a whole number", "min_chars=8"),
+    "max_chars": ((Integral, type(None)), "a whole number", "max_chars=512"),
+    "contexts": ((Integral, type(None)), "a whole number", "contexts=30"),
+    "fraction": ((Real, type(None)), "a number", "fraction=0.1"),
+    "seed": ((Integral, type(None)), "a whole number", "seed=0"),
+    "keep_text": ((bool,), "True or False", "keep_text=True"),
+    "contexts_from": ((*_PATH, type(None)), "a path", 'contexts_from="first.kotovec"'),
     "overwrite": ((bool,), "True or False", "overwrite=True"),
 }
 
