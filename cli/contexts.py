@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 
 from kotovec.cli.arguments import in_shell
 from kotovec.cli.chosen import open_store
-from kotovec.cli.encodings import echo
+from kotovec.cli.encodings import echo, own
 from kotovec.cli.options import JsonOption, QuietOption, SentencesOption, StoreOption, WordsArgument
 from kotovec.errors import InputError
 from kotovec.text import counted, json_line
 
 if TYPE_CHECKING:
-    from kotovec.store.sentences import Contexts
+    from kotovec.store.sentences import Contexts, Uses
 
 
 def command(
@@ -45,10 +45,21 @@ def command(
 
 
 def _print(found: "Contexts", k: int | None) -> None:
-    from kotovec.cli.tables import print_quotes
+    from kotovec.cli.tables import print_grid, print_quotes
 
     shown = found.sentences[:k]
     about = "about " if len(found.sentences) == found.limit < found.occurrences else ""
     of = counted(round(found.occurrences), "sentence")
     title = f"{found.token}  (id {found.id}; {counted(len(found.sentences), 'context')} of {about}{of} with it)"
     print_quotes(title, shown, found.token.strip("▁#"))
+    if found.spaces and found.sentences:
+        rows = [(each.space, f"{each.uses:,}", *map(_cell, (each.norm, *_shares(each)))) for each in found.spaces]
+        print_grid(["space", "uses", "norm", "self-similarity", "random pairs", "reliability"], rows)
+
+
+def _shares(uses: "Uses") -> tuple[float | None, ...]:
+    return uses.self_similarity, uses.random_similarity, uses.reliability
+
+
+def _cell(number: float | None) -> str:
+    return own("—") if number is None else f"{number:.3f}"

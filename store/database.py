@@ -325,7 +325,7 @@ class Store:
         """
         from kotovec.store.sentences import find_contexts, read_sample
 
-        return find_contexts(term, read_sample(self._layout, self.vectors), self.lookup)
+        return find_contexts(term, read_sample(self._layout, self.vectors), self.lookup, self.vectors)
 
     def info(self) -> dict[str, Any]:
         """Return what is in the store and where it came from, as JSON-ready data."""

@@ -1,16 +1,41 @@
 """The sentences that an item's context vectors come from, where a store keeps them."""
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from kotovec.errors import InputError, NotStoredError, quoted
+from kotovec.space import Space
 from kotovec.store.contexts import Sample, read_contexts
 from kotovec.store.expression import parse
 from kotovec.store.layout import Layout
+from kotovec.store.spread import Means
 
 if TYPE_CHECKING:
     from kotovec.store.terms import Lookup
     from kotovec.store.vectors import Vectors
+
+
+@dataclass(frozen=True)
+class Uses:
+    """How the vectors of an item scatter in its contexts, in one space.
+
+    Attributes:
+        space: the space, such as `context@6`.
+        uses: how many vectors its vector is the mean of: it may stand twice in a sentence.
+        norm: the norm of the mean.
+        self_similarity: see `Means.self_similarities`; None with fewer than two vectors.
+        random_similarity, reliability: those of the space, see `Spread`; None where they cannot be computed.
+    """
+
+    space: str
+    uses: int
+    norm: float
+    self_similarity: float | None
+    random_similarity: float | None
+    reliability: float | None
 
 
 @dataclass(frozen=True)
@@ -26,6 +51,7 @@ class Contexts:
         inside: whether they have a word inside of other words, as it was never seen whole.
         occurrences: how many distinct sentences of the corpus have it; an estimate where there are more than `limit`.
         limit: most contexts of an item.
+        spaces: its numbers in each space of contexts.
     """
 
     term: str
@@ -36,6 +62,7 @@ class Contexts:
     inside: bool
     occurrences: float
     limit: int
+    spaces: tuple[Uses, ...] = ()
 
 
 def keeps_text(vectors: "Vectors") -> bool:
@@ -61,13 +88,14 @@ def read_sample(layout: Layout, vectors: "Vectors") -> Sample:
         raise NotStoredError("this store has no contexts", hint=hint) from error
 
 
-def find_contexts(term: str, sample: Sample, lookup: "Lookup") -> Contexts:
+def find_contexts(term: str, sample: Sample, lookup: "Lookup", vectors: "Vectors") -> Contexts:
     """Return the contexts of a token or word.
 
     Args:
         term: the token or word, as in an expression.
         sample: the sample of the store.
         lookup: the lookup in its table.
+        vectors: the open files of the store.
 
     Raises:
         NotStoredError: the store does not keep its sentences.
@@ -96,4 +124,22 @@ def find_contexts(term: str, sample: Sample, lookup: "Lookup") -> Contexts:
         inside=bool(sample.inside[row]),
         occurrences=float(sample.occurrences[row]),
         limit=sample.limit,
+        spaces=tuple(_uses(vectors, space, row) for space in vectors.spaces if space.name == "context"),
+    )
+
+
+def _uses(vectors: "Vectors", space: Space, row: int) -> Uses:
+    part = slice(row, row + 1)
+    contexts, uses, energies = (vectors.part(space, name) for name in ("n", "uses", "energy"))
+    assert contexts is not None and uses is not None and energies is not None  # noqa: S101, PT018 — every such space has them
+    norms = np.asarray(vectors.norms(space))[part]
+    similarity = float(Means(norms, contexts[part], uses[part], energies[part]).self_similarities()[0])
+    spread = vectors.made(space).get("spread", {})
+    return Uses(
+        str(space),
+        int(uses[row]),
+        float(norms[0]),
+        None if math.isnan(similarity) else similarity,
+        spread.get("random_similarity"),
+        spread.get("reliability"),
     )

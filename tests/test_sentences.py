@@ -62,7 +62,7 @@ def test_json_has_the_sentences_as_they_are(with_contexts, capsys):
     found = json.loads(call(capsys, "contexts", "man", "--json", "--store", path).out)
     assert found == {
         "term": "man", "row": found["row"], "token": "man", "id": 9, "sentences": [SENTENCES[2]], "inside": True,
-        "occurrences": 1.0, "limit": 3,
+        "occurrences": 1.0, "limit": 3, "spaces": [],
     }  # fmt: skip
     with Store.open(path) as opened:
         assert opened.contexts("king").sentences == (SENTENCES[0], SENTENCES[1], SENTENCES[3])
