@@ -67,17 +67,21 @@ def _run(
 
 def dry_run(
     request: Request, store: Path, where: Resources, *, overwrite: bool = False, report: Report = ignore
-) -> "tuple[Plan, Outlook]":
-    """Return the plan of a build, and what the build would do with what the store holds already.
+) -> "list[tuple[Plan, Outlook]]":
+    """Return the plan of each stage of a build, and what it would do with what the store holds already.
 
     Raises:
         KotovecError: as `run`, before anything would be encoded.
     """
     from kotovec.cluster.remaining import outlook
 
+    request.check()
     folders.check_usable(Layout(store.resolve()), overwrite=overwrite)
-    with _planned(request, where, report, private=False) as ahead:
-        return ahead.plan, outlook(ahead.plan, store, overwrite=overwrite)
+    found = []
+    for stage in request.stages:
+        with _planned(stage, where, report, private=False) as ahead:
+            found.append((ahead.plan, outlook(ahead.plan, store, overwrite=overwrite)))
+    return found
 
 
 @contextlib.contextmanager

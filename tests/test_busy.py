@@ -44,7 +44,7 @@ def test_a_build_does_not_begin(tiny_models, monkeypatch, tmp_path, exists, work
 def test_a_dry_run_needs_no_lock(tiny_models, tmp_path):
     path = tmp_path / "x.kotovec"
     with locked(Layout(path)):
-        plan, _ = dry_run(Request(model=str(tiny_models["bert"]), device="cpu"), path, Resources(workers=0))
+        ((plan, _),) = dry_run(Request(model=str(tiny_models["bert"]), device="cpu"), path, Resources(workers=0))
     assert len(plan.tokens) > 0
 
 

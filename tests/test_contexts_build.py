@@ -13,6 +13,7 @@ from kotovec.space import Space
 from kotovec.store.layout import Layout
 from kotovec.workers.encoder import Encoder
 
+from commands import call
 from rays import datasets, left_behind
 
 DATA = Path(__file__).parent / "data"
@@ -29,7 +30,7 @@ CASES = {
 }  # fmt: skip
 
 
-def lines_of(source, count=400):
+def lines_of(source, count=200):
     return source if isinstance(source, list) else source.read_text(encoding="utf-8").splitlines()[:count]
 
 
@@ -91,6 +92,19 @@ def test_one_command_makes_all_spaces_and_the_store_tells_where_they_are_from(ti
     summary_again = build(tiny_models["bert"], path, corpus, layers="last", keep_text=True)
     summary_again.close()
     assert datasets(path) == before
+
+
+def test_a_dry_run_names_the_corpus_and_leaves_nothing(tiny_models, tmp_path, capsys):
+    corpus, path = write(tmp_path / "corpus.txt", KINGS), tmp_path / "x.kotovec"
+    asked = ("build", tiny_models["bert"], "--corpus", corpus, "--contexts", 5, "--store", path, "--dry-run")
+    lines = call(capsys, *asked).out.splitlines()
+    pairs = dict(line.strip().split(maxsplit=1) for line in lines if line.strip())
+    assert pairs["spaces"] == "static; isolated, layer 2"
+    assert (pairs["then"], pairs["corpus"]) == ("context, layer 2", "1 file, 0.0 MB")
+    assert pairs["contexts"] == "up to 5 sentences for each token"
+    (then,) = json.loads(call(capsys, *asked, "--json").out)["then"]
+    assert then["spaces"] == ["context@2"]
+    assert not path.exists()
 
 
 def test_other_settings_are_refused_and_more_layers_need_the_same_sentences(tiny_models, tmp_path):
