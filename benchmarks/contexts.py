@@ -189,7 +189,7 @@ def padded(folder: Path, plan: Any, texts: list[str]) -> Callable[[], object]:
     import torch
     from transformers import AutoModel
 
-    model = AutoModel.from_pretrained(folder, dtype=torch.float32).eval()
+    model = AutoModel.from_pretrained(folder, dtype=torch.float32, trust_remote_code=False).eval()
     ids = sorted((plan.tokenizer(text)["input_ids"] for text in texts), key=len)
     batches = [
         plan.tokenizer.pad({"input_ids": ids[start : start + BATCH]}, return_tensors="pt")

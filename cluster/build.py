@@ -190,10 +190,10 @@ class _Build:
     def _open(self) -> None:
         """Begin the folder, or resume from its contents."""
         begun = folders.read_plan(self.layout)
-        is_ours = begun is not None and unsampled(begun) == self.plan.task
+        is_ours = begun is not None and unsampled(begun, self.plan) == self.plan.task
         if begun is not None and not is_ours:
             if not self.discard:
-                check_begun(self.layout.folder, unsampled(begun).get("settings", begun), self.plan)
+                check_begun(self.layout.folder, unsampled(begun, self.plan).get("settings", begun), self.plan)
             folders.clear(self.layout)
         elif begun is None and not self.layout.is_store:
             folders.clear(self.layout)  # the remains of a store may belong to another model

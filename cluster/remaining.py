@@ -65,15 +65,15 @@ def missing_spaces(plan: Plan, layout: Layout) -> tuple[Space, ...]:
         return plan.spaces
     begun = folders.read_plan(layout) or {}
     todo = [space for space in plan.spaces if not layout.space(space).is_file()]
-    if todo and unsampled(begun).get("settings") == plan.settings:  # some of them may be merged already
+    if todo and unsampled(begun, plan).get("settings") == plan.settings:  # some of them may be merged already
         todo = [space for space in plan.spaces if str(space) in begun.get("spaces", ())]
     return tuple(todo)
 
 
-def unsampled(begun: dict[str, Any]) -> dict[str, Any]:
-    """Return the task of an unfinished build without its sample, which a plan does not know before it is drawn."""
+def unsampled(begun: dict[str, Any], plan: Plan) -> dict[str, Any]:
+    """Return the task of an unfinished build, without its sample where the plan does not know its own yet."""
     settings = begun.get("settings")
-    if not isinstance(settings, dict):
+    if not isinstance(settings, dict) or "sample" in plan.settings:
         return begun
     return begun | {"settings": {name: value for name, value in settings.items() if name != "sample"}}
 
@@ -128,8 +128,8 @@ def outlook(plan: Plan, store: Path, *, overwrite: bool) -> Outlook:
         part = plan.only(todo)
         encoded = len(part.shards) - len(open_job(part, target).find().missing) if part.drawn is None else 0
         begun = folders.read_plan(target)
-        resumed = begun is not None and unsampled(begun) == part.task
+        resumed = begun is not None and unsampled(begun, part) == part.task
         if begun is not None and not resumed and not overwrite:
-            check_begun(target.folder, unsampled(begun).get("settings", begun), part)
+            check_begun(target.folder, unsampled(begun, part).get("settings", begun), part)
         state = "again" if target != layout else "interrupted" if resumed else "incomplete" if finished else "new"
         return Outlook(state, todo, shards=len(part.shards), encoded=encoded if resumed else 0)

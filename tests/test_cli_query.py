@@ -239,7 +239,8 @@ def test_a_file_gives_one_json_line_for_each_line_in_order(store, tmp_path, thro
     assert list(errors) == ["king - king", "nosuchword", "king -", "#9999"]
     assert "zero vector" in errors["king - king"]
     hints = {line["expression"]: line["hint"] for line in data if "error" in line}
-    assert hints["king - king"] is hints["#9999"] is None
+    assert hints["king - king"] == "leave out the terms that cancel"
+    assert hints["#9999"] == "list the ids with `kotovec tokens`"
     assert "not in the vocabulary" in errors["nosuchword"]
     assert data[0]["results"][0]["text"] == "queen"
     assert done.stderr == "error: 4 of 7 lines could not be answered; each says why\n"

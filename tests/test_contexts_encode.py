@@ -241,7 +241,7 @@ def test_contexts_are_added_to_a_store_and_another_sample_is_refused(tiny_models
     build(plan, store, INLINE)
     added = plan.with_sample(sample_of(plan, ENGLISH, 2), matcher_of(plan))
     summary = build(added, store, INLINE)
-    assert (summary.encoded, summary.finished_before) == (len(added.sentences.order), False)
+    assert (summary.sentences, summary.finished_before) == (len(added.sentences.order), False)
     assert build(added, store, INLINE).finished_before
     with Store.open(store) as opened:
         assert list(map(str, opened.spaces)) == ["static", "isolated@2", "context@2"]
