@@ -119,12 +119,7 @@ def command(
     work = partial(_work, options=options, target=target, overwrite=overwrite, dry_run=dry_run)
     with_ray = address is None and workers != 0 and not dry_run and has_states(spaces)
     result = _run(work, target, with_ray=with_ray, lasting=not dry_run, quiet=quiet)
-    if dry_run:
-        from kotovec.cli.dry_run import print_plan
-
-        print_plan(result, as_json=as_json)
-    else:
-        _print_summary(result, as_json=as_json, quiet=quiet)
+    _print(result, dry_run=dry_run, as_json=as_json, quiet=quiet)
 
 
 def _without_idle(context: typer.Context, options: dict[str, Any]) -> dict[str, Any]:
@@ -259,6 +254,15 @@ def fields_of(kind: Any, options: Mapping[str, Any]) -> dict[str, Any]:
     if "token_filter" in given:
         given["token_filter"] = tuple(parts(given["token_filter"]))
     return given
+
+
+def _print(result: "Result", *, dry_run: bool, as_json: bool, quiet: bool) -> None:
+    if dry_run:
+        from kotovec.cli.dry_run import print_plan
+
+        print_plan(result, as_json=as_json)
+    else:
+        _print_summary(result, as_json=as_json, quiet=quiet)
 
 
 def _print_summary(summary: "Result", *, as_json: bool, quiet: bool) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from kotovec.space import Space
-from kotovec.store import index
+from kotovec.store import Store, index
+from kotovec.store.contexts import Sample, Texts, offsets_of, write_contexts
 from kotovec.store.layout import Layout
 from kotovec.store.nearest import Metric
 from kotovec.store.shard import Shard, write_shard
@@ -138,3 +139,32 @@ def add_means(folder: Path, space: Space, vectors, n, uses=None, energy=None) ->
     with writing_space(Layout(folder), space, vectors.shape, "float32", identity, made) as writer:
         writer.add(vectors)
         writer.parts = {"n": n, "uses": n if uses is None else np.asarray(uses, dtype=np.int64), "energy": energy}
+
+
+def add_contexts(
+    path: Path,
+    contexts: dict[str, list[int]],
+    sentences: Sequence[str],
+    *,
+    inside: Sequence[str] | set[str] = (),
+    occurrences: dict[str, float] | None = None,
+    limit: int = 3,
+    keep_text: bool = True,
+) -> None:
+    """Write a sample into a store: for each token the numbers of its sentences, of those with their texts."""
+    with Store.open(path) as opened:
+        rows = {int(opened.question(token).rows[0]): token for token in contexts}
+        counts = np.zeros(len(opened), dtype=np.int64)
+        counts[list(rows)] = [len(contexts[token]) for token in rows.values()]
+        found = Sample(
+            hashes=np.arange(len(sentences), dtype=np.uint64),
+            offsets=offsets_of(counts),
+            sentences=np.array([number for row in sorted(rows) for number in contexts[rows[row]]], dtype=np.int32),
+            inside=np.array([rows.get(row) in inside for row in range(len(opened))]),
+            occurrences=np.array(
+                [(occurrences or {}).get(rows.get(row), counts[row]) for row in range(len(opened))], dtype=np.float64
+            ),
+            limit=limit,
+            texts=Texts.of(sentences),
+        )
+        write_contexts(Layout(path).contexts, found, opened.vectors.attributes["identity"], keep_text=keep_text)

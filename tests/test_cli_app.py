@@ -154,6 +154,8 @@ def test_every_command_has_an_example_in_its_docstring(command):
 def test_the_example_of_every_command_runs(command, capsys, monkeypatch, tmp_path):
     for example in examples(command):
         make_store(tmp_path / "demo.kotovec")
+        if command == "contexts":
+            stores.add_contexts(tmp_path / "demo.kotovec", {"王": [0]}, ["王は島を治めた。"])
         monkeypatch.chdir(tmp_path)
         answer = call(capsys, *example)
         notes = without_steps(answer.err).replace("note: the notice of a build\n", "")

@@ -98,6 +98,10 @@ def test_the_options_of_a_build_stand_in_groups(capsys, monkeypatch):
                 "spaces", "layers", "dtype", "store-dtype", "token-filter", "mecab-dic",
                 "words", "words-column", "pooling", "template", "no-bos", "revision",
             ],
+        "Contexts": [
+            "corpus", "corpus-field", "contexts", "split", "min-chars", "max-chars", "fraction", "seed", "keep-text",
+            "contexts-from",
+        ],
         "Workers": [
             "workers", "gpus-per-worker", "cpus-per-worker", "device", "shard-tokens", "stall-seconds"
         ],

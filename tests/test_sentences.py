@@ -2,15 +2,14 @@
 
 import json
 
-import numpy as np
 import pytest
 
 from kotovec.errors import InputError, NotStoredError
 from kotovec.store import Store
-from kotovec.store.contexts import Sample, Texts, write_contexts
 from kotovec.store.layout import Layout
 
 from commands import call
+from stores import add_contexts
 
 SENTENCES = ("the king is in the city", "a king", "the\u0085queen <b>reads</b> の本", "KING and queen")
 
@@ -20,20 +19,8 @@ def with_contexts(store):
     """The store of the other tests with a sample of four sentences: king has three of seven, man one inside a word."""
 
     def write(*, keep_text=True):
-        with Store.open(store) as opened:
-            king, man = (int(opened.question(text).rows[0]) for text in ("king", "man"))
-            counts = np.zeros(len(opened), dtype=np.int64)
-            counts[king], counts[man] = 3, 1
-            offsets = np.concatenate(([0], np.cumsum(counts)))
-            parts = {king: [0, 1, 3], man: [2]}
-            sentences = np.array([number for row in sorted(parts) for number in parts[row]], dtype=np.int32)
-            inside = np.zeros(len(opened), dtype=np.bool_)
-            inside[man] = True
-            occurrences = np.zeros(len(opened))
-            occurrences[king], occurrences[man] = 7.2, 1
-            hashes = np.arange(4, dtype=np.uint64)
-            sample = Sample(hashes, offsets, sentences, inside, occurrences, 3, texts=Texts.of(SENTENCES))
-            write_contexts(Layout(store).contexts, sample, opened.vectors.attributes["identity"], keep_text=keep_text)
+        contexts, occurrences = {"king": [0, 1, 3], "man": [2]}, {"king": 7.2}
+        add_contexts(store, contexts, SENTENCES, inside={"man"}, occurrences=occurrences, keep_text=keep_text)
         return store
 
     yield write
