@@ -152,6 +152,7 @@ def add_contexts(
     keep_text: bool = True,
 ) -> None:
     """Write a sample into a store: for each token the numbers of its sentences, of those with their texts."""
+    seen = occurrences or {}
     with Store.open(path) as opened:
         rows = {int(opened.question(token).rows[0]): token for token in contexts}
         counts = np.zeros(len(opened), dtype=np.int64)
