@@ -162,9 +162,7 @@ def add_contexts(
             offsets=offsets_of(counts),
             sentences=np.array([number for row in sorted(rows) for number in contexts[rows[row]]], dtype=np.int32),
             inside=np.array([rows.get(row) in inside for row in range(len(opened))]),
-            occurrences=np.array(
-                [(occurrences or {}).get(rows.get(row), counts[row]) for row in range(len(opened))], dtype=np.float64
-            ),
+            occurrences=np.array([seen.get(rows.get(row, ""), counts[row]) for row in range(len(opened))], dtype=float),
             limit=limit,
             texts=Texts.of(sentences),
         )
