@@ -26,7 +26,7 @@ def run(store: Path, plan: Any, actors: int, seconds: float) -> dict[str, Any]:
     import ray
 
     from kotovec.cluster import build as driver
-    from kotovec.cluster import pool
+    from kotovec.cluster import job, pool
     from kotovec.cluster.events import Event, Phase, Progress
     from kotovec.store import checksum, files
 
@@ -49,7 +49,7 @@ def run(store: Path, plan: Any, actors: int, seconds: float) -> dict[str, Any]:
         with (
             clock.timing("ray.wait", ray, "wait"),
             clock.timing("ray.get", ray, "get"),
-            clock.timing("write_shard", driver, "write_shard"),
+            clock.timing("write_shard", job, "write_shard"),
             clock.timing("sha256", checksum, "of_array"),
             clock.timing("fsync", files, "sync"),
             contextlib.suppress(EnoughError),

@@ -197,8 +197,7 @@ class _Build:
             folders.clear(self.layout)
         elif begun is None and not self.layout.is_store:
             folders.clear(self.layout)  # the remains of a store may belong to another model
-        if not is_ours:
-            folders.begin(self.layout, self.plan.task)
+        folders.begin(self.layout, begun if begun is not None and is_ours else self.plan.task)
         self._write_tokens()
 
     def _draw(self, stack: contextlib.ExitStack) -> None:

@@ -47,6 +47,7 @@ def test_what_the_options_say_is_what_is_sampled():
     assert sampling == Sampling(Corpus(CORPUS, "body", "line", 3, 99), 7, **drawn)
     assert sampling.settings == {
         "contexts": 7, "seed": 3, "fraction": 0.5, "split": "line", "min-chars": 3, "max-chars": 99,
+        "corpus": ["a.txt"], "corpus-field": "body",
     }  # fmt: skip
     other = Request(contexts_from=Path("x.kotovec"), keep_text=True).sampling
     assert other == Sampling(Path("x.kotovec"), keep_text=True)
