@@ -10,17 +10,17 @@ from functools import partial
 from pathlib import Path
 
 from kotovec.cluster.contexts.drawn import describe
-from kotovec.cluster.contexts.encode import SHARD_BYTES
 from kotovec.cluster.contexts.sample import tally
 from kotovec.cluster.crew import Order
 from kotovec.cluster.events import Notice, Phase, Progress, Report, ignore
 from kotovec.cluster.executor import Executor
 from kotovec.cluster.inline import Inline
-from kotovec.cluster.job import open_job
+from kotovec.cluster.job import Job, open_job
 from kotovec.cluster.plan import Plan
 from kotovec.cluster.pool import Pool, object_store_bytes
 from kotovec.cluster.provenance import Machine, check_begun, check_products, made, provenance
 from kotovec.cluster.remaining import missing_indexes, missing_spaces, of_store, unsampled
+from kotovec.cluster.replica import SUM_BYTES
 from kotovec.cluster.rows import check_rows, copy_table
 from kotovec.cluster.session import Check, session
 from kotovec.cluster.shards import ShardPlan
@@ -152,7 +152,6 @@ class _Build:
         self.ray, self.discard = ray, discard
         self.summary = Summary(store=layout.folder, tokens=len(plan.tokens), unit=plan.noun)
         self.started = datetime.now(UTC)
-        self.job = open_job(plan, layout)
         self.machine: Machine | None = None
 
     def run(self) -> Summary:
@@ -205,7 +204,7 @@ class _Build:
         if (drawn := self.plan.drawn) is None:
             return
         if self.where.workers != 0:
-            self._hold_ray(stack, SHARD_BYTES[self.plan.spec.device])
+            self._hold_ray(stack, SUM_BYTES[self.plan.spec.device])
         with self._timed("scan"):
             sample = drawn.draw(self.layout, self._identity, self.where, self.report)
         self.summary.contexts = tally(sample, self.plan.tokens)
@@ -215,7 +214,7 @@ class _Build:
 
     def _find(self) -> list[ShardPlan]:
         """Return the shards that are still to be encoded."""
-        self.job = open_job(self.plan, self.layout)
+        self.job: Job = open_job(self.plan, self.layout)
         found = self.job.find()
         self.machine = found.machine
         if found.damaged:

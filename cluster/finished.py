@@ -6,6 +6,7 @@ Nothing here refuses a store: where anything differs, or cannot be seen, the pla
 import contextlib
 import os
 import time
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -166,16 +167,23 @@ def _has_layers_of(request: Request, chosen: Chosen, vectors: Vectors, source: s
     spaces = [Space(chosen.states, layer) for layer in parse_layers(chosen.layers, int(depth))]
     return (
         set(spaces) <= set(vectors.spaces)
-        and all(_is_made(request, vectors.settings(space)) for space in spaces)
+        and _are_made(request, [vectors.settings(space) for space in spaces])
         and (not request.keep_text or keeps_text(vectors))
     )
 
 
-def _is_made(request: Request, stored: dict[str, Any]) -> bool:
-    most = stored["batch-tokens"]  # larger shards are cut into the same batches, and so are those of the default
-    asked = most if request.shard_tokens is None else min(request.shard_tokens, most)
-    same_dtypes = (stored["dtype"], stored["store-dtype"]) == (request.dtype, request.store_dtype)
+def _are_made(request: Request, stored: Sequence[dict[str, Any]]) -> bool:
+    """Return whether the settings of some spaces are those of the request."""
+    dtypes = request.dtype, request.store_dtype
+    if any((each["dtype"], each["store-dtype"]) != dtypes for each in stored):
+        return False
     if (sampling := request.sampling) is not None:
         wanted = sampling.settings
-        return same_dtypes and wanted == {name: stored.get(name) for name in wanted}
-    return same_dtypes and min(stored["shard-tokens"], most) == asked and stored.get("sentence") == request.template
+        return all(wanted == {name: each.get(name) for name in wanted} for each in stored)
+    return all(_is_cut_alike(request, each) and each.get("sentence") == request.template for each in stored)
+
+
+def _is_cut_alike(request: Request, stored: dict[str, Any]) -> bool:
+    most = stored["batch-tokens"]  # larger shards are cut into the same batches, and so are those of the default
+    asked = most if request.shard_tokens is None else min(request.shard_tokens, most)
+    return bool(min(stored["shard-tokens"], most) == asked)

@@ -16,7 +16,15 @@ import numpy.typing as npt
 from kotovec.cluster import settings as settings_of
 from kotovec.cluster.contexts.drawn import Drawn
 from kotovec.cluster.listing import Listing, list_tokens
-from kotovec.cluster.replica import make_replica, pick_device, shard_limit
+from kotovec.cluster.replica import (
+    BATCH_POSITIONS,
+    MOST_SENTENCES,
+    SHARD_POSITIONS,
+    SUM_BYTES,
+    make_replica,
+    pick_device,
+    shard_limit,
+)
 from kotovec.cluster.request import Request, parse_layers
 from kotovec.cluster.shards import ShardPlan, cut
 from kotovec.cluster.spelling import MOST_PIECES, most_pieces, spell
@@ -304,12 +312,9 @@ def make_plan(request: Request, model: Model | None = None) -> Plan:
 
 def of_sentences(settings: dict[str, Any], device: str) -> dict[str, Any]:
     """Return the settings of hidden states as those of sentences, which are cut into shards by their positions."""
-    from kotovec.cluster.contexts.encode import BATCH_POSITIONS, MOST_SENTENCES, SHARD_POSITIONS
-    from kotovec.cluster.contexts.encode import SHARD_BYTES as SUM_BYTES
-
-    names = settings.keys() - {"shard-tokens", "batch-tokens", "sentence"}
+    others = ("shard-tokens", "batch-tokens", "sentence")
     positions = [BATCH_POSITIONS[device], SHARD_POSITIONS[device], SUM_BYTES[device], MOST_SENTENCES]
-    return {name: settings[name] for name in settings if name in names} | {"positions": positions}
+    return {name: value for name, value in settings.items() if name not in others} | {"positions": positions}
 
 
 def _draw(request: Request, model: Model, listing: Listing, rows: int) -> Drawn | None:

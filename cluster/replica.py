@@ -18,6 +18,12 @@ SHARD_TOKENS = {"cpu": 1024, "cuda": 16384}
 SHARD_WORDS = {"cpu": 4096, "cuda": 16384}
 # Fewer tokens per shard where many layers are kept: shards pass through Ray's object store.
 SHARD_BYTES = {"cpu": 32 << 20, "cuda": 256 << 20}
+MOST_SENTENCES = 4096  # of contexts, in a shard
+# Some 30 s of BERT-base on one core, 0.3 s on an H200: a lost worker costs little.
+SHARD_POSITIONS = {"cpu": 32_768, "cuda": 1 << 20}
+SUM_BYTES = {"cpu": 64 << 20, "cuda": 256 << 20}  # of sums, which pass through Ray's object store
+# Of sequences times length: on a CPU, 768 to 2,304 make no difference of 2 %, and 384 is 4 % slower.
+BATCH_POSITIONS = {"cpu": 1152, "cuda": 24_576}
 
 
 def make_replica(

@@ -312,16 +312,26 @@ def word_initial(word: str, marking: Marking) -> str | None:
     return None
 
 
+# What precedes and what follows a token's word in its text.
+_MARKS = {
+    Marking.WORDPIECE: ("##", ""),
+    Marking.METASPACE: ("▁", ""),
+    Marking.BYTELEVEL: ("Ġ", ""),
+    Marking.SUFFIX: ("", "</w>"),
+    Marking.NONE: ("", ""),
+}
+
+
+def unmarked(text: str, marking: Marking) -> str:
+    """Return a token's text without its mark: king for ▁king."""
+    before, after = _MARKS[marking]
+    return text.removeprefix(before).removesuffix(after)
+
+
 def other_forms(text: str, marking: Marking) -> list[str]:
     """Return the spellings of a token's word with and without its mark, without the text: ▁king for king."""
-    before, after = {
-        Marking.WORDPIECE: ("##", ""),
-        Marking.METASPACE: ("▁", ""),
-        Marking.BYTELEVEL: ("Ġ", ""),
-        Marking.SUFFIX: ("", "</w>"),
-        Marking.NONE: ("", ""),
-    }[marking]
-    bare = text.removeprefix(before).removesuffix(after)
+    before, after = _MARKS[marking]
+    bare = unmarked(text, marking)
     return [form for form in (bare, f"{before}{bare}{after}") if form != text] if bare else []
 
 

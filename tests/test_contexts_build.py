@@ -1,6 +1,7 @@
 """`kotovec build --corpus`: vectors of real sentences, against brute force, and the same bytes whatever happens."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 from brute import Brute
 
 import kotovec
+from kotovec.cluster.finished import is_finished
+from kotovec.cluster.request import Request
 from kotovec.errors import InputError, SettingsDifferError
 from kotovec.space import Space
 from kotovec.store.layout import Layout
@@ -89,6 +92,12 @@ def test_one_command_makes_all_spaces_and_the_store_tells_where_they_are_from(ti
     assert left_behind(path) == []
     assert Layout(path).contexts.is_file()
     before = datasets(path)
+    sampled = {"corpus": (str(corpus),), "split": "line", "contexts": 3, "keep_text": True}
+    first, second = Request(model=str(tiny_models["bert"]), **sampled).stages
+    assert is_finished(first, path)
+    assert is_finished(second, path)
+    assert not is_finished(replace(second, contexts=4), path)
+    assert not is_finished(replace(second, seed=1), path)
     summary_again = build(tiny_models["bert"], path, corpus, layers="last", keep_text=True)
     summary_again.close()
     assert datasets(path) == before

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from kotovec.cluster.contexts.matching import Matcher, Occurrences
 from kotovec.cluster.plan import Plan, of_sentences
+from kotovec.cluster.replica import BATCH_POSITIONS, MOST_SENTENCES, SHARD_POSITIONS, SUM_BYTES
 from kotovec.cluster.shards import ShardPlan
 from kotovec.cluster.spelling import most_pieces
 from kotovec.errors import InputError
@@ -17,12 +18,6 @@ from kotovec.workers.inputs import Inputs
 from kotovec.workers.pooling import POOLINGS
 from kotovec.workers.tokenizer import Template
 
-MOST_SENTENCES = 4096  # in a shard
-# Some 30 s of BERT-base on one core, 0.3 s on an H200: a lost worker costs little.
-SHARD_POSITIONS = {"cpu": 32_768, "cuda": 1 << 20}
-SHARD_BYTES = {"cpu": 64 << 20, "cuda": 256 << 20}  # of sums, which pass through Ray's object store
-# Of sequences times length: on a CPU, 768 to 2,304 make no difference of 2 %, and 384 is 4 % slower.
-BATCH_POSITIONS = {"cpu": 1152, "cuda": 24_576}
 Numbers = npt.NDArray[np.int64]
 
 
@@ -78,7 +73,7 @@ class Sentences:
             [
                 np.full(len(order), 1 / MOST_SENTENCES),
                 (lengths[order] + template.length) / SHARD_POSITIONS[device],
-                used[order] * (row_bytes / SHARD_BYTES[device]),
+                used[order] * (row_bytes / SUM_BYTES[device]),
             ]
         )
         return cls(sample, matcher, template, most, pooling, order, _cut(costs))

@@ -3,7 +3,6 @@
 import contextlib
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -44,76 +43,59 @@ class Pieces:
     fingerprint: str
 
     def write(self, number: int, found: Found) -> None:
-        """Write what was found in a piece, completely or not at all; see `write_found`."""
-        write_found(self.layout.piece(number), number, found, self.fingerprint)
+        """Write what was found in a piece, completely or not at all.
+
+        Raises:
+            DiskFullError: no space is left.
+        """
+        sentences = found.sentences
+        arrays: dict[str, npt.NDArray[Any]] = {
+            "hashes": sentences.hashes,
+            "text": sentences.texts.block,
+            "text_offsets": sentences.texts.offsets,
+            "ids": sentences.ids,
+            "id_offsets": sentences.id_offsets,
+            "rows": found.rows,
+            "sentence": found.sentence,
+            "inside": found.inside,
+        }
+        with sinking(self.layout.piece(number)) as sink, hdf5.create(sink) as file:
+            hdf5.mark(file, KIND)
+            counts = json.dumps(found.counts.as_json())
+            hdf5.write_attributes(file, {"fingerprint": self.fingerprint, "number": number, "counts": counts})
+            for name, dtype in TYPES.items():
+                array = np.ascontiguousarray(arrays[name], dtype=dtype)
+                dataset = file.create_dataset(name, data=array)
+                hdf5.write_attributes(dataset, {"sha256": checksum.of_array(array)})
+                sink.check()
 
     def read(self, number: int, *, checked: bool = True) -> Found:
-        """Return what was found in a piece; see `read_found`."""
-        return read_found(self.layout.piece(number), number, self.fingerprint, checked=checked)
+        """Return what was found in a piece, as read-only memory maps.
 
+        Args:
+            number: the number of the piece.
+            checked: whether every checksum is recomputed.
 
-def write_found(path: Path, number: int, found: Found, fingerprint: str) -> None:
-    """Write what was found in a piece, completely or not at all.
-
-    Args:
-        path: the path of the file.
-        number: the number of the piece.
-        found: what was found in it.
-        fingerprint: the fingerprint of the scan.
-
-    Raises:
-        DiskFullError: no space is left.
-    """
-    sentences = found.sentences
-    arrays: dict[str, npt.NDArray[Any]] = {
-        "hashes": sentences.hashes,
-        "text": sentences.texts.block,
-        "text_offsets": sentences.texts.offsets,
-        "ids": sentences.ids,
-        "id_offsets": sentences.id_offsets,
-        "rows": found.rows,
-        "sentence": found.sentence,
-        "inside": found.inside,
-    }
-    with sinking(path) as sink, hdf5.create(sink) as file:
-        hdf5.mark(file, KIND)
-        counts = json.dumps(found.counts.as_json())
-        hdf5.write_attributes(file, {"fingerprint": fingerprint, "number": number, "counts": counts})
-        for name, dtype in TYPES.items():
-            array = np.ascontiguousarray(arrays[name], dtype=dtype)
-            dataset = file.create_dataset(name, data=array)
-            hdf5.write_attributes(dataset, {"sha256": checksum.of_array(array)})
-            sink.check()
-
-
-def read_found(path: Path, number: int, fingerprint: str, *, checked: bool = True) -> Found:
-    """Return what was found in a piece, as read-only memory maps.
-
-    Args:
-        path: the path of the file.
-        number: the number of the piece.
-        fingerprint: the fingerprint of the scan.
-        checked: whether every checksum is recomputed.
-
-    Raises:
-        FileNotFoundError: there is no file.
-        DamagedError: it cannot be read, does not match its checksums, or is of another scan.
-    """
-    try:
-        with contextlib.closing(File(path)) as file:
-            attributes, datasets = file.read(KIND, tuple(TYPES))
-        stored = attributes["fingerprint"], attributes["number"]
-        counts = Counts.from_json(json.loads(attributes["counts"]))
-    except FileNotFoundError:
-        raise
-    except hdf5.UNREADABLE as error:
-        raise DamagedError(f"{path} cannot be read: {error}") from error
-    if stored != (fingerprint, number):
-        raise DamagedError(f"{path} belongs to another scan")
-    for name, dataset in datasets.items():
-        if dataset.array.dtype.str != TYPES[name] or (checked and not dataset.is_whole()):
-            raise DamagedError(f"{path}: {name} does not match its checksum")
-    arrays = {name: dataset.array for name, dataset in datasets.items()}
-    texts = Texts(arrays["text"], arrays["text_offsets"])
-    sentences = Sentences(arrays["hashes"], texts, arrays["ids"], arrays["id_offsets"])
-    return Found(sentences, arrays["rows"], arrays["sentence"], arrays["inside"].view(np.bool_), counts)
+        Raises:
+            FileNotFoundError: there is no file.
+            DamagedError: it cannot be read, does not match its checksums, or is of another scan.
+        """
+        path = self.layout.piece(number)
+        try:
+            with contextlib.closing(File(path)) as file:
+                attributes, datasets = file.read(KIND, tuple(TYPES))
+            stored = attributes["fingerprint"], attributes["number"]
+            counts = Counts.from_json(json.loads(attributes["counts"]))
+        except FileNotFoundError:
+            raise
+        except hdf5.UNREADABLE as error:
+            raise DamagedError(f"{path} cannot be read: {error}") from error
+        if stored != (self.fingerprint, number):
+            raise DamagedError(f"{path} belongs to another scan")
+        for name, dataset in datasets.items():
+            if dataset.array.dtype.str != TYPES[name] or (checked and not dataset.is_whole()):
+                raise DamagedError(f"{path}: {name} does not match its checksum")
+        arrays = {name: dataset.array for name, dataset in datasets.items()}
+        texts = Texts(arrays["text"], arrays["text_offsets"])
+        sentences = Sentences(arrays["hashes"], texts, arrays["ids"], arrays["id_offsets"])
+        return Found(sentences, arrays["rows"], arrays["sentence"], arrays["inside"].view(np.bool_), counts)

@@ -6,10 +6,7 @@ import numpy.typing as npt
 from kotovec.cluster.contexts.scan import BATCH, Scanner
 from kotovec.errors import InputError
 from kotovec.store.contexts import Numbers, Sample, Texts, join_ragged, offsets_of, take_ragged
-from kotovec.store.tokens import Marking, Tokens
-
-MARKS = {Marking.METASPACE: ("▁", ""), Marking.BYTELEVEL: ("▁", ""), Marking.SUFFIX: ("", "</w>")}  # of surfaces
-MARKS |= {Marking.WORDPIECE: ("##", "")}
+from kotovec.store.tokens import Marking, Tokens, unmarked
 
 
 def reuse(other: Sample, other_tokens: Tokens, tokens: Tokens, scanner: Scanner) -> Sample:
@@ -71,8 +68,8 @@ def _sources(other: Tokens, tokens: Tokens) -> Numbers:
 
 
 def _keys(tokens: Tokens) -> list[tuple[str, int]]:
-    before, after = MARKS.get(tokens.marking, ("", ""))
-    bare = (surface.removeprefix(before).removesuffix(after) or surface for surface in tokens.surfaces)
+    marking = Marking.METASPACE if tokens.marking is Marking.BYTELEVEL else tokens.marking  # Ġ is shown as ▁
+    bare = (unmarked(surface, marking) or surface for surface in tokens.surfaces)
     return list(zip(bare, tokens.kinds.tolist(), strict=True))
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ class Sampling:
         if not 0 <= self.seed < 1 << 64:
             raise InputError(f"--seed is {self.seed}", hint="use 0 or more, below 2^64")
 
-    @property
+    @cached_property
     def settings(self) -> dict[str, Any]:
         """What decides the sample but for the contents of the corpus, by the names that errors about it use.
 
@@ -55,17 +56,24 @@ class Sampling:
         """
         if isinstance(self.source, Path):
             return {"contexts-from": read_other(self.source)[0].digest}
-        corpus = self.source
-        return {
-            "contexts": self.limit,
-            "seed": self.seed,
-            "fraction": self.fraction,
-            "corpus": list(corpus.paths),
-            "corpus-field": corpus.text_field,
-            "split": corpus.split,
-            "min-chars": corpus.min_chars,
-            "max-chars": corpus.max_chars,
-        }
+        return drawing(self.source, self.limit, self.seed, self.fraction)
+
+
+def cutting(corpus: Corpus, seed: int, fraction: float) -> dict[str, Any]:
+    """Return how a corpus is cut into sentences, and which of them may be drawn."""
+    return {
+        "seed": seed,
+        "fraction": fraction,
+        "split": corpus.split,
+        "min-chars": corpus.min_chars,
+        "max-chars": corpus.max_chars,
+    }
+
+
+def drawing(corpus: Corpus, limit: int, seed: int, fraction: float) -> dict[str, Any]:
+    """Return what decides a sample but for the contents of the corpus and the items that are looked for."""
+    named = {"contexts": limit, "corpus": list(corpus.paths), "corpus-field": corpus.text_field}
+    return cutting(corpus, seed, fraction) | named
 
 
 def read_other(store: Path) -> tuple[Sample, Tokens]:

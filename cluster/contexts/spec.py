@@ -5,6 +5,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from kotovec.cluster.contexts.sampling import cutting, drawing
 from kotovec.cluster.contexts.scan import Scanner
 from kotovec.cluster.corpus import Corpus
 from kotovec.cluster.corpus.files import PIECE_BYTES
@@ -35,23 +36,14 @@ class ScanSpec:
     @property
     def cutting(self) -> dict[str, Any]:
         """How the corpus is cut, and which of its sentences are taken: what another model's sample must agree in."""
-        return {
-            "seed": self.scanner.seed,
-            "fraction": self.scanner.fraction,
-            "split": self.corpus.split,
-            "min-chars": self.corpus.min_chars,
-            "max-chars": self.corpus.max_chars,
-        }
+        return cutting(self.corpus, self.scanner.seed, self.scanner.fraction)
 
     @property
     def settings(self) -> dict[str, Any]:
         """Everything that decides the sample but the contents of the corpus, JSON-ready."""
         return {
-            **self.cutting,
-            "contexts": self.scanner.limit,
+            **drawing(self.corpus, self.scanner.limit, self.scanner.seed, self.scanner.fraction),
             "rows": self.scanner.rows,
-            "corpus": list(self.corpus.paths),
-            "corpus-field": self.corpus.text_field,
             "identity": self.identity,
             "tokenizer": self.tokenizer,
             "keep-text": self.keep_text,
