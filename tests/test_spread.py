@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 import pytest
+import summed
 
-from kotovec import sums
 from kotovec.space import Space
 from kotovec.store import Store, means
 from kotovec.store.layout import Layout
@@ -105,7 +105,7 @@ def test_info_shows_the_measures_of_a_merged_space(states, tmp_path, capsys):
     folder = write_store(tmp_path / "a.kotovec", numbered(ROWS), np.eye(ROWS))
     layout, identity = Layout(folder), Vectors(folder).attributes["identity"]
     rows = np.repeat(np.arange(ROWS), [len(each) for each in states])
-    found = sums.add_up(rows, np.concatenate(states).astype(np.float32))
+    found = summed.add_up(rows, np.concatenate(states).astype(np.float32))
     layout.shards.mkdir()
     shard = Shard(0, found.rows, {SPACE: found.sums}, "host", "AVX2", found.counts, "", {SPACE: found.energies})
     write_shard(layout.shards, shard, FINGERPRINT)

@@ -3,6 +3,7 @@
 import h5py
 import numpy as np
 import pytest
+import summed
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -25,7 +26,7 @@ def write(folder, parts, spaces=(SPACE,)):
     """Write a shard for each part, (rows, vectors)."""
     folder.mkdir(parents=True)
     for number, (rows, vectors) in enumerate(parts):
-        found = {space: sums.add_up(rows, vectors * (place + 1)) for place, space in enumerate(spaces)}
+        found = {space: summed.add_up(rows, vectors * (place + 1)) for place, space in enumerate(spaces)}
         arrays = {space: each.sums for space, each in found.items()}
         energies = {space: each.energies for space, each in found.items()}
         first = found[spaces[0]]
@@ -105,7 +106,7 @@ def test_blocks_of_rows_and_several_spaces_change_nothing(tmp_path, monkeypatch)
 
 def test_the_largest_numbers_as_often_as_allowed_stay_exact():
     most = np.nextafter(np.float32(sums.LARGEST), np.float32(0))
-    once = sums.add_up(np.array([0]), np.array([[most, -most]]))
+    once = summed.add_up(np.array([0]), np.array([[most, -most]]))
     total, counts = once.sums * sums.MOST, once.counts * sums.MOST
     assert total[0, 0] == int(once.sums[0, 0]) * sums.MOST > 0
     assert sums.mean(total, counts).tolist() == [[most, -most]]
@@ -114,7 +115,7 @@ def test_the_largest_numbers_as_often_as_allowed_stay_exact():
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, sums.LARGEST])
 def test_numbers_that_no_sum_can_hold_are_refused(value):
     with pytest.raises(NonFiniteError, match=r"NaN, Inf, or beyond 262,144"):
-        sums.add_up(np.array([0, 1]), np.array([[1.0], [value]], dtype=np.float32))
+        summed.add_up(np.array([0, 1]), np.array([[1.0], [value]], dtype=np.float32))
 
 
 def test_a_mean_that_float16_cannot_hold_is_refused(tmp_path):
@@ -135,7 +136,7 @@ def test_torch_adds_up_to_the_bits_of_numpy():
     totals = Totals(inputs, "cpu")
     for batch in inputs.batches(70):
         totals.add([torch.from_numpy(vectors[batch.index])], batch)
-    expected, tally = sums.add_up(rows, vectors), totals.tally(["a"])
+    expected, tally = summed.add_up(rows, vectors), totals.tally(["a"])
     np.testing.assert_array_equal(totals.sums(["a"])["a"], expected.sums)
     np.testing.assert_array_equal(tally.energies["a"], expected.energies)
     np.testing.assert_array_equal(tally.rows, expected.rows)

@@ -95,7 +95,7 @@ class Encoded:
         number: number of the shard.
         arrays: one array (m, D) float32 or float16 for each space, by its name, such as `isolated@12`. Row i belongs to
             the i-th wanted position, or is the mean of those that `Inputs.means` names. Of inputs with `rows`, arrays
-            (m, D) int64: sums of the vectors of m rows, see `kotovec.sums.Sums`.
+            (m, D) int64: sums of the vectors of m rows, in units of 2^-30.
         host: name of the machine.
         cpu: instruction set of the CPU, or the name of the GPU, and the variables that change what it computes.
         forward: name of the code that computed the vectors.

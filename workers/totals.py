@@ -1,7 +1,7 @@
 """Sums of the hidden states of a shard, by the rows that they belong to, on the device that computes them.
 
-The same bits as `kotovec.sums.add_up` of all of them: each number is rounded to a multiple of 2^-30, and integers
-are added, so that neither batches nor a GPU's own order change a sum.
+Each number is rounded to a multiple of 2^-30, and integers are added, so that neither batches nor a GPU's own order
+change a sum; see `kotovec.sums`.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ class Tally:
     Attributes:
         rows: (m,) int64 numbers of rows, ascending, each once.
         counts: (m,) int64 numbers of vectors in the sums.
-        energies: an array (m, 2) for each space, by its name; see `kotovec.sums.Sums`.
+        energies: an array (m, 2) for each space, by its name: sums of squared norms, whole parts and fractions.
         finite: (m,) bool, whether every vector of the row was finite, and shorter than 262,144.
     """
 
