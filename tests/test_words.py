@@ -10,7 +10,7 @@ from tokenizers import models as algorithms
 from tokenizers import pre_tokenizers as splitters
 from vocabularies import write
 
-from kotovec.cluster import plan as planning
+from kotovec.cluster import replica as replicas
 from kotovec.cluster.plan import Request, make_plan
 from kotovec.cluster.shards import ShardPlan
 from kotovec.cluster.spelling import MOST_PIECES
@@ -280,7 +280,7 @@ def test_options_that_do_not_go_together_are_refused(options, message):
 
 def test_a_million_words_need_no_more_than_their_table(tiny_models, monkeypatch):
     """A shard's inputs are views and arrays of that shard alone."""
-    monkeypatch.setattr(planning, "SHARD_WORDS", {"cpu": 256})
+    monkeypatch.setattr(replicas, "SHARD_WORDS", {"cpu": 256})
     plan = plan_of(
         tiny_models["bert"], [f"{a}{b}{c}" for a in "abcdefghij" for b in "klmnopqrst" for c in "uvwxyzabcd"]
     )
