@@ -97,10 +97,11 @@ def _few(counts: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _print_counts(counts: list[dict[str, Any]]) -> None:
-    from kotovec.cli.tables import print_grid
+    from kotovec.cli.tables import console, print_grid
 
     names = [name for name in shown_columns(counts) if name != "family_cosine"]  # 120 columns have no room for it
     rows = [[number(row[name]) for name in names] for row in counts]
+    console().print()  # also between pairs, where no table fits
     print_grid([name.replace("_", " ") for name in names], rows)
 
 

@@ -279,14 +279,12 @@ def _print_summary(summary: "Result", *, as_json: bool, quiet: bool) -> None:
         return
     store, sentences = summary["store"], summary["sentences"]
     seconds = ", ".join(f"{name} {value:.1f}" for name, value in summary["seconds"].items())
-    rate = summary["encoded"] / summary["seconds"]["encode"] if summary["seconds"].get("encode") else 0
     unit = summary["unit"]
-    speed = f"  ({rate:,.0f} {unit}s/s)" if rate else ""
     earlier = 0 if "encode" not in summary["seconds"] else summary["tokens"] - summary["encoded"]
     rest = f", {earlier:,} of them by an earlier run" if earlier else ""
     print_pairs(
         [
-            (f"{unit}s", f"{summary['tokens']:,}{rest}{speed}"),
+            (f"{unit}s", f"{summary['tokens']:,}{rest}"),
             *([("contexts", f"{counted(sentences, 'sentence')} encoded")] if sentences else []),
             ("seconds", seconds),
             ("store", f"{store}  ({megabytes(summary['bytes'])})"),

@@ -12,7 +12,7 @@ _PLAIN |= {"王": "king", "男": "man", "女": "woman", "子": "child"}
 # Where such signs and examples stand in a message, between names and tokens that keep theirs.
 _OWN = re.compile(
     r"(?<=,)…|(?<=, )…|(?<=`)…|(?<=[A-Z])…|(?<=\d )×(?= \d)|(?<=workers )×(?= \d)|(?<=worker )×(?= \d)|(?<= )→(?= )"
-    r"|(?<=\b1 )∕(?= \w)|(?<=such as `)王 - 男 \+ 女(?=`)|(?<=such as `kotovec norms )王 子 女 男(?=`)"
+    r"|(?<=\b1 )∕(?= \w)|(?<=such as `kotovec norms )王 子 女 男(?=`)"
 )
 
 

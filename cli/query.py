@@ -118,7 +118,7 @@ def _agreed(
         )
     if bool(expression) == (file is not None):
         problem = "no expression is given" if file is None else "an expression and --file are given"
-        raise InputError(problem, hint="give one expression, such as `王 - 男 + 女`, or --file with one per line")
+        raise InputError(problem, hint="give one, such as `king - man + woman`, or --file with one per line")
     if file == "":
         raise InputError("--file names no file", hint="give its path, or `-` for standard input")
     if tsv and as_json:

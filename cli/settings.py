@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from kotovec.store import Store
 
 HELP = """\
-Type an expression: 王 - 男 + 女
+Type an expression: king - man + woman
 Tab completes tokens and settings:
   :space static,isolated@6 (or both)
   :layer N

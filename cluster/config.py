@@ -49,9 +49,11 @@ def _load(path: Path) -> Any:
     try:
         return yaml.safe_load(path.read_bytes())
     except OSError as error:
-        raise InputError(f"--config {path} cannot be read: {error.strerror}") from error
+        hint = "give the launch file of a cluster, such as `ray_config.yaml`"
+        raise InputError(f"--config {path} cannot be read: {error.strerror}", hint=hint) from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         reason = getattr(error, "problem", None) or first_line(error)
-        raise InputError(f"--config {path}{line} is not YAML: {reason}") from error
+        problem = f"--config {path}{line} is not YAML: {reason}"
+        raise InputError(problem, hint="mend that line, or leave out --config") from error

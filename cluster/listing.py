@@ -77,7 +77,7 @@ def list_tokens(
     roles = row_checks.check_roles(model, tokenizer, vocabulary, rows)
     row_checks.check_template(model, tokenizer, vocabulary, template, rows)
     others = row_checks.notice_tokenizer(model, tokenizer, vocabulary, template, rows)
-    begun, notice = begin_with_bos(model, tokenizer, vocabulary, template, rows) if bos else (template, ())
+    begun, notice = begin_with_bos(model, tokenizer, vocabulary, template, rows, wanted=bos)
     everything = _with_row(vocabulary, begun, rows)
     tokens = everything.keep(kinds)
     if len(tokens) == 0:

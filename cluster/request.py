@@ -159,6 +159,8 @@ class Request:
         ):
             if value not in values:
                 raise InputError(f"unknown {option} {quoted(value)}", hint=f"choose {choices(values)}")
+        if not self.bos and not self.has_states:
+            raise InputError("--no-bos is of hidden states, and none are asked for", hint="leave it out")
         # torch has another kernel for a batch of one.
         if self.shard_tokens is not None and self.shard_tokens < 2:  # noqa: PLR2004
             raise InputError(f"--shard-tokens is {self.shard_tokens}", hint="use 2 or more")

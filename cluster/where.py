@@ -45,6 +45,9 @@ class Resources:
         if self.workers == 0 and self.address is not None:
             raise InputError("--workers 0 encodes in this process, not at --address", hint="leave out --address")
         gpus = self.gpus_per_worker or 0.0
+        if self.workers == 0 and gpus:
+            problem = "--gpus-per-worker is of workers, and --workers 0 starts none"
+            raise InputError(problem, hint="leave out one of them")
         if gpus < 0 or (gpus > 1 and gpus % 1):
             raise InputError(f"--gpus-per-worker is {gpus:g}", hint="use a share from 0 to 1, or a whole number")
         if not self.stall_seconds > 0:

@@ -88,7 +88,7 @@ def parse(expression: str, known: Callable[[str], bool]) -> list[Term]:
         )
     reader.skip_spaces()
     if reader.at_end:
-        raise ExpressionError("the expression is empty", expression, 0, hint="type one, such as `王 - 男 + 女`")
+        raise ExpressionError("the expression is empty", expression, 0, hint="type one, such as `king - man + woman`")
     terms = reader.sum()
     if not reader.at_end:
         hint = f"leave out this {reader.char}, or open it before with {OPEN[CLOSE.index(reader.char)]}"

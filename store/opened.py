@@ -3,6 +3,7 @@
 import errno
 import math
 import os
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,6 +73,7 @@ class File:
         self.path = path
         try:
             self._raw: BinaryIO = open_descriptor(path)
+            weakref.finalize(self, self._raw.close)  # Python itself warns of a file that it closes
         except (FileNotFoundError, NotADirectoryError):
             raise
         except OSError as error:

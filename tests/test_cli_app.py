@@ -217,7 +217,7 @@ def test_the_version_is_that_of_the_package(capsys):
         (["query", "king", "-k", "many"], "-k"),
         (["query", "king", "--layer"], "--layer"),
         (["info", "queen"], "queen"),
-        (["query"], "no expression is given\nhint: give one expression"),
+        (["query"], "no expression is given\nhint: give one, such as `king - man"),
         (["norms"], "no word is given\nhint: give some, such as"),
     ],
 )

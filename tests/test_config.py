@@ -123,7 +123,7 @@ def test_what_the_file_cannot_say_is_one_line_with_file_and_key(capsys, launch, 
         ("- a list", "no options for kotovec"),
         ("metadata: kotovec", "no options for kotovec"),
         ("cluster_name: x", "no options for kotovec"),
-        ("a: 1\nb: [", r", line 2 is not YAML: expected"),
+        ("a: 1\nb: [", r", line 2 is not YAML: expected.*\nhint: mend that line, or leave out --config$"),
         ("a: @", r", line 1 is not YAML: found character '@'"),
         ("a: 1\n---\nb: 2", r"is not YAML: .*another document"),
         ("a: \x07", r"is not YAML: unacceptable character"),
@@ -142,7 +142,7 @@ def test_a_file_that_cannot_be_read_is_one_line(capsys, monkeypatch, tmp_path, p
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("KOTOVEC_CONFIG", path)
     answer = call(capsys, "build")
-    hint = "hint: set KOTOVEC_CONFIG to another value, or unset it"
+    hint = "hint: give the launch file of a cluster, such as `ray_config.yaml` (KOTOVEC_CONFIG is set)"
     assert (answer.code, answer.out, answer.err) == (2, "", f"error: --config {path} cannot be read: {said}\n{hint}\n")
 
 

@@ -109,6 +109,16 @@ def test_a_decoder_without_the_token_of_the_beginning_sees_each_token_alone(tiny
     assert relative_errors(begun.isolated, states).max() > 0.1
 
 
+def test_where_no_token_would_be_put_before_the_others_no_bos_says_that_it_changes_nothing(tiny_models):
+    idle = "--no-bos changes nothing here: it is for decoders whose own template begins with no token"
+    for name, expected in (("gpt2", False), ("bert", True)):
+        plan = make_plan(Request(model=str(tiny_models[name]), bos=False))
+        assert (idle in plan.notices) is expected
+        assert idle not in make_plan(Request(model=str(tiny_models[name]))).notices
+    with pytest.raises(InputError, match=r"^--no-bos is of hidden states, and none are asked for\nhint: leave it out$"):
+        make_plan(Request(model=str(tiny_models["gpt2"]), spaces="static", bos=False))
+
+
 def test_the_layers_asked_for_come_in_ascending_order(tiny_models):
     ids = np.arange(5, 45)
     states, _ = reference(tiny_models["bert"], ids, TEMPLATES["bert"])

@@ -218,6 +218,12 @@ def test_a_variable_is_as_quiet_as_the_option(store):
         assert done.stderr.count("of Python") == lines
 
 
+def test_no_command_leaves_a_file_for_python_to_close(store):
+    for command in (["query", "king"], ["tokens"], ["info"], ["norms", "king"]):
+        done = start(*command, "--store", store, environment={"PYTHONWARNINGS": "always::ResourceWarning"})
+        assert (done.returncode, done.stderr.count("Warning")) == (0, 0), command
+
+
 def test_settings_of_the_users_stay():
     code = "import os\nfrom kotovec.cli.silence import silence\nsilence(['-q'])\nprint(os.environ['PYTHONWARNINGS'])"
     variables = environment(PYTHONWARNINGS="default")

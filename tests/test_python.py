@@ -90,6 +90,8 @@ def test_a_store_is_named_after_the_last_part_of_the_model(tmp_path, monkeypatch
 def test_no_workers_and_a_cluster_contradict_each_other():
     with pytest.raises(InputError, match="leave out --address"):
         Resources(workers=0, address="auto")
+    with pytest.raises(InputError, match=r"^--gpus-per-worker is of workers, and --workers 0 starts none\nhint: leave"):
+        Resources(workers=0, gpus_per_worker=0.5)
     with pytest.raises(InputError, match="--workers is -1"):
         Resources(workers=-1)
 

@@ -217,7 +217,7 @@ def test_own_signs_in_errors_are_spelled_and_those_of_tokens_are_escaped(words):
         ("10 tokens, 2 workers × 510 MB", "10 tokens, 2 workers x 510 MB"),
         ("30,522 × 384", "30,522 x 384"),
         ("3 words of its own (王 → か)", "3 words of its own (\\u738b -> \\u304b)"),
-        ("type one, such as `王 - 男 + 女`", "type one, such as `king - man + woman`"),
+        ("such as `kotovec norms 王 子 女 男`", "such as `kotovec norms king child woman man`"),
         ("`王 - 男 + 女` is the zero vector", "`\\u738b - \\u7537 + \\u5973` is the zero vector"),
         ("0.125, 1 ∕ logits_scaling", "0.125, 1 / logits_scaling"),
         ("try `×` or `▁a…`", "try `\\u00d7` or `\\u2581a\\u2026`"),

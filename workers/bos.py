@@ -11,11 +11,12 @@ from kotovec.workers.tokenizer import Template, Vocabulary
 
 END = "<|endoftext|>"  # what texts were separated by in training, where there is no token of the beginning
 _NO_BOS = "this decoder has no token of the beginning: its first position, where each token is, is an attention sink"
+_IDLE = "--no-bos changes nothing here: it is for decoders whose own template begins with no token"
 _BOTH_WAYS = ("xlnet",)  # a decoder by its classes, which attends to what follows as well
 
 
 def begin_with_bos(
-    model: Model, tokenizer: Any, vocabulary: Vocabulary, template: Template, rows: int
+    model: Model, tokenizer: Any, vocabulary: Vocabulary, template: Template, rows: int, *, wanted: bool = True
 ) -> tuple[Template, tuple[str, ...]]:
     """Return the template of a model with a token before each other, and notices; any other template as it is.
 
@@ -25,8 +26,11 @@ def begin_with_bos(
         vocabulary: all tokens of the tokenizer.
         template: the ids that the tokenizer puts around a token.
         rows: number of rows of the input embedding matrix.
+        wanted: whether a token is to be put there at all.
     """
     if template.prefix or not _is_decoder(model):
+        return template, () if wanted else (_IDLE,)
+    if not wanted:
         return template, ()
     known = dict(zip(vocabulary.texts, vocabulary.ids, strict=True))
     own = getattr(tokenizer, "bos_token_id", None)
