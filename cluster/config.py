@@ -56,4 +56,4 @@ def _load(path: Path) -> Any:
         line = f", line {mark.line + 1}" if mark else ""
         reason = getattr(error, "problem", None) or first_line(error)
         problem = f"--config {path}{line} is not YAML: {reason}"
-        raise InputError(problem, hint="mend that line, or leave out --config") from error
+        raise InputError(problem, hint="check that line, or leave out --config") from error

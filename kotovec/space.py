@@ -20,6 +20,7 @@ TABLES = ("static", "output", "imported")  # rows of a matrix: they have no laye
 IN_PART = "tables:"  # begins the identity of weights of which tables alone were read: what else there is is unknown
 LAYERED = ("isolated", "template", "context")  # hidden states
 NAMES = ("static", "isolated", "template", "context", "output", "imported")
+_SOURCES = {"template": ' --template "this is a {}."', "context": " --corpus FILE"}  # what makes such a space
 BOTH = "static,isolated"  # what `both` is short for
 MOST_NAMED = 8  # spaces in a hint
 _STEPS = r"(?:\+[a-z][a-z0-9.:]*)*"
@@ -168,7 +169,9 @@ class Space:
     def _addition(self, origin: "Origin", alike: Sequence["Space"]) -> str:
         """Return the end of a hint: the command that adds the space, or why none does; empty for neither."""
         layer, depth = self.layer, origin.depth
-        if self.name not in (*BOTH.split(","), "output") or self.steps or self.first is not None:
+        if self.name not in (*BOTH.split(","), "output", *_SOURCES) or self.steps or self.first is not None:
+            return ""
+        if self.name in _SOURCES and (alike or origin.states):  # more layers take the same sentences
             return ""
         if layer is not None and depth is not None and layer > depth:
             return f"; the model has the layers 0 to {depth}"
@@ -179,7 +182,9 @@ class Space:
         if layer is None:
             options = " --spaces output" if self.name == "output" else ""
         else:
-            options = origin.states + ("" if layer == -1 else f" --layers {'all' if layer < 0 else layer}")
+            options = _SOURCES.get(self.name, origin.states) + (
+                "" if layer == -1 else f" --layers {'all' if layer < 0 else layer}"
+            )
         return f", or add {'more' if alike and (layer or 0) < 0 else 'it'} with {quoted(origin.build + options)}"
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kotovec.errors import InputError, NotStoredError, quoted
-from kotovec.space import Space
+from kotovec.space import Origin, Space
 from kotovec.store.contexts import Sample, read_contexts
 from kotovec.store.expression import parse
 from kotovec.store.layout import Layout
@@ -84,7 +84,8 @@ def read_sample(layout: Layout, vectors: "Vectors") -> Sample:
     try:
         return read_contexts(layout.contexts, str(vectors.attributes.get("identity")), checked=False)
     except FileNotFoundError as error:
-        hint = "add them with `kotovec build MODEL --corpus FILE --keep-text`"
+        build = (vectors.spaces.origin() or Origin()).build or "kotovec build MODEL"
+        hint = f"add them with {quoted(f'{build} --corpus FILE --keep-text')}"
         raise NotStoredError("this store has no contexts", hint=hint) from error
 
 

@@ -59,7 +59,7 @@ def refused(capsys, store):
         (["king", "--metric", "manhattan"], r"unknown metric `manhattan`\nhint: choose `l2`, `cosine` or `ip`$"),
         (["king", "--device", "tpu"], r"unknown device `tpu`"),
         (["king", "--unit-terms"], r"unit terms mean nothing with l2"),
-        (["king", "--file", "x"], r"an expression and --file are given\nhint: give one expression, .*or --file"),
+        (["king", "--file", "x"], r"an expression and --file are given\nhint: give one, .*or --file"),
         (["--file", "/no/such/file"], r"/no/such/file cannot be read: No such file"),
         (["--file", "/"], r"/ cannot be read: Is a directory"),
     ],

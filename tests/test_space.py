@@ -176,6 +176,10 @@ def test_the_hint_about_an_unknown_space_names_those_of_the_store():
     [
         ("isolated@7", "choose one of these; the model has the layers 0 to 6"),
         ("isolated@5", "choose one of these, or add it with `kotovec build demo --layers 5`"),
+        ("context", "choose `isolated@6`, or add it with `kotovec build demo --corpus FILE`"),
+        ("context@3", "choose `isolated@6`, or add it with `kotovec build demo --corpus FILE --layers 3`"),
+        ("template", 'choose `isolated@6`, or add it with `kotovec build demo --template "this is a {}."`'),
+        ("context@0-6", "choose `isolated@6`"),
         ("isolated@-4", "choose one of these, or add more with `kotovec build demo --layers all`"),
     ],
 )
