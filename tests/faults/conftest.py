@@ -17,7 +17,7 @@ from scanned import english, write_lines
 # Those of builds without contexts take a minute and a half in CI. `make faults-long` plays twenty of each.
 ROUNDS = {"actor": 2, "all actors": 1, "node": 2, "driver": 2, "driver in merge": 1, "driver in index": 1}
 ROUNDS |= {"scan": 1, "driver in scan": 2, "node in scan": 1}
-ROUNDS |= {"driver in contexts": 5, "actor in contexts": 1, "node in contexts": 1}
+ROUNDS |= {"driver in contexts": 1, "actor in contexts": 1, "node in contexts": 1}
 
 
 def pytest_addoption(parser):
