@@ -66,7 +66,8 @@ class Spread:
         within: mean variance of an item's vectors.
         between: variance of the items' true means, that is, without what the means scatter by chance.
         reliability: share of `between` in the variance of the means as they are: the expected correlation with the
-            means over another sample. An upper bound, as contexts from one document are not independent.
+            means over another sample of a corpus without end. Two samples of a small one share contexts, and correlate
+            more (0.913 for 0.902 with 3 contexts in 18 MB); another corpus has other contexts, and correlates less.
     """
 
     items: int

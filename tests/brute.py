@@ -6,10 +6,13 @@ Nothing here is kotovec's own: what it says is what `kotovec build --corpus` mus
 import hashlib
 import unicodedata
 from collections import defaultdict
+from itertools import pairwise
 
 import numpy as np
 import torch
 from transformers import AutoModel, AutoTokenizer
+
+UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")
 
 
 def normalised(text):
@@ -24,12 +27,20 @@ def is_sign(char):
     return unicodedata.category(char)[0] not in "LMN"
 
 
+def is_parting(char):
+    return is_sign(char) or unicodedata.name(char, "").startswith(UNSPACED)
+
+
 def whole_words(tokenizer, ids, marking):
     """Return for each token whether it is a word of its own: by the texts of its neighbours."""
     texts = tokenizer.convert_ids_to_tokens(ids)
     if marking == "wordpiece":
         goes_on = [text.startswith("##") for text in texts] + [False]
         return [not goes_on[index] and not goes_on[index + 1] for index in range(len(texts))]
+    if marking == "metaspace":
+        parts = [" ", *(text.replace("▁", " ") for text in texts), " "]
+        edges = [is_parting(parts[index][-1]) or is_parting(parts[index + 1][0]) for index in range(len(parts) - 1)]
+        return [begin and end for begin, end in pairwise(edges)]
     parts = [tokenizer.decode([number]) for number in ids] + [" "]
     ends = [part[:1].isspace() or is_sign(part[:1] or " ") for part in parts[1:]]
     begins = [
@@ -46,19 +57,18 @@ class Brute:
         contexts: the sentences of each id, by hash.
         inside: the ids whose sentences have it inside of words.
         seen: how many sentences have each id.
-        means: for each id its mean in each layer, (L, D), and the number of its vectors.
     """
 
     def __init__(self, folder, lines, *, limit, kinds, marking, seed=0, fewest=8, most=512):
-        tokenizer = AutoTokenizer.from_pretrained(folder)
-        model = AutoModel.from_pretrained(folder, dtype=torch.float32).eval()
+        self.folder = folder
+        self.tokenizer = AutoTokenizer.from_pretrained(folder)
         texts = {normalised(line) for line in lines}
         texts = sorted((text for text in texts if fewest <= len(text) <= most), key=lambda text: hashed(text, seed))
         whole, inside = defaultdict(list), defaultdict(list)
-        where = {}
+        self._where = {}
         for text in texts:
-            ids = tokenizer(text, add_special_tokens=False)["input_ids"]
-            is_whole = whole_words(tokenizer, ids, marking)
+            ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+            is_whole = whole_words(self.tokenizer, ids, marking)
             for position, number in enumerate(ids):
                 if kinds.get(number) not in ("word", "subword", "byte"):
                     continue
@@ -66,27 +76,36 @@ class Brute:
                 sentences = (whole if counted else inside)[number]
                 if not sentences or sentences[-1] != text:
                     sentences.append(text)
-                where.setdefault((number, text, counted), []).append(position)
-        self.seen = {number: len(found) for number, found in {**inside, **whole}.items()}
+                self._where.setdefault((number, text, counted), []).append(position)
+        found = {**inside, **whole}
+        self.seen = {number: len(sentences) for number, sentences in found.items()}
         self.inside = set(inside) - set(whole)
-        self.contexts = {number: found[:limit] for number, found in {**inside, **whole}.items()}
-        self.means = self._means(tokenizer, model, where)
+        self.contexts = {number: sentences[:limit] for number, sentences in found.items()}
 
-    def _means(self, tokenizer, model, where):
-        states = {}
-        for text in {text for found in self.contexts.values() for text in found}:
-            bare = tokenizer(text, add_special_tokens=False)["input_ids"]
-            ids = tokenizer(text)["input_ids"]
-            if ids == bare:  # a decoder, before whose sentences a person puts the token of the beginning
-                ids = [tokenizer.bos_token_id, *bare]
-            before = next(start for start in range(len(ids)) if ids[start : start + len(bare)] == bare)
-            with torch.inference_mode():
-                given = torch.tensor([ids])
-                found = model(given, attention_mask=torch.ones_like(given), output_hidden_states=True).hidden_states
-            states[text] = torch.stack(found)[:, 0].double().numpy()[:, before:]
-        means = {}
-        for number, texts in self.contexts.items():
-            counted = number not in self.inside
-            uses = [states[text][:, position] for text in texts for position in where[number, text, counted]]
-            means[number] = np.mean(uses, axis=0), len(uses)
-        return means
+    def means(self, numbers=None):
+        """Return the mean of each id, or of some, in each layer, (L, D) float64, and the number of its vectors."""
+        model = AutoModel.from_pretrained(self.folder, dtype=torch.float32).eval()
+        having = defaultdict(list)
+        for number in self.contexts if numbers is None else numbers:
+            for text in self.contexts[number]:
+                having[text].append(number)
+        sums, counts = defaultdict(float), defaultdict(int)
+        for text, those in having.items():
+            states = self._states(model, text)
+            for number in those:
+                positions = self._where[number, text, number not in self.inside]
+                sums[number] = sums[number] + states[:, positions].sum(axis=1)
+                counts[number] += len(positions)
+        return {number: (total / counts[number], counts[number]) for number, total in sums.items()}
+
+    def _states(self, model, text):
+        """Return the hidden states of a sentence in each layer, without its special tokens, (L, n, D) float64."""
+        bare = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        ids = self.tokenizer(text)["input_ids"]
+        if ids == bare:  # a decoder, before whose sentences a person puts the token of the beginning
+            ids = [self.tokenizer.bos_token_id, *bare]
+        before = next(start for start in range(len(ids)) if ids[start : start + len(bare)] == bare)
+        with torch.inference_mode():
+            given = torch.tensor([ids])
+            found = model(given, attention_mask=torch.ones_like(given), output_hidden_states=True).hidden_states
+        return np.stack([layer[0, before:].double().numpy() for layer in found])

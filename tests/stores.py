@@ -120,7 +120,7 @@ def write_odd_store(folder: Path) -> Path:
     return write_store(folder, tokens, vectors, np.stack([vectors[::-1], vectors * 2]), layers=(0, 1))
 
 
-def add_means(folder: Path, space: Space, vectors, n, uses=None, energy=None) -> None:
+def add_means(folder: Path, space: Space, vectors, n, uses=None, energy=None, made=None) -> None:
     """Add a space of means to a store, whose rows with `n` 0 have no vector.
 
     Args:
@@ -130,12 +130,13 @@ def add_means(folder: Path, space: Space, vectors, n, uses=None, energy=None) ->
         n: (V,) numbers of contexts.
         uses: (V,) numbers of vectors; by default `n`.
         energy: (V,) mean squared norms; by default those of the means.
+        made: how they were made.
     """
     n = np.asarray(n, dtype=np.int64)
     vectors = np.where(n[:, np.newaxis] > 0, vectors, 0).astype(np.float32)
     energy = (vectors.astype(np.float64) ** 2).sum(axis=1) if energy is None else np.asarray(energy, dtype=np.float64)
     identity = Vectors(folder).attributes["identity"]
-    made = {"settings": {"model": "none"}}
+    made = {"settings": {"model": "none"}} if made is None else made
     with writing_space(Layout(folder), space, vectors.shape, "float32", identity, made) as writer:
         writer.add(vectors)
         writer.parts = {"n": n, "uses": n if uses is None else np.asarray(uses, dtype=np.int64), "energy": energy}

@@ -12,6 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kotovec.space import Space
+from kotovec.store import Store
+from kotovec.store.contexts import Sample, offsets_of, write_contexts
+from kotovec.store.layout import Layout
+
 import stores
 
 ROOT = Path(__file__).parents[1]
@@ -320,6 +325,91 @@ def test_the_pages_hold_what_the_results_say():
     for path in table.PAGES:
         page = path.read_text(encoding="utf-8")
         assert page == table.make_page(page, table.RESULTS), "python benchmarks/table.py"
+
+
+# seeds.py
+
+
+def planted(path, truth, seed, *, noise, contexts=4, fewer=0):
+    """Write a store of the means of planted vectors: truth and noise, whose deviation is known.
+
+    The first ones have fewer contexts, and 300 are seen in 1,000 sentences.
+    """
+    random = np.random.default_rng(seed)
+    vectors = truth[:, np.newaxis] + noise * random.standard_normal((len(truth), contexts, truth.shape[1]))
+    n = np.where(np.arange(len(truth)) < fewer, 1, contexts)
+    means = np.where(n[:, np.newaxis] == 1, vectors[:, 0], vectors.mean(axis=1))
+    energy = np.where(n == 1, (vectors[:, 0] ** 2).sum(axis=1), (vectors**2).sum(axis=2).mean(axis=1))
+    stores.write_store(path, stores.numbered(len(truth)), means)
+    made = {"settings": {"contexts": contexts, "seed": seed}, "spread": {"reliability": 0.5}}
+    stores.add_means(path, Space("context", 2), means, n, energy=energy, made=made)
+    seen = np.where(np.arange(len(truth)) < len(truth) - 300, n, 1000).astype(float)
+    sentences, inside = np.zeros(n.sum(), dtype=np.int32), np.zeros(len(truth), dtype=bool)
+    sample = Sample(np.arange(1, dtype=np.uint64), offsets_of(n), sentences, inside, seen, contexts, {})
+    write_contexts(Layout(path).contexts, sample, "1" * 64, keep_text=False)
+    return path
+
+
+@pytest.mark.parametrize(("noise", "expected"), [(1.0, 0.8), (2.0, 0.5), (0.1, 1 / 1.0025)])
+def test_the_correlation_of_two_samples_is_the_reliability_of_planted_means(
+    noise, expected, tmp_path, monkeypatch, capsys
+):
+    """4 contexts, a true variance of 1 in each dimension: the reliability is 1 / (1 + noise² / 4)."""
+    seeds = script("seeds")
+    truth = np.random.default_rng(9).standard_normal((1500, 16)) + 100  # far from the origin, as hidden states are
+    one, other = (
+        planted(tmp_path / f"{seed}.kotovec", truth, seed, noise=noise, fewer=100 * (1 + seed)) for seed in (0, 1)
+    )
+    path = tmp_path / "found.json"
+    monkeypatch.setattr(sys, "argv", ["seeds.py", str(one), str(other), "--json", str(path)])
+    seeds.main()
+    found = json.loads(path.read_text(encoding="utf-8"))
+    assert (found["contexts"], found["stated"]) == (4, [0.5, 0.5])
+    assert [(row["least"], row["items"]) for row in found["rows"]] == [(0, 1300), (80, 300)]
+    for row, chance in zip(found["rows"], (0.02, 0.04), strict=True):
+        assert row["found"] == pytest.approx(expected, abs=chance)
+        assert row["predicted"] == pytest.approx([expected] * 2, abs=chance)
+        assert row["low"] < row["found"] < row["high"] < row["low"] + 0.08
+    lines = capsys.readouterr().out.splitlines()
+    row = found["rows"][1]
+    assert lines[3].startswith("| 4 | 80 or more | 300 | ")
+    assert lines[3].endswith(f" | {row['found']:.3f} [{row['low']:.3f}, {row['high']:.3f}] |")
+    assert lines[5] == "kotovec info, of all items: 0.500, 0.500"
+
+
+def test_the_correlation_and_its_bootstrap_are_those_of_numpy():
+    seeds, random = script("seeds"), np.random.default_rng(5)
+    one = random.standard_normal((300, 8)) + 5
+    other = one + random.standard_normal((300, 8))
+    pick = random.integers(300, size=300)
+    weights = np.stack([np.ones(300), np.bincount(pick, minlength=300)])
+    expected = [
+        np.corrcoef(*((each[rows] - each[rows].mean(axis=0)).ravel() for each in (one, other)))[0, 1]
+        for rows in (np.arange(300), pick)
+    ]
+    np.testing.assert_allclose(seeds.correlation(one, other, weights), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"seed": 0}, "both samples were drawn with the seed 0"),
+        ({"seed": 1, "contexts": 5}, "one store has 4 contexts of an item, the other 5"),
+        ({"seed": 1, "fewer": 50}, "0 items have all contexts in both stores"),
+    ],
+)
+def test_samples_that_cannot_be_compared_are_refused(options, message, tmp_path):
+    seeds, truth = script("seeds"), np.random.default_rng(9).standard_normal((50, 4))
+    paths = (
+        planted(tmp_path / "0.kotovec", truth, 0, noise=1),
+        planted(tmp_path / "1.kotovec", truth, **{"noise": 1} | options),
+    )
+    with Store.open(paths[0]) as one, Store.open(paths[1]) as other:
+        samples = [seeds.read(store, "context@2") for store in (one, other)]
+        with pytest.raises(SystemExit, match=message):
+            seeds.compare(*samples)
+        with pytest.raises(SystemExit, match="a store has no context@1"):
+            seeds.read(one, "context@1")
 
 
 # gpu.py

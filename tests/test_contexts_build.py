@@ -62,7 +62,7 @@ def test_the_vectors_are_those_of_brute_force(name, tiny_models, tmp_path):
         rows = {int(number): row for row, number in enumerate(store.tokens.ids)}
         assert {int(store.tokens.ids[row]) for row in np.flatnonzero(n)} == set(brute.contexts)
         assert len(brute.contexts) > 20
-        for number, (mean, count) in brute.means.items():
+        for number, (mean, count) in brute.means().items():
             row = rows[number]
             assert (n[row], uses[row]) == (len(brute.contexts[number]), count)
             for layer, space in enumerate(spaces):

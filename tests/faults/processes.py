@@ -6,10 +6,11 @@ import os
 import pty
 import re
 import tempfile
+import threading
 import time
 from pathlib import Path
 
-from rays import COMMAND, Process, wait_for
+from rays import COMMAND, Listener, Process, wait_for, workers_named
 
 SHARD = 24  # tokens: 17 shards of the tiny model
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
@@ -41,6 +42,13 @@ from kotovec.cli.app import main
 main()
 """
 
+# Before the code of a command: its 411 sentences of 2,000 lie in 52 shards.
+CONTEXTS, MOST_SENTENCES = 10, 8
+FEW = f"""
+from kotovec.cluster.contexts import encode
+encode.MOST_SENTENCES = {MOST_SENTENCES}
+"""
+
 
 # A build whose workers note which node took which shard, and wait with those that are not to be given yet.
 HELD = """
@@ -68,6 +76,38 @@ def meet(process, condition, seconds=120):
     value = wait_for(lambda: condition() or process.popen.poll() is not None, seconds)
     assert process.popen.poll() is None, process.finish()
     return value
+
+
+def kill(process):
+    """SIGKILL a driver; return what it had written to stderr. Whatever it had begun still runs for a while."""
+    process.popen.kill()
+    return process.popen.communicate()[1]
+
+
+class Assassin(Listener):
+    """Kills workers some time after so much is encoded; a new one that starts is as good a victim."""
+
+    def __init__(self, done, delay, *, everyone=False):
+        self.done, self.everyone, self.killed = done, everyone, []
+        self.earlier = {worker.pid for worker in workers_named("ray::Slow")}  # of the last round, on their way out
+        self.timer = threading.Timer(delay, self.kill)
+
+    def __call__(self, event):
+        self.append(event)
+        is_encoded = getattr(event, "unit", "byte") != "byte"  # bytes are scanned
+        if is_encoded and event.done >= self.done and not self.timer.ident:
+            self.timer.start()
+
+    def kill(self):
+        found = wait_for(lambda: [each for each in workers_named("ray::Slow") if each.pid not in self.earlier])
+        for worker in found if self.everyone else found[:1]:
+            worker.kill()
+            self.killed.append(worker.pid)
+
+    def join(self):
+        """Wait until the deed is done, if it was ever due."""
+        if self.timer.ident:
+            self.timer.join()
 
 
 class Marks:

@@ -9,14 +9,18 @@ from functools import partial
 
 import pytest
 
-from processes import SLOWLY, Terminal, meet
-from rays import Process, datasets, left_behind, shard_files
+from kotovec.store.layout import Layout
+
+from processes import FEW, SLOWLY, Terminal, meet
+from rays import COMMAND, Process, datasets, left_behind, shard_files
 
 log = logging.getLogger(__name__)  # --log-cli-level=INFO shows what was measured
 KEPT = "note: completed shards are kept: the same command resumes the build"
 ECHO = r"^(\^C)+"  # of the terminal, wherever a line is then
 # The steps that were done, and the trace that Ray's C++ prints where SIGTERM meets it connecting.
 NOISE = r"$|✓ |PC: @ |@ |\[[-0-9: ,]+ E \d+ \d+\] logging\.cc"
+# What an earlier run left, and what there is to say of the contexts.
+FOUND = r"note: (resuming with|contexts:|\d+ sentences longer than) "
 # What is promised is 5 s; it takes some 3 on two idle cores, one of them Ray's raylet's. On a machine that has twice
 # as much to do as it has cores, every process waits for its turn: the promise is kept on the median, and 15 s at most.
 SECONDS, UNDER_LOAD = 5, 15
@@ -53,7 +57,7 @@ def assert_interrupted(process, store, limit, expected=130):
     assert code == expected, said
     assert seconds < limit
     assert said[-1] == "error: interrupted"
-    assert [line for line in said if not line.startswith("note: resuming with ")][:-1] in ([], [KEPT])
+    assert [line for line in said if not re.match(FOUND, line)][:-1] in ([], [KEPT])
     assert process.left() == []
     assert process.folders() == []
     assert list(store.parent.glob(".*")) == []
@@ -92,6 +96,51 @@ def test_an_interrupt_in_any_phase_ends_a_build_at_once_and_the_same_command_goe
         code, _, err = process.finish()
     assert code == 0, err
     assert datasets(store) == expected
+    assert left_behind(store) == []
+
+
+# The same for contexts: each piece of the corpus takes half a second, and so does the merge of each space.
+SLOW_CONTEXTS = """
+import os, time
+os.environ["COLUMNS"] = "200"  # no line is broken
+from kotovec.cluster.contexts import drawn
+from kotovec.store import means
+
+class Slow(drawn.Splitter):
+    def split(self, texts):
+        time.sleep(0.5 if len(texts) > 10 else 0)  # not as it looks for the fastest way to split
+        return super().split(texts)
+
+def merge_slowly(*arguments, real=means.merge_means):
+    time.sleep(0.5)
+    real(*arguments)
+
+drawn.Splitter = Slow
+means.merge_means = merge_slowly
+"""
+PHASES_OF_CONTEXTS = {
+    "scanning": lambda process, store: "scanning" in process.read(),
+    "encoding": lambda process, store: len(list(store.glob("shards/0*.h5"))) >= 2,
+    "merging": lambda process, store: "merging" in process.read(),
+}
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_ctrl_c_in_any_phase_of_contexts_ends_a_build_at_once_and_it_goes_on(workers, calm_contexts, context_command):
+    arguments, store = context_command
+    for phase, begun in PHASES_OF_CONTEXTS.items():
+        limit = allowed()
+        with Terminal(*arguments, "--workers", workers, cwd=store.parent, code=SLOW_CONTEXTS + FEW + SLOWLY) as process:
+            meet(process, partial(is_at, begun, process, store))
+            press_twice(process)
+            log.info("%s: %.1f s", phase, assert_interrupted(process, store, limit))
+        assert (Layout(store).sample.exists(), bool(list(store.glob("spaces/*")))) == (phase != "scanning", False)
+    with Process(*arguments, "--workers", workers, cwd=store.parent, code=FEW + COMMAND) as process:
+        code, _, err = process.finish()
+    assert code == 0, err
+    assert f"resuming with {calm_contexts.shards} of {calm_contexts.shards} shards" in err
+    assert datasets(store) == calm_contexts.datasets
+    assert Layout(store).contexts.read_bytes() == calm_contexts.sample
     assert left_behind(store) == []
 
 

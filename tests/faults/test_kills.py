@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
 import time
 
 import numpy as np
@@ -16,48 +15,20 @@ from kotovec.store import Store
 from kotovec.store.layout import Layout
 from kotovec.workers.encoder import Encoder
 
-from processes import SHARD, meet
+from processes import SHARD, Assassin, kill, meet
 from rays import (
     CHECKOUT,
     SLOW_COMMAND,
-    Listener,
     Process,
     datasets,
     left_behind,
     run_build,
     shard_files,
-    wait_for,
-    workers_named,
 )
 
 log = logging.getLogger(__name__)  # --log-cli-level=INFO shows what was measured
 SEED = 20261122
 LONGEST = 120  # seconds after which nothing of a killed build may be running; Ray's own agents take over one
-
-
-class Assassin(Listener):
-    """Kills workers some time after so many tokens are done; a new one that starts is as good a victim."""
-
-    def __init__(self, tokens, delay, everyone):
-        self.tokens, self.everyone, self.killed = tokens, everyone, []
-        self.earlier = {worker.pid for worker in workers_named("ray::Slow")}  # of the last round, on their way out
-        self.timer = threading.Timer(delay, self.kill)
-
-    def __call__(self, event):
-        self.append(event)
-        if getattr(event, "done", -1) >= self.tokens and not self.timer.ident:
-            self.timer.start()
-
-    def kill(self):
-        found = wait_for(lambda: [each for each in workers_named("ray::Slow") if each.pid not in self.earlier])
-        for worker in found if self.everyone else found[:1]:
-            worker.kill()
-            self.killed.append(worker.pid)
-
-    def join(self):
-        """Wait until the deed is done, if it was ever due."""
-        if self.timer.ident:
-            self.timer.join()
 
 
 @pytest.mark.parametrize("kind", ["actor", "all actors"])
@@ -73,7 +44,7 @@ def test_workers_killed_at_random_moments_cost_no_byte(kind, rounds, calm, emplo
     employ(Slow)
     for number in range(rounds(kind)):
         moment = plan.shards[int(rng.integers(0, len(plan.shards) - 8))].start  # so that there is work left
-        assassin = Assassin(moment, rng.uniform(0, 0.3), kind == "all actors")
+        assassin = Assassin(moment, rng.uniform(0, 0.3), everyone=kind == "all actors")
         store = tmp_path / f"{number}.kotovec"
         build(plan, store, Resources(workers=2), report=assassin)
         assassin.join()
@@ -95,8 +66,7 @@ def test_a_driver_killed_at_random_moments_goes_on_and_leaves_nothing_running(ro
             if number % 4:
                 meet(process, lambda: len(shard_files(store)) >= moment)  # noqa: B023
             time.sleep(rng.uniform(0, 0.5 if number % 4 else 6.0))
-            process.popen.kill()
-            process.popen.communicate()
+            kill(process)
             begin = time.monotonic()
             assert process.left(LONGEST) == [], number
             slowest = max(slowest, time.monotonic() - begin)

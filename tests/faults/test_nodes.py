@@ -1,12 +1,15 @@
 """Nodes that join, are drained, are killed, again and again: a build uses those that are there."""
 
+import contextlib
 import shutil
 import time
 
 import numpy as np
 import pytest
 
-from processes import HELD, JOINING, SHARD, Cluster, Marks, meet
+from kotovec.store.layout import Layout
+
+from processes import FEW, HELD, JOINING, SHARD, Cluster, Marks, meet
 from rays import Process, datasets, left_behind, shard_files
 
 SEED = 20261122
@@ -35,22 +38,41 @@ def assert_whole(process, store, expected, seconds=180):
     return err
 
 
+def lose_a_node(cluster, command, code, marks, rng, shards):
+    """Build on a node that is killed at a random moment, and on the head; return the build, which has a shard to do."""
+    marks.limit(int(rng.integers(0, shards - 4)))
+    cluster.settle()
+    node = cluster.add()
+    with contextlib.ExitStack() as stack:
+        process = stack.enter_context(join(cluster, command, code, marks.folder))
+        meet(process, lambda: marks.of(node))
+        time.sleep(rng.uniform(0, 0.5))
+        cluster.kill(node)
+        assert any("a worker was lost" in line for line in process.popen.stderr)
+        marks.limit(shards)
+        stack.pop_all()
+    return process
+
+
 def test_a_node_killed_at_random_moments_costs_no_byte(rounds, calm, cluster, command, tmp_path):
     plan, expected = calm
     rng, store = np.random.default_rng(SEED), command[1]
     for number in range(rounds("node")):
         marks = Marks(tmp_path / f"marks{number}")
-        marks.limit(int(rng.integers(0, len(plan.shards) - 4)))
-        cluster.settle()
-        node = cluster.add()
-        with join(cluster, command, HELD, marks.folder) as process:
-            meet(process, lambda: marks.of(node))  # noqa: B023
-            time.sleep(rng.uniform(0, 0.5))
-            cluster.kill(node)
-            assert any("a worker was lost" in line for line in process.popen.stderr)
-            marks.limit(len(plan.shards))
+        with lose_a_node(cluster, command, HELD, marks, rng, len(plan.shards)) as process:
             err = assert_whole(process, store, expected)
         assert "a worker was lost" not in err
+        shutil.rmtree(store)
+
+
+def test_a_node_killed_while_sentences_are_encoded_costs_no_byte(rounds, calm_contexts, cluster, context_command):
+    rng, (_, store) = np.random.default_rng(SEED), context_command
+    for number in range(rounds("node in contexts")):
+        marks = Marks(store.parent / f"marks{number}")
+        with lose_a_node(cluster, context_command, FEW + HELD, marks, rng, calm_contexts.shards) as process:
+            err = assert_whole(process, store, calm_contexts.datasets)
+        assert "a worker was lost" not in err
+        assert Layout(store).contexts.read_bytes() == calm_contexts.sample
         shutil.rmtree(store)
 
 

@@ -12,7 +12,7 @@ from kotovec.store import folder as folders
 from kotovec.store.layout import Layout
 
 import scanned
-from processes import AUTHENTICATION, Cluster, meet
+from processes import AUTHENTICATION, Cluster, kill, meet
 from rays import Process, wait_for
 from scanned import bytes_of, english, names, run_scan, spec_of, write_lines
 from test_address import start_head
@@ -23,13 +23,13 @@ LONGEST = 120  # seconds after which nothing of a killed scan may be running
 
 # Scans in this process that are killed by their parent at a random moment; every step on the disk takes 2 ms.
 KILLED = """
-import os, pickle, random, signal, sys, time, traceback
+import os, pickle, random, sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from kotovec.cluster.contexts.sample import scan
 from kotovec.store import files
 from kotovec.store.layout import Layout
-import scanned
+import forked, scanned
 
 def slowly(owner, name):
     real = getattr(owner, name)
@@ -40,26 +40,18 @@ with open(sys.argv[2], "rb") as file:
     spec = pickle.load(file)
 layout, longest, random = Layout(Path(sys.argv[3])), float(sys.argv[4]), random.Random(int(sys.argv[5]))
 layout.shards.mkdir(parents=True)
-kills = 0
-while True:
-    child = os.fork()
-    if child == 0:
-        try:
-            with scanned.executor_of(spec) as executor:
-                scan(spec, layout, executor)
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-        os._exit(0)
+
+def work():
+    with scanned.executor_of(spec) as executor:
+        scan(spec, layout, executor)
+
+def due():
+    global longest
     end = time.monotonic() + random.uniform(0, longest)
-    longest *= 1.2  # else, where others slow this machine down, no child might come to the end
-    while time.monotonic() < end and not (done := os.waitpid(child, os.WNOHANG)[0]):
-        time.sleep(0.001)
-    if done:
-        break
-    os.kill(child, signal.SIGKILL)
-    kills += os.WIFSIGNALED(os.waitpid(child, 0)[1])
-print(kills)
+    longest *= 1.2  # else, where others slow this machine down, no fork might come to the end
+    return lambda: time.monotonic() >= end
+
+print(forked.run_killed(work, due))
 """
 
 
@@ -124,8 +116,7 @@ def test_a_driver_killed_at_random_moments_of_a_scan_leaves_nothing_running_and_
         with Process(*arguments, 1 + number % 2, cwd=tmp_path, code=ON_RAY) as process:
             meet(process, lambda: len(pieces_of(layout)) >= moment)  # noqa: B023
             time.sleep(rng.uniform(0, 0.5))
-            process.popen.kill()
-            process.popen.communicate()
+            kill(process)
             begin = time.monotonic()
             assert process.left(LONGEST) == [], number
             slowest = max(slowest, time.monotonic() - begin)
