@@ -1,6 +1,7 @@
 """`kotovec map`: the whole vocabulary in two dimensions, and how far the map can be trusted."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -27,7 +28,7 @@ from kotovec.cli.options import (
     StoreOption,
 )
 from kotovec.cli.outputs import check_output
-from kotovec.errors import StoreBusyError, StoreError, quoted
+from kotovec.errors import NotStoredError, StoreBusyError, StoreError, quoted
 from kotovec.space import Space
 from kotovec.text import counted, json_line
 
@@ -70,7 +71,7 @@ def command(
     opened = open_store(store)
     spaces = choose_spaces(space, layer, opened.spaces)
     if html is not None and len(spaces) == 1:  # a page shows two spaces if the store has two
-        spaces += tuple(_beside(spaces[0], opened.spaces))
+        spaces += tuple(_beside(opened, spaces[0], expression))
     presents = [opened.vectors.present(opened.space(each)) for each in spaces]
     fewest = min(len(opened) if each is None else int(each.sum()) for each in presents)
     others = max(min(fewest, sample or fewest), FEWEST) - 1
@@ -90,7 +91,7 @@ def command(
             display.say("writing the page")
             write_page(opened, maps, expression, html)
     written = {"png": png, "html": html}
-    _print(opened, [each.record for each in maps], len(maps[0].rows), written, as_json=as_json)
+    _print(opened, maps, written, as_json=as_json)
 
 
 def _labelled(store: "Store", texts: Iterable[str]) -> dict[int, str]:
@@ -174,10 +175,18 @@ def _keeping(store: "Store", *, drawn: bool, note: Callable[[str], None]) -> Cal
     return keep
 
 
-def _beside(space: Space, stored: Sequence[Space]) -> list[Space]:
-    """Return the space that a page shows beside another one: static, or beside static the last layer stored."""
-    others = [each for each in stored if each.name != space.name]
-    return [others[0] if others[0].layer is None else others[-1]] if others else []
+def _beside(store: "Store", space: Space, expression: str | None) -> list[Space]:
+    """Return the space that a page shows beside another one: static, or beside static the last layer stored.
+
+    One that lacks a vector of the expression, as some tokens have no contexts, is passed over.
+    """
+    others = [each for each in store.spaces if each.name != space.name]
+    for other in others if others and others[0].layer is None else reversed(others):
+        with suppress(NotStoredError):
+            if expression is not None:
+                store.question(expression, other)
+            return [other]
+    return []
 
 
 def _check(png: Path | None, label: list[str] | None, labels: int, html: Path | None, expression: str | None) -> None:
@@ -205,32 +214,26 @@ def _check(png: Path | None, label: list[str] | None, labels: int, html: Path | 
         raise InputError(f"{png} is named for both the picture and the page", hint="name one file for each")
 
 
-def _print(
-    store: "Store",
-    records: "list[MapRecord]",
-    tokens: int,
-    written: dict[str, Path | None],
-    *,
-    as_json: bool,
-) -> None:
+def _print(store: "Store", maps: "list[Map]", written: dict[str, Path | None], *, as_json: bool) -> None:
     from kotovec.cli.tables import megabytes, print_pairs
     from kotovec.store.cartography import path_of_kept
 
     if as_json:
         paths = {kind: None if path is None else str(path) for kind, path in written.items()}
-        for record in records:
-            echo(json_line({**asdict(record), "name": record.name, "tokens": tokens, **paths}))
+        for each in maps:
+            echo(json_line({**asdict(each.record), "name": each.record.name, "tokens": len(each.rows), **paths}))
         return
     files = [
         (name, f"{path}  ({megabytes(path.stat().st_size)})")
         for name, path in (("picture", written["png"]), ("page", written["html"]))
         if path is not None
     ]
-    for record in records:
+    for each in maps:
+        record, tokens = each.record, counted(len(each.rows), "token")
         title, near = Space.parse(record.space).title, record.nearest
         trust = f"{record.trustworthiness:.4f} trustworthiness, of {counted(record.sampled, 'token')} (0.5 is chance)"
         pairs = [
-            ("map", f"{title}; {record.method}  ({counted(tokens, 'token')}; {_made(record)})"),
+            ("map", f"{title}; {record.method}  ({tokens}; {_made(record)})"),
             (
                 f"recall@{near}",
                 f"{record.recall:.4f} of the {near} nearest are among the {near} nearest on the map",
@@ -238,7 +241,7 @@ def _print(
             ("trust", trust),
             *([("kept", str(file))] if (file := path_of_kept(store, record)) is not None else []),
         ]
-        print_pairs([*pairs, *(files if record is records[-1] else [])])
+        print_pairs([*pairs, *(files if each is maps[-1] else [])])
 
 
 def _made(record: "MapRecord") -> str:

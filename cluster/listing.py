@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kotovec.cluster.words import Words
-from kotovec.errors import InputError
+from kotovec.errors import InputError, choices
 from kotovec.store.tokens import Marking, Tokens, describe
 from kotovec.workers import rows as row_checks
 from kotovec.workers import tokenizer as tokenizers
@@ -81,7 +81,9 @@ def list_tokens(
     everything = _with_row(vocabulary, begun, rows)
     tokens = everything.keep(kinds)
     if len(tokens) == 0:
-        raise InputError(f"no token of {model.name} is of the kinds {', '.join(kinds)}")
+        held = [kind for kind, count in everything.count().items() if count]
+        problem = f"no token of {model.name} is of the {'kind' if len(kinds) == 1 else 'kinds'} {', '.join(kinds)}"
+        raise InputError(problem, hint=f"choose {choices(held)}")
     code = notice_code(model.code, model.described.model_type, tokenizers.origin(model, tokenizer))
     return Listing(
         tokenizer=tokenizer,

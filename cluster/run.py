@@ -1,7 +1,7 @@
 """A whole build, as the command line and `kotovec.build` run it, and the same without building: a dry run."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,15 +39,22 @@ def run(
     """
     request.check()
     first, *others = request.stages
-    summary = _run(first, store, where, overwrite=overwrite, report=report)
+    summary = _run(first, store, where, others, overwrite=overwrite, report=report)
     for stage in others:
         summary = summary.then(_run(stage, store, where, report=report))
     return summary
 
 
 def _run(
-    request: Request, store: Path, where: Resources, *, overwrite: bool = False, report: Report = ignore
+    request: Request,
+    store: Path,
+    where: Resources,
+    later: Sequence[Request] = (),
+    *,
+    overwrite: bool = False,
+    report: Report = ignore,
 ) -> "Summary":
+    """Build one stage; what the later ones read is looked for before anything is encoded."""
     from kotovec.cluster.build import build
 
     layout = Layout(store.resolve())
@@ -56,6 +63,9 @@ def _run(
         return finished
     folders.check_usable(layout, overwrite=overwrite)
     check_free(layout)
+    if overwrite or not layout.contexts.is_file():
+        for sampling in filter(None, (stage.sampling for stage in later)):
+            sampling.check()
     private = where.address is None and where.workers != 0 and request.has_states
     private = private and (overwrite or not layout.is_store)
     with _planned(request, where, report, private=private) as ahead:

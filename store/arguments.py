@@ -86,7 +86,8 @@ def check_queries(vectors: npt.ArrayLike | None, rows: Any) -> npt.NDArray[Any]:
         InputError: both are given, or none is, or they are no numbers.
     """
     if (vectors is None) == (rows is None):
-        raise InputError("nearest takes vectors or rows, and not both", hint="give one of the two")
+        problem = "and none are given" if rows is None else "and not both"
+        raise InputError(f"nearest takes vectors or rows, {problem}", hint="give one of the two")
     given = rows if vectors is None else vectors
     if isinstance(given, str):
         raise InputError("nearest takes vectors, not a str", hint="use `search` for an expression")

@@ -14,7 +14,7 @@ from kotovec.locks import ForkLock
 from kotovec.space import Space, usual
 from kotovec.store import lens
 from kotovec.store.answer import Answer, compose
-from kotovec.store.arguments import Search, check_count, check_path, check_queries, check_space
+from kotovec.store.arguments import Search, check_count, check_path, check_queries, check_space, kind_of
 from kotovec.store.finder import Finder, open_finder
 from kotovec.store.gaps import Gaps
 from kotovec.store.layout import Layout
@@ -284,7 +284,7 @@ class Store:
             InputError: k, metric, script or device does not fit, or a sum is zero.
         """
         if not isinstance(expression, str):
-            problem = f"search takes one expression, not a {type(expression).__name__}"
+            problem = f"search takes one expression, not {kind_of(expression)}"
             raise InputError(problem, hint="use `search_many`")
         search = Search(space, layer, metric, k, exclude_inputs, unit_terms, words_only, script, device, exact, within)
         return self._answer([expression], search)[0]

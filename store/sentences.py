@@ -86,7 +86,7 @@ def read_sample(layout: Layout, vectors: "Vectors") -> Sample:
     except FileNotFoundError as error:
         build = (vectors.spaces.origin() or Origin()).build or "kotovec build MODEL"
         hint = f"add them with {quoted(f'{build} --corpus FILE --keep-text')}"
-        raise NotStoredError("this store has no contexts", hint=hint) from error
+        raise NotStoredError(f"{vectors.path} has no contexts", hint=hint) from error
 
 
 def find_contexts(term: str, sample: Sample, lookup: "Lookup", vectors: "Vectors") -> Contexts:

@@ -114,7 +114,9 @@ def find_references(tokens: Tokens, named: Sequence[int] | None = None) -> Refer
     if named is not None:
         rows = [tokens.row_of_id(each) for each in named]
         if None in rows:
-            raise NotStoredError(f"this store holds no token #{named[rows.index(None)]}")
+            missing, last = named[rows.index(None)], int(tokens.ids[-1])
+            problem = f"this store holds no token #{missing}: its ids go up to {last}"
+            raise NotStoredError(problem, hint="list the ids with `kotovec tokens`")
         return References(none, none, np.array(sorted({row for row in rows if row is not None}), dtype=np.int64))
     unused = np.flatnonzero(tokens.kinds == Kind.UNUSED)
     of_bytes = np.flatnonzero(tokens.kinds == Kind.BYTE)

@@ -11,7 +11,7 @@ from brute import Brute
 import kotovec
 from kotovec.cluster.finished import is_finished
 from kotovec.cluster.request import Request
-from kotovec.errors import InputError, SettingsDifferError
+from kotovec.errors import InputError, NotStoredError, SettingsDifferError
 from kotovec.space import Space
 from kotovec.store.layout import Layout
 from kotovec.workers.encoder import Encoder
@@ -101,6 +101,21 @@ def test_one_command_makes_all_spaces_and_the_store_tells_where_they_are_from(ti
     summary_again = build(tiny_models["bert"], path, corpus, layers="last", keep_text=True)
     summary_again.close()
     assert datasets(path) == before
+
+
+def test_a_source_of_sentences_that_is_not_there_is_refused_before_anything_is_encoded(tiny_models, tmp_path):
+    """The vocabulary was encoded first: hours, on a large model with all layers."""
+    path, other = tmp_path / "x.kotovec", tmp_path / "other.kotovec"
+    with pytest.raises(InputError, match=r"there is no file `\S*/none\.txt`"):
+        build(tiny_models["bert"], path, tmp_path / "none.txt")
+    kotovec.build(str(tiny_models["bert"]), other, spaces="static", workers=0).close()
+    with pytest.raises(NotStoredError, match=r"/other\.kotovec has no contexts\nhint: add them with `"):
+        kotovec.build(str(tiny_models["bert"]), path, contexts_from=other, workers=0)
+    assert not path.exists()
+    corpus = write(tmp_path / "corpus.txt", KINGS)
+    build(tiny_models["bert"], path, corpus).close()
+    corpus.unlink()  # of a complete store, nothing is read
+    build(tiny_models["bert"], path, corpus).close()
 
 
 def test_a_dry_run_names_the_corpus_and_leaves_nothing(tiny_models, tmp_path, capsys):

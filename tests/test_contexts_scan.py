@@ -98,6 +98,16 @@ def test_progress_is_told_in_bytes_with_sentences_and_complete_items(scanner, tm
     assert [event.name for event in told if isinstance(event, Phase)] == ["scan", "gather"]
 
 
+def test_the_last_progress_of_a_scan_counts_what_its_last_piece_completes(scanner, tmp_path):
+    """A corpus of one piece ended with `0 items complete`, whatever it had."""
+    path = write_lines(tmp_path / "a.txt", english())
+    sample, told = run_scan(spec_of(scanner, path, piece_bytes=1 << 20), tmp_path / "x.kotovec")
+    done, complete = [event.note.split(", ")[1] for event in told if isinstance(event, Progress)]
+    expected = int((sample.counts == 5).sum())
+    assert (done, complete) == tuple(f"{n} of {scanner.matcher.items} items complete" for n in (0, expected))
+    assert expected > 50
+
+
 def test_how_many_items_are_complete_is_told_by_kind(scanner, tiny_models, tmp_path):
     path = write_lines(tmp_path / "a.txt", english())
     sample, _ = run_scan(spec_of(scanner, path), tmp_path / "x.kotovec")

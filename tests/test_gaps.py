@@ -141,6 +141,14 @@ def test_a_map_shows_the_others_and_a_page_those_that_both_spaces_have(gappy):
         maps[1].positions([3], gappy.tokens)
 
 
+def test_the_map_command_counts_each_space_and_passes_over_one_that_lacks_the_expression(gappy, capsys, tmp_path):
+    asked = ("map", "--method", "pca", "--html", tmp_path / "m.html", "--json", "--store", gappy.path)
+    for expression, spaces in (("t1 + t2", [("static", 300), ("context@2", 200)]), ("t3", None)):
+        done = call(capsys, *asked, "--expression", expression)
+        found = [(each["space"], each["tokens"]) for each in map(json.loads, done.out.splitlines())]
+        assert found == (spaces or [("static", 300), ("isolated@12", 300)])
+
+
 def test_a_space_whose_rows_all_have_a_vector_has_no_gaps(gappy, tmp_path):
     folder = write_store(tmp_path / "b.kotovec", numbered(4), np.eye(4))
     add_means(folder, SPACE, np.eye(4), [1, 2, 3, 4])

@@ -120,7 +120,7 @@ def test_many_layers_make_smaller_shards_so_that_each_passes_through_memory(tiny
         ({"store_dtype": "bfloat16"}, r"unknown --store-dtype `bfloat16`\nhint: choose `float32` or `float16`$"),
         ({"device": "tpu"}, r"unknown device `tpu`\nhint: choose `auto`, `cpu` or `cuda`$"),
         ({"token_filter": ("word", "verb")}, r"unknown --token-filter `verb`\nhint: choose `word`, `subword`"),
-        ({"token_filter": ("byte",)}, "no token of .* is of the kinds byte"),
+        ({"token_filter": ("byte",)}, r"no token of .* is of the kind byte\nhint: choose `word`, `subword`"),
         ({"token_filter": ()}, "no token of .* is of the kinds"),
         ({"shard_tokens": 1}, r"--shard-tokens is 1\nhint: use 2 or more$"),
         ({"layers": "3"}, "the model has the layers 0 to 2, not 3"),

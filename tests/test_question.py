@@ -89,7 +89,7 @@ def test_no_vectors_have_no_neighbours(store):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, r"takes vectors or rows, and not both\nhint: give one of the two$"),
+        ({}, r"takes vectors or rows, and none are given\nhint: give one of the two$"),
         ({"vectors": [[0.0] * SIZE], "rows": [1]}, "takes vectors or rows, and not both"),
         ({"vectors": np.ones(SIZE)}, r"queries are of shape \(12,\)\nhint: give one row per query, \(n, 12\)$"),
         ({"vectors": np.ones((2, 5))}, r"queries are of shape \(2, 5\)\nhint: give one row per query, \(n, 12\)$"),

@@ -59,7 +59,10 @@ def test_json_has_the_sentences_as_they_are(with_contexts, capsys):
 
 
 def test_what_has_no_contexts_to_show_is_refused(with_contexts, store):
-    with Store.open(store) as opened, pytest.raises(NotStoredError, match="this store has no contexts") as refused:
+    with (
+        Store.open(store) as opened,
+        pytest.raises(NotStoredError, match=r"^\S*\.kotovec has no contexts\n") as refused,
+    ):
         opened.contexts("king")
     assert refused.value.hint == "add them with `kotovec build MODEL --corpus FILE --keep-text`"
     with Store.open(with_contexts(keep_text=False)) as opened:

@@ -147,6 +147,8 @@ class _Scan:
         """Keep what was found in a piece."""
         self._files.write(piece.number, found)
         self._add(piece, found)
+        if self._done == self._total:  # no threshold is asked for any more
+            self._count()
         self.progress()
 
     def _add(self, piece: Piece, found: Found) -> None:
@@ -158,9 +160,13 @@ class _Scan:
     def thresholds(self) -> Limits:
         """Return from which hashes on a sentence is of no use to each item."""
         limits = self.sketches.thresholds()
+        self._count()
+        return limits
+
+    def _count(self) -> None:
+        """Count the items that have all of their contexts."""
         counts = np.maximum(self.sketches.whole.counts(), self.sketches.inside.counts())
         self._complete = int((counts == self.spec.scanner.limit).sum())
-        return limits
 
     def progress(self) -> None:
         """Report how far the scan is."""

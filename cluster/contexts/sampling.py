@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from kotovec.cluster.corpus import Corpus
+from kotovec.cluster.corpus import Corpus, list_files
 from kotovec.errors import InputError, NotStoredError
 from kotovec.store.contexts import Sample
 from kotovec.store.layout import Layout
@@ -46,6 +46,18 @@ class Sampling:
             raise InputError(f"--fraction is {self.fraction:g}", hint="use a part of 1, such as 0.1")
         if not 0 <= self.seed < 1 << 64:
             raise InputError(f"--seed is {self.seed}", hint="use 0 or more, below 2^64")
+
+    def check(self) -> None:
+        """Check that the corpus has files, or that the store has sentences, without reading them.
+
+        Raises:
+            InputError, MissingDependencyError, CorpusError: as `list_files`.
+            NotStoredError, StoreError, DamagedError: as `read_other`.
+        """
+        if isinstance(self.source, Path):
+            read_other(self.source)
+        else:
+            list_files(self.source)
 
     @cached_property
     def settings(self) -> dict[str, Any]:
