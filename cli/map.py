@@ -28,7 +28,7 @@ from kotovec.cli.options import (
 )
 from kotovec.cli.outputs import check_output
 from kotovec.errors import StoreBusyError, StoreError, quoted
-from kotovec.space import Space
+from kotovec.space import PROTOTYPES, Space
 from kotovec.text import counted, json_line
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ def _keeping(store: "Store", *, drawn: bool, note: Callable[[str], None]) -> Cal
 
 def _beside(space: Space, stored: Sequence[Space]) -> list[Space]:
     """Return the space that a page shows beside another one: static, or beside static the last layer stored."""
-    others = [each for each in stored if each.name != space.name]
+    others = [each for each in stored if each.name not in (space.name, PROTOTYPES)]
     return [others[0] if others[0].layer is None else others[-1]] if others else []
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from kotovec.errors import DamagedError, InputError, StoreError, quoted
 from kotovec.locks import ForkLock
-from kotovec.space import Space, usual
+from kotovec.space import PROTOTYPES, Space, usual
 from kotovec.store import lens
 from kotovec.store.answer import Answer, compose
 from kotovec.store.arguments import Search, check_count, check_path, check_queries, check_space
@@ -26,9 +26,9 @@ from kotovec.store.question import Question, read
 from kotovec.store.terms import Lookup
 from kotovec.store.tokens import Tokens
 from kotovec.store.vectors import Block, Vectors
-from kotovec.text import counted
 
 if TYPE_CHECKING:
+    from kotovec.store.prototypes import Centres
     from kotovec.store.scripts import Masks
     from kotovec.store.sentences import Contexts
 
@@ -109,14 +109,9 @@ class Store:
     def __repr__(self) -> str:
         if self._vectors is None:
             return f"Store({str(self.path)!r}), closed"
-        kinds = ", ".join(f"{count:,} {kind}" for kind, count in self.tokens.count().items() if count)
-        rows = f"tokens: {len(self):,} ({kinds})" if self.tokens.pieces is None else f"words: {len(self):,}"
-        model = self.vectors.attributes.get("model")
-        lines = [f"Store({str(self.path)!r})", *([f"model: {str(model)!r}"] if model else [])]
-        lines.append(rows)
-        arrays = ((space, self.array(space)) for space in self.spaces)
-        lines += [f"{space}: {counted(array.shape[1], 'dimension')}, {array.dtype}" for space, array in arrays]
-        return "\n    ".join(lines)
+        from kotovec.store.inspection import describe
+
+        return describe(self.path, self.vectors)
 
     @property
     def tokens(self) -> Tokens:
@@ -165,6 +160,8 @@ class Store:
 
     def array(self, space: Space | str, layer: int | None = None) -> Block:
         """Return the vectors of a space: (V, D) float32 (hidden states may be float16), a read-only memmap.
+
+        Of `prototypes`, they are the means, those of `context`; see the method `prototypes` for the centres.
 
         Raises:
             NotStoredError, InputError: as in `space`.
@@ -326,6 +323,27 @@ class Store:
         from kotovec.store.sentences import find_contexts, read_sample
 
         return find_contexts(term, read_sample(self._layout, self.vectors), self.lookup, self.vectors)
+
+    def prototypes(self, term: str, layer: int | None = None) -> "Centres":
+        """Return the prototypes of a token, or word: the centres of its vectors in its contexts.
+
+        Args:
+            term: the token or word.
+            layer: the layer; None and −1 are the last one stored.
+
+        Returns:
+            `vectors` (k, D) float32 or float16, the one of most contexts first; `sizes` (k,) int64, of how many
+            contexts each is the mean; and `labels` (n,) uint8, from 0, which of them each context belongs to, in the
+            order of `contexts`.
+
+        Raises:
+            NotStoredError: the store has no prototypes, or none of this token.
+            InputError: the text is an expression, or a word of several tokens.
+            UnknownTokenError, ExpressionError, DamagedError: as in `search`, or the file is damaged.
+        """
+        from kotovec.store.prototypes import find_centres
+
+        return find_centres(term, self.space(PROTOTYPES, layer), self.lookup, self.vectors)
 
     def info(self) -> dict[str, Any]:
         """Return what is in the store and where it came from, as JSON-ready data."""

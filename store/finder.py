@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kotovec.errors import InputError, NotStoredError
-from kotovec.space import Space
+from kotovec.space import PROTOTYPES, Space
 from kotovec.store import index as indexes
 from kotovec.store.factories import FLAT
 from kotovec.store.gaps import Gaps
@@ -80,13 +80,18 @@ class Finder:
         keep = keep if self.gaps is None else self.gaps.within(keep)
         chosen = Choice([NO_ROWS] * len(queries) if skip is None else list(skip), keep)
         exact = self.approximate is None
-        found = nearest(self.matrix, queries, k, self.metric, chosen, self.candidates, exact=exact)
+        found = self._find(queries, k, chosen, exact=exact)
         if exact:
             return [(near, None) for near in found]
         answers: list[Answered] = [(near, self.note) for near in found]
         for query, answer in self._complete(queries, k, chosen, found).items():
             answers[query] = answer
         return answers
+
+    def _find(
+        self, queries: npt.NDArray[np.float64], k: int, chosen: Choice, *, exact: bool
+    ) -> list[Neighbourhood]:
+        return nearest(self.matrix, queries, k, self.metric, chosen, self.candidates, exact=exact)
 
     def _check(
         self,
@@ -159,6 +164,10 @@ def open_finder(vectors: Vectors, folder: Path, space: Space, metric: Metric, de
         InputError: the device is `cuda`, but faiss sees no GPU.
         MissingDependencyError: faiss is not installed.
     """
+    if space.name == PROTOTYPES:
+        from kotovec.store.best import open_best
+
+        return open_best(vectors, space, metric, device)
     matrix, gaps = Matrix(np.asarray(vectors.array(space)), np.asarray(vectors.norms(space))), Gaps(vectors, space)
     loaded = indexes.load(vectors, folder, space, metric)
     if loaded is not None and exact and loaded[1].factory != FLAT:

@@ -15,6 +15,7 @@ from kotovec.store.tokens import Tokens
 from kotovec.store.vectors import Vectors
 
 LIMIT = 30  # contexts of an item; docs/contexts.md shows what more of them bring
+MOST_PROTOTYPES = 5  # of an item: 30 contexts do not show more
 MOST = 1000  # an item's uses must stay below the most vectors that `kotovec.sums` adds exactly
 
 
@@ -46,6 +47,15 @@ class Sampling:
             raise InputError(f"--fraction is {self.fraction:g}", hint="use a part of 1, such as 0.1")
         if not 0 <= self.seed < 1 << 64:
             raise InputError(f"--seed is {self.seed}", hint="use 0 or more, below 2^64")
+
+    @property
+    def most(self) -> int:
+        """Most contexts of an item: of another store, those that it has.
+
+        Raises:
+            NotStoredError, StoreError, DamagedError: as `read_other`.
+        """
+        return read_other(self.source)[0].limit if isinstance(self.source, Path) else self.limit
 
     @cached_property
     def settings(self) -> dict[str, Any]:
