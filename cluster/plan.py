@@ -235,7 +235,7 @@ class Plan:
         return 0 if self.in_part else len(self.tokens) * (self.table.size + self.size) * 4
 
     def shard_bytes(self, rows: int, item: int | None = None) -> int:
-        """Return the size in bytes of the vectors in shards of so many tokens, or of vectors of `item` bytes a number."""
+        """Return the size in bytes of the vectors in shards of so many tokens, or of `item` bytes a number."""
         return rows * len(self.spec.layers) * self.size * (item or np.dtype(self.spec.store_dtype).itemsize)
 
     @property
@@ -250,7 +250,7 @@ class Plan:
 
     @property
     def point_bytes(self) -> int:
-        """Size in bytes of the vectors of all contexts, which prototypes are made of; the most, until they are drawn."""
+        """Size in bytes of the vectors of contexts that prototypes are made of; the most, until contexts are drawn."""
         if not self.prototypes or self.drawn is None:
             return 0
         most = len(self.tokens) * self.drawn.sampling.most

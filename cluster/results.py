@@ -70,7 +70,7 @@ def _check_points(plan: Plan, shard: ShardPlan, encoded: Encoded, width: int) ->
     points = {} if encoded.tally is None else encoded.tally.points
     given = {name: (array.shape, str(array.dtype)) for name, array in points.items()}
     shape = 0 if plan.sentences is None else plan.sentences.contexts(shard), width
-    wanted = {name: (shape, "float32") for name in plan.spec.spaces} if plan.prototypes else {}
+    wanted = dict.fromkeys(plan.spec.spaces, (shape, "float32")) if plan.prototypes else {}
     if given != wanted:
         raise WorkerError(
             f"a worker on {encoded.host} gave contexts of shard {_said(shard.number, given)} for "

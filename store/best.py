@@ -43,7 +43,7 @@ class BestFinder(Finder):
         return np.concatenate([np.empty(0, dtype=np.int64), *parts])
 
     def _of_rows(self, near: Neighbourhood, k: int) -> Neighbourhood:
-        """Return the first k rows of some centres, each where its best centre stands: equal scores stay in row order."""
+        """Return the first k rows of some centres, each where its best centre is: equal scores stay in row order."""
         rows, first = np.unique(self._owners[near.rows], return_index=True)
         order = np.argsort(first)[:k]
         return Neighbourhood(rows[order], near.scores[first[order]])

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from kotovec.errors import DamagedError, InputError, StoreError, quoted
+from kotovec.errors import DamagedError, InputError, StoreError
 from kotovec.locks import ForkLock
 from kotovec.space import PROTOTYPES, Space, usual
 from kotovec.store import lens
-from kotovec.store.answer import Answer, compose
+from kotovec.store.answer import Answer
+from kotovec.store.answering import answer
 from kotovec.store.arguments import Search, check_count, check_path, check_queries, check_space
 from kotovec.store.finder import Finder, open_finder
 from kotovec.store.gaps import Gaps
@@ -21,7 +22,6 @@ from kotovec.store.layout import Layout
 from kotovec.store.library import choose_device
 from kotovec.store.metric import Metric
 from kotovec.store.nearest import Neighbourhood, Rows
-from kotovec.store.opened import CURE
 from kotovec.store.question import Question, read
 from kotovec.store.terms import Lookup
 from kotovec.store.tokens import Tokens
@@ -373,41 +373,15 @@ class Store:
 
     def damage(self, damaged: Sequence[str]) -> DamagedError:
         """Return the error that names what `verify` found and, if a build repairs it, the command of the last one."""
-        command = self.vectors.attributes.get("command")
-        names = [what.removesuffix(f" ({CURE})") for what in damaged]
-        hint = f"{CURE}; it was built by {quoted(command)}" if command else CURE
-        return DamagedError(
-            f"{self.path} is damaged: {'; '.join(names)}", hint=None if names == list(damaged) else hint
-        )
+        from kotovec.store.inspection import damage
+
+        return damage(self.path, self.vectors, damaged)
 
     def _answer(self, expressions: Iterable[str], search: Search) -> list[Answer]:
         k = self._count(search.k)
         metric = self._metric(search.metric, k)
-        if search.unit_terms and metric.is_distance:
-            raise InputError(f"unit terms mean nothing with {metric}", hint="use them with `cosine` or `ip`")
-        space, lookup = self.space(search.space, search.layer), self.lookup
-        questions = [self._read(text, space, unit_terms=search.unit_terms) for text in expressions]
-        if not questions:
-            return []
-        view = lens.look(self.vectors, space, search.space or space, search.within)
-        finder = self._finder(view.within, metric, search.device, exact=search.exact, many=len(questions) > 1)
-        found = finder.answer(
-            view.through(np.stack([question.vector for question in questions])),
-            k,
-            [lookup.forms(question.rows) for question in questions] if search.exclude_inputs else None,
-            self._answerable(search),
-        )
-        return [
-            compose(question, near, self.tokens, space, metric.value, (*view.notes, *filter(None, [note])))
-            for question, (near, note) in zip(questions, found, strict=True)
-        ]
-
-    def _answerable(self, search: Search) -> npt.NDArray[np.bool_] | None:
-        if not search.words_only and search.script is None:
-            return None
-        from kotovec.store.scripts import answerable
-
-        return answerable(self.tokens, search.script, self._written, words_only=search.words_only)
+        find = partial(self._finder, metric=metric, device=search.device, exact=search.exact)
+        return answer(self, expressions, search, (metric, k), find, self._written)
 
     def _count(self, k: int | None) -> int:
         return min(USUAL, len(self)) if k is None else k

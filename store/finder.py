@@ -88,9 +88,7 @@ class Finder:
             answers[query] = answer
         return answers
 
-    def _find(
-        self, queries: npt.NDArray[np.float64], k: int, chosen: Choice, *, exact: bool
-    ) -> list[Neighbourhood]:
+    def _find(self, queries: npt.NDArray[np.float64], k: int, chosen: Choice, *, exact: bool) -> list[Neighbourhood]:
         return nearest(self.matrix, queries, k, self.metric, chosen, self.candidates, exact=exact)
 
     def _check(

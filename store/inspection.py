@@ -1,11 +1,13 @@
 """What a store contains and where it came from, and what of it is damaged."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from kotovec.errors import DamagedError, quoted
 from kotovec.space import PROTOTYPES, Space
 from kotovec.store import contexts, lens, maps, prototypes
 from kotovec.store import index as indexes
@@ -103,6 +105,14 @@ def describe(path: Path, vectors: Vectors) -> str:
     arrays = ((space, vectors.array(space)) for space in vectors.spaces)
     lines += [f"{space}: {counted(array.shape[1], 'dimension')}, {array.dtype}" for space, array in arrays]
     return "\n    ".join(lines)
+
+
+def damage(path: Path, vectors: Vectors, damaged: Sequence[str]) -> DamagedError:
+    """Return the error that names what `find_damage` found and, if a build repairs it, the command of the last one."""
+    command = vectors.attributes.get("command")
+    names = [what.removesuffix(f" ({CURE})") for what in damaged]
+    hint = f"{CURE}; it was built by {quoted(command)}" if command else CURE
+    return DamagedError(f"{path} is damaged: {'; '.join(names)}", hint=None if names == list(damaged) else hint)
 
 
 def find_damage(layout: Layout, vectors: Vectors) -> list[str]:

@@ -180,9 +180,7 @@ def merge_means(
         made |= machines.as_dict() | {"spread": spread.as_dict()}
 
 
-def as_stored(
-    means: npt.NDArray[np.floating[Any]], space: Space, dtype: str
-) -> npt.NDArray[np.floating[Any]]:
+def as_stored(means: npt.NDArray[np.floating[Any]], space: Space, dtype: str) -> npt.NDArray[np.floating[Any]]:
     """Return means in the stored dtype.
 
     Raises:

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from kotovec.store.vectors import Vectors
 
 # The datasets of such a file: P centres of V items, whose contexts are E together.
-CENTRES, NORMS, OFFSETS, SIZES, LABELS = "centres", "centre_norms", "centre_offsets", "centre_sizes", "centre_of_context"
+CENTRES, NORMS, OFFSETS, SIZES = "centres", "centre_norms", "centre_offsets", "centre_sizes"
+LABELS = "centre_of_context"
 _TYPES = {NORMS: "<f8", OFFSETS: "<i8", SIZES: "<i8", LABELS: "|u1"}
 NAMES = (CENTRES, *_TYPES)
 Numbers = npt.NDArray[np.int64]

@@ -53,7 +53,8 @@ class Totals:
         self._energies: list[Any] = []  # (m, 2) int64 of each layer
         self._faults: Any = None  # (m,) int64, vectors that are not finite
         self._contexts = inputs.contexts  # of each vector, where the means of contexts are wanted
-        self._uses = np.empty(0) if inputs.contexts is None else np.bincount(inputs.contexts)  # vectors of each context
+        # Vectors of each context.
+        self._uses: Numbers = np.bincount(() if inputs.contexts is None else inputs.contexts)
         self._points: list[Any] = []  # (c, D) int64 sums of each layer
 
     def add(self, states: Sequence[Any], batch: Batch) -> None:
