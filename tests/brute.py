@@ -47,6 +47,7 @@ class Brute:
         inside: the ids whose sentences have it inside of words.
         seen: how many sentences have each id.
         means: for each id its mean in each layer, (L, D), and the number of its vectors.
+        points: for each id the mean in each of its sentences, (L, n, D).
     """
 
     def __init__(self, folder, lines, *, limit, kinds, marking, seed=0, fewest=8, most=512):
@@ -84,9 +85,11 @@ class Brute:
                 given = torch.tensor([ids])
                 found = model(given, attention_mask=torch.ones_like(given), output_hidden_states=True).hidden_states
             states[text] = torch.stack(found)[:, 0].double().numpy()[:, before:]
-        means = {}
+        means, self.points = {}, {}
         for number, texts in self.contexts.items():
             counted = number not in self.inside
-            uses = [states[text][:, position] for text in texts for position in where[number, text, counted]]
-            means[number] = np.mean(uses, axis=0), len(uses)
+            uses = [[states[text][:, position] for position in where[number, text, counted]] for text in texts]
+            self.points[number] = np.stack([np.mean(each, axis=0) for each in uses], axis=1)
+            every = [vector for each in uses for vector in each]
+            means[number] = np.mean(every, axis=0), len(every)
         return means
