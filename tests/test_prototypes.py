@@ -63,10 +63,8 @@ def test_info_says_how_many_there_are(king, capsys):
         found = points_of(store, Space(PROTOTYPES, 1))
     shown = " ".join(call(capsys, "info", "--store", king[0]).out.split())
     centres, items = len(found.sizes), int((np.diff(found.offsets) > 0).sum())
-    size = found.sizes.mean()
-    assert (
-        f"prototypes@1 {centres} centres of {items} tokens, up to 3 each; a mean of {size:.1f} contexts each" in shown
-    )
+    mean = f"a mean of {found.sizes.mean():.1f} contexts each"
+    assert f"prototypes@1 {centres} centres of {items} tokens, up to 3 each; {mean}" in shown
 
 
 def copied(king, tmp_path):
