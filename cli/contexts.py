@@ -37,8 +37,9 @@ def command(
         found = [opened.contexts(term) for term in terms]
     for each in found:
         if as_json:
-            divided = {space: numbers[:k] for space, numbers in each.prototypes.items()}
-            echo(json_line(asdict(each) | {"sentences": each.sentences[:k], "prototypes": divided}))
+            data = asdict(each) | {"sentences": each.sentences[:k]}
+            data["prototypes"] = {space: numbers[:k] for space, numbers in each.prototypes.items()}
+            echo(json_line(data if each.prototypes else {name: data[name] for name in data if name != "prototypes"}))
         else:
             _print(each, k)
     for each in found:

@@ -13,11 +13,13 @@ from kotovec.store.answer import Answer, compose
 from kotovec.store.arguments import Search
 from kotovec.store.finder import Finder
 from kotovec.store.metric import Metric
+from kotovec.store.question import Question
 from kotovec.store.tokens import Tokens
 
 if TYPE_CHECKING:
-    from kotovec.store.database import Store
     from kotovec.store.scripts import Masks
+    from kotovec.store.terms import Lookup
+    from kotovec.store.vectors import Vectors
 
 
 class Find(Protocol):
@@ -28,13 +30,22 @@ class Find(Protocol):
 
 
 def answer(
-    store: "Store", expressions: Iterable[str], search: Search, wanted: tuple[Metric, int], find: Find, written: "Masks"
+    vectors: "Vectors",
+    lookup: "Lookup",
+    space: Space,
+    questions: Iterable[Question],
+    search: Search,
+    wanted: tuple[Metric, int],
+    find: Find,
+    written: "Masks",
 ) -> list[Answer]:
     """Return the answers to some expressions.
 
     Args:
-        store: the open store.
-        expressions: the expressions.
+        vectors: the open files of the store.
+        lookup: the lookup in its table.
+        space: the stored space of the expressions' vectors.
+        questions: the expressions, each of which is read when it is reached.
         search: how they are searched.
         wanted: the metric, and how many tokens are wanted.
         find: returns the finder for a space.
@@ -46,19 +57,18 @@ def answer(
     metric, k = wanted
     if search.unit_terms and metric.is_distance:
         raise InputError(f"unit terms mean nothing with {metric}", hint="use them with `cosine` or `ip`")
-    space, lookup = store.space(search.space, search.layer), store.lookup
-    questions = [store.question(text, space, unit_terms=search.unit_terms) for text in expressions]
+    questions, tokens = list(questions), vectors.tokens
     if not questions:
         return []
-    view = lens.look(store.vectors, space, search.space or space, search.within)
+    view = lens.look(vectors, space, search.space or space, search.within)
     found = find(view.within, many=len(questions) > 1).answer(
         view.through(np.stack([question.vector for question in questions])),
         k,
         [lookup.forms(question.rows) for question in questions] if search.exclude_inputs else None,
-        _answerable(store.tokens, search, written),
+        _answerable(tokens, search, written),
     )
     return [
-        compose(question, near, store.tokens, space, metric.value, (*view.notes, *filter(None, [note])))
+        compose(question, near, tokens, space, metric.value, (*view.notes, *filter(None, [note])))
         for question, (near, note) in zip(questions, found, strict=True)
     ]
 

@@ -381,7 +381,9 @@ class Store:
         k = self._count(search.k)
         metric = self._metric(search.metric, k)
         find = partial(self._finder, metric=metric, device=search.device, exact=search.exact)
-        return answer(self, expressions, search, (metric, k), find, self._written)
+        space = self.space(search.space, search.layer)
+        questions = (self._read(text, space, unit_terms=search.unit_terms) for text in expressions)
+        return answer(self.vectors, self.lookup, space, questions, search, (metric, k), find, self._written)
 
     def _count(self, k: int | None) -> int:
         return min(USUAL, len(self)) if k is None else k
