@@ -10,7 +10,7 @@ from kotovec.store.gaps import Gaps
 from kotovec.store.library import on_gpus
 from kotovec.store.metric import Metric
 from kotovec.store.nearest import Candidates, Choice, Matrix, Neighbourhood, Rows, nearest
-from kotovec.store.prototypes import Prototypes, read
+from kotovec.store.prototypes import Prototypes, of_parts
 from kotovec.store.search import search_gpu, search_vectors
 from kotovec.store.vectors import Vectors
 
@@ -63,7 +63,7 @@ def open_best(vectors: Vectors, space: Space, metric: Metric, device: str) -> Be
         DamagedError: the file of the space is damaged.
     """
     means = Matrix(np.asarray(vectors.array(space)), np.asarray(vectors.norms(space)))
-    prototypes = read(vectors, space)
+    prototypes = of_parts(vectors.parts(space))
     centres = Matrix(np.asarray(prototypes.centres), np.asarray(prototypes.norms))
     candidates = search_vectors(centres, metric)
     if device == "cuda":

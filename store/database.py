@@ -16,13 +16,14 @@ from kotovec.store import lens
 from kotovec.store.answer import Answer
 from kotovec.store.answering import answer
 from kotovec.store.arguments import Search, check_count, check_path, check_queries, check_space
-from kotovec.store.finder import Finder, open_finder
+from kotovec.store.finder import Finder
 from kotovec.store.gaps import Gaps
 from kotovec.store.layout import Layout
 from kotovec.store.library import choose_device
 from kotovec.store.metric import Metric
 from kotovec.store.nearest import Neighbourhood, Rows
 from kotovec.store.question import Question, read
+from kotovec.store.searched import open_finder
 from kotovec.store.terms import Lookup
 from kotovec.store.tokens import Tokens
 from kotovec.store.vectors import Block, Vectors
@@ -119,10 +120,6 @@ class Store:
         return self.vectors.tokens
 
     @property
-    def _token_filter(self) -> str:
-        return str(self.vectors.attributes.get("token_filter", ""))
-
-    @property
     def layers(self) -> tuple[int, ...]:
         """The layers of `isolated` in the store; 0 is the output of the embeddings."""
         return self.vectors.layers
@@ -132,8 +129,8 @@ class Store:
         """The lookup that finds terms among the tokens."""
         vectors = self.vectors
         rowless, unnamed = partial(vectors.table, "rowless"), partial(lens.unnamed_ids, vectors)
-        files = vectors.tokenizer_files()
-        return Lookup(self.tokens, self._layout.tokenizer, files, self._token_filter, rowless, unnamed)
+        files, kept = vectors.tokenizer_files(), str(vectors.attributes.get("token_filter", ""))
+        return Lookup(self.tokens, self._layout.tokenizer, files, kept, rowless, unnamed)
 
     @property
     def spaces(self) -> tuple[Space, ...]:
@@ -341,7 +338,7 @@ class Store:
             InputError: the text is an expression, or a word of several tokens.
             UnknownTokenError, ExpressionError, DamagedError: as in `search`, or the file is damaged.
         """
-        from kotovec.store.prototypes import find_centres
+        from kotovec.store.sentences import find_centres
 
         return find_centres(term, self.space(PROTOTYPES, layer), self.lookup, self.vectors)
 

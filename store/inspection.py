@@ -79,7 +79,7 @@ def _prototypes(vectors: Vectors) -> dict[str, dict[str, Any]]:
     """Return how many centres there are, and of how many contexts each is the mean, by space."""
     found = {}
     for space in (each for each in vectors.spaces if each.name == PROTOTYPES):
-        stored = prototypes.read(vectors, space)
+        stored = prototypes.of_parts(vectors.parts(space))
         counts = np.diff(stored.offsets)
         found[str(space)] = {
             "limit": vectors.settings(space).get("prototypes"),
@@ -92,7 +92,7 @@ def _prototypes(vectors: Vectors) -> dict[str, dict[str, Any]]:
 
 def _array(vectors: Vectors, space: Space) -> npt.NDArray[np.floating[Any]]:
     """Return the vectors that the file of a space holds."""
-    return prototypes.read(vectors, space).centres if space.name == PROTOTYPES else vectors.array(space)
+    return prototypes.of_parts(vectors.parts(space)).centres if space.name == PROTOTYPES else vectors.array(space)
 
 
 def describe(path: Path, vectors: Vectors) -> str:

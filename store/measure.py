@@ -11,7 +11,7 @@ from kotovec.space import Space
 from kotovec.store import index as indexes
 from kotovec.store.database import Store
 from kotovec.store.factories import FLAT
-from kotovec.store.finder import Finder, open_finder
+from kotovec.store.finder import Finder
 from kotovec.store.index import IndexRecord
 from kotovec.store.layout import Layout
 from kotovec.store.library import choose_device
@@ -19,6 +19,7 @@ from kotovec.store.lock import locked
 from kotovec.store.metric import Metric
 from kotovec.store.nearest import Neighbourhood, Rows
 from kotovec.store.prototypes import check_single
+from kotovec.store.searched import open_finder
 from kotovec.text import parts
 
 QUERIES = 1000  # sampled tokens, and sums of tokens

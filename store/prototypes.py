@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,10 +21,6 @@ from kotovec.store.contexts import Stream, offsets_of
 from kotovec.store.files import sinking
 from kotovec.store.layout import SPACE, Layout
 from kotovec.store.opened import CURE, Dataset, File, SpaceFile
-
-if TYPE_CHECKING:
-    from kotovec.store.terms import Lookup
-    from kotovec.store.vectors import Vectors
 
 # The datasets of such a file: P centres of V items, whose contexts are E together.
 CENTRES, NORMS, OFFSETS, SIZES = "centres", "centre_norms", "centre_offsets", "centre_sizes"
@@ -91,28 +87,6 @@ def check_single(space: Space, what: str) -> None:
             f"{space} has several vectors per token, and {what} takes one",
             hint=f"choose {quoted(str(space.averaged))}, their mean",
         )
-
-
-def find_centres(term: str, space: Space, lookup: "Lookup", vectors: "Vectors") -> Centres:
-    """Return the prototypes of a token or word.
-
-    Args:
-        term: the token or word, as in an expression.
-        space: a stored space of prototypes.
-        lookup: the lookup in the store's table.
-        vectors: the open files of the store.
-
-    Raises:
-        NotStoredError: it has no context.
-        InputError: the text is an expression, or a word of several tokens.
-        UnknownTokenError, ExpressionError, DamagedError: as `Store.prototypes`.
-    """
-    from kotovec.store.gaps import Gaps
-    from kotovec.store.sentences import find_item
-
-    found = find_item(term, lookup, PROTOTYPES)
-    Gaps(vectors, space).check(found.rows, term)
-    return read(vectors, space).of(found.rows[0])
 
 
 class Writer:
@@ -214,14 +188,8 @@ def _check(found: Mapping[str, Dataset], base: SpaceFile) -> None:
         raise ValueError("centres of other contexts")
 
 
-def read(vectors: "Vectors", space: Space) -> Prototypes:
-    """Return the prototypes of an open store.
-
-    Raises:
-        NotStoredError: the store does not hold the space.
-        DamagedError: its file is damaged, or that of the means is.
-    """
-    parts = vectors.parts(space)
+def of_parts(parts: Mapping[str, Dataset]) -> Prototypes:
+    """Return the prototypes of a space that was read: of `Vectors.parts`."""
     return Prototypes(*(parts[name].array for name in NAMES))
 
 

@@ -12,6 +12,7 @@ from kotovec.space import PROTOTYPES, Space
 from kotovec.store import prototypes
 from kotovec.store.contexts import Sample, read_contexts
 from kotovec.store.expression import parse
+from kotovec.store.gaps import Gaps
 from kotovec.store.layout import Layout
 from kotovec.store.spread import Means
 
@@ -123,7 +124,7 @@ def find_contexts(term: str, sample: Sample, lookup: "Lookup", vectors: "Vectors
         limit=sample.limit,
         spaces=tuple(_uses(vectors, space, row) for space in vectors.spaces if space.name == "context"),
         prototypes={
-            str(space): tuple((prototypes.read(vectors, space).of(row).labels.astype(int) + 1).tolist())
+            str(space): tuple((prototypes.of_parts(vectors.parts(space)).of(row).labels.astype(int) + 1).tolist())
             for space in vectors.spaces
             if space.name == PROTOTYPES
         },
@@ -151,6 +152,25 @@ def find_item(term: str, lookup: "Lookup", what: str) -> "ResolvedTerm":
             f"{quoted(term)} is {described}, and {what} are those of one", hint=f"ask for one: {', '.join(several)}"
         )
     return found
+
+
+def find_centres(term: str, space: Space, lookup: "Lookup", vectors: "Vectors") -> prototypes.Centres:
+    """Return the prototypes of a token or word.
+
+    Args:
+        term: the token or word, as in an expression.
+        space: a stored space of prototypes.
+        lookup: the lookup in the store's table.
+        vectors: the open files of the store.
+
+    Raises:
+        NotStoredError: it has no context.
+        InputError: the text is an expression, or a word of several tokens.
+        UnknownTokenError, ExpressionError, DamagedError: as `Store.prototypes`.
+    """
+    found = find_item(term, lookup, PROTOTYPES)
+    Gaps(vectors, space).check(found.rows, term)
+    return prototypes.of_parts(vectors.parts(space)).of(found.rows[0])
 
 
 def _uses(vectors: "Vectors", space: Space, row: int) -> Uses:

@@ -220,7 +220,7 @@ class Vectors:
         return self._present[space]
 
     def parts(self, space: Space) -> Mapping[str, Dataset]:
-        """Return everything beside the vectors of a space, by name; of prototypes, see `prototypes.read`."""
+        """Return everything beside the vectors of a space, by name; of prototypes, see `prototypes.of_parts`."""
         return self._open(space).parts
 
     def checksum(self, space: Space) -> str:

@@ -100,7 +100,7 @@ def test_the_centres_are_means_of_the_nearest_contexts_of_brute_force(name, mark
 
 
 def points_of(store, space):
-    return prototypes.read(store.vectors, space)
+    return prototypes.of_parts(store.vectors.parts(space))
 
 
 def check(known, centres):
