@@ -34,6 +34,7 @@ from kotovec.cli.build_options import (
     NoBosOption,
     OverwriteOption,
     PoolingOption,
+    PrototypesOption,
     RevisionOption,
     SeedOption,
     SentenceOption,
@@ -91,6 +92,7 @@ def command(
     seed: SeedOption = None,
     keep_text: KeepTextOption = False,
     contexts_from: ContextsFromOption = None,
+    prototypes: PrototypesOption = None,
     no_bos: NoBosOption = False,
     revision: RevisionOption = None,
     address: AddressOption = None,
@@ -222,7 +224,7 @@ def _work(
             for plan, outlook in runs.dry_run(request, target, where, overwrite=overwrite, report=report)
         )
         later = [("then", other["title"]) for other in others]
-        corpus = [pair for other in others for pair in other["pairs"] if pair[0] in ("corpus", "contexts")]
+        corpus = [pair for other in others for pair in other["pairs"] if pair[0] in ("corpus", "contexts", "points")]
         return first | {
             "data": first["data"] | {"then": [other["data"] for other in others]},
             "pairs": [*first["pairs"], *later, *corpus],

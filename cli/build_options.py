@@ -169,6 +169,16 @@ ContextsFromOption = Annotated[
         show_default=False,
     ),
 ]
+PrototypesOption = Annotated[
+    int | None,
+    option(
+        CONTEXTS,
+        "--prototypes",
+        metavar="K",
+        help="Also up to K vectors per token, 1 to 5: centres of those in its sentences, as the space `prototypes`.",
+        show_default=False,
+    ),
+]
 NoBosOption = Annotated[
     bool, option(MODEL, "--no-bos", help="Put no token before those of a decoder whose template has none there.")
 ]

@@ -1,6 +1,8 @@
 """`kotovec contexts`: the sentences that the context vectors of a token come from."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from kotovec.cli.arguments import in_shell
@@ -35,7 +37,9 @@ def command(
         found = [opened.contexts(term) for term in terms]
     for each in found:
         if as_json:
-            echo(json_line(asdict(each) | {"sentences": each.sentences[:k]}))
+            data = asdict(each) | {"sentences": each.sentences[:k]}
+            data["prototypes"] = {space: numbers[:k] for space, numbers in each.prototypes.items()}
+            echo(json_line(data if each.prototypes else {name: data[name] for name in data if name != "prototypes"}))
         else:
             _print(each, k)
     for each in found:
@@ -47,14 +51,27 @@ def command(
 def _print(found: "Contexts", k: int | None) -> None:
     from kotovec.cli.tables import print_grid, print_quotes
 
-    shown = found.sentences[:k]
     about = "about " if len(found.sentences) == found.limit < found.occurrences else ""
     of = counted(round(found.occurrences), "sentence")
     title = f"{found.token}  (id {found.id}; {counted(len(found.sentences), 'context')} of {about}{of} with it)"
-    print_quotes(title, shown, found.token.strip("▁#"))
+    print_quotes(title, _grouped(found, k), found.token.strip("▁#"))
     if found.spaces and found.sentences:
         rows = [(each.space, f"{each.uses:,}", *map(_cell, (each.norm, *_shares(each)))) for each in found.spaces]
         print_grid(["space", "uses", "norm", "self-similarity", "random pairs", "reliability"], rows)
+
+
+def _grouped(found: "Contexts", k: int | None) -> "dict[str, Sequence[str]]":
+    """Return the first k sentences; with prototypes, the first k of each of those in the last layer, under its name."""
+    if not found.prototypes:
+        return {"": found.sentences[:k]}
+    space, numbers = list(found.prototypes.items())[-1]
+    groups: dict[int, list[str]] = {}
+    for number, sentence in sorted(zip(numbers, found.sentences, strict=True), key=itemgetter(0)):
+        groups.setdefault(number, []).append(sentence)
+    return {
+        f"{space}, {number} of {len(groups)}: {counted(len(sentences), 'context')}": sentences[:k]
+        for number, sentences in groups.items()
+    } or {"": ()}
 
 
 def _shares(uses: "Uses") -> tuple[float | None, ...]:

@@ -53,6 +53,7 @@ def describe(plan: "Plan", outlook: "Outlook", target: Path, where: "Resources")
         "vector_bytes": plan.vector_bytes,
         "index_bytes": plan.index_bytes,
         "store_bytes": size,
+        "point_bytes": plan.point_bytes,
         "peak_bytes": peak,
         "workers": workers,
         "worker_bytes": plan.worker_bytes,
@@ -110,13 +111,16 @@ def _drawn(plan: "Plan") -> list[tuple[str, str]]:
 
     assert plan.drawn is not None  # noqa: S101 — for the type checker
     sampling = plan.drawn.sampling
+    kept = f"up to {megabytes(plan.point_bytes)} of vectors of contexts on disk, until they are divided"
+    points = [("points", kept)] if plan.prototypes else []
     if isinstance(sampling.source, Path):
-        return [("contexts", f"those of {sampling.source}")]
+        return [("contexts", f"those of {sampling.source}"), *points]
     files = list_files(sampling.source)
     size = megabytes(sum(file.size for file in files))
     return [
         ("corpus", f"{counted(len(files), 'file')}, {size}"),
         ("contexts", f"up to {counted(sampling.limit, 'sentence')} for each {plan.noun}"),
+        *points,
     ]
 
 

@@ -36,6 +36,7 @@ def command(store: StoreOption = None, as_json: JsonOption = False, quiet: Quiet
         *_spaces(spaces),
         *_tables(info["tables"]),
         *_contexts(info.get("contexts", {}), noun),
+        *_prototypes(info.get("prototypes", {}), noun),
         *([("template", shape)] if any("@" in name for name in spaces) else []),
         *([("sentence", info["sentence"])] if "sentence" in info else []),
         *([("computed", computed)] if computed else []),
@@ -110,6 +111,16 @@ def _contexts(contexts: dict[str, dict[str, Any]], noun: str) -> Iterator[tuple[
         ]
         if measures:
             yield name, ", ".join(measures)
+
+
+def _prototypes(prototypes: dict[str, dict[str, Any]], noun: str) -> Iterator[tuple[str, str]]:
+    """Yield how many centres there are, and of how many contexts each is the mean."""
+    for name, about in prototypes.items():
+        limit, size = about["limit"], about["mean_size"]
+        most = "" if limit is None else f", up to {limit} each"
+        of = "" if size is None else f"; a mean of {size:.1f} contexts each"
+        centres = counted(about["centres"], "centre")
+        yield name, f"{centres} of {counted(about['items'], noun)}{most}{of}"
 
 
 def _index(index: dict[str, Any]) -> tuple[str, str]:

@@ -29,7 +29,7 @@ from kotovec.cli.options import (
 )
 from kotovec.cli.outputs import check_output
 from kotovec.errors import NotStoredError, StoreBusyError, StoreError, quoted
-from kotovec.space import Space
+from kotovec.space import PROTOTYPES, Space
 from kotovec.text import counted, json_line
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def _beside(store: "Store", space: Space, expression: str | None) -> list[Space]
 
     One that lacks a vector of the expression, as some tokens have no contexts, is passed over.
     """
-    others = [each for each in store.spaces if each.name != space.name]
+    others = [each for each in store.spaces if each.name not in (space.name, PROTOTYPES)]
     for other in others if others and others[0].layer is None else reversed(others):
         with suppress(NotStoredError):
             if expression is not None:

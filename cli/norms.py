@@ -13,6 +13,7 @@ from kotovec.cli.interrupts import ending_at_once
 from kotovec.cli.options import JsonOption, QuietOption, StoreOption, WordsArgument
 from kotovec.cli.query import grouped
 from kotovec.errors import InputError, NotStoredError, quoted
+from kotovec.space import PROTOTYPES, Space
 from kotovec.text import doubled, json_line
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def command(
     from kotovec.cli.tables import notice, print_grid, shown
 
     opened = open_store(store)
-    columns = opened.spaces
+    columns = _columns(opened)
     rows = [_read(opened, expression) for expression in _expressions(opened, terms)]
     if as_json:
         for row in rows:
@@ -77,6 +78,11 @@ def command(
         )
     for note in dict.fromkeys(note for row in rows for note in row.notes):
         notice(f"note: {in_shell(note)}", quiet=False)
+
+
+def _columns(store: "Store") -> list[Space]:
+    """Return the spaces whose norms are printed: those of prototypes would be those of their means once more."""
+    return [space for space in store.spaces if space.name != PROTOTYPES]
 
 
 def _expressions(store: "Store", words: Sequence[str]) -> Iterator[str]:
@@ -109,8 +115,8 @@ def _read(store: "Store", expression: str) -> _Row:
 
     with ending_at_once():
         terms, readings = resolve(expression, store.lookup)
-    questions = {}
-    for space in store.spaces:
+    questions, columns = {}, _columns(store)
+    for space in columns:
         of_space = partial(unnamed, store.vectors, space)
         check = Gaps(store.vectors, space).check
         # A row without a token is in the tables alone, and one without a sentence not in context: they have a gap.
@@ -121,10 +127,10 @@ def _read(store: "Store", expression: str) -> _Row:
     if not questions:
         problem = f"no space of this store has all rows of {quoted(expression)}"
         raise NotStoredError(problem, hint="ask for one at a time")
-    if len(questions) < len(store.spaces):
+    if len(questions) < len(columns):
         notes.append(f"{expression} has a vector in {', '.join(map(str, questions))} alone")
     text = next(iter(questions.values())).text
-    return _Row(text, terms, tuple(dict.fromkeys(notes)), tuple(map(lengths.get, store.spaces)))
+    return _Row(text, terms, tuple(dict.fromkeys(notes)), tuple(map(lengths.get, columns)))
 
 
 def _cell(norm: float | None) -> str:

@@ -297,17 +297,20 @@ def print_table(names: Sequence[str], rows: Iterable[Sequence[str]], *, numbers:
         print_pairs(zip(names, row, strict=True))
 
 
-def print_quotes(title: str, quotes: Sequence[str], token: str) -> None:
-    """Print a title and numbered quotes, in which a token is bold wherever its letters stand."""
+def print_quotes(title: str, groups: Mapping[str, Sequence[str]], token: str) -> None:
+    """Print a title and numbered quotes, in which a token is bold wherever its letters stand, under their headings."""
     out = console()
     _print_lines(_isolated(shown(title)), out, "bold")
-    width = len(str(len(quotes)))
-    for number, quote in enumerate(quotes, start=1):
-        head = f"{number:>{width}}  "
-        lines = Text(broken(_isolated(shown(quote)), out.width, indent=head, follow=" " * len(head)))
-        if token:
-            lines.highlight_regex(rf"(?i){re.escape(shown(token))}", style="bold")
-        out.print(lines, soft_wrap=True)
+    width = len(str(max(map(len, groups.values()), default=0)))
+    for heading, quotes in groups.items():
+        if heading:
+            _print_lines(_isolated(shown(heading)), out)
+        for number, quote in enumerate(quotes, start=1):
+            head = f"{number:>{width}}  "
+            lines = Text(broken(_isolated(shown(quote)), out.width, indent=head, follow=" " * len(head)))
+            if token:
+                lines.highlight_regex(rf"(?i){re.escape(shown(token))}", style="bold")
+            out.print(lines, soft_wrap=True)
 
 
 def notice(text: str, *, quiet: bool) -> None:

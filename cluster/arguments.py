@@ -38,6 +38,7 @@ _TYPES: dict[str, tuple[tuple[type, ...], str, str]] = {
     "seed": ((Integral, type(None)), "a whole number", "seed=0"),
     "keep_text": ((bool,), "True or False", "keep_text=True"),
     "contexts_from": ((*_PATH, type(None)), "a path", 'contexts_from="first.kotovec"'),
+    "prototypes": ((Integral, type(None)), "a whole number", "prototypes=3"),
     "overwrite": ((bool,), "True or False", "overwrite=True"),
 }
 

@@ -18,7 +18,7 @@ from kotovec.cluster.request import Request, parse_layers
 from kotovec.cluster.tables import TABLES, Chosen
 from kotovec.cluster.wordlist import Wordlist, hash_file
 from kotovec.errors import KotovecError
-from kotovec.space import IN_PART, Space
+from kotovec.space import IN_PART, PROTOTYPES, Space
 from kotovec.store.layout import Layout
 from kotovec.store.sentences import keeps_text
 from kotovec.store.tokens import KINDS
@@ -167,9 +167,21 @@ def _has_layers_of(request: Request, chosen: Chosen, vectors: Vectors, source: s
     spaces = [Space(chosen.states, layer) for layer in parse_layers(chosen.layers, int(depth))]
     return (
         set(spaces) <= set(vectors.spaces)
+        and _has_prototypes_of(request, spaces, vectors)
         and _are_made(request, [vectors.settings(space) for space in spaces])
         and (not request.keep_text or keeps_text(vectors))
     )
+
+
+def _has_prototypes_of(request: Request, spaces: Sequence[Space], vectors: Vectors) -> bool:
+    """Return whether the prototypes in some layers are there, as many of each item and of the same contexts."""
+    if request.prototypes is None:
+        return True
+    divided = [Space(PROTOTYPES, space.layer) for space in spaces]
+    if not set(divided) <= set(vectors.spaces):
+        return False
+    stored = [vectors.settings(space) for space in divided]
+    return all(each[PROTOTYPES] == request.prototypes for each in stored) and _are_made(request, stored)
 
 
 def _are_made(request: Request, stored: Sequence[dict[str, Any]]) -> bool:

@@ -47,6 +47,7 @@ def build(
     seed: int | None = None,
     keep_text: bool = False,
     contexts_from: str | PathLike[str] | None = None,
+    prototypes: int | None = None,
     overwrite: bool = False,
     report: Report = ignore,
 ) -> Store:
@@ -87,6 +88,8 @@ def build(
         seed: another one draws other sentences.
         keep_text: keep the sentences in the store, for `kotovec contexts` and `contexts_from`.
         contexts_from: a store whose sentences are taken, in place of a corpus.
+        prototypes: most vectors of a token or word in the space `prototypes`, 1 to 5: centres of its vectors in its
+            sentences.
         overwrite: build again beside a complete store, and swap the two.
         report: called with each event of the build.
 
@@ -129,6 +132,7 @@ def build(
         seed=seed,
         keep_text=keep_text,
         contexts_from=None if contexts_from is None else Path(contexts_from),
+        prototypes=prototypes,
     )
     run(request, path, where, overwrite=overwrite, report=report)
     return Store.open(path)

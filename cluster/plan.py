@@ -16,15 +16,7 @@ import numpy.typing as npt
 from kotovec.cluster import settings as settings_of
 from kotovec.cluster.contexts.drawn import Drawn
 from kotovec.cluster.listing import Listing, list_tokens
-from kotovec.cluster.replica import (
-    BATCH_POSITIONS,
-    MOST_SENTENCES,
-    SHARD_POSITIONS,
-    SUM_BYTES,
-    make_replica,
-    pick_device,
-    shard_limit,
-)
+from kotovec.cluster.replica import make_replica, pick_device, shard_limit
 from kotovec.cluster.request import Request, parse_layers
 from kotovec.cluster.shards import ShardPlan, cut
 from kotovec.cluster.spelling import MOST_PIECES, most_pieces, spell
@@ -32,7 +24,7 @@ from kotovec.cluster.tables import describe, rows_of, tensor_of
 from kotovec.cluster.wordlist import Wordlist
 from kotovec.cluster.words import Words
 from kotovec.errors import InputError
-from kotovec.space import IN_PART, OUTPUT, STATIC, Space
+from kotovec.space import IN_PART, OUTPUT, PROTOTYPES, STATIC, Space
 from kotovec.store.library import import_faiss
 from kotovec.store.tokens import Tokens
 from kotovec.workers import forward as forwards
@@ -88,6 +80,7 @@ class Plan:
         bos: whether a token was to be put before those of a decoder whose template has none there.
         drawn: what decides the contexts whose hidden states are averaged, or None for tokens alone in their template.
         sentences: these contexts, once they are drawn.
+        prototypes: most centres of the vectors of a token in its contexts; 0 where only their mean is wanted.
     """
 
     model: Model
@@ -114,6 +107,7 @@ class Plan:
     bos: bool = True
     drawn: Drawn | None = None
     sentences: "Sentences | None" = None
+    prototypes: int = 0
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -148,11 +142,16 @@ class Plan:
     @property
     def added(self) -> tuple[Space, ...]:
         """The spaces that this build adds to the store: the table that it copies, and those that it encodes."""
-        return (*self.tables, *self.encoded)
+        return (*self.tables, *self.encoded, *self.divided)
+
+    @property
+    def divided(self) -> tuple[Space, ...]:
+        """The spaces of prototypes that this build adds, one for each layer that it encodes."""
+        return tuple(Space(PROTOTYPES, layer) for layer in self.spec.layers) if self.prototypes else ()
 
     def only(self, spaces: Collection[Space]) -> "Plan":
         """Return the plan of the same build, restricted to these spaces."""
-        layers = tuple(space.layer for space in spaces if space.layer is not None)
+        layers = tuple(sorted({space.layer for space in spaces if space.layer is not None}))
         shards = self.shards if layers else ()
         tables = tuple(space for space in self.tables if space in spaces)
         sentences = self.sentences if layers else None
@@ -212,13 +211,15 @@ class Plan:
     def result_bytes(self, shard: ShardPlan) -> int:
         """Return the largest size in bytes of what a worker returns for a shard."""
         if self.sentences is not None:
-            return min(self.sentences.contexts(shard), len(self.tokens)) * self.sum_row_bytes
+            contexts = self.sentences.contexts(shard)
+            points = self.shard_bytes(contexts, 4) if self.prototypes else 0
+            return min(contexts, len(self.tokens)) * self.sum_row_bytes + points
         return self.shard_bytes(shard.stop - shard.start)
 
     @property
     def vector_bytes(self) -> int:
-        """Size in bytes of the vectors that this build adds."""
-        return self.shard_bytes(len(self.tokens)) + sum(
+        """Size in bytes of the vectors that this build adds; of prototypes, the most."""
+        return self.shard_bytes(len(self.tokens)) * (1 + self.prototypes) + sum(
             len(self.tokens) * self._width(space) * 4 for space in self.tables
         )
 
@@ -233,9 +234,9 @@ class Plan:
         """Size in bytes of the two default indexes (static, last layer; Flat keeps float32)."""
         return 0 if self.in_part else len(self.tokens) * (self.table.size + self.size) * 4
 
-    def shard_bytes(self, rows: int) -> int:
-        """Return the size in bytes of the vectors in shards of so many tokens."""
-        return rows * len(self.spec.layers) * self.size * np.dtype(self.spec.store_dtype).itemsize
+    def shard_bytes(self, rows: int, item: int | None = None) -> int:
+        """Return the size in bytes of the vectors in shards of so many tokens, or of `item` bytes a number."""
+        return rows * len(self.spec.layers) * self.size * (item or np.dtype(self.spec.store_dtype).itemsize)
 
     @property
     def sum_row_bytes(self) -> int:
@@ -247,13 +248,21 @@ class Plan:
         """Size in bytes of the sums of all rows."""
         return len(self.tokens) * self.sum_row_bytes
 
+    @property
+    def point_bytes(self) -> int:
+        """Size in bytes of the vectors of contexts that prototypes are made of; the most, until contexts are drawn."""
+        if not self.prototypes or self.drawn is None:
+            return 0
+        most = len(self.tokens) * self.drawn.sampling.most
+        return self.shard_bytes(most if self.sentences is None else len(self.sentences.sample.sentences), 4)
+
     def peak_bytes(self, rows: int) -> int:
         """Return how many bytes more the disk must hold at some moment if so many tokens are still to be encoded.
 
         First the shards are beside the spaces' files; later the indexes take the space of the shards.
         """
-        if self.sentences is not None:  # the loose shards, the last fold, and the one that is being written
-            return self.vector_bytes + max(3 * self.sum_bytes, self.index_bytes)
+        if self.drawn or self.sentences:  # the loose shards, the last fold, and the one that is being written
+            return self.vector_bytes + max(3 * self.sum_bytes + self.point_bytes, self.index_bytes)
         kept = self.shard_bytes(len(self.tokens) - rows)
         return self.vector_bytes + max(self.shard_bytes(rows), self.index_bytes - kept)
 
@@ -299,7 +308,8 @@ def make_plan(request: Request, model: Model | None = None) -> Plan:
     settings |= settings_of.states(spec, table, shard_tokens, BATCH_TOKENS[device], request.template)
     drawn = _draw(request, model, listing, table.rows)
     if drawn is not None:
-        settings = of_sentences(settings, device) | drawn.sampling.settings
+        settings = settings_of.sentences(settings, device) | drawn.sampling.settings
+        settings |= {PROTOTYPES: request.prototypes} if request.prototypes else {}
     plan = _plan(
         (model, listing, spec, chosen.tables, matrices, settings),
         table=table,
@@ -307,14 +317,8 @@ def make_plan(request: Request, model: Model | None = None) -> Plan:
         size=size,
         parameters=parameters,
     )
-    return replace(plan, drawn=drawn)
-
-
-def of_sentences(settings: dict[str, Any], device: str) -> dict[str, Any]:
-    """Return the settings of hidden states as those of sentences, which are cut into shards by their positions."""
-    others = ("shard-tokens", "batch-tokens", "sentence")
-    positions = [BATCH_POSITIONS[device], SHARD_POSITIONS[device], SUM_BYTES[device], MOST_SENTENCES]
-    return {name: value for name, value in settings.items() if name not in others} | {"positions": positions}
+    plan = replace(plan, drawn=drawn, prototypes=request.prototypes or 0)
+    return replace(plan, wanted=(*plan.wanted, *plan.divided))
 
 
 def _draw(request: Request, model: Model, listing: Listing, rows: int) -> Drawn | None:

@@ -16,7 +16,7 @@ from kotovec.cluster.plan import Plan
 from kotovec.cluster.settings import ENVIRONMENT, OF_TABLE, OF_TOKENS
 from kotovec.cluster.tables import TABLES, about
 from kotovec.errors import SettingsDifferError, WorkerError
-from kotovec.space import IN_PART, Space
+from kotovec.space import IN_PART, PROTOTYPES, Space
 from kotovec.store.sentences import keeps_text
 from kotovec.store.vectors import Vectors
 
@@ -95,7 +95,8 @@ def made(plan: Plan, space: Space, started: datetime) -> dict[str, Any]:
     else:
         how = {"dtype": plan.spec.dtype, "device": plan.spec.device, "forward": plan.settings["forward"]}
         how["depth"] = plan.spec.depth
-        names = plan.settings.keys() - {*OF_TOKENS, "layers", "static", "output"}
+        others = () if space.name == PROTOTYPES else (PROTOTYPES,)  # the means are the same without them
+        names = plan.settings.keys() - {*OF_TOKENS, "layers", "static", "output", *others}
     return {
         **how,
         "settings": {name: value for name, value in plan.settings.items() if name in names},

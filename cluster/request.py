@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from kotovec.cluster import DEFAULT_MODEL
-from kotovec.cluster.contexts.sampling import LIMIT, Sampling
+from kotovec.cluster.contexts.sampling import LIMIT, MOST_PROTOTYPES, Sampling
 from kotovec.cluster.corpus import Corpus
 from kotovec.cluster.tables import STATES, Chosen, choose
 from kotovec.cluster.wordlist import Wordlist, check_file, load
@@ -33,7 +33,9 @@ OF_CONTEXTS = (
     "seed",
     "keep_text",
     "contexts_from",
+    "prototypes",
 )
+_WITHOUT_CORPUS = {"contexts_from", "keep_text", "prototypes"}  # those that the sentences of another store take
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ class Request:
     seed: int | None = None
     keep_text: bool = False
     contexts_from: Path | None = None
+    prototypes: int | None = None
 
     @property
     def stages(self) -> tuple["Request", ...]:
@@ -117,8 +120,10 @@ class Request:
         given = {
             name: value for name in OF_CONTEXTS if (value := getattr(self, name)) is not None and value is not False
         }
+        if self.prototypes is not None and not 1 <= self.prototypes <= MOST_PROTOTYPES:
+            raise InputError(f"--prototypes is {self.prototypes}", hint=f"use 1 to {MOST_PROTOTYPES}")
         if self.contexts_from is not None:
-            drawing = [*(["corpus"] if self.corpus else []), *given.keys() - {"contexts_from", "keep_text"}]
+            drawing = [*(["corpus"] if self.corpus else []), *given.keys() - _WITHOUT_CORPUS]
             for name in drawing:
                 raise InputError(
                     f"{option_of(name)} draws sentences, and --contexts-from takes those of another store",
@@ -129,6 +134,7 @@ class Request:
             for name in given:
                 raise InputError(f"{option_of(name)} is of a corpus, and none is given", hint="name it with --corpus")
             return None
+        given.pop("prototypes", None)
         cut = {name: given.pop(name) for name in ("split", "min_chars", "max_chars") if name in given}
         corpus = Corpus(self.corpus, given.pop("corpus_field", None), **cut)
         return Sampling(corpus, given.pop("contexts", LIMIT), **given)

@@ -61,7 +61,22 @@ def check_summed(plan: Plan, shard: ShardPlan, encoded: Encoded, width: int) -> 
     _check_origin(plan, shard, encoded, {name: ((len(tally.rows), width), "int64") for name in names})
     narrow = "float16" in (plan.spec.dtype, plan.spec.store_dtype)
     check_finite(plan, tally.rows[~tally.finite], narrow=narrow)
+    _check_points(plan, shard, encoded, width)
     return width
+
+
+def _check_points(plan: Plan, shard: ShardPlan, encoded: Encoded, width: int) -> None:
+    """Check the shapes of the vectors of a shard's contexts, where they are wanted."""
+    points = {} if encoded.tally is None else encoded.tally.points
+    given = {name: (array.shape, str(array.dtype)) for name, array in points.items()}
+    shape = 0 if plan.sentences is None else plan.sentences.contexts(shard), width
+    wanted = dict.fromkeys(plan.spec.spaces, (shape, "float32")) if plan.prototypes else {}
+    if given != wanted:
+        raise WorkerError(
+            f"a worker on {encoded.host} gave contexts of shard {_said(shard.number, given)} for "
+            f"{_said(shard.number, wanted)}",
+            hint="install the same version of kotovec there",
+        )
 
 
 def _check_origin(plan: Plan, shard: ShardPlan, encoded: Encoded, arrays: Mapping[str, tuple[Any, str]]) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kotovec.cluster.listing import Listing
+from kotovec.cluster.replica import BATCH_POSITIONS, MOST_SENTENCES, SHARD_POSITIONS, SUM_BYTES
 from kotovec.store.hdf5 import FORMAT_VERSION
 from kotovec.store.tokens import KINDS
 from kotovec.workers import source as sources
@@ -69,3 +70,10 @@ def states(
         "static": table.origin,
         **({} if sentence is None else {"sentence": sentence}),
     }
+
+
+def sentences(settings: dict[str, Any], device: str) -> dict[str, Any]:
+    """Return the settings of hidden states as those of sentences, which are cut into shards by their positions."""
+    others = ("shard-tokens", "batch-tokens", "sentence")
+    positions = [BATCH_POSITIONS[device], SHARD_POSITIONS[device], SUM_BYTES[device], MOST_SENTENCES]
+    return {name: value for name, value in settings.items() if name not in others} | {"positions": positions}

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from kotovec.errors import InputError, choices
-from kotovec.space import OUTPUT, STATIC, Space, parse_spaces
+from kotovec.space import OUTPUT, PROTOTYPES, STATIC, Space, parse_spaces
 from kotovec.workers import ranges
 from kotovec.workers.matrices import Matrices
 from kotovec.workers.ranges import Stored
@@ -48,6 +48,8 @@ def choose(spaces: str, layers: str) -> tuple[Chosen, ...]:
     for space in wanted:
         if space in tables:
             continue
+        if space.name == PROTOTYPES:
+            raise InputError("--prototypes K makes the space `prototypes` beside `context`", hint="name that one")
         if space.name not in STATES or space.first is not None or space.steps:
             raise InputError(f"`kotovec build` makes no {space}", hint=f"choose {choices(each.name for each in BUILT)}")
         kinds.setdefault(space.name, []).append(space)

@@ -18,8 +18,9 @@ from kotovec.text import parts
 
 TABLES = ("static", "output", "imported")  # rows of a matrix: they have no layer
 IN_PART = "tables:"  # begins the identity of weights of which tables alone were read: what else there is is unknown
-LAYERED = ("isolated", "template", "context")  # hidden states
-NAMES = ("static", "isolated", "template", "context", "output", "imported")
+PROTOTYPES = "prototypes"  # of several vectors per token; in `context` they have their mean
+LAYERED = ("isolated", "template", "context", PROTOTYPES)  # hidden states
+NAMES = ("static", "isolated", "template", "context", PROTOTYPES, "output", "imported")
 _SOURCES = {"template": ' --template "this is a {}."', "context": " --corpus FILE"}  # what makes such a space
 BOTH = "static,isolated"  # what `both` is short for
 MOST_NAMED = 8  # spaces in a hint
@@ -129,6 +130,11 @@ class Space:
     def _key(self) -> tuple[int, float, float, tuple[str, ...]]:
         layer, first = (math.inf if part is None else part for part in (self.layer, self.first))
         return (NAMES.index(self.name), layer, first, self.steps)
+
+    @property
+    def averaged(self) -> "Space":
+        """The space with one vector per token: of prototypes, `context` in the same layer; of all others, itself."""
+        return replace(self, name="context") if self.name == PROTOTYPES else self
 
     def at(self, layer: int | None) -> "Space":
         """Return the same space at another layer, as `--layer` gives it; None and −1, the last one, change nothing.

@@ -15,6 +15,7 @@ from kotovec.store.layout import HDF5, Layout
 from kotovec.store.maps import Map, MapRecord
 from kotovec.store.nearest import Matrix, Rows
 from kotovec.store.projection import Projected, Vectors
+from kotovec.store.prototypes import check_single
 
 PACKAGES = {"umap": ("umap-learn", "numba", "numpy"), "tsne": ("scikit-learn", "numpy"), "pca": ("numpy",)}
 
@@ -154,7 +155,7 @@ def make_map(
         keep: whether to write it into the store.
 
     Raises:
-        InputError: a value is unknown or out of range, or all vectors are equal.
+        InputError: a value is unknown or out of range, all vectors are equal, or a token has several.
         NotStoredError: no such space.
         MissingDependencyError: a library of the extra `map` is not installed.
         StoreBusyError: another process is changing this store.
@@ -214,8 +215,14 @@ def mapped_rows(store: Store, request: MapRequest) -> Rows:
     Args:
         store: an open store.
         request: the map.
+
+    Raises:
+        InputError: the space has several vectors per token.
+        NotStoredError: no such space.
     """
-    total, present = len(store.tokens), store.vectors.present(store.space(request.space))
+    space = store.space(request.space)
+    check_single(space, "a map")
+    total, present = len(store.tokens), store.vectors.present(space)
     rows = np.arange(total)
     if request.is_sample(total):
         rows = np.sort(np.random.default_rng(request.seed).choice(total, request.sample, replace=False))

@@ -24,6 +24,7 @@ from kotovec.store.layout import (
     PART,
     PIECE,
     PLAN,
+    POINTS,
     RECORD,
     SHARDS,
     SPACE,
@@ -44,7 +45,7 @@ _OURS = re.compile(
     rf"|{MAPS}/{STEM}\.[a-z0-9]+(\.sample)?{_H5}"
     rf"|{SHARDS}/({re.escape(PLAN)}|{re.escape(TOKENIZER_LIST)}|{re.escape(CORPUS)}"
     rf"|{re.escape(CONTEXTS)}|{re.escape(FOLD)})"
-    rf"|{SHARDS}/({re.escape(PIECE)})?\d{{6,}}{_H5}"
+    rf"|{SHARDS}/({re.escape(PIECE)}|{re.escape(POINTS)})?\d{{6,}}{_H5}"
 )
 # What transformers saves of a tokenizer; where no list of its files can be read, all else may be somebody's.
 _TOKENIZER_FILE = re.compile(

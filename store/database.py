@@ -9,26 +9,27 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from kotovec.errors import DamagedError, InputError, StoreError, quoted
+from kotovec.errors import DamagedError, InputError, StoreError
 from kotovec.locks import ForkLock
-from kotovec.space import Space, usual
+from kotovec.space import PROTOTYPES, Space, usual
 from kotovec.store import lens
-from kotovec.store.answer import Answer, compose
+from kotovec.store.answer import Answer
+from kotovec.store.answering import answer
 from kotovec.store.arguments import Search, check_count, check_path, check_queries, check_space, kind_of
-from kotovec.store.finder import Finder, open_finder
+from kotovec.store.finder import Finder
 from kotovec.store.gaps import Gaps
 from kotovec.store.layout import Layout
 from kotovec.store.library import choose_device
 from kotovec.store.metric import Metric
 from kotovec.store.nearest import Neighbourhood, Rows
-from kotovec.store.opened import CURE
 from kotovec.store.question import Question, read
+from kotovec.store.searched import open_finder
 from kotovec.store.terms import Lookup
 from kotovec.store.tokens import Tokens
 from kotovec.store.vectors import Block, Vectors
-from kotovec.text import counted
 
 if TYPE_CHECKING:
+    from kotovec.store.prototypes import Centres
     from kotovec.store.scripts import Masks
     from kotovec.store.sentences import Contexts
 
@@ -109,23 +110,14 @@ class Store:
     def __repr__(self) -> str:
         if self._vectors is None:
             return f"Store({str(self.path)!r}), closed"
-        kinds = ", ".join(f"{count:,} {kind}" for kind, count in self.tokens.count().items() if count)
-        rows = f"tokens: {len(self):,} ({kinds})" if self.tokens.pieces is None else f"words: {len(self):,}"
-        model = self.vectors.attributes.get("model")
-        lines = [f"Store({str(self.path)!r})", *([f"model: {str(model)!r}"] if model else [])]
-        lines.append(rows)
-        arrays = ((space, self.array(space)) for space in self.spaces)
-        lines += [f"{space}: {counted(array.shape[1], 'dimension')}, {array.dtype}" for space, array in arrays]
-        return "\n    ".join(lines)
+        from kotovec.store.inspection import describe
+
+        return describe(self.path, self.vectors)
 
     @property
     def tokens(self) -> Tokens:
         """The V tokens: `ids` (V,) int64, `texts`, `surfaces`, `kinds` (V,) uint8."""
         return self.vectors.tokens
-
-    @property
-    def _token_filter(self) -> str:
-        return str(self.vectors.attributes.get("token_filter", ""))
 
     @property
     def layers(self) -> tuple[int, ...]:
@@ -137,8 +129,8 @@ class Store:
         """The lookup that finds terms among the tokens."""
         vectors = self.vectors
         rowless, unnamed = partial(vectors.table, "rowless"), partial(lens.unnamed_ids, vectors)
-        files = vectors.tokenizer_files()
-        return Lookup(self.tokens, self._layout.tokenizer, files, self._token_filter, rowless, unnamed)
+        files, kept = vectors.tokenizer_files(), str(vectors.attributes.get("token_filter", ""))
+        return Lookup(self.tokens, self._layout.tokenizer, files, kept, rowless, unnamed)
 
     @property
     def spaces(self) -> tuple[Space, ...]:
@@ -165,6 +157,8 @@ class Store:
 
     def array(self, space: Space | str, layer: int | None = None) -> Block:
         """Return the vectors of a space: (V, D) float32 (hidden states may be float16), a read-only memmap.
+
+        Of `prototypes`, they are the means, those of `context`; see the method `prototypes` for the centres.
 
         Raises:
             NotStoredError, InputError: as in `space`.
@@ -327,6 +321,27 @@ class Store:
 
         return find_contexts(term, read_sample(self._layout, self.vectors), self.lookup, self.vectors)
 
+    def prototypes(self, term: str, layer: int | None = None) -> "Centres":
+        """Return the prototypes of a token, or word: the centres of its vectors in its contexts.
+
+        Args:
+            term: the token or word.
+            layer: the layer; None and −1 are the last one stored.
+
+        Returns:
+            `vectors` (k, D) float32 or float16, the one of most contexts first; `sizes` (k,) int64, of how many
+            contexts each is the mean; and `labels` (n,) uint8, from 0, which of them each context belongs to, in the
+            order of `contexts`.
+
+        Raises:
+            NotStoredError: the store has no prototypes, or none of this token.
+            InputError: the text is an expression, or a word of several tokens.
+            UnknownTokenError, ExpressionError, DamagedError: as in `search`, or the file is damaged.
+        """
+        from kotovec.store.sentences import find_centres
+
+        return find_centres(term, self.space(PROTOTYPES, layer), self.lookup, self.vectors)
+
     def info(self) -> dict[str, Any]:
         """Return what is in the store and where it came from, as JSON-ready data."""
         from kotovec.store.inspection import inform
@@ -355,41 +370,17 @@ class Store:
 
     def damage(self, damaged: Sequence[str]) -> DamagedError:
         """Return the error that names what `verify` found and, if a build repairs it, the command of the last one."""
-        command = self.vectors.attributes.get("command")
-        names = [what.removesuffix(f" ({CURE})") for what in damaged]
-        hint = f"{CURE}; it was built by {quoted(command)}" if command else CURE
-        return DamagedError(
-            f"{self.path} is damaged: {'; '.join(names)}", hint=None if names == list(damaged) else hint
-        )
+        from kotovec.store.inspection import damage
+
+        return damage(self.path, self.vectors, damaged)
 
     def _answer(self, expressions: Iterable[str], search: Search) -> list[Answer]:
         k = self._count(search.k)
         metric = self._metric(search.metric, k)
-        if search.unit_terms and metric.is_distance:
-            raise InputError(f"unit terms mean nothing with {metric}", hint="use them with `cosine` or `ip`")
-        space, lookup = self.space(search.space, search.layer), self.lookup
-        questions = [self._read(text, space, unit_terms=search.unit_terms) for text in expressions]
-        if not questions:
-            return []
-        view = lens.look(self.vectors, space, search.space or space, search.within)
-        finder = self._finder(view.within, metric, search.device, exact=search.exact, many=len(questions) > 1)
-        found = finder.answer(
-            view.through(np.stack([question.vector for question in questions])),
-            k,
-            [lookup.forms(question.rows) for question in questions] if search.exclude_inputs else None,
-            self._answerable(search),
-        )
-        return [
-            compose(question, near, self.tokens, space, metric.value, (*view.notes, *filter(None, [note])))
-            for question, (near, note) in zip(questions, found, strict=True)
-        ]
-
-    def _answerable(self, search: Search) -> npt.NDArray[np.bool_] | None:
-        if not search.words_only and search.script is None:
-            return None
-        from kotovec.store.scripts import answerable
-
-        return answerable(self.tokens, search.script, self._written, words_only=search.words_only)
+        find = partial(self._finder, metric=metric, device=search.device, exact=search.exact)
+        space = self.space(search.space, search.layer)
+        questions = (self._read(text, space, unit_terms=search.unit_terms) for text in expressions)
+        return answer(self.vectors, self.lookup, space, questions, search, (metric, k), find, self._written)
 
     def _count(self, k: int | None) -> int:
         return min(USUAL, len(self)) if k is None else k

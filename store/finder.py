@@ -1,21 +1,15 @@
 """A finder of the nearest rows in one space by one metric: with the store's index for them, or without one."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from kotovec.errors import InputError, NotStoredError
-from kotovec.space import Space
-from kotovec.store import index as indexes
-from kotovec.store.factories import FLAT
 from kotovec.store.gaps import Gaps
-from kotovec.store.library import on_gpus
 from kotovec.store.metric import Metric
 from kotovec.store.nearest import Candidates, Choice, Matrix, Neighbourhood, Rows, nearest
-from kotovec.store.search import search_flat, search_gpu, search_index, search_vectors
-from kotovec.store.vectors import Vectors
+from kotovec.store.search import search_vectors
 from kotovec.text import counted
 
 NO_ROWS: Rows = np.empty(0, dtype=np.int64)
@@ -80,13 +74,16 @@ class Finder:
         keep = keep if self.gaps is None else self.gaps.within(keep)
         chosen = Choice([NO_ROWS] * len(queries) if skip is None else list(skip), keep)
         exact = self.approximate is None
-        found = nearest(self.matrix, queries, k, self.metric, chosen, self.candidates, exact=exact)
+        found = self._find(queries, k, chosen, exact=exact)
         if exact:
             return [(near, None) for near in found]
         answers: list[Answered] = [(near, self.note) for near in found]
         for query, answer in self._complete(queries, k, chosen, found).items():
             answers[query] = answer
         return answers
+
+    def _find(self, queries: npt.NDArray[np.float64], k: int, chosen: Choice, *, exact: bool) -> list[Neighbourhood]:
+        return nearest(self.matrix, queries, k, self.metric, chosen, self.candidates, exact=exact)
 
     def _check(
         self,
@@ -141,37 +138,3 @@ class Finder:
         if self.gaps is not None:
             self.gaps.check(chosen)
         return self.matrix.vectors[chosen].astype(np.float64)
-
-
-def open_finder(vectors: Vectors, folder: Path, space: Space, metric: Metric, device: str, *, exact: bool) -> Finder:
-    """Return the finder for a space and a metric.
-
-    Args:
-        vectors: the vectors of the store.
-        folder: the folder of its indexes.
-        space: a stored space.
-        metric: how nearness is measured.
-        device: `cpu` or `cuda`.
-        exact: use no approximate index.
-
-    Raises:
-        DamagedError: the index is damaged.
-        InputError: the device is `cuda`, but faiss sees no GPU.
-        MissingDependencyError: faiss is not installed.
-    """
-    matrix, gaps = Matrix(np.asarray(vectors.array(space)), np.asarray(vectors.norms(space))), Gaps(vectors, space)
-    loaded = indexes.load(vectors, folder, space, metric)
-    if loaded is not None and exact and loaded[1].factory != FLAT:
-        loaded = None
-    approximate = None
-    if loaded is None:
-        on_cpu = search_vectors(matrix, metric)
-    elif loaded[1].factory == FLAT:
-        on_cpu = search_flat(loaded[0], matrix, metric)
-    else:
-        on_cpu = search_index(loaded[0], loaded[1].name, len(matrix.vectors))
-        approximate = loaded[1].factory
-    if device == "cuda":
-        index = on_gpus(loaded[0] if loaded else indexes.flat(matrix, metric))
-        return Finder(metric, matrix, search_gpu(index, on_cpu, len(matrix.vectors)), approximate, gaps)
-    return Finder(metric, matrix, on_cpu, approximate, gaps)

@@ -1,14 +1,21 @@
 """What a store contains and where it came from, and what of it is damaged."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kotovec.store import contexts, lens, maps
+import numpy as np
+import numpy.typing as npt
+
+from kotovec.errors import DamagedError, quoted
+from kotovec.space import PROTOTYPES, Space
+from kotovec.store import contexts, lens, maps, prototypes
 from kotovec.store import index as indexes
 from kotovec.store.layout import TOKENIZER, Layout
 from kotovec.store.opened import CURE
 from kotovec.store.tokenizer import checksums
 from kotovec.store.vectors import Vectors
+from kotovec.text import counted
 
 
 def inform(path: Path, layout: Layout, vectors: Vectors) -> dict[str, Any]:
@@ -27,7 +34,7 @@ def inform(path: Path, layout: Layout, vectors: Vectors) -> dict[str, Any]:
     sentence = next(
         (vectors.settings(space).get("sentence") for space in vectors.spaces if space.name == "template"), None
     )
-    tokens, arrays = vectors.tokens, {str(space): vectors.array(space) for space in vectors.spaces}
+    tokens, arrays = vectors.tokens, {str(space): _array(vectors, space) for space in vectors.spaces}
     return {
         "path": str(path),
         "tokens": len(tokens),
@@ -37,7 +44,8 @@ def inform(path: Path, layout: Layout, vectors: Vectors) -> dict[str, Any]:
         "spaces": {name: {"shape": list(array.shape), "dtype": str(array.dtype)} for name, array in arrays.items()},
         **({} if sentence is None else {"sentence": sentence}),
         "tables": lens.describe(vectors),
-        **({"contexts": contexts} if (contexts := _contexts(vectors)) else {}),
+        **({"contexts": found} if (found := _contexts(vectors)) else {}),
+        **({"prototypes": divided} if (divided := _prototypes(vectors)) else {}),
         "indexes": indexes.describe(layout.indexes, vectors),
         "maps": maps.describe(layout.maps, vectors.matches),
         "bytes": layout.size,
@@ -50,7 +58,7 @@ def _contexts(vectors: Vectors) -> dict[str, dict[str, Any]]:
     found = {}
     for space in vectors.spaces:
         counts = vectors.part(space, "n")
-        if counts is None:
+        if counts is None or space.name == PROTOTYPES:
             continue
         limit, uses = vectors.settings(space).get("contexts"), vectors.part(space, "uses")
         complete = 0 if limit is None else int((counts >= limit).sum())
@@ -65,6 +73,46 @@ def _contexts(vectors: Vectors) -> dict[str, dict[str, Any]]:
             **vectors.made(space).get("spread", {}),
         }
     return found
+
+
+def _prototypes(vectors: Vectors) -> dict[str, dict[str, Any]]:
+    """Return how many centres there are, and of how many contexts each is the mean, by space."""
+    found = {}
+    for space in (each for each in vectors.spaces if each.name == PROTOTYPES):
+        stored = prototypes.of_parts(vectors.parts(space))
+        counts = np.diff(stored.offsets)
+        found[str(space)] = {
+            "limit": vectors.settings(space).get("prototypes"),
+            "centres": len(stored.sizes),
+            "items": int((counts > 0).sum()),
+            "mean_size": round(float(stored.sizes.mean()), 3) if len(stored.sizes) else None,
+        }
+    return found
+
+
+def _array(vectors: Vectors, space: Space) -> npt.NDArray[np.floating[Any]]:
+    """Return the vectors that the file of a space holds."""
+    return prototypes.of_parts(vectors.parts(space)).centres if space.name == PROTOTYPES else vectors.array(space)
+
+
+def describe(path: Path, vectors: Vectors) -> str:
+    """Return what is in a store, for a person who prints it in Python: a few lines."""
+    tokens = vectors.tokens
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in tokens.count().items() if count)
+    rows = f"tokens: {len(tokens):,} ({kinds})" if tokens.pieces is None else f"words: {len(tokens):,}"
+    model = vectors.attributes.get("model")
+    lines = [f"Store({str(path)!r})", *([f"model: {str(model)!r}"] if model else []), rows]
+    arrays = ((space, vectors.array(space)) for space in vectors.spaces)
+    lines += [f"{space}: {counted(array.shape[1], 'dimension')}, {array.dtype}" for space, array in arrays]
+    return "\n    ".join(lines)
+
+
+def damage(path: Path, vectors: Vectors, damaged: Sequence[str]) -> DamagedError:
+    """Return the error that names what `find_damage` found and, if a build repairs it, the command of the last one."""
+    command = vectors.attributes.get("command")
+    names = [what.removesuffix(f" ({CURE})") for what in damaged]
+    hint = f"{CURE}; it was built by {quoted(command)}" if command else CURE
+    return DamagedError(f"{path} is damaged: {'; '.join(names)}", hint=None if names == list(damaged) else hint)
 
 
 def find_damage(layout: Layout, vectors: Vectors) -> list[str]:

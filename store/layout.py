@@ -21,6 +21,7 @@ TOKENIZER_LIST = "tokenizer.json"  # in SHARDS: the names of the tokenizer's fil
 CORPUS = "corpus.json"  # in SHARDS: the files of the corpus that is being scanned
 FOLD = "fold.h5"  # in SHARDS: the sums of several shards
 PIECE = "piece-"  # in SHARDS: begins the name of what was found in a piece of the corpus
+POINTS = "points-"  # in SHARDS: begins the name of the vectors of a shard's contexts, which prototypes are made of
 FETCHED, MANIFEST = "store", "manifest.json"  # in the folder of an unfinished fetch
 
 HDF5 = ".h5"  # a space, a shard or a map

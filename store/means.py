@@ -171,7 +171,7 @@ def merge_means(
     with writing_space(layout, space, (folder.rows, width), dtype, identity, made) as writer:
         directions = Directions(width)
         for block, (start, stop) in enumerate(pairwise(_bounds(folder.rows, width))):
-            vectors = _stored(sums.mean(_block(folder, space, width, block), uses[start:stop]), space, dtype)
+            vectors = as_stored(sums.mean(_block(folder, space, width, block), uses[start:stop]), space, dtype)
             writer.add(vectors)
             directions.add(vectors, uses[start:stop] >= PAIR)
         n = uses if contexts is None else np.asarray(contexts, dtype=np.int64)
@@ -180,8 +180,12 @@ def merge_means(
         made |= machines.as_dict() | {"spread": spread.as_dict()}
 
 
-def _stored(means: npt.NDArray[np.float32], space: Space, dtype: str) -> npt.NDArray[np.floating[Any]]:
-    """Return means in the stored dtype."""
+def as_stored(means: npt.NDArray[np.floating[Any]], space: Space, dtype: str) -> npt.NDArray[np.floating[Any]]:
+    """Return means in the stored dtype.
+
+    Raises:
+        NonFiniteError: one is too large for float16.
+    """
     with np.errstate(over="ignore"):
         stored = means.astype(dtype)
     if not np.isfinite(stored).all():

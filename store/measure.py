@@ -11,13 +11,15 @@ from kotovec.space import Space
 from kotovec.store import index as indexes
 from kotovec.store.database import Store
 from kotovec.store.factories import FLAT
-from kotovec.store.finder import Finder, open_finder
+from kotovec.store.finder import Finder
 from kotovec.store.index import IndexRecord
 from kotovec.store.layout import Layout
 from kotovec.store.library import choose_device
 from kotovec.store.lock import locked
 from kotovec.store.metric import Metric
 from kotovec.store.nearest import Neighbourhood, Rows
+from kotovec.store.prototypes import check_single
+from kotovec.store.searched import open_finder
 from kotovec.text import parts
 
 QUERIES = 1000  # sampled tokens, and sums of tokens
@@ -74,12 +76,13 @@ def build_index(
 
     Raises:
         NotStoredError: no such space.
-        InputError: no such metric or device, or faiss cannot build it.
+        InputError: no such metric or device, faiss cannot build it, or the space has several vectors per token.
         StoreBusyError: another process is building this store, or an index of it.
         StoreError: the store was replaced since it was opened.
     """
     parameters = ",".join(parts(parameters))
     measure, space, chosen = Metric.parse(metric), store.space(space), choose_device(device, many=True)
+    check_single(space, "an index")
     folder = Layout(store.path).indexes
     with locked(Layout(store.path)):  # two at once would write the same temporary file
         store.check_current()

@@ -1,20 +1,23 @@
 """The sentences that an item's context vectors come from, where a store keeps them."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kotovec.errors import InputError, NotStoredError, quoted
-from kotovec.space import Origin, Space
+from kotovec.space import PROTOTYPES, Origin, Space
+from kotovec.store import prototypes
 from kotovec.store.contexts import Sample, read_contexts
 from kotovec.store.expression import parse
+from kotovec.store.gaps import Gaps
 from kotovec.store.layout import Layout
 from kotovec.store.spread import Means
 
 if TYPE_CHECKING:
-    from kotovec.store.terms import Lookup
+    from kotovec.store.terms import Lookup, ResolvedTerm
     from kotovec.store.vectors import Vectors
 
 
@@ -52,6 +55,7 @@ class Contexts:
         occurrences: how many distinct sentences of the corpus have it; an estimate where there are more than `limit`.
         limit: most contexts of an item.
         spaces: its numbers in each space of contexts.
+        prototypes: which of its prototypes each sentence belongs to, from 1, in each space of these, by its name.
     """
 
     term: str
@@ -63,6 +67,7 @@ class Contexts:
     occurrences: float
     limit: int
     spaces: tuple[Uses, ...] = ()
+    prototypes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 def keeps_text(vectors: "Vectors") -> bool:
@@ -107,14 +112,7 @@ def find_contexts(term: str, sample: Sample, lookup: "Lookup", vectors: "Vectors
         raise NotStoredError(
             "this store does not keep its sentences", hint="build it again with --overwrite and --keep-text"
         )
-    terms = parse(term, lookup.known)
-    found = lookup.resolve(terms[0])
-    if len(terms) > 1 or len(found.rows) != 1:
-        what = "an expression" if len(terms) > 1 else f"{len(found.tokens)} tokens"
-        several = [each.text for each in terms] if len(terms) > 1 else found.tokens
-        raise InputError(
-            f"{quoted(term)} is {what}, and contexts are those of one", hint=f"ask for one: {', '.join(several)}"
-        )
+    found = find_item(term, lookup, "contexts")
     (row,) = found.rows
     return Contexts(
         term=found.text,
@@ -126,7 +124,54 @@ def find_contexts(term: str, sample: Sample, lookup: "Lookup", vectors: "Vectors
         occurrences=float(sample.occurrences[row]),
         limit=sample.limit,
         spaces=tuple(_uses(vectors, space, row) for space in vectors.spaces if space.name == "context"),
+        prototypes={
+            str(space): tuple((prototypes.of_parts(vectors.parts(space)).of(row).labels.astype(int) + 1).tolist())
+            for space in vectors.spaces
+            if space.name == PROTOTYPES
+        },
     )
+
+
+def find_item(term: str, lookup: "Lookup", what: str) -> "ResolvedTerm":
+    """Return the one token or word that a text is.
+
+    Args:
+        term: the text, as in an expression.
+        lookup: the lookup in the store's table.
+        what: what is asked for of it, such as `contexts`.
+
+    Raises:
+        InputError: the text is an expression, or a word of several tokens.
+        UnknownTokenError, ExpressionError: as `Store.search`.
+    """
+    terms = parse(term, lookup.known)
+    found = lookup.resolve(terms[0])
+    if len(terms) > 1 or len(found.rows) != 1:
+        described = "an expression" if len(terms) > 1 else f"{len(found.tokens)} tokens"
+        several = [each.text for each in terms] if len(terms) > 1 else found.tokens
+        raise InputError(
+            f"{quoted(term)} is {described}, and {what} are those of one", hint=f"ask for one: {', '.join(several)}"
+        )
+    return found
+
+
+def find_centres(term: str, space: Space, lookup: "Lookup", vectors: "Vectors") -> prototypes.Centres:
+    """Return the prototypes of a token or word.
+
+    Args:
+        term: the token or word, as in an expression.
+        space: a stored space of prototypes.
+        lookup: the lookup in the store's table.
+        vectors: the open files of the store.
+
+    Raises:
+        NotStoredError: it has no context.
+        InputError: the text is an expression, or a word of several tokens.
+        UnknownTokenError, ExpressionError, DamagedError: as `Store.prototypes`.
+    """
+    found = find_item(term, lookup, PROTOTYPES)
+    Gaps(vectors, space).check(found.rows, term)
+    return prototypes.of_parts(vectors.parts(space)).of(found.rows[0])
 
 
 def _uses(vectors: "Vectors", space: Space, row: int) -> Uses:

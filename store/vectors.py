@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from kotovec.errors import DamagedError, InputError, KotovecError, StoreError
 from kotovec.locks import ForkLock
-from kotovec.space import OUTPUT, Origin, Space, Stored
+from kotovec.space import OUTPUT, PROTOTYPES, Origin, Space, Stored
 from kotovec.store import hdf5
 from kotovec.store.layout import HDF5, PIECES, SPACE, SPACES, TABLE, Layout
 from kotovec.store.opened import CURE, MOST_TEXT, MOST_TOKENS, UPGRADE, Dataset, File, SpaceFile
@@ -219,6 +219,10 @@ class Vectors:
             self._present[space] = found
         return self._present[space]
 
+    def parts(self, space: Space) -> Mapping[str, Dataset]:
+        """Return everything beside the vectors of a space, by name; of prototypes, see `prototypes.of_parts`."""
+        return self._open(space).parts
+
     def checksum(self, space: Space) -> str:
         """Return the SHA-256 of a space's vectors."""
         return self._open(space).vectors.sha256
@@ -231,17 +235,27 @@ class Vectors:
 
     def _open(self, space: Space) -> SpaceFile:
         space = space.among(self.spaces)
+        base = self._open_means(space) if space.name == PROTOTYPES else None
         with self._lock:  # two threads would read headers from one descriptor
             file = self._spaces[space]
             if isinstance(file, File):
                 if file.closed:
                     raise StoreError(f"{self.path} was closed", hint="open it again")
-                self._spaces[space] = read = self._read_space(file, space)
+                self._spaces[space] = read = self._read_space(file, space, base)
                 file.close()  # what is mapped stays
                 return read
             return file
 
-    def _read_space(self, file: File, space: Space) -> SpaceFile:
+    def _open_means(self, space: Space) -> SpaceFile:
+        if space.averaged not in self._spaces:
+            raise DamagedError(f"{self.path} has {space} without {space.averaged}, its means", hint=CURE)
+        return self._open(space.averaged)
+
+    def _read_space(self, file: File, space: Space, base: SpaceFile | None) -> SpaceFile:
+        if base is not None:
+            from kotovec.store import prototypes
+
+            return prototypes.read_space(file, space, self.attributes["identity"], base)
         attributes, found = file.read(SPACE, ("vectors", "norms"), tuple(PARTS))
         vectors, norms, rows = found["vectors"], found["norms"], len(self.tokens)
         try:
@@ -271,6 +285,8 @@ class Vectors:
                 damaged.append(path)
                 continue
             parts = {"vectors": file.vectors, "norms": file.norms, **file.parts}
+            if space.name == PROTOTYPES:  # the others are those of another file
+                parts = {name: part for name, part in parts.items() if name.startswith("centre")}
             damaged += [f"{path}: {name}" for name, part in parts.items() if not part.is_whole()]
         for space, tied in self._tied.items():
             path = f"{SPACES}/{space.stem}{HDF5}"

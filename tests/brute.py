@@ -84,19 +84,28 @@ class Brute:
 
     def means(self, numbers=None):
         """Return the mean of each id, or of some, in each layer, (L, D) float64, and the number of its vectors."""
+        every = {number: np.concatenate(each, axis=1) for number, each in self._uses(numbers).items()}
+        return {number: (vectors.mean(axis=1), vectors.shape[1]) for number, vectors in every.items()}
+
+    def points(self, numbers=None):
+        """Return the mean of each id, or of some, in each of its sentences, (L, n, D) float64."""
+        found = self._uses(numbers).items()
+        return {number: np.stack([vectors.mean(axis=1) for vectors in each], axis=1) for number, each in found}
+
+    def _uses(self, numbers):
+        """Return the vectors of each id, or of some, in each of its sentences, (L, u, D) float64."""
         model = AutoModel.from_pretrained(self.folder, dtype=torch.float32).eval()
+        wanted = {number: self.contexts[number] for number in (self.contexts if numbers is None else numbers)}
         having = defaultdict(list)
-        for number in self.contexts if numbers is None else numbers:
-            for text in self.contexts[number]:
+        for number, texts in wanted.items():
+            for text in texts:
                 having[text].append(number)
-        sums, counts = defaultdict(float), defaultdict(int)
+        found = {}
         for text, those in having.items():
             states = self._states(model, text)
             for number in those:
-                positions = self._where[number, text, number not in self.inside]
-                sums[number] = sums[number] + states[:, positions].sum(axis=1)
-                counts[number] += len(positions)
-        return {number: (total / counts[number], counts[number]) for number, total in sums.items()}
+                found[number, text] = states[:, self._where[number, text, number not in self.inside]]
+        return {number: [found[number, text] for text in texts] for number, texts in wanted.items()}
 
     def _states(self, model, text):
         """Return the hidden states of a sentence in each layer, without its special tokens, (L, n, D) float64."""

@@ -100,7 +100,7 @@ def test_the_options_of_a_build_stand_in_groups(capsys, monkeypatch):
             ],
         "Contexts": [
             "corpus", "corpus-field", "contexts", "split", "min-chars", "max-chars", "fraction", "seed", "keep-text",
-            "contexts-from",
+            "contexts-from", "prototypes",
         ],
         "Workers": [
             "workers", "gpus-per-worker", "cpus-per-worker", "device", "shard-tokens", "stall-seconds"

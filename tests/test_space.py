@@ -78,7 +78,7 @@ def test_the_order_is_by_name_then_by_layer_as_a_number():
             "contextual",
             (
                 "unknown space `contextual`\nhint: "
-                r"choose `static`, `isolated`, `template`, `context`, `output` or `imported`$"
+                r"choose `static`, `isolated`, `template`, `context`, `prototypes`, `output` or `imported`$"
             ),
         ),
         ("static@3", r"static has no layer 3\nhint: choose `isolated` for a layer$"),

@@ -16,7 +16,7 @@ import pytest
 
 from kotovec.errors import DamagedError, NotStoredError
 from kotovec.space import Space
-from kotovec.store import Store
+from kotovec.store import Store, prototypes
 from kotovec.store import folder as folders
 from kotovec.store.layout import Layout
 from kotovec.store.merge import merge
@@ -182,12 +182,13 @@ def test_ten_lines_without_kotovec_read_a_store(tmp_path):
 
 def test_the_page_names_every_dataset_and_kind(files):
     page = PAGE.read_text(encoding="utf-8")
-    tables, spaces = (re.split(r"^## ", page, flags=re.MULTILINE)[place] for place in (2, 3))
+    tables, spaces, divided = re.split(r"^###? ", page, flags=re.MULTILINE)[2:5]
     assert tables.startswith("`tokens.h5`")
     assert spaces.startswith("`spaces/`")
-    for section, stem in ((tables, "tokens"), (spaces, "static")):
+    assert divided.startswith("Prototypes")
+    for section, expected in ((tables, files["tokens"]), (spaces, files["static"]), (divided, prototypes.NAMES)):
         named = re.findall(r"^\| `(\w+)` \| (?:int|float|uint|enum)", section, flags=re.MULTILINE)
-        assert sorted(set(named) - {"energy"}) == sorted(files[stem])  # of means over contexts alone
+        assert sorted(set(named) - {"energy"}) == sorted(expected)  # of means over contexts alone
     kinds = re.search(r"`(\{\"word\".*?\})`", page)[1]
     assert json.loads(kinds) == h5py.check_enum_dtype(files["tokens"]["kind"].dtype)
 

@@ -49,6 +49,8 @@ class Inputs:
             vector of its own.
         rows: (r,) int64, the row that each vector belongs to, where only the sums of each row's vectors are wanted;
             else None.
+        contexts: (r,) int64, from 0, the context that each vector is of, where the mean of each context's is wanted,
+            too; else None.
 
     Raises:
         InputError: the arrays do not match, or no position is wanted.
@@ -60,6 +62,7 @@ class Inputs:
     template: Template | None = None
     means: npt.NDArray[np.int64] | None = None
     rows: npt.NDArray[np.int64] | None = None
+    contexts: npt.NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         lengths = np.diff(self.offsets)
@@ -77,6 +80,8 @@ class Inputs:
         vectors = len(self.wanted) if self.means is None else len(self.means) - 1
         if self.rows is not None and len(self.rows) != vectors:
             raise InputError(f"rows name {len(self.rows)} owners of {vectors} vectors")
+        if self.contexts is not None and (self.rows is None or len(self.contexts) != vectors):
+            raise InputError(f"contexts are named for {len(self.contexts)} of {vectors} vectors, or without rows")
 
     @classmethod
     def isolated(cls, ids: npt.NDArray[np.int64], template: Template) -> "Inputs":
@@ -110,7 +115,7 @@ class Inputs:
         return cls(ids, bounds, positions[chosen(offsets, pooling)], means=offsets if pooling == "mean" else None)
 
     @classmethod
-    def contexts(
+    def of_contexts(
         cls,
         ids: npt.NDArray[np.integer[Any]],
         offsets: npt.NDArray[np.int64],
@@ -119,6 +124,7 @@ class Inputs:
         lengths: npt.NDArray[np.int64],
         rows: npt.NDArray[np.int64],
         pooling: str,
+        contexts: npt.NDArray[np.int64] | None = None,
     ) -> "Inputs":
         """Return one sequence for each sentence, in a template, and a vector for each of q occurrences of some items.
 
@@ -130,14 +136,15 @@ class Inputs:
             lengths: (q,) int64 numbers of its pieces, all of one sentence.
             rows: (q,) int64 rows of the items.
             pooling: what the vector of each is: the `mean` over its pieces, or that of the `first` or `last`.
+            contexts: (q,) int64 numbers of their contexts, where the mean of each is wanted.
         """
         framed, bounds, positions = _framed(ids, offsets, template)
         if pooling == "mean" and lengths.max(initial=1) > 1:
             cuts = np.concatenate(([0], np.cumsum(lengths)))
             pieces = np.arange(cuts[-1]) + np.repeat(starts - cuts[:-1], lengths)
-            return cls(framed, bounds, positions[pieces], means=cuts, rows=rows)
+            return cls(framed, bounds, positions[pieces], means=cuts, rows=rows, contexts=contexts)
         wanted = starts + lengths - 1 if pooling == "last" else starts
-        return cls(framed, bounds, positions[wanted], rows=rows)
+        return cls(framed, bounds, positions[wanted], rows=rows, contexts=contexts)
 
     @property
     def tokens(self) -> npt.NDArray[np.int64]:

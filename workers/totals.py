@@ -5,7 +5,7 @@ change a sum; see `kotovec.sums`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -27,12 +27,14 @@ class Tally:
         counts: (m,) int64 numbers of vectors in the sums.
         energies: an array (m, 2) for each space, by its name: sums of squared norms, whole parts and fractions.
         finite: (m,) bool, whether every vector of the row was finite, and shorter than 262,144.
+        points: the means of c contexts, (c, D) float32 for each space, by its name; empty where they are not wanted.
     """
 
     rows: Numbers
     counts: Numbers
     energies: dict[str, Numbers]
     finite: npt.NDArray[np.bool_]
+    points: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
 
 
 class Totals:
@@ -50,6 +52,10 @@ class Totals:
         self._sums: list[Any] = []  # (m, D) int64 of each layer
         self._energies: list[Any] = []  # (m, 2) int64 of each layer
         self._faults: Any = None  # (m,) int64, vectors that are not finite
+        self._contexts = inputs.contexts  # of each vector, where the means of contexts are wanted
+        # Vectors of each context.
+        self._uses: Numbers = np.bincount(() if inputs.contexts is None else inputs.contexts)
+        self._points: list[Any] = []  # (c, D) int64 sums of each layer
 
     def add(self, states: Sequence[Any], batch: Batch) -> None:
         """Add the states of a batch, one tensor (k, D) per layer."""
@@ -57,11 +63,14 @@ class Totals:
             self._allocate(states)
         parts = batch.index if self._parts is None else self._parts[batch.index]
         owners = to_device(self._owners[parts], self._device)
+        vectors_of = parts
         if self._parts is not None:
             # The positions of a vector are of one sequence, and follow each other.
             first = np.concatenate(([True], parts[1:] != parts[:-1]))
             groups = to_device(np.cumsum(first) - 1, self._device)
-            pooled = to_device(self._owners[parts[first]], self._device)
+            vectors_of = parts[first]
+            pooled = to_device(self._owners[vectors_of], self._device)
+        contexts = None if self._contexts is None else to_device(self._contexts[vectors_of], self._device)
         for layer, state in enumerate(states):
             vectors = state.double()
             squares = squared_norms(vectors)
@@ -69,10 +78,15 @@ class Totals:
             self._faults.index_add_(0, owners, (~(squares < LARGEST**2)).long())
             fixed = vectors.mul_(SCALE).round_()
             if self._parts is None:
-                self._count(layer, owners, fixed.long(), squares)
-                continue
-            fixed = _means(fixed.long(), groups, len(pooled))
-            self._count(layer, pooled, fixed.long(), squared_norms(fixed / SCALE))
+                fixed = fixed.long()
+                self._count(layer, owners, fixed, squares)
+            else:
+                fixed = _means(fixed.long(), groups, len(pooled))
+                squares = squared_norms(fixed / SCALE)
+                fixed = fixed.long()
+                self._count(layer, pooled, fixed, squares)
+            if contexts is not None:
+                self._points[layer].index_add_(0, contexts, fixed)
 
     def _allocate(self, states: Sequence[Any]) -> None:
         import torch
@@ -81,6 +95,8 @@ class Totals:
         for state in states:
             self._sums.append(state.new_zeros(count, state.shape[1], dtype=torch.int64))
             self._energies.append(state.new_zeros(count, 2, dtype=torch.int64))
+            if self._contexts is not None:
+                self._points.append(state.new_zeros(len(self._uses), state.shape[1], dtype=torch.int64))
         self._faults = states[0].new_zeros(count, dtype=torch.int64)
 
     def _count(self, layer: int, owners: Any, fixed: Any, squares: Any) -> None:
@@ -98,7 +114,15 @@ class Totals:
     def tally(self, names: Sequence[str]) -> Tally:
         """Return what is counted beside the sums."""
         energies = {name: to_host(each) for name, each in zip(names, self._energies, strict=True)}
-        return Tally(self._rows, self._counts, energies, to_host(self._faults) == 0)
+        points = {name: to_host(each) for name, each in zip(names, self._means_of_contexts(), strict=False)}
+        return Tally(self._rows, self._counts, energies, to_host(self._faults) == 0, points)
+
+    def _means_of_contexts(self) -> list[Any]:
+        """Return the mean of each context's vectors, (c, D) float32 for each layer; no layer where none are wanted."""
+        if self._contexts is None:
+            return []
+        uses = to_device(self._uses, self._device)[:, None].double() * SCALE
+        return [(sums.double() / uses).float() for sums in self._points]
 
 
 def _means(fixed: Any, groups: Any, count: int) -> Any:

@@ -6,8 +6,9 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from kotovec.cluster import settings as settings_of
 from kotovec.cluster.contexts.matching import Matcher, Occurrences
-from kotovec.cluster.plan import Plan, of_sentences
+from kotovec.cluster.plan import Plan
 from kotovec.cluster.replica import BATCH_POSITIONS, MOST_SENTENCES, SHARD_POSITIONS, SUM_BYTES
 from kotovec.cluster.shards import ShardPlan
 from kotovec.cluster.spelling import most_pieces
@@ -33,6 +34,7 @@ class Sentences:
         pooling: what the vector of an item of several tokens is: `mean`, `first` or `last`.
         order: (S,) int64, numbers of the sentences.
         shards: `start` and `stop` are positions in `order`.
+        with_points: whether workers return a vector for each context, too, and not only sums of items.
     """
 
     sample: Sample
@@ -42,6 +44,7 @@ class Sentences:
     pooling: str
     order: Numbers
     shards: tuple[ShardPlan, ...]
+    with_points: bool = False
 
     @classmethod
     def of(
@@ -85,19 +88,29 @@ class Sentences:
         return int((np.diff(self.sample.id_offsets)[self.order] > self.most).sum())
 
     @cached_property
-    def _entries(self) -> tuple[Numbers, Numbers]:
-        """Keys of all pairs of a sentence's place in `order` and an item's row, ascending; where each place begins."""
+    def _entries(self) -> tuple[Numbers, Numbers, Numbers]:
+        """Keys of all pairs of a sentence's place in `order` and an item's row, ascending; where each place begins.
+
+        Of each key also the position of the pair in `Sample.sentences`.
+        """
         sample, items = self.sample, self.matcher.items
         rank = np.empty(len(sample.hashes), dtype=np.int64)
         rank[self.order] = np.arange(len(self.order))
         rows = np.repeat(np.arange(items), sample.counts)
-        keys = np.sort(rank[sample.sentences] * items + rows)
-        return keys, np.searchsorted(keys, np.arange(len(self.order) + 1) * items)
+        keys = rank[sample.sentences] * items + rows
+        pairs = np.argsort(keys)
+        keys = keys[pairs]
+        return keys, np.searchsorted(keys, np.arange(len(self.order) + 1) * items), pairs
 
     def contexts(self, shard: ShardPlan) -> int:
         """Return how many pairs of a sentence and an item a shard has: no more rows have sums in it."""
         starts = self._entries[1]
         return int(starts[shard.stop] - starts[shard.start])
+
+    def pairs(self, shard: ShardPlan) -> Numbers:
+        """Return the positions in `Sample.sentences` of the contexts of a shard, as its inputs number them."""
+        _, starts, pairs = self._entries
+        return pairs[starts[shard.start] : starts[shard.stop]]
 
     def inputs(self, shard: ShardPlan) -> Inputs:
         """Return the inputs of a shard.
@@ -108,7 +121,7 @@ class Sentences:
         sample = self.sample
         assert sample.ids is not None and sample.id_offsets is not None  # noqa: S101, PT018 — for the type checker
         ids, offsets = take_ragged(sample.ids, sample.id_offsets, self.order[shard.start : shard.stop])
-        found = self._wanted(shard, self.matcher.find(ids, offsets))
+        found, contexts = self._wanted(shard, self.matcher.find(ids, offsets))
         starts, lengths = offsets[found.sentences] + found.positions, found.lengths.astype(np.int64)
         begins, ends, owners = offsets[:-1], offsets[1:], found.sentences.astype(np.int64)
         if (ends - begins).max() > self.most:
@@ -116,13 +129,13 @@ class Sentences:
         cut = offsets_of(ends - begins)
         positions = np.arange(cut[-1]) + np.repeat(begins - cut[:-1], ends - begins)
         starts = starts - begins[owners] + cut[owners]
-        return Inputs.contexts(
-            ids[positions], cut, self.template, starts, lengths, found.rows.astype(np.int64), self.pooling
-        )
+        rows = found.rows.astype(np.int64)
+        of_each = contexts if self.with_points else None
+        return Inputs.of_contexts(ids[positions], cut, self.template, starts, lengths, rows, self.pooling, of_each)
 
-    def _wanted(self, shard: ShardPlan, found: Occurrences) -> Occurrences:
-        """Return the occurrences of items in the sentences that are their contexts, by sentence and position."""
-        every, starts = self._entries
+    def _wanted(self, shard: ShardPlan, found: Occurrences) -> tuple[Occurrences, Numbers]:
+        """Return the occurrences of items in the sentences that are their contexts, and which context each is of."""
+        every, starts, _ = self._entries
         keys = every[starts[shard.start] : starts[shard.stop]]
         mine = (found.sentences.astype(np.int64) + shard.start) * self.matcher.items + found.rows
         at = np.minimum(np.searchsorted(keys, mine), len(keys) - 1)
@@ -131,7 +144,7 @@ class Sentences:
             raise InputError("an item is not in its context: the sample was drawn with another tokenizer")
         kept = found.keep(wanted)
         order = np.lexsort((kept.lengths, kept.positions, kept.sentences))
-        return Occurrences(*(each[order] for each in vars(kept).values()))
+        return Occurrences(*(each[order] for each in vars(kept).values())), at[wanted][order]
 
 
 def windows(
@@ -196,8 +209,9 @@ def plan_sentences(plan: Plan, sample: Sample, matcher: Matcher) -> Plan:
     most = most_pieces(model, spec.architecture, template)
     pooling = POOLINGS[0] if plan.words is None else plan.words.pooling
     sentences = Sentences.of(sample, matcher, template, most, pooling, plan.sum_row_bytes, device)
+    sentences = replace(sentences, with_points=plan.prototypes > 0)
     spec = replace(spec, space="context", template=template, positions=BATCH_POSITIONS[device])
     layers = tuple(Space(spec.space, layer) for layer in spec.layers)
-    settings = of_sentences(plan.settings, device) | {"contexts": sample.limit, "sample": sample.digest}
-    wanted = (*(space for space in plan.wanted if space.name in TABLES), *layers)
-    return replace(plan, spec=spec, shards=sentences.shards, settings=settings, wanted=wanted, sentences=sentences)
+    settings = settings_of.sentences(plan.settings, device) | {"contexts": sample.limit, "sample": sample.digest}
+    plan = replace(plan, spec=spec, shards=sentences.shards, settings=settings, sentences=sentences)
+    return replace(plan, wanted=(*(space for space in plan.wanted if space.name in TABLES), *layers, *plan.divided))

@@ -15,6 +15,7 @@ from kotovec.store.tokens import Tokens
 from kotovec.store.vectors import Vectors
 
 LIMIT = 30  # contexts of an item; docs/contexts.md shows what more of them bring
+MOST_PROTOTYPES = 5  # of an item: 30 contexts do not show more
 MOST = 1000  # an item's uses must stay below the most vectors that `kotovec.sums` adds exactly
 
 
@@ -58,6 +59,15 @@ class Sampling:
             read_other(self.source)
         else:
             list_files(self.source)
+
+    @property
+    def most(self) -> int:
+        """Most contexts of an item: of another store, those that it has.
+
+        Raises:
+            NotStoredError, StoreError, DamagedError: as `read_other`.
+        """
+        return read_other(self.source)[0].limit if isinstance(self.source, Path) else self.limit
 
     @cached_property
     def settings(self) -> dict[str, Any]:
