@@ -10,6 +10,7 @@ from kotovec.cli.chosen import open_store
 from kotovec.cli.encodings import echo, own
 from kotovec.cli.options import JsonOption, QuietOption, SentencesOption, StoreOption, WordsArgument
 from kotovec.errors import InputError
+from kotovec.space import PROTOTYPES
 from kotovec.text import counted, json_line
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def command(
         raise InputError(f"-k is {k}", hint="use 1 or more")
     with open_store(store) as opened:
         found = [opened.contexts(term) for term in terms]
+        others = [str(space) for space in opened.spaces if space.name not in ("context", PROTOTYPES)]
     for each in found:
         if as_json:
             data = asdict(each) | {"sentences": each.sentences[:k]}
@@ -43,6 +45,9 @@ def command(
         else:
             _print(each, k)
     for each in found:
+        if not each.sentences:
+            have = f", which has a vector in {', '.join(others)} alone" if others else ""
+            notice(f"note: no sentence of the corpus has {in_shell(each.token)}{have}", quiet=quiet)
         if each.inside:
             note = f"{each.token} was never seen as a whole word: its contexts have it inside of other words"
             notice(f"note: {in_shell(note)}", quiet=quiet)

@@ -61,14 +61,16 @@ def answer(
     if not questions:
         return []
     view = lens.look(vectors, space, search.space or space, search.within)
-    found = find(view.within, many=len(questions) > 1).answer(
+    finder = find(view.within, many=len(questions) > 1)
+    few = None if finder.gaps is None else finder.gaps.note(k)
+    found = finder.answer(
         view.through(np.stack([question.vector for question in questions])),
         k,
         [lookup.forms(question.rows) for question in questions] if search.exclude_inputs else None,
         _answerable(tokens, search, written),
     )
     return [
-        compose(question, near, tokens, space, metric.value, (*view.notes, *filter(None, [note])))
+        compose(question, near, tokens, space, metric.value, (*view.notes, *filter(None, [note, few])))
         for question, (near, note) in zip(questions, found, strict=True)
     ]
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from kotovec.errors import NotStoredError, choices, quoted
 from kotovec.space import Space
 from kotovec.store.vectors import Vectors
+from kotovec.text import counted
 
 Mask = npt.NDArray[np.bool_]
 
@@ -56,6 +57,12 @@ class Gaps:
             f"{quoted(surface)}{of_text} has no vector in {self._space}: no sentence of the corpus has it",
             hint=f"choose {choices(others)}" if others else "build the space again with a larger corpus",
         )
+
+    def note(self, count: int) -> str | None:
+        """Return the note on answers of which more were asked for than there are rows with a vector; otherwise None."""
+        if self.present is None or count <= (rows := int(self.present.sum())):
+            return None
+        return f"{self._space} has vectors of {rows:,} of {counted(len(self.present), 'token')}"
 
     def _has(self, space: Space, rows: npt.NDArray[np.int64]) -> bool:
         present = self._vectors.present(space)

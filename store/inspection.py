@@ -15,7 +15,7 @@ from kotovec.store.layout import TOKENIZER, Layout
 from kotovec.store.opened import CURE
 from kotovec.store.tokenizer import checksums
 from kotovec.store.vectors import Vectors
-from kotovec.text import counted
+from kotovec.text import argument, counted
 
 
 def inform(path: Path, layout: Layout, vectors: Vectors) -> dict[str, Any]:
@@ -111,7 +111,8 @@ def damage(path: Path, vectors: Vectors, damaged: Sequence[str]) -> DamagedError
     """Return the error that names what `find_damage` found and, if a build repairs it, the command of the last one."""
     command = vectors.attributes.get("command")
     names = [what.removesuffix(f" ({CURE})") for what in damaged]
-    hint = f"{CURE}; it was built by {quoted(command)}" if command else CURE
+    named = f"{CURE} and --store {argument(str(path))}"  # it may be a copy
+    hint = f"{named}; it was built by {quoted(command)}" if command else CURE
     return DamagedError(f"{path} is damaged: {'; '.join(names)}", hint=None if names == list(damaged) else hint)
 
 

@@ -15,6 +15,7 @@ from kotovec.store.expression import parse
 from kotovec.store.gaps import Gaps
 from kotovec.store.layout import Layout
 from kotovec.store.spread import Means
+from kotovec.text import argument
 
 if TYPE_CHECKING:
     from kotovec.store.terms import Lookup, ResolvedTerm
@@ -150,7 +151,8 @@ def find_item(term: str, lookup: "Lookup", what: str) -> "ResolvedTerm":
         described = "an expression" if len(terms) > 1 else f"{len(found.tokens)} tokens"
         several = [each.text for each in terms] if len(terms) > 1 else found.tokens
         raise InputError(
-            f"{quoted(term)} is {described}, and {what} are those of one", hint=f"ask for one: {', '.join(several)}"
+            f"{quoted(term)} is {described}, and {what} are those of one",
+            hint=f"ask for one: {', '.join(map(argument, several))}",
         )
     return found
 

@@ -145,9 +145,8 @@ def test_a_hint_that_quotes_a_store_stays_on_its_line_without_control_codes(caps
     os.truncate(store / "spaces" / "static.h5", 1000)
     answer = call(capsys, "verify", "--store", store)
     assert (answer.code, answer.out) == (1, "")
-    assert answer.err.splitlines()[1:] == [
-        r"hint: build it again with --overwrite; it was built by `kotovec build x\nhint: \u001b[2Jrm`"
-    ]
+    cure = f"hint: build it again with --overwrite and --store {store}; it was built by "
+    assert answer.err.splitlines()[1:] == [rf"{cure}`kotovec build x\nhint: \u001b[2Jrm`"]
 
 
 def test_a_line_of_a_file_that_has_an_error_has_its_hint(capsys, store, tmp_path):

@@ -99,6 +99,13 @@ def test_the_commands_print_the_line_and_leave_gaps(gappy, capsys):
     assert rows[1]["context@2"] == pytest.approx(gappy.norms(SPACE)[4])
 
 
+def test_who_asks_for_more_than_there_are_is_told_how_many_there_are(gappy):
+    note = "context@2 has vectors of 200 of 300 tokens"
+    assert [len(gappy.search("t1", space="context", k=k).results) for k in (200, 201)] == [200, 200]
+    assert [note in gappy.search("t1", space="context", k=k).notes for k in (200, 201)] == [False, True]
+    assert gappy.search("t1", k=300).notes == ()
+
+
 def test_neighbours_are_others_that_have_a_vector_and_they_have_none(gappy):
     for metric in ("l2", "cosine", "ip"):
         found = neighbours(gappy, SPACE, 5, metric=metric)

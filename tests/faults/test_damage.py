@@ -123,7 +123,7 @@ def test_query_recomputes_every_checksum_when_asked_to(capsys, monkeypatch, stor
     assert answer.err == (
         f"error: {store} is damaged: spaces/isolated-2.h5: vectors; "
         "indexes/isolated-2.l2.faiss (kotovec index --space isolated@2 --metric l2 builds it again)\n"
-        f"hint: build it again with --overwrite; it was built by `{PROVENANCE['command']}`\n"
+        f"hint: build it again with --overwrite and --store {store}; it was built by `{PROVENANCE['command']}`\n"
     )
     with pytest.raises(DamagedError) as caught:
         Store.open(store, verify=True)
@@ -243,7 +243,10 @@ def test_a_damaged_tokenizer_is_named_and_whole_tokens_are_found_without_it(caps
     name = "vocab.txt" if damage == "more" else "tokenizer.json"
     answer = call(capsys, "verify", "--store", store)
     assert answer.code == 1
-    assert f"is damaged: tokenizer/{name}\nhint: build it again with --overwrite; it was built by `" in answer.err
+    assert (
+        f"is damaged: tokenizer/{name}\nhint: build it again with --overwrite and --store {store}; it was built by `"
+        in answer.err
+    )
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[1]", '{"version": "1.0"}', "\udcff"])
