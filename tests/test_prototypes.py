@@ -166,8 +166,10 @@ def test_the_means_have_the_bytes_of_a_build_without_prototypes_which_completes(
         made(tiny_models["bert"], path, king[1], prototypes=2)
 
 
-def test_one_prototype_is_the_mean_of_the_contexts_and_not_of_the_uses(king, tiny_models, tmp_path):
-    with made(tiny_models["bert"], tmp_path / "x.kotovec", king[1], prototypes=1, layers="last") as store:
+@pytest.mark.parametrize("words", [None, ["king", "kings", "kingsman", "the king", "city", "ran", "nowhere"]])
+def test_one_prototype_is_the_mean_of_the_contexts_and_not_of_the_uses(words, king, tiny_models, tmp_path):
+    options = {"prototypes": 1, "layers": "last", "words": words}
+    with made(tiny_models["bert"], tmp_path / "x.kotovec", king[1], **options) as store:
         found = points_of(store, Space(PROTOTYPES, 2))
         n, uses = (store.vectors.part(Space(PROTOTYPES, 2), name) for name in ("n", "uses"))
         assert np.diff(found.offsets).tolist() == (n > 0).tolist()
@@ -247,6 +249,27 @@ def test_workers_shards_blocks_folds_and_interrupts_change_no_byte(small, tiny_m
         pair = [points_of(each, Space(PROTOTYPES, 2)) for each in (store, other)]
         np.testing.assert_array_equal(pair[0].labels, pair[1].labels)
         np.testing.assert_allclose(pair[0].centres, pair[1].centres, rtol=0, atol=1e-5)
+
+
+def test_a_block_has_no_more_vectors_than_fit_but_those_of_one_token(monkeypatch):
+    monkeypatch.setattr(points, "BLOCK_BYTES", 4 * 32 * 10)
+    counts = np.array([0, 3, 7, 1, 0, 25, 0, 0, 4, 6, 0])
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    found = points.Points.of(Path("shards"), "f", (), offsets, 32)
+    assert found.bounds.tolist() == [0, 3, 5, 6, 11]
+    assert np.add.reduceat(counts, found.bounds[:-1]).tolist() == [10, 1, 25, 10]
+    assert points.Points.of(Path("shards"), "f", (), offsets, 10_000).bounds.tolist() == [
+        0,
+        1,
+        2,
+        3,
+        5,
+        6,
+        8,
+        9,
+        10,
+        11,
+    ]
 
 
 @pytest.mark.parametrize("folded", [False, True])
