@@ -194,6 +194,23 @@ def test_a_file_whose_numbers_lead_nowhere_is_refused(path, offsets, sizes, labe
         assert any("prototypes-2" in name for name in store.verify())
 
 
+def test_a_sparse_file_of_absurdly_many_centres_is_refused_before_memory_is_taken(path):
+    count = 1 << 30
+    with h5py.File(path / "spaces" / "prototypes-2.h5", "r+") as file:
+        sha256 = file["centre_sizes"].attrs["sha256"]
+        for name, shape, dtype in (
+            ("centres", (count, SIZE), "<f4"),
+            ("centre_norms", (count,), "<f8"),
+            ("centre_sizes", (count,), "<i8"),
+        ):
+            del file[name]
+            dataset = file.create_dataset(name, shape=shape, dtype=dtype)
+            dataset[-1] = 0  # the rest is a hole
+            dataset.attrs["sha256"] = sha256
+    with kotovec.open(path) as store, pytest.raises(DamagedError, match=r"prototypes-2\.h5 is damaged"):
+        store.search("t1", space=PROTOTYPES)
+
+
 def test_a_store_with_prototypes_is_deleted_and_copied_as_any_other(path, tmp_path):
     from kotovec.store import contents
 
