@@ -257,12 +257,13 @@ class Plan:
         return self.shard_bytes(most if self.sentences is None else len(self.sentences.sample.sentences), 4)
 
     def peak_bytes(self, rows: int) -> int:
-        """Return how many bytes more the disk must hold at some moment if so many tokens are still to be encoded.
+        """Return how many bytes more the disk must hold at some moment if so many rows or sentences are missing.
 
         First the shards are beside the spaces' files; later the indexes take the space of the shards.
         """
         if self.drawn or self.sentences:  # the loose shards, the last fold, and the one that is being written
-            return self.vector_bytes + max(3 * self.sum_bytes + self.point_bytes, self.index_bytes)
+            points = self.point_bytes * rows // (len(self.sentences.order) if self.sentences else len(self.tokens))
+            return self.vector_bytes + max(3 * self.sum_bytes + points, self.index_bytes)
         kept = self.shard_bytes(len(self.tokens) - rows)
         return self.vector_bytes + max(self.shard_bytes(rows), self.index_bytes - kept)
 

@@ -27,6 +27,7 @@ CENTRES, NORMS, OFFSETS, SIZES = "centres", "centre_norms", "centre_offsets", "c
 LABELS = "centre_of_context"
 _TYPES = {NORMS: "<f8", OFFSETS: "<i8", SIZES: "<i8", LABELS: "|u1"}
 NAMES = (CENTRES, *_TYPES)
+MOST = 256  # centres of an item: a sparse file that claims more takes no space on the disk, and all memory
 Numbers = npt.NDArray[np.int64]
 
 
@@ -178,6 +179,8 @@ def _check(found: Mapping[str, Dataset], base: SpaceFile) -> None:
     plain = all(arrays[name].ndim == 1 and arrays[name].dtype.str == dtype for name, dtype in _TYPES.items())
     shapes = centres.dtype, centres.shape, arrays[NORMS].shape, sizes.shape, offsets.shape
     count = len(sizes)
+    if count > MOST * rows:
+        raise ValueError("more centres than any build makes")
     if not plain or shapes != (base.vectors.array.dtype, (count, width), (count,), (count,), (rows + 1,)):
         raise ValueError("an array of another type or shape")
     if not (found[OFFSETS].is_whole() and found[SIZES].is_whole()):

@@ -1,19 +1,20 @@
 """The sentences that an item's context vectors come from, where a store keeps them."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kotovec.errors import InputError, NotStoredError, quoted
+from kotovec.errors import DamagedError, InputError, NotStoredError, quoted
 from kotovec.space import PROTOTYPES, Origin, Space
 from kotovec.store import prototypes
 from kotovec.store.contexts import Sample, read_contexts
 from kotovec.store.expression import parse
 from kotovec.store.gaps import Gaps
-from kotovec.store.layout import Layout
+from kotovec.store.layout import CONTEXTS, Layout
+from kotovec.store.opened import CURE
 from kotovec.store.spread import Means
 from kotovec.text import argument
 
@@ -125,12 +126,23 @@ def find_contexts(term: str, sample: Sample, lookup: "Lookup", vectors: "Vectors
         occurrences=float(sample.occurrences[row]),
         limit=sample.limit,
         spaces=tuple(_uses(vectors, space, row) for space in vectors.spaces if space.name == "context"),
-        prototypes={
-            str(space): tuple((prototypes.of_parts(vectors.parts(space)).of(row).labels.astype(int) + 1).tolist())
-            for space in vectors.spaces
-            if space.name == PROTOTYPES
-        },
+        prototypes=dict(_divided(vectors, row, len(sample.of(row)))),
     )
+
+
+def _divided(vectors: "Vectors", row: int, contexts: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Yield the name of each space of prototypes, and which of them each context of an item belongs to, from 1.
+
+    Raises:
+        DamagedError: the space is of other contexts.
+    """
+    for space in vectors.spaces:
+        if space.name != PROTOTYPES:
+            continue
+        labels = prototypes.of_parts(vectors.parts(space)).of(row).labels
+        if len(labels) != contexts:
+            raise DamagedError(f"{vectors.path}: {space} is of other contexts than {CONTEXTS}", hint=CURE)
+        yield str(space), tuple(int(label) + 1 for label in labels)
 
 
 def find_item(term: str, lookup: "Lookup", what: str) -> "ResolvedTerm":

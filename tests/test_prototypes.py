@@ -167,8 +167,10 @@ def test_the_means_have_the_bytes_of_a_build_without_prototypes_which_completes(
         made(tiny_models["bert"], path, king[1], prototypes=2)
 
 
-def test_one_prototype_is_the_mean_of_the_contexts_and_not_of_the_uses(king, tiny_models, tmp_path):
-    with made(tiny_models["bert"], tmp_path / "x.kotovec", king[1], prototypes=1, layers="last") as store:
+@pytest.mark.parametrize("words", [None, ["king", "kings", "kingsman", "the king", "city", "ran", "nowhere"]])
+def test_one_prototype_is_the_mean_of_the_contexts_and_not_of_the_uses(words, king, tiny_models, tmp_path):
+    options = {"prototypes": 1, "layers": "last", "words": words}
+    with made(tiny_models["bert"], tmp_path / "x.kotovec", king[1], **options) as store:
         found = points_of(store, Space(PROTOTYPES, 2))
         n, uses = (store.vectors.part(Space(PROTOTYPES, 2), name) for name in ("n", "uses"))
         assert np.diff(found.offsets).tolist() == (n > 0).tolist()
@@ -250,6 +252,17 @@ def test_workers_shards_blocks_folds_and_interrupts_change_no_byte(small, tiny_m
         np.testing.assert_allclose(pair[0].centres, pair[1].centres, rtol=0, atol=1e-5)
 
 
+def test_a_block_has_no_more_vectors_than_fit_but_those_of_one_token(monkeypatch):
+    monkeypatch.setattr(points, "BLOCK_BYTES", 4 * 32 * 10)
+    counts = np.array([0, 3, 7, 1, 0, 25, 0, 0, 4, 6, 0])
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    found = points.Points.of(Path("shards"), "f", (), offsets, 32)
+    assert found.bounds.tolist() == [0, 3, 5, 6, 11]
+    assert np.add.reduceat(counts, found.bounds[:-1]).tolist() == [10, 1, 25, 10]
+    alone = points.Points.of(Path("shards"), "f", (), offsets, 10_000)
+    assert ",".join(map(str, alone.bounds)) == "0,1,2,3,5,6,8,9,10,11"
+
+
 @pytest.mark.parametrize("folded", [False, True])
 def test_lost_and_damaged_vectors_of_contexts_are_encoded_again_and_counted_once(small, tmp_path, folded):
     plan, expected = small
@@ -266,6 +279,25 @@ def test_lost_and_damaged_vectors_of_contexts_are_encoded_again_and_counted_once
     build(plan, store, INLINE, report=lambda event: notices.append(getattr(event, "text", "")))
     assert "resuming with 2 of 6 shards from an earlier run" in notices
     assert datasets(store) == expected
+
+
+def test_a_build_that_ended_between_the_means_and_their_prototypes_encodes_nothing_again(small, tmp_path, monkeypatch):
+    plan, expected = small
+    store = tmp_path / "a.kotovec"
+
+    def stop(*_):
+        raise Interrupted
+
+    with monkeypatch.context() as patch:
+        patch.setattr("kotovec.cluster.contexts.means.merge_prototypes", stop)
+        with pytest.raises(Interrupted):
+            build(plan, store, INLINE)
+    with kotovec.open(store) as opened:
+        spaces = [str(space) for space in opened.spaces if space.name in ("context", PROTOTYPES)]
+        assert spaces == ["context@0", "context@1", "context@2"]
+    assert build(plan, store, INLINE).sentences == 0
+    assert datasets(store) == expected
+    assert left_behind(store) == []
 
 
 def test_an_interrupted_build_of_another_number_is_refused(small, tmp_path):

@@ -1,5 +1,6 @@
 """A store with prototypes in every command: what takes them, what takes their means, and what refuses them."""
 
+import io
 import json
 import shutil
 from pathlib import Path
@@ -65,7 +66,7 @@ def test_the_file_is_read_with_h5py_alone_as_the_format_says(path):
         assert (file.attrs["encoding-type"], file.attrs["space"]) == (b"kotovec-space", b"prototypes@2")
 
 
-def test_an_item_is_as_near_as_its_nearest_centre_and_is_found_once(path, capsys):
+def test_an_item_is_as_near_as_its_nearest_centre_and_is_found_once(path, capsys, monkeypatch):
     with kotovec.open(path) as store:
         found = store.nearest([[0, 4, 0, 0]], space=PROTOTYPES, k=3)[0]
         assert (found.rows.tolist(), found.scores.tolist()) == ([1, 2, 4], [0.0, 0.25, 32.0])
@@ -78,6 +79,11 @@ def test_an_item_is_as_near_as_its_nearest_centre_and_is_found_once(path, capsys
     assert (shown.code, shown.err) == (0, "")
     rows = [line.split() for line in shown.out.splitlines() if line.split()[:1] == ["1"]]
     assert rows == [["1", "t4", "4", "0.0000", "input", "t4", "4", "0.0000", "input"]]
+    monkeypatch.setattr("sys.stdin", io.StringIO(":space context\n:space prototypes\nt4\n"))
+    asked = call(capsys, "shell", "-k", 2, "--store", path)
+    assert (asked.code, "(prototypes, layer 2;" in asked.out) == (0, True)
+    looked_up = call(capsys, "query", "t4", "--space", "static", "--in", PROTOTYPES, "-k", 1, "--store", path)
+    assert "vectors of static, looked up in prototypes@2" in looked_up.err + looked_up.out
     answer = json.loads(call(capsys, "query", "t2", "--space", PROTOTYPES, "--store", path, "--json").out)
     assert [hit["token"] for hit in answer["results"]] == ["t2", "t1", "t4"]
 
@@ -186,6 +192,23 @@ def test_a_file_whose_numbers_lead_nowhere_is_refused(path, offsets, sizes, labe
             store.search("t1", space=PROTOTYPES)
         assert store.search("t1", space="context").results
         assert any("prototypes-2" in name for name in store.verify())
+
+
+def test_a_sparse_file_of_absurdly_many_centres_is_refused_before_memory_is_taken(path):
+    count = 1 << 30
+    with h5py.File(path / "spaces" / "prototypes-2.h5", "r+") as file:
+        sha256 = file["centre_sizes"].attrs["sha256"]
+        for name, shape, dtype in (
+            ("centres", (count, SIZE), "<f4"),
+            ("centre_norms", (count,), "<f8"),
+            ("centre_sizes", (count,), "<i8"),
+        ):
+            del file[name]
+            dataset = file.create_dataset(name, shape=shape, dtype=dtype)
+            dataset[-1] = 0  # the rest is a hole
+            dataset.attrs["sha256"] = sha256
+    with kotovec.open(path) as store, pytest.raises(DamagedError, match=r"prototypes-2\.h5 is damaged"):
+        store.search("t1", space=PROTOTYPES)
 
 
 def test_a_store_with_prototypes_is_deleted_and_copied_as_any_other(path, tmp_path):

@@ -186,6 +186,7 @@ SUBMIT = ["submit", "demo", "--store", "/data/words.kotovec/", "--address", HERE
             ["--corpus", "/data/a.txt", "--corpus", "hf://datasets/b/*.parquet", "--contexts", 9, "--keep-text"],
             ["demo", "--corpus=/data/a.txt", "--corpus=hf://datasets/b/*.parquet", "--contexts=9", "--keep-text"],
         ),
+        (["--corpus", "/data/a.txt", "--prototypes", 3], ["demo", "--corpus=/data/a.txt", "--prototypes=3"]),
     ],
 )
 def test_the_options_of_build_go_to_the_cluster_as_they_were_given(capsys, jobs, given, sent):
