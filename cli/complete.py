@@ -169,6 +169,7 @@ def _is_offered(token: str) -> bool:
 def _opened(context: typer.Context) -> "Store | None":
     """Return the store that a command line names, or the only one here; None without one."""
     try:
-        return open_store(context.params.get("store"))
+        named = context.params.get("store")
+        return open_store(named[0] if isinstance(named, list | tuple) and named else named or None)
     except (KotovecError, OSError):
         return None
