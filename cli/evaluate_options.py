@@ -5,19 +5,24 @@ from typing import Annotated
 
 import typer
 
-from kotovec.cli.complete import among, stores
+from kotovec.cli.complete import among, measures, stores
 from kotovec.cli.declare import EVALUATE, OUTPUT, STORE, choice, option
 
 TaskArgument = Annotated[
     str | None,
-    typer.Argument(metavar="pairs", help="What to evaluate.", autocompletion=among("pairs"), show_default=False),
+    typer.Argument(
+        metavar="pairs|analogies",
+        help="What to evaluate.",
+        autocompletion=among("pairs", "analogies"),
+        show_default=False,
+    ),
 ]
 FilesArgument = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="FILE…",
-        help="Data sets: files, or `simlex999` and `wordsim353` where gensim is installed.",
-        autocompletion=among("simlex999", "wordsim353"),
+        help="Data sets: files, folders or, from gensim, `simlex999`, `wordsim353` and `google` (analogies).",
+        autocompletion=among("simlex999", "wordsim353", "google"),
         show_default=False,
     ),
 ]
@@ -48,9 +53,22 @@ DataColumnsOption = Annotated[
         EVALUATE,
         "--columns",
         metavar="NAME,…",
-        help="Columns of the two words and the score, by name or number, such as `word1,word2,score`.",
+        help="Columns of a file of pairs: two words and the score, by name or number, as `word1,word2,score`.",
         show_default=False,
     ),
+]
+MeasureOption = Annotated[
+    str,
+    option(
+        EVALUATE,
+        "--measure",
+        metavar="MEASURE,…",
+        help="How analogies are answered: `3cosadd`, `only-b`, `l2`, `3cosmul`, `pairdirection`; or `all`.",
+        complete=measures,
+    ),
+]
+CategoriesOption = Annotated[
+    bool, option(EVALUATE, "--categories", help="Show each category of analogies in a table of its own.")
 ]
 MultiOption = Annotated[
     str,

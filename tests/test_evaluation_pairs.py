@@ -214,8 +214,8 @@ def test_each_of_several_stores_is_asked_for_the_spaces_that_it_has(capsys, stor
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "error: no task is given\nhint: choose `pairs`"),
-        (["pears"], "error: unknown task `pears`\nhint: choose `pairs`"),
+        ([], "error: no task is given\nhint: choose `pairs` or `analogies`\n"),
+        (["pears"], "error: unknown task `pears`\nhint: choose `pairs` or `analogies`\n"),
         (["pairs"], "error: no data set is given\nhint: name a file, as in `kotovec evaluate pairs FILE`"),
         (["pairs", "none.tsv"], "error: none.tsv cannot be read: No such file or directory\n"),
         (
