@@ -63,7 +63,8 @@ MeasureOption = Annotated[
         EVALUATE,
         "--measure",
         metavar="MEASURE,…",
-        help="How analogies are answered: `3cosadd`, `only-b`, `l2`, `3cosmul`, `pairdirection`; or `all`.",
+        help="How analogies are answered: `3cosadd`, `only-b`, `l2`, `3cosmul`, `pairdirection`, `3cosavg`, `lrcos`, or"
+        " all.",
         complete=measures,
     ),
 ]

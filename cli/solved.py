@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from kotovec.store.evaluation.questions import Category
     from kotovec.store.evaluation.words import Policy
 
-_OUT = ("@1", "95 %", "@5", "@10", "1/rank")
+_OUT = ("asked", "@1", "95 %", "@5", "@10", "1/rank")
 _IN = ("with inputs: @1", "b", "a*", "a", "other")
 
 
@@ -66,8 +66,11 @@ def report_analogies(
 
 def _print(data: str, found: "Sequence[Solved]", policy: "Policy", *, several_stores: bool) -> None:
     from kotovec.cli.tables import print_grid, print_title
+    from kotovec.store.evaluation.relations import LEARNED
 
-    print_title(f"{data}: {header(found[0].counts, 'question', policy)}")
+    of_questions = [each for each in found if each.measure not in LEARNED]
+    noun = "question" if of_questions else "pair"
+    print_title(f"{data}: {header((of_questions or found)[0].counts, noun, policy)}")
     rows = []
     for each in found:
         landed = [f"{each.landed[name]:.3f}" for name in ("b", "a*", "a", "other")]
@@ -95,28 +98,35 @@ def _space(solved: "Solved", several_stores: bool) -> str:
 
 def _cells(score: "Score") -> list[str]:
     first, *others = (f"{share:.3f}" for share in score.accuracy)
-    return [first, interval(score.interval), *others, f"{score.reciprocal:.3f}"]
+    return [f"{score.questions:,}", first, interval(score.interval), *others, f"{score.reciprocal:.3f}"]
 
 
 def _items(solved: "Solved", categories: "Sequence[Category]", asked: "Asked") -> Iterator[dict[str, Any]]:
     """Yield every question that was asked, with its ranks and the first row of all."""
+    from kotovec.store.evaluation.relations import LEARNED
+
     surfaces = asked.store.tokens.surfaces
     for category in categories:
         if category.name not in solved.items:
             continue
         numbers, ranks = solved.items[category.name]
         for index, number in enumerate(numbers.tolist()):
-            question = category.questions[number]
             yield {
                 "store": solved.store,
                 "space": str(solved.space),
                 "measure": str(solved.measure),
                 "category": category.name,
-                "a": question.a,
-                "a_star": question.a_star,
-                "b": question.b,
-                "answers": list(question.answers),
+                **_words(category, number, is_pair=solved.measure in LEARNED),
                 "without_inputs": int(ranks.without_inputs[index]) or None,
                 "among_all": int(ranks.among_all[index]),
                 "first": surfaces[int(ranks.first[index])],
             }
+
+
+def _words(category: "Category", number: int, *, is_pair: bool) -> dict[str, Any]:
+    """Return the words of a question; of a pair, whose relation is learned from the others, there is no a."""
+    if is_pair:
+        word, answers = category.pairs[number]
+        return {"a": None, "a_star": None, "b": word, "answers": list(answers)}
+    question = category.questions[number]
+    return {"a": question.a, "a_star": question.a_star, "b": question.b, "answers": list(question.answers)}

@@ -10,6 +10,7 @@ from kotovec.store import Store
 from commands import call, make_store
 
 FAMILY = ": family\nman woman king queen\nboy girl prince princess\nking kings man men\n"
+PAIRS = [("man", "woman"), ("king", "queen"), ("boy", "girl"), ("prince", "princess"), ("男", "女"), ("王", "女王")]
 JAPANESE = ": 日本語\n男 女 王 女王\n"
 
 
@@ -46,17 +47,17 @@ def test_the_table_has_what_was_asked_and_where_the_answers_are(capsys, store, f
         "words as they are"
     )
     assert fields(head) == [
-        "space", "measure", "@1", "95 %", "@5", "@10", "1/rank", "with inputs: @1", "b", "a*", "a", "other"
+        "space", "measure", "asked", "@1", "95 %", "@5", "@10", "1/rank", "with inputs: @1", "b", "a*", "a", "other"
     ]  # fmt: skip
     assert [fields(row)[:2] for row in rows] == [
         ["static", "3cosadd"], ["static", "only-b"], ["isolated@2", "3cosadd"], ["isolated@2", "only-b"]
     ]  # fmt: skip
     asked = [("king", "man", "woman", "queen"), ("prince", "boy", "girl", "princess"), ("王", "男", "女", "女王")]
     ranks = [rank_by_search(store, *words) for words in asked]
-    assert fields(rows[0])[2] == f"{ranks.count(1) / 3:.3f}"
-    assert fields(rows[0])[6] == f"{sum(1 / rank for rank in ranks) / 3:.3f}"
-    assert sum(map(float, fields(rows[0])[7:])) == pytest.approx(1, abs=0.002)
-    assert fields(rows[1])[7:] == ["0.000", "1.000", "0.000", "0.000", "0.000"]
+    assert fields(rows[0])[3] == f"{ranks.count(1) / 3:.3f}"
+    assert fields(rows[0])[7] == f"{sum(1 / rank for rank in ranks) / 3:.3f}"
+    assert sum(map(float, fields(rows[0])[8:])) == pytest.approx(1, abs=0.002)
+    assert fields(rows[1])[8:] == ["0.000", "1.000", "0.000", "0.000", "0.000"]
 
 
 def test_every_category_has_a_table_if_asked_for(capsys, store, file):
@@ -64,7 +65,7 @@ def test_every_category_has_a_table_if_asked_for(capsys, store, file):
     titles = [line for line in answer.out.splitlines() if line.startswith("questions")]
     assert titles[1:] == ["questions, family: 2 asked", "questions, 日本語: 1 asked"]
     reciprocal = 1 / rank_by_search(store, "王", "男", "女", "女王")
-    assert fields(answer.out.splitlines()[-1])[6] == f"{reciprocal:.3f}"
+    assert fields(answer.out.splitlines()[-1])[7] == f"{reciprocal:.3f}"
 
 
 def test_json_has_a_stable_schema_and_details_have_every_question(capsys, store, file, tmp_path):
@@ -104,3 +105,17 @@ def test_a_measure_that_is_unknown_and_questions_that_nobody_can_answer_are_erro
     answer = call(capsys, "evaluate", "analogies", none, "--store", store)
     assert answer.code == 2
     assert answer.err.startswith("error: words: no question of 1 has all its words in all spaces\nhint: use --lower")
+
+
+def test_measures_that_learn_from_the_other_pairs_are_asked_each_pair(capsys, store, file, tmp_path):
+    details = tmp_path / "d.jsonl"
+    options = ["--measure", "all", "--details", details, "-q"]
+    answer = call(capsys, "evaluate", "analogies", file, "--store", store, *options)
+    assert (answer.code, answer.err) == (0, "")
+    rows = {fields(row)[1]: fields(row)[2] for row in answer.out.splitlines()[3:]}
+    assert rows == {
+        "3cosadd": "3", "only-b": "3", "l2": "3", "3cosmul": "3", "pairdirection": "3", "3cosavg": "6", "lrcos": "6"
+    }  # fmt: skip
+    lines = [json.loads(line) for line in details.read_text(encoding="utf-8").splitlines()]
+    words = [(line["a"], line["b"], line["answers"]) for line in lines if line["measure"] == "lrcos"]
+    assert words == [(None, b, [answer]) for b, answer in PAIRS]

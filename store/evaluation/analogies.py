@@ -1,7 +1,7 @@
 """Analogies in the spaces of stores: which share is answered right, with the words of the question and without them."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,14 +11,21 @@ from kotovec.space import Space
 from kotovec.store.evaluation.intervals import Estimate, draw_shares
 from kotovec.store.evaluation.measures import Floats, Measure, Terms
 from kotovec.store.evaluation.pairs import Asked, Counts, count_words, present_words
+from kotovec.store.evaluation.problems import LANDINGS, Problem, askable, make_problem, pair_problem
 from kotovec.store.evaluation.questions import Category
 from kotovec.store.evaluation.ranks import Candidates, Ranks, Run, rank
+from kotovec.store.evaluation.relations import (
+    LEARNED,
+    Relation,
+    average_run,
+    draw_negatives,
+    regression_run,
+    relation_of,
+)
 from kotovec.store.evaluation.words import Mask, Policy, Words, find_words, rows_with_vectors, unit
 from kotovec.store.nearest import Rows
-from kotovec.store.terms import Lookup
 
 CUTS = (1, 5, 10)  # accuracy@k
-LANDINGS = ("answer", "b", "a*", "a", "other")  # where the nearest row of all may lie
 
 
 @dataclass(frozen=True)
@@ -98,42 +105,6 @@ class Solved:
         }
 
 
-@dataclass(frozen=True, eq=False)
-class Problem:
-    """The questions of a category that are asked, as rows of a store.
-
-    Attributes:
-        name: the name of the category.
-        numbers: (m,) which of its questions they are.
-        words: (w,) numbers of the words of the questions.
-        a: (m,) which of these a is.
-        a_star: (m,) likewise.
-        b: (m,) likewise.
-        answers: (m, j) rows of right answers in all forms, −1 where there are fewer.
-        inputs: (m, k) rows of a, a* and b in all forms, likewise.
-        forms: the rows of each word in all its forms, by its number.
-    """
-
-    name: str
-    numbers: Rows
-    words: Rows
-    a: Rows
-    a_star: Rows
-    b: Rows
-    answers: Rows
-    inputs: Rows
-    forms: Mapping[int, frozenset[int]]
-
-    def landings(self, first: Rows) -> list[str]:
-        """Return what the first row of each question is."""
-        found = []
-        for index, row in enumerate(first.tolist()):
-            words = (int(self.words[each[index]]) for each in (self.b, self.a_star, self.a))
-            kinds = [frozenset(self.answers[index].tolist()), *(self.forms[word] for word in words)]
-            found.append(next((name for name, rows in zip(LANDINGS, kinds, strict=False) if row in rows), "other"))
-        return found
-
-
 def evaluate_analogies(
     stores: Sequence[Asked],
     categories: Sequence[Category],
@@ -182,38 +153,83 @@ def _solve(
 ) -> list[Solved]:
     present = present_words(group, words)
     single = np.logical_and.reduce([present, *(np.diff(words[asked.name].offsets) == 1 for asked in group)])
-    chosen = [_asked(category, words[group[0].name], present, single) for category in categories]
-    total, asked_of_all = sum(len(each.questions) for each in categories), sum(map(len, chosen))
-    counts = count_words(total, asked_of_all, [words[asked.name] for asked in group], present)
+    first = words[group[0].name]
+    chosen = [askable(category, first, present, single) for category in categories]
+    related = [relation_of(category, first, present, single) for category in categories]
+    asked_of_all = sum(map(len, chosen))
+    total = sum(len(category.questions) for category in categories)
     if not asked_of_all:
         names = ", ".join(asked.name for asked in group)
         raise InputError(
             f"{names}: no question of {total:,} has all its words in all spaces",
             hint="use --lower, or ask fewer spaces",
         )
+    counts = count_words(total, asked_of_all, [words[asked.name] for asked in group], present)
+    pairs = sum(len(category.pairs) for category in categories), sum(len(each.numbers) for each in related)
+    of_pairs = replace(counts, items=pairs[0], asked=pairs[1])
     found = []
     for asked in group:
-        of_store = words[asked.name]
-        problems = [
-            make_problem(category, numbers, of_store, single, asked.store.lookup)
-            for category, numbers in zip(categories, chosen, strict=True)
-            if len(numbers)
-        ]
+        questions = _Asking(asked, words[asked.name], single, seed)
+        questions.add(categories, chosen, related)
         for space in asked.spaces:
-            candidates = candidates_of(asked, space)
-            bases = [_terms(problem, of_store, candidates) for problem in problems]
-            runs = [
-                Run(
-                    terms.unit, terms.scorer(measure), each.answers, each.inputs, terms.tie(measure, candidates.longest)
-                )
-                for each, terms in zip(problems, bases, strict=True)
-                for measure in measures
-            ]
-            ranks = rank(candidates, runs)
-            for index, measure in enumerate(measures):
-                of_measure = ranks[index :: len(measures)]
-                found.append(summarize((asked.name, space, measure), counts, problems, of_measure, seed))
+            for measure, (problems, ranks) in questions.solve(space, measures).items():
+                asked_so = of_pairs if measure in LEARNED else counts
+                found.append(summarize((asked.name, space, measure), asked_so, problems, ranks, seed))
     return found
+
+
+class _Asking:
+    """The problems of a store, which all of its spaces are asked."""
+
+    def __init__(self, asked: Asked, words: Words, single: Mask, seed: int) -> None:
+        self._asked, self._words, self._single, self._seed = asked, words, single, seed
+        self._problems: list[Problem] = []
+        self._relations: list[tuple[Problem, Relation, Rows]] = []
+
+    def add(self, categories: Sequence[Category], chosen: Sequence[Rows], related: Sequence[Relation]) -> None:
+        """Add the chosen questions and pairs of each category."""
+        lookup, vectors = self._asked.store.lookup, self._asked.store.vectors
+        free = np.logical_and.reduce([rows_with_vectors(vectors, space) for space in self._asked.spaces])
+        for category, numbers, relation in zip(categories, chosen, related, strict=True):
+            if len(numbers):
+                self._problems.append(make_problem(category, numbers, self._words, self._single, lookup))
+            if len(relation.numbers):
+                problem = pair_problem(category, relation, self._words, self._single, lookup)
+                taken = frozenset().union(*problem.forms.values())
+                negatives = draw_negatives(relation, taken, free, self._seed)
+                self._relations.append((problem, relation, negatives))
+
+    def solve(self, space: Space, measures: Sequence[Measure]) -> dict[Measure, tuple[list[Problem], list[Ranks]]]:
+        """Return the ranks in a space by each measure.
+
+        Raises:
+            InputError: a measure learns from pairs, and no category has two.
+        """
+        if not self._relations and set(measures) & set(LEARNED):
+            raise InputError(
+                f"no category has two pairs, which {' and '.join(LEARNED)} need", hint="leave them out of --measure"
+            )
+        candidates = candidates_of(self._asked, space)
+        terms = [_terms(problem, self._words, candidates) for problem in self._problems]
+        runs: dict[Measure, list[Run]] = {}
+        for measure in measures:
+            if measure in LEARNED:
+                runs[measure] = [self._learned(measure, candidates, *each) for each in self._relations]
+            else:
+                runs[measure] = [
+                    Run(each.unit, each.scorer(measure), problem.answers, problem.inputs, tie)
+                    for problem, each in zip(self._problems, terms, strict=True)
+                    for tie in [each.tie(measure, candidates.longest)]
+                ]
+        ranks = iter(rank(candidates, [run for each in runs.values() for run in each]))
+        problems = {True: [problem for problem, _, _ in self._relations], False: self._problems}
+        return {measure: (problems[measure in LEARNED], [next(ranks) for _ in each]) for measure, each in runs.items()}
+
+    def _learned(
+        self, measure: Measure, candidates: Candidates, problem: Problem, relation: Relation, negatives: Rows
+    ) -> Run:
+        parts = relation, self._words, candidates, problem.answers, problem.inputs
+        return average_run(*parts) if measure is Measure.AVERAGE else regression_run(*parts, negatives)
 
 
 def candidates_of(asked: Asked, space: Space) -> Candidates:
@@ -221,46 +237,6 @@ def candidates_of(asked: Asked, space: Space) -> Candidates:
     vectors = asked.store.vectors
     norms = np.asarray(vectors.norms(space.among(vectors.spaces)))
     return Candidates(asked.store.array(space), norms, rows_with_vectors(vectors, space.among(vectors.spaces)))
-
-
-def _asked(category: Category, words: Words, present: Mask, single: Mask) -> Rows:
-    """Return the numbers of the questions that can be asked."""
-    numbers = words.numbers
-    return np.array(
-        [
-            index
-            for index, each in enumerate(category.questions)
-            if all(present[numbers[word]] for word in (each.a, each.a_star, each.b))
-            and any(single[numbers[word]] for word in each.answers)
-        ],
-        dtype=np.int64,
-    )
-
-
-def make_problem(category: Category, chosen: Rows, words: Words, single: Mask, lookup: Lookup) -> Problem:
-    """Return the chosen questions of a category as rows of a store."""
-    questions = [category.questions[index] for index in chosen.tolist()]
-    used = {word for each in questions for word in (each.a, each.a_star, each.b, *each.answers)}
-    forms = {words.numbers[word]: frozenset(lookup.forms(words.of(words.numbers[word])).tolist()) for word in used}
-    sides = [words.at(getattr(each, side) for each in questions) for side in ("a", "a_star", "b")]
-    distinct, indices = np.unique(np.concatenate(sides), return_inverse=True)
-    a, a_star, b = np.split(indices.astype(np.int64), len(sides))
-    answers = [
-        {row for word in each.answers if single[words.numbers[word]] for row in forms[words.numbers[word]]}
-        for each in questions
-    ]
-    inputs = [
-        forms[words.numbers[each.a]] | forms[words.numbers[each.a_star]] | forms[words.numbers[each.b]]
-        for each in questions
-    ]
-    return Problem(category.name, chosen, distinct, a, a_star, b, padded(answers), padded(inputs), forms)
-
-
-def padded(sets: Sequence[Iterable[int]]) -> Rows:
-    """Return sets of rows as (m, j) int64, each ascending, −1 where there are fewer."""
-    rows = [sorted(each) for each in sets]
-    width = max(1, *map(len, rows))
-    return np.array([each + [-1] * (width - len(each)) for each in rows], dtype=np.int64)
 
 
 def _terms(problem: Problem, words: Words, candidates: Candidates) -> Terms:

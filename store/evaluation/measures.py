@@ -26,8 +26,9 @@ _SAME = 1e-9  # squared distance of unit vectors below which x − b has no dire
 class Measure(StrEnum):
     """How an analogy is answered.
 
-    `3cosadd` (Mikolov et al. 2013), `3cosmul` and `pairdirection` (Levy and Goldberg 2014) and `only-b` (Linzen 2016)
-    are of unit vectors; `l2` is the squared distance from a* − a + b of the vectors as they are.
+    `3cosadd` (Mikolov et al. 2013), `3cosmul` and `pairdirection` (Levy and Goldberg 2014), `only-b` (Linzen 2016),
+    `3cosavg` and `lrcos` (Drozd et al. 2016, which learn from the other pairs of a category) are of unit vectors; `l2`
+    is the squared distance from a* − a + b of the vectors as they are.
     """
 
     ADD = "3cosadd"
@@ -35,6 +36,8 @@ class Measure(StrEnum):
     L2 = "l2"
     MUL = "3cosmul"
     DIRECTION = "pairdirection"
+    AVERAGE = "3cosavg"
+    REGRESSION = "lrcos"
 
     @classmethod
     def parse_list(cls, text: str) -> tuple["Measure", ...]:

@@ -88,15 +88,16 @@ class Ranks:
 def rank(candidates: Candidates, runs: Sequence[Run]) -> list[Ranks]:
     """Return the ranks of all runs in one pass over the rows."""
     counters = [_Counter(candidates, run) for run in runs]
+    by_basis: dict[int, list[_Counter]] = {}  # the measures of a category share one
+    for counter in counters:
+        by_basis.setdefault(id(counter.run.basis), []).append(counter)
     for start in range(0, len(candidates.present), BLOCK):
         rows = slice(start, start + BLOCK)
         unit, norms, gone = candidates.unit(rows), candidates.lengths(rows), ~candidates.present[rows]
-        basis: Floats | None = None
-        for counter in counters:
-            if counter.run.basis is not basis:  # runs of several measures share one
-                basis = counter.run.basis
-                products = basis @ unit.T
-            counter.add(products, norms, gone, start)
+        for sharing in by_basis.values():
+            products = sharing[0].run.basis @ unit.T
+            for counter in sharing:
+                counter.add(products, norms, gone, start)
     return [counter.ranks() for counter in counters]
 
 
