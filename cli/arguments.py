@@ -18,6 +18,7 @@ COMMANDS = (
         "tokens",
         "audit",
         "coverage",
+        "evaluate",
         "index",
         "map",
         "info",
@@ -29,7 +30,18 @@ ASKING = ("query", "norms")  # whose arguments are expressions
 NO_LIST = "a job takes no list of words: it does not see files of this machine"
 OF_LIST = ("--words", "--words-column", "--pooling")  # options of a list
 ASKS = "_KOTOVEC_COMPLETE"  # the variable that a shell sets on Tab, and Click reads
-_PATHS = ("--store", "--file", "--config", "--fetch", "--png", "--html", "--parquet", "--charset", "--text")
+_PATHS = (
+    "--store",
+    "--file",
+    "--config",
+    "--fetch",
+    "--png",
+    "--html",
+    "--parquet",
+    "--charset",
+    "--text",
+    "--details",
+)
 # What a note or a hint says to write in quotes: `write "e-mail", with its quotes`.
 _QUOTED = re.compile(r'(\bwrite|\bin quotes:|\bbelong together:) ("[^"]+")(?:, with its quotes)?')
 

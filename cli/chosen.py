@@ -109,6 +109,12 @@ def find_store(store: Path | None) -> Path:
     return found[0]
 
 
+def store_titles(paths: Sequence[Path]) -> list[str]:
+    """Return the names of stores, or the paths of those whose names are the same."""
+    names = [path.name.removesuffix(".kotovec") for path in paths]
+    return [name if names.count(name) == 1 else str(path) for name, path in zip(names, paths, strict=True)]
+
+
 def open_store(store: Path | None, *, verify: bool = False) -> "Store":
     """Open the store that a command is asked about.
 

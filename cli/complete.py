@@ -130,6 +130,13 @@ def columns(incomplete: str) -> list[str]:
     return listed(list(NAMES), incomplete)
 
 
+def measures(incomplete: str) -> list[str]:
+    """Return the measures of analogies, as a list with commas takes them."""
+    from kotovec.store.evaluation.measures import Measure
+
+    return [*listed(list(map(str, Measure)), incomplete), *among("all")(incomplete)]
+
+
 def charsets(incomplete: str) -> list[str]:
     """Return the lists of characters, and the folders in which a file of text may be."""
     return [*among("joyo", "jinmei", "jis1", "jis2")(incomplete), *(f"{each}/" for each in _folders(incomplete))]
@@ -169,6 +176,7 @@ def _is_offered(token: str) -> bool:
 def _opened(context: typer.Context) -> "Store | None":
     """Return the store that a command line names, or the only one here; None without one."""
     try:
-        return open_store(context.params.get("store"))
+        named = context.params.get("store")
+        return open_store(named[0] if isinstance(named, list | tuple) and named else named or None)
     except (KotovecError, OSError):
         return None

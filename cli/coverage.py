@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kotovec.cli.chosen import find_store
+from kotovec.cli.chosen import find_store, store_titles
 from kotovec.cli.encodings import echo
 from kotovec.cli.interrupts import ending_at_once
 from kotovec.cli.list_options import CharsetOption, ListedOption, StoresArgument, TextOption
@@ -52,18 +52,12 @@ def command(
     if as_json:
         _print_json(opened, found, texts, each_char, listed)
         return
-    names = _names(paths)
+    names = store_titles(paths)
     for row in found:
         _print_charset(names, row, listed)
     if texts:
         _print_text(names, str(text), texts)
         _print_listed(names, each_char, listed)
-
-
-def _names(paths: Sequence[Path]) -> list[str]:
-    """Return the names of stores, or the paths of those whose names are the same."""
-    names = [path.name.removesuffix(".kotovec") for path in paths]
-    return [name if names.count(name) == 1 else str(path) for name, path in zip(names, paths, strict=True)]
 
 
 def _charsets(name: str | None) -> dict[str, str]:

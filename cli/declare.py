@@ -10,9 +10,9 @@ from kotovec.cli.complete import among
 # The groups in which `--help` shows options.
 MODEL, WORKERS, CLUSTER, JOBS = "Model", "Workers", "Cluster", "Jobs"
 STORE, SEARCH, INDEX, MAP, DRAWN = "Store", "Search", "Index", "Map", "Picture and page"
-TOKENS, CONTEXTS = "Tokens", "Contexts"
+TOKENS, CONTEXTS, EVALUATE = "Tokens", "Contexts", "Evaluation"
 OUTPUT = "Output"
-PANELS = (MODEL, CONTEXTS, STORE, SEARCH, TOKENS, INDEX, MAP, DRAWN, WORKERS, CLUSTER, JOBS, OUTPUT)
+PANELS = (MODEL, CONTEXTS, STORE, SEARCH, TOKENS, EVALUATE, INDEX, MAP, DRAWN, WORKERS, CLUSTER, JOBS, OUTPUT)
 
 
 def option(

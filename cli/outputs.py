@@ -11,13 +11,14 @@ from kotovec.errors import InputError, quoted
 _OURS = "name a file in a folder that is yours"
 
 
-def check_output(path: Path, ending: str, others: Sequence[str] = ()) -> None:
+def check_output(path: Path, ending: str, others: Sequence[str] = (), option: str = "") -> None:
     """Check that a file can be written to a path, and that its name does not promise something else.
 
     Args:
         path: the path.
-        ending: the ending that it may have, which is also the name of its option.
+        ending: the ending that it may have, which is also the name of its option unless this is given.
         others: the endings of the other files that the command writes.
+        option: the option, such as `--details`.
 
     Raises:
         InputError: it cannot, or it does; the message names the path.
@@ -33,6 +34,6 @@ def check_output(path: Path, ending: str, others: Sequence[str] = ()) -> None:
         return
     if path.suffix and path.suffix.lower() != ending:
         other = f", or use --{path.suffix[1:].lower()}" if path.suffix.lower() in others else ""
-        problem = f"--{ending[1:]} {path}: the name ends in {path.suffix}"
+        problem = f"{option or f'--{ending[1:]}'} {path}: the name ends in {path.suffix}"
         raise InputError(problem, hint=f"name a file that ends in {ending}{other}")
     access.check_writable(path.parent, hint=_OURS)

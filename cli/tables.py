@@ -269,6 +269,11 @@ def print_grid(columns: Sequence[str], rows: Iterable[Sequence[str]], *, left: i
     print_table(columns, ([*map(escaped, row)] for row in rows), numbers=columns[left:])
 
 
+def print_title(text: str) -> None:
+    """Print the title of a table, in lines that fit."""
+    _print_lines(_isolated(shown(text)), console(), "bold")
+
+
 def print_table(names: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Iterable[str] = ()) -> None:
     """Print a table of cells that are escaped already; the columns of these names are numbers.
 

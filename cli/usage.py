@@ -38,6 +38,8 @@ _ARGUMENTS = {
     "terms": ("word", ("word", "words", "term", "terms", "expression")),
     "pattern": ("pattern", ("pattern", "search", "filter", "grep")),
     "stores": ("store", ("stores",)),
+    "task": ("task", ("task", "evaluation")),
+    "files": ("file", ("file", "files", "data", "dataset")),
     "shell": ("shell", ("shell",)),
     "topic": ("command", ("command", "topic")),
 }

@@ -15,6 +15,7 @@ SUBPACKAGES = (
     "cli/page",
     "cluster/contexts",
     "cluster/corpus",
+    "store/evaluation",
 )  # packages in a package: one module in the diagram of the folder above
 FOLDERS = (
     *(folder for package in PACKAGES for folder in (package, *(sub for sub in SUBPACKAGES if sub.startswith(package)))),

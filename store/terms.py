@@ -155,6 +155,24 @@ class Lookup:
             raise self._unknown(term)
         return self._tokenized(term)
 
+    def rows(self, text: str) -> tuple[int, ...]:
+        """Return the rows that `resolve` finds for a text in quotes: none for one that the store cannot spell.
+
+        It searches for no similar tokens, which takes as long as ten thousand look-ups.
+
+        Raises:
+            MissingDependencyError, DamagedError: as `tokenize`.
+        """
+        row = next((row for form, _ in normal_forms(text) if (row := self._row(form)) is not None), None)
+        if row is not None:
+            return (row,)
+        if self.tokens.pieces is not None or not text.strip() or self._without_row(text) is not None:
+            return ()
+        try:
+            return self._without_mark(self._split(Term(text, 1.0, 0, literal=True))[0])
+        except UnknownTokenError:  # the store has no copy of its tokenizer
+            return ()
+
     def _of_id(self, term: Term, token_id: int) -> ResolvedTerm:
         """Return the token with an id, with a note where `#12` is the text of another one."""
         row = self.tokens.row_of_id(token_id)
@@ -251,14 +269,20 @@ class Lookup:
     def _tokenized(self, term: Term) -> ResolvedTerm:
         if not term.text.strip():
             raise UnknownTokenError(f"the vocabulary has no token {quoted(term.text)}")
+        rows, form = self._split(term)
+        if not rows:
+            raise self._unknown(term)
+        return self._of_pieces(term, rows, form)
+
+    def _split(self, term: Term) -> tuple[list[int], str]:
+        """Return the rows of what the tokenizer makes of a term, none if one is unknown, and its normal form."""
         forms = {name: self._rows_of_pieces(term, text) for text, name in normal_forms(term.text)}
         spelled = {name: forms[name] for name in ("NFC", "", "NFKC") if forms.get(name)}
         if not spelled:
-            raise self._unknown(term)
+            return [], ""
         # XLM-R's tokenizer makes ハ | ゚ | リ of a decomposed パリ and of ﾊﾟﾘ, and BERT's knows ＫＩＮＧ in NFKC only.
         name = min(spelled, key=lambda name: len(spelled[name]))
-        form = f" ({name})" if name and spelled[name] != forms[""] else ""
-        return self._of_pieces(term, spelled[name], form)
+        return spelled[name], f" ({name})" if name and spelled[name] != forms[""] else ""
 
     def _rows_of_pieces(self, term: Term, text: str) -> list[int]:
         """Return the rows of what the tokenizer makes of a form of a term; none if one is unknown."""
@@ -274,16 +298,20 @@ class Lookup:
         rows = [row for row in found if row is not None and row != unknown]
         return rows if len(rows) == len(pieces) else []
 
-    def _of_pieces(self, term: Term, rows: list[int], form: str) -> ResolvedTerm:
+    def _without_mark(self, rows: Sequence[int]) -> tuple[int, ...]:
         # The lone mark before 女王蜂 (▁ | 女王 | 蜂) says that a word begins, and is most of the mean of three.
         mark = self.tokens.texts.find(word_initial("", self.tokens.marking) or "\0")
-        found = tuple(row for row in rows if row != mark) or tuple(rows)
+        return tuple(row for row in rows if row != mark) or tuple(rows)
+
+    def _of_pieces(self, term: Term, rows: list[int], form: str) -> ResolvedTerm:
+        found = self._without_mark(rows)
         surfaces = tuple(self.tokens.surfaces[row] for row in found)
         if len(found) == 1:
             note = f"{term.text} is read as {surfaces[0]}{form}"
         else:
             note = f"{term.text} is not one token: the mean of {' | '.join(surfaces)}{form}"
-        if len(found) < len(rows) and mark is not None:
+        if len(found) < len(rows):
+            mark = next(row for row in rows if row not in found)
             note += f", without the lone {self.tokens.surfaces[mark]}"
         if not term.literal and (instead := mistaken(term.text)):
             note += f"; {instead}"

@@ -211,7 +211,7 @@ def test_the_hint_about_a_text_that_cannot_be_read_is_of_texts(capsys, demo_stat
 def test_stores_of_one_name_are_told_apart_by_their_paths():
     from pathlib import Path
 
-    from kotovec.cli.coverage import _names
+    from kotovec.cli.chosen import store_titles
 
     paths = [Path("a/x.kotovec"), Path("b/x.kotovec"), Path("b/y.kotovec")]
-    assert _names(paths) == ["a/x.kotovec", "b/x.kotovec", "y"]
+    assert store_titles(paths) == ["a/x.kotovec", "b/x.kotovec", "y"]

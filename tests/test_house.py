@@ -18,6 +18,7 @@ FOLDERS = (
     "cluster/corpus",
     "workers",
     "store",
+    "store/evaluation",
     "kotovec",
     "tests",
     "tests/attacks",

@@ -17,6 +17,7 @@ LISTS = {
     "tokens": ["--columns", "--kind", "--script"],
     "audit": ["--reference"],
     "coverage": ["--charset"],
+    "evaluate": ["--columns", "--layers", "--measure", "--space"],
     "index": ["--parameters", "--space"],
     "map": ["--space"],
 }

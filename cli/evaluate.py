@@ -1,0 +1,156 @@
+"""`kotovec evaluate`: spaces against data sets that people made."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kotovec.cli.chosen import find_store, store_titles, usual_space
+from kotovec.cli.evaluate_options import (
+    CategoriesOption,
+    CommonOption,
+    DataColumnsOption,
+    DetailsOption,
+    DrawSeedOption,
+    FilesArgument,
+    LowerOption,
+    MeasureOption,
+    MultiOption,
+    SeveralStoresOption,
+    StoredLayersOption,
+    TaskArgument,
+)
+from kotovec.cli.interrupts import ending_at_once
+from kotovec.cli.options import JsonOption, QuietOption, SpaceOption
+from kotovec.cli.outputs import check_output
+from kotovec.errors import InputError, NotStoredError, choices, quoted
+from kotovec.space import Space, parse_spaces, resolve
+from kotovec.text import counted, json_line, parts
+
+if TYPE_CHECKING:
+    from kotovec.store.evaluation.pairs import Asked
+
+TASKS = ("pairs", "analogies")
+
+
+def command(
+    task: TaskArgument = None,
+    files: FilesArgument = None,
+    store: SeveralStoresOption = None,
+    space: SpaceOption = "static",
+    layers: StoredLayersOption = "last",
+    columns: DataColumnsOption = None,
+    measure: MeasureOption = "3cosadd,only-b",
+    multi: MultiOption = "skip",
+    lower: LowerOption = False,
+    common: CommonOption = False,
+    seed: DrawSeedOption = 0,
+    categories: CategoriesOption = False,
+    details: DetailsOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Measure what the spaces of stores know: word pairs against people's scores, or analogies.
+
+    Example: `kotovec evaluate pairs simlex999`
+    """
+    from kotovec.cli.correlated import report_pairs
+    from kotovec.cli.solved import report_analogies
+    from kotovec.cli.tables import notice
+    from kotovec.store.evaluation.measures import Measure
+    from kotovec.store.evaluation.words import Multi, Policy
+
+    if task not in TASKS:
+        problem = "no task is given" if task is None else f"unknown task {quoted(task)}"
+        raise InputError(problem, hint=f"choose {choices(TASKS)}")
+    if not files:
+        raise InputError("no data set is given", hint=f"name a file, as in {quoted(f'kotovec evaluate {task} FILE')}")
+    if details is not None:
+        check_output(details, ".jsonl", option="--details")
+    policy, measures = Policy(Multi.parse(multi), lower), Measure.parse_list(measure)
+    settings = {"common": common, "seed": seed}
+    lines: list[dict[str, Any]] = []
+    with ExitStack() as opened, ending_at_once():
+        asked = open_all(opened, store, space, layers)
+        for name in files:
+            if task == "pairs":
+                lines += report_pairs(asked, name, columns, policy, settings, as_json=as_json)
+            else:
+                lines += report_analogies(
+                    asked,
+                    name,
+                    measures,
+                    policy,
+                    settings,
+                    as_json=as_json,
+                    each=categories,
+                    listed=details is not None,
+                )
+    if details is not None:
+        _write_lines(details, lines)
+        notice(f"{counted(len(lines), 'item')} written to {details}", quiet=quiet)
+
+
+def open_all(opened: ExitStack, store: Sequence[Path] | None, space: str, layers: str) -> "list[Asked]":
+    """Return the open stores with the spaces that they are asked about: each has those that it holds.
+
+    Raises:
+        StoreNotFoundError, StoreError, DamagedError: as `open_store`.
+        InputError: a store is named twice, or a list cannot be read.
+        NotStoredError: no store holds one of the spaces.
+    """
+    from kotovec.store import Store
+    from kotovec.store.evaluation.pairs import Asked
+
+    paths = list(store or [find_store(None)])
+    if len({path.resolve() for path in paths}) < len(paths):
+        raise InputError("a store is named twice", hint="name each store once")
+    stores = [opened.enter_context(Store.open(path)) for path in paths]
+    found: list[dict[Space, None]] = [{} for _ in stores]
+    for name in parts(space):
+        refused = []
+        for each, held in zip(stores, found, strict=True):
+            try:
+                held.update(dict.fromkeys(_spaces(usual_space(type(space)(name), each.spaces), layers, each.spaces)))
+            except NotStoredError as error:
+                refused.append(error)
+        if len(refused) == len(stores):
+            raise refused[0]
+    return [
+        Asked(title, each, tuple(held))
+        for title, each, held in zip(store_titles(paths), stores, found, strict=True)
+        if held
+    ]
+
+
+def _spaces(text: str, layers: str, stored: Sequence[Space]) -> list[Space]:
+    """Return the stored spaces that a list names; one that has layers and names none is taken in those of --layers.
+
+    Raises:
+        InputError: a list cannot be read.
+        NotStoredError: the store does not hold a space, or a layer.
+    """
+    found: list[Space] = []
+    for space in parse_spaces(text, stored):
+        if space.layer != -1 or layers == "last":
+            found += resolve([space], stored)
+        elif layers == "all":
+            alike = [each for each in stored if (each.name, each.steps, each.first) == (space.name, space.steps, None)]
+            found += alike or resolve([space], stored)
+        else:
+            found += resolve([space.at(number) for number in _numbers(layers)], stored)
+    return found
+
+
+def _numbers(layers: str) -> list[int]:
+    try:
+        return [int(part) for part in parts(layers)]
+    except ValueError as error:
+        problem = f"--layers {quoted(layers)} is not a list of layers"
+        raise InputError(problem, hint="choose `last`, `all`, or numbers such as `0,6`") from error
+
+
+def _write_lines(path: Path, lines: Sequence[dict[str, Any]]) -> None:
+    from kotovec.store.outputs import write_output
+
+    write_output(path, "".join(f"{json_line(line)}\n" for line in lines).encode())

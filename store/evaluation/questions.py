@@ -1,0 +1,146 @@
+"""Analogies as questions, a is to a* as b is to what: Google's, MSR's, and categories of pairs as BATS has them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kotovec.errors import InputError, quoted
+from kotovec.store.evaluation.lines import Problems, read_lines
+from kotovec.text import counted
+
+WORDS = 4  # of a question with its answer
+MSR = "word_relationship.questions"
+ANSWERS = ".answers"  # of MSR's questions
+_PAIR = 2  # fields of a line of BATS
+_HINT = "write `a a* b b*` per line (Google), or `b` and its answers `b1/b2` between tabs (BATS)"
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question: a is to a* as b is to one of the answers."""
+
+    a: str
+    a_star: str
+    b: str
+    answers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Category:
+    """Questions about one relation.
+
+    Attributes:
+        name: its name, as its file says.
+        questions: the questions.
+        pairs: the distinct pairs of the relation, a word and what it may become, in their order.
+    """
+
+    name: str
+    questions: tuple[Question, ...]
+    pairs: tuple[tuple[str, tuple[str, ...]], ...] = field(repr=False)
+
+    @classmethod
+    def of(cls, name: str, questions: Sequence[Question]) -> "Category":
+        """Return the category of some questions, whose pairs are (a, a*) and (b, answers), each once."""
+        pairs: dict[str, tuple[str, ...]] = {}
+        for each in questions:
+            pairs.setdefault(each.a, (each.a_star,))
+            if len(pairs.setdefault(each.b, each.answers)) < len(each.answers):
+                pairs[each.b] = each.answers
+        return cls(name, tuple(questions), tuple(pairs.items()))
+
+    @classmethod
+    def of_pairs(cls, name: str, pairs: Sequence[tuple[str, tuple[str, ...]]]) -> "Category":
+        """Return the category whose questions are all ordered pairs of two of its pairs; a* is the first answer."""
+        questions = [
+            Question(a, a_star[0], b, answers)
+            for index, (a, a_star) in enumerate(pairs)
+            for other, (b, answers) in enumerate(pairs)
+            if index != other
+        ]
+        return cls(name, tuple(questions), tuple(pairs))
+
+
+def read_analogies(path: Path) -> list[Category]:
+    """Return the categories of a data set.
+
+    Args:
+        path: a file of Google's kind, with `: category` before the questions; MSR's `word_relationship.questions`,
+            beside which its answers are, or its folder; or a file or a folder of files `.txt` of BATS' kind, each a
+            category with `b`, a tab and `b1/b2` on a line. Case is as it is.
+
+    Raises:
+        InputError: a file cannot be read, has no question, or has malformed lines, which are all named.
+    """
+    problems = Problems()
+    found = list(_read(path, problems))
+    problems.check(_HINT)
+    categories = [category for category in found if category.questions]
+    if not categories:
+        raise InputError(f"{quoted(path)} has no analogies", hint=_HINT)
+    return categories
+
+
+def _read(path: Path, problems: Problems) -> Iterator[Category]:
+    if path.is_dir():
+        if (path / MSR).is_file():
+            yield from _read_msr(path / MSR, problems)
+            return
+        for file in sorted(path.rglob("*.txt")):
+            yield from _read_file(file, problems)
+    elif path.suffix == Path(MSR).suffix:
+        yield from _read_msr(path, problems)
+    else:
+        yield from _read_file(path, problems)
+
+
+def _read_file(path: Path, problems: Problems) -> Iterator[Category]:
+    lines = list(read_lines(path, problems))
+    is_pairs = bool(lines) and not lines[0][1].startswith(":") and len(lines[0][1].split("\t")) == _PAIR
+    yield from _pairs_of(path, lines, problems) if is_pairs else _google(path, lines, problems)
+
+
+def _google(path: Path, lines: Sequence[tuple[int, str]], problems: Problems) -> Iterator[Category]:
+    questions: dict[str, list[Question]] = {}
+    name = path.stem
+    for number, line in lines:
+        if line.startswith(":"):
+            name = line[1:].strip() or path.stem
+            continue
+        words = line.split("\t") if line.count("\t") == WORDS - 1 else line.split()
+        if len(words) == WORDS and all(word.strip() for word in words):
+            a, a_star, b, answer = map(str.strip, words)
+            questions.setdefault(name, []).append(Question(a, a_star, b, (answer,)))
+        else:
+            problems.add(path, number, f"has {counted(len(words), 'word')}, not 4")
+    yield from (Category.of(name, each) for name, each in questions.items())
+
+
+def _pairs_of(path: Path, lines: Sequence[tuple[int, str]], problems: Problems) -> Iterator[Category]:
+    pairs = []
+    for number, line in lines:
+        fields = [each.strip() for each in line.split("\t")]
+        answers = tuple(dict.fromkeys(filter(None, map(str.strip, fields[1].split("/"))))) if len(fields) > 1 else ()
+        if len(fields) != _PAIR:
+            problems.add(path, number, f"has {counted(len(fields), 'column')}, not 2")
+        elif not fields[0] or not answers:
+            problems.add(path, number, "has an empty word")
+        else:
+            pairs.append((fields[0], answers))
+    yield Category.of_pairs(path.stem, pairs)
+
+
+def _read_msr(path: Path, problems: Problems) -> Iterator[Category]:
+    """Yield MSR's categories: a line of questions has three words, the same line of answers a category and a word."""
+    other = path.with_suffix(ANSWERS)
+    asked, answered = ({number: text.split() for number, text in read_lines(each, problems)} for each in (path, other))
+    questions: dict[str, list[Question]] = {}
+    for number in sorted(asked.keys() | answered.keys()):
+        words, answer = asked.get(number, []), answered.get(number, [])
+        if len(words) != WORDS - 1:
+            problems.add(path, number, f"has {counted(len(words), 'word')}, not 3")
+        elif len(answer) != _PAIR:
+            problems.add(other, number, f"has {counted(len(answer), 'word')}, not a category and a word")
+        else:
+            questions.setdefault(answer[0], []).append(Question(words[0], words[1], words[2], (answer[1],)))
+    yield from (Category.of(name, each) for name, each in questions.items())

@@ -1,0 +1,124 @@
+"""Word pairs with people's scores: SimLex-999, WordSim-353, RareWords, JWSD, and tables like theirs."""
+
+import csv
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kotovec.errors import InputError, quoted
+from kotovec.store.evaluation.lines import Problems, read_lines
+from kotovec.text import counted, parts
+
+COLUMNS = 3  # two words and a score
+_HINT = "write two words and a score per line, or name the columns with `--columns word1,word2,score`"
+# What headers call the columns, without case, blanks and signs; of scores, the first that a file has.
+_FIRST, _SECOND = ("word1", "w1", "first"), ("word2", "w2", "second")
+_SCORES = ("simlex999", "humanmean", "mean", "averagescore", "average", "score", "rating", "similarity", "gold")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two words and how similar people find them; larger is more similar."""
+
+    word1: str
+    word2: str
+    score: float
+
+
+def read_pairs(path: Path, columns: str | None = None) -> list[Pair]:
+    """Return the pairs of a file of tab- or comma-separated values, in its order.
+
+    Args:
+        path: the file, in UTF-8; lines that begin with `#` at its beginning are comments.
+        columns: the columns of the two words and of the score, by the names of its header, or by numbers from 1;
+            without them they are found by the header, and are the first three of a file without one.
+
+    Raises:
+        InputError: the file cannot be read, has no such columns, or has malformed lines, which are all named.
+    """
+    problems = Problems()
+    lines = list(read_lines(path, problems))
+    if not lines:
+        problems.check("save it as UTF-8")
+        raise InputError(f"{path} has no pairs", hint=_HINT)
+    rows = [(number, _fields(text, lines[0][1])) for number, text in lines]
+    chosen, has_header = _choose(path, rows[0][1], columns)
+    pairs = [_pair(path, number, row, chosen, problems) for number, row in rows[1 if has_header else 0 :]]
+    problems.check(_HINT)
+    return [pair for pair in pairs if pair is not None]
+
+
+def _fields(line: str, first: str) -> list[str]:
+    """Return the fields of a line: between tabs, commas or blanks, whichever the first line has."""
+    if "\t" in first:
+        return [field.strip() for field in line.split("\t")]
+    if "," in first:
+        return [field.strip() for field in next(csv.reader([line], skipinitialspace=True))]
+    return line.split()
+
+
+def _choose(path: Path, first: Sequence[str], columns: str | None) -> tuple[list[int], bool]:
+    """Return which columns the words and the score are, from 0, and whether the first row is a header.
+
+    Raises:
+        InputError: there are no such columns.
+    """
+    names = [_plain(field) for field in first]
+    found = [_index(names, known) for known in (_FIRST, _SECOND, _SCORES)]
+    if columns is not None:
+        wanted = parts(columns)
+        if len(wanted) != COLUMNS:
+            raise InputError(f"--columns names {counted(len(wanted), 'column')}, not 3", hint="name word1,word2,score")
+        if all(each.isdecimal() and int(each) > 0 for each in wanted):
+            chosen = [int(each) - 1 for each in wanted]
+            return chosen, max(chosen) < len(first) and _number(first[chosen[2]]) is None
+        found = [_index(names, [_plain(each)]) for each in wanted]
+        if None in found:
+            lacking = wanted[found.index(None)]
+            raise InputError(
+                f"{path} has no column {quoted(lacking)}: its first line is {quoted(', '.join(first))}",
+                hint="choose three of its columns by name, or by number such as `1,2,3`",
+            )
+    chosen = [index for index in found if index is not None]
+    if len(chosen) == COLUMNS:
+        return chosen, True
+    if len(first) >= COLUMNS and _number(first[2]) is None:
+        raise InputError(
+            f"the first line of {path} is neither a pair with its score nor a known header: {quoted(', '.join(first))}",
+            hint="name the columns with `--columns word1,word2,score`",
+        )
+    return [0, 1, 2], False
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^0-9a-z]", "", name.casefold()) or name
+
+
+def _index(names: Sequence[str], known: Sequence[str]) -> int | None:
+    return next((names.index(name) for name in known if name in names), None)
+
+
+def _number(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _pair(path: Path, number: int, row: Sequence[str], chosen: Sequence[int], problems: Problems) -> Pair | None:
+    """Return the pair of a row; None where it has none, which is a problem."""
+    if max(chosen) >= len(row):
+        problems.add(path, number, f"has {counted(len(row), 'column')}, not {max(chosen) + 1}")
+        return None
+    word1, word2, text = (row[index] for index in chosen)
+    score = _number(text)
+    if not word1 or not word2:
+        problems.add(path, number, "has an empty word")
+    elif score is None:
+        problems.add(path, number, f"has the score {quoted(text)}, which is no number")
+    else:
+        return Pair(word1, word2, score)
+    return None

@@ -1,0 +1,121 @@
+"""`kotovec evaluate analogies`: its table, its JSON and its details."""
+
+import json
+import re
+
+import pytest
+
+from kotovec.store import Store
+
+from commands import call, make_store
+
+FAMILY = ": family\nman woman king queen\nboy girl prince princess\nking kings man men\n"
+PAIRS = [("man", "woman"), ("king", "queen"), ("boy", "girl"), ("prince", "princess"), ("男", "女"), ("王", "女王")]
+JAPANESE = ": 日本語\n男 女 王 女王\n"
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return make_store(tmp_path_factory.mktemp("evaluate") / "words.kotovec")
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "questions.txt"
+    path.write_text(FAMILY + JAPANESE, encoding="utf-8")
+    return path
+
+
+def rank_by_search(store, b, a, a_star, answer):
+    """The rank of the answer to `b - a + a_star` as `kotovec query` finds it."""
+    with Store.open(store) as opened:
+        options = {"metric": "cosine", "exclude_inputs": True, "unit_terms": True, "k": 10}
+        found = opened.search(f"{b} - {a} + {a_star}", **options)
+    return 1 + [hit.token for hit in found.results].index(answer)
+
+
+def fields(line):
+    return re.split("  +", line.strip())
+
+
+def test_the_table_has_what_was_asked_and_where_the_answers_are(capsys, store, file):
+    answer = call(capsys, "evaluate", "analogies", file, "--store", store, "--space", "static,isolated")
+    assert (answer.code, answer.err) == (0, "")
+    title, head, _, *rows = answer.out.splitlines()
+    assert title == (
+        "questions: 4 questions, 3 asked; 2 of 14 words missing (1 unknown, 1 of several tokens); --multi skip, "
+        "words as they are"
+    )
+    assert fields(head) == [
+        "space", "measure", "asked", "@1", "95 %", "@5", "@10", "1/rank", "with inputs: @1", "b", "a*", "a", "other"
+    ]  # fmt: skip
+    assert [fields(row)[:2] for row in rows] == [
+        ["static", "3cosadd"], ["static", "only-b"], ["isolated@2", "3cosadd"], ["isolated@2", "only-b"]
+    ]  # fmt: skip
+    asked = [("king", "man", "woman", "queen"), ("prince", "boy", "girl", "princess"), ("王", "男", "女", "女王")]
+    ranks = [rank_by_search(store, *words) for words in asked]
+    assert fields(rows[0])[3] == f"{ranks.count(1) / 3:.3f}"
+    assert fields(rows[0])[7] == f"{sum(1 / rank for rank in ranks) / 3:.3f}"
+    assert sum(map(float, fields(rows[0])[8:])) == pytest.approx(1, abs=0.002)
+    assert fields(rows[1])[8:] == ["0.000", "1.000", "0.000", "0.000", "0.000"]
+
+
+def test_every_category_has_a_table_if_asked_for(capsys, store, file):
+    answer = call(capsys, "evaluate", "analogies", file, "--store", store, "--categories", "--measure", "3cosadd")
+    titles = [line for line in answer.out.splitlines() if line.startswith("questions")]
+    assert titles[1:] == ["questions, family: 2 asked", "questions, 日本語: 1 asked"]
+    reciprocal = 1 / rank_by_search(store, "王", "男", "女", "女王")
+    assert fields(answer.out.splitlines()[-1])[7] == f"{reciprocal:.3f}"
+
+
+def test_json_has_a_stable_schema_and_details_have_every_question(capsys, store, file, tmp_path):
+    details = tmp_path / "d.jsonl"
+    options = ["--measure", "3cosadd", "--measure", "l2", "--json", "--details", details]
+    answer = call(capsys, "evaluate", "analogies", file, "--store", store, *options)
+    assert (answer.code, answer.err) == (0, f"6 items written to {details}\n")
+    add, squared = map(json.loads, answer.out.splitlines())
+    assert list(add) == [
+        "task", "data", "store", "space", "measure", "questions", "asked", "words", "unknown", "several", "absent",
+        "without_inputs", "among_all", "landed", "categories", "multi", "lower", "common", "seed",
+    ]  # fmt: skip
+    assert (add["measure"], squared["measure"], add["questions"], add["asked"]) == ("3cosadd", "l2", 4, 3)
+    assert list(add["among_all"]) == [
+        "questions", "accuracy@1", "accuracy@5", "accuracy@10", "low", "high", "reciprocal"
+    ]  # fmt: skip
+    assert list(add["categories"]) == ["family", "日本語"]
+    assert set(add["landed"]) == {"answer", "b", "a*", "a", "other"}
+    lines = [json.loads(line) for line in details.read_text(encoding="utf-8").splitlines()]
+    assert [line["measure"] for line in lines] == ["3cosadd"] * 3 + ["l2"] * 3
+    first = lines[0]
+    assert (first["a"], first["a_star"], first["b"], first["answers"]) == ("man", "woman", "king", ["queen"])
+    assert (first["category"], first["space"]) == ("family", "static")
+    assert first["without_inputs"] == rank_by_search(store, "king", "man", "woman", "queen")
+    ranks = [line["without_inputs"] for line in lines[3:]]
+    assert squared["without_inputs"]["reciprocal"] == pytest.approx(sum(1 / rank for rank in ranks) / 3)
+    landed = [line["first"] for line in lines[3:]].count("queen")
+    assert landed / 3 <= squared["landed"]["answer"]
+
+
+def test_a_measure_that_is_unknown_and_questions_that_nobody_can_answer_are_errors(capsys, store, file, tmp_path):
+    answer = call(capsys, "evaluate", "analogies", file, "--store", store, "--measure", "l1")
+    assert (answer.code, answer.err.splitlines()[0]) == (2, "error: unknown measure `l1`")
+    assert answer.err.splitlines()[1].startswith("hint: choose `all`, `3cosadd`, `only-b`")
+    none = tmp_path / "none.txt"
+    none.write_text("a b c d\n")
+    answer = call(capsys, "evaluate", "analogies", none, "--store", store)
+    assert answer.code == 2
+    assert answer.err.startswith("error: words: no question of 1 has all its words in all spaces\nhint: use --lower")
+
+
+def test_measures_that_learn_from_the_other_pairs_are_asked_each_pair(capsys, store, file, tmp_path):
+    details = tmp_path / "d.jsonl"
+    options = ["--measure", "all", "--details", details, "-q"]
+    answer = call(capsys, "evaluate", "analogies", file, "--store", store, *options)
+    assert (answer.code, answer.err) == (0, "")
+    rows = {fields(row)[1]: fields(row)[2] for row in answer.out.splitlines()[3:]}
+    assert rows == {
+        "3cosadd": "3", "only-b": "3", "l2": "3", "3cosmul": "3", "pairdirection": "3", "3cosavg": "6", "lrcos": "6"
+    }  # fmt: skip
+    lines = [json.loads(line) for line in details.read_text(encoding="utf-8").splitlines()]
+    words = [(line["a"], line["b"], line["answers"]) for line in lines if line["measure"] == "lrcos"]
+    assert words == [(None, b, [answer]) for b, answer in PAIRS]

@@ -1,0 +1,167 @@
+"""Files of data sets: every format as its authors distribute it, and every malformed line in one error."""
+
+import pytest
+
+from kotovec.errors import InputError, MissingDependencyError
+from kotovec.store.evaluation import datasets
+from kotovec.store.evaluation.datasets import ANALOGIES, PAIRS, locate
+from kotovec.store.evaluation.questions import Question, read_analogies
+from kotovec.store.evaluation.similarity import Pair, read_pairs
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(name, text):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "pairs"),
+    [
+        (
+            "SimLex-999.txt",
+            "word1\tword2\tPOS\tSimLex999\tconc(w1)\tconc(w2)\tconcQ\nold\tnew\tA\t1.58\t2.72\t2.81\t2\n",
+            [Pair("old", "new", 1.58)],
+        ),
+        ("combined.csv", "Word 1,Word 2,Human (mean)\r\nlove,sex,6.77\r\n", [Pair("love", "sex", 6.77)]),
+        (
+            "score_noun.csv",
+            "\ufeffword1,  word2, mean, ano1\n文献, 書籍ソース, 6.0, 6\n己, 自分自身, 8.8, 9\n",
+            [Pair("文献", "書籍ソース", 6.0), Pair("己", "自分自身", 8.8)],
+        ),
+        ("rw.txt", "squishing\tsquirt\t5.88\t7\t6\n", [Pair("squishing", "squirt", 5.88)]),
+        ("gensim.tsv", "# a title\n# Word 1\tWord 2\nlove\tsex\t6.77\n\n", [Pair("love", "sex", 6.77)]),
+        ("MEN", "sun sunlight 50.0\n#hash tag 1\n", [Pair("sun", "sunlight", 50.0), Pair("#hash", "tag", 1.0)]),
+        ("quoted.csv", '"a, b",c,1\n', [Pair("a, b", "c", 1.0)]),
+    ],
+)
+def test_pairs_are_read_as_they_are_distributed(write, name, text, pairs):
+    assert read_pairs(write(name, text)) == pairs
+
+
+@pytest.mark.parametrize("columns", ["left,right,how much", "2,3,4", "2、3、4"])
+def test_columns_are_chosen_by_their_names_or_numbers(write, columns):
+    path = write("own.csv", "n,left,right,how much\n1,a,b,3\n2,c,d,4\n")
+    with pytest.raises(InputError, match="neither a pair with its score nor a known header: `n, left, right"):
+        read_pairs(path)
+    assert read_pairs(path, columns) == [Pair("a", "b", 3.0), Pair("c", "d", 4.0)]
+
+
+def test_columns_that_a_file_has_not_are_an_error(write):
+    path = write("own.csv", "n,left,right,how much\n1,a,b,3\n")
+    with pytest.raises(InputError, match="has no column `up`: its first line is `n, left, right, how much`"):
+        read_pairs(path, "left,right,up")
+    with pytest.raises(InputError, match="--columns names 2 columns, not 3"):
+        read_pairs(path, "left,right")
+
+
+def test_every_malformed_line_is_named_in_one_error(write):
+    path = write("w.tsv", b"a\tb\t1\na\tb\n\ta\t1\na\tb\tx\n\xff\tb\t1\na\tb\tnan\nc\td\t2\n")
+    with pytest.raises(InputError) as caught:
+        read_pairs(path)
+    assert str(caught.value) == (
+        f"5 malformed lines: {path}:5 is not UTF-8; {path}:2 has 2 columns, not 3; {path}:3 has an empty word; "
+        f"{path}:4 has the score `x`, which is no number; {path}:6 has the score `nan`, which is no number"
+    )
+
+
+def test_a_hundred_malformed_lines_are_named_and_the_others_counted(write):
+    with pytest.raises(InputError, match=r"^250 malformed lines: .*:101 has 1 column, not 3; and 150 more"):
+        read_pairs(write("w.tsv", "a\tb\t1\n" + "x\n" * 250))
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [("\ufeff王\t女\t1\n".encode("utf-16"), "1 malformed line: .*:1 is UTF-16, not UTF-8"), (b"\n", "has no pairs")],
+)
+def test_a_file_in_another_encoding_or_without_pairs_is_an_error(write, text, problem):
+    with pytest.raises(InputError, match=problem):
+        read_pairs(write("w.tsv", text))
+
+
+def test_a_file_that_cannot_be_read_is_an_error(tmp_path):
+    with pytest.raises(InputError, match="cannot be read: No such file"):
+        read_pairs(tmp_path / "none.tsv")
+    with pytest.raises(InputError, match="is not a file"):
+        read_pairs(tmp_path)
+
+
+def test_googles_analogies_keep_their_case_and_categories(write):
+    path = write("questions-words.txt", ": capitals\nAthens Greece Baghdad Iraq\n: family\nboy girl he she\n")
+    first, second = read_analogies(path)
+    assert (first.name, second.name) == ("capitals", "family")
+    assert first.questions == (Question("Athens", "Greece", "Baghdad", ("Iraq",)),)
+    assert second.pairs == (("boy", ("girl",)), ("he", ("she",)))
+
+
+@pytest.mark.parametrize("named", ["word_relationship.questions", "."])
+def test_msrs_questions_and_answers_are_two_files(write, named):
+    path = write("word_relationship.questions", "good better rough\nyear years law\n")
+    write("word_relationship.answers", "JJ_JJR rougher\nNN_NNS laws\n")
+    first, second = read_analogies(path.parent / named)
+    assert (first.name, first.questions) == ("JJ_JJR", (Question("good", "better", "rough", ("rougher",)),))
+    assert (second.name, second.questions) == ("NN_NNS", (Question("year", "years", "law", ("laws",)),))
+
+
+def test_all_ordered_pairs_of_lines_of_a_category_are_questions(write):
+    folder = write("bats/1_Inflection/I01 [noun].txt", "car\tcars\nox\toxen/oxes/oxen\nday\tdays\n").parents[1]
+    write("bats/2_Lexical/L01.txt", "猫\t動物/哺乳類\n犬\t動物\n")
+    write("bats/metadata.json", "{}")
+    first, second = read_analogies(folder)
+    assert (first.name, len(first.questions), second.name) == ("I01 [noun]", 6, "L01")
+    assert first.questions[:2] == (
+        Question("car", "cars", "ox", ("oxen", "oxes")),
+        Question("car", "cars", "day", ("days",)),
+    )
+    assert first.questions[2] == Question("ox", "oxen", "car", ("cars",))
+    assert second.questions[1] == Question("犬", "動物", "猫", ("動物", "哺乳類"))
+    assert first.pairs == (("car", ("cars",)), ("ox", ("oxen", "oxes")), ("day", ("days",)))
+
+
+def test_every_malformed_line_of_all_files_is_named(write):
+    folder = write("bats/a.txt", "car\tcars\nox\n\tx\nday\t/\n").parent
+    write("bats/b.txt", "a b c d\na b c\n")
+    with pytest.raises(InputError) as caught:
+        read_analogies(folder)
+    assert str(caught.value) == (
+        f"4 malformed lines: {folder}/a.txt:2 has 1 column, not 2; {folder}/a.txt:3 has an empty word; "
+        f"{folder}/a.txt:4 has an empty word; {folder}/b.txt:2 has 3 words, not 4"
+    )
+    msr = write("m/word_relationship.questions", "a b c\na b\na b c\n")
+    write("m/word_relationship.answers", b"X d\nX d\nX\n\xff\n")
+    with pytest.raises(InputError) as caught:
+        read_analogies(msr)
+    answers = msr.with_suffix(".answers")
+    assert str(caught.value) == (
+        f"3 malformed lines: {answers}:4 is not UTF-8; {msr}:2 has 2 words, not 3; {answers}:3 has 1 word, "
+        "not a category and a word"
+    )
+
+
+def test_a_folder_without_analogies_is_an_error(tmp_path):
+    with pytest.raises(InputError, match="has no analogies"):
+        read_analogies(tmp_path)
+
+
+def test_named_data_sets_are_those_of_gensim():
+    assert len(read_pairs(locate("simlex999", PAIRS))) == 999
+    assert len(read_pairs(locate("wordsim353", PAIRS))) == 353
+    found = read_analogies(locate("google", ANALOGIES))
+    assert (len(found), sum(len(each.questions) for each in found)) == (14, 19_544)
+    assert found[0].questions[0] == Question("Athens", "Greece", "Baghdad", ("Iraq",))
+
+
+def test_a_file_of_that_name_comes_first_and_without_gensim_the_error_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(datasets, "find_spec", lambda name: None)
+    with pytest.raises(MissingDependencyError, match="`google` is a file of gensim, which is missing") as caught:
+        locate("google", ANALOGIES)
+    assert caught.value.hint == "pip install gensim"
+    (tmp_path / "google").touch()
+    assert str(locate("google", ANALOGIES)) == "google"
+    assert str(locate("google", PAIRS)) == "google"

@@ -1,0 +1,245 @@
+"""`kotovec evaluate pairs`: correlations, their intervals, which pairs are asked, and what is printed."""
+
+import json
+import math
+import re
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from kotovec.space import Space
+from kotovec.store import Store
+from kotovec.store.evaluation.correlations import Ranked, pearson, spearman
+from kotovec.store.evaluation.intervals import Estimate, draw_items, draw_shares
+from kotovec.store.evaluation.pairs import Asked, evaluate_pairs
+from kotovec.store.evaluation.similarity import Pair
+from kotovec.store.evaluation.words import Multi, Policy, find_words
+
+import stores
+from commands import TEXTS, WORDS, call, make_store, static_vectors
+
+
+def samples():
+    random = np.random.default_rng(5)
+    for count in (2, 3, 10, 100):
+        for ties in (2, 5, 10**6):
+            yield random.integers(ties, size=count).astype(float), random.normal(size=count).round(1)
+
+
+@pytest.mark.parametrize(("x", "y"), list(samples()))
+@pytest.mark.filterwarnings("ignore")
+def test_correlations_are_scipys(x, y):
+    stats = pytest.importorskip("scipy.stats")
+    assert Ranked(x).ranks().tolist() == stats.rankdata(x).tolist()
+    assert spearman(x, y) == pytest.approx(stats.spearmanr(x, y).statistic, abs=1e-12, nan_ok=True)
+    assert pearson(x, y) == pytest.approx(stats.pearsonr(x, y).statistic, abs=1e-12, nan_ok=True)
+
+
+def test_correlations_by_hand():
+    assert spearman(np.array([1.0, 2, 2, 4]), np.array([10.0, 30, 30, 40])) == 1.0
+    # Ranks 1, 2.5, 2.5, 4 and 1, 2, 4, 3: deviations −1.5, 0, 0, 1.5 and −1.5, −.5, 1.5, .5.
+    assert spearman(np.array([1.0, 2, 2, 4]), np.array([1.0, 2, 4, 3])) == pytest.approx(3 / math.sqrt(4.5 * 5))
+    assert math.isnan(spearman(np.ones(5), np.arange(5.0)))
+    assert math.isnan(pearson(np.full(5, 0.1) * 3, np.arange(5.0)))
+    assert math.isnan(pearson(np.empty(0), np.empty(0)))
+
+
+def test_weights_count_as_often_as_the_values_would_stand_there():
+    random = np.random.default_rng(1)
+    x, y = random.integers(5, size=30).astype(float), random.normal(size=30)
+    weights = next(iter(draw_items(30, seed=3)))
+    assert weights.sum() == 30
+    again = np.repeat(np.arange(30), weights)
+    ranks = Ranked(x), Ranked(y)
+    assert pearson(x, y, weights) == pytest.approx(pearson(x[again], y[again]), abs=1e-12)
+    weighted = pearson(*(each.ranks(weights) for each in ranks), weights)
+    assert weighted == pytest.approx(spearman(x[again], y[again]), abs=1e-12)
+
+
+def test_nineteen_of_twenty_intervals_hold_the_true_correlation():
+    """Of two normal variables with the correlation 0.5, Spearman's is 6/π·asin(0.25)."""
+    random, true, held = np.random.default_rng(0), 6 / math.pi * math.asin(0.25), 0
+    for _ in range(200):
+        x = random.normal(size=100)
+        y = x / 2 + math.sqrt(0.75) * random.normal(size=100)
+        ranks = Ranked(x), Ranked(y)
+        drawn = [pearson(*(each.ranks(weights) for each in ranks), weights) for weights in draw_items(100, 1, 200)]
+        estimate = Estimate.of(spearman(x, y), np.array(drawn))
+        held += estimate.low <= true <= estimate.high
+    assert 0.90 <= held / 200 <= 0.98
+
+
+def test_shares_are_drawn_by_category_then_by_question():
+    drawn = draw_shares([5, 50], [10, 50], seed=0, draws=20_000)
+    low, both, high = 0.5, 55 / 60, 1.0
+    # With the chance 1/4 both are the first category, whose share has the variance .5·.5/20; with 1/2 one of each.
+    assert drawn.mean() == pytest.approx(low / 4 + both / 2 + high / 4, abs=0.01)
+    assert (drawn == 1).mean() == pytest.approx(0.25, abs=0.02)
+    assert draw_shares([3], [4], seed=0).std() == pytest.approx(math.sqrt(0.75 * 0.25 / 4), rel=0.1)
+    assert draw_shares([5, 50], [10, 50], seed=7).tolist() == draw_shares([5, 50], [10, 50], seed=7).tolist()
+
+
+def test_draws_that_have_no_correlation_are_left_out_of_an_interval():
+    assert Estimate.of(float("nan"), np.ones(3)) == Estimate(None)
+    assert Estimate.of(0.5, np.full(3, np.nan)) == Estimate(0.5)
+    assert Estimate.of(0.5, np.array([0.0, np.nan, 1.0])) == Estimate(0.5, 0.025, 0.975)
+
+
+PAIRS = [Pair("king", "queen", 8), Pair("man", "woman", 9), Pair("boy", "princess", 2), Pair("王", "女王", 7)]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """The words, and in `context@2` all of them but 女王."""
+    path = make_store(tmp_path_factory.mktemp("pairs") / "words.kotovec")
+    counts = np.ones(len(TEXTS), dtype=np.int64)
+    counts[TEXTS.index("女王")] = 0
+    stores.add_means(path, Space("context", 2), static_vectors()[:, ::-1] ** 2, counts)
+    return path
+
+
+def cosine(x, y):
+    x, y = x.astype(np.float64), y.astype(np.float64)
+    return x @ y / np.linalg.norm(x) / np.linalg.norm(y)
+
+
+def test_all_spaces_are_asked_the_pairs_that_each_of_them_has(store):
+    with Store.open(store) as opened:
+        spaces = [Space("static"), Space("isolated", 2)]
+        static, isolated = evaluate_pairs([Asked("a", opened, spaces)], PAIRS, Policy())
+        both = evaluate_pairs([Asked("a", opened, [*spaces, Space("context", 2)])], PAIRS, Policy())
+    vectors = static_vectors()
+    expected = [cosine(vectors[TEXTS.index(each.word1)], vectors[TEXTS.index(each.word2)]) for each in PAIRS]
+    assert static.cosines == pytest.approx(expected, abs=1e-12)
+    assert static.spearman.value == pytest.approx(spearman(np.array(expected), np.array([8.0, 9, 2, 7])))
+    assert static.difference is None
+    assert isolated.difference.value == pytest.approx(isolated.spearman.value - static.spearman.value)
+    assert [each.counts.asked for each in (static, isolated)] == [4, 4]
+    assert [each.counts.asked for each in both] == [3, 3, 3]
+    assert (both[0].counts.absent, both[0].counts.missing, both[0].counts.words) == (1, 1, 8)
+    assert np.isnan(both[0].cosines).tolist() == [False, False, False, True]
+    assert both[0].cosines[:3].tolist() == static.cosines[:3].tolist()
+    assert both[0].spearman.value == pytest.approx(spearman(static.cosines[:3], np.array([8.0, 9, 2])))
+
+
+def test_the_same_space_differs_by_nothing_and_the_seed_decides_the_draws(store, tmp_path):
+    other = make_store(tmp_path / "other.kotovec")
+    with Store.open(store) as first, Store.open(other) as second:
+        asked = [Asked("a", first, [Space("static")]), Asked("b", second, [Space("static")])]
+        alone = evaluate_pairs(asked, PAIRS, Policy())
+        common = evaluate_pairs(asked, PAIRS, Policy(), common=True)
+        many = [Pair(a, b, len(a)) for a, b in pairwise(WORDS)]
+        seeded = [evaluate_pairs(asked[:1], many, Policy(), seed=seed)[0].pearson for seed in (0, 0, 1)]
+    assert [each.difference for each in alone] == [None, None]
+    assert common[1].difference == Estimate(0.0, 0.0, 0.0)
+    assert common[0].spearman == alone[0].spearman
+    assert seeded[0] == seeded[1] != seeded[2]
+    assert seeded[0].value == seeded[2].value
+
+
+def test_words_of_several_tokens_are_skipped_or_means(store):
+    with Store.open(store) as opened:
+        skipped = find_words(opened.lookup, ["king", "kings", "Queen", "xyz", "女王"], Policy())
+        means = find_words(opened.lookup, ["king", "kings", "Queen"], Policy(Multi.MEAN, lower=True))
+        array = opened.array("static")
+    assert skipped.known.tolist() == [True, False, False, False, True]
+    assert skipped.several.tolist() == [False, True, False, False, False]
+    assert means.known.tolist() == [True, True, True]
+    assert means.of(1).tolist() == [TEXTS.index("king"), TEXTS.index("##s")]
+    king, kings, queen = means.vectors(array, np.array([0, 1, 2]))
+    assert king.tolist() == array[TEXTS.index("king")].tolist()
+    assert kings == pytest.approx((king + array[TEXTS.index("##s")]) / 2, abs=1e-12)
+    assert queen.tolist() == array[TEXTS.index("queen")].tolist()
+
+
+def test_a_store_without_a_tokenizer_has_no_words_of_several_tokens(tmp_path):
+    path = stores.write_store(tmp_path / "a.kotovec", stores.make_tokens(["king", "##s"]), np.eye(2))
+    with Store.open(path) as opened:
+        found = find_words(opened.lookup, ["king", "kings"], Policy(Multi.MEAN))
+    assert (found.known.tolist(), found.several.tolist()) == ([True, False], [False, False])
+
+
+def write(path, pairs=PAIRS):
+    path.write_text("".join(f"{each.word1}\t{each.word2}\t{each.score}\n" for each in pairs), encoding="utf-8")
+    return path
+
+
+def test_the_command_prints_a_table_with_what_was_asked(capsys, store, tmp_path):
+    file = write(tmp_path / "few.tsv", [*PAIRS, Pair("kings", "no-such", 1)])
+    answer = call(capsys, "evaluate", "pairs", file, "--store", store, "--space", "static,isolated,context")
+    assert (answer.code, answer.err) == (0, "")
+    title, head, _, *rows = answer.out.splitlines()
+    assert title == (
+        "few: 5 pairs, 3 asked; 3 of 10 words missing (1 unknown, 1 of several tokens, 1 without a vector in a space); "
+        "--multi skip, words as they are"
+    )
+    assert re.split("  +", head) == ["space", "Spearman", "95 %", "Pearson", "95 %", "difference", "95 %"]
+    assert [re.split("  +", row)[0] for row in rows] == ["static", "isolated@2", "context@2"]
+    every = call(capsys, "evaluate", "pairs", file, "--store", store, "--space", "isolated", "--layers", "all").out
+    assert [row.split()[0] for row in every.splitlines()[3:]] == ["isolated@0", "isolated@2"]
+
+
+def test_json_has_a_stable_schema_and_details_have_every_pair(capsys, store, tmp_path):
+    file, details = write(tmp_path / "few.tsv"), tmp_path / "d.jsonl"
+    options = ["--space", "static,context", "--json", "--details", details, "--quiet"]
+    answer = call(capsys, "evaluate", "pairs", file, "--store", store, *options)
+    assert (answer.code, answer.err) == (0, "")
+    static, context = map(json.loads, answer.out.splitlines())
+    assert list(static) == [
+        "task", "data", "store", "space", "pairs", "asked", "words", "unknown", "several", "absent", "spearman",
+        "pearson", "difference", "multi", "lower", "common", "seed",
+    ]  # fmt: skip
+    assert (static["space"], static["pairs"], static["asked"], static["difference"]) == ("static", 4, 3, None)
+    assert set(context["difference"]) == {"value", "low", "high"}
+    lines = [json.loads(line) for line in details.read_text().splitlines()]
+    assert [line["word2"] for line in lines] == ["queen", "woman", "princess", "女王"]
+    assert lines[3]["cosines"] == {"words static": None, "words context@2": None}
+    assert lines[0]["cosines"]["words static"] == pytest.approx(cosine(*static_vectors()[[5, 6]]), abs=1e-12)
+
+
+def test_each_of_several_stores_is_asked_for_the_spaces_that_it_has(capsys, store, tmp_path):
+    other = make_store(tmp_path / "other.kotovec")
+    file = write(tmp_path / "few.tsv")
+    options = ["--store", store, "--store", other, "--space", "static,context", "--json"]
+    lines = [json.loads(line) for line in call(capsys, "evaluate", "pairs", file, *options).out.splitlines()]
+    found = [(line["store"], line["space"], line["asked"]) for line in lines]
+    assert found == [("words", "static", 3), ("words", "context@2", 3), ("other", "static", 4)]
+    lines = [
+        json.loads(line) for line in call(capsys, "evaluate", "pairs", file, *options, "--common").out.splitlines()
+    ]
+    assert [line["asked"] for line in lines] == [3, 3, 3]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "error: no task is given\nhint: choose `pairs` or `analogies`\n"),
+        (["pears"], "error: unknown task `pears`\nhint: choose `pairs` or `analogies`\n"),
+        (["pairs"], "error: no data set is given\nhint: name a file, as in `kotovec evaluate pairs FILE`"),
+        (["pairs", "none.tsv"], "error: none.tsv cannot be read: No such file or directory\n"),
+        (
+            ["pairs", "few.tsv", "--multi", "max"],
+            "error: unknown policy `max` for words of several tokens\nhint: choose",
+        ),
+        (["pairs", "few.tsv", "--space", "context@9"], "error: layer 9 is not in this store: it holds 2\n"),
+        (["pairs", "few.tsv", "--space", "isolated", "--layers", "1"], "error: layer 1 is not in this store"),
+        (["pairs", "few.tsv", "--layers", "x", "--space", "isolated"], "error: --layers `x` is not a list of layers\n"),
+        (["pairs", "odd.tsv"], "error: words: no pair of 1 has both words in all spaces\nhint: use --lower"),
+        (["pairs", "few.tsv", "--details", "few.txt"], "error: --details few.txt: the name ends in .txt\n"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_one_error(capsys, monkeypatch, store, tmp_path, arguments, said):
+    write(tmp_path / "few.tsv")
+    write(tmp_path / "odd.tsv", [Pair("xyz", "zyx", 1)])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KOTOVEC_STORE", str(store))
+    answer = call(capsys, "evaluate", *arguments)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith(said)
+
+
+def test_a_store_is_named_once(capsys, store, tmp_path):
+    file = write(tmp_path / "few.tsv")
+    answer = call(capsys, "evaluate", "pairs", file, "--store", store, "--store", f"{store}/")
+    assert (answer.code, answer.err) == (2, "error: a store is named twice\nhint: name each store once\n")
