@@ -5,6 +5,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from kotovec.cli.chosen import find_store, store_titles, usual_space
 from kotovec.cli.evaluate_options import (
     CategoriesOption,
@@ -30,10 +32,12 @@ from kotovec.text import counted, json_line, parts
 if TYPE_CHECKING:
     from kotovec.store.evaluation.pairs import Asked
 
-TASKS = ("pairs", "analogies")
+# The tasks, and the options that are for one of them.
+TASKS = {"pairs": ("columns",), "analogies": ("measure", "categories")}
 
 
 def command(
+    context: typer.Context,
     task: TaskArgument = None,
     files: FilesArgument = None,
     store: SeveralStoresOption = None,
@@ -65,6 +69,7 @@ def command(
         raise InputError(problem, hint=f"choose {choices(TASKS)}")
     if not files:
         raise InputError("no data set is given", hint=f"name a file, as in {quoted(f'kotovec evaluate {task} FILE')}")
+    _check_options(context, task)
     if details is not None:
         check_output(details, ".jsonl", option="--details")
     policy, measures = Policy(Multi.parse(multi), lower), Measure.parse_list(measure)
@@ -89,6 +94,19 @@ def command(
     if details is not None:
         _write_lines(details, lines)
         notice(f"{counted(len(lines), 'item')} written to {details}", quiet=quiet)
+
+
+def _check_options(context: typer.Context, task: str) -> None:
+    """Refuse an option that is typed and is for another task; in the environment it waits for that.
+
+    Raises:
+        InputError: one is typed.
+    """
+    for other, names in TASKS.items():
+        for name in names if other != task else ():
+            source = context.get_parameter_source(name)
+            if source is not None and source.name == "COMMANDLINE":
+                raise InputError(f"--{name} is for {other}, not for {task}", hint="leave it out")
 
 
 def open_all(opened: ExitStack, store: Sequence[Path] | None, space: str, layers: str) -> "list[Asked]":
