@@ -26,7 +26,7 @@ from kotovec.cli.interrupts import ending_at_once
 from kotovec.cli.options import JsonOption, QuietOption, SpaceOption
 from kotovec.cli.outputs import check_output
 from kotovec.errors import InputError, NotStoredError, choices, quoted
-from kotovec.space import Space, parse_spaces, resolve
+from kotovec.space import BOTH, Space, parse_spaces, resolve
 from kotovec.text import counted, json_line, parts
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def open_all(opened: ExitStack, store: Sequence[Path] | None, space: str, layers
         raise InputError("a store is named twice", hint="name each store once")
     stores = [opened.enter_context(Store.open(path)) for path in paths]
     found: list[dict[Space, None]] = [{} for _ in stores]
-    for name in parts(space):
+    for name in (each for part in parts(space) for each in (BOTH.split(",") if part == "both" else [part])):
         refused = []
         for each, held in zip(stores, found, strict=True):
             try:

@@ -209,6 +209,8 @@ def test_each_of_several_stores_is_asked_for_the_spaces_that_it_has(capsys, stor
         json.loads(line) for line in call(capsys, "evaluate", "pairs", file, *options, "--common").out.splitlines()
     ]
     assert [line["asked"] for line in lines] == [3, 3, 3]
+    lines = call(capsys, "evaluate", "pairs", file, "--store", store, "--space", "both", "--json").out.splitlines()
+    assert [json.loads(line)["space"] for line in lines] == ["static", "isolated@2"]
 
 
 @pytest.mark.parametrize(
