@@ -5,6 +5,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from kotovec.cli.chosen import find_store, store_titles, usual_space
 from kotovec.cli.evaluate_options import (
     CategoriesOption,
@@ -24,16 +26,18 @@ from kotovec.cli.interrupts import ending_at_once
 from kotovec.cli.options import JsonOption, QuietOption, SpaceOption
 from kotovec.cli.outputs import check_output
 from kotovec.errors import InputError, NotStoredError, choices, quoted
-from kotovec.space import Space, parse_spaces, resolve
+from kotovec.space import BOTH, Space, parse_spaces, resolve
 from kotovec.text import counted, json_line, parts
 
 if TYPE_CHECKING:
     from kotovec.store.evaluation.pairs import Asked
 
-TASKS = ("pairs", "analogies")
+# The tasks, and the options that are for one of them.
+TASKS = {"pairs": ("columns",), "analogies": ("measure", "categories")}
 
 
 def command(
+    context: typer.Context,
     task: TaskArgument = None,
     files: FilesArgument = None,
     store: SeveralStoresOption = None,
@@ -65,6 +69,7 @@ def command(
         raise InputError(problem, hint=f"choose {choices(TASKS)}")
     if not files:
         raise InputError("no data set is given", hint=f"name a file, as in {quoted(f'kotovec evaluate {task} FILE')}")
+    _check_options(context, task)
     if details is not None:
         check_output(details, ".jsonl", option="--details")
     policy, measures = Policy(Multi.parse(multi), lower), Measure.parse_list(measure)
@@ -91,6 +96,19 @@ def command(
         notice(f"{counted(len(lines), 'item')} written to {details}", quiet=quiet)
 
 
+def _check_options(context: typer.Context, task: str) -> None:
+    """Refuse an option that is typed and is for another task; in the environment it waits for that.
+
+    Raises:
+        InputError: one is typed.
+    """
+    for other, names in TASKS.items():
+        for name in names if other != task else ():
+            source = context.get_parameter_source(name)
+            if source is not None and source.name == "COMMANDLINE":
+                raise InputError(f"--{name} is for {other}, not for {task}", hint="leave it out")
+
+
 def open_all(opened: ExitStack, store: Sequence[Path] | None, space: str, layers: str) -> "list[Asked]":
     """Return the open stores with the spaces that they are asked about: each has those that it holds.
 
@@ -107,7 +125,7 @@ def open_all(opened: ExitStack, store: Sequence[Path] | None, space: str, layers
         raise InputError("a store is named twice", hint="name each store once")
     stores = [opened.enter_context(Store.open(path)) for path in paths]
     found: list[dict[Space, None]] = [{} for _ in stores]
-    for name in parts(space):
+    for name in (each for part in parts(space) for each in (BOTH.split(",") if part == "both" else [part])):
         refused = []
         for each, held in zip(stores, found, strict=True):
             try:

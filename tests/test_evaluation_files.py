@@ -123,6 +123,12 @@ def test_all_ordered_pairs_of_lines_of_a_category_are_questions(write):
     assert first.pairs == (("car", ("cars",)), ("ox", ("oxen", "oxes")), ("day", ("days",)))
 
 
+def test_categories_of_one_name_are_told_apart(write):
+    folder = write("bats/a/x.txt", "car\tcars\nox\toxen\n").parents[1]
+    write("bats/b/x.txt", "big\tbigger\nold\tolder\n")
+    assert [(each.name, each.questions[0].a) for each in read_analogies(folder)] == [("x", "car"), ("x (2)", "big")]
+
+
 def test_every_malformed_line_of_all_files_is_named(write):
     folder = write("bats/a.txt", "car\tcars\nox\n\tx\nday\t/\n").parent
     write("bats/b.txt", "a b c d\na b c\n")

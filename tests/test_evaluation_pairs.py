@@ -209,6 +209,8 @@ def test_each_of_several_stores_is_asked_for_the_spaces_that_it_has(capsys, stor
         json.loads(line) for line in call(capsys, "evaluate", "pairs", file, *options, "--common").out.splitlines()
     ]
     assert [line["asked"] for line in lines] == [3, 3, 3]
+    lines = call(capsys, "evaluate", "pairs", file, "--store", store, "--space", "both", "--json").out.splitlines()
+    assert [json.loads(line)["space"] for line in lines] == ["static", "isolated@2"]
 
 
 @pytest.mark.parametrize(
@@ -225,6 +227,14 @@ def test_each_of_several_stores_is_asked_for_the_spaces_that_it_has(capsys, stor
         (["pairs", "few.tsv", "--space", "context@9"], "error: layer 9 is not in this store: it holds 2\n"),
         (["pairs", "few.tsv", "--space", "isolated", "--layers", "1"], "error: layer 1 is not in this store"),
         (["pairs", "few.tsv", "--layers", "x", "--space", "isolated"], "error: --layers `x` is not a list of layers\n"),
+        (
+            ["pairs", "few.tsv", "--measure", "l2"],
+            "error: --measure is for analogies, not for pairs\nhint: leave it out",
+        ),
+        (
+            ["analogies", "few.tsv", "--columns", "1,2,3"],
+            "error: --columns is for pairs, not for analogies\nhint: leave",
+        ),
         (["pairs", "odd.tsv"], "error: words: no pair of 1 has both words in all spaces\nhint: use --lower"),
         (["pairs", "few.tsv", "--details", "few.txt"], "error: --details few.txt: the name ends in .txt\n"),
     ],

@@ -109,6 +109,14 @@ def test_the_names_of_a_store_are_written_only_in_its_layout(path):
     assert written == set() or path.name == "layout.py"
 
 
+def test_an_evaluation_computes_with_numpy_alone():
+    """gensim, scipy and scikit-learn are what its numbers are compared with."""
+    paths = list((ROOT / "store" / "evaluation").glob("*.py"))
+    roots = {name.split(".")[0] for path in paths for name, _ in imported(path)}
+    assert len(paths) > 10
+    assert roots - set(sys.stdlib_module_names) == {"kotovec", "numpy"}
+
+
 def test_every_package_was_looked_at():
     assert {package_of(path) for path in files()} == set(PACKAGES)
     named = {"store/nearest.py", "workers/encoder.py", "cluster/pool.py", "cli/query.py", "kotovec/errors.py"}

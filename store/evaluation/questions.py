@@ -1,7 +1,8 @@
 """Analogies as questions, a is to a* as b is to what: Google's, MSR's, and categories of pairs as BATS has them."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from kotovec.errors import InputError, quoted
@@ -75,10 +76,21 @@ def read_analogies(path: Path) -> list[Category]:
     problems = Problems()
     found = list(_read(path, problems))
     problems.check(_HINT)
-    categories = [category for category in found if category.questions]
+    categories = _distinct([category for category in found if category.questions])
     if not categories:
         raise InputError(f"{quoted(path)} has no analogies", hint=_HINT)
     return categories
+
+
+def _distinct(categories: Sequence[Category]) -> list[Category]:
+    """Return categories with different names: the second `plural` of two files becomes `plural (2)`."""
+    seen: Counter[str] = Counter()
+    found = []
+    for category in categories:
+        seen[category.name] += 1
+        number = seen[category.name]
+        found.append(category if number == 1 else replace(category, name=f"{category.name} ({number})"))
+    return found
 
 
 def _read(path: Path, problems: Problems) -> Iterator[Category]:
