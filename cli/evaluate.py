@@ -69,7 +69,7 @@ def command(
         raise InputError(problem, hint=f"choose {choices(TASKS)}")
     if not files:
         raise InputError("no data set is given", hint=f"name a file, as in {quoted(f'kotovec evaluate {task} FILE')}")
-    _check_options(context, task)
+    _check_options(context, task, seed)
     if details is not None:
         check_output(details, ".jsonl", option="--details")
     policy, measures = Policy(Multi.parse(multi), lower), Measure.parse_list(measure)
@@ -96,12 +96,14 @@ def command(
         notice(f"{counted(len(lines), 'item')} written to {details}", quiet=quiet)
 
 
-def _check_options(context: typer.Context, task: str) -> None:
+def _check_options(context: typer.Context, task: str, seed: int) -> None:
     """Refuse an option that is typed and is for another task; in the environment it waits for that.
 
     Raises:
-        InputError: one is typed.
+        InputError: one is typed, or the seed is negative.
     """
+    if seed < 0:
+        raise InputError(f"--seed is {seed}", hint="use 0 or more")
     for other, names in TASKS.items():
         for name in names if other != task else ():
             source = context.get_parameter_source(name)

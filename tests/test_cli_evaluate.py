@@ -7,7 +7,7 @@ import pytest
 
 from kotovec.store import Store
 
-from commands import call, make_store
+from commands import ROOT, call, make_store
 
 FAMILY = ": family\nman woman king queen\nboy girl prince princess\nking kings man men\n"
 PAIRS = [("man", "woman"), ("king", "queen"), ("boy", "girl"), ("prince", "princess"), ("男", "女"), ("王", "女王")]
@@ -119,3 +119,12 @@ def test_measures_that_learn_from_the_other_pairs_are_asked_each_pair(capsys, st
     lines = [json.loads(line) for line in details.read_text(encoding="utf-8").splitlines()]
     words = [(line["a"], line["b"], line["answers"]) for line in lines if line["measure"] == "lrcos"]
     assert words == [(None, b, [answer]) for b, answer in PAIRS]
+
+
+def test_the_page_has_the_numbers_of_the_demo(capsys, demo_static):
+    page = (ROOT / "docs" / "evaluate.md").read_text(encoding="utf-8")
+    answer = call(capsys, "evaluate", "pairs", "simlex999", "--store", demo_static)
+    assert (answer.code, answer.err) == (0, "")
+    title, _, _, row = answer.out.splitlines()
+    shown = page.partition(f"{title}\n")[2].splitlines()
+    assert fields(shown[2])[:5] == fields(row)

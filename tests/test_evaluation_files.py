@@ -70,6 +70,12 @@ def test_every_malformed_line_is_named_in_one_error(write):
     )
 
 
+@pytest.mark.parametrize("text", ["a,b,1\n{},b,2\n", "{},b,2\n"])
+def test_a_line_that_is_too_long_for_a_pair_is_malformed(write, text):
+    with pytest.raises(InputError, match=r"^1 malformed line: .* has 200,004 characters"):
+        read_pairs(write("w.csv", text.format("x" * 200_000)))
+
+
 def test_a_hundred_malformed_lines_are_named_and_the_others_counted(write):
     with pytest.raises(InputError, match=r"^250 malformed lines: .*:101 has 1 column, not 3; and 150 more"):
         read_pairs(write("w.tsv", "a\tb\t1\n" + "x\n" * 250))
@@ -170,4 +176,5 @@ def test_a_file_of_that_name_comes_first_and_without_gensim_the_error_says_what_
     assert caught.value.hint == "pip install gensim"
     (tmp_path / "google").touch()
     assert str(locate("google", ANALOGIES)) == "google"
-    assert str(locate("google", PAIRS)) == "google"
+    with pytest.raises(InputError, match="`simlex999` is for another task"):
+        locate("simlex999", ANALOGIES)

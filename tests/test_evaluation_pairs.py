@@ -235,6 +235,11 @@ def test_each_of_several_stores_is_asked_for_the_spaces_that_it_has(capsys, stor
             ["analogies", "few.tsv", "--columns", "1,2,3"],
             "error: --columns is for pairs, not for analogies\nhint: leave",
         ),
+        (["pairs", "few.tsv", "--seed", "-1"], "error: --seed is -1\nhint: use 0 or more"),
+        (
+            ["pairs", "google"],
+            "error: `google` is for another task\nhint: choose `simlex999` or `wordsim353`, or name a",
+        ),
         (["pairs", "odd.tsv"], "error: words: no pair of 1 has both words in all spaces\nhint: use --lower"),
         (["pairs", "few.tsv", "--details", "few.txt"], "error: --details few.txt: the name ends in .txt\n"),
     ],

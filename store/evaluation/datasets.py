@@ -3,7 +3,7 @@
 from importlib.util import find_spec
 from pathlib import Path
 
-from kotovec.errors import MissingDependencyError, quoted
+from kotovec.errors import InputError, MissingDependencyError, choices, quoted
 
 # gensim's tests have them, with the headers of their distributions as comments.
 PAIRS = {"simlex999": "simlex999.txt", "wordsim353": "wordsim353.tsv"}
@@ -19,11 +19,14 @@ def locate(name: str, named: dict[str, str]) -> Path:
         named: the files of data sets by their names, such as `PAIRS`.
 
     Raises:
+        InputError: it is the name of a data set for another task.
         MissingDependencyError: it is the name of a data set, and gensim is not installed.
     """
     path = Path(name)
-    if path.exists() or name not in named:
+    if path.exists() or name not in PAIRS | ANALOGIES:
         return path
+    if name not in named:
+        raise InputError(f"{quoted(name)} is for another task", hint=f"choose {choices(named)}, or name a file")
     spec = find_spec("gensim")
     folders = [] if spec is None else list(spec.submodule_search_locations or [])
     found = [file for folder in folders if (file := Path(folder, _FOLDER, named[name])).is_file()]

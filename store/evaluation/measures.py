@@ -20,6 +20,7 @@ Scorer = Callable[[Floats, Floats, Rows], Floats]
 
 TIE = 1e-10  # scores that are closer are equal: float32 holds cosines to 1e-7, and sums of 768 float64 to 1e-14
 EPSILON = 1e-6  # in the denominator of 3CosMul, as gensim has it; Levy and Goldberg (2014) took 0.001
+BLOCK = 4096  # questions whose vectors are in memory at a time: 50 MB at 768 dimensions
 _SAME = 1e-9  # squared distance of unit vectors below which x − b has no direction
 
 
@@ -75,13 +76,10 @@ class Terms:
 
     def scorer(self, measure: Measure) -> Scorer:
         """Return the scores of a measure."""
-        return {
-            Measure.ADD: self._add,
-            Measure.ONLY_B: self._only_b,
-            Measure.L2: self._l2,
-            Measure.MUL: self._mul,
-            Measure.DIRECTION: self._direction(),
-        }[measure]
+        if measure is Measure.DIRECTION:
+            return self._direction()
+        scorers = {Measure.ADD: self._add, Measure.ONLY_B: self._only_b, Measure.L2: self._l2, Measure.MUL: self._mul}
+        return scorers[measure]
 
     def tie(self, measure: Measure, longest: float) -> float:
         """Return how close equal scores are; `longest` is the largest norm of a row."""
@@ -106,15 +104,24 @@ class Terms:
         return scores
 
     def _mul(self, cosines: Floats, _norms: Floats, asked: Rows) -> Floats:
-        shifted = np.maximum(1 + cosines, 0) / 2
-        scores = shifted[self.a_star[asked]] * shifted[self.b[asked]]
-        scores /= shifted[self.a[asked]] + EPSILON
+        """Return (1 + x·a*)(1 + x·b) / (2(1 + x·a + 2ε)), which is the quotient of the cosines moved to 0 to 1."""
+        scores, other = cosines[self.a_star[asked]], cosines[self.b[asked]]
+        scores += 1
+        other += 1
+        scores *= other
+        np.take(cosines, self.a[asked], axis=0, out=other)
+        other += 1 + 2 * EPSILON
+        other *= 2
+        scores /= other
         return scores
 
     def _direction(self) -> Scorer:
-        offsets = self.unit[self.a_star] - self.unit[self.a]
-        along_b = np.einsum("ij,ij->i", self.unit[self.b], offsets)
-        lengths = np.linalg.norm(offsets, axis=1)
+        along_b, lengths = np.empty(len(self.a)), np.empty(len(self.a))
+        for start in range(0, len(self.a), BLOCK):
+            part = slice(start, start + BLOCK)
+            offsets = self.unit[self.a_star[part]] - self.unit[self.a[part]]
+            along_b[part] = np.einsum("ij,ij->i", self.unit[self.b[part]], offsets)
+            lengths[part] = np.linalg.norm(offsets, axis=1)
         scales = np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0)
 
         def scores(cosines: Floats, _norms: Floats, asked: Rows) -> Floats:

@@ -11,6 +11,7 @@ from kotovec.errors import InputError, quoted
 from kotovec.store.evaluation.lines import Problems, read_lines
 from kotovec.text import counted, parts
 
+LONGEST = 100_000  # characters of a line
 COLUMNS = 3  # two words and a score
 _HINT = "write two words and a score per line, or name the columns with `--columns word1,word2,score`"
 # What headers call the columns, without case, blanks and signs; of scores, the first that a file has.
@@ -43,11 +44,20 @@ def read_pairs(path: Path, columns: str | None = None) -> list[Pair]:
     if not lines:
         problems.check("save it as UTF-8")
         raise InputError(f"{path} has no pairs", hint=_HINT)
-    rows = [(number, _fields(text, lines[0][1])) for number, text in lines]
+    rows = [(number, _fields(text, lines[0][1])) for number, text in lines if _fits(path, number, text, problems)]
+    if not rows:
+        problems.check(_HINT)
     chosen, has_header = _choose(path, rows[0][1], columns)
     pairs = [_pair(path, number, row, chosen, problems) for number, row in rows[1 if has_header else 0 :]]
     problems.check(_HINT)
     return [pair for pair in pairs if pair is not None]
+
+
+def _fits(path: Path, number: int, line: str, problems: Problems) -> bool:
+    """Return whether a line has a length that a pair may have; csv reads no field of more than 131,072 characters."""
+    if len(line) > LONGEST:
+        problems.add(path, number, f"has {len(line):,} characters")
+    return len(line) <= LONGEST
 
 
 def _fields(line: str, first: str) -> list[str]:
