@@ -1,0 +1,136 @@
+"""Export: the vectors of a space become a file of another tool's, word by word in the order of the rows."""
+
+import contextlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kotovec.errors import InputError
+from kotovec.space import PROTOTYPES, Space
+from kotovec.store.database import Store
+from kotovec.store.exchange.binary import write_binary
+from kotovec.store.exchange.escapes import ENDING, Escapes
+from kotovec.store.exchange.formats import FORMATS, Format, of_target
+from kotovec.store.exchange.streams import Writable, writing
+from kotovec.store.exchange.text import NUMBERS, Block, write_text
+from kotovec.store.tokens import Strings
+from kotovec.text import json_line
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was exported.
+
+    Attributes:
+        file: the file.
+        format: its format.
+        space: the space whose vectors it holds.
+        words, dimensions: V and D.
+        left_out: how many tokens have no vector in the space.
+        escaped: how many texts the format could not hold as they are.
+        listed: the list of these; None without any.
+    """
+
+    file: Path
+    format: Format
+    space: Space
+    words: int
+    dimensions: int
+    left_out: int = 0
+    escaped: int = 0
+    listed: Path | None = None
+
+
+def export_vectors(
+    store: Store,
+    space: Space,
+    file: Path,
+    *,
+    format: str | None = None,  # noqa: A002 — the option's name
+    overwrite: bool = False,
+) -> Exported:
+    """Write the vectors of a space into a file, completely or not at all.
+
+    Args:
+        store: the open store.
+        space: a space that it holds.
+        file: the file.
+        format: name of the format; None for the one that the name says.
+        overwrite: whether existing files are replaced.
+
+    Raises:
+        InputError: the name says no format, or the file exists.
+        NotStoredError, DamagedError: as `Vectors.array`.
+        DiskFullError: no space is left.
+    """
+    found = of_target(file, None if format is None else Format(format))
+    if space.name == PROTOTYPES:
+        problem = f"{space} has several vectors of a token, and a file of vectors one of a word"
+        raise InputError(problem, hint=f"name `{space.averaged}`, their means")
+    table = Table.of(store, space, FORMATS[found].unfit)
+    changed = table.escapes.listed()
+    listed = file.with_name(f"{file.name}{ENDING}") if changed else None
+    for each in (file, listed):
+        if each is not None and not each.parent.is_dir():
+            raise InputError(f"there is no folder {each.parent}", hint="make it, or name a file in another folder")
+        if each is not None and each.exists() and not overwrite:
+            raise InputError(f"{each} exists", hint="add --overwrite to replace it, or name another file")
+    with contextlib.ExitStack() as stack:
+        if listed is not None:
+            rows = "".join(f"{row}\t{written}\t{json_line(text)}\n" for row, written, text in changed)
+            stack.enter_context(writing(listed)).write(f"row\twritten\ttext\n{rows}".encode())
+        _write(stack.enter_context(writing(file)), found, table)
+    return Exported(file, found, space, *table.shape, len(store) - len(table.texts), len(changed), listed)
+
+
+@dataclass(frozen=True)
+class Table:
+    """The V tokens that have a vector in a space, and these vectors.
+
+    Attributes:
+        texts: the tokens as the vocabulary spells them.
+        escapes: how a format writes them.
+        vectors: of all tokens of the store.
+        rows: which of them have one; None for all.
+    """
+
+    texts: Strings
+    escapes: Escapes
+    vectors: npt.NDArray[np.floating[Any]]
+    rows: npt.NDArray[np.bool_] | None
+
+    @classmethod
+    def of(cls, store: Store, space: Space, unfit: re.Pattern[bytes] | None) -> "Table":
+        """Return the tokens and vectors of a space, for a format that cannot hold some texts."""
+        vectors, rows = store.vectors.array(space), store.vectors.present(space)
+        texts = store.tokens.texts if rows is None else store.tokens.texts.keep(rows)
+        return cls(texts, Escapes(texts, unfit), vectors, rows)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(V, D)."""
+        return len(self.texts), self.vectors.shape[1]
+
+    def words(self) -> Iterator[str]:
+        """Yield the V tokens as the format writes them."""
+        return map(self.escapes.written, self.texts)
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield the V vectors in blocks of (n, D) float32."""
+        most = max(1, NUMBERS // self.vectors.shape[1])
+        for start in range(0, len(self.vectors), most):
+            block = self.vectors[start : start + most]
+            kept = block if self.rows is None else block[self.rows[start : start + most]]
+            yield np.ascontiguousarray(kept, dtype=np.float32)
+
+
+def _write(file: Writable, found: Format, table: Table) -> None:
+    if found is Format.WORD2VEC_BIN:
+        write_binary(file, table.words(), table.blocks(), table.shape)
+    else:
+        write_text(file, table.words(), table.blocks(), None if found is Format.GLOVE else table.shape)
