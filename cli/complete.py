@@ -139,9 +139,9 @@ def measures(incomplete: str) -> list[str]:
 
 def formats(incomplete: str) -> list[str]:
     """Return the formats of files of vectors."""
-    from kotovec.store.exchange.formats import Format
+    from kotovec.store.exchange.formats import GENSIM, Format
 
-    return among(*map(str, Format))(incomplete)
+    return among(*map(str, Format), GENSIM)(incomplete)
 
 
 def charsets(incomplete: str) -> list[str]:

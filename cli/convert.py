@@ -37,7 +37,7 @@ def command(
 ) -> None:
     """Import a file of vectors into a new store, or export a space of a store into such a file.
 
-    Example: `kotovec convert demo.kotovec demo.vec`
+    Example: `kotovec convert demo.kotovec demo.safetensors`
     """
     if source is None or target is None:
         raise InputError("two paths are needed", hint="write `kotovec convert FROM TO`")

@@ -33,7 +33,8 @@ FormatOption = Annotated[
         FILES,
         "--format",
         metavar="FORMAT",
-        help="Format of the file, of `word2vec`, `word2vec-bin`, `glove` and `fasttext` [that of its ending].",
+        help="Format of the file, of `word2vec`, `word2vec-bin`, `gensim`, `glove`, `fasttext`, `npy`, `safetensors`,"
+        " `parquet` and `projector` [that of its ending].",
         complete=formats,
         show_default=False,
     ),

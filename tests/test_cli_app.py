@@ -159,7 +159,6 @@ def test_the_example_of_every_command_runs(command, capsys, monkeypatch, tmp_pat
         monkeypatch.chdir(tmp_path)
         answer = call(capsys, *example)
         notes = without_steps(answer.err).replace("note: the notice of a build\n", "")
-        notes = re.sub("note: .* escaped, listed in .*\n", "", notes)
         assert (answer.code, notes) == (0, "")
         assert answer.out
 

@@ -2,12 +2,14 @@
 
 import gzip
 import re
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from kotovec.errors import InputError
 from kotovec.space import Space
 from kotovec.store import Store
 from kotovec.store.exchange.escapes import escape, unescape
@@ -23,6 +25,10 @@ NAMES = {
     "word2vec-bin": "a.bin",
     "glove": "a.glove",
     "fasttext": "a.vec",
+    "npy": "a.npy",
+    "safetensors": "a.safetensors",
+    "parquet": "a.parquet",
+    "projector": "a.tsv",
 }
 ZIPPED = ["word2vec", "word2vec-bin", "glove", "fasttext"]
 FILES = [*NAMES.items(), *((each, f"{NAMES[each]}.gz") for each in ZIPPED)]
@@ -188,3 +194,54 @@ def test_blocks_end_within_a_file(tmp_path, monkeypatch):
         found, others = contents(tmp_path / "b.kotovec")
         assert found == texts
         assert same(others, vectors)
+
+
+def test_the_columns_of_parquet_are_those_of_the_table(tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    vectors = write_texts(tmp_path / "a.kotovec", HOSTILE)
+    export(tmp_path / "a.kotovec", tmp_path / "a.parquet")
+    table = parquet.read_table(tmp_path / "a.parquet")
+    assert table.column_names == ["id", "text", "surface", "kind", "vector"]
+    assert str(table.schema.field("vector").type).startswith("fixed_size_list<element: float")
+    assert table["text"].to_pylist() == HOSTILE
+    assert table["id"].to_pylist() == list(range(len(HOSTILE)))
+    assert same(np.array(table["vector"].to_pylist(), dtype=np.float32), vectors)
+
+
+def test_duckdb_reads_parquet(tmp_path):
+    duckdb = pytest.importorskip("duckdb")
+    write_texts(tmp_path / "a.kotovec", ["a", "b", "c"])
+    export(tmp_path / "a.kotovec", tmp_path / "a.parquet")
+    found = duckdb.read_parquet(str(tmp_path / "a.parquet")).project("text, vector[3]").fetchone()
+    assert found == ("a", 1.0)
+
+
+def test_safetensors_itself_reads_what_is_exported(tmp_path):
+    from safetensors.numpy import load_file
+
+    vectors = write_texts(tmp_path / "a.kotovec", HOSTILE)
+    export(tmp_path / "a.kotovec", tmp_path / "a.safetensors")
+    found = load_file(tmp_path / "a.safetensors")
+    assert same(found["vectors"], vectors)
+    words, offsets = found["words"].tobytes(), found["offsets"].tolist()
+    assert [words[start:stop].decode() for start, stop in pairwise(offsets)] == HOSTILE
+
+
+def test_the_files_beside_an_array_and_of_the_projector(tmp_path):
+    write_texts(tmp_path / "a.kotovec", ["new york", "b\tc", ""], 2)
+    export(tmp_path / "a.kotovec", tmp_path / "a.npy")
+    assert np.load(tmp_path / "a.npy").shape == (3, 2)
+    assert (tmp_path / "a.words.txt").read_bytes() == b"new york\nb\tc\n\n"
+    made = export(tmp_path / "a.kotovec", tmp_path / "a.tsv")
+    assert (tmp_path / "a.tsv").read_text() == "0.0\t-0.0\n1.0\t0.1\n-0.33333334\t1e-45\n"
+    assert (tmp_path / "a.metadata.tsv").read_text() == "new york\nb\\tc\n\\e\n"
+    assert made.listed == tmp_path / "a.tsv.escaped.tsv"
+    with pytest.raises(InputError, match="a.words.txt exists"):
+        (tmp_path / "a.npy").unlink()
+        export(tmp_path / "a.kotovec", tmp_path / "a.npy")
+
+
+def test_what_gensim_shall_read_is_word2vec_s_binary_format(tmp_path):
+    from kotovec.store.exchange.formats import GENSIM, named
+
+    assert named(GENSIM) is Format.WORD2VEC_BIN

@@ -1,7 +1,9 @@
 """A file of vectors that is wrong is one error with its line, and leaves nothing; an import takes flat memory."""
 
 import gzip
+import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -171,3 +173,85 @@ def test_a_full_export_leaves_nothing_where_a_file_cannot_be_written(tmp_path):
     with Store.open(tmp_path / "a.kotovec") as store, pytest.raises(InputError, match="a.vec exists"):
         export_vectors(store, Space("static"), tmp_path / "a.vec")
     assert sorted(os.listdir(tmp_path)) == ["a.kotovec", "a.vec"]
+
+
+def array(*rows, dtype="<f4"):
+    """The bytes of a `.npy` file."""
+    file = io.BytesIO()
+    np.save(file, np.array(rows, dtype=dtype))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "words", "message"),
+    [
+        ("a.npy", array([1, 2]), None, "a.npy holds no words, and there is no file {}a.words.txt"),
+        ("a.npy", array([1, 2]), "a\nb\n", "{}a.words.txt has 2 words, and {}a.npy 1 vector"),
+        ("a.npy", array([1, 2], [3, 4]), "a\na\n", "a.words.txt:2: `a` is a duplicate of {}a.words.txt:1"),
+        ("a.npy", array([1, 2], [3, np.inf]), "a\nb\n", "a.npy: row 2: its vector is not finite in float32"),
+        ("a.npy", array([1, 1e39], dtype="<f8"), "a\n", "a.npy: row 1: its vector is not finite in float32"),
+        ("a.npy", array(1, 2), "a\nb\n", "a.npy: an array of 2"),
+        ("a.npy", array(["1", "2"], dtype="U1"), "a\n", "a.npy: numbers of the type <U1"),
+        ("a.tsv", "1\t2\n3\n", "a\nb\n", "a.tsv:2: 1 number, and the first line has 2"),
+        ("a.tsv", "1\t2\n3\tx\n", "a\nb\n", "a.tsv:2: `x`, number 2 of the vector, is no number"),
+        ("a.tsv", "1\t2\n3\t4\n", "a\n", "{}a.metadata.tsv has 1 word, and {}a.tsv 2 vectors"),
+        ("a.tsv", "1\t2\n", "a\tb\n", "a.metadata.tsv:1: several columns"),
+    ],
+)
+def test_what_is_wrong_in_a_pair_of_files_is_named_with_its_line(tmp_path, name, data, words, message):
+    beside = tmp_path / {"a.npy": "a.words.txt", "a.tsv": "a.metadata.tsv"}[name]
+    (tmp_path / name).write_bytes(data if isinstance(data, bytes) else data.encode())
+    if words is not None:
+        beside.write_text(words)
+    with pytest.raises(InputError) as caught:
+        import_vectors(tmp_path / name, tmp_path / "a.kotovec")
+    folder = f"{tmp_path}/"
+    assert str(caught.value).removeprefix(folder) == message.replace("{}", folder).removeprefix(folder)
+    assert {path.name for path in tmp_path.iterdir()} <= {name, beside.name}
+
+
+def test_an_array_that_would_have_to_be_unpickled_is_refused(tmp_path):
+    np.save(tmp_path / "a.npy", np.array([[print, {}]], dtype=object), allow_pickle=True)
+    with pytest.raises(InputError, match="is no array of numbers"):
+        import_vectors(tmp_path / "a.npy", tmp_path / "a.kotovec")
+
+
+@pytest.mark.parametrize("name", ["a.safetensors", "a.parquet", "a.npy"])
+@pytest.mark.parametrize("data", [b"", b"PAR1", b"\xff" * 40])
+def test_what_is_no_file_of_its_format_is_one_error(tmp_path, name, data):
+    assert re.match(
+        rf"{name} is no (safetensors file|Parquet file|array) of (numbers|vectors) ", refused(tmp_path, name, data)
+    )
+
+
+def parquet(path, words, vectors, kind=None):
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    pq.write_table(pa.table({"word": words, "embedding": pa.array(vectors, type=kind or pa.list_(pa.float64()))}), path)
+
+
+@pytest.mark.parametrize(
+    ("words", "vectors", "message"),
+    [
+        (["a", "b"], [[1, 2], [3]], "a.parquet: row 2: 1 number, and the first row has 2"),
+        (["a", "b"], [[1, 2], None], "a.parquet: row 2: 0 numbers, and the first row has 2"),
+        (["a", "b"], [[1, 2], [3, None]], "a.parquet: row 2: its vector is not finite in float32"),
+        (["a", None], [[1, 2], [3, 4]], "a.parquet: row 2: no word"),
+        (["a", "a"], [[1, 2], [3, 4]], "a.parquet: row 2: `a` is a duplicate of {}a.parquet: row 1"),
+        ([], [], "a.parquet: no vector in the first row of embedding"),
+    ],
+)
+def test_what_is_wrong_in_parquet_is_named_with_its_row(tmp_path, words, vectors, message):
+    parquet(tmp_path / "a.parquet", words, vectors)
+    assert refused(tmp_path, "a.parquet", (tmp_path / "a.parquet").read_bytes()) == message.format(f"{tmp_path}/")
+
+
+def test_columns_and_tensors_of_other_tools_are_read(tmp_path):
+    from safetensors.numpy import save_file
+
+    parquet(tmp_path / "a.parquet", ["a", "b"], [[1, 2], [3, 4]])
+    save_file({"embeddings": np.array([[1, 2], [3, 4]], dtype=np.float16)}, tmp_path / "b.safetensors")
+    (tmp_path / "b.words.txt").write_text("a\nb\n")
+    for name in ("a.parquet", "b.safetensors"):
+        import_vectors(tmp_path / name, tmp_path / "a.kotovec", overwrite=True)
+        words, vectors = contents(tmp_path / "a.kotovec")
+        assert (words, vectors.tolist()) == (["a", "b"], [[1, 2], [3, 4]])

@@ -13,13 +13,19 @@ import numpy.typing as npt
 from kotovec.errors import InputError
 from kotovec.space import PROTOTYPES, Space
 from kotovec.store.database import Store
+from kotovec.store.exchange.arrays import write_npy, write_safetensors
 from kotovec.store.exchange.binary import write_binary
 from kotovec.store.exchange.escapes import ENDING, Escapes
 from kotovec.store.exchange.formats import FORMATS, Format, of_target
+from kotovec.store.exchange.lines import write_lines
+from kotovec.store.exchange.parquet import write_parquet
+from kotovec.store.exchange.projector import write_numbers
 from kotovec.store.exchange.streams import Writable, writing
 from kotovec.store.exchange.text import NUMBERS, Block, write_text
-from kotovec.store.tokens import Strings
+from kotovec.store.tokens import Tokens
 from kotovec.text import json_line
+
+GROUP = 1 << 22  # numbers in a group of rows of Parquet: 16 MB
 
 
 @dataclass(frozen=True)
@@ -75,7 +81,8 @@ def export_vectors(
     table = Table.of(store, space, FORMATS[found].unfit)
     changed = table.escapes.listed()
     listed = file.with_name(f"{file.name}{ENDING}") if changed else None
-    for each in (file, listed):
+    beside = file.with_name(file.stem + FORMATS[found].words) if FORMATS[found].words else None
+    for each in (file, listed, beside):
         if each is not None and not each.parent.is_dir():
             raise InputError(f"there is no folder {each.parent}", hint="make it, or name a file in another folder")
         if each is not None and each.exists() and not overwrite:
@@ -84,8 +91,10 @@ def export_vectors(
         if listed is not None:
             rows = "".join(f"{row}\t{written}\t{json_line(text)}\n" for row, written, text in changed)
             stack.enter_context(writing(listed)).write(f"row\twritten\ttext\n{rows}".encode())
+        if beside is not None:
+            write_lines(stack.enter_context(writing(beside)), table.words())
         _write(stack.enter_context(writing(file)), found, table)
-    return Exported(file, found, space, *table.shape, len(store) - len(table.texts), len(changed), listed)
+    return Exported(file, found, space, *table.shape, len(store) - len(table.tokens), len(changed), listed)
 
 
 @dataclass(frozen=True)
@@ -93,13 +102,13 @@ class Table:
     """The V tokens that have a vector in a space, and these vectors.
 
     Attributes:
-        texts: the tokens as the vocabulary spells them.
+        tokens: the V tokens.
         escapes: how a format writes them.
         vectors: of all tokens of the store.
         rows: which of them have one; None for all.
     """
 
-    texts: Strings
+    tokens: Tokens
     escapes: Escapes
     vectors: npt.NDArray[np.floating[Any]]
     rows: npt.NDArray[np.bool_] | None
@@ -108,21 +117,21 @@ class Table:
     def of(cls, store: Store, space: Space, unfit: re.Pattern[bytes] | None) -> "Table":
         """Return the tokens and vectors of a space, for a format that cannot hold some texts."""
         vectors, rows = store.vectors.array(space), store.vectors.present(space)
-        texts = store.tokens.texts if rows is None else store.tokens.texts.keep(rows)
-        return cls(texts, Escapes(texts, unfit), vectors, rows)
+        tokens = store.tokens if rows is None else store.tokens.take(np.flatnonzero(rows))
+        return cls(tokens, Escapes(tokens.texts, unfit), vectors, rows)
 
     @property
     def shape(self) -> tuple[int, int]:
         """(V, D)."""
-        return len(self.texts), self.vectors.shape[1]
+        return len(self.tokens), self.vectors.shape[1]
 
     def words(self) -> Iterator[str]:
         """Yield the V tokens as the format writes them."""
-        return map(self.escapes.written, self.texts)
+        return map(self.escapes.written, self.tokens.texts)
 
-    def blocks(self) -> Iterator[Block]:
-        """Yield the V vectors in blocks of (n, D) float32."""
-        most = max(1, NUMBERS // self.vectors.shape[1])
+    def blocks(self, numbers: int = 0) -> Iterator[Block]:
+        """Yield the V vectors in blocks of (n, D) float32, of as many numbers or some fewer."""
+        most = max(1, (numbers or NUMBERS) // self.vectors.shape[1])
         for start in range(0, len(self.vectors), most):
             block = self.vectors[start : start + most]
             kept = block if self.rows is None else block[self.rows[start : start + most]]
@@ -130,7 +139,16 @@ class Table:
 
 
 def _write(file: Writable, found: Format, table: Table) -> None:
-    if found is Format.WORD2VEC_BIN:
-        write_binary(file, table.words(), table.blocks(), table.shape)
-    else:
-        write_text(file, table.words(), table.blocks(), None if found is Format.GLOVE else table.shape)
+    match found:
+        case Format.WORD2VEC_BIN:
+            write_binary(file, table.words(), table.blocks(), table.shape)
+        case Format.NPY:
+            write_npy(file, table.blocks(), table.shape)
+        case Format.SAFETENSORS:
+            write_safetensors(file, table.tokens.texts, table.blocks(), table.shape)
+        case Format.PARQUET:
+            write_parquet(file, table.tokens, table.blocks(GROUP), table.shape[1])
+        case Format.PROJECTOR:
+            write_numbers(file, table.blocks())
+        case _:
+            write_text(file, table.words(), table.blocks(), None if found is Format.GLOVE else table.shape)

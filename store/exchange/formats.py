@@ -8,6 +8,7 @@ from pathlib import Path
 from kotovec.errors import InputError, choices, quoted
 
 GZIP = ".gz"
+GENSIM = "gensim"  # what its `KeyedVectors.load_word2vec_format` reads: another name of word2vec's binary format
 
 
 class Format(StrEnum):
@@ -17,6 +18,10 @@ class Format(StrEnum):
     WORD2VEC_BIN = "word2vec-bin"
     GLOVE = "glove"
     FASTTEXT = "fasttext"
+    NPY = "npy"
+    SAFETENSORS = "safetensors"
+    PARQUET = "parquet"
+    PROJECTOR = "projector"
 
 
 @dataclass(frozen=True)
@@ -25,12 +30,14 @@ class About:
 
     Attributes:
         endings: of the names of its files; the first is that of an export.
-        unfit: matches, in a block of texts each between two NULs, a text that the format cannot hold.
+        unfit: matches, in a block of texts each between two NULs, a text that the format cannot hold; None for none.
+        words: ending of the file of the words, if that is another one, in place of that of the file.
         zipped: whether its files may be compressed with gzip.
     """
 
     endings: tuple[str, ...]
-    unfit: re.Pattern[bytes]
+    unfit: re.Pattern[bytes] | None
+    words: str = ""
     zipped: bool = False
 
 
@@ -40,6 +47,10 @@ FORMATS = {
     Format.WORD2VEC_BIN: About((".bin",), _SPACED, zipped=True),
     Format.GLOVE: About((".glove", ".txt"), _SPACED, zipped=True),
     Format.FASTTEXT: About((".vec",), _SPACED, zipped=True),
+    Format.NPY: About((".npy",), re.compile(rb"[\n\r]"), ".words.txt"),
+    Format.SAFETENSORS: About((".safetensors",), None),
+    Format.PARQUET: About((".parquet",), None),
+    Format.PROJECTOR: About((".tsv",), re.compile(rb"[\t\n\r]|\0\0"), ".metadata.tsv"),
 }
 _PICKLES = (".kv", ".model", ".pkl", ".pickle")
 
@@ -50,6 +61,8 @@ def named(text: str) -> Format:
     Raises:
         InputError: it names none.
     """
+    if text == GENSIM:
+        return Format.WORD2VEC_BIN
     try:
         return Format(text)
     except ValueError as error:

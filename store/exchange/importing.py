@@ -7,7 +7,7 @@ its vectors, and two million vectors of 300 numbers are 2.4 GB.
 import hashlib
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,9 +19,12 @@ from kotovec.errors import InputError, StoreError
 from kotovec.space import Space
 from kotovec.store import contents
 from kotovec.store import folder as folders
+from kotovec.store.exchange.arrays import open_npy, open_safetensors
 from kotovec.store.exchange.binary import BinarySource
 from kotovec.store.exchange.formats import Format, of_source
 from kotovec.store.exchange.items import Items
+from kotovec.store.exchange.parquet import ParquetSource
+from kotovec.store.exchange.projector import ProjectorSource
 from kotovec.store.exchange.streams import reading
 from kotovec.store.exchange.text import Block, TextSource
 from kotovec.store.files import sync
@@ -113,8 +116,15 @@ def import_vectors(
 
 def open_source(file: Path, found: Format) -> Source:
     """Return a file as a source of vectors in a format."""
-    if found is Format.WORD2VEC_BIN:
-        return BinarySource(file)
+    sources: dict[Format, Callable[[Path], Source]] = {
+        Format.WORD2VEC_BIN: BinarySource,
+        Format.NPY: open_npy,
+        Format.SAFETENSORS: open_safetensors,
+        Format.PARQUET: ParquetSource,
+        Format.PROJECTOR: ProjectorSource,
+    }
+    if found in sources:
+        return sources[found](file)
     return TextSource(file, header=found is not Format.GLOVE)
 
 

@@ -2,10 +2,11 @@
 
 import contextlib
 import gzip
+import io
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Protocol, cast
+from typing import IO, Any, Protocol, cast
 
 from kotovec.errors import InputError, StoreError
 from kotovec.store.exchange.formats import is_zipped
@@ -17,7 +18,7 @@ LEVEL = 6  # of gzip, its own default: 70 MB of numbers as text become 29
 class Writable(Protocol):
     """What a file of vectors is written to."""
 
-    def write(self, data: bytes, /) -> object:
+    def write(self, data: Any, /) -> object:
         """Write all of the bytes."""
 
 
@@ -57,17 +58,18 @@ def writing(path: Path) -> Iterator[Writable]:
     """
     with sinking(path.parent.resolve() / path.name) as sink:
 
-        class Checked:
+        class Checked(io.RawIOBase):
             """The sink, which stops an export on a full disk and not after its last block."""
 
-            def write(self, data: bytes, /) -> int:
+            def writable(self) -> bool:
+                """Return true."""
+                return True
+
+            def write(self, data: Any, /) -> int:
                 """Write all of the bytes."""
                 written = sink.write(data)
                 sink.check()
                 return written
-
-            def flush(self) -> None:
-                """Do nothing: there is no buffer."""
 
         if not is_zipped(path):
             yield Checked()

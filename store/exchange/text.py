@@ -6,7 +6,7 @@ separated by single spaces, and one more may stand at the end of a line.
 
 import re
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -79,11 +79,11 @@ class TextSource:
                 continue
             numbers.append(self._split(line, row + len(numbers))[1])
             if len(numbers) == most:
-                yield self._parse(numbers, row)
+                yield parse(numbers, self.dimensions, row, self.where)
                 row += most
                 numbers = []
         if numbers:
-            yield self._parse(numbers, row)
+            yield parse(numbers, self.dimensions, row, self.where)
 
     def _lines(self) -> Iterator[bytes]:
         """Yield the lines without their ends and without a space there; empty ones at the end are none."""
@@ -125,39 +125,52 @@ class TextSource:
         problem = f"{counted(numbered, 'number')}, and {what} {self.dimensions:,}"
         raise InputError(f"{self.where(row)}: {problem}", hint=_FORMAT if row < 1 else None)
 
-    def _parse(self, lines: list[bytes], row: int) -> Block:
-        """Return the numbers of some lines, the first of which is of a row."""
-        text = b" ".join(lines)
-        # Each line has D - 1 spaces: where no two of them are neighbours and the total is right, each has D numbers.
-        if b"  " not in text and not text.translate(None, _PLAIN):
-            with warnings.catch_warnings():
-                warnings.simplefilter("error")
-                try:
-                    # In two thirds of the time of NumPy's conversion of a list of texts.
-                    found = np.fromstring(text, dtype=np.float32, sep=" ")
-                    if found.size == len(lines) * self.dimensions and np.isfinite(found).all():
-                        return found.reshape(len(lines), -1)
-                except (DeprecationWarning, ValueError):
-                    pass  # the line is found below
-        return np.stack([self._parse_line(line, row + index) for index, line in enumerate(lines)])
 
-    def _parse_line(self, line: bytes, row: int) -> Block:
-        fields = line.split(b" ")
-        for column, field in enumerate(fields, 1):
-            if _INFINITE.fullmatch(field):
-                raise self._error(row, column, field, "is not finite")
-            if not _NUMBER.fullmatch(field):
-                raise self._error(row, column, field, "is no number")
-        with np.errstate(over="ignore"):
-            found = np.array(list(map(float, fields)), dtype=np.float32)
-        if not np.isfinite(found).all():
-            column = int(np.argmin(np.isfinite(found)))
-            raise self._error(row, column + 1, fields[column], "is too large for float32")
-        return found
+def parse(lines: list[bytes], dimensions: int, row: int, where: Callable[[int], str]) -> Block:
+    """Return the numbers of some lines, (n, D) float32.
 
-    def _error(self, row: int, column: int, field: bytes, problem: str) -> InputError:
-        shown = quoted(field[:40].decode("utf-8", "backslashreplace"))
-        return InputError(f"{self.where(row)}: {shown}, number {column} of the vector, {problem}")
+    Args:
+        lines: n lines, each with D - 1 spaces.
+        dimensions: D.
+        row: the row of the first.
+        where: returns what an error names for a row.
+
+    Raises:
+        InputError: what stands for a number is none, or is not finite; the message names its line.
+    """
+    text = b" ".join(lines)
+    # Where no two of the spaces are neighbours and the total is right, each line has D numbers.
+    if b"  " not in text and not text.translate(None, _PLAIN):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            try:
+                # In two thirds of the time of NumPy's conversion of a list of texts.
+                found = np.fromstring(text, dtype=np.float32, sep=" ")
+                if found.size == len(lines) * dimensions and np.isfinite(found).all():
+                    return found.reshape(len(lines), -1)
+            except (DeprecationWarning, ValueError):
+                pass  # the line is found below
+    return np.stack([_parse_line(line, where(row + index)) for index, line in enumerate(lines)])
+
+
+def _parse_line(line: bytes, where: str) -> Block:
+    fields = line.split(b" ")
+    for column, field in enumerate(fields, 1):
+        if _INFINITE.fullmatch(field):
+            raise _error(where, column, field, "is not finite")
+        if not _NUMBER.fullmatch(field):
+            raise _error(where, column, field, "is no number")
+    with np.errstate(over="ignore"):
+        found = np.array(list(map(float, fields)), dtype=np.float32)
+    if not np.isfinite(found).all():
+        column = int(np.argmin(np.isfinite(found)))
+        raise _error(where, column + 1, fields[column], "is too large for float32")
+    return found
+
+
+def _error(where: str, column: int, field: bytes, problem: str) -> InputError:
+    shown = quoted(field[:40].decode("utf-8", "backslashreplace"))
+    return InputError(f"{where}: {shown}, number {column} of the vector, {problem}")
 
 
 def write_text(file: Writable, words: Iterable[str], blocks: Iterable[Block], header: tuple[int, int] | None) -> None:
