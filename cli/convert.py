@@ -9,6 +9,7 @@ from kotovec.cli.convert_options import (
     EscapedOption,
     FormatOption,
     FromArgument,
+    NgramWordsOption,
     ReplaceOption,
     ToArgument,
 )
@@ -32,6 +33,7 @@ def command(
     layer: LayerOption = None,
     format_: FormatOption = None,
     escaped: EscapedOption = False,
+    words: NgramWordsOption = None,
     overwrite: ReplaceOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -47,7 +49,7 @@ def command(
             raise InputError("--escaped is of an import", hint="leave it out: an export lists what it escapes")
         _export(source, target, space, layer, found, overwrite=overwrite, quiet=quiet)
     else:
-        _import(source, target, found, escaped=escaped, overwrite=overwrite, quiet=quiet)
+        _import(source, target, found, words, escaped=escaped, overwrite=overwrite, quiet=quiet)
 
 
 def _format(name: str) -> "Format":
@@ -56,7 +58,16 @@ def _format(name: str) -> "Format":
     return named(name)
 
 
-def _import(source: Path, target: Path, found: "Format | None", *, escaped: bool, overwrite: bool, quiet: bool) -> None:
+def _import(
+    source: Path,
+    target: Path,
+    found: "Format | None",
+    more: Path | None,
+    *,
+    escaped: bool,
+    overwrite: bool,
+    quiet: bool,
+) -> None:
     from kotovec.cli.tables import notice
     from kotovec.store.exchange.importing import import_vectors
 
@@ -64,9 +75,14 @@ def _import(source: Path, target: Path, found: "Format | None", *, escaped: bool
         problem = f"{target} is neither a store nor made from one"
         raise InputError(problem, hint=f"name a folder that ends in {STORE} to import {quoted(source)}")
     command = ["kotovec", *sys.argv[1:]]
-    made = import_vectors(source, target, format=found, overwrite=overwrite, escaped=escaped, command=command)
+    made = import_vectors(
+        source, target, format=found, overwrite=overwrite, escaped=escaped, words=more, command=command
+    )
     words = f"{counted(made.words, 'word')} {own('×')} {counted(made.dimensions, 'dimension')}"
     echo(f"{words} of {source} ({made.format}) imported into {target}")
+    if made.format == "fasttext-bin":
+        others = "a store holds no n-grams, and answers no other words; --words FILE adds those of a file"
+        notice(f"note: {others}", quiet=quiet or more is not None)
     listing = Path(f"{source}.escaped.tsv")
     if listing.is_file() and not escaped:
         notice(f"note: {listing} lists escaped words, which --escaped would undo", quiet=quiet)

@@ -33,13 +33,23 @@ FormatOption = Annotated[
         FILES,
         "--format",
         metavar="FORMAT",
-        help="Format of the file, of `word2vec`, `word2vec-bin`, `gensim`, `glove`, `fasttext`, `npy`, `safetensors`,"
-        " `parquet` and `projector` [that of its ending].",
+        help="Format of the file, of `word2vec`, `word2vec-bin`, `gensim`, `glove`, `fasttext`, `fasttext-bin`, `npy`,"
+        " `safetensors`, `parquet` and `projector` [that of its ending].",
         complete=formats,
         show_default=False,
     ),
 ]
 EscapedOption = Annotated[
     bool, option(FILES, "--escaped", help="Undo the escapes of words that an export listed in `FILE.escaped.tsv`.")
+]
+NgramWordsOption = Annotated[
+    Path | None,
+    option(
+        FILES,
+        "--words",
+        metavar="FILE",
+        help="File of words, one per line, that are answered by the n-grams of a `.bin` of fastText.",
+        show_default=False,
+    ),
 ]
 ReplaceOption = Annotated[bool, option(FILES, "--overwrite", help="Replace an existing file or store.")]

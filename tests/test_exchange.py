@@ -212,8 +212,8 @@ def test_duckdb_reads_parquet(tmp_path):
     duckdb = pytest.importorskip("duckdb")
     write_texts(tmp_path / "a.kotovec", ["a", "b", "c"])
     export(tmp_path / "a.kotovec", tmp_path / "a.parquet")
-    found = duckdb.read_parquet(str(tmp_path / "a.parquet")).project("text, vector[3]").fetchone()
-    assert found == ("a", 1.0)
+    found = duckdb.read_parquet(str(tmp_path / "a.parquet")).project("text, vector[3]").limit(1).fetchall()
+    assert found == [("a", 1.0)]
 
 
 def test_safetensors_itself_reads_what_is_exported(tmp_path):
@@ -245,3 +245,8 @@ def test_what_gensim_shall_read_is_word2vec_s_binary_format(tmp_path):
     from kotovec.store.exchange.formats import GENSIM, named
 
     assert named(GENSIM) is Format.WORD2VEC_BIN
+    write_texts(tmp_path / "a.kotovec", ["a"])
+    for options in ({}, {"format": GENSIM}):
+        with pytest.raises(InputError, match="a.kv has the ending of a pickle") as caught:
+            export(tmp_path / "a.kotovec", tmp_path / "a.kv", **options)
+        assert caught.value.hint == "name a file that ends in .bin, which gensim's load_word2vec_format reads"

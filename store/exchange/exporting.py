@@ -16,7 +16,7 @@ from kotovec.store.database import Store
 from kotovec.store.exchange.arrays import write_npy, write_safetensors
 from kotovec.store.exchange.binary import write_binary
 from kotovec.store.exchange.escapes import ENDING, Escapes
-from kotovec.store.exchange.formats import FORMATS, Format, of_target
+from kotovec.store.exchange.formats import FORMATS, Format, named, of_target
 from kotovec.store.exchange.lines import write_lines
 from kotovec.store.exchange.parquet import write_parquet
 from kotovec.store.exchange.projector import write_numbers
@@ -74,7 +74,7 @@ def export_vectors(
         NotStoredError, DamagedError: as `Vectors.array`.
         DiskFullError: no space is left.
     """
-    found = of_target(file, None if format is None else Format(format))
+    found = of_target(file, None if format is None else named(format))
     if space.name == PROTOTYPES:
         problem = f"{space} has several vectors of a token, and a file of vectors one of a word"
         raise InputError(problem, hint=f"name `{space.averaged}`, their means")

@@ -18,6 +18,7 @@ class Format(StrEnum):
     WORD2VEC_BIN = "word2vec-bin"
     GLOVE = "glove"
     FASTTEXT = "fasttext"
+    FASTTEXT_BIN = "fasttext-bin"
     NPY = "npy"
     SAFETENSORS = "safetensors"
     PARQUET = "parquet"
@@ -47,11 +48,13 @@ FORMATS = {
     Format.WORD2VEC_BIN: About((".bin",), _SPACED, zipped=True),
     Format.GLOVE: About((".glove", ".txt"), _SPACED, zipped=True),
     Format.FASTTEXT: About((".vec",), _SPACED, zipped=True),
+    Format.FASTTEXT_BIN: About((), None),  # a model, which is imported only
     Format.NPY: About((".npy",), re.compile(rb"[\n\r]"), ".words.txt"),
     Format.SAFETENSORS: About((".safetensors",), None),
     Format.PARQUET: About((".parquet",), None),
     Format.PROJECTOR: About((".tsv",), re.compile(rb"[\t\n\r]|\0\0"), ".metadata.tsv"),
 }
+MODEL = (793712314).to_bytes(4, "little")  # what a model of fastText begins with
 _PICKLES = (".kv", ".model", ".pkl", ".pickle")
 
 
@@ -88,8 +91,11 @@ def of_target(path: Path, given: Format | None) -> Format:
     """
     ending = ending_of(path)
     found = given or next((each for each, about in FORMATS.items() if ending in about.endings), None)
-    if found is None:
+    if found is None or (ending in _PICKLES and given is not None):
         raise _unknown(path, ending)
+    if not FORMATS[found].endings:
+        problem = f"{found} is a model, which no store can be exported to"
+        raise InputError(problem, hint="choose `fasttext` or `word2vec-bin` with --format")
     return checked(path, found)
 
 
@@ -108,6 +114,8 @@ def of_source(path: Path, start: bytes, given: Format | None) -> Format:
     if re.match(rb"\x80[\x02-\x05]", start) or (ending in _PICKLES and given is None):
         problem = f"{path} is a pickle, which runs whatever code is in it when it is read"
         raise InputError(problem, hint='save it from gensim with `kv.save_word2vec_format("NAME.txt")`')
+    if start.startswith(MODEL) and given is None and not is_zipped(path):
+        return Format.FASTTEXT_BIN
     if given is not None:
         return checked(path, given)
     if ending == ".txt":
@@ -123,6 +131,9 @@ def checked(path: Path, found: Format) -> Format:
 
 
 def _unknown(path: Path, ending: str) -> InputError:
+    if ending in _PICKLES:
+        problem = f"{path} has the ending of a pickle, which kotovec neither reads nor writes"
+        raise InputError(problem, hint="name a file that ends in .bin, which gensim's load_word2vec_format reads")
     endings = dict.fromkeys(ending for about in FORMATS.values() for ending in about.endings)
     problem = f"{path} has an ending of no known format" if ending else f"{path} has no ending that says its format"
     return InputError(problem, hint=f"choose {choices(endings)}, or name the format with --format")

@@ -21,8 +21,9 @@ from kotovec.store import contents
 from kotovec.store import folder as folders
 from kotovec.store.exchange.arrays import open_npy, open_safetensors
 from kotovec.store.exchange.binary import BinarySource
-from kotovec.store.exchange.formats import Format, of_source
+from kotovec.store.exchange.formats import Format, named, of_source
 from kotovec.store.exchange.items import Items
+from kotovec.store.exchange.ngrams import NgramSource
 from kotovec.store.exchange.parquet import ParquetSource
 from kotovec.store.exchange.projector import ProjectorSource
 from kotovec.store.exchange.streams import reading
@@ -70,6 +71,7 @@ def import_vectors(
     format: str | None = None,  # noqa: A002 — the option's name
     overwrite: bool = False,
     escaped: bool = False,
+    words: Path | None = None,
     command: list[str] | None = None,
 ) -> Imported:
     """Import a file of vectors into a new store.
@@ -80,6 +82,7 @@ def import_vectors(
         format: name of the format; None for the one that the names says.
         overwrite: whether an existing store is replaced.
         escaped: whether the words are in the notation that an export wrote them in.
+        words: a file of words, one per line, that the n-grams of a model of fastText answer.
         command: the command line, which the store records.
 
     Raises:
@@ -89,8 +92,10 @@ def import_vectors(
         DiskFullError: no space is left.
     """
     with reading(file) as opened:
-        found = of_source(file, opened.read(START), None if format is None else Format(format))
-    source = open_source(file, found)
+        found = of_source(file, opened.read(START), None if format is None else named(format))
+    if words is not None and found is not Format.FASTTEXT_BIN:
+        raise InputError(f"{file} has no n-grams that answer other words ({found})", hint="leave out --words")
+    source = open_source(file, found, words)
     layout = Layout(store.resolve())
     folders.check_usable(layout, overwrite=overwrite)
     with locked(layout):
@@ -101,7 +106,7 @@ def import_vectors(
         contents.delete(target.folder)
         target.folder.mkdir()
         try:
-            words = _write(target, source, file, found, escaped=escaped, command=command or [])
+            count = _write(target, source, file, found, escaped=escaped, command=command or [])
             sync(target.folder)
             if layout.folder.exists() and any(layout.folder.iterdir()):
                 folders.swap(layout, target)
@@ -111,11 +116,13 @@ def import_vectors(
         except BaseException:
             contents.delete(target.folder)
             raise
-    return Imported(file, found, store, words, source.dimensions)
+    return Imported(file, found, store, count, source.dimensions)
 
 
-def open_source(file: Path, found: Format) -> Source:
-    """Return a file as a source of vectors in a format."""
+def open_source(file: Path, found: Format, words: Path | None = None) -> Source:
+    """Return a file as a source of vectors in a format; of further words, where n-grams answer them."""
+    if found is Format.FASTTEXT_BIN:
+        return NgramSource(file, words)
     sources: dict[Format, Callable[[Path], Source]] = {
         Format.WORD2VEC_BIN: BinarySource,
         Format.NPY: open_npy,
