@@ -19,6 +19,7 @@ COMMANDS = (
         "audit",
         "coverage",
         "evaluate",
+        "convert",
         "index",
         "map",
         "info",

@@ -137,6 +137,13 @@ def measures(incomplete: str) -> list[str]:
     return [*listed(list(map(str, Measure)), incomplete), *among("all")(incomplete)]
 
 
+def formats(incomplete: str) -> list[str]:
+    """Return the formats of files of vectors."""
+    from kotovec.store.exchange.formats import GENSIM, Format
+
+    return among(*map(str, Format), GENSIM)(incomplete)
+
+
 def charsets(incomplete: str) -> list[str]:
     """Return the lists of characters, and the folders in which a file of text may be."""
     return [*among("joyo", "jinmei", "jis1", "jis2")(incomplete), *(f"{each}/" for each in _folders(incomplete))]

@@ -10,9 +10,9 @@ from kotovec.cli.complete import among
 # The groups in which `--help` shows options.
 MODEL, WORKERS, CLUSTER, JOBS = "Model", "Workers", "Cluster", "Jobs"
 STORE, SEARCH, INDEX, MAP, DRAWN = "Store", "Search", "Index", "Map", "Picture and page"
-TOKENS, CONTEXTS, EVALUATE = "Tokens", "Contexts", "Evaluation"
+TOKENS, CONTEXTS, EVALUATE, FILES = "Tokens", "Contexts", "Evaluation", "Files"
 OUTPUT = "Output"
-PANELS = (MODEL, CONTEXTS, STORE, SEARCH, TOKENS, EVALUATE, INDEX, MAP, DRAWN, WORKERS, CLUSTER, JOBS, OUTPUT)
+PANELS = (MODEL, CONTEXTS, STORE, SEARCH, TOKENS, EVALUATE, FILES, INDEX, MAP, DRAWN, WORKERS, CLUSTER, JOBS, OUTPUT)
 
 
 def option(

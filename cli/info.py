@@ -23,15 +23,15 @@ def command(store: StoreOption = None, as_json: JsonOption = False, quiet: Quiet
         echo(json_line(info))
         return
     origin, spaces = info["provenance"], info["spaces"]
-    noun = "word" if origin.get("words") else "token"
+    noun = "word" if tokens.listed else "token"
     named = tokens if noun == "token" else None
-    shape = template(origin["template_prefix"], origin["template_suffix"], named, noun)
+    shape = template(origin.get("template_prefix", ()), origin.get("template_suffix", ()), named, noun)
     cpus = ", ".join(origin.get("cpus", ()))
     hosts = counted(origin.get("hosts", 0), "host")
     computed = f"in {origin['dtype']} on {origin['device']} ({cpus}), {hosts}" if cpus else ""
     pairs = [
         ("store", f"{info['path']}  ({megabytes(info['bytes'])})"),
-        ("model", _model(origin)),
+        *([("model", _model(origin))] if origin["model"] else []),
         *_rows(info),
         *_spaces(spaces),
         *_tables(info["tables"]),
@@ -43,12 +43,12 @@ def command(store: StoreOption = None, as_json: JsonOption = False, quiet: Quiet
         ("built", f"{origin['started']} to {origin['finished']}"),
         ("command", origin["command"]),
         ("versions", ", ".join(f"{name} {number}" for name, number in origin["versions"].items())),
-        ("weights", origin["weights_sha256"]),
+        ("file" if origin.get("imported") else "weights", origin["weights_sha256"]),
     ]
-    if origin["mecab_dic"]:
+    if origin.get("mecab_dic"):
         pairs.append(("MeCab", mecab(origin["mecab_dic"], assumed=origin["mecab_assumed"])))
     print_pairs([*pairs, *map(_index, info["indexes"]), *map(_map, info["maps"])])
-    for note in filter(None, origin["notices"].splitlines()):
+    for note in filter(None, origin.get("notices", "").splitlines()):
         notice(f"note: {note}", quiet=quiet)
 
 
@@ -66,6 +66,9 @@ def _rows(info: dict[str, Any]) -> Iterator[tuple[str, str]]:
     from kotovec.cli.tables import left_out, words_left_out, words_origin
 
     origin = info["provenance"]
+    if about := origin.get("imported"):
+        yield "words", f"{info['tokens']:,} of {about['file']} ({about['format']})"
+        return
     if about := origin.get("words"):
         yield "words", f"{info['tokens']:,} of {words_origin(about)}, {counted(info['pieces'], 'token')} together"
         yield from words_left_out(about)

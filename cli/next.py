@@ -17,7 +17,7 @@ def commands(path: Path | str) -> list[str]:
     from kotovec.store.projection import FEWEST
 
     with Store.open(path) as store:
-        expression, can_map, is_listed = example(store), len(store) >= FEWEST, store.tokens.pieces is not None
+        expression, can_map, is_listed = example(store), len(store) >= FEWEST, store.tokens.listed
     named = f"--store {argument(str(path))}"
     page = argument(f"{Path(path).stem}.html")
     return [

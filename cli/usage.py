@@ -39,6 +39,8 @@ _ARGUMENTS = {
     "pattern": ("pattern", ("pattern", "search", "filter", "grep")),
     "stores": ("store", ("stores",)),
     "task": ("task", ("task", "evaluation")),
+    "source": ("from", ("from", "source", "input", "in")),
+    "target": ("to", ("to", "target", "output", "out", "o")),
     "files": ("file", ("file", "files", "data", "dataset")),
     "shell": ("shell", ("shell",)),
     "topic": ("command", ("command", "topic")),

@@ -25,6 +25,7 @@ HEAD = """# The command line
 | `kotovec audit` | reports unreachable, under-trained and duplicate tokens: a table, `--json`, `--html`, `--parquet` |
 | `kotovec coverage STORE …` | counts the characters of a list or a text that are one token, several or none |
 | `kotovec evaluate TASK FILE …` | asks spaces for word pairs or analogies of data sets ([evaluate.md](evaluate.md)) |
+| `kotovec convert FROM TO` | imports a file of vectors, or exports a space into one ([convert.md](convert.md)) |
 | `kotovec index` | builds another index: space, layer, metric, any faiss factory, with measured recall |
 | `kotovec map` | draws the vocabulary in two dimensions, as a picture or a page ([map.md](map.md)) |
 | `kotovec info` | prints what a store contains and where it came from |

@@ -16,6 +16,7 @@ SUBPACKAGES = (
     "cluster/contexts",
     "cluster/corpus",
     "store/evaluation",
+    "store/exchange",
 )  # packages in a package: one module in the diagram of the folder above
 FOLDERS = (
     *(folder for package in PACKAGES for folder in (package, *(sub for sub in SUBPACKAGES if sub.startswith(package)))),

@@ -280,7 +280,7 @@ def _notes(indicators: Indicators, chosen: Indicator, duplicates: list[list[int]
     if chosen is not Indicator.NORM or indicators.cosine is not None:
         return []
     note = "no reference rows were found, so candidates are chosen by norm, which says less of a tied matrix"
-    if not duplicates or tokens.pieces is not None:
+    if not duplicates or tokens.listed:
         return [note]
     ids = sorted(tokens.ids[[row for group in duplicates for row in group]].tolist())
     named = ",".join(map(str, ids[:MOST_NAMED]))

@@ -387,7 +387,7 @@ class Store:
 
     def _metric(self, metric: str, k: int) -> Metric:
         measure = Metric.parse(metric)
-        check_count(k, len(self), words=self.tokens.pieces is not None)
+        check_count(k, len(self), words=self.tokens.listed)
         return measure
 
     def _finder(self, space: Space, metric: Metric, device: str, *, exact: bool, many: bool) -> Finder:

@@ -11,7 +11,7 @@ from kotovec.errors import DamagedError, quoted
 from kotovec.space import PROTOTYPES, Space
 from kotovec.store import contexts, lens, maps, prototypes
 from kotovec.store import index as indexes
-from kotovec.store.layout import TOKENIZER, Layout
+from kotovec.store.layout import IMPORTED, TOKENIZER, Layout
 from kotovec.store.opened import CURE
 from kotovec.store.tokenizer import checksums
 from kotovec.store.vectors import Vectors
@@ -27,7 +27,12 @@ def inform(path: Path, layout: Layout, vectors: Vectors) -> dict[str, Any]:
         vectors: its open files.
     """
     attributes = dict(vectors.attributes)
-    for name in ("settings", "versions", "tokenizer_files", *(("words",) if "words" in attributes else ())):
+    for name in (
+        "settings",
+        "versions",
+        "tokenizer_files",
+        *(name for name in ("words", IMPORTED) if name in attributes),
+    ):
         attributes[name] = vectors.table(name)
     made = vectors.made(vectors.spaces[-1])
     attributes |= {name: value for name, value in made.items() if name not in ("settings", "spread")}
@@ -99,7 +104,7 @@ def describe(path: Path, vectors: Vectors) -> str:
     """Return what is in a store, for a person who prints it in Python: a few lines."""
     tokens = vectors.tokens
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in tokens.count().items() if count)
-    rows = f"tokens: {len(tokens):,} ({kinds})" if tokens.pieces is None else f"words: {len(tokens):,}"
+    rows = f"tokens: {len(tokens):,} ({kinds})" if not tokens.listed else f"words: {len(tokens):,}"
     model = vectors.attributes.get("model")
     lines = [f"Store({str(path)!r})", *([f"model: {str(model)!r}"] if model else []), rows]
     arrays = ((space, vectors.array(space)) for space in vectors.spaces)

@@ -26,6 +26,7 @@ FETCHED, MANIFEST = "store", "manifest.json"  # in the folder of an unfinished f
 
 HDF5 = ".h5"  # a space, a shard or a map
 TABLE, SPACE = "kotovec-tokens", "kotovec-space"  # encoding-type of tokens.h5, and of the files in spaces/
+IMPORTED = "imported"  # attribute of a table of words that were imported: of which file, in which format
 PIECES = ("piece_offsets", "pieces")  # datasets that the table of a list of words has, and no other
 FAISS, RECORD = ".faiss", ".json"  # an index, and how it was made
 MOST_RECORD = 1 << 16  # bytes of the record of an index, or of the list of a tokenizer's files

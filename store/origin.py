@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from kotovec.errors import KotovecError
 from kotovec.space import IN_PART, LAYERED, Origin, Space, Stored
+from kotovec.store.layout import IMPORTED
 from kotovec.store.tokens import KINDS
 
 # Classes of transformers that give hidden states or classes, and no logits over the vocabulary: BertModel, not
@@ -41,7 +42,7 @@ def origin_of(vectors: Files) -> Origin:
     layers = config.get("num_hidden_layers")
     depth = made.get("depth") or (layers if isinstance(layers, int) else None)
     headless = _headless(config)
-    if not model or "words" in vectors.attributes:  # a list of words takes its own options
+    if not model or vectors.attributes.keys() & {"words", IMPORTED}:  # a list of words takes its own options
         return Origin(None, depth, headless=headless)
     words = ["kotovec", "build", model, "--store", str(vectors.path), *_options(vectors, made.get("settings", {}))]
     states = ""

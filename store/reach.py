@@ -132,7 +132,7 @@ def check_vocabulary(tokens: Tokens) -> None:
     Raises:
         InputError: they are words of a list, which no tokenizer gives.
     """
-    if tokens.pieces is not None:
+    if tokens.listed:
         raise InputError("the rows of this store are words of a list, and not tokens", hint="use a store of the model")
 
 

@@ -151,7 +151,7 @@ class Lookup:
                 return self._found(term, row, *self._notes(term.text, text, name, row))
         if (number := self._without_row(term.text)) is not None:
             raise NotStoredError(f"the model has no row for the token #{number} ({quoted(term.text)})")
-        if self.tokens.pieces is not None:  # the rows are words: those of its tokens may be there, as other words
+        if self.tokens.listed:  # the rows are words: those of its tokens may be there, as other words
             raise self._unknown(term)
         return self._tokenized(term)
 
@@ -166,7 +166,7 @@ class Lookup:
         row = next((row for form, _ in normal_forms(text) if (row := self._row(form)) is not None), None)
         if row is not None:
             return (row,)
-        if self.tokens.pieces is not None or not text.strip() or self._without_row(text) is not None:
+        if self.tokens.listed or not text.strip() or self._without_row(text) is not None:
             return ()
         try:
             return self._without_mark(self._split(Term(text, 1.0, 0, literal=True))[0])
@@ -184,7 +184,7 @@ class Lookup:
         if row is None:
             if (text := self._rowless().get(str(token_id))) is not None:
                 raise NotStoredError(f"the model has no row for the token {term.text} ({quoted(text)})", hint=instead)
-            noun, last = "token" if self.tokens.pieces is None else "word", int(self.tokens.ids[-1])
+            noun, last = "token" if not self.tokens.listed else "word", int(self.tokens.ids[-1])
             hint = instead or "list the ids with `kotovec tokens`"
             raise NotStoredError(f"this store holds no {noun} {term.text}: its ids go up to {last}", hint=hint)
         notes = () if instead is None else (f"{term.text} is the id of {self.tokens.surfaces[row]}", instead)
@@ -321,7 +321,7 @@ class Lookup:
         text = term.text
         hint = self.suggestion(text)
         hint = hint if term.literal else mistaken(text) or hint
-        if self.tokens.pieces is not None:
+        if self.tokens.listed:
             return UnknownTokenError(
                 f"{quoted(text)} is not one of the {len(self.tokens):,} words of this store", hint=hint
             )

@@ -185,7 +185,8 @@ class Tokens:
         kinds: (V,) uint8, values of `Kind`.
         marking: how this vocabulary marks words.
         unk_id: id of the unknown token, -1 if there is none.
-        pieces: what the words of a list consist of; None for a vocabulary.
+        pieces: what the words of a list consist of; None for a vocabulary, and for words that were imported.
+        imported: whether they are words from a file of vectors, which no tokenizer spells.
     """
 
     ids: npt.NDArray[np.int64]
@@ -195,9 +196,15 @@ class Tokens:
     marking: Marking
     unk_id: int = -1
     pieces: Pieces | None = None
+    imported: bool = False
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def listed(self) -> bool:
+        """Whether these are the words of a list, and not the tokens of a vocabulary."""
+        return self.imported or self.pieces is not None
 
     def row_of_id(self, token_id: int) -> int | None:
         """Return the row of a token id, or None."""
@@ -236,6 +243,18 @@ def describe_words(words: Strings, pieces: Pieces) -> Tokens:
         kinds=np.full(len(words), Kind.WORD, dtype=np.uint8),
         marking=Marking.NONE,
         pieces=pieces,
+    )
+
+
+def describe_imported(words: Strings) -> Tokens:
+    """Make the table of V words of a file of vectors, in their order, as `describe_words` of words without tokens."""
+    return Tokens(
+        ids=np.arange(len(words)),
+        texts=words,
+        surfaces=words,
+        kinds=np.full(len(words), Kind.WORD, dtype=np.uint8),
+        marking=Marking.NONE,
+        imported=True,
     )
 
 

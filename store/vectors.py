@@ -17,7 +17,7 @@ from kotovec.errors import DamagedError, InputError, KotovecError, StoreError
 from kotovec.locks import ForkLock
 from kotovec.space import OUTPUT, PROTOTYPES, Origin, Space, Stored
 from kotovec.store import hdf5
-from kotovec.store.layout import HDF5, PIECES, SPACE, SPACES, TABLE, Layout
+from kotovec.store.layout import HDF5, IMPORTED, PIECES, SPACE, SPACES, TABLE, Layout
 from kotovec.store.opened import CURE, MOST_TEXT, MOST_TOKENS, UPGRADE, Dataset, File, SpaceFile
 from kotovec.store.tokens import Kind, Marking, Pieces, Strings, Tokens
 
@@ -150,6 +150,7 @@ class Vectors:
                 marking=Marking(self.attributes["marking"]),
                 unk_id=int(self.attributes["unk_id"]),
                 pieces=self._read_pieces(len(ids)),
+                imported=IMPORTED in self.attributes,
             )
             if not len(ids) == len(tokens.texts) == len(tokens.surfaces) == len(kinds):
                 raise ValueError("tables of different lengths")

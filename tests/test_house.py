@@ -19,6 +19,7 @@ FOLDERS = (
     "workers",
     "store",
     "store/evaluation",
+    "store/exchange",
     "kotovec",
     "tests",
     "tests/attacks",

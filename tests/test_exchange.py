@@ -1,0 +1,252 @@
+"""Files of vectors, out of a store and back: every text and every bit, in every format; gensim reads them, too."""
+
+import gzip
+import re
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from kotovec.errors import InputError
+from kotovec.space import Space
+from kotovec.store import Store
+from kotovec.store.exchange.escapes import escape, unescape
+from kotovec.store.exchange.exporting import export_vectors
+from kotovec.store.exchange.formats import Format
+from kotovec.store.exchange.importing import import_vectors
+
+import stores
+from exchanged import HOSTILE, TEXTS, contents, make_vectors, write_texts
+
+NAMES = {
+    "word2vec": "a.txt",
+    "word2vec-bin": "a.bin",
+    "glove": "a.glove",
+    "fasttext": "a.vec",
+    "npy": "a.npy",
+    "safetensors": "a.safetensors",
+    "parquet": "a.parquet",
+    "projector": "a.tsv",
+}
+ZIPPED = ["word2vec", "word2vec-bin", "glove", "fasttext"]
+FILES = [*NAMES.items(), *((each, f"{NAMES[each]}.gz") for each in ZIPPED)]
+
+
+def export(store, file, **options):
+    with Store.open(store) as opened:
+        return export_vectors(opened, Space("static"), file, **options)
+
+
+def same(vectors, others):
+    """Whether numbers are the same to the last bit, also where they are -0.0."""
+    return vectors.dtype == others.dtype and vectors.shape == others.shape and vectors.tobytes() == others.tobytes()
+
+
+@pytest.mark.parametrize(("name", "file"), FILES)
+def test_every_text_and_every_bit_comes_back(tmp_path, name, file):
+    vectors = write_texts(tmp_path / "a.kotovec", HOSTILE)
+    made = export(tmp_path / "a.kotovec", tmp_path / file)
+    assert (made.format, made.words, made.dimensions) == (name, len(HOSTILE), 5)
+    found = import_vectors(tmp_path / file, tmp_path / "b.kotovec", escaped=made.listed is not None)
+    assert (found.format, found.words) == (name, len(HOSTILE))
+    texts, others = contents(tmp_path / "b.kotovec")
+    assert texts == HOSTILE
+    assert same(others, vectors)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(texts=st.lists(TEXTS, min_size=1, max_size=30, unique=True))
+def test_any_texts_come_back(tmp_path_factory, name, texts):
+    folder = tmp_path_factory.mktemp("any")
+    vectors = write_texts(folder / "a.kotovec", texts, 2)
+    made = export(folder / "a.kotovec", folder / NAMES[name])
+    import_vectors(folder / NAMES[name], folder / "b.kotovec", escaped=made.listed is not None)
+    found, others = contents(folder / "b.kotovec")
+    assert found == texts
+    assert same(others, vectors)
+
+
+@settings(max_examples=200, deadline=None)
+@given(TEXTS, TEXTS)
+def test_two_texts_never_have_one_escape(text, other):
+    assert unescape(escape(text)) == text
+    assert (escape(text) == escape(other)) == (text == other)
+    assert not re.search(r"\s", escape(text))
+
+
+def test_texts_that_fit_stay_as_they_are_and_without_a_list(tmp_path):
+    texts = ["\\n", "new␣york", "a\u00a0b", "nan", '"']
+    write_texts(tmp_path / "a.kotovec", texts)
+    made = export(tmp_path / "a.kotovec", tmp_path / "a.txt")
+    assert (made.escaped, made.listed) == (0, None)
+    assert [line.split(" ")[0] for line in (tmp_path / "a.txt").read_text().splitlines()[1:]] == texts
+    import_vectors(tmp_path / "a.txt", tmp_path / "b.kotovec")
+    assert contents(tmp_path / "b.kotovec")[0] == texts
+
+
+def test_texts_that_do_not_fit_are_escaped_and_listed_beside_the_file(tmp_path):
+    write_texts(tmp_path / "a.kotovec", ["new york", "a", "\\n", "\n", ""])
+    made = export(tmp_path / "a.kotovec", tmp_path / "a.txt")
+    assert made.escaped == 4
+    words = [line.split(" ")[0] for line in (tmp_path / "a.txt").read_text().splitlines()[1:]]
+    assert words == ["new␣york", "a", "\\\\n", "\\n", "\\e"]
+    assert made.listed == tmp_path / "a.txt.escaped.tsv"
+    assert made.listed.read_text() == (
+        'row\twritten\ttext\n0\tnew␣york\t"new york"\n2\t\\\\n\t"\\\\n"\n3\t\\n\t"\\n"\n4\t\\e\t""\n'
+    )
+    import_vectors(tmp_path / "a.txt", tmp_path / "b.kotovec")
+    assert contents(tmp_path / "b.kotovec")[0] == words
+
+
+def test_the_numbers_are_the_shortest_that_float32_reads_back(tmp_path):
+    write_texts(tmp_path / "a.kotovec", ["a", "b"], 6)
+    export(tmp_path / "a.kotovec", tmp_path / "a.vec")
+    assert (tmp_path / "a.vec").read_text() == (
+        "2 6\na 0.0 -0.0 1.0 0.1 -0.33333334 1e-45\n"
+        "b 3.4028235e+38 1.1754944e-38 1.6777216e+07 1e+16 -1e-07 123456.79\n"
+    )
+
+
+def test_half_precision_becomes_float32_exactly(tmp_path):
+    tokens = stores.numbered(3)
+    vectors = make_vectors(20)[10:13]
+    stores.write_store(tmp_path / "a.kotovec", tokens, vectors, dtype="float16")
+    with Store.open(tmp_path / "a.kotovec") as store:
+        export_vectors(store, Space("isolated", 12), tmp_path / "a.bin")
+    import_vectors(tmp_path / "a.bin", tmp_path / "b.kotovec")
+    assert same(contents(tmp_path / "b.kotovec")[1], vectors.astype(np.float16).astype(np.float32))
+
+
+def test_the_same_vectors_give_the_same_bytes(tmp_path):
+    write_texts(tmp_path / "a.kotovec", ["a", "b"])
+    for name in ("a.txt.gz", "b.txt.gz"):
+        export(tmp_path / "a.kotovec", tmp_path / name)
+    assert (tmp_path / "a.txt.gz").read_bytes() == (tmp_path / "b.txt.gz").read_bytes()
+
+
+@pytest.mark.parametrize("file", ["a.txt", "a.bin", "a.vec", "a.txt.gz"])
+def test_gensim_reads_what_is_exported(tmp_path, file):
+    models = pytest.importorskip("gensim.models")
+    texts = [text for text in HOSTILE if text != "\ufeff"]
+    vectors = write_texts(tmp_path / "a.kotovec", texts)
+    made = export(tmp_path / "a.kotovec", tmp_path / file)
+    read = models.KeyedVectors.load_word2vec_format(str(tmp_path / file), binary=file == "a.bin")
+    assert [unescape(key) for key in read.index_to_key] == texts
+    assert same(read.vectors, vectors)
+    assert made.listed is not None
+
+
+@pytest.mark.parametrize("binary", [False, True])
+def test_what_gensim_writes_is_imported(tmp_path, binary):
+    models = pytest.importorskip("gensim.models")
+    vectors = make_vectors(4)
+    keyed = models.KeyedVectors(5)
+    keyed.add_vectors(["the", "王", "a\u00a0b", "nan"], vectors)
+    path = tmp_path / ("a.bin" if binary else "a.txt")
+    keyed.save_word2vec_format(str(path), binary=binary)
+    import_vectors(path, tmp_path / "a.kotovec")
+    texts, others = contents(tmp_path / "a.kotovec")
+    assert texts == ["the", "王", "a\u00a0b", "nan"]
+    assert same(others, vectors) if binary else np.allclose(others, vectors, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("file", "data", "texts"),
+    [
+        ("a.vec", "2 2\nking 1 2 \nqueen 3 4 \n", ["king", "queen"]),  # as fastText and word2vec write them
+        ("a.txt", "2 2\r\nking 1 2\r\nqueen 3 4\r\n", ["king", "queen"]),
+        ("a.txt", "king 1 2\nqueen 3 4", ["king", "queen"]),  # GloVe, as there is no header
+        ("a.txt", "\ufeff2 2\nking 1 2\nqueen 3 4\n\n", ["king", "queen"]),
+        ("a.txt", "king 1 2\n. . . 3 4\n", ["king", ". . ."]),  # glove.840B.300d has words with spaces
+        ("a.txt", "king +1 .2e1\nnan 3. 4E0\n", ["king", "nan"]),
+    ],
+)
+def test_what_other_tools_write_is_read(tmp_path, file, data, texts):
+    (tmp_path / file).write_bytes(data.encode())
+    import_vectors(tmp_path / file, tmp_path / "a.kotovec")
+    found, vectors = contents(tmp_path / "a.kotovec")
+    assert found == texts
+    assert vectors.tolist() == [[1, 2], [3, 4]]
+
+
+def test_words_of_word2vec_s_own_binary_files_begin_behind_a_line_break(tmp_path):
+    rows = [np.array(row, dtype="<f4").tobytes() for row in ([1, 2], [3, 4])]
+    for name, end in (("word2vec", b"\n"), ("gensim", b"")):
+        data = b"2 2\n" + b"".join(word + b" " + row + end for word, row in zip((b"king", b"queen"), rows, strict=True))
+        (tmp_path / f"{name}.bin.gz").write_bytes(gzip.compress(data))
+        import_vectors(tmp_path / f"{name}.bin.gz", tmp_path / f"{name}.kotovec")
+        found, vectors = contents(tmp_path / f"{name}.kotovec")
+        assert (found, vectors.tolist()) == (["king", "queen"], [[1, 2], [3, 4]])
+
+
+def test_blocks_end_within_a_file(tmp_path, monkeypatch):
+    for module in ("text", "binary", "exporting"):
+        monkeypatch.setattr(f"kotovec.store.exchange.{module}.NUMBERS", 12)
+    monkeypatch.setattr("kotovec.store.exchange.binary.CHUNK", 7)
+    texts = [f"w{number}" for number in range(11)]
+    vectors = write_texts(tmp_path / "a.kotovec", texts)
+    for name, file in NAMES.items():
+        export(tmp_path / "a.kotovec", tmp_path / file)
+        import_vectors(tmp_path / file, tmp_path / "b.kotovec", format=Format(name), overwrite=True)
+        found, others = contents(tmp_path / "b.kotovec")
+        assert found == texts
+        assert same(others, vectors)
+
+
+def test_the_columns_of_parquet_are_those_of_the_table(tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    vectors = write_texts(tmp_path / "a.kotovec", HOSTILE)
+    export(tmp_path / "a.kotovec", tmp_path / "a.parquet")
+    table = parquet.read_table(tmp_path / "a.parquet")
+    assert table.column_names == ["id", "text", "surface", "kind", "vector"]
+    assert str(table.schema.field("vector").type).startswith("fixed_size_list<element: float")
+    assert table["text"].to_pylist() == HOSTILE
+    assert table["id"].to_pylist() == list(range(len(HOSTILE)))
+    assert same(np.array(table["vector"].to_pylist(), dtype=np.float32), vectors)
+
+
+def test_duckdb_reads_parquet(tmp_path):
+    duckdb = pytest.importorskip("duckdb")
+    write_texts(tmp_path / "a.kotovec", ["a", "b", "c"])
+    export(tmp_path / "a.kotovec", tmp_path / "a.parquet")
+    found = duckdb.read_parquet(str(tmp_path / "a.parquet")).project("text, vector[3]").limit(1).fetchall()
+    assert found == [("a", 1.0)]
+
+
+def test_safetensors_itself_reads_what_is_exported(tmp_path):
+    from safetensors.numpy import load_file
+
+    vectors = write_texts(tmp_path / "a.kotovec", HOSTILE)
+    export(tmp_path / "a.kotovec", tmp_path / "a.safetensors")
+    found = load_file(tmp_path / "a.safetensors")
+    assert same(found["vectors"], vectors)
+    words, offsets = found["words"].tobytes(), found["offsets"].tolist()
+    assert [words[start:stop].decode() for start, stop in pairwise(offsets)] == HOSTILE
+
+
+def test_the_files_beside_an_array_and_of_the_projector(tmp_path):
+    write_texts(tmp_path / "a.kotovec", ["new york", "b\tc", ""], 2)
+    export(tmp_path / "a.kotovec", tmp_path / "a.npy")
+    assert np.load(tmp_path / "a.npy").shape == (3, 2)
+    assert (tmp_path / "a.words.txt").read_bytes() == b"new york\nb\tc\n\n"
+    made = export(tmp_path / "a.kotovec", tmp_path / "a.tsv")
+    assert (tmp_path / "a.tsv").read_text() == "0.0\t-0.0\n1.0\t0.1\n-0.33333334\t1e-45\n"
+    assert (tmp_path / "a.metadata.tsv").read_text() == "new york\nb\\tc\n\\e\n"
+    assert made.listed == tmp_path / "a.tsv.escaped.tsv"
+    with pytest.raises(InputError, match="a.words.txt exists"):
+        (tmp_path / "a.npy").unlink()
+        export(tmp_path / "a.kotovec", tmp_path / "a.npy")
+
+
+def test_what_gensim_shall_read_is_word2vec_s_binary_format(tmp_path):
+    from kotovec.store.exchange.formats import GENSIM, named
+
+    assert named(GENSIM) is Format.WORD2VEC_BIN
+    write_texts(tmp_path / "a.kotovec", ["a"])
+    for options in ({}, {"format": GENSIM}):
+        with pytest.raises(InputError, match="a.kv has the ending of a pickle") as caught:
+            export(tmp_path / "a.kotovec", tmp_path / "a.kv", **options)
+        assert caught.value.hint == "name a file that ends in .bin, which gensim's load_word2vec_format reads"
