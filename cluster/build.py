@@ -26,7 +26,7 @@ from kotovec.cluster.session import Check, session
 from kotovec.cluster.shards import ShardPlan
 from kotovec.cluster.tables import TABLES
 from kotovec.cluster.where import ANYWHERE, Resources, count_workers
-from kotovec.errors import DamagedError, DiskFullError
+from kotovec.errors import DamagedError, DiskFullError, SettingsDifferError
 from kotovec.space import Space
 from kotovec.store import contents
 from kotovec.store import folder as folders
@@ -205,8 +205,12 @@ class _Build:
             return
         if self.where.workers != 0:
             self._hold_ray(stack, SUM_BYTES[self.plan.spec.device])
-        with self._timed("scan"):
-            sample = drawn.draw(self.layout, self._identity, self.where, self.report)
+        try:
+            with self._timed("scan"):
+                sample = drawn.draw(self.layout, self._identity, self.where, self.report)
+        except SettingsDifferError:  # the sample is of no use to any later run
+            folders.delete_shards(self.layout)
+            raise
         self.summary.contexts = tally(sample, self.plan.tokens)
         self.report(Notice(describe(self.summary.contexts)))
         self.plan = self.plan.with_sample(sample, drawn.scanner.matcher)

@@ -17,6 +17,7 @@ from kotovec.cluster.settings import ENVIRONMENT, OF_TABLE, OF_TOKENS
 from kotovec.cluster.tables import TABLES, about
 from kotovec.errors import SettingsDifferError, WorkerError
 from kotovec.space import IN_PART, PROTOTYPES, Space
+from kotovec.store.layout import SHARDS
 from kotovec.store.sentences import keeps_text
 from kotovec.store.vectors import Vectors
 
@@ -140,6 +141,11 @@ def check_begun(folder: Path, begun: dict[str, Any], plan: Plan) -> None:
     Raises:
         SettingsDifferError: names every setting that differs.
     """
+    if ("positions" in begun) != ("positions" in plan.settings):
+        raise SettingsDifferError(
+            f"{folder} has an unfinished build of {'contexts' if 'positions' in begun else 'other spaces'}",
+            hint=f"run its own command first, or delete {folder / SHARDS}",
+        )
     if begun != plan.settings:
         raise _difference(folder, "begun", begun, plan.settings)
 

@@ -10,8 +10,9 @@ from kotovec.cluster.finished import find_finished
 from kotovec.cluster.plan import Plan
 from kotovec.cluster.request import Request
 from kotovec.cluster.where import Resources, count_workers
+from kotovec.space import NAMES, PROTOTYPES
 from kotovec.store import folder as folders
-from kotovec.store.layout import Layout
+from kotovec.store.layout import HDF5, Layout
 from kotovec.store.lock import check_free
 from kotovec.text import counted
 
@@ -39,6 +40,8 @@ def run(
     """
     request.check()
     first, *others = request.stages
+    if overwrite and (lost := _lost(request, Layout(store.resolve()))):
+        report(Notice(f"--overwrite replaces the whole store: {', '.join(lost)} will not be in the new one"))
     summary = _run(first, store, where, others, overwrite=overwrite, report=report)
     for stage in others:
         summary = summary.then(_run(stage, store, where, report=report))
@@ -73,6 +76,16 @@ def _run(
     before = ahead.seconds
     summary.seconds = before | {name: value + before.get(name, 0.0) for name, value in summary.seconds.items()}
     return summary
+
+
+def _lost(request: Request, layout: Layout) -> list[str]:
+    """Return the kinds of spaces that a store has, and that a new one would not have."""
+    if not layout.is_store:
+        return []
+    made = {part.partition("@")[0].strip() for stage in request.stages for part in stage.spaces.split(",")}
+    made |= {PROTOTYPES} if request.prototypes is not None else set()
+    stored = {path.stem.partition("-")[0] for path in layout.spaces.glob(f"*{HDF5}")}
+    return [name for name in NAMES if name in stored - made]
 
 
 def dry_run(

@@ -9,14 +9,18 @@ import pytest
 from brute import Brute
 
 import kotovec
+from kotovec.cluster.events import Phase
 from kotovec.cluster.finished import is_finished
 from kotovec.cluster.request import Request
-from kotovec.errors import InputError, NotStoredError, SettingsDifferError
+from kotovec.cluster.run import run
+from kotovec.cluster.where import Resources
+from kotovec.errors import CorpusError, InputError, NotStoredError, SettingsDifferError
 from kotovec.space import Space
 from kotovec.store.layout import Layout
 from kotovec.workers.encoder import Encoder
 
 from commands import call
+from interrupted import Interrupted
 from rays import datasets, left_behind
 
 DATA = Path(__file__).parent / "data"
@@ -116,6 +120,62 @@ def test_a_source_of_sentences_that_is_not_there_is_refused_before_anything_is_e
     build(tiny_models["bert"], path, corpus).close()
     corpus.unlink()  # of a complete store, nothing is read
     build(tiny_models["bert"], path, corpus).close()
+
+
+def test_a_corpus_that_is_of_no_use_leaves_a_complete_store_as_it_was(tiny_models, tmp_path):
+    """Its pieces stayed: whatever was to be added then was refused, and --overwrite deleted what was there."""
+    path, corpus = tmp_path / "x.kotovec", tmp_path / "c.jsonl"
+    kotovec.build(str(tiny_models["bert"]), path, layers="all", workers=0).close()
+    before = datasets(path)
+    corpus.write_text("".join(json.dumps({"text": line}) + "\n" for line in KINGS), encoding="utf-8")
+    with pytest.raises(InputError, match="the corpus has no usable sentence"):
+        build(tiny_models["bert"], path, corpus, spaces="context", corpus_field="nope")
+    assert left_behind(path) == []
+    assert datasets(path) == before
+    with build(tiny_models["bert"], path, corpus, spaces="context") as store:
+        assert [space.name for space in store.spaces] == ["static", *["isolated"] * 3, *["context"] * 3]
+
+
+def test_contexts_that_the_corpus_no_longer_gives_are_refused_until_it_does(tiny_models, tmp_path):
+    path, corpus = tmp_path / "x.kotovec", write(tmp_path / "corpus.txt", KINGS)
+    build(tiny_models["bert"], path, corpus, layers="last").close()
+    write(corpus, KINGS[:5])
+    with pytest.raises(SettingsDifferError, match="has contexts of other sentences than the corpus gives now"):
+        build(tiny_models["bert"], path, corpus, layers="1", spaces="context")
+    write(corpus, KINGS)
+    build(tiny_models["bert"], path, corpus, layers="1", spaces="context").close()
+
+
+def test_an_unfinished_build_of_contexts_is_named_and_overwriting_says_what_it_drops(tiny_models, tmp_path, capsys):
+    path, corpus = tmp_path / "x.kotovec", write(tmp_path / "corpus.txt", KINGS)
+    kotovec.build(str(tiny_models["bert"]), path, layers="all", workers=0).close()
+    request = Request(
+        model=str(tiny_models["bert"]), spaces="context", corpus=(str(corpus),), split="line", contexts=3, device="cpu"
+    )
+    with pytest.raises(Interrupted):
+        run(request, path, Resources(workers=0), report=interrupting("contexts"))
+    with pytest.raises(SettingsDifferError, match=r"has an unfinished build of contexts\nhint: run its own command"):
+        kotovec.build(str(tiny_models["bert"]), path, template="this is a {}.", workers=0)
+    write(corpus, KINGS[:5])
+    with pytest.raises(CorpusError, match="has changed since the scan began"):
+        run(request, path, Resources(workers=0))
+    done = call(
+        capsys, "build", tiny_models["bert"], "--spaces", "context", "--corpus", corpus, "--store", path, "--split",
+        "line", "--workers", 0, "--overwrite",
+    )  # fmt: skip
+    assert (done.code, "static, isolated will not be in the new one" in done.err) == (0, True)
+    with kotovec.open(path) as store:
+        assert [space.name for space in store.spaces] == ["context"]
+
+
+def interrupting(phase):
+    """Return a report that interrupts a build as it comes to a phase."""
+
+    def report(event):
+        if isinstance(event, Phase) and event.name == phase:
+            raise Interrupted
+
+    return report
 
 
 def test_a_dry_run_names_the_corpus_and_leaves_nothing(tiny_models, tmp_path, capsys):

@@ -190,7 +190,7 @@ def test_texts_are_kept_only_on_request(scanner, reference, tmp_path):
     layout = Layout(tmp_path / "x.kotovec")
     write_contexts(layout.contexts, sample, "t" * 64, keep_text=False)
     assert read_contexts(layout.contexts, "t" * 64).digest == sample.digest
-    assert names(layout) == ["contexts.h5"]
+    assert names(layout) == ["contexts.h5", "corpus.json"]
 
 
 def test_another_seed_gives_another_sample(scanner, reference, tmp_path):
@@ -286,11 +286,18 @@ def test_an_interrupted_scan_reads_only_what_it_has_not_read(scanner, reference,
     assert told.notices == ["resuming with 6 of 15 pieces of the corpus from an earlier run"]
     assert told.progress[0] == 6 * 16384
     assert bytes_of(sample) == reference
-    assert names(layout) == ["contexts.h5"]
-    path.unlink()  # the sample needs it no more
+    assert names(layout) == ["contexts.h5", "corpus.json"]
     again, told = run_scan(spec, layout.folder)
     assert bytes_of(again) == reference
     assert told == []
+    write_lines(path, english()[1:])
+    with pytest.raises(
+        CorpusError, match=r"a\.txt has changed since the scan began\nhint: restore it as it was, or delete"
+    ):
+        run_scan(spec, layout.folder)
+    path.unlink()
+    with pytest.raises(InputError, match="there is no file"):
+        run_scan(spec, layout.folder)
 
 
 def test_damaged_pieces_and_those_of_other_scans_are_read_again(scanner, reference, tmp_path):
@@ -651,7 +658,7 @@ def test_a_scan_on_a_disk_that_fills_up_goes_on_when_there_is_room(
     assert bytes_of(sample) == reference
     whole = before - 1
     assert told.notices == ([f"resuming with {whole} of 15 pieces of the corpus from an earlier run"] if whole else [])
-    assert names(layout) == ["contexts.h5"]
+    assert names(layout) == ["contexts.h5", "corpus.json"]
 
 
 # ---- memory

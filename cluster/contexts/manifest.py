@@ -6,14 +6,14 @@ from dataclasses import astuple
 from typing import Any
 
 from kotovec.cluster.contexts.spec import ScanSpec, fingerprint_of
-from kotovec.cluster.corpus import CorpusFile, find
+from kotovec.cluster.corpus import CorpusFile, find, list_files
 from kotovec.cluster.corpus.kinds import is_url
 from kotovec.errors import CorpusError
 from kotovec.store.files import read_regular, write_text
 from kotovec.store.layout import HDF5, PIECE, Layout
 
 MOST_BYTES = 1 << 28  # a million files with long names
-AGAIN = "restore it, or build again with --overwrite"
+AGAIN = "restore it as it was, or delete the folder `shards` of the store to scan again"
 
 
 def begin(spec: ScanSpec, layout: Layout, files: Sequence[CorpusFile]) -> str:
@@ -37,10 +37,21 @@ def begin(spec: ScanSpec, layout: Layout, files: Sequence[CorpusFile]) -> str:
 
 
 def end(layout: Layout) -> None:
-    """Delete what a scan left behind whose sample is gathered."""
+    """Delete the pieces of a scan whose sample is gathered."""
     for path in layout.shards.glob(f"{PIECE}*{HDF5}"):
         path.unlink()
-    layout.corpus.unlink(missing_ok=True)
+
+
+def check_gathered(spec: ScanSpec, layout: Layout) -> None:
+    """Make sure that the corpus is still what the sample was gathered from.
+
+    Raises:
+        InputError: the corpus names no file.
+        CorpusError: a file is gone, has changed, or is new.
+    """
+    begun = _read(layout)
+    if begun is not None and begun.get("settings") == spec.settings:
+        _compare(begun["files"], list_files(spec.corpus))
 
 
 def check_unchanged(files: Sequence[CorpusFile]) -> None:
@@ -73,7 +84,10 @@ def _compare(recorded: Sequence[Any], files: Sequence[CorpusFile]) -> None:
     for path, file in before.items():
         _check(file, now.get(path), "the scan began")
     for path in now.keys() - before.keys():
-        raise CorpusError(f"{path} is new since the scan began", hint="take it away, or build again with --overwrite")
+        raise CorpusError(
+            f"{path} is new since the scan began",
+            hint="take it away, or delete the folder `shards` of the store to scan again",
+        )
 
 
 def _check(file: CorpusFile, now: CorpusFile | None, moment: str) -> None:

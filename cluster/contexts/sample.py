@@ -33,8 +33,7 @@ def scan(spec: ScanSpec, layout: Layout, executor: Executor, report: Report = ig
     """Scan a corpus, or what an interrupted scan left of it, and gather its sample.
 
     The sample is in the folder of the shards, with the token ids of its sentences. Its datasets do not depend on the
-    order, the files or the format of the corpus, on the executor, or on interruptions. Once it is gathered, the corpus
-    is not looked at any more.
+    order, the files or the format of the corpus, on the executor, or on interruptions.
 
     Args:
         spec: what decides the sample.
@@ -59,8 +58,15 @@ def scan(spec: ScanSpec, layout: Layout, executor: Executor, report: Report = ig
         manifest.check_unchanged(files)
         run.report_faults()
         report(Phase("gather"))
-        gather(layout.sample, run.sample(), spec.fingerprint, pieces, len(run.pieces), keep_text=spec.keep_text)
+        try:
+            chosen = run.sample()
+        except InputError:  # other files or settings are needed, for which no piece is of use
+            manifest.end(layout)
+            raise
+        gather(layout.sample, chosen, spec.fingerprint, pieces, len(run.pieces), keep_text=spec.keep_text)
         sample = read_contexts(layout.sample, spec.fingerprint, checked=False)
+    else:
+        manifest.check_gathered(spec, layout)
     manifest.end(layout)
     return sample
 
