@@ -84,6 +84,16 @@ def finite(block: npt.NDArray[Any], path: Path, start: int) -> Block:
     return found
 
 
+class _Mapped:
+    """A `.npy` file that is mapped for each slice: all that was read of one map would stay in memory with it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __getitem__(self, part: slice) -> npt.NDArray[Any]:
+        return np.array(np.load(self._path, mmap_mode="r", allow_pickle=False)[part])
+
+
 def open_npy(path: Path) -> ArraySource:
     """Open a `.npy` file to import; its words lie in `NAME.words.txt`.
 
@@ -96,7 +106,7 @@ def open_npy(path: Path) -> ArraySource:
         raise InputError(f"{path} is no array of numbers ({error})", hint=_DOWNLOAD) from error
     if not isinstance(array, np.ndarray):
         raise InputError(f"{path} is several arrays", hint="save one as .npy")
-    return ArraySource(path, array, array.shape)
+    return ArraySource(path, _Mapped(path), array.shape)
 
 
 def write_npy(file: Writable, blocks: Iterable[Block], shape: tuple[int, int]) -> None:
