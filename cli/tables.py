@@ -14,7 +14,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from kotovec.cli.encodings import encodable, message, plainly
+from kotovec.cli.encodings import encodable, message, own, plainly
 from kotovec.cli.lines import broken, columns
 from kotovec.text import WIDE_SPACE, counted, distinct, doubled, escaped, isolated, json_line
 
@@ -124,8 +124,20 @@ def print_answers(answers: Sequence["Answer"], notes: Iterable[str] = ()) -> Non
             _print(Text(answer.space.title, style="bold"), _narrowed([answer], out))
     else:
         _print(_narrowed(answers, out))
+    for line in rank_lines(answers):
+        _print_lines(_isolated(line), out)
     for note in notes:
         _print_lines(_isolated(message(f"note: {shown(note)}")), out)
+
+
+def rank_lines(answers: Sequence["Answer"]) -> Iterable[str]:
+    """Yield a line per target with its rank in every space: `rank of queen: 1 (static), 3 (isolated@12)`."""
+    for ranks in zip(*(answer.ranks for answer in answers), strict=True):
+        stands = (
+            f"{own('—') if each.rank is None else f'{each.rank:,}'} ({answer.space})"
+            for each, answer in zip(ranks, answers, strict=True)
+        )
+        yield f"rank of {shown(ranks[0].target)}: {', '.join(stands)}"
 
 
 def _print_lines(text: str, out: Console, style: str = "") -> None:

@@ -1,7 +1,7 @@
 """What a search returns: plain data, ready for a table, JSON, a notebook or pandas."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kotovec.errors import MissingDependencyError
 from kotovec.space import Space
@@ -11,6 +11,9 @@ from kotovec.store.question import Question
 from kotovec.store.terms import ResolvedTerm
 from kotovec.store.tokens import Tokens
 from kotovec.text import distinct, doubled, escaped
+
+if TYPE_CHECKING:
+    from kotovec.store.ranking import Rank
 
 COLUMNS = ("rank", "token", "text", "id", "score", "is_input")
 
@@ -46,6 +49,7 @@ class Answer:
         terms: the terms of the expression, each with the tokens that it stands for.
         notes: what a person should know: means of subwords, forms of a word, an approximate index.
         results: the nearest tokens, best first; equal scores are ordered by token id.
+        ranks: the ranks of targets, where any were named.
     """
 
     expression: str
@@ -54,6 +58,7 @@ class Answer:
     terms: tuple[ResolvedTerm, ...]
     notes: tuple[str, ...]
     results: tuple[Hit, ...]
+    ranks: "tuple[Rank, ...]" = ()
 
     @property
     def hits(self) -> tuple[Hit, ...]:
@@ -66,7 +71,8 @@ class Answer:
         return self.space.layer
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the answer as JSON-ready data; the keys are stable."""
+        """Return the answer as JSON-ready data; the keys are stable, with `ranks` only where targets were named."""
+        ranks = {"ranks": [rank.as_dict() for rank in self.ranks]} if self.ranks else {}
         return {
             "expression": self.expression,
             "space": str(self.space),
@@ -75,6 +81,7 @@ class Answer:
             "terms": [{"text": term.text, "weight": term.weight, "tokens": list(term.tokens)} for term in self.terms],
             "notes": list(self.notes),
             "results": [dict(vars(hit)) for hit in self.results],
+            **ranks,
         }
 
     def to_pandas(self) -> Any:
