@@ -19,6 +19,7 @@ COMMANDS = (
         "audit",
         "coverage",
         "evaluate",
+        "report",
         "index",
         "map",
         "info",
@@ -41,6 +42,7 @@ _PATHS = (
     "--charset",
     "--text",
     "--details",
+    "--out",
 )
 # What a note or a hint says to write in quotes: `write "e-mail", with its quotes`.
 _QUOTED = re.compile(r'(\bwrite|\bin quotes:|\bbelong together:) ("[^"]+")(?:, with its quotes)?')

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from kotovec.cli.arguments import in_shell
-from kotovec.cli.chosen import ask_spaces, find_store, is_ambient, lowered, open_store
+from kotovec.cli.chosen import ask_spaces, find_stores, is_ambient, lowered, open_store, store_titles
 from kotovec.cli.encodings import echo
+from kotovec.cli.evaluate_options import SeveralStoresOption
 from kotovec.cli.interrupts import ending_at_once
 from kotovec.cli.options import (
     CountOption,
@@ -30,14 +31,13 @@ from kotovec.cli.options import (
     RankOption,
     ScriptOption,
     SpaceOption,
-    StoreOption,
     TsvOption,
     UnitOption,
     VerifyOption,
     WithinOption,
     WordsOption,
 )
-from kotovec.errors import DamagedError, InputError, KotovecError
+from kotovec.errors import DamagedError, InputError, KotovecError, NotStoredError, UnknownTokenError
 from kotovec.space import Space
 from kotovec.text import json_line, parts
 
@@ -56,7 +56,7 @@ LONGEST = 1 << 20  # most characters of a line in a file, which is read line by 
 def command(
     context: typer.Context,
     expression: ExpressionArgument = None,
-    store: StoreOption = None,
+    store: SeveralStoresOption = None,
     space: SpaceOption = "static",
     within: WithinOption = None,
     layer: LayerOption = None,
@@ -94,14 +94,16 @@ def command(
     targets = [] if rank is None else parts(rank)
     # Python would collect garbage 70 times during imports, which leave none: 15 ms.
     gc.set_threshold(RARELY)
-    path, asked = find_store(store), join(expression or [])
+    paths, asked = find_stores(store), join(expression or [])
     if file is not None:
-        opened = open_store(path, verify=verify)
+        if len(paths) > 1:
+            raise InputError("--file asks one store, not several", hint="name one, and ask the others after it")
+        opened = open_store(paths[0], verify=verify)
         with ending_at_once():
             _answer_file(opened, file, ask_spaces(space, layer, opened.spaces), _fitted(options, opened), targets)
         return
     with ending_at_once():
-        answers = _answer(path, asked, space, layer, options, targets, verify=verify)
+        answers = _answer_all(paths, asked, (space, layer), options, targets, verify=verify)
     print_result(answers, as_json=as_json, tsv=tsv, quiet=quiet, note=in_shell)
 
 
@@ -169,21 +171,61 @@ def grouped(word: str) -> str:
     return f'"{word}"' if is_text else word
 
 
-def _answer(
-    path: Path,
+def _answer_all(
+    paths: Sequence[Path],
     expression: str,
-    space: str,
-    layer: int | None,
+    named: tuple[str, int | None],
     options: dict[str, Any],
     targets: Sequence[str],
     *,
+    verify: bool,
+) -> "list[Answer]":
+    """Return the answers of every store in the spaces that it has of those named; each says which store it is of.
+
+    Raises:
+        NotStoredError: no store has one of the spaces.
+        UnknownTokenError: one of them cannot spell a term.
+    """
+    space, layer = named
+    if len(paths) == 1:
+        return _answer(paths[0], expression, lambda stored: ask_spaces(space, layer, stored), options, targets, verify)
+    refused: dict[str, dict[Path, NotStoredError]] = {}
+    answers = []
+    for title, path in zip(store_titles(paths), paths, strict=True):
+
+        def held(stored: Sequence[Space], path: Path = path) -> list[Space]:
+            found: dict[Space, None] = {}
+            for name in parts(space):
+                try:
+                    found |= dict.fromkeys(ask_spaces(type(space)(name), layer, stored))
+                except NotStoredError as error:
+                    refused.setdefault(name, {})[path] = error
+            return list(found)
+
+        try:
+            own = _answer(path, expression, held, options, targets, verify)
+        except UnknownTokenError as error:
+            raise UnknownTokenError(f"{title}: {error}", hint=error.hint) from error
+        answers += [replace(answer, store=title) for answer in own]
+    for errors in refused.values():
+        if len(errors) == len(paths):
+            raise errors[paths[0]]
+    return answers
+
+
+def _answer(
+    path: Path,
+    expression: str,
+    choose: Callable[[Sequence[Space]], Sequence[Space]],
+    options: dict[str, Any],
+    targets: Sequence[str],
     verify: bool,
 ) -> "list[Answer]":
     answers = None
     while answers is None:
         opened = open_store(path, verify=verify)
         try:
-            spaces, options = ask_spaces(space, layer, opened.spaces), _fitted(options, opened)
+            spaces, options = choose(opened.spaces), _fitted(options, opened)
             answers = [
                 _ranked(opened, opened.search(expression, space=each, **options), each, options, targets, expression)
                 for each in spaces

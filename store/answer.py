@@ -50,6 +50,7 @@ class Answer:
         notes: what a person should know: means of subwords, forms of a word, an approximate index.
         results: the nearest tokens, best first; equal scores are ordered by token id.
         ranks: the ranks of targets, where any were named.
+        store: what the store is called, where several were asked.
     """
 
     expression: str
@@ -59,6 +60,7 @@ class Answer:
     notes: tuple[str, ...]
     results: tuple[Hit, ...]
     ranks: "tuple[Rank, ...]" = ()
+    store: str | None = None
 
     @property
     def hits(self) -> tuple[Hit, ...]:
@@ -70,11 +72,21 @@ class Answer:
         """The layer of the space, or None if it has none."""
         return self.space.layer
 
+    @property
+    def heading(self) -> str:
+        """The space for a person, after the store where several were asked: `bert isolated, layer 12`."""
+        return self.space.title if self.store is None else f"{self.store} {self.space.title}"
+
     def as_dict(self) -> dict[str, Any]:
-        """Return the answer as JSON-ready data; the keys are stable, with `ranks` only where targets were named."""
+        """Return the answer as JSON-ready data; the keys are stable.
+
+        `ranks` is there where targets were named, and `store` where several were asked.
+        """
+        store = {} if self.store is None else {"store": self.store}
         ranks = {"ranks": [rank.as_dict() for rank in self.ranks]} if self.ranks else {}
         return {
             "expression": self.expression,
+            **store,
             "space": str(self.space),
             "layer": self.layer,
             "metric": self.metric,

@@ -10,7 +10,7 @@ from kotovec.errors import InputError
 from kotovec.space import Space
 
 from commands import TEXTS, call, isolated_vectors, make_store, static_vectors
-from stores import add_means, numbered, write_store
+from stores import add_means, make_tokens, numbered, write_store
 
 EXPRESSION, INPUTS = "king - man + woman", ("king", "man", "woman")
 RANK = ["target", "token", "id", "rank", "among", "score", "note"]
@@ -152,3 +152,49 @@ def test_k_0_is_refused_with_ranks_too(capsys, path):
     answer = call(capsys, "query", "--store", path, EXPRESSION, "-k", 0, "--rank", "queen")
     assert (answer.code, answer.out) == (2, "")
     assert answer.err.startswith("error: k is 0\n")
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory):
+    """A store without hidden states, and without `boy`."""
+    vectors = np.array([[1, 3], [3, 0], [1, 0], [0, 2]], dtype=np.float32)
+    tokens = make_tokens(["queen", "king", "man", "woman"])
+    isolated = np.empty((0, *vectors.shape))
+    return write_store(tmp_path_factory.mktemp("other") / "chive.kotovec", tokens, vectors, isolated, layers=())
+
+
+def test_several_stores_stand_side_by_side_with_their_names(capsys, path, store, other):
+    options = ("--store", path, "--store", other, "--space", "static,isolated", "-k", 2, "--rank", "queen")
+    answer = call(capsys, "query", EXPRESSION, *options)
+    ranks = [store.ranks(EXPRESSION, ["queen"], space=space)[0].rank for space in ("static", "isolated")]
+    assert (answer.code, answer.err) == (0, "")
+    lines = answer.out.splitlines()
+    title = "words static | words isolated, layer 2 | chive static; squared L2, smaller is nearer"
+    assert lines[0] == f"{EXPRESSION}  ({title})"
+    cells = ("id", "score", "input")
+    heads = ("words", "static", *cells, "words", "isolated", *cells, "chive", "static", *cells)
+    assert lines[1].split() == ["rank", *heads]
+    assert lines[-1] == f"rank of queen: {ranks[0]} (words static), {ranks[1]} (words isolated@2), 1 (chive static)"
+    found = [json.loads(line) for line in call(capsys, "query", EXPRESSION, *options, "--json").out.splitlines()]
+    spaces = [(each["store"], each["space"]) for each in found]
+    assert spaces == [("words", "static"), ("words", "isolated@2"), ("chive", "static")]
+    first = {"rank": 1, "token": "queen", "text": "queen", "id": 0, "score": 2.0, "is_input": False}
+    assert found[2]["results"][0] == first
+    rows = [line.split("\t") for line in call(capsys, "query", EXPRESSION, *options, "--tsv").out.splitlines()]
+    assert rows[0][:3] == ["store", "space", "rank"]
+    assert [row[:2] for row in rows[1::2]] == [list(each) for each in spaces]
+
+
+def test_what_several_stores_cannot_be_asked(capsys, path, other, tmp_path):
+    both = ("--store", path, "--store", other)
+    answer = call(capsys, "query", "boy", *both)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith("error: chive: `boy` is not")
+    answer = call(capsys, "query", "king", *both, "--space", "context")
+    assert (answer.code, answer.out) == (2, "")
+    answer = call(capsys, "query", "king", "--store", path, "--store", path)
+    assert answer.err == "error: a store is named twice\nhint: name each store once\n"
+    file = tmp_path / "asked.txt"
+    file.write_text("king\n", encoding="utf-8")
+    answer = call(capsys, "query", "--file", file, *both)
+    assert answer.err.startswith("error: --file asks one store, not several\n")
