@@ -123,7 +123,7 @@ def _correlation(found: "Correlation") -> Point:
 
 def _heading(text: str, name: str | None) -> str:
     """Return the heading of a section, with the data set after its colon if there is one."""
-    return text.partition(":")[0] if name is None else text.format(name=name)
+    return text.partition("{name}")[0].rstrip(" :：") if name is None else text.format(name=name)
 
 
 def _range(estimate: "Estimate", words: Texts, sign: str = "") -> str | None:

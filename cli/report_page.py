@@ -1,5 +1,6 @@
 """A report as a page: one file with its style and figures inside, without any script; texts are escaped."""
 
+import re
 from html import escape
 
 from kotovec.cli.report_content import Figure, Report, Section, Table, shown
@@ -29,6 +30,7 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: 13px; }
 pre { padding: 0.6rem 0.8rem; border: 1px solid; border-radius: 4px; }
 footer { margin-top: 2rem; opacity: 0.75; }
 """
+_CODE, _IN_CODE = re.compile("`([^`]*)`"), r"<code>\1</code>"
 # No script can run, and nothing is fetched, whatever a vocabulary holds.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
@@ -48,7 +50,7 @@ def make_page(report: Report) -> str:
 
 def _section(section: Section, labels: dict[str, str]) -> str:
     parts = [f'<section id="{section.name}"><h2>{_safe(section.title)}</h2>']
-    parts += [f"<p>{_safe(line)}</p>" for line in section.lines]
+    parts += [f"<p>{_CODE.sub(_IN_CODE, _safe(line))}</p>" for line in section.lines]
     parts += [_figure(figure, f"{section.name}-{number}") for number, figure in enumerate(section.figures)]
     parts += [_table(table) for table in section.tables]
     if section.commands:

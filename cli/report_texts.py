@@ -11,7 +11,7 @@ ENGLISH = {
     " {target} count every token"
     " that may be an answer: with the inputs among them, and without. A rank of 2 with inputs often means that an input"
     " itself comes first.",
-    "no_target": "No target is named, and no rank is counted: --target names one.",
+    "no_target": "No target is named, and no rank is counted: `--target` names one.",
     "nearest": "The nearest tokens",
     "space": "space",
     "store": "store",
@@ -23,7 +23,7 @@ ENGLISH = {
     " the question, as is usual; beside it stand the same with these words among the answers, and Only-b, the nearest"
     " neighbour of b, which ignores the first half of the question. Only what 3CosAdd has beyond Only-b is owed to the"
     " offset.",
-    "analogies_missing": "No analogies were asked: --analogies names a file, or `google`.",
+    "analogies_missing": "No analogies were asked: `--analogies` names a file, or `google`.",
     "asked": "asked",
     "inputs_out": "3CosAdd",
     "inputs_in": "3CosAdd, inputs in",
@@ -33,7 +33,7 @@ ENGLISH = {
     "pairs": "Word pairs: {name}",
     "pairs_note": "Spearman's correlation of cosines with people's scores. An interval holds 95 % of 1,000 bootstrap"
     " samples; `difference` is from the first space, in the same samples.",
-    "pairs_missing": "No word pairs were asked: --pairs names a file, or `simlex999`.",
+    "pairs_missing": "No word pairs were asked: `--pairs` names a file, or `simlex999`.",
     "difference": "difference",
     "spearman": "Spearman",
     "context": "What context changes",
@@ -43,7 +43,7 @@ ENGLISH = {
     " sample of sentences would show again.",
     "context_missing": "{store} has no vectors from contexts: `kotovec build MODEL --corpus FILE` makes them.",
     "spread_missing": "{store} holds no self-similarity: the version that built it measured none, and a build with"
-    " --overwrite does.",
+    " `--overwrite` does.",
     "self": "self-similarity",
     "random": "of random pairs",
     "reliability": "reliability",
@@ -74,28 +74,28 @@ JAPANESE = {
     " の順位は、回答になりうるすべての"
     "トークンの中で数えたもので、入力語を含めた場合と除いた場合を示します。入力語を含めて2位という結果は、多くの場合、"
     "入力語自身が1位であることを意味します。",
-    "no_target": "目標の語が指定されていないため、順位は数えていません。--targetで指定できます。",
+    "no_target": "目標の語が指定されていないため、順位は数えていません。`--target`で指定できます。",
     "nearest": "近傍トークン",
     "space": "空間",
     "store": "ストア",
-    "with_inputs": "順位(入力語を含む)",
-    "without_inputs": "順位(入力語を除く)",
-    "analogies": "類推問題: {name}",
-    "analogies_note": "正解が1位になった問題の割合(accuracy@1)です。3CosAddは、慣例どおり問題文の語を回答から除きます。"
-    "比較のため、問題文の語を除かない場合と、問題の前半を使わずbの最近傍を答えるOnly-bを並べています。"
+    "with_inputs": "順位（入力語を含む）",
+    "without_inputs": "順位（入力語を除く）",
+    "analogies": "類推問題：{name}",
+    "analogies_note": "正解が1位になった問題の割合（accuracy@1）です。3CosAddは、慣例どおり"
+    "問題文の語を回答から除きます。比較のため、問題文の語を除かない場合と、問題の前半を使わずbの最近傍を答えるOnly-bを並べています。"
     "ベクトルの差分による効果は、3CosAddがOnly-bを上回る分だけです。",
-    "analogies_missing": "類推問題は評価していません。--analogiesにファイルまたは`google`を指定してください。",
+    "analogies_missing": "類推問題は評価していません。`--analogies`にファイルまたは`google`を指定してください。",
     "asked": "出題数",
     "inputs_out": "3CosAdd",
-    "inputs_in": "3CosAdd(入力語を含む)",
+    "inputs_in": "3CosAdd（入力語を含む）",
     "only_b": "Only-b",
-    "only_b_in": "Only-b(入力語を含む)",
-    "interval": "95 %区間",
-    "pairs": "単語対の類似度: {name}",
+    "only_b_in": "Only-b（入力語を含む）",
+    "interval": "95%区間",
+    "pairs": "単語対の類似度：{name}",
     "pairs_note": "コサイン類似度と人間の評定値とのスピアマン順位相関です。区間は、1,000回のブートスト"
-    "ラップ標本の95 %を"
+    "ラップ標本の95%を"
     "含む範囲です。「差」は、同じ標本における先頭の空間との差です。",
-    "pairs_missing": "単語対は評価していません。--pairsにファイルまたは`simlex999`を指定してください。",
+    "pairs_missing": "単語対は評価していません。`--pairs`にファイルまたは`simlex999`を指定してください。",
     "difference": "差",
     "spearman": "スピアマン",
     "context": "文脈による変化",
@@ -104,8 +104,8 @@ JAPANESE = {
     "比べて読む必要があります。信頼性は、トークン間の違いのうち、別の文の標本でも再現される割合です。",
     "context_missing": "{store}には文脈から得たベクトルがありません。`kotovec build MODEL --corpus"
     " FILE`で作成できます。",
-    "spread_missing": "{store}には自己類似度がありません。作成したバージョンが測定していないためで、--overwriteを付けて"
-    "作り直すと記録されます。",
+    "spread_missing": "{store}には自己類似度がありません。作成したバージョンが測定していないためで、"
+    "`--overwrite`を付けて作り直すと記録されます。",
     "self": "自己類似度",
     "random": "無作為な対",
     "reliability": "信頼性",
@@ -117,15 +117,15 @@ JAPANESE = {
     "kind": "種類",
     "tokens": "トークン数",
     "median": "ノルムの中央値",
-    "not_asked": "{store}: {problem}",
+    "not_asked": "{store}：{problem}",
     "and": "、",
     "apart": "評価した問題や単語対が異なるストアどうしの数値は比較できません。",
     "range": "{low}〜{high}",
-    "asked_pairs": "{store}: {items}対のうち{asked}対を評価しました。{words}語のうち{missing}語が使えません"
-    "(語彙にない{unknown}語、複数トークン{several}語、ベクトルのない空間がある{absent}語)。",
-    "asked_questions": "{store}: {items}問のうち{asked}問を評価しました。{words}語のうち{missing}語が使えません"
-    "(語彙にない{unknown}語、複数トークン{several}語、ベクトルのない空間がある{absent}語)。",
-    "axis": "点は値、線は95 %区間を表します。",
+    "asked_pairs": "{store}：{items}対のうち{asked}対を評価しました。{words}語のうち{missing}語が使えません"
+    "（語彙にない{unknown}語、複数トークン{several}語、ベクトルのない空間がある{absent}語）。",
+    "asked_questions": "{store}：{items}問のうち{asked}問を評価しました。{words}語のうち{missing}語が使えません"
+    "（語彙にない{unknown}語、複数トークン{several}語、ベクトルのない空間がある{absent}語）。",
+    "axis": "点は値、線は95%区間を表します。",
 }
 LANGUAGES = {"en": ENGLISH, "ja": JAPANESE}
 

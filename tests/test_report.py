@@ -115,8 +115,8 @@ def test_norms_are_medians_of_each_kind(sections):
 def test_what_is_missing_is_said_in_a_line(make, sections):
     assert sections["context"]["lines"][1].startswith("words holds no self-similarity:")
     text = make("report.md")
-    assert "No analogies were asked: --analogies names a file, or `google`." in text
-    assert "No word pairs were asked: --pairs names a file, or `simlex999`." in text
+    assert "No analogies were asked: `--analogies` names a file, or `google`." in text
+    assert "No word pairs were asked: `--pairs` names a file, or `simlex999`." in text
 
 
 def test_markdown_has_a_table_per_section(make):
@@ -147,6 +147,12 @@ def test_both_languages_have_the_same_sentences_and_fields():
     assert list(ENGLISH) == list(JAPANESE)
     for key, text in ENGLISH.items():
         assert set(re.findall(r"{\w+}", text)) == set(re.findall(r"{\w+}", JAPANESE[key])), key
+
+
+def test_what_is_typed_is_code_on_the_page(make):
+    text = make("report.html", "--language", "ja")
+    assert "<code>--analogies</code>にファイルまたは<code>google</code>を指定してください。" in text
+    assert "<h2>類推問題</h2>" in text
 
 
 def test_tokens_of_a_stranger_are_text(capsys, tmp_path):
