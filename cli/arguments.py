@@ -20,6 +20,7 @@ COMMANDS = (
         "coverage",
         "evaluate",
         "convert",
+        "report",
         "index",
         "map",
         "info",
@@ -42,6 +43,7 @@ _PATHS = (
     "--charset",
     "--text",
     "--details",
+    "--out",
 )
 # What a note or a hint says to write in quotes: `write "e-mail", with its quotes`.
 _QUOTED = re.compile(r'(\bwrite|\bin quotes:|\bbelong together:) ("[^"]+")(?:, with its quotes)?')

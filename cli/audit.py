@@ -55,7 +55,7 @@ def command(
             display.say("writing the table")
             found.table.write_parquet(parquet)
         if html is not None:
-            from kotovec.cli.report import write_report
+            from kotovec.cli.audit_page import write_report
 
             display.say("writing the page")
             write_report(found, html)

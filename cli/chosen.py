@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kotovec.errors import StoreNotFoundError
+from kotovec.errors import InputError, StoreNotFoundError
 from kotovec.space import Space, parse_spaces, resolve, usual
 
 if TYPE_CHECKING:
@@ -107,6 +107,19 @@ def find_store(store: Path | None) -> Path:
             f"there are several stores here ({names})", hint="name one with --store or KOTOVEC_STORE"
         )
     return found[0]
+
+
+def find_stores(stores: Sequence[Path] | None) -> list[Path]:
+    """Return the paths of the stores that are named, or the only one in the working directory.
+
+    Raises:
+        StoreNotFoundError: as in `find_store`.
+        InputError: a store is named twice.
+    """
+    paths = list(stores or [find_store(None)])
+    if len({path.resolve() for path in paths}) < len(paths):
+        raise InputError("a store is named twice", hint="name each store once")
+    return paths
 
 
 def store_titles(paths: Sequence[Path]) -> list[str]:

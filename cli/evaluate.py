@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from kotovec.cli.chosen import find_store, store_titles, usual_space
+from kotovec.cli.chosen import find_stores, store_titles, usual_space
 from kotovec.cli.evaluate_options import (
     CategoriesOption,
     CommonOption,
@@ -122,9 +122,7 @@ def open_all(opened: ExitStack, store: Sequence[Path] | None, space: str, layers
     from kotovec.store import Store
     from kotovec.store.evaluation.pairs import Asked
 
-    paths = list(store or [find_store(None)])
-    if len({path.resolve() for path in paths}) < len(paths):
-        raise InputError("a store is named twice", hint="name each store once")
+    paths = find_stores(store)
     stores = [opened.enter_context(Store.open(path)) for path in paths]
     found: list[dict[Space, None]] = [{} for _ in stores]
     for name in (each for part in parts(space) for each in (BOTH.split(",") if part == "both" else [part])):

@@ -93,6 +93,17 @@ ScriptOption = Annotated[
         show_default=False,
     ),
 ]
+RankOption = Annotated[
+    str | None,
+    option(
+        SEARCH,
+        "--rank",
+        metavar="TOKEN,…",
+        help="Show the exact rank of these tokens, too, among all tokens that may be answers.",
+        complete=terms,
+        show_default=False,
+    ),
+]
 ExactOption = Annotated[bool, option(SEARCH, "--exact", help="Search every vector, and ignore approximate indexes.")]
 
 # What is asked, and how it is answered.

@@ -4,6 +4,7 @@ import gc
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from io import TextIOWrapper
 from itertools import islice
 from pathlib import Path
@@ -12,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from kotovec.cli.arguments import in_shell
-from kotovec.cli.chosen import ask_spaces, find_store, is_ambient, lowered, open_store
+from kotovec.cli.chosen import ask_spaces, find_stores, is_ambient, lowered, open_store, store_titles
 from kotovec.cli.encodings import echo
+from kotovec.cli.evaluate_options import SeveralStoresOption
 from kotovec.cli.interrupts import ending_at_once
 from kotovec.cli.options import (
     CountOption,
@@ -26,18 +28,18 @@ from kotovec.cli.options import (
     LayerOption,
     MetricOption,
     QuietOption,
+    RankOption,
     ScriptOption,
     SpaceOption,
-    StoreOption,
     TsvOption,
     UnitOption,
     VerifyOption,
     WithinOption,
     WordsOption,
 )
-from kotovec.errors import DamagedError, InputError, KotovecError
+from kotovec.errors import DamagedError, InputError, KotovecError, NotStoredError, UnknownTokenError
 from kotovec.space import Space
-from kotovec.text import json_line
+from kotovec.text import json_line, parts
 
 if TYPE_CHECKING:
     from kotovec.store import Answer, Store
@@ -54,7 +56,7 @@ LONGEST = 1 << 20  # most characters of a line in a file, which is read line by 
 def command(
     context: typer.Context,
     expression: ExpressionArgument = None,
-    store: StoreOption = None,
+    store: SeveralStoresOption = None,
     space: SpaceOption = "static",
     within: WithinOption = None,
     layer: LayerOption = None,
@@ -64,6 +66,7 @@ def command(
     unit_terms: UnitOption = False,
     words_only: WordsOption = False,
     script: ScriptOption = None,
+    rank: RankOption = None,
     exact: ExactOption = False,
     file: FileOption = None,
     device: DeviceOption = "auto",
@@ -88,16 +91,19 @@ def command(
         "exact": exact,
         "within": within,
     }
+    targets = [] if rank is None else parts(rank)
     # Python would collect garbage 70 times during imports, which leave none: 15 ms.
     gc.set_threshold(RARELY)
-    path, asked = find_store(store), join(expression or [])
+    paths, asked = find_stores(store), join(expression or [])
     if file is not None:
-        opened = open_store(path, verify=verify)
+        if len(paths) > 1:
+            raise InputError("--file asks one store, not several", hint="name one, and ask the others after it")
+        opened = open_store(paths[0], verify=verify)
         with ending_at_once():
-            _answer_file(opened, file, ask_spaces(space, layer, opened.spaces), _fitted(options, opened))
+            _answer_file(opened, file, ask_spaces(space, layer, opened.spaces), _fitted(options, opened), targets)
         return
     with ending_at_once():
-        answers = _answer(path, asked, space, layer, options, verify=verify)
+        answers = _answer_all(paths, asked, (space, layer), options, targets, verify=verify)
     print_result(answers, as_json=as_json, tsv=tsv, quiet=quiet, note=in_shell)
 
 
@@ -165,19 +171,79 @@ def grouped(word: str) -> str:
     return f'"{word}"' if is_text else word
 
 
+def _answer_all(
+    paths: Sequence[Path],
+    expression: str,
+    named: tuple[str, int | None],
+    options: dict[str, Any],
+    targets: Sequence[str],
+    *,
+    verify: bool,
+) -> "list[Answer]":
+    """Return the answers of every store in the spaces that it has of those named; each says which store it is of.
+
+    Raises:
+        NotStoredError: no store has one of the spaces.
+        UnknownTokenError: one of them cannot spell a term.
+    """
+    space, layer = named
+    if len(paths) == 1:
+        return _answer(paths[0], expression, lambda stored: ask_spaces(space, layer, stored), options, targets, verify)
+    refused: dict[str, dict[Path, NotStoredError]] = {}
+    answers = []
+    for title, path in zip(store_titles(paths), paths, strict=True):
+
+        def held(stored: Sequence[Space], path: Path = path) -> list[Space]:
+            found: dict[Space, None] = {}
+            for name in parts(space):
+                try:
+                    found |= dict.fromkeys(ask_spaces(type(space)(name), layer, stored))
+                except NotStoredError as error:
+                    refused.setdefault(name, {})[path] = error
+            return list(found)
+
+        try:
+            own = _answer(path, expression, held, options, targets, verify)
+        except UnknownTokenError as error:
+            raise UnknownTokenError(f"{title}: {error}", hint=error.hint) from error
+        answers += [replace(answer, store=title) for answer in own]
+    for errors in refused.values():
+        if len(errors) == len(paths):
+            raise errors[paths[0]]
+    return answers
+
+
 def _answer(
-    path: Path, expression: str, space: str, layer: int | None, options: dict[str, Any], *, verify: bool
+    path: Path,
+    expression: str,
+    choose: Callable[[Sequence[Space]], Sequence[Space]],
+    options: dict[str, Any],
+    targets: Sequence[str],
+    verify: bool,
 ) -> "list[Answer]":
     answers = None
     while answers is None:
         opened = open_store(path, verify=verify)
         try:
-            spaces, options = ask_spaces(space, layer, opened.spaces), _fitted(options, opened)
-            answers = [opened.search(expression, space=each, **options) for each in spaces]
+            spaces, options = choose(opened.spaces), _fitted(options, opened)
+            answers = [
+                _ranked(opened, opened.search(expression, space=each, **options), each, options, targets, expression)
+                for each in spaces
+            ]
         except DamagedError:
             if not opened.replaced:  # else a build has just replaced the store, and its tokenizer with it
                 raise
     return answers
+
+
+def _ranked(
+    store: "Store", answer: "Answer", space: Space, options: dict[str, Any], targets: Sequence[str], text: str
+) -> "Answer":
+    """Return an answer to an expression with the ranks of targets."""
+    if not targets:
+        return answer
+    how = {name: value for name, value in options.items() if name not in ("k", "device", "exact")}
+    return replace(answer, ranks=tuple(store.ranks(text, targets, space=space, **how)))
 
 
 def _fitted(options: dict[str, Any], store: "Store") -> dict[str, Any]:
@@ -201,12 +267,15 @@ def print_result(
         for answer in answers:
             echo(json_line(answer.as_dict()))
         return
-    from kotovec.cli.tables import notice, print_answers, tsv_lines
+    from kotovec.cli.tables import notice, print_answers, rank_lines, tsv_lines
 
-    notes = [note(each) for each in dict.fromkeys(each for answer in answers for each in answer.notes)]
+    every = (each for answer in answers for each in (*answer.notes, *(rank.note for rank in answer.ranks)) if each)
+    notes = [note(each) for each in dict.fromkeys(every)]
     if tsv:
         for line in tsv_lines(answers):
             echo(line)
+        for line in rank_lines(answers):
+            notice(line, quiet=False)
     else:
         print_answers(answers, () if quiet else notes)
     if tsv or quiet:
@@ -214,7 +283,9 @@ def print_result(
             notice(f"note: {each}", quiet=False)
 
 
-def _answer_file(store: "Store", file: str, spaces: Sequence[Space], options: dict[str, Any]) -> None:
+def _answer_file(
+    store: "Store", file: str, spaces: Sequence[Space], options: dict[str, Any], targets: Sequence[str]
+) -> None:
     """Answer every line of a file, many per matrix product; print an error as JSON for a line that has one."""
     from kotovec.cli.tables import notice
 
@@ -224,7 +295,7 @@ def _answer_file(store: "Store", file: str, spaces: Sequence[Space], options: di
     failed = total = 0
     while batch := list(islice(lines, together)):
         total += len(batch)
-        for answered in _answer_lines(store, batch, spaces, options):
+        for answered in _answer_lines(store, batch, spaces, options, targets):
             failed += "error" in answered
             echo(json_line(answered))
     if failed:
@@ -233,7 +304,7 @@ def _answer_file(store: "Store", file: str, spaces: Sequence[Space], options: di
 
 
 def _answer_lines(
-    store: "Store", lines: list[str], spaces: Sequence[Space], options: dict[str, Any]
+    store: "Store", lines: list[str], spaces: Sequence[Space], options: dict[str, Any], targets: Sequence[str]
 ) -> Iterator[dict[str, Any]]:
     """Yield the answers to some lines in order: one per space, or one error for a line that has one."""
     errors: dict[int, KotovecError] = {}
@@ -249,7 +320,8 @@ def _answer_lines(
         if number in errors:
             yield {"expression": line, "error": str(errors[number]), "hint": errors[number].hint}
         else:
-            yield from (next(found).as_dict() for found in answers)
+            for space, found in zip(spaces, answers, strict=True):
+                yield _ranked(store, next(found), space, options, targets, line).as_dict()
 
 
 def read_lines(file: str, wanted: str = "one expression per line") -> Iterator[str]:

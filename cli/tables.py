@@ -14,7 +14,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from kotovec.cli.encodings import encodable, message, plainly
+from kotovec.cli.encodings import encodable, message, own, plainly
 from kotovec.cli.lines import broken, columns
 from kotovec.text import WIDE_SPACE, counted, distinct, doubled, escaped, isolated, json_line
 
@@ -121,11 +121,29 @@ def print_answers(answers: Sequence["Answer"], notes: Iterable[str] = ()) -> Non
     _print_lines(_title(answers), out, "bold")
     if len(answers) > 1 and not _fits(_answer_table(answers), out):
         for answer in answers:
-            _print(Text(answer.space.title, style="bold"), _narrowed([answer], out))
+            _print(Text(_isolated(shown(answer.heading)), style="bold"), _narrowed([answer], out))
     else:
         _print(_narrowed(answers, out))
+    for line in rank_lines(answers):
+        _print_lines(_isolated(line), out)
     for note in notes:
         _print_lines(_isolated(message(f"note: {shown(note)}")), out)
+
+
+def _named(answer: "Answer", space: str = "") -> str:
+    """Return the space of an answer in short, after the store where several were asked: `bert static`."""
+    space = space or str(answer.space)
+    return space if answer.store is None else f"{shown(answer.store)} {space}"
+
+
+def rank_lines(answers: Sequence["Answer"]) -> Iterable[str]:
+    """Yield a line per target with its rank in every space: `rank of queen: 1 (static), 3 (isolated@12)`."""
+    for ranks in zip(*(answer.ranks for answer in answers), strict=True):
+        stands = (
+            f"{own('—') if each.rank is None else f'{each.rank:,}'} ({_named(answer)})"
+            for each, answer in zip(ranks, answers, strict=True)
+        )
+        yield f"rank of {shown(ranks[0].target)}: {', '.join(stands)}"
 
 
 def _print_lines(text: str, out: Console, style: str = "") -> None:
@@ -162,11 +180,11 @@ def _answer_table(answers: Sequence["Answer"], *, close: bool = False, without: 
     table = _table(close=close)
     if "rank" not in without:
         table.add_column("rank", justify="right", no_wrap=True)
-    names = [answer.space.name for answer in answers]
+    names = [_named(answer, answer.space.name) for answer in answers]
     if len(set(names)) < len(names):  # two layers of one space
-        names = [answer.space.title for answer in answers]
+        names = [shown(answer.heading) for answer in answers]
     for index in range(len(answers)):
-        table.add_column(names[index] if len(answers) > 1 else "token", overflow="fold")
+        table.add_column(_cell(names[index]) if len(answers) > 1 else "token", overflow="fold")
         for name in (name for name in ("id", "score", "input") if name not in without):
             table.add_column(name, justify="left" if name == "input" else "right", no_wrap=True)
     scores = [distinct([hit.score for hit in answer.results]) for answer in answers]
@@ -201,17 +219,19 @@ def _title(answers: Sequence["Answer"]) -> str:
     from kotovec.store.metric import Metric
 
     first = answers[0]
-    spaces = " | ".join(answer.space.title for answer in answers)
+    spaces = " | ".join(shown(answer.heading) for answer in answers)
     return f"{_isolated(shown(doubled(first.expression)))}  ({spaces}; {Metric(first.metric).direction})"
 
 
 def tsv_lines(answers: Sequence["Answer"]) -> Iterable[str]:
-    """Yield a header and one line per hit: space, rank, token, id, score, whether it is an input."""
-    yield "space\trank\ttoken\tid\tscore\tis_input"
+    """Yield a header and one line per hit: store if there are several, space, rank, token, id, score, is_input."""
+    several = any(answer.store is not None for answer in answers)
+    yield "\t".join((*(("store",) if several else ()), "space", "rank", "token", "id", "score", "is_input"))
     for answer in answers:
         for hit in answer.results:
             yield "\t".join(
                 (
+                    *((tsv_field(answer.store),) if answer.store is not None else ()),
                     str(answer.space),
                     str(hit.rank),
                     tsv_field(hit.token),

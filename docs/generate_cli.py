@@ -26,6 +26,7 @@ HEAD = """# The command line
 | `kotovec coverage STORE …` | counts the characters of a list or a text that are one token, several or none |
 | `kotovec evaluate TASK FILE …` | asks spaces for word pairs or analogies of data sets ([evaluate.md](evaluate.md)) |
 | `kotovec convert FROM TO` | imports a file of vectors, or exports a space into one ([convert.md](convert.md)) |
+| `kotovec report STORE … --out FILE` | reports what spaces know, as a page, Markdown or JSON ([report.md](report.md)) |
 | `kotovec index` | builds another index: space, layer, metric, any faiss factory, with measured recall |
 | `kotovec map` | draws the vocabulary in two dimensions, as a picture or a page ([map.md](map.md)) |
 | `kotovec info` | prints what a store contains and where it came from |
@@ -132,6 +133,16 @@ fewer: half-width ﾊﾟﾘ is パ | リ, and not three pieces.
 
 `--exclude-inputs` leaves out the tokens of the expression in all their forms: `王`, `▁王` and `##王` are one word.
 Every argument of `kotovec norms` is an expression of its own: `kotovec norms king man "king - man"`.
+
+`--rank queen,princess` adds a line per token with its rank in every space that is asked: `rank of queen: 2 (static),
+1 (isolated@6)`. Scores are float64, and better ones are counted among all tokens that may be answers, which
+`--exclude-inputs`, `--words-only` and `--script` decide; of equal ones, the lower token id is ahead. Ranks are exact
+whatever index the store has. A token that is not one, or has no vector in a space, gets a dash and a note. `--json` has
+`ranks`, each with `target`, `token`, `id`, `rank`, `among` (how many tokens may be answers), `score` and `note`; with
+`--tsv`, they go to stderr.
+
+`kotovec query` takes several stores (`--store bert.kotovec --store chive.kotovec`): each answers in those of the named
+spaces that it has, and headings, `--json` and `--tsv` say which store an answer is of. `--file` asks one.
 
 `--script Han,Hiragana,Katakana` leaves out tokens that have a character of another [Unicode script](tokens.md#lists);
 `Common` stands for tokens of no script, such as `2000`, and for special, unused and byte tokens. The commas of every

@@ -1,7 +1,7 @@
 """What a search returns: plain data, ready for a table, JSON, a notebook or pandas."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kotovec.errors import MissingDependencyError
 from kotovec.space import Space
@@ -11,6 +11,9 @@ from kotovec.store.question import Question
 from kotovec.store.terms import ResolvedTerm
 from kotovec.store.tokens import Tokens
 from kotovec.text import distinct, doubled, escaped
+
+if TYPE_CHECKING:
+    from kotovec.store.ranking import Rank
 
 COLUMNS = ("rank", "token", "text", "id", "score", "is_input")
 
@@ -46,6 +49,8 @@ class Answer:
         terms: the terms of the expression, each with the tokens that it stands for.
         notes: what a person should know: means of subwords, forms of a word, an approximate index.
         results: the nearest tokens, best first; equal scores are ordered by token id.
+        ranks: the ranks of targets, where any were named.
+        store: what the store is called, where several were asked.
     """
 
     expression: str
@@ -54,6 +59,8 @@ class Answer:
     terms: tuple[ResolvedTerm, ...]
     notes: tuple[str, ...]
     results: tuple[Hit, ...]
+    ranks: "tuple[Rank, ...]" = ()
+    store: str | None = None
 
     @property
     def hits(self) -> tuple[Hit, ...]:
@@ -65,16 +72,28 @@ class Answer:
         """The layer of the space, or None if it has none."""
         return self.space.layer
 
+    @property
+    def heading(self) -> str:
+        """The space for a person, after the store where several were asked: `bert isolated, layer 12`."""
+        return self.space.title if self.store is None else f"{self.store} {self.space.title}"
+
     def as_dict(self) -> dict[str, Any]:
-        """Return the answer as JSON-ready data; the keys are stable."""
+        """Return the answer as JSON-ready data; the keys are stable.
+
+        `ranks` is there where targets were named, and `store` where several were asked.
+        """
+        store = {} if self.store is None else {"store": self.store}
+        ranks = {"ranks": [rank.as_dict() for rank in self.ranks]} if self.ranks else {}
         return {
             "expression": self.expression,
+            **store,
             "space": str(self.space),
             "layer": self.layer,
             "metric": self.metric,
             "terms": [{"text": term.text, "weight": term.weight, "tokens": list(term.tokens)} for term in self.terms],
             "notes": list(self.notes),
             "results": [dict(vars(hit)) for hit in self.results],
+            **ranks,
         }
 
     def to_pandas(self) -> Any:

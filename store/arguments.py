@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self, TypedDict, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,19 @@ import numpy.typing as npt
 from kotovec.errors import InputError, quoted
 from kotovec.space import BOTH, Space
 from kotovec.text import parts
+
+
+class Asking(TypedDict, total=False):
+    """How an expression is asked, wherever it is: arguments of `Store.search`, each with its default there."""
+
+    space: Space | str | None
+    layer: int | None
+    metric: str
+    exclude_inputs: bool
+    unit_terms: bool
+    words_only: bool
+    script: str | Sequence[str] | None
+    within: Space | str | None
 
 
 class Search(NamedTuple):
@@ -27,6 +40,11 @@ class Search(NamedTuple):
     device: str
     exact: bool
     within: Space | str | None = None
+
+    @classmethod
+    def of(cls, **how: Unpack[Asking]) -> Self:
+        """Return the search that some arguments make, with the defaults of `Store.search` for the others."""
+        return cls(None, None, "l2", None, False, False, False, None, "cpu", True)._replace(**how)
 
 
 def kind_of(value: object) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property, partial
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ from kotovec.space import PROTOTYPES, Space, usual
 from kotovec.store import lens
 from kotovec.store.answer import Answer
 from kotovec.store.answering import answer
-from kotovec.store.arguments import Search, check_count, check_path, check_queries, check_space, kind_of
+from kotovec.store.arguments import Asking, Search, check_count, check_path, check_queries, check_space, kind_of
 from kotovec.store.finder import Finder
 from kotovec.store.gaps import Gaps
 from kotovec.store.layout import Layout
@@ -30,6 +30,7 @@ from kotovec.store.vectors import Block, Vectors
 
 if TYPE_CHECKING:
     from kotovec.store.prototypes import Centres
+    from kotovec.store.ranking import Rank
     from kotovec.store.scripts import Masks
     from kotovec.store.sentences import Contexts
 
@@ -308,6 +309,25 @@ class Store:
             raise InputError(problem, hint="use `search` for one expression")
         search = Search(space, layer, metric, k, exclude_inputs, unit_terms, words_only, script, device, exact, within)
         return self._answer(expressions, search)
+
+    def ranks(self, expression: str, targets: Iterable[str], **how: Unpack[Asking]) -> "list[Rank]":
+        """Return the exact rank of each target among all tokens that may answer an expression, counted in float64.
+
+        Args:
+            expression: the expression.
+            targets: tokens, each written as a term of an expression is; one that has no rank gets a note that says why.
+            how: arguments of `search`: `space`, `layer`, `metric`, `exclude_inputs`, `unit_terms`, `words_only`,
+                `script` and `within`.
+
+        Raises:
+            ExpressionError, UnknownTokenError, NotStoredError, InputError: as in `search`, or a target is no term.
+        """
+        from kotovec.store.ranking import rank_targets
+
+        search = Search.of(**how)
+        space = self.space(search.space, search.layer)
+        question = self._read(expression, space, unit_terms=search.unit_terms)
+        return rank_targets(self.vectors, self.lookup, question, space, search, targets, self._written)
 
     def contexts(self, term: str) -> "Contexts":
         """Return the sentences that the context vectors of a token, or word, come from, where the store keeps them.

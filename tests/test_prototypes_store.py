@@ -224,3 +224,12 @@ def test_a_store_with_prototypes_is_deleted_and_copied_as_any_other(path, tmp_pa
     copy = Path(shutil.copytree(path, tmp_path / "c.kotovec"))
     with kotovec.open(copy) as store:
         assert store.search("t1", space=PROTOTYPES).results[0].token == "t1"
+
+
+def test_the_rank_among_prototypes_is_that_of_the_search(path):
+    with kotovec.open(path) as store:
+        for metric in ("l2", "cosine", "ip"):
+            hits = store.search("t2", space="prototypes", metric=metric, k=ROWS).results
+            ranks = store.ranks("t2", [hit.token for hit in hits], space="prototypes", metric=metric)
+            assert [(each.rank, each.among) for each in ranks] == [(hit.rank, 3) for hit in hits]
+            assert [each.score for each in ranks] == pytest.approx([hit.score for hit in hits])

@@ -12,7 +12,7 @@ from commands import TEXTS, call, make_store
 LISTS = {
     "build": ["--layers", "--spaces", "--token-filter"],
     "submit": ["--layers", "--spaces", "--token-filter"],
-    "query": ["--script", "--space"],
+    "query": ["--rank", "--script", "--space"],
     "shell": ["--script", "--space"],
     "tokens": ["--columns", "--kind", "--script"],
     "audit": ["--reference"],
