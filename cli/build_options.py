@@ -25,7 +25,8 @@ def _use_config(context: typer.Context, path: Path | None) -> Path | None:
     for name in ("config", "help"):
         parameters.pop(name, None)
     context.default_map = {}
-    for name, text in read_config(path, parameters).items():
+    repeated = [name for name, parameter in parameters.items() if getattr(parameter, "multiple", False)]
+    for name, text in read_config(path, parameters, repeated).items():
         parameter = parameters[name]
         try:
             context.default_map[str(parameter.name)] = parameter.type_cast_value(context, text)
@@ -84,7 +85,7 @@ SpacesOption = Annotated[
         MODEL,
         "--spaces",
         metavar="SPACE,…",
-        help="List of `static`, `output` (its output matrix) and `isolated`; tables alone need no forward pass.",
+        help="List of `static`, `output` (its output matrix), `isolated`, `template`, `context`; tables are only read.",
         complete=among("static,output", "static,isolated", "static", "output"),
     ),
 ]

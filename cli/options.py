@@ -32,7 +32,7 @@ SpaceOption = Annotated[
         STORE,
         "--space",
         metavar="SPACE,…",
-        help="List of `static` (input embeddings), `isolated` or `isolated@6` (hidden states); or `both`.",
+        help="List of spaces of the store, such as `static`, `isolated@6` or `context`; `both` is the first two kinds.",
         complete=spaces,
         callback=mark_usual,
     ),

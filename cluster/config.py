@@ -9,7 +9,7 @@ from kotovec.errors import InputError, choices, first_line, near_names, quoted
 SECTION = ("metadata", "kotovec")
 
 
-def read_config(path: Path, names: Collection[str]) -> dict[str, str]:
+def read_config(path: Path, names: Collection[str], repeated: Collection[str] = ()) -> dict[str, str | list[str]]:
     """Return the options in a launch file by their names, each as it would be typed on the command line.
 
     Values stay text, so that `workers: 2.5` is refused here as it is on the command line. A key without a value
@@ -18,6 +18,7 @@ def read_config(path: Path, names: Collection[str]) -> dict[str, str]:
     Args:
         path: path of a YAML file, such as `ray_config.yaml`.
         names: names of the known options, without their dashes.
+        repeated: those of them that take a list; one value is a list of one.
 
     Raises:
         InputError: the file cannot be read, has no options for kotovec, or names an unknown option.
@@ -28,12 +29,15 @@ def read_config(path: Path, names: Collection[str]) -> dict[str, str]:
     if not isinstance(section, dict):
         where = ": ".join(SECTION)
         raise InputError(f"--config {path} has no options for kotovec", hint=f"write them under `{where}:`")
-    options = {}
+    options: dict[str, str | list[str]] = {}
     for key, value in section.items():
         if key not in names:
             near = near_names(str(key), names)
             hint = f"use {choices(near)}" if near else f"choose {choices(sorted(names))}"
             raise InputError(f"--config {path}: kotovec build has no option {quoted(key)}", hint=hint)
+        if key in repeated and value is not None:
+            options[key] = [str(each) for each in (value if isinstance(value, list) else [value])]
+            continue
         if isinstance(value, list | dict):
             raise InputError(
                 f"--config {path}: {key} is not one value", hint="give one, as on the command line, such as `0,1,12`"

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kotovec.cluster.events import Detail, Notice, Phase, Report, ignore
+from kotovec.cluster.events import Detail, Event, Notice, Phase, Report, ignore
 from kotovec.cluster.finished import find_finished
 from kotovec.cluster.plan import Plan
 from kotovec.cluster.request import Request
@@ -39,6 +39,7 @@ def run(
             is planned.
     """
     request.check()
+    report = _once(report)
     first, *others = request.stages
     if overwrite and (lost := _lost(request, Layout(store.resolve()))):
         report(Notice(f"--overwrite replaces the whole store: {', '.join(lost)} will not be in the new one"))
@@ -76,6 +77,20 @@ def _run(
     before = ahead.seconds
     summary.seconds = before | {name: value + before.get(name, 0.0) for name, value in summary.seconds.items()}
     return summary
+
+
+def _once(report: Report) -> Report:
+    """Return a report that leaves out a notice which an earlier stage gave already."""
+    given: set[str] = set()
+
+    def once(event: Event) -> None:
+        if isinstance(event, Notice):
+            if event.text in given:
+                return
+            given.add(event.text)
+        report(event)
+
+    return once
 
 
 def _lost(request: Request, layout: Layout) -> list[str]:

@@ -66,6 +66,16 @@ def test_the_file_gives_what_neither_a_flag_nor_the_environment_gives(planned, l
     assert plan["shards"] == -(-plan["tokens"] // 50)
 
 
+def test_an_option_that_may_be_repeated_takes_one_value_or_a_list(planned, launch, tiny_models, tmp_path):
+    """One value was `not an iterable`, and a list `not one value`."""
+    paths = [tmp_path / "a.txt", tmp_path / "b.txt"]
+    for path in paths:
+        path.write_text("the king is in the city\n", encoding="utf-8")
+    for given in (str(paths[0]), list(map(str, paths))):
+        (then,) = planned(tiny_models["bert"], "--config", launch({"corpus": given}))["then"]
+        assert then["spaces"] == ["context@2"]
+
+
 @pytest.mark.parametrize(
     ("flag", "variable", "wins"),
     [(None, None, "bfloat16"), (None, "float16", "float16"), ("float32", "float16", "float32")],

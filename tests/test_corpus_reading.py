@@ -42,6 +42,8 @@ def reference(content, most, split="sentence"):
             faults["lines longer than 16 MB"] += 1
             continue
         try:
+            if line.count(b"\0") > len(line) / 4:
+                raise UnicodeDecodeError("utf-8", line, 0, 1, "as UTF-16 has")
             text = line.decode()
         except UnicodeDecodeError:
             faults["lines that are not UTF-8"] += 1
@@ -152,9 +154,11 @@ def test_bytes_that_are_no_text_cost_their_line_alone(tmp_path, piece_bytes):
 
 
 def test_another_encoding_gives_faults_and_no_sentences(tmp_path):
-    found, faults, _ = examples(tmp_path / "a.txt", "Größe\nwäre\n".encode("utf-16"))
-    assert found == []
-    assert faults == {"lines that are not UTF-8": 2}
+    for text in ("Größe\nwäre\n", "they have the\nking\n"):  # the latter is UTF-8 with NUL in it
+        for encoding in ("utf-16", "utf-16-le", "utf-16-be", "utf-32"):
+            found, faults, _ = examples(tmp_path / "a.txt", text.encode(encoding))
+            assert found == []
+            assert faults["lines that are not UTF-8"] in (2, 3)  # and a last NUL
 
 
 @pytest.mark.parametrize("piece_bytes", [1 << 20, 40])

@@ -1,5 +1,6 @@
 """Sentences of a piece of a corpus, read in bounded memory; faults are counted with file and line, and never raised."""
 
+import contextlib
 import io
 import json
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from kotovec.cluster.corpus.parquet import pack_rows, read_rows, unpack_rows
 from kotovec.cluster.corpus.splitter import splitter
 
 _BOM = b"\xef\xbb\xbf"
+_FOURTH = 4  # of a line: as many NUL as that no text has
 _BLOCK = 1 << 18  # characters of documents that are split at a time
 
 
@@ -137,21 +139,24 @@ class _Documents:
             self._counts.bytes += len(block)
             if begins:
                 block, begins = block.removeprefix(_BOM), False  # noqa: PLW2901 — of the first line alone
-            try:
-                lines = block.decode().split("\n")
-            except UnicodeDecodeError:
-                lines = [self._line(number + index, line) for index, line in enumerate(block.split(b"\n"))]
+            lines = self._lines(number, block)
             if block.endswith(b"\n"):
                 lines.pop()
             self._counts.lines += len(lines)
             yield number, lines
 
+    def _lines(self, number: int, block: bytes) -> list[str]:
+        if b"\0" not in block:
+            with contextlib.suppress(UnicodeDecodeError):
+                return block.decode().split("\n")
+        return [self._line(number + index, line) for index, line in enumerate(block.split(b"\n"))]
+
     def _line(self, number: int, line: bytes) -> str:
-        try:
-            return line.decode()
-        except UnicodeDecodeError:
-            self.fault(number, faults.NOT_UTF8)
-            return ""
+        with contextlib.suppress(UnicodeDecodeError):
+            if line.count(0) * _FOURTH <= len(line):  # of UTF-16, half of English is NUL, which UTF-8 has, too
+                return line.decode()
+        self.fault(number, faults.NOT_UTF8)
+        return ""
 
     def _of_text(self, blocks: Iterator[tuple[int, list[str]]]) -> Iterator[str]:
         for _, lines in blocks:
