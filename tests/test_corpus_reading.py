@@ -1,5 +1,6 @@
 """Reading a corpus: the same sentences however it is cut, packed or sent, and every fault by file and line."""
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -41,11 +42,11 @@ def reference(content, most, split="sentence"):
         if len(line) > most:
             faults["lines longer than 16 MB"] += 1
             continue
-        try:
-            if line.count(b"\0") > len(line) / 4:
-                raise UnicodeDecodeError("utf-8", line, 0, 1, "as UTF-16 has")
-            text = line.decode()
-        except UnicodeDecodeError:
+        text = None
+        if line.count(b"\0") <= len(line) / 4:  # as UTF-16 has
+            with contextlib.suppress(UnicodeDecodeError):
+                text = line.decode()
+        if text is None:
             faults["lines that are not UTF-8"] += 1
             continue
         kept += [sentence for sentence in splitter(Corpus(("x",), split=split))(text) if sentence]
