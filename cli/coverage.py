@@ -10,7 +10,7 @@ from kotovec.cli.interrupts import ending_at_once
 from kotovec.cli.list_options import CharsetOption, ListedOption, StoresArgument, TextOption
 from kotovec.cli.options import JsonOption, QuietOption, StoreOption
 from kotovec.errors import InputError, choices, quoted
-from kotovec.text import json_line, parts
+from kotovec.text import escaped, json_line, parts
 
 if TYPE_CHECKING:
     from kotovec.store import Store
@@ -31,7 +31,6 @@ def command(
     Example: `kotovec coverage --charset joyo`
     """
     from kotovec.store import Store
-    from kotovec.store.charsets import characters
     from kotovec.store.coverage import Cover, cover, measure
 
     if listed is not None and listed not in list(Cover):
@@ -47,7 +46,8 @@ def command(
         found = [[cover(each, name, chars) for each in opened] for name, chars in charsets.items()]
         seen: dict[str, None] = {}
         texts = [measure(each, _seen(_lines(text), seen)) for each in opened] if text is not None else []
-        chars = characters(seen) if listed is not None else ""
+        # Those that cannot be seen, too: a zero-width space is unknown to many a vocabulary.
+        chars = "".join(char for char in seen if not char.isspace()) if listed is not None else ""
         each_char = [cover(each, str(text), chars) for each in opened] if texts and listed is not None else []
     if as_json:
         _print_json(opened, found, texts, each_char, listed)
@@ -141,7 +141,8 @@ def _print_listed(names: Sequence[str], row: "Sequence[Coverage]", listed: str |
     if listed is not None:
         kind = Cover(listed)
         for name, each in zip(names, row, strict=True):
-            console().print(f"{shown(name)}, {kind.label}: ", each.chars[kind] or "none", sep="", markup=False)
+            chars = escaped(each.chars[kind], keep="") or "none"
+            console().print(f"{shown(name)}, {kind.label}: ", chars, sep="", markup=False)
 
 
 def _ratio(number: float) -> str:

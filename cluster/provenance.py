@@ -31,7 +31,7 @@ _SAID = {
     "words": "the list of words differs",
     "sentence": "the sentence of --template differs",
     "sample": "the sentences of the corpus differ",
-    "contexts-from": "the sentences of --contexts-from differ",
+    "contexts-from": "its contexts did not come from that store",
     "static": "the static vectors come from elsewhere, or were part of the shards, as in an earlier version",
 }
 

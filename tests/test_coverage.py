@@ -182,6 +182,14 @@ def test_the_characters_of_a_text_are_printed_by_kind(capsys, demo_static, tmp_p
     assert piped.out.splitlines()[-1] == "demo, unknown: 丁亜"
 
 
+def test_an_unknown_character_that_cannot_be_seen_is_printed_by_its_code(capsys, demo_static, tmp_path):
+    """The list was `none` beside a count of one."""
+    text = tmp_path / "text.txt"
+    text.write_text("the\u200bking 丁\n", encoding="utf-8")
+    answer = call(capsys, "coverage", demo_static, "--text", text, "--print", "unknown")
+    assert answer.out.splitlines()[-1] == "demo, unknown: \\u200b丁"
+
+
 def test_a_text_without_characters_has_no_tokens_per_character(capsys, demo_static, tmp_path):
     """The table said nan."""
     text = tmp_path / "text.txt"
