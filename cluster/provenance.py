@@ -213,6 +213,13 @@ def _same_batches(wanted: dict[str, Any], stored: dict[str, Any]) -> bool:
     return bool(min(wanted["shard-tokens"], most) == min(stored["shard-tokens"], most))
 
 
+def _text(value: Any) -> str:
+    """Return a setting as a person would write it."""
+    if isinstance(value, list):
+        return ",".join(map(str, value)) or "none"
+    return "none" if value is None else str(value)
+
+
 def _difference(folder: Path, done: str, old: dict[str, Any], new: dict[str, Any]) -> SettingsDifferError:
     names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
     said = dict(_SAID)
@@ -221,5 +228,5 @@ def _difference(folder: Path, done: str, old: dict[str, Any], new: dict[str, Any
         if None in (old.get("words"), new.get("words")):
             names = [name for name in names if name != "pooling"]
             said["words"] = f"it holds {_TOKENS if old.get('words') is None else _LISTED}"
-    parts = [said.get(name) or f"{name} was {old.get(name)}, now {new.get(name)}" for name in names]
+    parts = [said.get(name) or f"{name} was {_text(old.get(name))}, now {_text(new.get(name))}" for name in names]
     return SettingsDifferError(f"{folder} was {done} with other settings ({'; '.join(parts)})", hint=_APART)

@@ -196,6 +196,8 @@ def test_other_settings_are_refused_and_more_layers_need_the_same_sentences(tiny
     build(tiny_models["bert"], path, corpus, layers="last").close()
     with pytest.raises(SettingsDifferError, match=r"contexts was 3, now 4"):
         build(tiny_models["bert"], path, corpus, layers="0", contexts=4)
+    with pytest.raises(SettingsDifferError, match=r"\(corpus was (\S*corpus\.txt), now \1/\.\./corpus\.txt\)"):
+        build(tiny_models["bert"], path, f"{corpus}/../corpus.txt", layers="0")
     with build(tiny_models["bert"], path, corpus, layers="0,2") as store:
         assert [str(space) for space in store.spaces] == [
             "static",
