@@ -164,7 +164,7 @@ def find_item(term: str, lookup: "Lookup", what: str) -> "ResolvedTerm":
         several = [each.text for each in terms] if len(terms) > 1 else found.tokens
         raise InputError(
             f"{quoted(term)} is {described}, and {what} are those of one",
-            hint=f"ask for one: {', '.join(map(argument, several))}",
+            hint=f"ask for one: {', '.join(map(argument, dict.fromkeys(several)))}",
         )
     return found
 
