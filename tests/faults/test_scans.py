@@ -66,9 +66,9 @@ def test_a_scan_killed_at_random_moments_gathers_the_same_sample(rounds, scanner
         kills = scanned.run_killed(KILLED, spec, layout.folder, longest, SEED + number)
         assert kills > 1
         assert bytes_of(finished(spec, layout)) == reference
-        assert [name for name in names(layout) if not name.endswith(".part")] == ["contexts.h5"]
+        assert [name for name in names(layout) if not name.endswith(".part")] == ["contexts.h5", "corpus.json"]
         folders.begin(layout, {"settings": {}})  # as the next build does
-        assert names(layout) == ["contexts.h5", "plan.json"]
+        assert names(layout) == ["contexts.h5", "corpus.json", "plan.json"]
         log.info("%d kills", kills)
 
 
@@ -125,7 +125,7 @@ def test_a_driver_killed_at_random_moments_of_a_scan_leaves_nothing_running_and_
     assert code == 0, err
     assert out.startswith("resuming with ")
     assert bytes_of(finished(spec, layout)) == reference
-    assert [name for name in names(layout) if not name.endswith(".part")] == ["contexts.h5"]
+    assert [name for name in names(layout) if not name.endswith(".part")] == ["contexts.h5", "corpus.json"]
     log.info("the last process ended %.1f s after its driver", slowest)
 
 
