@@ -39,7 +39,7 @@ demo: $(VENV)/.installed  ## encode the vocabulary of an English model and query
 BESIDE = tests/faults tests/attacks \
 	$(wildcard $(addprefix tests/test_,address.py contexts_*.py corpus*.py evaluation_*.py prototypes*.py sample*.py))
 
-test: $(VENV)/.installed  ## run the tests (half an hour on two cores)
+test: $(VENV)/.installed  ## run the tests (27 minutes on two cores)
 	@log=$$(mktemp); \
 	$(BIN)/pytest $(BESIDE) > $$log 2>&1 & faults=$$!; \
 	$(BIN)/pytest $(addprefix --ignore=,$(BESIDE)); rest=$$?; \

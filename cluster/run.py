@@ -83,14 +83,14 @@ def _once(report: Report) -> Report:
     """Return a report that leaves out a notice which an earlier stage gave already."""
     given: set[str] = set()
 
-    def once(event: Event) -> None:
+    def tell(event: Event) -> None:
         if isinstance(event, Notice):
             if event.text in given:
                 return
             given.add(event.text)
         report(event)
 
-    return once
+    return tell
 
 
 def _lost(request: Request, layout: Layout) -> list[str]:
