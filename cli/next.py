@@ -28,11 +28,15 @@ def commands(path: Path | str) -> list[str]:
     ]
 
 
+def analogy(store: "Store") -> str | None:
+    """Return the article's expression if a vocabulary has its words: in Japanese only where the English one is not."""
+    return next((each for each in EXAMPLES if all(word in store for word in each.split()[::2])), None)
+
+
 def example(store: "Store") -> str:
     """Return an expression for a command line: an analogy if the vocabulary has its words, else one of its tokens."""
-    for expression in EXAMPLES:
-        if all(word in store for word in expression.split()[::2]):
-            return f'"{expression}"'
+    if (expression := analogy(store)) is not None:
+        return f'"{expression}"'
     from kotovec.store.tokens import Kind
 
     rows = (row for row, kind in enumerate(store.tokens.kinds) if kind == Kind.WORD)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kotovec.cli.next import EXAMPLES
+from kotovec.cli.next import EXAMPLES, analogy
 from kotovec.cli.report_content import Report, Section, Table
 from kotovec.cli.report_known import known_section, norm_section
 from kotovec.cli.report_measured import analogy_section, pair_section
@@ -66,12 +66,8 @@ def compose(
 
 
 def usual_expression(stores: "Sequence[Store]") -> str | None:
-    """Return the article's expression if a vocabulary has its words: in Japanese only where the English one is not."""
-    for store in stores:
-        for expression in EXAMPLES:
-            if all(word in store for word in expression.split()[::2]):
-                return expression
-    return None
+    """Return the article's expression as the first vocabulary with its words has it; None where none has."""
+    return next(filter(None, map(analogy, stores)), None)
 
 
 def expression_section(held: Sequence[Held], request: Request, words: Texts) -> Section:

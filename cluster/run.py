@@ -97,7 +97,7 @@ def _lost(request: Request, layout: Layout) -> list[str]:
     """Return the kinds of spaces that a store has, and that a new one would not have."""
     if not layout.is_store:
         return []
-    made = {part.partition("@")[0].strip() for stage in request.stages for part in stage.spaces.split(",")}
+    made = {name for stage in request.stages for name in stage.spaces.split(",")}
     made |= {PROTOTYPES} if request.prototypes is not None else set()
     stored = {path.stem.partition("-")[0] for path in layout.spaces.glob(f"*{HDF5}")}
     return [name for name in NAMES if name in stored - made]

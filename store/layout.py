@@ -15,7 +15,6 @@ INDEXES = "indexes"
 MAPS = "maps"
 CONTEXTS = "contexts.h5"  # also in SHARDS, with the ids of the tokens, while its sentences are encoded
 SHARDS = "shards"
-FOLD = "fold.h5"  # in SHARDS: what was added up of several shards
 PLAN = "plan.json"  # in SHARDS
 TOKENIZER_LIST = "tokenizer.json"  # in SHARDS: the names of the tokenizer's files
 CORPUS = "corpus.json"  # in SHARDS: the files of the corpus that is being scanned

@@ -234,8 +234,13 @@ class Tokens:
         return replace(self, ids=self.ids[rows], texts=texts, surfaces=surfaces, kinds=self.kinds[rows], pieces=None)
 
 
-def describe_words(words: Strings, pieces: Pieces) -> Tokens:
-    """Make the table of V words of a list, in their order: each is a word as it stands, and its id is its row."""
+def describe_words(words: Strings, pieces: Pieces | None) -> Tokens:
+    """Make the table of V words of a list, in their order: each is a word as it stands, and its id is its row.
+
+    Args:
+        words: the words.
+        pieces: what they consist of; None for those of a file of vectors, which no tokenizer spells.
+    """
     return Tokens(
         ids=np.arange(len(words)),
         texts=words,
@@ -243,18 +248,7 @@ def describe_words(words: Strings, pieces: Pieces) -> Tokens:
         kinds=np.full(len(words), Kind.WORD, dtype=np.uint8),
         marking=Marking.NONE,
         pieces=pieces,
-    )
-
-
-def describe_imported(words: Strings) -> Tokens:
-    """Make the table of V words of a file of vectors, in their order, as `describe_words` of words without tokens."""
-    return Tokens(
-        ids=np.arange(len(words)),
-        texts=words,
-        surfaces=words,
-        kinds=np.full(len(words), Kind.WORD, dtype=np.uint8),
-        marking=Marking.NONE,
-        imported=True,
+        imported=pieces is None,
     )
 
 

@@ -13,7 +13,8 @@ from kotovec.store.files import read_regular, write_text
 from kotovec.store.layout import HDF5, PIECE, Layout
 
 MOST_BYTES = 1 << 28  # a million files with long names
-AGAIN = "restore it as it was, or delete the folder `shards` of the store to scan again"
+_AFRESH = "delete the folder `shards` of the store to scan again"
+AGAIN = f"restore it as it was, or {_AFRESH}"
 
 
 def begin(spec: ScanSpec, layout: Layout, files: Sequence[CorpusFile]) -> str:
@@ -86,7 +87,7 @@ def _compare(recorded: Sequence[Any], files: Sequence[CorpusFile]) -> None:
     for path in now.keys() - before.keys():
         raise CorpusError(
             f"{path} is new since the scan began",
-            hint="take it away, or delete the folder `shards` of the store to scan again",
+            hint=f"take it away, or {_AFRESH}",
         )
 
 

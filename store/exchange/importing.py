@@ -31,7 +31,7 @@ from kotovec.store.exchange.text import Block, TextSource
 from kotovec.store.files import sync
 from kotovec.store.layout import IMPORTED, Layout
 from kotovec.store.lock import locked
-from kotovec.store.tokens import Strings, describe_imported
+from kotovec.store.tokens import Strings, describe_words
 from kotovec.store.writer import write_tokens, writing_space
 from kotovec.version import __version__
 
@@ -148,7 +148,7 @@ def _write(layout: Layout, source: Source, file: Path, found: Format, *, escaped
         "started": started.isoformat(timespec="seconds"),
     }
     attributes = {"model": "", "weights_sha256": sha256, IMPORTED: json.dumps(about), "settings": "{}", **noted}
-    identity = write_tokens(layout, describe_imported(words), attributes)
+    identity = write_tokens(layout, describe_words(words, None), attributes)
     made: dict[str, Any] = {**noted, "versions": json.loads(noted["versions"]), "settings": about, "dtype": "float32"}
     shape = (len(words), source.dimensions)
     with writing_space(layout, Space(IMPORTED), shape, "float32", identity, made) as writer:
