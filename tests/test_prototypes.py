@@ -303,7 +303,7 @@ def test_a_build_that_ended_between_the_means_and_their_prototypes_encodes_nothi
 def test_an_interrupted_build_of_another_number_is_refused(small, tmp_path):
     plan, _ = small
     interrupt(plan, tmp_path / "a.kotovec", 3)
-    for other, now in ((2, "2"), (0, "None")):
+    for other, now in ((2, "2"), (0, "none")):
         settings = {name: value for name, value in plan.settings.items() if name != PROTOTYPES}
         settings |= {PROTOTYPES: other} if other else {}
         with pytest.raises(SettingsDifferError, match=f"prototypes was 3, now {now}"):
