@@ -59,6 +59,12 @@ def is_ambient(context: Any, name: str) -> bool:
     return source is not None and source.name == "ENVIRONMENT"
 
 
+def is_typed(context: Any, name: str) -> bool:
+    """Return whether an option stands on the command line: what the environment gives may be for other commands."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
 def choose_spaces(text: str, layer: int | None, stored: Sequence[Space]) -> tuple[Space, ...]:
     """Return the stored spaces that `--space` and `--layer` ask for, each once.
 

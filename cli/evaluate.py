@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from kotovec.cli.chosen import find_stores, store_titles, usual_space
+from kotovec.cli.chosen import find_stores, is_typed, store_titles, usual_space
 from kotovec.cli.evaluate_options import (
     CategoriesOption,
     CommonOption,
@@ -106,8 +106,7 @@ def _check_options(context: typer.Context, task: str, seed: int) -> None:
         raise InputError(f"--seed is {seed}", hint="use 0 or more")
     for other, names in TASKS.items():
         for name in names if other != task else ():
-            source = context.get_parameter_source(name)
-            if source is not None and source.name == "COMMANDLINE":
+            if is_typed(context, name):
                 raise InputError(f"--{name} is for {other}, not for {task}", hint="leave it out")
 
 
