@@ -50,7 +50,8 @@ def choose(spaces: str, layers: str) -> tuple[Chosen, ...]:
             continue
         if space.name == PROTOTYPES:
             raise InputError(
-                "--prototypes K makes the space `prototypes` beside `context`", hint="name `context`, and add --prototypes"
+                "--prototypes K makes the space `prototypes` beside `context`",
+                hint="name `context`, and add --prototypes",
             )
         if space.name not in STATES or space.first is not None or space.steps:
             raise InputError(f"`kotovec build` makes no {space}", hint=f"choose {choices(each.name for each in BUILT)}")
