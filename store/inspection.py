@@ -11,6 +11,7 @@ from kotovec.errors import DamagedError, quoted
 from kotovec.space import PROTOTYPES, Space
 from kotovec.store import contexts, lens, maps, prototypes
 from kotovec.store import index as indexes
+from kotovec.store.geometry import kept
 from kotovec.store.layout import IMPORTED, TOKENIZER, Layout
 from kotovec.store.opened import CURE
 from kotovec.store.tokenizer import checksums
@@ -53,6 +54,7 @@ def inform(path: Path, layout: Layout, vectors: Vectors) -> dict[str, Any]:
         **({"prototypes": divided} if (divided := _prototypes(vectors)) else {}),
         "indexes": indexes.describe(layout.indexes, vectors),
         "maps": maps.describe(layout.maps, vectors.matches),
+        "neighbours": kept.describe(layout.measures, vectors.matches),
         "bytes": layout.size,
         "provenance": attributes,
     }
@@ -129,4 +131,5 @@ def find_damage(layout: Layout, vectors: Vectors) -> list[str]:
     names = sorted(name for name in {*recorded, *present} if recorded and recorded.get(name) != present.get(name))
     damaged += [f"{TOKENIZER}/{name} ({CURE})" for name in names]
     damaged += indexes.verify(layout.indexes, vectors)
-    return damaged + maps.verify(layout.maps, vectors.matches)
+    damaged += maps.verify(layout.maps, vectors.matches)
+    return damaged + kept.verify(layout.measures, vectors.matches)
