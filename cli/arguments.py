@@ -22,6 +22,7 @@ COMMANDS = (
         "geometry",
         "hubs",
         "neighbours",
+        "transform",
         "convert",
         "report",
         "index",

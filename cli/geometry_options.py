@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from kotovec.cli.complete import spaces
+from kotovec.cli.complete import among, spaces
 from kotovec.cli.declare import GEOMETRY, OUTPUT, STORE, choice, option
 
 AllSpacesOption = Annotated[
@@ -38,3 +38,16 @@ PairsOption = Annotated[
         show_default=False,
     ),
 ]
+DoOption = Annotated[
+    str | None,
+    option(
+        GEOMETRY,
+        "--do",
+        metavar="STEP",
+        help="Step: `center`, `abtt:D`, `whiten`, `standardize`, `drop:138,378` or `unit`.",
+        complete=among("center", "abtt:", "whiten", "standardize", "drop:", "unit"),
+        show_default=False,
+    ),
+]
+FitOption = Annotated[str, choice(GEOMETRY, "--fit", "all|words", help="Tokens that the step learns from.")]
+RewriteOption = Annotated[bool, option(OUTPUT, "--overwrite", help="Write a derived space that is there again.")]

@@ -10,7 +10,8 @@ from kotovec.cluster.finished import find_finished
 from kotovec.cluster.plan import Plan
 from kotovec.cluster.request import Request
 from kotovec.cluster.where import Resources, count_workers
-from kotovec.space import NAMES, PROTOTYPES
+from kotovec.errors import InputError
+from kotovec.space import NAMES, PROTOTYPES, Space
 from kotovec.store import folder as folders
 from kotovec.store.layout import HDF5, Layout
 from kotovec.store.lock import check_free
@@ -103,13 +104,20 @@ def _once(report: Report) -> Report:
 
 
 def _lost(request: Request, layout: Layout) -> list[str]:
-    """Return the kinds of spaces that a store has, and that a new one would not have."""
+    """Return the kinds of spaces, and the derived spaces, that a store has and that a new one would not have."""
     if not layout.is_store:
         return []
     made = {name for stage in request.stages for name in stage.spaces.split(",")}
     made |= {PROTOTYPES} if request.prototypes is not None else set()
-    stored = {path.stem.partition("-")[0] for path in layout.spaces.glob(f"*{HDF5}")}
-    return [name for name in NAMES if name in stored - made]
+    spaces = []
+    for path in layout.spaces.glob(f"*{HDF5}"):
+        with contextlib.suppress(InputError):  # somebody's file, which is refused later
+            spaces.append(Space.of_stem(path.stem))
+    stored = {space.name for space in spaces}
+    return [
+        *(name for name in NAMES if name in stored - made),
+        *(str(space) for space in sorted(spaces) if space.steps),
+    ]
 
 
 def dry_run(

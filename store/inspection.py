@@ -35,7 +35,7 @@ def inform(path: Path, layout: Layout, vectors: Vectors) -> dict[str, Any]:
         *(name for name in ("words", IMPORTED) if name in attributes),
     ):
         attributes[name] = vectors.table(name)
-    made = vectors.made(vectors.spaces[-1])
+    made = vectors.made(next(space for space in reversed(vectors.spaces) if not space.steps))
     attributes |= {name: value for name, value in made.items() if name not in ("settings", "spread")}
     sentence = next(
         (vectors.settings(space).get("sentence") for space in vectors.spaces if space.name == "template"), None
@@ -65,7 +65,7 @@ def _contexts(vectors: Vectors) -> dict[str, dict[str, Any]]:
     found = {}
     for space in vectors.spaces:
         counts = vectors.part(space, "n")
-        if counts is None or space.name == PROTOTYPES:
+        if counts is None or space.name == PROTOTYPES or space.steps:
             continue
         limit, uses = vectors.settings(space).get("contexts"), vectors.part(space, "uses")
         complete = 0 if limit is None else int((counts >= limit).sum())
