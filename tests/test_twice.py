@@ -18,6 +18,9 @@ LISTS = {
     "audit": ["--reference"],
     "coverage": ["--charset"],
     "evaluate": ["--columns", "--layers", "--measure", "--space"],
+    "geometry": ["--layers", "--space"],
+    "neighbours": ["--space"],
+    "transform": ["--layers", "--space"],
     "index": ["--parameters", "--space"],
     "map": ["--space"],
 }
