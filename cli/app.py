@@ -23,7 +23,7 @@ from kotovec.cli.interrupts import INTERRUPTED, TERMINATED, hear_interrupts, in_
 from kotovec.cli.silence import note_unreadable, silence
 from kotovec.cli.stdout import OutputError, drop_output, guard_stdout
 from kotovec.cli.tree import make_app
-from kotovec.cli.usage import check_dashes, explain_usage, name_variable, stray_store, valued_flag
+from kotovec.cli.usage import check_dashes, check_paths, explain_usage, name_variable, stray_store, valued_flag
 from kotovec.errors import ACCESS, ExpressionError, InputError, KotovecError, UnknownTokenError, first_line
 from kotovec.limits import check_space, explain, fit_threads
 from kotovec.text import escaped
@@ -107,6 +107,7 @@ def _run(arguments: list[str]) -> int:  # noqa: PLR0911 — one return per outco
 def _call(arguments: list[str]) -> Any:
     tree = _tree(arguments)
     check_dashes(tree, arguments)
+    check_paths(tree, arguments)
     if arguments[0] in COMMANDS and arguments[0] not in _LIGHT and _HELP.isdisjoint(arguments):
         check_space()
         note_unreadable(arguments)

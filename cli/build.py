@@ -125,12 +125,12 @@ def command(
 
 
 def _without_idle(context: typer.Context, options: dict[str, Any]) -> dict[str, Any]:
-    """Return the options without those of a corpus that the environment gives where there is no corpus."""
-    from kotovec.cluster.request import OF_CONTEXTS
+    """Return the options without those of a corpus, or of hidden states, that the environment gives where none is."""
+    from kotovec.cluster.request import OF_CONTEXTS, OF_STATES, has_states
 
-    if options["corpus"] or options["contexts_from"]:
-        return options
-    return {name: value for name, value in options.items() if name not in OF_CONTEXTS or not is_ambient(context, name)}
+    idle = {*(() if options["corpus"] or options["contexts_from"] else OF_CONTEXTS)}
+    idle |= {*(() if has_states(options["spaces"]) else OF_STATES)}
+    return {name: value for name, value in options.items() if name not in idle or not is_ambient(context, name)}
 
 
 def _target(model: str, store: Path | None, words: Path | None) -> Path:

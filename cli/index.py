@@ -41,9 +41,13 @@ def command(
     Example: `kotovec index --space isolated --metric cosine --factory HNSW32`
     """
     from kotovec.store.measure import build_index
+    from kotovec.store.prototypes import check_single
 
     opened = open_store(store)
-    for each in choose_spaces(space, layer, opened.spaces):
+    spaces = choose_spaces(space, layer, opened.spaces)
+    for each in spaces:
+        check_single(each, "an index")
+    for each in spaces:
         with without_clustering():
             built = build_index(opened, each, metric, factory=factory, parameters=parameters, device=device)
         _print(*built, as_json=as_json)

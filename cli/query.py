@@ -92,6 +92,10 @@ def command(
         "within": within,
     }
     targets = [] if rank is None else parts(rank)
+    if rank is not None and not all(target.strip() for target in targets or [""]):
+        raise InputError(
+            "--rank names an empty token", hint="name tokens with commas between them, such as `queen,princess`"
+        )
     # Python would collect garbage 70 times during imports, which leave none: 15 ms.
     gc.set_threshold(RARELY)
     paths, asked = find_stores(store), join(expression or [])

@@ -48,6 +48,26 @@ _ARGUMENTS = {
 _TRUE, _FALSE = ("true", "yes", "on"), ("false", "no", "off")
 
 
+def check_paths(tree: Any, arguments: Sequence[str]) -> None:
+    """Refuse an empty path, which would be the working directory: a variable of the shell was not set.
+
+    Args:
+        tree: the group of the commands.
+        arguments: the command line.
+
+    Raises:
+        InputError: the value of an option that names a file or a folder is empty.
+    """
+    command = tree.commands.get(arguments[0], tree)
+    paths = {name for parameter in command.params if parameter.type.name == "path" for name in parameter.opts}
+    for before, word in pairwise(arguments):
+        if word == "--":
+            return
+        if (before in paths and word == "") or (word.endswith("=") and word[:-1] in paths):
+            option = before if word == "" else word[:-1]
+            raise InputError(f"{option} names nothing", hint="name a file or a folder, or leave it out")
+
+
 def check_dashes(tree: Any, arguments: Sequence[str]) -> None:
     """Refuse `-json`, `—json` and `-s`, which would be read as a subtraction.
 

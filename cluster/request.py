@@ -35,6 +35,7 @@ OF_CONTEXTS = (
     "contexts_from",
     "prototypes",
 )
+OF_STATES = ("layers", "dtype", "store_dtype")
 _WITHOUT_CORPUS = {"contexts_from", "keep_text", "prototypes"}  # those that the sentences of another store take
 
 
@@ -165,14 +166,20 @@ class Request:
         ):
             if value not in values:
                 raise InputError(f"unknown {option} {quoted(value)}", hint=f"choose {choices(values)}")
-        if not self.bos and not self.has_states:
-            raise InputError("--no-bos is of hidden states, and none are asked for", hint="leave it out")
+        if not self.has_states:
+            self._check_idle()
         # torch has another kernel for a batch of one.
         if self.shard_tokens is not None and self.shard_tokens < 2:  # noqa: PLR2004
             raise InputError(f"--shard-tokens is {self.shard_tokens}", hint="use 2 or more")
         if self.cpus_per_worker < 1:
             raise InputError(f"--cpus-per-worker is {self.cpus_per_worker}", hint="use 1 or more")
         self._check_words()
+
+    def _check_idle(self) -> None:
+        """Refuse what is of hidden states alone, where there are none."""
+        changed = [option_of(name) for name in OF_STATES if getattr(self, name) != getattr(Request, name)]
+        for option in (*changed, *(["--no-bos"] if not self.bos else [])):
+            raise InputError(f"{option} is of hidden states, and none are asked for", hint="leave it out")
 
     def _check_words(self) -> None:
         """Check the options of a list of words, and that its file can be read."""

@@ -10,6 +10,7 @@ from kotovec.cluster.plan import Plan
 from kotovec.cluster.shards import ShardPlan
 from kotovec.errors import NonFiniteError, WorkerError
 from kotovec.workers.encoder import Encoded
+from kotovec.workers.json_files import DOWNLOAD
 
 NAMED = 5  # number of tokens that an error about NaN names
 
@@ -113,7 +114,7 @@ def check_finite(plan: Plan, rows: npt.NDArray[np.int64], *, narrow: bool = Fals
     names = ", ".join(f"{tokens.surfaces[row]!r} (id {tokens.ids[row]})" for row in rows[:NAMED].tolist())
     more = f" and {len(rows) - NAMED} more" if len(rows) > NAMED else ""
     why = "float16 ends at 65,504" if narrow else "its weights are damaged or do not fit its config"
-    hint = "use float32 for --dtype and --store-dtype" if narrow else None
+    hint = "use float32 for --dtype and --store-dtype" if narrow else DOWNLOAD
     raise NonFiniteError(f"{plan.model.name} gave NaN or Inf for {names}{more}: {why}", hint=hint)
 
 

@@ -20,6 +20,7 @@ from kotovec.store.opened import File
 from kotovec.store.writer import Parts, Rows
 from kotovec.workers import ranges
 from kotovec.workers import table as tables
+from kotovec.workers.json_files import DOWNLOAD
 from kotovec.workers.matrices import Matrices, identify, tensors_of
 from kotovec.workers.model import Model
 
@@ -175,7 +176,7 @@ def _unnamed(plan: Plan, matrix: _Matrix) -> Parts:
         return {}
     rows = np.concatenate([block.copy() for block in matrix.read(numbers)])
     if len(bad := numbers[~np.isfinite(rows).all(axis=1)]):
-        raise NonFiniteError(f"{matrix.name} of {plan.model.name} holds NaN or Inf in the row #{bad[0]}")
+        raise NonFiniteError(f"{matrix.name} of {plan.model.name} holds NaN or Inf in the row #{bad[0]}", hint=DOWNLOAD)
     return {"unnamed_id": numbers, "unnamed": rows}
 
 

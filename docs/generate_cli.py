@@ -110,7 +110,7 @@ most frequent first. The mark of a word need not be typed: where the vocabulary 
 | written | means |
 |---|---|
 | `king - man + woman` | terms joined by `+` and `-`; full-width signs (`王＋女－男`) and the minus `−` work as well |
-| `0.5*王`, `2 * king` | a weight |
+| `0.5*王`, `2 * king`, `1e-3*king` | a weight |
 | `king - (man - woman)` | parentheses |
 | `"new york"` | a quoted term: always literal, whatever it contains; also “…”, ”…”, „…“, ’…’, 「…」 and 『…』 |
 | `#2332` | the token with this id; in quotes, the one with this text, which a note names where there is one |

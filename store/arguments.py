@@ -71,6 +71,16 @@ def check_path(path: str | PathLike[str]) -> Path:
         raise InputError(problem, hint="name its folder, such as `demo.kotovec`") from error
 
 
+def check_text(value: object) -> None:
+    """Refuse an expression, or a term, that is no text.
+
+    Raises:
+        InputError: it is none.
+    """
+    if not isinstance(value, str):
+        raise InputError(f"an expression is a str, not {kind_of(value)}", hint="write it as `king - man + woman`")
+
+
 def check_count(k: int, most: int, *, words: bool) -> None:
     """Refuse a number of neighbours that is no whole number from 1 to that of all tokens, or words.
 

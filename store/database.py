@@ -234,6 +234,7 @@ class Store:
             InputError: k, metric, device or a shape does not fit, or a vector is not finite.
         """
         given, (measure, k) = arguments.check_queries(vectors, rows), self._measure(metric, k)
+        keep = None if keep is None else np.asarray(keep)
         finder = self._finder(self.space(space), measure, device, exact=exact, many=len(given) > 1)
         queries = finder.vectors_of(given) if vectors is None else given.astype(np.float64)
         return finder.nearest(queries, k, skip, keep)

@@ -16,6 +16,7 @@ PLUS = "+＋"
 MINUS = "-－−‐‑–﹣"  # ASCII, full-width, minus sign, hyphens, en dash; never ー, which is a letter
 HYPHENS = "-‐‑–﹣"  # what also joins the parts of a word, as in `twenty-one`
 TIMES = "*＊×"
+EXPONENT, EXPONENT_SIGNS = ("e", "E", "ｅ", "Ｅ"), ("+", "-", "＋", "－", "−")  # of a weight such as 1e-3
 OPEN, CLOSE = "(（", ")）"
 SIGNS = PLUS + MINUS + TIMES + OPEN + CLOSE
 # What closes each quote that may open: an input method types ” or ’ on both sides, a word processor „ and “.
@@ -37,7 +38,7 @@ LARGEST = 1e9  # largest weight: far above it, sums of squares would overflow
 _KANA = r"[\u3041-\u30ff\uff66-\uff9f]"
 _LONG_VOWELS = re.compile(rf"{_KANA}+(?:[{MINUS}]{_KANA}+)+")
 _LONG_VOWEL_AT_END = re.compile(rf"(?:{_KANA}+[{MINUS}])+$")
-_NUMBER = re.compile(r"\d+(\.\d*)?|\.\d+")
+_NUMBER = re.compile(r"(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 _ID = re.compile(r"[#＃]\d+")
 _CHUNK = re.compile(rf"\S{{0,{LONGEST + 1}}}")
 _NOT_TEXT = re.compile("[\ud800-\udfff]")
@@ -286,14 +287,22 @@ class _Reader:
         return len(token) > end - start
 
     def number(self) -> float | None:
-        end = self.at
-        while end < len(self.text) and (self.text[end].isdecimal() or self.text[end] in ".．"):
-            end += 1
-        digits = unicodedata.normalize("NFKC", self.text[self.at : end])
+        end = self.digits_end(self.at, ".．")
+        if end > self.at and self.text[end : end + 1] in EXPONENT:
+            signed = end + 2 if self.text[end + 1 : end + 2] in EXPONENT_SIGNS else end + 1
+            end = past if (past := self.digits_end(signed)) > signed else end
+        digits = unicodedata.normalize("NFKC", self.text[self.at : end]).replace("−", "-")
         if not _NUMBER.fullmatch(digits):
             return None
         self.at = end
         return float(digits)
+
+    def digits_end(self, start: int, others: str = "") -> int:
+        """Return where the digits, or some other characters, that begin at `start` end."""
+        rest = range(start, len(self.text))
+        return next(
+            (at for at in rest if not self.text[at].isdecimal() and self.text[at] not in others), len(self.text)
+        )
 
     def chunk(self) -> str:
         """Return the characters up to the next space, or enough of them to see that they are too long for a token."""

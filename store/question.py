@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from kotovec.errors import InputError, NotStoredError
 from kotovec.space import LAYERED, Space
+from kotovec.store.arguments import check_text
 from kotovec.store.expression import Term, hyphenated, lengthened, parse, render
 from kotovec.store.terms import Lookup, ResolvedTerm
 
@@ -89,6 +90,7 @@ def read(
         NotStoredError: no token has such an id, or it has no vector in the space.
         InputError: as in `add`.
     """
+    check_text(expression)
     terms, readings = resolve(expression, lookup)
     return add(terms, vectors, readings, unit_terms=unit_terms, allow_zero=allow_zero, unnamed=unnamed, check=check)
 

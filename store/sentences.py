@@ -10,6 +10,7 @@ import numpy as np
 from kotovec.errors import DamagedError, InputError, NotStoredError, quoted
 from kotovec.space import PROTOTYPES, Origin, Space
 from kotovec.store import prototypes
+from kotovec.store.arguments import check_text
 from kotovec.store.contexts import Sample, read_contexts
 from kotovec.store.expression import parse
 from kotovec.store.gaps import Gaps
@@ -157,6 +158,7 @@ def find_item(term: str, lookup: "Lookup", what: str) -> "ResolvedTerm":
         InputError: the text is an expression, or a word of several tokens.
         UnknownTokenError, ExpressionError: as `Store.search`.
     """
+    check_text(term)
     terms = parse(term, lookup.known)
     found = lookup.resolve(terms[0])
     if len(terms) > 1 or len(found.rows) != 1:

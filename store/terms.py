@@ -268,7 +268,8 @@ class Lookup:
 
     def _tokenized(self, term: Term) -> ResolvedTerm:
         if not term.text.strip():
-            raise UnknownTokenError(f"the vocabulary has no token {quoted(term.text)}")
+            problem = f"the vocabulary has no token {quoted(term.text)}"
+            raise UnknownTokenError(problem, hint="see what there is with `kotovec tokens`")
         rows, form = self._split(term)
         if not rows:
             raise self._unknown(term)
@@ -320,7 +321,7 @@ class Lookup:
     def _unknown(self, term: Term) -> UnknownTokenError:
         text = term.text
         hint = self.suggestion(text)
-        hint = hint if term.literal else mistaken(text) or hint
+        hint = (hint if term.literal else mistaken(text) or hint) or "see what there is with `kotovec tokens`"
         if self.tokens.listed:
             return UnknownTokenError(
                 f"{quoted(text)} is not one of the {len(self.tokens):,} words of this store", hint=hint

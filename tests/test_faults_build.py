@@ -102,6 +102,7 @@ def test_nan_out_of_a_model_stops_the_build_and_names_the_token(employ, tmp_path
     assert code == 1
     assert without_steps(told.err) == (
         f"error: {folder} gave NaN or Inf for 'queen' (id {row}): its weights are damaged or do not fit its config\n"
+        "hint: download the model again\n"
     )
     assert told.out == ""
     assert not store.parent.exists()

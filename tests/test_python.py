@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 import kotovec
@@ -104,3 +105,25 @@ def test_the_kinds_of_tokens_may_be_one_text(tiny_models, tmp_path):
             str(tiny_models["bert"]), tmp_path / f"{type(given)}.kotovec", token_filter=given, **options
         )
         assert set(store.tokens.kinds) == {KINDS.index("special"), KINDS.index("word")}
+
+
+@pytest.mark.parametrize("wrong", [None, 3, b"king", ["king"]])
+def test_an_expression_that_is_no_text_is_refused_in_one_line(tiny_models, tmp_path, wrong):
+    with kotovec.build(str(tiny_models["bert"]), tmp_path / "x.kotovec", workers=0, spaces="static") as store:
+        for ask in (store.vector, store.question, store.search):
+            with pytest.raises(InputError, match=r" expression.*, not an? |an expression is a str, not None|not None"):
+                ask(wrong)
+        keep = [True, *[False] * (len(store) - 2), True]
+        found, expected = (store.nearest(rows=[1], keep=each, k=2)[0].rows for each in (keep, np.array(keep)))
+        assert found.tolist() == expected.tolist()
+        assert set(found.tolist()) == {0, len(store) - 1}
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [({"layers": "3"}, "--layers"), ({"dtype": "bfloat16"}, "--dtype"), ({"store_dtype": "float16"}, "--store-dtype")],
+)
+def test_what_is_of_hidden_states_is_refused_without_them(tiny_models, tmp_path, options, named):
+    with pytest.raises(InputError, match=f"^{named} is of hidden states, and none are asked for\nhint: leave it out$"):
+        kotovec.build(str(tiny_models["bert"]), tmp_path / "x.kotovec", workers=0, spaces="static", **options)
+    assert not (tmp_path / "x.kotovec").exists()

@@ -424,3 +424,11 @@ def test_a_device_and_a_model_of_the_environment_are_named(refused, monkeypatch,
     monkeypatch.setattr("kotovec.store.library.gpus", lambda: 0)
     monkeypatch.setenv(variable, value)
     assert refused(*arguments)[1].endswith(f" ({variable} is set)")
+
+
+@pytest.mark.parametrize("arguments", [["info", "--store", ""], ["info", "--store="], ["build", "demo", "--words", ""]])
+def test_an_empty_path_is_refused_and_is_not_the_working_directory(capsys, arguments):
+    option = arguments[-1 if arguments[-1] else -2].rstrip("=")
+    answer = call(capsys, *arguments)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err == f"error: {option} names nothing\nhint: name a file or a folder, or leave it out\n"

@@ -102,7 +102,8 @@ def _check_numbers(folder: Path, config: Mapping[str, Any]) -> None:
     held = sum(file.stat().st_size for file in files if file.is_file())
     # Eight numbers in a byte: more than any quantization packs. Else transformers takes memory before it looks.
     if held and isinstance(rows, int) and isinstance(width, int) and rows * width > 8 * held:
-        raise ModelError(f"{path} claims {rows:,} × {width:,} embeddings, more than the weights", hint=DOWNLOAD)
+        problem = f"{path} claims {rows:,} × {width:,} embeddings, and the weights have {held:,} bytes"
+        raise ModelError(f"{problem}: they are cut short, or of another model", hint=DOWNLOAD)
 
 
 def _check_names(folder: Path, name: str, config: Mapping[str, Any]) -> None:

@@ -150,7 +150,8 @@ def _other_kinds(names: Collection[str], folder: Path | None) -> Iterator[tuple[
     here = _at_top(names)
     if ADAPTER in here:
         yield f"holds an adapter alone ({ADAPTER}), and no model", merge_hint(folder)
-    if _first(names, "0_*StaticEmbedding/*") or {"modules.json", "tokenizer.json"} <= set(here):
+    unconfigured = {"modules.json", "tokenizer.json"} <= set(here) and not _first(names, "1_Pooling/*")
+    if _first(names, "0_*StaticEmbedding/*") or unconfigured:
         yield (
             "holds static embeddings of sentence-transformers, and no transformer",
             "choose a model with hidden states, such as the one that it was distilled from",
