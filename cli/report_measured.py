@@ -10,9 +10,10 @@ from kotovec.errors import InputError, MissingDependencyError
 from kotovec.text import argument
 
 if TYPE_CHECKING:
-    from kotovec.store.evaluation.analogies import Score, Solved
+    from kotovec.store.evaluation.analogies import Solved
     from kotovec.store.evaluation.intervals import Estimate
     from kotovec.store.evaluation.pairs import Asked, Correlation, Counts
+    from kotovec.store.evaluation.scores import Score
 
 
 def analogy_section(held: Sequence[Held], name: str | None, words: Texts, *, seed: int, lower: bool) -> Section:
@@ -55,17 +56,18 @@ def _analogy_row(add: "Solved", base: "Solved", words: Texts) -> list[Cell]:
     return [
         f"{add.store} {add.space}",
         add.counts.asked,
-        add.without_inputs.accuracy[0],
-        _range(add.without_inputs.interval, words),
-        add.among_all.accuracy[0],
-        base.without_inputs.accuracy[0],
-        _range(base.without_inputs.interval, words),
-        base.among_all.accuracy[0],
+        add.without_inputs.accuracy[0].value,
+        _range(add.without_inputs.accuracy[0], words),
+        add.among_all.accuracy[0].value,
+        base.without_inputs.accuracy[0].value,
+        _range(base.without_inputs.accuracy[0], words),
+        base.among_all.accuracy[0].value,
     ]
 
 
 def _share(solved: "Solved", score: "Score") -> Point:
-    return Point(f"{solved.store} {solved.space}", score.accuracy[0], score.interval.low, score.interval.high)
+    at_1 = score.accuracy[0]
+    return Point(f"{solved.store} {solved.space}", at_1.value, at_1.low, at_1.high)
 
 
 def pair_section(held: Sequence[Held], name: str | None, words: Texts, *, seed: int, lower: bool) -> Section:

@@ -46,26 +46,37 @@ def test_the_table_has_what_was_asked_and_where_the_answers_are(capsys, store, f
         "questions: 4 questions, 3 asked; 2 of 14 words missing (1 unknown, 1 of several tokens); --multi skip, "
         "words as they are"
     )
-    assert fields(head) == [
-        "space", "measure", "asked", "@1", "95 %", "@5", "@10", "1/rank", "with inputs: @1", "b", "a*", "a", "other"
-    ]  # fmt: skip
-    assert [fields(row)[:2] for row in rows] == [
-        ["static", "3cosadd"], ["static", "only-b"], ["isolated@2", "3cosadd"], ["isolated@2", "only-b"]
-    ]  # fmt: skip
+    score = ["@1", "95 %", "@5", "@10", "1/rank", "95 %"]
+    assert fields(head) == ["space", "measure", "asked", *score, "difference", "95 %"]
+    names = [["static", "3cosadd"], ["static", "only-b"], ["isolated@2", "3cosadd"], ["isolated@2", "only-b"]]
+    assert [fields(row)[:2] for row in rows[:4]] == names
     asked = [("king", "man", "woman", "queen"), ("prince", "boy", "girl", "princess"), ("王", "男", "女", "女王")]
     ranks = [rank_by_search(store, *words) for words in asked]
-    assert fields(rows[0])[3] == f"{ranks.count(1) / 3:.3f}"
-    assert fields(rows[0])[7] == f"{sum(1 / rank for rank in ranks) / 3:.3f}"
-    assert sum(map(float, fields(rows[0])[8:])) == pytest.approx(1, abs=0.002)
-    assert fields(rows[1])[8:] == ["0.000", "1.000", "0.000", "0.000", "0.000"]
+    share = f"{ranks.count(1) / 3:.3f}"
+    assert fields(rows[0]) == [
+        "static", "3cosadd", "3", share, "—", *fields(rows[0])[5:7], f"{sum(1 / rank for rank in ranks) / 3:.3f}", "—",
+        "—", "—",
+    ]  # fmt: skip
+    assert fields(rows[2])[9] == f"{float(fields(rows[2])[3]) - float(share):+.3f}"
+    title, head, _, *rows = rows[4:]
+    assert title == "questions, with the words of the question among the rows"
+    assert fields(head) == ["space", "measure", *score, "b", "a*", "a", "other"]
+    assert [fields(row)[:2] for row in rows] == names
+    assert sum(map(float, [fields(rows[0])[2], *fields(rows[0])[-4:]])) == pytest.approx(1, abs=0.002)
+    assert fields(rows[1])[-4:] == ["1.000", "0.000", "0.000", "0.000"]
+
+
+def test_one_space_is_compared_to_none(capsys, store, file):
+    answer = call(capsys, "evaluate", "analogies", file, "--store", store)
+    assert "difference" not in answer.out
 
 
 def test_every_category_has_a_table_if_asked_for(capsys, store, file):
     answer = call(capsys, "evaluate", "analogies", file, "--store", store, "--categories", "--measure", "3cosadd")
     titles = [line for line in answer.out.splitlines() if line.startswith("questions")]
-    assert titles[1:] == ["questions, family: 2 asked", "questions, 日本語: 1 asked"]
+    assert titles[2:] == ["questions, family: 2 asked", "questions, 日本語: 1 asked"]
     reciprocal = 1 / rank_by_search(store, "王", "男", "女", "女王")
-    assert fields(answer.out.splitlines()[-1])[7] == f"{reciprocal:.3f}"
+    assert fields(answer.out.splitlines()[-1])[6] == f"{reciprocal:.3f}"
 
 
 def test_json_has_a_stable_schema_and_details_have_every_question(capsys, store, file, tmp_path):
@@ -80,8 +91,9 @@ def test_json_has_a_stable_schema_and_details_have_every_question(capsys, store,
     ]  # fmt: skip
     assert (add["measure"], squared["measure"], add["questions"], add["asked"]) == ("3cosadd", "l2", 4, 3)
     assert list(add["among_all"]) == [
-        "questions", "accuracy@1", "accuracy@5", "accuracy@10", "low", "high", "reciprocal"
+        "questions", "accuracy@1", "accuracy@5", "accuracy@10", "reciprocal", "difference"
     ]  # fmt: skip
+    assert set(add["among_all"]["accuracy@5"]) == set(add["among_all"]["reciprocal"]) == {"value", "low", "high"}
     assert list(add["categories"]) == ["family", "日本語"]
     assert set(add["landed"]) == {"answer", "b", "a*", "a", "other"}
     lines = [json.loads(line) for line in details.read_text(encoding="utf-8").splitlines()]
@@ -91,7 +103,7 @@ def test_json_has_a_stable_schema_and_details_have_every_question(capsys, store,
     assert (first["category"], first["space"]) == ("family", "static")
     assert first["without_inputs"] == rank_by_search(store, "king", "man", "woman", "queen")
     ranks = [line["without_inputs"] for line in lines[3:]]
-    assert squared["without_inputs"]["reciprocal"] == pytest.approx(sum(1 / rank for rank in ranks) / 3)
+    assert squared["without_inputs"]["reciprocal"]["value"] == pytest.approx(sum(1 / rank for rank in ranks) / 3)
     landed = [line["first"] for line in lines[3:]].count("queen")
     assert landed / 3 <= squared["landed"]["answer"]
 
@@ -112,7 +124,7 @@ def test_measures_that_learn_from_the_other_pairs_are_asked_each_pair(capsys, st
     options = ["--measure", "all", "--details", details, "-q"]
     answer = call(capsys, "evaluate", "analogies", file, "--store", store, *options)
     assert (answer.code, answer.err) == (0, "")
-    rows = {fields(row)[1]: fields(row)[2] for row in answer.out.splitlines()[3:]}
+    rows = {fields(row)[1]: fields(row)[2] for row in answer.out.splitlines()[3:10]}
     assert rows == {
         "3cosadd": "3", "only-b": "3", "l2": "3", "3cosmul": "3", "pairdirection": "3", "3cosavg": "6", "lrcos": "6"
     }  # fmt: skip

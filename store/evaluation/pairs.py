@@ -10,8 +10,8 @@ import numpy.typing as npt
 from kotovec.errors import InputError
 from kotovec.space import Space
 from kotovec.store.database import Store
-from kotovec.store.evaluation.correlations import Ranked, pearson
-from kotovec.store.evaluation.intervals import DRAWS, Estimate, draw_items
+from kotovec.store.evaluation.correlations import Ranked, pearson, spearman
+from kotovec.store.evaluation.intervals import Estimate, draw_items
 from kotovec.store.evaluation.similarity import Pair
 from kotovec.store.evaluation.words import Mask, Policy, Words, find_words, rows_with_vectors, unit
 from kotovec.store.nearest import Rows
@@ -134,15 +134,16 @@ def _correlate(
     scores = np.array([pair.score for pair in pairs])[kept]
     found: list[Correlation] = []
     base: tuple[float, Floats] | None = None
+    units = counts.asked
     for asked in group:
         for space in asked.spaces:
             cosines = _cosines(asked.store, space, words[asked.name], left[kept], right[kept])
             rho, rho_drawn, r, r_drawn = _measure(cosines, scores, seed)
-            difference = None if base is None else Estimate.of(rho - base[0], rho_drawn - base[1])
+            difference = None if base is None else Estimate.of(rho - base[0], rho_drawn - base[1], units)
             base = base or (rho, rho_drawn)
             everywhere = np.full(len(pairs), np.nan)
             everywhere[kept] = cosines
-            estimates = Estimate.of(rho, rho_drawn), Estimate.of(r, r_drawn)
+            estimates = Estimate.of(rho, rho_drawn, units), Estimate.of(r, r_drawn, units)
             found.append(Correlation(asked.name, space, counts, *estimates, difference, everywhere))
     return found
 
@@ -177,8 +178,9 @@ def _cosines(store: Store, space: Space, words: Words, left: Rows, right: Rows) 
 def _measure(cosines: Floats, scores: Floats, seed: int) -> tuple[float, Floats, float, Floats]:
     """Return Spearman's correlation, that of each draw, Pearson's, and that of each draw."""
     ranked = Ranked(cosines), Ranked(scores)
-    rho, r = np.empty(DRAWS), np.empty(DRAWS)
-    for index, weights in enumerate(draw_items(len(scores), seed)):
-        rho[index] = pearson(ranked[0].ranks(weights), ranked[1].ranks(weights), weights)
-        r[index] = pearson(cosines, scores, weights)
-    return pearson(ranked[0].ranks(), ranked[1].ranks()), rho, pearson(cosines, scores), r
+    drawn = [
+        (pearson(ranked[0].ranks(weights), ranked[1].ranks(weights), weights), pearson(cosines, scores, weights))
+        for weights in draw_items(len(scores), seed)
+    ]
+    rho, r = (np.concatenate(each) for each in zip(*drawn, strict=True))
+    return spearman(cosines, scores), rho, float(pearson(cosines, scores)), r
