@@ -84,7 +84,7 @@ DetailsOption = Annotated[
         OUTPUT,
         "--details",
         metavar="FILE",
-        help="Write every item with its words and numbers into this file, as JSON lines.",
+        help="Write every item with its words and numbers into this file: JSON lines (.jsonl) or Parquet (.parquet).",
         show_default=False,
     ),
 ]

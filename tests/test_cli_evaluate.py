@@ -133,6 +133,19 @@ def test_measures_that_learn_from_the_other_pairs_are_asked_each_pair(capsys, st
     assert words == [(None, b, [answer]) for b, answer in PAIRS]
 
 
+def test_details_in_parquet_are_those_of_json_lines(capsys, store, file, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    lines, table = tmp_path / "d.jsonl", tmp_path / "d.parquet"
+    for details in (lines, table):
+        options = ["--store", store, "--measure", "3cosavg,lrcos,only-b", "--details", details]
+        assert call(capsys, "evaluate", "analogies", file, *options).code == 0
+    found = parquet.read_table(table)
+    assert found.to_pylist() == [json.loads(line) for line in lines.read_text(encoding="utf-8").splitlines()]
+    kinds = dict(zip(found.schema.names, map(str, found.schema.types), strict=True))
+    assert (kinds["a"], kinds["among_all"], kinds["without_inputs"]) == ("string", "int64", "int64")
+    assert kinds["answers"].startswith("list<")
+
+
 def test_the_page_has_the_numbers_of_the_demo(capsys, demo_static):
     page = (ROOT / "docs" / "evaluate.md").read_text(encoding="utf-8")
     answer = call(capsys, "evaluate", "pairs", "simlex999", "--store", demo_static)

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import sys
 from itertools import pairwise
 
 import numpy as np
@@ -169,6 +170,27 @@ def test_json_has_a_stable_schema_and_details_have_every_pair(capsys, store, tmp
     assert lines[0]["cosines"]["words static"] == pytest.approx(cosine(*static_vectors()[[5, 6]]), abs=1e-12)
 
 
+def test_details_in_parquet_are_those_of_json_lines(capsys, store, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    file, lines, table = write(tmp_path / "few.tsv"), tmp_path / "d.jsonl", tmp_path / "d.PARQUET"
+    for details in (lines, table):
+        options = ["--store", store, "--space", "static,context", "--details", details]
+        assert call(capsys, "evaluate", "pairs", file, file, *options).code == 0
+    found = parquet.read_table(table)
+    assert found.to_pylist() == [json.loads(line) for line in lines.read_text().splitlines()]
+    assert [str(kind) for kind in found.schema.types[:4]] == ["string", "string", "string", "double"]
+    assert found["cosines"].to_pylist()[3] == {"words static": None, "words context@2": None}
+
+
+def test_details_in_parquet_need_pyarrow_before_anything_is_asked(capsys, store, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    file, details = write(tmp_path / "few.tsv"), tmp_path / "d.parquet"
+    answer = call(capsys, "evaluate", "pairs", file, "--store", store, "--details", details)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err == "error: Parquet needs pyarrow\nhint: install it: pip install pyarrow\n"
+    assert not details.exists()
+
+
 def test_each_of_several_stores_is_asked_for_the_spaces_that_it_has(capsys, store, tmp_path):
     other = make_store(tmp_path / "other.kotovec")
     file = write(tmp_path / "few.tsv")
@@ -212,7 +234,10 @@ def test_each_of_several_stores_is_asked_for_the_spaces_that_it_has(capsys, stor
             "error: `google` is for another task\nhint: choose `simlex999` or `wordsim353`, or name a",
         ),
         (["pairs", "odd.tsv"], "error: words: no pair of 1 has both words in all spaces\nhint: use --lower"),
-        (["pairs", "few.tsv", "--details", "few.txt"], "error: --details few.txt: the name ends in .txt\n"),
+        (
+            ["pairs", "few.tsv", "--details", "few.txt"],
+            "error: --details few.txt: the name ends in .txt\nhint: name a file that ends in .jsonl or .parquet\n",
+        ),
     ],
 )
 def test_what_cannot_be_evaluated_is_one_error(capsys, monkeypatch, store, tmp_path, arguments, said):
