@@ -21,8 +21,8 @@ FilesArgument = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="FILE…",
-        help="Data sets: files, folders or, from gensim, `simlex999`, `wordsim353` and `google` (analogies).",
-        autocompletion=among("simlex999", "wordsim353", "google"),
+        help="Data sets: files, folders or, from packages, `simlex999`, `wordsim353`, `men`, `rarewords`; `google`.",
+        autocompletion=among("simlex999", "wordsim353", "men", "rarewords", "google"),
         show_default=False,
     ),
 ]

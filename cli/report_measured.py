@@ -19,15 +19,14 @@ if TYPE_CHECKING:
 def analogy_section(held: Sequence[Held], name: str | None, words: Texts, *, seed: int, lower: bool) -> Section:
     """Return the section about analogies: 3CosAdd and Only-b, with the words of the question out and in."""
     from kotovec.store.evaluation.analogies import evaluate_analogies
-    from kotovec.store.evaluation.datasets import ANALOGIES, locate, title
-    from kotovec.store.evaluation.questions import read_analogies
+    from kotovec.store.evaluation.datasets import load_analogies, title
     from kotovec.store.evaluation.words import Policy
 
     heading = _heading(words["analogies"], None if name is None else title(name))
     if name is None:
         return Section("analogies", heading, [words["analogies_missing"]])
     try:
-        data = read_analogies(locate(name, ANALOGIES))
+        data = load_analogies(name)
     except MissingDependencyError as error:
         return Section("analogies", heading, [f"{error}: {error.hint}", words["analogies_missing"]])
     policy = Policy(lower=lower)
@@ -72,16 +71,15 @@ def _share(solved: "Solved", score: "Score") -> Point:
 
 def pair_section(held: Sequence[Held], name: str | None, words: Texts, *, seed: int, lower: bool) -> Section:
     """Return the section about word pairs: Spearman's correlation in every space."""
-    from kotovec.store.evaluation.datasets import PAIRS, locate, title
+    from kotovec.store.evaluation.datasets import load_pairs, title
     from kotovec.store.evaluation.pairs import evaluate_pairs
-    from kotovec.store.evaluation.similarity import read_pairs
     from kotovec.store.evaluation.words import Policy
 
     heading = _heading(words["pairs"], None if name is None else title(name))
     if name is None:
         return Section("pairs", heading, [words["pairs_missing"]])
     try:
-        data = read_pairs(locate(name, PAIRS), None)
+        data = load_pairs(name)
     except MissingDependencyError as error:
         return Section("pairs", heading, [f"{error}: {error.hint}", words["pairs_missing"]])
     policy = Policy(lower=lower)

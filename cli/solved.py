@@ -44,10 +44,9 @@ def report_analogies(
         listed: return the items; otherwise nothing.
     """
     from kotovec.store.evaluation.analogies import evaluate_analogies
-    from kotovec.store.evaluation.datasets import ANALOGIES, locate, title
-    from kotovec.store.evaluation.questions import read_analogies
+    from kotovec.store.evaluation.datasets import load_analogies, title
 
-    data, categories = title(name), read_analogies(locate(name, ANALOGIES))
+    data, categories = title(name), load_analogies(name)
     found = evaluate_analogies(asked, categories, policy, measures, **settings)
     if as_json:
         shared = {"multi": str(policy.multi), "lower": policy.lower, **settings}

@@ -231,9 +231,35 @@ def test_each_of_several_stores_is_asked_for_the_spaces_that_it_has(capsys, stor
         (["pairs", "few.tsv", "--seed", "-1"], "error: --seed is -1\nhint: use 0 or more"),
         (
             ["pairs", "google"],
-            "error: `google` is for another task\nhint: choose `simlex999` or `wordsim353`, or name a",
+            "error: `google` is for another task\nhint: choose `simlex999`, `wordsim353`, `men` or `rarewords`",
         ),
-        (["pairs", "odd.tsv"], "error: words: no pair of 1 has both words in all spaces\nhint: use --lower"),
+        (
+            ["pairs", "odd.tsv"],
+            "error: words: no pair of 1 has both words in all spaces, and a correlation needs 3\nhint: use --lower",
+        ),
+        (
+            ["pairs", "two.tsv"],
+            "error: words: 2 of 2 pairs have both words in all spaces, and a correlation needs 3\nhint: use --lower",
+        ),
+        (
+            ["pairs", "even.tsv"],
+            "error: words: the scores of all 3 pairs are 5: they correlate with nothing\nhint: choose another column",
+        ),
+        (["pairs", "empty.tsv"], "error: empty.tsv has no pairs\nhint: write two words and a score per line"),
+        (["pairs", "head.tsv"], "error: head.tsv has no pairs below its header\nhint: write two words and a score"),
+        (["analogies", "empty.tsv"], "error: `empty.tsv` has no analogies\nhint: write `a a* b b*` per line"),
+        (["analogies", "head.txt"], "error: `head.txt` has no analogies\nhint: write `a a* b b*` per line"),
+        (["analogies", "one.txt"], "error: `one.txt` has a single pair, and an analogy needs two\nhint: write `a a*"),
+        (
+            ["analogies", "few.tsv"],
+            "error: few.tsv holds word pairs with scores, not analogies\nhint: use `kotovec evaluate pairs few.tsv`\n",
+        ),
+        (
+            ["pairs", "google.txt"],
+            "error: google.txt holds analogies, not word pairs with scores\nhint: use `kotovec evaluate analogies goo",
+        ),
+        (["pairs", "bats.txt"], "error: bats.txt holds analogies, not word pairs with scores\nhint: use `kotovec ev"),
+        (["pairs", "verbs.txt"], "error: the first line of verbs.txt is neither a pair with its score nor a known"),
         (
             ["pairs", "few.tsv", "--details", "few.txt"],
             "error: --details few.txt: the name ends in .txt\nhint: name a file that ends in .jsonl or .parquet\n",
@@ -243,11 +269,30 @@ def test_each_of_several_stores_is_asked_for_the_spaces_that_it_has(capsys, stor
 def test_what_cannot_be_evaluated_is_one_error(capsys, monkeypatch, store, tmp_path, arguments, said):
     write(tmp_path / "few.tsv")
     write(tmp_path / "odd.tsv", [Pair("xyz", "zyx", 1)])
+    write(tmp_path / "two.tsv", PAIRS[:2])
+    write(tmp_path / "even.tsv", [Pair(each.word1, each.word2, 5) for each in PAIRS[:3]])
+    others = {
+        "empty.tsv": "\n", "head.tsv": "word1\tword2\tscore\n", "head.txt": ": family\n", "one.txt": "man\twoman\n",
+        "google.txt": ": family\nman woman king queen\n", "bats.txt": "man\twoman\nking\tqueen\n",
+        "verbs.txt": "man\twoman\tN\t6.5\nking\tqueen\tN\t6.25\n",
+    }  # fmt: skip
+    for name, text in others.items():
+        (tmp_path / name).write_text(text)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("KOTOVEC_STORE", str(store))
     answer = call(capsys, "evaluate", *arguments)
     assert (answer.code, answer.out) == (2, "")
     assert answer.err.startswith(said)
+
+
+def test_a_space_whose_cosines_are_all_equal_has_no_correlation_and_says_so(capsys, tmp_path):
+    path = stores.write_store(tmp_path / "a.kotovec", stores.numbered(6), np.ones((6, 3)))
+    file = write(tmp_path / "few.tsv", [Pair(f"t{n}", f"t{n + 1}", n) for n in range(5)])
+    answer = call(capsys, "evaluate", "pairs", file, "--store", path)
+    assert (answer.code, answer.out.splitlines()[-1].split()) == (0, ["static", *"————"])
+    assert answer.err == "note: all cosines of static are equal: they correlate with nothing\n"
+    line = json.loads(call(capsys, "evaluate", "pairs", file, "--store", path, "--json").out)
+    assert line["spearman"] == line["pearson"] == {"value": None, "low": None, "high": None}
 
 
 def test_a_store_is_named_once(capsys, store, tmp_path):
