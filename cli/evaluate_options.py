@@ -63,8 +63,8 @@ MeasureOption = Annotated[
         EVALUATE,
         "--measure",
         metavar="MEASURE,…",
-        help="How analogies are answered: `3cosadd`, `only-b`, `l2`, `3cosmul`, `pairdirection`, `3cosavg`, `lrcos`, or"
-        " all.",
+        help="How analogies are answered: `3cosadd`, `l2`, `3cosmul`, `pairdirection`, `3cosavg`, `lrcos`, or all;"
+        " `only-b` is always beside them.",
         complete=measures,
     ),
 ]

@@ -71,25 +71,45 @@ def test_one_space_is_compared_to_none(capsys, store, file):
     assert "difference" not in answer.out
 
 
+def test_means_of_several_tokens_are_asked_and_are_no_answers(capsys, store, tmp_path):
+    path = tmp_path / "several.txt"
+    path.write_text(": c\nking kings man woman\nking queen man kings\n")
+    title = call(capsys, "evaluate", "analogies", path, "--store", store, "--multi", "mean").out.splitlines()[0]
+    assert title == (
+        "several: 2 questions, 1 asked; 0 of 5 words missing; --multi mean, answers of one token, words as they are"
+    )
+
+
+def test_a_data_set_of_one_category_has_the_interval_of_its_pairs(capsys, store, tmp_path):
+    path, pairs = tmp_path / "one.txt", [("man", "woman"), ("king", "queen"), ("boy", "girl"), ("prince", "princess")]
+    path.write_text("".join(f"{a}\t{b}\n" for a, b in pairs))
+    found = json.loads(call(capsys, "evaluate", "analogies", path, "--store", store, "--json").out.splitlines()[0])
+    score = found["without_inputs"]["reciprocal"]
+    assert found["asked"] == 12
+    assert score["low"] < score["value"] < score["high"]
+    assert found["categories"]["one"]["without_inputs"] == found["without_inputs"]
+
+
 def test_every_category_has_a_table_if_asked_for(capsys, store, file):
     answer = call(capsys, "evaluate", "analogies", file, "--store", store, "--categories", "--measure", "3cosadd")
     titles = [line for line in answer.out.splitlines() if line.startswith("questions")]
     assert titles[2:] == ["questions, family: 2 asked", "questions, 日本語: 1 asked"]
     reciprocal = 1 / rank_by_search(store, "王", "男", "女", "女王")
-    assert fields(answer.out.splitlines()[-1])[6] == f"{reciprocal:.3f}"
+    assert fields(answer.out.splitlines()[-2])[6] == f"{reciprocal:.3f}"
 
 
 def test_json_has_a_stable_schema_and_details_have_every_question(capsys, store, file, tmp_path):
     details = tmp_path / "d.jsonl"
     options = ["--measure", "3cosadd", "--measure", "l2", "--json", "--details", details]
     answer = call(capsys, "evaluate", "analogies", file, "--store", store, *options)
-    assert (answer.code, answer.err) == (0, f"6 items written to {details}\n")
-    add, squared = map(json.loads, answer.out.splitlines())
+    assert (answer.code, answer.err) == (0, f"9 items written to {details}\n")
+    add, squared, base = map(json.loads, answer.out.splitlines())
     assert list(add) == [
         "task", "data", "store", "space", "measure", "questions", "asked", "words", "unknown", "several", "absent",
         "without_inputs", "among_all", "landed", "categories", "multi", "lower", "common", "seed",
     ]  # fmt: skip
-    assert (add["measure"], squared["measure"], add["questions"], add["asked"]) == ("3cosadd", "l2", 4, 3)
+    assert (add["measure"], squared["measure"], base["measure"]) == ("3cosadd", "l2", "only-b")
+    assert (add["questions"], add["asked"]) == (4, 3)
     assert list(add["among_all"]) == [
         "questions", "accuracy@1", "accuracy@5", "accuracy@10", "reciprocal", "difference"
     ]  # fmt: skip
@@ -97,14 +117,14 @@ def test_json_has_a_stable_schema_and_details_have_every_question(capsys, store,
     assert list(add["categories"]) == ["family", "日本語"]
     assert set(add["landed"]) == {"answer", "b", "a*", "a", "other"}
     lines = [json.loads(line) for line in details.read_text(encoding="utf-8").splitlines()]
-    assert [line["measure"] for line in lines] == ["3cosadd"] * 3 + ["l2"] * 3
+    assert [line["measure"] for line in lines] == ["3cosadd"] * 3 + ["l2"] * 3 + ["only-b"] * 3
     first = lines[0]
     assert (first["a"], first["a_star"], first["b"], first["answers"]) == ("man", "woman", "king", ["queen"])
     assert (first["category"], first["space"]) == ("family", "static")
     assert first["without_inputs"] == rank_by_search(store, "king", "man", "woman", "queen")
-    ranks = [line["without_inputs"] for line in lines[3:]]
+    ranks = [line["without_inputs"] for line in lines[3:6]]
     assert squared["without_inputs"]["reciprocal"]["value"] == pytest.approx(sum(1 / rank for rank in ranks) / 3)
-    landed = [line["first"] for line in lines[3:]].count("queen")
+    landed = [line["first"] for line in lines[3:6]].count("queen")
     assert landed / 3 <= squared["landed"]["answer"]
 
 
