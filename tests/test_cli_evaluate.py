@@ -173,3 +173,14 @@ def test_the_page_has_the_numbers_of_the_demo(capsys, demo_static):
     title, _, _, row = answer.out.splitlines()
     shown = page.partition(f"{title}\n")[2].splitlines()
     assert fields(shown[2])[:5] == fields(row)
+
+
+def test_the_page_has_the_seconds_and_the_memory_that_were_measured():
+    page = (ROOT / "docs" / "evaluate.md").read_text(encoding="utf-8")
+    record = json.loads((ROOT / "benchmarks" / "results" / "evaluate.json").read_text(encoding="utf-8"))
+    assert all(promise["holds"] for promise in record["promises"])
+    for label, numbers in record["measured"].items():
+        measure, rows = label.removesuffix(" rows").split(" among ")
+        values = [numbers[name]["median"] for name in ("seconds", "processors", "allocated", "resident")]
+        cells = [rows, measure, *(f"{value:.1f}" for value in values[:2]), *(f"{value:,.0f}" for value in values[2:])]
+        assert f"| {' | '.join(cells)} |" in page
