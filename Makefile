@@ -74,6 +74,7 @@ bench: $(VENV)/.bench  ## run the benchmarks of docs/speed.md: peers, floor, que
 	-$(BIN)/python benchmarks/encode.py --model bert-base --dtype float32,bfloat16
 	-$(BIN)/python benchmarks/query.py
 	-$(BIN)/python benchmarks/memory.py --workers 1,2,4,8
+	-$(BIN)/python benchmarks/evaluate.py
 	-$(BIN)/python benchmarks/gpu.py
 	$(BIN)/python benchmarks/table.py
 

@@ -44,7 +44,7 @@ def command(
         raise InputError(f"-n is {limit}", hint="use 1 or more")
     for path, ending in ((parquet, ".parquet"), (html, ".html")):
         if path is not None:
-            check_output(path, ending, (".parquet", ".html"))
+            check_output(path, ending, others=(".parquet", ".html"))
     if parquet is not None:
         import_parquet()
     opened = open_store(store)

@@ -31,11 +31,10 @@ def report_pairs(
         settings: `common` and `seed`.
         as_json: print JSON.
     """
-    from kotovec.store.evaluation.datasets import PAIRS, locate, title
+    from kotovec.store.evaluation.datasets import load_pairs, title
     from kotovec.store.evaluation.pairs import evaluate_pairs
-    from kotovec.store.evaluation.similarity import read_pairs
 
-    data, pairs = title(name), read_pairs(locate(name, PAIRS), columns)
+    data, pairs = title(name), load_pairs(name, columns)
     found = evaluate_pairs(asked, pairs, policy, **settings)
     if as_json:
         shared = {"multi": str(policy.multi), "lower": policy.lower, **settings}
@@ -65,7 +64,7 @@ def groups(found: "Sequence[Any]", *, common: bool) -> list[list[Any]]:
 
 
 def _print(data: str, found: "Sequence[Correlation]", policy: "Policy", *, several_stores: bool) -> None:
-    from kotovec.cli.tables import print_grid, print_title
+    from kotovec.cli.tables import notice, print_grid, print_title
 
     print_title(f"{data}: {header(found[0].counts, 'pair', policy)}")
     names = ["space", "Spearman", "95 %", "Pearson", "95 %", *(["difference", "95 %"] if len(found) > 1 else [])]
@@ -75,6 +74,9 @@ def _print(data: str, found: "Sequence[Correlation]", policy: "Policy", *, sever
         cells = [*cells_of(each.spearman), *cells_of(each.pearson)]
         rows.append([space, *cells, *(cells_of(each.difference, signed=True) if len(found) > 1 else [])])
     print_grid(names, rows)
+    for row, each in zip(rows, found, strict=True):
+        if each.spearman.value is None:
+            notice(f"note: all cosines of {row[0]} are equal: they correlate with nothing", quiet=False)
 
 
 def header(counts: "Counts", noun: str, policy: "Policy") -> str:
@@ -87,7 +89,11 @@ def header(counts: "Counts", noun: str, policy: "Policy") -> str:
     why = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items() if count)
     missing = f"{counts.missing:,} of {counted(counts.words, 'word')} missing{f' ({why})' if why else ''}"
     cased = "in lower case" if policy.lower else "as they are"
-    return f"{counted(counts.items, noun)}, {counts.asked:,} asked; {missing}; --multi {policy.multi}, words {cased}"
+    single = ", answers of one token" if noun == "question" and policy.multi == "mean" else ""
+    return (
+        f"{counted(counts.items, noun)}, {counts.asked:,} asked; {missing}; "
+        f"--multi {policy.multi}{single}, words {cased}"
+    )
 
 
 def cells_of(estimate: "Estimate | None", *, signed: bool = False) -> list[str]:

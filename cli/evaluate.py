@@ -27,7 +27,7 @@ from kotovec.cli.options import JsonOption, QuietOption, SpaceOption
 from kotovec.cli.outputs import check_output
 from kotovec.errors import InputError, NotStoredError, choices, quoted
 from kotovec.space import BOTH, Space
-from kotovec.text import counted, json_line, parts
+from kotovec.text import counted, parts
 
 if TYPE_CHECKING:
     from kotovec.store.evaluation.pairs import Asked
@@ -61,6 +61,7 @@ def command(
     from kotovec.cli.correlated import report_pairs
     from kotovec.cli.solved import report_analogies
     from kotovec.cli.tables import notice
+    from kotovec.store.evaluation.details import ENDINGS, check_details, write_details
     from kotovec.store.evaluation.measures import Measure
     from kotovec.store.evaluation.words import Multi, Policy
 
@@ -71,7 +72,8 @@ def command(
         raise InputError("no data set is given", hint=f"name a file, as in {quoted(f'kotovec evaluate {task} FILE')}")
     _check_options(context, task, seed)
     if details is not None:
-        check_output(details, ".jsonl", option="--details")
+        check_output(details, *ENDINGS, option="--details")
+        check_details(details)
     policy, measures = Policy(Multi.parse(multi), lower), Measure.parse_list(measure)
     settings = {"common": common, "seed": seed}
     lines: list[dict[str, Any]] = []
@@ -92,7 +94,7 @@ def command(
                     listed=details is not None,
                 )
     if details is not None:
-        _write_lines(details, lines)
+        write_details(details, lines)
         notice(f"{counted(len(lines), 'item')} written to {details}", quiet=quiet)
 
 
@@ -140,9 +142,3 @@ def open_all(opened: ExitStack, store: Sequence[Path] | None, space: str, layers
         for title, each, held in zip(store_titles(paths), stores, found, strict=True)
         if held
     ]
-
-
-def _write_lines(path: Path, lines: Sequence[dict[str, Any]]) -> None:
-    from kotovec.store.outputs import write_output
-
-    write_output(path, "".join(f"{json_line(line)}\n" for line in lines).encode())

@@ -21,8 +21,8 @@ FilesArgument = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="FILE…",
-        help="Data sets: files, folders or, from gensim, `simlex999`, `wordsim353` and `google` (analogies).",
-        autocompletion=among("simlex999", "wordsim353", "google"),
+        help="Data sets: files, folders or, from packages, `simlex999`, `wordsim353`, `men`, `rarewords`; `google`.",
+        autocompletion=among("simlex999", "wordsim353", "men", "rarewords", "google"),
         show_default=False,
     ),
 ]
@@ -63,8 +63,8 @@ MeasureOption = Annotated[
         EVALUATE,
         "--measure",
         metavar="MEASURE,…",
-        help="How analogies are answered: `3cosadd`, `only-b`, `l2`, `3cosmul`, `pairdirection`, `3cosavg`, `lrcos`, or"
-        " all.",
+        help="How analogies are answered: `3cosadd`, `l2`, `3cosmul`, `pairdirection`, `3cosavg`, `lrcos`, or all;"
+        " `only-b` is always beside them.",
         complete=measures,
     ),
 ]
@@ -84,7 +84,7 @@ DetailsOption = Annotated[
         OUTPUT,
         "--details",
         metavar="FILE",
-        help="Write every item with its words and numbers into this file, as JSON lines.",
+        help="Write every item with its words and numbers into this file: JSON lines (.jsonl) or Parquet (.parquet).",
         show_default=False,
     ),
 ]

@@ -213,7 +213,7 @@ def _check(png: Path | None, label: list[str] | None, labels: int, html: Path | 
     for path, import_it, ending in ((png, import_font, ".png"), (html, import_bokeh, ".html")):
         if path is not None:
             import_it()
-            check_output(path, ending, (".png", ".html"))
+            check_output(path, ending, others=(".png", ".html"))
     if png is not None and png == html:
         raise InputError(f"{png} is named for both the picture and the page", hint="name one file for each")
 

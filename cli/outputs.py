@@ -11,12 +11,12 @@ from kotovec.errors import InputError, quoted
 _OURS = "name a file in a folder that is yours"
 
 
-def check_output(path: Path, ending: str, others: Sequence[str] = (), option: str = "") -> None:
+def check_output(path: Path, *endings: str, others: Sequence[str] = (), option: str = "") -> None:
     """Check that a file can be written to a path, and that its name does not promise something else.
 
     Args:
         path: the path.
-        ending: the ending that it may have, which is also the name of its option unless this is given.
+        endings: the endings that it may have; the first is also the name of its option unless this is given.
         others: the endings of the other files that the command writes.
         option: the option, such as `--details`.
 
@@ -32,8 +32,8 @@ def check_output(path: Path, ending: str, others: Sequence[str] = (), option: st
         if not os.access(path, os.W_OK):
             raise InputError(f"{path} cannot be written", hint=_OURS)
         return
-    if path.suffix and path.suffix.lower() != ending:
+    if path.suffix and path.suffix.lower() not in endings:
         other = f", or use --{path.suffix[1:].lower()}" if path.suffix.lower() in others else ""
-        problem = f"{option or f'--{ending[1:]}'} {path}: the name ends in {path.suffix}"
-        raise InputError(problem, hint=f"name a file that ends in {ending}{other}")
+        problem = f"{option or f'--{endings[0][1:]}'} {path}: the name ends in {path.suffix}"
+        raise InputError(problem, hint=f"name a file that ends in {' or '.join(endings)}{other}")
     access.check_writable(path.parent, hint=_OURS)

@@ -10,23 +10,23 @@ from kotovec.errors import InputError, MissingDependencyError
 from kotovec.text import argument
 
 if TYPE_CHECKING:
-    from kotovec.store.evaluation.analogies import Score, Solved
+    from kotovec.store.evaluation.analogies import Solved
     from kotovec.store.evaluation.intervals import Estimate
     from kotovec.store.evaluation.pairs import Asked, Correlation, Counts
+    from kotovec.store.evaluation.scores import Score
 
 
 def analogy_section(held: Sequence[Held], name: str | None, words: Texts, *, seed: int, lower: bool) -> Section:
     """Return the section about analogies: 3CosAdd and Only-b, with the words of the question out and in."""
     from kotovec.store.evaluation.analogies import evaluate_analogies
-    from kotovec.store.evaluation.datasets import ANALOGIES, locate, title
-    from kotovec.store.evaluation.questions import read_analogies
+    from kotovec.store.evaluation.datasets import load_analogies, title
     from kotovec.store.evaluation.words import Policy
 
     heading = _heading(words["analogies"], None if name is None else title(name))
     if name is None:
         return Section("analogies", heading, [words["analogies_missing"]])
     try:
-        data = read_analogies(locate(name, ANALOGIES))
+        data = load_analogies(name)
     except MissingDependencyError as error:
         return Section("analogies", heading, [f"{error}: {error.hint}", words["analogies_missing"]])
     policy = Policy(lower=lower)
@@ -55,31 +55,31 @@ def _analogy_row(add: "Solved", base: "Solved", words: Texts) -> list[Cell]:
     return [
         f"{add.store} {add.space}",
         add.counts.asked,
-        add.without_inputs.accuracy[0],
-        _range(add.without_inputs.interval, words),
-        add.among_all.accuracy[0],
-        base.without_inputs.accuracy[0],
-        _range(base.without_inputs.interval, words),
-        base.among_all.accuracy[0],
+        add.without_inputs.accuracy[0].value,
+        _range(add.without_inputs.accuracy[0], words),
+        add.among_all.accuracy[0].value,
+        base.without_inputs.accuracy[0].value,
+        _range(base.without_inputs.accuracy[0], words),
+        base.among_all.accuracy[0].value,
     ]
 
 
 def _share(solved: "Solved", score: "Score") -> Point:
-    return Point(f"{solved.store} {solved.space}", score.accuracy[0], score.interval.low, score.interval.high)
+    at_1 = score.accuracy[0]
+    return Point(f"{solved.store} {solved.space}", at_1.value, at_1.low, at_1.high)
 
 
 def pair_section(held: Sequence[Held], name: str | None, words: Texts, *, seed: int, lower: bool) -> Section:
     """Return the section about word pairs: Spearman's correlation in every space."""
-    from kotovec.store.evaluation.datasets import PAIRS, locate, title
+    from kotovec.store.evaluation.datasets import load_pairs, title
     from kotovec.store.evaluation.pairs import evaluate_pairs
-    from kotovec.store.evaluation.similarity import read_pairs
     from kotovec.store.evaluation.words import Policy
 
     heading = _heading(words["pairs"], None if name is None else title(name))
     if name is None:
         return Section("pairs", heading, [words["pairs_missing"]])
     try:
-        data = read_pairs(locate(name, PAIRS), None)
+        data = load_pairs(name)
     except MissingDependencyError as error:
         return Section("pairs", heading, [f"{error}: {error.hint}", words["pairs_missing"]])
     policy = Policy(lower=lower)

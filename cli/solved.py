@@ -3,19 +3,21 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from kotovec.cli.correlated import groups, header, interval
+from kotovec.cli.correlated import cells_of, groups, header
 from kotovec.cli.encodings import echo
 from kotovec.text import json_line
 
 if TYPE_CHECKING:
-    from kotovec.store.evaluation.analogies import Score, Solved
+    from kotovec.store.evaluation.analogies import Solved
     from kotovec.store.evaluation.measures import Measure
     from kotovec.store.evaluation.pairs import Asked
     from kotovec.store.evaluation.questions import Category
+    from kotovec.store.evaluation.scores import Score
     from kotovec.store.evaluation.words import Policy
 
-_OUT = ("asked", "@1", "95 %", "@5", "@10", "1/rank")
-_IN = ("with inputs: @1", "b", "a*", "a", "other")
+_SCORE = ("@1", "95 %", "@5", "@10", "1/rank", "95 %")
+_DIFFERENCE = ("difference", "95 %")
+_LANDED = ("b", "a*", "a", "other")
 
 
 def report_analogies(
@@ -42,10 +44,9 @@ def report_analogies(
         listed: return the items; otherwise nothing.
     """
     from kotovec.store.evaluation.analogies import evaluate_analogies
-    from kotovec.store.evaluation.datasets import ANALOGIES, locate, title
-    from kotovec.store.evaluation.questions import read_analogies
+    from kotovec.store.evaluation.datasets import load_analogies, title
 
-    data, categories = title(name), read_analogies(locate(name, ANALOGIES))
+    data, categories = title(name), load_analogies(name)
     found = evaluate_analogies(asked, categories, policy, measures, **settings)
     if as_json:
         shared = {"multi": str(policy.multi), "lower": policy.lower, **settings}
@@ -71,12 +72,17 @@ def _print(data: str, found: "Sequence[Solved]", policy: "Policy", *, several_st
     of_questions = [each for each in found if each.measure not in LEARNED]
     noun = "question" if of_questions else "pair"
     print_title(f"{data}: {header((of_questions or found)[0].counts, noun, policy)}")
-    rows = []
+    is_compared = any(each.without_inputs.difference for each in found)
+    rows, inside = [], []
     for each in found:
-        landed = [f"{each.landed[name]:.3f}" for name in ("b", "a*", "a", "other")]
-        rows.append([_space(each, several_stores), str(each.measure), *_cells(each.without_inputs)])
-        rows[-1] += [f"{each.among_all.accuracy[0]:.3f}", *landed]
-    print_grid(["space", "measure", *_OUT, *_IN], rows, left=2)
+        names = [_space(each, several_stores), str(each.measure)]
+        score = each.without_inputs
+        difference = cells_of(score.difference, signed=True) if is_compared else []
+        rows.append([*names, f"{score.questions:,}", *_cells(score), *difference])
+        inside.append([*names, *_cells(each.among_all), *(f"{each.landed[name]:.3f}" for name in _LANDED)])
+    print_grid(["space", "measure", "asked", *_SCORE, *(_DIFFERENCE if is_compared else ())], rows, left=2)
+    print_title(f"{data}, with the words of the question among the rows")
+    print_grid(["space", "measure", *_SCORE, *_LANDED], inside, left=2)
 
 
 def _print_categories(data: str, found: "Sequence[Solved]", *, several_stores: bool) -> None:
@@ -87,9 +93,9 @@ def _print_categories(data: str, found: "Sequence[Solved]", *, several_stores: b
         rows = []
         for each in found:
             without, among_all = each.categories[name]
-            cells = [*_cells(without), f"{among_all.accuracy[0]:.3f}"]
+            cells = [*_cells(without), f"{among_all.accuracy[0].value:.3f}"]
             rows.append([_space(each, several_stores), str(each.measure), *cells])
-        print_grid(["space", "measure", *_OUT, _IN[0]], rows, left=2)
+        print_grid(["space", "measure", *_SCORE, "with inputs: @1"], rows, left=2)
 
 
 def _space(solved: "Solved", several_stores: bool) -> str:
@@ -97,8 +103,8 @@ def _space(solved: "Solved", several_stores: bool) -> str:
 
 
 def _cells(score: "Score") -> list[str]:
-    first, *others = (f"{share:.3f}" for share in score.accuracy)
-    return [f"{score.questions:,}", first, interval(score.interval), *others, f"{score.reciprocal:.3f}"]
+    first, *others = score.accuracy
+    return [*cells_of(first), *(f"{each.value:.3f}" for each in others), *cells_of(score.reciprocal)]
 
 
 def _items(solved: "Solved", categories: "Sequence[Category]", asked: "Asked") -> Iterator[dict[str, Any]]:

@@ -46,53 +46,85 @@ def test_the_table_has_what_was_asked_and_where_the_answers_are(capsys, store, f
         "questions: 4 questions, 3 asked; 2 of 14 words missing (1 unknown, 1 of several tokens); --multi skip, "
         "words as they are"
     )
-    assert fields(head) == [
-        "space", "measure", "asked", "@1", "95 %", "@5", "@10", "1/rank", "with inputs: @1", "b", "a*", "a", "other"
-    ]  # fmt: skip
-    assert [fields(row)[:2] for row in rows] == [
-        ["static", "3cosadd"], ["static", "only-b"], ["isolated@2", "3cosadd"], ["isolated@2", "only-b"]
-    ]  # fmt: skip
+    score = ["@1", "95 %", "@5", "@10", "1/rank", "95 %"]
+    assert fields(head) == ["space", "measure", "asked", *score, "difference", "95 %"]
+    names = [["static", "3cosadd"], ["static", "only-b"], ["isolated@2", "3cosadd"], ["isolated@2", "only-b"]]
+    assert [fields(row)[:2] for row in rows[:4]] == names
     asked = [("king", "man", "woman", "queen"), ("prince", "boy", "girl", "princess"), ("王", "男", "女", "女王")]
     ranks = [rank_by_search(store, *words) for words in asked]
-    assert fields(rows[0])[3] == f"{ranks.count(1) / 3:.3f}"
-    assert fields(rows[0])[7] == f"{sum(1 / rank for rank in ranks) / 3:.3f}"
-    assert sum(map(float, fields(rows[0])[8:])) == pytest.approx(1, abs=0.002)
-    assert fields(rows[1])[8:] == ["0.000", "1.000", "0.000", "0.000", "0.000"]
+    share = f"{ranks.count(1) / 3:.3f}"
+    assert fields(rows[0]) == [
+        "static", "3cosadd", "3", share, "—", *fields(rows[0])[5:7], f"{sum(1 / rank for rank in ranks) / 3:.3f}", "—",
+        "—", "—",
+    ]  # fmt: skip
+    assert fields(rows[2])[9] == f"{float(fields(rows[2])[3]) - float(share):+.3f}"
+    title, head, _, *rows = rows[4:]
+    assert title == "questions, with the words of the question among the rows"
+    assert fields(head) == ["space", "measure", *score, "b", "a*", "a", "other"]
+    assert [fields(row)[:2] for row in rows] == names
+    assert sum(map(float, [fields(rows[0])[2], *fields(rows[0])[-4:]])) == pytest.approx(1, abs=0.002)
+    assert fields(rows[1])[-4:] == ["1.000", "0.000", "0.000", "0.000"]
+
+
+def test_one_space_is_compared_to_none(capsys, store, file):
+    answer = call(capsys, "evaluate", "analogies", file, "--store", store)
+    assert "difference" not in answer.out
+
+
+def test_means_of_several_tokens_are_asked_and_are_no_answers(capsys, store, tmp_path):
+    path = tmp_path / "several.txt"
+    path.write_text(": c\nking kings man woman\nking queen man kings\n")
+    title = call(capsys, "evaluate", "analogies", path, "--store", store, "--multi", "mean").out.splitlines()[0]
+    assert title == (
+        "several: 2 questions, 1 asked; 0 of 5 words missing; --multi mean, answers of one token, words as they are"
+    )
+
+
+def test_a_data_set_of_one_category_has_the_interval_of_its_pairs(capsys, store, tmp_path):
+    path, pairs = tmp_path / "one.txt", [("man", "woman"), ("king", "queen"), ("boy", "girl"), ("prince", "princess")]
+    path.write_text("".join(f"{a}\t{b}\n" for a, b in pairs))
+    found = json.loads(call(capsys, "evaluate", "analogies", path, "--store", store, "--json").out.splitlines()[0])
+    score = found["without_inputs"]["reciprocal"]
+    assert found["asked"] == 12
+    assert score["low"] < score["value"] < score["high"]
+    assert found["categories"]["one"]["without_inputs"] == found["without_inputs"]
 
 
 def test_every_category_has_a_table_if_asked_for(capsys, store, file):
     answer = call(capsys, "evaluate", "analogies", file, "--store", store, "--categories", "--measure", "3cosadd")
     titles = [line for line in answer.out.splitlines() if line.startswith("questions")]
-    assert titles[1:] == ["questions, family: 2 asked", "questions, 日本語: 1 asked"]
+    assert titles[2:] == ["questions, family: 2 asked", "questions, 日本語: 1 asked"]
     reciprocal = 1 / rank_by_search(store, "王", "男", "女", "女王")
-    assert fields(answer.out.splitlines()[-1])[7] == f"{reciprocal:.3f}"
+    assert fields(answer.out.splitlines()[-2])[6] == f"{reciprocal:.3f}"
 
 
 def test_json_has_a_stable_schema_and_details_have_every_question(capsys, store, file, tmp_path):
     details = tmp_path / "d.jsonl"
     options = ["--measure", "3cosadd", "--measure", "l2", "--json", "--details", details]
     answer = call(capsys, "evaluate", "analogies", file, "--store", store, *options)
-    assert (answer.code, answer.err) == (0, f"6 items written to {details}\n")
-    add, squared = map(json.loads, answer.out.splitlines())
+    assert (answer.code, answer.err) == (0, f"9 items written to {details}\n")
+    add, squared, base = map(json.loads, answer.out.splitlines())
     assert list(add) == [
         "task", "data", "store", "space", "measure", "questions", "asked", "words", "unknown", "several", "absent",
         "without_inputs", "among_all", "landed", "categories", "multi", "lower", "common", "seed",
     ]  # fmt: skip
-    assert (add["measure"], squared["measure"], add["questions"], add["asked"]) == ("3cosadd", "l2", 4, 3)
+    assert (add["measure"], squared["measure"], base["measure"]) == ("3cosadd", "l2", "only-b")
+    assert (add["questions"], add["asked"]) == (4, 3)
     assert list(add["among_all"]) == [
-        "questions", "accuracy@1", "accuracy@5", "accuracy@10", "low", "high", "reciprocal"
+        "questions", "accuracy@1", "accuracy@5", "accuracy@10", "reciprocal", "difference"
     ]  # fmt: skip
+    assert set(add["among_all"]["accuracy@5"]) == set(add["among_all"]["reciprocal"]) == {"value", "low", "high"}
     assert list(add["categories"]) == ["family", "日本語"]
     assert set(add["landed"]) == {"answer", "b", "a*", "a", "other"}
     lines = [json.loads(line) for line in details.read_text(encoding="utf-8").splitlines()]
-    assert [line["measure"] for line in lines] == ["3cosadd"] * 3 + ["l2"] * 3
+    assert [line["measure"] for line in lines] == ["3cosadd"] * 3 + ["l2"] * 3 + ["only-b"] * 3
     first = lines[0]
     assert (first["a"], first["a_star"], first["b"], first["answers"]) == ("man", "woman", "king", ["queen"])
     assert (first["category"], first["space"]) == ("family", "static")
     assert first["without_inputs"] == rank_by_search(store, "king", "man", "woman", "queen")
-    ranks = [line["without_inputs"] for line in lines[3:]]
-    assert squared["without_inputs"]["reciprocal"] == pytest.approx(sum(1 / rank for rank in ranks) / 3)
-    landed = [line["first"] for line in lines[3:]].count("queen")
+    ranks = [line["without_inputs"] for line in lines[3:6]]
+    assert squared["without_inputs"]["reciprocal"]["value"] == pytest.approx(sum(1 / rank for rank in ranks) / 3)
+    landed = [line["first"] for line in lines[3:6]].count("queen")
     assert landed / 3 <= squared["landed"]["answer"]
 
 
@@ -112,13 +144,26 @@ def test_measures_that_learn_from_the_other_pairs_are_asked_each_pair(capsys, st
     options = ["--measure", "all", "--details", details, "-q"]
     answer = call(capsys, "evaluate", "analogies", file, "--store", store, *options)
     assert (answer.code, answer.err) == (0, "")
-    rows = {fields(row)[1]: fields(row)[2] for row in answer.out.splitlines()[3:]}
+    rows = {fields(row)[1]: fields(row)[2] for row in answer.out.splitlines()[3:10]}
     assert rows == {
         "3cosadd": "3", "only-b": "3", "l2": "3", "3cosmul": "3", "pairdirection": "3", "3cosavg": "6", "lrcos": "6"
     }  # fmt: skip
     lines = [json.loads(line) for line in details.read_text(encoding="utf-8").splitlines()]
     words = [(line["a"], line["b"], line["answers"]) for line in lines if line["measure"] == "lrcos"]
     assert words == [(None, b, [answer]) for b, answer in PAIRS]
+
+
+def test_details_in_parquet_are_those_of_json_lines(capsys, store, file, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    lines, table = tmp_path / "d.jsonl", tmp_path / "d.parquet"
+    for details in (lines, table):
+        options = ["--store", store, "--measure", "3cosavg,lrcos,only-b", "--details", details]
+        assert call(capsys, "evaluate", "analogies", file, *options).code == 0
+    found = parquet.read_table(table)
+    assert found.to_pylist() == [json.loads(line) for line in lines.read_text(encoding="utf-8").splitlines()]
+    kinds = dict(zip(found.schema.names, map(str, found.schema.types), strict=True))
+    assert (kinds["a"], kinds["among_all"], kinds["without_inputs"]) == ("string", "int64", "int64")
+    assert kinds["answers"].startswith("list<")
 
 
 def test_the_page_has_the_numbers_of_the_demo(capsys, demo_static):
@@ -128,3 +173,14 @@ def test_the_page_has_the_numbers_of_the_demo(capsys, demo_static):
     title, _, _, row = answer.out.splitlines()
     shown = page.partition(f"{title}\n")[2].splitlines()
     assert fields(shown[2])[:5] == fields(row)
+
+
+def test_the_page_has_the_seconds_and_the_memory_that_were_measured():
+    page = (ROOT / "docs" / "evaluate.md").read_text(encoding="utf-8")
+    record = json.loads((ROOT / "benchmarks" / "results" / "evaluate.json").read_text(encoding="utf-8"))
+    assert all(promise["holds"] for promise in record["promises"])
+    for label, numbers in record["measured"].items():
+        measure, rows = label.removesuffix(" rows").split(" among ")
+        values = [numbers[name]["median"] for name in ("seconds", "processors", "allocated", "resident")]
+        cells = [rows, measure, *(f"{value:.1f}" for value in values[:2]), *(f"{value:,.0f}" for value in values[2:])]
+        assert f"| {' | '.join(cells)} |" in page

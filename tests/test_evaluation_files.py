@@ -1,10 +1,12 @@
 """Files of data sets: every format as its authors distribute it, and every malformed line in one error."""
 
+from importlib.util import find_spec
+
 import pytest
 
 from kotovec.errors import InputError, MissingDependencyError
 from kotovec.store.evaluation import datasets
-from kotovec.store.evaluation.datasets import ANALOGIES, PAIRS, locate
+from kotovec.store.evaluation.datasets import ANALOGIES, PAIRS, load_pairs, locate
 from kotovec.store.evaluation.questions import Question, read_analogies
 from kotovec.store.evaluation.similarity import Pair, read_pairs
 
@@ -30,6 +32,22 @@ def write(tmp_path):
         ),
         ("combined.csv", "Word 1,Word 2,Human (mean)\r\nlove,sex,6.77\r\n", [Pair("love", "sex", 6.77)]),
         (
+            "combined.tab",
+            "Word 1\tWord 2\tHuman (mean)\r\nlove\tsex\t6.77\r\n\r\ntiger\tcat\t7.35\r\n",
+            [Pair("love", "sex", 6.77), Pair("tiger", "cat", 7.35)],
+        ),
+        (
+            "set1.csv",
+            "Word 1,Word 2,Human (Mean),1,2\r\nlove,sex,6.77,9,6\r\n",
+            [Pair("love", "sex", 6.77)],
+        ),
+        ("wordsim_similarity_goldstandard.txt", "tiger\tcat\t7.35\n", [Pair("tiger", "cat", 7.35)]),
+        (
+            "score_adv.csv",
+            "word1,word2,mean(remove_extreme_annotator),ano1,ano2,ano3,mean\r\nすぐ,直ちに,8.5,8,9,2,6.33\r\n",
+            [Pair("すぐ", "直ちに", 6.33)],
+        ),
+        (
             "score_noun.csv",
             "\ufeffword1,  word2, mean, ano1\n文献, 書籍ソース, 6.0, 6\n己, 自分自身, 8.8, 9\n",
             [Pair("文献", "書籍ソース", 6.0), Pair("己", "自分自身", 8.8)],
@@ -50,6 +68,16 @@ def test_columns_are_chosen_by_their_names_or_numbers(write, columns):
     with pytest.raises(InputError, match="neither a pair with its score nor a known header: `n, left, right"):
         read_pairs(path)
     assert read_pairs(path, columns) == [Pair("a", "b", 3.0), Pair("c", "d", 4.0)]
+
+
+def test_columns_by_number_read_a_file_without_a_header(write):
+    path = write("SimVerb-3500.txt", "take\tremove\tV\t6.81\tSYNONYMS\nwalk\ttrail\tV\t4.81\tCOHYPONYMS\n")
+    with pytest.raises(InputError, match="neither a pair with its score nor a known header") as caught:
+        read_pairs(path)
+    assert caught.value.hint == (
+        "name the columns with `--columns word1,word2,score`, or by number as `--columns 1,2,4`"
+    )
+    assert read_pairs(path, "1,2,4") == [Pair("take", "remove", 6.81), Pair("walk", "trail", 4.81)]
 
 
 def test_columns_that_a_file_has_not_are_an_error(write):
@@ -129,6 +157,20 @@ def test_all_ordered_pairs_of_lines_of_a_category_are_questions(write):
     assert first.pairs == (("car", ("cars",)), ("ox", ("oxen", "oxes")), ("day", ("days",)))
 
 
+def test_a_folder_of_the_shape_of_jbats_has_as_many_questions_as_its_authors_count(write):
+    """https://vecto.space/projects/jBATS: 40 categories of 50 pairs, one of 47 prefectures: 97,712 questions."""
+    for number in range(40):
+        lines = [
+            f"語{number}の{pair}\t答{number}の{pair}/こたえ{number}の{pair}" for pair in range(50 - 3 * (number == 0))
+        ]
+        text = "\ufeff" * (number % 2) + "".join(f"{line}\r\n" for line in lines)
+        folder = write(f"JBATS/{number // 10 + 1}_x/{number % 10:02} [a - b].txt", text).parents[1]
+    write("JBATS/1_x/._00 [a - b].txt", b"\x00\x05\x16\x07\xff")  # beside each file, in an archive that macOS made
+    found = read_analogies(folder)
+    assert sum(len(each.questions) for each in found) == 97_712
+    assert found[1].questions[0] == Question("語1の0", "答1の0", "語1の1", ("答1の1", "こたえ1の1"))
+
+
 def test_categories_of_one_name_are_told_apart(write):
     folder = write("bats/a/x.txt", "car\tcars\nox\toxen\n").parents[1]
     write("bats/b/x.txt", "big\tbigger\nold\tolder\n")
@@ -158,6 +200,36 @@ def test_every_malformed_line_of_all_files_is_named(write):
 def test_a_folder_without_analogies_is_an_error(tmp_path):
     with pytest.raises(InputError, match="has no analogies"):
         read_analogies(tmp_path)
+
+
+def plainly(path, separator):
+    """The pairs of a file without a header, read in the plainest way."""
+    rows = [line.split(separator) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    return [(row[0], row[1], float(row[2])) for row in rows]
+
+
+@pytest.mark.parametrize(("name", "count"), [("men", 3000), ("rarewords", 2034)])
+def test_named_data_sets_of_another_package_are_read_as_they_are(name, count):
+    if find_spec(PAIRS[name].module) is None:
+        pytest.skip(f"pip install {PAIRS[name].install}")
+    path = locate(name, PAIRS)
+    found = load_pairs(name)
+    assert [(each.word1, each.word2, each.score) for each in found] == plainly(path, "\t")
+    assert len(found) == count
+
+
+def test_a_named_data_set_is_found_in_a_package_that_is_not_imported(tmp_path, monkeypatch):
+    package = tmp_path / "probabilistic_word_embeddings"
+    (package / "data" / "eval").mkdir(parents=True)
+    (package / "__init__.py").write_text("raise RuntimeError")
+    (package / "data" / "eval" / "MEN-TR-3k.tsv").write_text("sun\tsunlight\t50.0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert load_pairs("men") == [Pair("sun", "sunlight", 50.0)]
+    with pytest.raises(
+        MissingDependencyError, match="`rarewords` is a file of probabilistic_word_embeddings"
+    ) as caught:
+        load_pairs("rarewords")
+    assert caught.value.hint == "pip install --no-deps probabilistic-word-embeddings"
 
 
 def test_named_data_sets_are_those_of_gensim():

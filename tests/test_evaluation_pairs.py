@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import sys
 from itertools import pairwise
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from kotovec.space import Space
 from kotovec.store import Store
 from kotovec.store.evaluation.correlations import Ranked, pearson, spearman
-from kotovec.store.evaluation.intervals import Estimate, draw_items, draw_shares
+from kotovec.store.evaluation.intervals import Estimate, draw_items
 from kotovec.store.evaluation.pairs import Asked, evaluate_pairs
 from kotovec.store.evaluation.similarity import Pair
 from kotovec.store.evaluation.words import Multi, Policy, find_words
@@ -48,42 +49,13 @@ def test_correlations_by_hand():
 def test_weights_count_as_often_as_the_values_would_stand_there():
     random = np.random.default_rng(1)
     x, y = random.integers(5, size=30).astype(float), random.normal(size=30)
-    weights = next(iter(draw_items(30, seed=3)))
-    assert weights.sum() == 30
-    again = np.repeat(np.arange(30), weights)
+    weights = next(iter(draw_items(30, seed=3, draws=4)))
+    assert weights.sum(axis=1).tolist() == [30] * 4
+    again = [np.repeat(np.arange(30), each) for each in weights]
     ranks = Ranked(x), Ranked(y)
-    assert pearson(x, y, weights) == pytest.approx(pearson(x[again], y[again]), abs=1e-12)
+    assert pearson(x, y, weights) == pytest.approx([float(pearson(x[each], y[each])) for each in again], abs=1e-12)
     weighted = pearson(*(each.ranks(weights) for each in ranks), weights)
-    assert weighted == pytest.approx(spearman(x[again], y[again]), abs=1e-12)
-
-
-def test_nineteen_of_twenty_intervals_hold_the_true_correlation():
-    """Of two normal variables with the correlation 0.5, Spearman's is 6/π·asin(0.25)."""
-    random, true, held = np.random.default_rng(0), 6 / math.pi * math.asin(0.25), 0
-    for _ in range(200):
-        x = random.normal(size=100)
-        y = x / 2 + math.sqrt(0.75) * random.normal(size=100)
-        ranks = Ranked(x), Ranked(y)
-        drawn = [pearson(*(each.ranks(weights) for each in ranks), weights) for weights in draw_items(100, 1, 200)]
-        estimate = Estimate.of(spearman(x, y), np.array(drawn))
-        held += estimate.low <= true <= estimate.high
-    assert 0.90 <= held / 200 <= 0.98
-
-
-def test_shares_are_drawn_by_category_then_by_question():
-    drawn = draw_shares([5, 50], [10, 50], seed=0, draws=20_000)
-    low, both, high = 0.5, 55 / 60, 1.0
-    # With the chance 1/4 both are the first category, whose share has the variance .5·.5/20; with 1/2 one of each.
-    assert drawn.mean() == pytest.approx(low / 4 + both / 2 + high / 4, abs=0.01)
-    assert (drawn == 1).mean() == pytest.approx(0.25, abs=0.02)
-    assert draw_shares([3], [4], seed=0).std() == pytest.approx(math.sqrt(0.75 * 0.25 / 4), rel=0.1)
-    assert draw_shares([5, 50], [10, 50], seed=7).tolist() == draw_shares([5, 50], [10, 50], seed=7).tolist()
-
-
-def test_draws_that_have_no_correlation_are_left_out_of_an_interval():
-    assert Estimate.of(float("nan"), np.ones(3)) == Estimate(None)
-    assert Estimate.of(0.5, np.full(3, np.nan)) == Estimate(0.5)
-    assert Estimate.of(0.5, np.array([0.0, np.nan, 1.0])) == Estimate(0.5, 0.025, 0.975)
+    assert weighted == pytest.approx([spearman(x[each], y[each]) for each in again], abs=1e-12)
 
 
 PAIRS = [Pair("king", "queen", 8), Pair("man", "woman", 9), Pair("boy", "princess", 2), Pair("王", "女王", 7)]
@@ -198,6 +170,27 @@ def test_json_has_a_stable_schema_and_details_have_every_pair(capsys, store, tmp
     assert lines[0]["cosines"]["words static"] == pytest.approx(cosine(*static_vectors()[[5, 6]]), abs=1e-12)
 
 
+def test_details_in_parquet_are_those_of_json_lines(capsys, store, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    file, lines, table = write(tmp_path / "few.tsv"), tmp_path / "d.jsonl", tmp_path / "d.PARQUET"
+    for details in (lines, table):
+        options = ["--store", store, "--space", "static,context", "--details", details]
+        assert call(capsys, "evaluate", "pairs", file, file, *options).code == 0
+    found = parquet.read_table(table)
+    assert found.to_pylist() == [json.loads(line) for line in lines.read_text().splitlines()]
+    assert [str(kind) for kind in found.schema.types[:4]] == ["string", "string", "string", "double"]
+    assert found["cosines"].to_pylist()[3] == {"words static": None, "words context@2": None}
+
+
+def test_details_in_parquet_need_pyarrow_before_anything_is_asked(capsys, store, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    file, details = write(tmp_path / "few.tsv"), tmp_path / "d.parquet"
+    answer = call(capsys, "evaluate", "pairs", file, "--store", store, "--details", details)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err == "error: Parquet needs pyarrow\nhint: install it: pip install pyarrow\n"
+    assert not details.exists()
+
+
 def test_each_of_several_stores_is_asked_for_the_spaces_that_it_has(capsys, store, tmp_path):
     other = make_store(tmp_path / "other.kotovec")
     file = write(tmp_path / "few.tsv")
@@ -238,20 +231,68 @@ def test_each_of_several_stores_is_asked_for_the_spaces_that_it_has(capsys, stor
         (["pairs", "few.tsv", "--seed", "-1"], "error: --seed is -1\nhint: use 0 or more"),
         (
             ["pairs", "google"],
-            "error: `google` is for another task\nhint: choose `simlex999` or `wordsim353`, or name a",
+            "error: `google` is for another task\nhint: choose `simlex999`, `wordsim353`, `men` or `rarewords`",
         ),
-        (["pairs", "odd.tsv"], "error: words: no pair of 1 has both words in all spaces\nhint: use --lower"),
-        (["pairs", "few.tsv", "--details", "few.txt"], "error: --details few.txt: the name ends in .txt\n"),
+        (
+            ["pairs", "odd.tsv"],
+            "error: words: no pair of 1 has both words in all spaces, and a correlation needs 3\nhint: use --lower",
+        ),
+        (
+            ["pairs", "two.tsv"],
+            "error: words: 2 of 2 pairs have both words in all spaces, and a correlation needs 3\nhint: use --lower",
+        ),
+        (
+            ["pairs", "even.tsv"],
+            "error: words: the scores of all 3 pairs are 5: they correlate with nothing\nhint: choose another column",
+        ),
+        (["pairs", "empty.tsv"], "error: empty.tsv has no pairs\nhint: write two words and a score per line"),
+        (["pairs", "head.tsv"], "error: head.tsv has no pairs below its header\nhint: write two words and a score"),
+        (["analogies", "empty.tsv"], "error: `empty.tsv` has no analogies\nhint: write `a a* b b*` per line"),
+        (["analogies", "head.txt"], "error: `head.txt` has no analogies\nhint: write `a a* b b*` per line"),
+        (["analogies", "one.txt"], "error: `one.txt` has a single pair, and an analogy needs two\nhint: write `a a*"),
+        (
+            ["analogies", "few.tsv"],
+            "error: few.tsv holds word pairs with scores, not analogies\nhint: use `kotovec evaluate pairs few.tsv`\n",
+        ),
+        (
+            ["pairs", "google.txt"],
+            "error: google.txt holds analogies, not word pairs with scores\nhint: use `kotovec evaluate analogies goo",
+        ),
+        (["pairs", "bats.txt"], "error: bats.txt holds analogies, not word pairs with scores\nhint: use `kotovec ev"),
+        (["pairs", "verbs.txt"], "error: the first line of verbs.txt is neither a pair with its score nor a known"),
+        (
+            ["pairs", "few.tsv", "--details", "few.txt"],
+            "error: --details few.txt: the name ends in .txt\nhint: name a file that ends in .jsonl or .parquet\n",
+        ),
     ],
 )
 def test_what_cannot_be_evaluated_is_one_error(capsys, monkeypatch, store, tmp_path, arguments, said):
     write(tmp_path / "few.tsv")
     write(tmp_path / "odd.tsv", [Pair("xyz", "zyx", 1)])
+    write(tmp_path / "two.tsv", PAIRS[:2])
+    write(tmp_path / "even.tsv", [Pair(each.word1, each.word2, 5) for each in PAIRS[:3]])
+    others = {
+        "empty.tsv": "\n", "head.tsv": "word1\tword2\tscore\n", "head.txt": ": family\n", "one.txt": "man\twoman\n",
+        "google.txt": ": family\nman woman king queen\n", "bats.txt": "man\twoman\nking\tqueen\n",
+        "verbs.txt": "man\twoman\tN\t6.5\nking\tqueen\tN\t6.25\n",
+    }  # fmt: skip
+    for name, text in others.items():
+        (tmp_path / name).write_text(text)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("KOTOVEC_STORE", str(store))
     answer = call(capsys, "evaluate", *arguments)
     assert (answer.code, answer.out) == (2, "")
     assert answer.err.startswith(said)
+
+
+def test_a_space_whose_cosines_are_all_equal_has_no_correlation_and_says_so(capsys, tmp_path):
+    path = stores.write_store(tmp_path / "a.kotovec", stores.numbered(6), np.ones((6, 3)))
+    file = write(tmp_path / "few.tsv", [Pair(f"t{n}", f"t{n + 1}", n) for n in range(5)])
+    answer = call(capsys, "evaluate", "pairs", file, "--store", path)
+    assert (answer.code, answer.out.splitlines()[-1].split()) == (0, ["static", *"————"])
+    assert answer.err == "note: all cosines of static are equal: they correlate with nothing\n"
+    line = json.loads(call(capsys, "evaluate", "pairs", file, "--store", path, "--json").out)
+    assert line["spearman"] == line["pearson"] == {"value": None, "low": None, "high": None}
 
 
 def test_a_store_is_named_once(capsys, store, tmp_path):

@@ -98,7 +98,7 @@ def test_3cosavg_is_the_mean_offset_of_the_other_pairs(world):
     assert numbers.tolist() == list(range(PAIRS))
     assert list(zip(ranks.among_all.tolist(), ranks.without_inputs.tolist(), strict=True)) == expected
     assert (found.counts.items, found.counts.asked) == (PAIRS + 2, PAIRS)
-    assert found.without_inputs.accuracy[2] > 0.3
+    assert found.without_inputs.accuracy[2].value > 0.3
     assert found.landed["b"] + found.landed["answer"] + found.landed["other"] == pytest.approx(1)
 
 

@@ -8,7 +8,6 @@ import numpy as np
 
 from kotovec.errors import InputError
 from kotovec.space import Space
-from kotovec.store.evaluation.intervals import Estimate, draw_shares
 from kotovec.store.evaluation.measures import Floats, Measure, Terms
 from kotovec.store.evaluation.pairs import Asked, Counts, count_words, present_words
 from kotovec.store.evaluation.problems import LANDINGS, Problem, askable, make_problem, pair_problem
@@ -22,42 +21,11 @@ from kotovec.store.evaluation.relations import (
     regression_run,
     relation_of,
 )
+from kotovec.store.evaluation.scores import Score, score
 from kotovec.store.evaluation.words import Mask, Policy, Words, find_words, rows_with_vectors, unit
 from kotovec.store.nearest import Rows
 
-CUTS = (1, 5, 10)  # accuracy@k
-
-
-@dataclass(frozen=True)
-class Score:
-    """How often right answers are found.
-
-    Attributes:
-        questions: questions that were asked.
-        accuracy: the shares whose best right answer is among the first 1, 5 and 10 rows.
-        reciprocal: the mean of 1 / rank; 0 where every right answer is left out.
-        interval: of accuracy@1, drawn over categories and the questions in each.
-    """
-
-    questions: int
-    accuracy: tuple[float, ...]
-    reciprocal: float
-    interval: Estimate
-
-    @classmethod
-    def of(cls, ranks: Sequence[Rows], seed: int) -> "Score":
-        """Return the score of the ranks of each category; a rank of 0 is none."""
-        together = np.concatenate(ranks)
-        found = [float(((together >= 1) & (together <= cut)).mean()) for cut in CUTS]
-        reciprocal = np.divide(1.0, together, out=np.zeros(len(together)), where=together > 0)
-        drawn = draw_shares([int((each == 1).sum()) for each in ranks], [len(each) for each in ranks], seed)
-        return cls(len(together), tuple(found), float(reciprocal.mean()), Estimate.of(found[0], drawn))
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it for JSON."""
-        accuracy = {f"accuracy@{cut}": share for cut, share in zip(CUTS, self.accuracy, strict=True)}
-        bounds = {"low": self.interval.low, "high": self.interval.high}
-        return {"questions": self.questions, **accuracy, **bounds, "reciprocal": self.reciprocal}
+_KINDS = ("without_inputs", "among_all")  # of `Ranks`
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,8 +142,20 @@ def _solve(
         for space in asked.spaces:
             for measure, (problems, ranks) in questions.solve(space, measures).items():
                 asked_so = of_pairs if measure in LEARNED else counts
-                found.append(summarize((asked.name, space, measure), asked_so, problems, ranks, seed))
-    return found
+                found.append(_Answered(asked.name, space, measure, asked_so, problems, ranks))
+    return _summarize(found, seed)
+
+
+@dataclass(frozen=True, eq=False)
+class _Answered:
+    """The ranks of a space by a measure."""
+
+    store: str
+    space: Space
+    measure: Measure
+    counts: Counts
+    problems: Sequence[Problem]
+    ranks: Sequence[Ranks]
 
 
 class _Asking:
@@ -244,16 +224,51 @@ def _terms(problem: Problem, words: Words, candidates: Candidates) -> Terms:
     return Terms(unit(vectors), np.linalg.norm(vectors, axis=1), problem.a, problem.a_star, problem.b)
 
 
-def summarize(
-    of: tuple[str, Space, Measure], counts: Counts, problems: Sequence[Problem], ranks: Sequence[Ranks], seed: int
-) -> Solved:
-    """Return the scores of all categories by one measure."""
-    landed = [name for problem, each in zip(problems, ranks, strict=True) for name in problem.landings(each.first)]
-    shares = {name: landed.count(name) / len(landed) for name in LANDINGS}
-    scores = [Score.of([getattr(each, kind) for each in ranks], seed) for kind in ("without_inputs", "among_all")]
-    categories = {
-        problem.name: (Score.of([each.without_inputs], seed), Score.of([each.among_all], seed))
-        for problem, each in zip(problems, ranks, strict=True)
+def _summarize(answered: Sequence[_Answered], seed: int) -> list[Solved]:
+    """Return the scores of all; those that were asked the same questions have the same draws."""
+    found: dict[int, Solved] = {}
+    for learned in (False, True):
+        alike = [index for index, each in enumerate(answered) if (each.measure in LEARNED) is learned]
+        if alike:
+            solved = _score([answered[index] for index in alike], seed)
+            found.update(zip(alike, solved, strict=True))
+    return [found[index] for index in range(len(answered))]
+
+
+def _score(answered: Sequence[_Answered], seed: int) -> list[Solved]:
+    """Return the scores of spaces and measures that were asked the same questions."""
+    measures = [each.measure for each in answered]
+    first = [measures.index(each) + start for start in (0, len(measures)) for each in measures]
+    names = [problem.name for problem in answered[0].problems]
+    ranks = [[getattr(category, kind) for category in each.ranks] for kind in _KINDS for each in answered]
+    words = [(problem.a, problem.b) for problem in answered[0].problems]
+    together = _by_kind(score(ranks, words, first, seed))
+    by_category = {
+        name: _by_kind(score([[each[index]] for each in ranks], [words[index]], first, seed))
+        for index, name in enumerate(names)
     }
-    items = {problem.name: (problem.numbers, each) for problem, each in zip(problems, ranks, strict=True)}
-    return Solved(*of, counts, scores[0], scores[1], shares, categories, items)
+    return [
+        Solved(
+            each.store,
+            each.space,
+            each.measure,
+            each.counts,
+            *together[index],
+            _landed(each),
+            {name: pairs[index] for name, pairs in by_category.items()},
+            {problem.name: (problem.numbers, found) for problem, found in zip(each.problems, each.ranks, strict=True)},
+        )
+        for index, each in enumerate(answered)
+    ]
+
+
+def _by_kind(scores: Sequence[Score]) -> list[tuple[Score, Score]]:
+    """Return the scores without inputs, which are the first half, each with that among all rows."""
+    half = len(scores) // 2
+    return list(zip(scores[:half], scores[half:], strict=True))
+
+
+def _landed(answered: _Answered) -> dict[str, float]:
+    pairs = zip(answered.problems, answered.ranks, strict=True)
+    landed = [name for problem, ranks in pairs for name in problem.landings(ranks.first)]
+    return {name: landed.count(name) / len(landed) for name in LANDINGS}

@@ -42,7 +42,7 @@ class Measure(StrEnum):
 
     @classmethod
     def parse_list(cls, text: str) -> tuple["Measure", ...]:
-        """Return the measures of a list with commas; all for `all`.
+        """Return the measures of a list with commas, or all; Only-b, the baseline of the others, is always one.
 
         Raises:
             InputError: a measure is unknown.
@@ -53,7 +53,7 @@ class Measure(StrEnum):
         unknown = [name for name in names if name not in list(cls)]
         if unknown:
             raise InputError(f"unknown measure {quoted(unknown[0])}", hint=f"choose {choices(['all', *cls])}")
-        return tuple(dict.fromkeys(map(cls, names)))
+        return tuple(dict.fromkeys([*map(cls, names), cls.ONLY_B]))
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,12 +10,14 @@ import numpy.typing as npt
 from kotovec.errors import InputError
 from kotovec.space import Space
 from kotovec.store.database import Store
-from kotovec.store.evaluation.correlations import Ranked, pearson
-from kotovec.store.evaluation.intervals import DRAWS, Estimate, draw_items
+from kotovec.store.evaluation.correlations import Ranked, pearson, spearman
+from kotovec.store.evaluation.intervals import Estimate, draw_items
 from kotovec.store.evaluation.similarity import Pair
 from kotovec.store.evaluation.words import Mask, Policy, Words, find_words, rows_with_vectors, unit
 from kotovec.store.nearest import Rows
+from kotovec.text import counted
 
+FEWEST = 3  # pairs of which there is a correlation: of two, it is 1 or −1 whatever they are
 BLOCK = 4096  # pairs whose vectors are in memory at a time: 50 MB at 768 dimensions
 Floats = npt.NDArray[np.float64]
 
@@ -54,7 +56,7 @@ class Correlation:
         store: what the store is called.
         space: the space.
         counts: what was asked.
-        spearman: Spearman's correlation of cosines and scores.
+        spearman: Spearman's correlation of cosines and scores; without a value where all cosines are equal.
         pearson: Pearson's.
         difference: Spearman's minus that of the first space that was asked the same pairs; None for the first.
         cosines: (pairs of the data set,) float64, NaN where not asked.
@@ -106,7 +108,7 @@ def evaluate_pairs(
         seed: of the bootstrap over pairs, 1,000 draws.
 
     Raises:
-        InputError: no pair can be asked.
+        InputError: fewer than three pairs can be asked, or their scores are all equal.
     """
     texts = [word for pair in pairs for word in (pair.word1, pair.word2)]
     words = {asked.name: find_words(asked.store.lookup, texts, policy) for asked in stores}
@@ -125,26 +127,40 @@ def _correlate(
     present = present_words(group, words)
     kept = present[left] & present[right]
     counts = count_words(len(pairs), int(kept.sum()), [words[asked.name] for asked in group], present)
-    if not counts.asked:
-        names = ", ".join(asked.name for asked in group)
+    names = ", ".join(asked.name for asked in group)
+    if counts.asked < FEWEST:
         raise InputError(
-            f"{names}: no pair of {len(pairs):,} has both words in all spaces",
+            f"{names}: {_few(counts)}, and a correlation needs {FEWEST}",
             hint="use --lower or --multi mean, or ask fewer spaces",
         )
     scores = np.array([pair.score for pair in pairs])[kept]
+    if (scores == scores[0]).all():
+        raise InputError(
+            f"{names}: the scores of all {counts.asked:,} pairs are {scores[0]:g}: they correlate with nothing",
+            hint="choose another column with --columns",
+        )
     found: list[Correlation] = []
     base: tuple[float, Floats] | None = None
+    units = counts.asked
     for asked in group:
         for space in asked.spaces:
             cosines = _cosines(asked.store, space, words[asked.name], left[kept], right[kept])
             rho, rho_drawn, r, r_drawn = _measure(cosines, scores, seed)
-            difference = None if base is None else Estimate.of(rho - base[0], rho_drawn - base[1])
+            difference = None if base is None else Estimate.of(rho - base[0], rho_drawn - base[1], units)
             base = base or (rho, rho_drawn)
             everywhere = np.full(len(pairs), np.nan)
             everywhere[kept] = cosines
-            estimates = Estimate.of(rho, rho_drawn), Estimate.of(r, r_drawn)
+            estimates = Estimate.of(rho, rho_drawn, units), Estimate.of(r, r_drawn, units)
             found.append(Correlation(asked.name, space, counts, *estimates, difference, everywhere))
     return found
+
+
+def _few(counts: Counts) -> str:
+    """Return how few pairs were asked."""
+    if not counts.asked:
+        return f"no pair of {counts.items:,} has both words in all spaces"
+    verb = "has" if counts.asked == 1 else "have"
+    return f"{counts.asked} of {counted(counts.items, 'pair')} {verb} both words in all spaces"
 
 
 def present_words(group: Sequence[Asked], words: Mapping[str, Words]) -> Mask:
@@ -177,8 +193,9 @@ def _cosines(store: Store, space: Space, words: Words, left: Rows, right: Rows) 
 def _measure(cosines: Floats, scores: Floats, seed: int) -> tuple[float, Floats, float, Floats]:
     """Return Spearman's correlation, that of each draw, Pearson's, and that of each draw."""
     ranked = Ranked(cosines), Ranked(scores)
-    rho, r = np.empty(DRAWS), np.empty(DRAWS)
-    for index, weights in enumerate(draw_items(len(scores), seed)):
-        rho[index] = pearson(ranked[0].ranks(weights), ranked[1].ranks(weights), weights)
-        r[index] = pearson(cosines, scores, weights)
-    return pearson(ranked[0].ranks(), ranked[1].ranks()), rho, pearson(cosines, scores), r
+    drawn = [
+        (pearson(ranked[0].ranks(weights), ranked[1].ranks(weights), weights), pearson(cosines, scores, weights))
+        for weights in draw_items(len(scores), seed)
+    ]
+    rho, r = (np.concatenate(each) for each in zip(*drawn, strict=True))
+    return spearman(cosines, scores), rho, float(pearson(cosines, scores)), r

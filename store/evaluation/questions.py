@@ -78,7 +78,8 @@ def read_analogies(path: Path) -> list[Category]:
     problems.check(_HINT)
     categories = _distinct([category for category in found if category.questions])
     if not categories:
-        raise InputError(f"{quoted(path)} has no analogies", hint=_HINT)
+        has = "a single pair, and an analogy needs two" if any(each.pairs for each in found) else "no analogies"
+        raise InputError(f"{quoted(path)} has {has}", hint=_HINT)
     return categories
 
 
@@ -99,7 +100,8 @@ def _read(path: Path, problems: Problems) -> Iterator[Category]:
             yield from _read_msr(path / MSR, problems)
             return
         for file in sorted(path.rglob("*.txt")):
-            yield from _read_file(file, problems)
+            if not file.name.startswith("."):  # an archive that macOS made has such ones beside all others
+                yield from _read_file(file, problems)
     elif path.suffix == Path(MSR).suffix:
         yield from _read_msr(path, problems)
     else:

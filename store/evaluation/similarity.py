@@ -14,6 +14,7 @@ from kotovec.text import counted, parts
 LONGEST = 100_000  # characters of a line
 COLUMNS = 3  # two words and a score
 _HINT = "write two words and a score per line, or name the columns with `--columns word1,word2,score`"
+_COLUMNS_HINT = "name the columns with `--columns word1,word2,score`, or by number as `--columns 1,2,4`"
 # What headers call the columns, without case, blanks and signs; of scores, the first that a file has.
 _FIRST, _SECOND = ("word1", "w1", "first"), ("word2", "w2", "second")
 _SCORES = ("simlex999", "humanmean", "mean", "averagescore", "average", "score", "rating", "similarity", "gold")
@@ -50,6 +51,8 @@ def read_pairs(path: Path, columns: str | None = None) -> list[Pair]:
     chosen, has_header = _choose(path, rows[0][1], columns)
     pairs = [_pair(path, number, row, chosen, problems) for number, row in rows[1 if has_header else 0 :]]
     problems.check(_HINT)
+    if not pairs:
+        raise InputError(f"{path} has no pairs below its header", hint=_HINT)
     return [pair for pair in pairs if pair is not None]
 
 
@@ -83,7 +86,7 @@ def _choose(path: Path, first: Sequence[str], columns: str | None) -> tuple[list
             raise InputError(f"--columns names {counted(len(wanted), 'column')}, not 3", hint="name word1,word2,score")
         if all(each.isdecimal() and int(each) > 0 for each in wanted):
             chosen = [int(each) - 1 for each in wanted]
-            return chosen, max(chosen) < len(first) and _number(first[chosen[2]]) is None
+            return chosen, max(chosen) < len(first) and number_of(first[chosen[2]]) is None
         found = [_index(names, [_plain(each)]) for each in wanted]
         if None in found:
             lacking = wanted[found.index(None)]
@@ -94,10 +97,10 @@ def _choose(path: Path, first: Sequence[str], columns: str | None) -> tuple[list
     chosen = [index for index in found if index is not None]
     if len(chosen) == COLUMNS:
         return chosen, True
-    if len(first) >= COLUMNS and _number(first[2]) is None:
+    if len(first) >= COLUMNS and number_of(first[2]) is None:
         raise InputError(
             f"the first line of {path} is neither a pair with its score nor a known header: {quoted(', '.join(first))}",
-            hint="name the columns with `--columns word1,word2,score`",
+            hint=_COLUMNS_HINT,
         )
     return [0, 1, 2], False
 
@@ -110,7 +113,8 @@ def _index(names: Sequence[str], known: Sequence[str]) -> int | None:
     return next((names.index(name) for name in known if name in names), None)
 
 
-def _number(text: str) -> float | None:
+def number_of(text: str) -> float | None:
+    """Return the number of a text; None where it is no finite one."""
     try:
         number = float(text)
     except ValueError:
@@ -124,7 +128,7 @@ def _pair(path: Path, number: int, row: Sequence[str], chosen: Sequence[int], pr
         problems.add(path, number, f"has {counted(len(row), 'column')}, not {max(chosen) + 1}")
         return None
     word1, word2, text = (row[index] for index in chosen)
-    score = _number(text)
+    score = number_of(text)
     if not word1 or not word2:
         problems.add(path, number, "has an empty word")
     elif score is None:
