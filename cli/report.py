@@ -4,7 +4,13 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from kotovec.cli.chosen import find_stores, store_titles
-from kotovec.cli.evaluate_options import DrawSeedOption, LowerOption
+from kotovec.cli.evaluate_options import (
+    CommonOption,
+    DataColumnsOption,
+    DrawSeedOption,
+    LowerOption,
+    MultiOption,
+)
 from kotovec.cli.interrupts import ending_at_once
 from kotovec.cli.list_options import StoresArgument
 from kotovec.cli.options import QuietOption
@@ -30,7 +36,10 @@ def command(
     target: TargetOption = None,
     pairs: PairsOption = None,
     analogies: AnalogiesOption = None,
+    columns: DataColumnsOption = None,
+    multi: MultiOption = "skip",
     lower: LowerOption = False,
+    common: CommonOption = False,
     seed: DrawSeedOption = 0,
     language: LanguageOption = "en",
     quiet: QuietOption = False,
@@ -41,10 +50,12 @@ def command(
     """
     from kotovec.cli.report_markdown import make_markdown
     from kotovec.cli.report_page import make_page
-    from kotovec.cli.report_sections import Request, compose
+    from kotovec.cli.report_sections import compose
+    from kotovec.cli.report_spaces import Request
     from kotovec.cli.report_texts import texts
     from kotovec.cli.tables import print_pairs
     from kotovec.store import Store
+    from kotovec.store.evaluation.words import Multi
     from kotovec.store.outputs import write_output
 
     if out is None or out.suffix.lower() not in ENDINGS:
@@ -53,7 +64,7 @@ def command(
     ending = out.suffix.lower()
     check_output(out, ending, option="--out")
     words, paths = texts(language), find_stores(stores)
-    request = Request(expression, target, pairs, analogies, seed, lower)
+    request = Request(expression, target, pairs, analogies, columns, str(Multi.parse(multi)), lower, common, seed)
     with ExitStack() as opened, ending_at_once():
         held = [opened.enter_context(Store.open(path)) for path in paths]
         found = compose(list(zip(store_titles(paths), paths, held, strict=True)), request, language, words)
