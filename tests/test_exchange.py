@@ -27,6 +27,7 @@ NAMES = {
     "npy": "a.npy",
     "safetensors": "a.safetensors",
     "parquet": "a.parquet",
+    "arrow": "a.arrow",
     "projector": "a.tsv",
 }
 ZIPPED = ["word2vec", "word2vec-bin", "glove", "fasttext"]

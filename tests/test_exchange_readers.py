@@ -123,15 +123,33 @@ def test_polars_reads_parquet_as_an_array_of_float32(hostile, tmp_path):
     assert same(frame["vector"].to_numpy(), vectors)
 
 
+def test_arrow_s_own_file_has_arrays_of_a_fixed_size_for_polars_and_duckdb(hostile, tmp_path):
+    ipc, polars, duckdb = (pytest.importorskip(name) for name in ("pyarrow.ipc", "polars", "duckdb"))
+    store, vectors = hostile
+    export(store, tmp_path / "a.arrow")
+    frame = polars.read_ipc(tmp_path / "a.arrow")
+    assert frame.schema["vector"] == polars.Array(polars.Float32, 5)
+    assert frame["text"].to_list() == HOSTILE
+    assert same(frame["vector"].to_numpy(), vectors)
+    with ipc.open_file(tmp_path / "a.arrow") as file:
+        table = file.read_all()
+    found = duckdb.from_arrow(table)
+    assert str(found.types[4]) == "FLOAT[5]"
+    ordered = found.filter("id > 2").project("text, array_distance(vector, vector) AS far").fetchall()
+    assert ordered == [(text, 0.0) for text in HOSTILE[3:]]
+
+
 def test_what_polars_and_duckdb_write_is_imported(tmp_path):
     polars, duckdb = pytest.importorskip("polars"), pytest.importorskip("duckdb")
     vectors = make_vectors(len(HOSTILE))
     frame = polars.DataFrame({"word": HOSTILE, "embedding": vectors}, schema_overrides={"word": polars.String})
     frame.write_parquet(tmp_path / "polars.parquet")
+    frame.write_ipc(tmp_path / "polars.arrow")
+    frame.write_ipc(tmp_path / "packed.feather", compression="lz4")
     duckdb.read_parquet(str(tmp_path / "polars.parquet")).write_parquet(str(tmp_path / "duckdb.parquet"))
-    for name in ("polars", "duckdb"):
-        import_vectors(tmp_path / f"{name}.parquet", tmp_path / f"{name}.kotovec")
-        texts, others = contents(tmp_path / f"{name}.kotovec")
+    for name in ("polars.parquet", "duckdb.parquet", "polars.arrow", "packed.feather"):
+        import_vectors(tmp_path / name, tmp_path / "a.kotovec", overwrite=True)
+        texts, others = contents(tmp_path / "a.kotovec")
         assert texts == HOSTILE
         assert same(others, vectors)
 
