@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kotovec.errors import InputError, StoreNotFoundError
+from kotovec.errors import InputError, StoreNotFoundError, quoted
 from kotovec.space import Space, parse_spaces, resolve, usual
+from kotovec.text import parts
 
 if TYPE_CHECKING:
     from kotovec.store import Store
@@ -59,6 +60,12 @@ def is_ambient(context: Any, name: str) -> bool:
     return source is not None and source.name == "ENVIRONMENT"
 
 
+def is_typed(context: Any, name: str) -> bool:
+    """Return whether an option stands on the command line: what the environment gives may be for other commands."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
 def choose_spaces(text: str, layer: int | None, stored: Sequence[Space]) -> tuple[Space, ...]:
     """Return the stored spaces that `--space` and `--layer` ask for, each once.
 
@@ -86,6 +93,33 @@ def _named(text: str, layer: int | None, stored: Sequence[Space]) -> list[Space]
     if layer is not None and layered == list(spaces) and layer != -1 and not isinstance(layer, AmbientLayer):
         layered = [space.at(layer) for space in spaces]
     return layered
+
+
+def choose_layers(text: str, layers: str, stored: Sequence[Space]) -> list[Space]:
+    """Return the stored spaces that a list names; one that has layers and names none is taken in those of --layers.
+
+    Raises:
+        InputError: a list cannot be read.
+        NotStoredError: the store does not hold a space, or a layer.
+    """
+    found: list[Space] = []
+    for space in parse_spaces(text, stored):
+        if space.layer != -1 or layers == "last":
+            found += resolve([space], stored)
+        elif layers == "all":
+            alike = [each for each in stored if (each.name, each.steps, each.first) == (space.name, space.steps, None)]
+            found += alike or resolve([space], stored)
+        else:
+            found += resolve([space.at(number) for number in _numbers(layers)], stored)
+    return found
+
+
+def _numbers(layers: str) -> list[int]:
+    try:
+        return [int(part) for part in parts(layers)]
+    except ValueError as error:
+        problem = f"--layers {quoted(layers)} is not a list of layers"
+        raise InputError(problem, hint="choose `last`, `all`, or numbers such as `0,6`") from error
 
 
 def find_store(store: Path | None) -> Path:

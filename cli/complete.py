@@ -15,6 +15,7 @@ import typer
 from kotovec.cli.arguments import COMMANDS
 from kotovec.cli.chosen import open_store
 from kotovec.errors import KotovecError
+from kotovec.space import LAYERED
 from kotovec.text import last_part, parts
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def space(context: typer.Context, incomplete: str) -> list[str]:
 def named_spaces(store: "Store") -> list[str]:
     """Return how the spaces of a store can be named: as they are written, and in short where it has what that means."""
     names = {each.name for each in store.spaces if not each.steps}
-    short = [*(["isolated"] if "isolated" in names else []), *(["both"] if {"static", "isolated"} <= names else [])]
+    short = [*(name for name in LAYERED if name in names), *(["both"] if {"static", "isolated"} <= names else [])]
     return [*map(str, store.spaces), *short]
 
 

@@ -11,8 +11,12 @@ from kotovec.cli.complete import among
 MODEL, WORKERS, CLUSTER, JOBS = "Model", "Workers", "Cluster", "Jobs"
 STORE, SEARCH, INDEX, MAP, DRAWN = "Store", "Search", "Index", "Map", "Picture and page"
 TOKENS, CONTEXTS, EVALUATE, FILES = "Tokens", "Contexts", "Evaluation", "Files"
+GEOMETRY = "Geometry"
 OUTPUT = "Output"
-PANELS = (MODEL, CONTEXTS, STORE, SEARCH, TOKENS, EVALUATE, FILES, INDEX, MAP, DRAWN, WORKERS, CLUSTER, JOBS, OUTPUT)
+PANELS = (
+    *(MODEL, CONTEXTS, STORE, SEARCH, TOKENS, EVALUATE, GEOMETRY, FILES),
+    *(INDEX, MAP, DRAWN, WORKERS, CLUSTER, JOBS, OUTPUT),
+)
 
 
 def option(

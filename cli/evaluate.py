@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from kotovec.cli.chosen import find_stores, store_titles, usual_space
+from kotovec.cli.chosen import choose_layers, find_stores, is_typed, store_titles, usual_space
 from kotovec.cli.evaluate_options import (
     CategoriesOption,
     CommonOption,
@@ -26,7 +26,7 @@ from kotovec.cli.interrupts import ending_at_once
 from kotovec.cli.options import JsonOption, QuietOption, SpaceOption
 from kotovec.cli.outputs import check_output
 from kotovec.errors import InputError, NotStoredError, choices, quoted
-from kotovec.space import BOTH, Space, parse_spaces, resolve
+from kotovec.space import BOTH, Space
 from kotovec.text import counted, json_line, parts
 
 if TYPE_CHECKING:
@@ -106,8 +106,7 @@ def _check_options(context: typer.Context, task: str, seed: int) -> None:
         raise InputError(f"--seed is {seed}", hint="use 0 or more")
     for other, names in TASKS.items():
         for name in names if other != task else ():
-            source = context.get_parameter_source(name)
-            if source is not None and source.name == "COMMANDLINE":
+            if is_typed(context, name):
                 raise InputError(f"--{name} is for {other}, not for {task}", hint="leave it out")
 
 
@@ -129,7 +128,9 @@ def open_all(opened: ExitStack, store: Sequence[Path] | None, space: str, layers
         refused = []
         for each, held in zip(stores, found, strict=True):
             try:
-                held.update(dict.fromkeys(_spaces(usual_space(type(space)(name), each.spaces), layers, each.spaces)))
+                held.update(
+                    dict.fromkeys(choose_layers(usual_space(type(space)(name), each.spaces), layers, each.spaces))
+                )
             except NotStoredError as error:
                 refused.append(error)
         if len(refused) == len(stores):
@@ -139,33 +140,6 @@ def open_all(opened: ExitStack, store: Sequence[Path] | None, space: str, layers
         for title, each, held in zip(store_titles(paths), stores, found, strict=True)
         if held
     ]
-
-
-def _spaces(text: str, layers: str, stored: Sequence[Space]) -> list[Space]:
-    """Return the stored spaces that a list names; one that has layers and names none is taken in those of --layers.
-
-    Raises:
-        InputError: a list cannot be read.
-        NotStoredError: the store does not hold a space, or a layer.
-    """
-    found: list[Space] = []
-    for space in parse_spaces(text, stored):
-        if space.layer != -1 or layers == "last":
-            found += resolve([space], stored)
-        elif layers == "all":
-            alike = [each for each in stored if (each.name, each.steps, each.first) == (space.name, space.steps, None)]
-            found += alike or resolve([space], stored)
-        else:
-            found += resolve([space.at(number) for number in _numbers(layers)], stored)
-    return found
-
-
-def _numbers(layers: str) -> list[int]:
-    try:
-        return [int(part) for part in parts(layers)]
-    except ValueError as error:
-        problem = f"--layers {quoted(layers)} is not a list of layers"
-        raise InputError(problem, hint="choose `last`, `all`, or numbers such as `0,6`") from error
 
 
 def _write_lines(path: Path, lines: Sequence[dict[str, Any]]) -> None:

@@ -54,7 +54,8 @@ def variables() -> dict[str, list[str]]:
 
 
 def _print_variables() -> None:
-    say("An option on the command line overrides its variable; a flag is set by 1 or true.\n")
+    say("An option on the command line overrides its variable; a flag is set by 1 or true.")
+    say("Several corpora or files in one variable stand between blanks, several stores between colons.\n")
     rows, width = variables().items(), columns()
     longest = max(len(name) for name, _ in rows)
     for name, shown in rows:

@@ -21,7 +21,7 @@ from kotovec.space import Space
 from kotovec.text import counted, json_line
 
 if TYPE_CHECKING:
-    from kotovec.store.index import IndexRecord
+    from kotovec.store.index_record import IndexRecord
     from kotovec.store.measure import Measured
 
 

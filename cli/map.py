@@ -7,7 +7,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kotovec.cli.chosen import choose_spaces, lowered, open_store
+import typer
+
+from kotovec.cli.chosen import choose_spaces, is_typed, lowered, open_store
 from kotovec.cli.encodings import echo
 from kotovec.cli.options import (
     AgainOption,
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 
 
 def command(
+    context: typer.Context,
     store: StoreOption = None,
     space: SpaceOption = "static",
     layer: LayerOption = None,
@@ -68,6 +71,7 @@ def command(
     from kotovec.store.projection import FEWEST
 
     _check(png, label, labels, html, expression)
+    _check_idle(context, method, drawn=png is not None)
     opened = open_store(store)
     spaces = choose_spaces(space, layer, opened.spaces)
     if html is not None and len(spaces) == 1:  # a page shows two spaces if the store has two
@@ -212,6 +216,21 @@ def _check(png: Path | None, label: list[str] | None, labels: int, html: Path | 
             check_output(path, ending, (".png", ".html"))
     if png is not None and png == html:
         raise InputError(f"{png} is named for both the picture and the page", hint="name one file for each")
+
+
+def _check_idle(context: typer.Context, method: str, *, drawn: bool) -> None:
+    """Refuse an option that is typed and that nothing would read.
+
+    Raises:
+        InputError: one is typed.
+    """
+    from kotovec.errors import InputError
+
+    if is_typed(context, "labels") and not drawn:
+        raise InputError("--labels labels a picture, and there is none", hint="add --png FILE")
+    for name, reader in (("neighbors", "umap"), ("perplexity", "tsne")):
+        if is_typed(context, name) and method != reader:
+            raise InputError(f"--{name} is for --method {reader}", hint=f"leave it out, or use --method {reader}")
 
 
 def _print(store: "Store", maps: "list[Map]", written: dict[str, Path | None], *, as_json: bool) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from kotovec.cluster import resources
 from kotovec.cluster.plan import Plan, make_plan
 from kotovec.cluster.pool import object_store_bytes
-from kotovec.cluster.replica import SHARD_BYTES
+from kotovec.cluster.replica import SHARD_BYTES, SUM_BYTES
 from kotovec.cluster.request import Request, parse_layers
 from kotovec.cluster.session import import_ray, session
 from kotovec.errors import WorkerError
@@ -39,6 +39,7 @@ def planned(
     workers: int | None,
     *,
     with_ray: bool,
+    sums: bool = False,
     folder: Path | None = None,
     on_plan: Callable[[Plan], None] = lambda _: None,
 ) -> Iterator[Planned]:
@@ -48,6 +49,7 @@ def planned(
         request: the request of the user.
         workers: number of workers that Ray must have room for; None for one worker per core.
         with_ray: whether the build needs a private Ray.
+        sums: whether the sums of contexts pass through it, too.
         folder: folder of that Ray, as for `session`.
         on_plan: called with the plan once it is made, perhaps in a thread, while Ray still starts.
 
@@ -76,7 +78,7 @@ def planned(
 
     with ThreadPoolExecutor(1) as thread, contextlib.ExitStack() as held:
         future = thread.submit(make)
-        store_bytes = object_store_bytes(count, SHARD_BYTES["cpu"])
+        store_bytes = object_store_bytes(count, (SUM_BYTES if sums else SHARD_BYTES)["cpu"])
         try:
             held.enter_context(session(None, count * request.cpus_per_worker, store_bytes, folder))
         except WorkerError:

@@ -204,7 +204,8 @@ class _Build:
         if (drawn := self.plan.drawn) is None:
             return
         if self.where.workers != 0:
-            self._hold_ray(stack, SUM_BYTES[self.plan.spec.device])
+            with self._phase("start"):
+                self._hold_ray(stack, SUM_BYTES[self.plan.spec.device])
         try:
             with self._timed("scan"):
                 sample = drawn.draw(self.layout, self._identity, self.where, self.report)

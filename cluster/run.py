@@ -10,7 +10,8 @@ from kotovec.cluster.finished import find_finished
 from kotovec.cluster.plan import Plan
 from kotovec.cluster.request import Request
 from kotovec.cluster.where import Resources, count_workers
-from kotovec.space import NAMES, PROTOTYPES
+from kotovec.errors import InputError
+from kotovec.space import NAMES, PROTOTYPES, Space
 from kotovec.store import folder as folders
 from kotovec.store.layout import HDF5, Layout
 from kotovec.store.lock import check_free
@@ -43,9 +44,10 @@ def run(
     first, *others = request.stages
     if overwrite and (lost := _lost(request, Layout(store.resolve()))):
         report(Notice(f"--overwrite replaces the whole store: {', '.join(lost)} will not be in the new one"))
-    summary = _run(first, store, where, others, overwrite=overwrite, report=report)
-    for stage in others:
-        summary = summary.then(_run(stage, store, where, report=report))
+    with contextlib.ExitStack() as ray:  # a private one, for all stages
+        summary = _run(first, store, where, ray, others, overwrite=overwrite, report=report)
+        for later in range(len(others)):
+            summary = summary.then(_run(others[later], store, where, ray, others[later + 1 :], report=report))
     return summary
 
 
@@ -53,12 +55,17 @@ def _run(
     request: Request,
     store: Path,
     where: Resources,
-    later: Sequence[Request] = (),
+    ray: contextlib.ExitStack,
+    later: Sequence[Request],
     *,
     overwrite: bool = False,
     report: Report = ignore,
 ) -> "Summary":
-    """Build one stage; what the later ones read is looked for before anything is encoded."""
+    """Build one stage; what the later ones read is looked for before anything is encoded.
+
+    A private Ray that is started for this stage or an earlier one is held by `ray`; the last stage closes it as soon as
+    nothing is left to encode.
+    """
     from kotovec.cluster.build import build
 
     layout = Layout(store.resolve())
@@ -72,8 +79,11 @@ def _run(
             sampling.check()
     private = where.address is None and where.workers != 0 and request.has_states
     private = private and (overwrite or not layout.is_store)
-    with _planned(request, where, report, private=private) as ahead:
-        summary = build(ahead.plan, store, where, overwrite=overwrite, report=report, ray=ahead.ray)
+    sums = any(stage.sampling for stage in (request, *later))
+    with _planned(request, where, report, private=private, sums=sums) as ahead:
+        ray.push(ahead.ray.pop_all())
+        done = contextlib.ExitStack() if later else ray
+        summary = build(ahead.plan, store, where, overwrite=overwrite, report=report, ray=done)
     before = ahead.seconds
     summary.seconds = before | {name: value + before.get(name, 0.0) for name, value in summary.seconds.items()}
     return summary
@@ -94,13 +104,20 @@ def _once(report: Report) -> Report:
 
 
 def _lost(request: Request, layout: Layout) -> list[str]:
-    """Return the kinds of spaces that a store has, and that a new one would not have."""
+    """Return the kinds of spaces, and the derived spaces, that a store has and that a new one would not have."""
     if not layout.is_store:
         return []
     made = {name for stage in request.stages for name in stage.spaces.split(",")}
     made |= {PROTOTYPES} if request.prototypes is not None else set()
-    stored = {path.stem.partition("-")[0] for path in layout.spaces.glob(f"*{HDF5}")}
-    return [name for name in NAMES if name in stored - made]
+    spaces = []
+    for path in layout.spaces.glob(f"*{HDF5}"):
+        with contextlib.suppress(InputError):  # somebody's file, which is refused later
+            spaces.append(Space.of_stem(path.stem))
+    stored = {space.name for space in spaces}
+    return [
+        *(name for name in NAMES if name in stored - made),
+        *(str(space) for space in sorted(spaces) if space.steps),
+    ]
 
 
 def dry_run(
@@ -123,7 +140,9 @@ def dry_run(
 
 
 @contextlib.contextmanager
-def _planned(request: Request, where: Resources, report: Report, *, private: bool) -> "Iterator[Planned]":
+def _planned(
+    request: Request, where: Resources, report: Report, *, private: bool, sums: bool = False
+) -> "Iterator[Planned]":
     """Yield the plan of a build, and report it; hold the cluster, or where needed a private Ray, for the block."""
     from kotovec.cluster.ahead import planned
     from kotovec.cluster.session import join
@@ -141,7 +160,14 @@ def _planned(request: Request, where: Resources, report: Report, *, private: boo
             stack.enter_context(join(where.address))
         report(Phase("planning"))
         ahead = stack.enter_context(
-            planned(request, where.workers, with_ray=private, folder=where.folder, on_plan=show)
+            planned(
+                request,
+                where.workers,
+                with_ray=private,
+                sums=sums,
+                folder=where.folder,
+                on_plan=show,
+            )
         )
         if where.address is not None and request.device == "auto" and ahead.plan.spec.device == "cpu":
             report(Notice("the cluster has no GPU: CPUs encode (--device cuda waits until it has one)"))

@@ -49,7 +49,10 @@ def choose(spaces: str, layers: str) -> tuple[Chosen, ...]:
         if space in tables:
             continue
         if space.name == PROTOTYPES:
-            raise InputError("--prototypes K makes the space `prototypes` beside `context`", hint="name that one")
+            raise InputError(
+                "--prototypes K makes the space `prototypes` beside `context`",
+                hint="name `context`, and add --prototypes",
+            )
         if space.name not in STATES or space.first is not None or space.steps:
             raise InputError(f"`kotovec build` makes no {space}", hint=f"choose {choices(each.name for each in BUILT)}")
         kinds.setdefault(space.name, []).append(space)

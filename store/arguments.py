@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, NamedTuple, Self, TypedDict, Unpack
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -26,25 +26,28 @@ class Asking(TypedDict, total=False):
     within: Space | str | None
 
 
-class Search(NamedTuple):
-    """How to search; the fields are the arguments of `Store.search`."""
+class Searching(Asking, total=False):
+    """How the nearest tokens of an expression are searched: all arguments of `Store.search`."""
 
-    space: Space | str | None
-    layer: int | None
-    metric: str
     k: int | None
-    exclude_inputs: bool
-    unit_terms: bool
-    words_only: bool
-    script: str | Sequence[str] | None
     device: str
     exact: bool
-    within: Space | str | None = None
 
-    @classmethod
-    def of(cls, **how: Unpack[Asking]) -> Self:
-        """Return the search that some arguments make, with the defaults of `Store.search` for the others."""
-        return cls(None, None, "l2", None, False, False, False, None, "cpu", True)._replace(**how)
+
+class Search(NamedTuple):
+    """How to search; the fields are the arguments of `Store.search`, with their defaults."""
+
+    space: Space | str | None = None
+    layer: int | None = None
+    metric: str = "l2"
+    k: int | None = None
+    exclude_inputs: bool = False
+    unit_terms: bool = False
+    words_only: bool = False
+    script: str | Sequence[str] | None = None
+    device: str = "auto"
+    exact: bool = False
+    within: Space | str | None = None
 
 
 def kind_of(value: object) -> str:

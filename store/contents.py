@@ -20,6 +20,7 @@ from kotovec.store.layout import (
     HDF5,
     INDEXES,
     MAPS,
+    MEASURES,
     MOST_RECORD,
     PART,
     PIECE,
@@ -43,6 +44,7 @@ _OURS = re.compile(
     rf"|{SPACES}/{STEM}{_H5}"
     rf"|{INDEXES}/{STEM}\.[a-z0-9]+({_FAISS}|{_RECORD})"
     rf"|{MAPS}/{STEM}\.[a-z0-9]+(\.sample)?{_H5}"
+    rf"|{MEASURES}/{STEM}\.[a-z0-9]+{_H5}"
     rf"|{SHARDS}/({re.escape(PLAN)}|{re.escape(TOKENIZER_LIST)}|{re.escape(CORPUS)}"
     rf"|{re.escape(CONTEXTS)}|{re.escape(FOLD)})"
     rf"|{SHARDS}/({re.escape(PIECE)}|{re.escape(POINTS)})?\d{{6,}}{_H5}"
@@ -53,7 +55,7 @@ _TOKENIZER_FILE = re.compile(
     r"|(vocab|merges)\.txt|bpe\.codes|chat_template\.jinja"
     r"|[\w.-]*(spiece|sentencepiece|spm|tokenizer)[\w.-]*\.(model|spm|vocab)"
 )
-_FOLDERS = (INDEXES, MAPS, SHARDS, SPACES, TOKENIZER)
+_FOLDERS = (INDEXES, MAPS, MEASURES, SHARDS, SPACES, TOKENIZER)
 _LITTER = ".DS_Store"  # macOS' Finder makes one in each folder that it shows
 _FORMER_PART = re.compile(r"\.(tokenizer|[\w@+.-]+\.(faiss|h5|json))\.part")  # of kotovec 0.1.0
 

@@ -12,10 +12,10 @@ import numpy.typing as npt
 from kotovec.errors import DamagedError, InputError, StoreError
 from kotovec.locks import ForkLock
 from kotovec.space import PROTOTYPES, Space, usual
-from kotovec.store import lens
+from kotovec.store import arguments, lens
 from kotovec.store.answer import Answer
 from kotovec.store.answering import answer
-from kotovec.store.arguments import Asking, Search, check_count, check_path, check_queries, check_space, kind_of
+from kotovec.store.arguments import Asking, Search, Searching
 from kotovec.store.finder import Finder
 from kotovec.store.gaps import Gaps
 from kotovec.store.layout import Layout
@@ -72,7 +72,7 @@ class Store:
             DamagedError: the headers or the token table are damaged, or a file is cut short; with `verify`, any part
                 of the store is damaged.
         """
-        folder = check_path(path)
+        folder = arguments.check_path(path)
         store = cls(folder, Vectors(folder))
         if verify and (damaged := store.verify()):
             raise store.damage(damaged)
@@ -152,7 +152,7 @@ class Store:
         """
         if space is None:
             space = usual(self.spaces)
-        check_space(space, layer)
+        arguments.check_space(space, layer)
         wanted = Space.parse(space, self.spaces) if isinstance(space, str) else space
         return wanted.at(layer).among(self.spaces)
 
@@ -233,8 +233,8 @@ class Store:
             NotStoredError: no such space or row, or the row has no vector in it.
             InputError: k, metric, device or a shape does not fit, or a vector is not finite.
         """
-        given, k = check_queries(vectors, rows), self._count(k)
-        finder = self._finder(self.space(space), self._metric(metric, k), device, exact=exact, many=len(given) > 1)
+        given, (measure, k) = arguments.check_queries(vectors, rows), self._measure(metric, k)
+        finder = self._finder(self.space(space), measure, device, exact=exact, many=len(given) > 1)
         queries = finder.vectors_of(given) if vectors is None else given.astype(np.float64)
         return finder.nearest(queries, k, skip, keep)
 
@@ -279,36 +279,21 @@ class Store:
             InputError: k, metric, script or device does not fit, or a sum is zero.
         """
         if not isinstance(expression, str):
-            problem = f"search takes one expression, not {kind_of(expression)}"
+            problem = f"search takes one expression, not {arguments.kind_of(expression)}"
             raise InputError(problem, hint="use `search_many`")
         search = Search(space, layer, metric, k, exclude_inputs, unit_terms, words_only, script, device, exact, within)
         return self._answer([expression], search)[0]
 
-    def search_many(
-        self,
-        expressions: Iterable[str],
-        *,
-        space: Space | str | None = None,
-        layer: int | None = None,
-        metric: str = "l2",
-        k: int | None = None,
-        exclude_inputs: bool = False,
-        unit_terms: bool = False,
-        words_only: bool = False,
-        script: str | Sequence[str] | None = None,
-        device: str = "auto",
-        exact: bool = False,
-        within: Space | str | None = None,
-    ) -> list[Answer]:
+    def search_many(self, expressions: Iterable[str], **how: Unpack[Searching]) -> list[Answer]:
         """Find the k nearest tokens of each of many expressions, in one matrix product.
 
-        Arguments and errors are those of `search`; the first expression that cannot be read raises its error for all.
+        The other arguments and the errors are those of `search`; the first expression that cannot be read raises its
+        error for all.
         """
         if isinstance(expressions, str):
             problem = "search_many takes a list of expressions, not a str"
             raise InputError(problem, hint="use `search` for one expression")
-        search = Search(space, layer, metric, k, exclude_inputs, unit_terms, words_only, script, device, exact, within)
-        return self._answer(expressions, search)
+        return self._answer(expressions, Search(**how))
 
     def ranks(self, expression: str, targets: Iterable[str], **how: Unpack[Asking]) -> "list[Rank]":
         """Return the exact rank of each target among all tokens that may answer an expression, counted in float64.
@@ -324,7 +309,7 @@ class Store:
         """
         from kotovec.store.ranking import rank_targets
 
-        search = Search.of(**how)
+        search = Search(**how)
         space = self.space(search.space, search.layer)
         question = self._read(expression, space, unit_terms=search.unit_terms)
         return rank_targets(self.vectors, self.lookup, question, space, search, targets, self._written)
@@ -395,20 +380,16 @@ class Store:
         return damage(self.path, self.vectors, damaged)
 
     def _answer(self, expressions: Iterable[str], search: Search) -> list[Answer]:
-        k = self._count(search.k)
-        metric = self._metric(search.metric, k)
+        metric, k = self._measure(search.metric, search.k)
         find = partial(self._finder, metric=metric, device=search.device, exact=search.exact)
         space = self.space(search.space, search.layer)
         questions = (self._read(text, space, unit_terms=search.unit_terms) for text in expressions)
         return answer(self.vectors, self.lookup, space, questions, search, (metric, k), find, self._written)
 
-    def _count(self, k: int | None) -> int:
-        return min(USUAL, len(self)) if k is None else k
-
-    def _metric(self, metric: str, k: int) -> Metric:
-        measure = Metric.parse(metric)
-        check_count(k, len(self), words=self.tokens.listed)
-        return measure
+    def _measure(self, metric: str, k: int | None) -> tuple[Metric, int]:
+        measure, count = Metric.parse(metric), min(USUAL, len(self)) if k is None else k
+        arguments.check_count(count, len(self), words=self.tokens.listed)
+        return measure, count
 
     def _finder(self, space: Space, metric: Metric, device: str, *, exact: bool, many: bool) -> Finder:
         key = (space, metric, choose_device(device, many=many), exact)

@@ -214,7 +214,7 @@ def check_contents(layout: Layout, *, overwrite: bool) -> None:
     shown = [name for name in names if not name.startswith(".")]  # .DS_Store, parts
     strange = contents.foreign(layout.folder) if overwrite else contents.foreign(layout.folder, layout.shards.name)
     firsts = (layout.tokens, layout.former, layout.contexts)
-    parts = (*firsts, layout.spaces, layout.tokenizer, layout.indexes, layout.maps, layout.shards)
+    parts = (*firsts, layout.spaces, layout.tokenizer, layout.indexes, layout.maps, layout.measures, layout.shards)
     unknown = sorted(set(shown) - {part.name for part in parts})
     odd = [
         part.name for part in parts if part.is_symlink() or (part not in firsts and part.exists() and not part.is_dir())

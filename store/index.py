@@ -7,11 +7,9 @@ last one, too: whichever file is there, a record of it is, also if the process i
 
 import errno
 import hashlib
-import json
 import os
 import struct
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
 from functools import partial
 from io import BufferedReader
 from pathlib import Path
@@ -29,12 +27,12 @@ from kotovec.store.files import (
     check_replaceable,
     delete_parts,
     open_regular,
-    read_regular,
     sinking,
     write_text,
     written,
 )
-from kotovec.store.layout import FAISS, INDEXES, MOST_RECORD, RECORD
+from kotovec.store.index_record import IndexRecord, find_record, index_name, records, sha256_of, to_text
+from kotovec.store.layout import FAISS, INDEXES, RECORD
 from kotovec.store.library import import_faiss, kind, on_gpus, reason
 from kotovec.store.metric import Metric
 from kotovec.store.nearest import Matrix
@@ -42,52 +40,10 @@ from kotovec.store.parameters import set_parameters
 from kotovec.store.products import BLOCK, blocks
 from kotovec.store.vectors import Vectors
 
-LAST = "last"  # the record of the index that is being replaced, in that of the new one
 WRITTEN = 4096  # rows of a Flat index that are written at a time: 12 MiB at 768 dimensions
 TRIED = 5  # rows that a new index is searched for before it replaces the last one
 TRIED_COUNT = 28  # what a query of one token with k=10 takes from an index
 Mask = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class IndexRecord:
-    """The record of an index file.
-
-    Attributes:
-        space, metric: the space that the index searches, and by which metric.
-        factory: the index_factory string of faiss.
-        parameters: faiss' search-time parameters that were set, such as `nprobe=16`; may be empty.
-        dataset: SHA-256 of the dataset that it was built from.
-        sha256: SHA-256 of the .faiss file.
-        faiss: the version of faiss that wrote the file.
-    """
-
-    space: str
-    metric: str
-    factory: str
-    parameters: str
-    dataset: str
-    sha256: str
-    faiss: str
-
-    @property
-    def name(self) -> str:
-        """The file name without its suffix."""
-        return index_name(Space.parse(self.space), Metric(self.metric))
-
-    @property
-    def command(self) -> str:
-        """The command that builds the index again."""
-        import shlex
-
-        words = ["kotovec", "index", "--space", self.space, "--metric", self.metric]
-        words += ["--factory", self.factory] if self.factory != FLAT else []
-        return shlex.join(words + (["--parameters", self.parameters] if self.parameters else []))
-
-
-def index_name(space: Space, metric: Metric) -> str:
-    """Return an index's file name, without its suffix."""
-    return f"{space.stem}.{metric}"
 
 
 def build(
@@ -124,12 +80,12 @@ def build(
     answers = None if factory == FLAT else vectors.present(space)
     source = _source(matrix, answers, metric, factory, parameters, device)
     target, note = _prepare(folder, index_name(space, metric))
-    last = _record(folder, target.stem)
+    last = find_record(folder, target.stem)
 
     def announce() -> None:
         check()
         if last is not None:
-            write_text(note, _text(record, last))
+            write_text(note, to_text(record, last))
 
     # Both files are complete before one of them takes its place: a full disk or an interrupt leaves the last index.
     with sinking(note) as record_sink, sinking(target, before=announce) as sink:
@@ -142,7 +98,7 @@ def build(
             sha256=source(sink),
             faiss=import_faiss().__version__,
         )
-        record_sink.write(_text(record).encode())
+        record_sink.write(to_text(record).encode())
         record_sink.sync()
     return record
 
@@ -190,40 +146,6 @@ def _prepare(folder: Path, name: str) -> tuple[Path, Path]:
     return paths
 
 
-def _text(record: IndexRecord, last: IndexRecord | None = None) -> str:
-    values = asdict(record) | ({} if last is None else {LAST: asdict(last)})
-    return json.dumps(values, indent=1) + "\n"
-
-
-def records(folder: Path) -> Iterator[IndexRecord]:
-    """Yield the records of a store's indexes, in the order of their names; unreadable ones are skipped."""
-    for path in sorted(folder.glob(f"*{RECORD}")):
-        try:
-            values = json.loads(read_regular(path, MOST_RECORD))
-            last = values.pop(LAST, None)
-            record = _read_record(values, path.stem)
-            if last is not None and not _is_of(record, path.with_suffix(FAISS)):
-                record = _read_record(last, path.stem)
-            yield record
-        except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
-            continue
-
-
-def _read_record(values: dict[str, Any], name: str) -> IndexRecord:
-    """Return the record of a JSON object; one of several errors is raised where it is none of this name."""
-    layer = values.pop("layer", -1)  # of kotovec 0.1.0, which recorded a space in two parts
-    values["space"] = str(Space.parse(values["space"]).at(layer if layer >= 0 else None))
-    record = IndexRecord(**values)
-    if record.name != name or not all(isinstance(value, str) for value in asdict(record).values()):
-        raise ValueError(name)
-    return record
-
-
-def _is_of(record: IndexRecord, path: Path) -> bool:
-    with open_regular(path) as file:
-        return _sha256(file) == record.sha256
-
-
 def describe(folder: Path, vectors: Vectors) -> list[dict[str, Any]]:
     """Return what each index searches, how it was built, and whether it is one of these vectors, as JSON-ready data."""
     return [
@@ -245,7 +167,7 @@ def verify(folder: Path, vectors: Vectors) -> list[str]:
     """Return the names of index files that do not match their record or the vectors."""
     damaged = []
     for path in sorted(folder.glob(f"*{FAISS}")):
-        record = _record(folder, path.stem)
+        record = find_record(folder, path.stem)
         if record is None:
             damaged.append(f"{INDEXES}/{path.name} (without a record; kotovec index builds it again)")
         elif not vectors.matches(Space.parse(record.space), record.dataset):
@@ -259,7 +181,7 @@ def load(vectors: Vectors, folder: Path, space: Space, metric: Metric) -> tuple[
     """Return the index for a space and metric, memory-mapped, or None if none can be used."""
     space = space.among(vectors.spaces)
     path = folder / f"{index_name(space, metric)}{FAISS}"
-    record = _record(folder, path.stem)
+    record = find_record(folder, path.stem)
     if record is None or record.dataset != vectors.checksum(space):
         return None
     faiss = import_faiss()
@@ -268,7 +190,8 @@ def load(vectors: Vectors, folder: Path, space: Space, metric: Metric) -> tuple[
     try:
         with open_regular(path) as file:
             # Before faiss reads it: it takes damaged sizes at their word, and gives rows that are none.
-            if _is_flat(faiss, file, matrix, record) or (_sha256(file) == record.sha256 and faiss_files.is_alone(file)):
+            is_flat = _is_flat(faiss, file, matrix, record)
+            if is_flat or (sha256_of(file) == record.sha256 and faiss_files.is_alone(file)):
                 index = faiss_files.read(faiss, file)
     except FileNotFoundError:
         return None
@@ -279,22 +202,13 @@ def load(vectors: Vectors, folder: Path, space: Space, metric: Metric) -> tuple[
             raise
         index = None
     # A build may have replaced the index since its record was read.
-    if _record(folder, path.stem) != record:
+    if find_record(folder, path.stem) != record:
         return None
     present = None if record.factory == FLAT else vectors.present(space)
     total = len(matrix.vectors) if present is None else int(present.sum())
     if index is None or (index.ntotal, index.d) != (total, matrix.vectors.shape[1]):
         raise DamagedError(f"{path} is damaged", hint=f"build it again: {record.command}")
     return index, record
-
-
-def _record(folder: Path, name: str) -> IndexRecord | None:
-    return next((record for record in records(folder) if record.name == name), None)
-
-
-def _sha256(file: BufferedReader) -> str:
-    file.seek(0)
-    return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _is_flat(faiss: Any, file: BufferedReader, matrix: Matrix, record: IndexRecord) -> bool:

@@ -11,6 +11,7 @@ from kotovec.errors import DamagedError, quoted
 from kotovec.space import PROTOTYPES, Space
 from kotovec.store import contexts, lens, maps, prototypes
 from kotovec.store import index as indexes
+from kotovec.store.geometry import kept
 from kotovec.store.layout import IMPORTED, TOKENIZER, Layout
 from kotovec.store.opened import CURE
 from kotovec.store.tokenizer import checksums
@@ -34,7 +35,7 @@ def inform(path: Path, layout: Layout, vectors: Vectors) -> dict[str, Any]:
         *(name for name in ("words", IMPORTED) if name in attributes),
     ):
         attributes[name] = vectors.table(name)
-    made = vectors.made(vectors.spaces[-1])
+    made = vectors.made(next(space for space in reversed(vectors.spaces) if not space.steps))
     attributes |= {name: value for name, value in made.items() if name not in ("settings", "spread")}
     sentence = next(
         (vectors.settings(space).get("sentence") for space in vectors.spaces if space.name == "template"), None
@@ -53,6 +54,7 @@ def inform(path: Path, layout: Layout, vectors: Vectors) -> dict[str, Any]:
         **({"prototypes": divided} if (divided := _prototypes(vectors)) else {}),
         "indexes": indexes.describe(layout.indexes, vectors),
         "maps": maps.describe(layout.maps, vectors.matches),
+        "neighbours": kept.describe(layout.measures, vectors.matches),
         "bytes": layout.size,
         "provenance": attributes,
     }
@@ -63,7 +65,7 @@ def _contexts(vectors: Vectors) -> dict[str, dict[str, Any]]:
     found = {}
     for space in vectors.spaces:
         counts = vectors.part(space, "n")
-        if counts is None or space.name == PROTOTYPES:
+        if counts is None or space.name == PROTOTYPES or space.steps:
             continue
         limit, uses = vectors.settings(space).get("contexts"), vectors.part(space, "uses")
         complete = 0 if limit is None else int((counts >= limit).sum())
@@ -129,4 +131,5 @@ def find_damage(layout: Layout, vectors: Vectors) -> list[str]:
     names = sorted(name for name in {*recorded, *present} if recorded and recorded.get(name) != present.get(name))
     damaged += [f"{TOKENIZER}/{name} ({CURE})" for name in names]
     damaged += indexes.verify(layout.indexes, vectors)
-    return damaged + maps.verify(layout.maps, vectors.matches)
+    damaged += maps.verify(layout.maps, vectors.matches)
+    return damaged + kept.verify(layout.measures, vectors.matches)

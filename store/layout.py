@@ -13,6 +13,7 @@ SPACES = "spaces"
 TOKENIZER = "tokenizer"
 INDEXES = "indexes"
 MAPS = "maps"
+MEASURES = "measures"
 CONTEXTS = "contexts.h5"  # also in SHARDS, with the ids of the tokens, while its sentences are encoded
 SHARDS = "shards"
 PLAN = "plan.json"  # in SHARDS
@@ -83,6 +84,11 @@ class Layout:
     def maps(self) -> Path:
         """The maps."""
         return self.folder / MAPS
+
+    @property
+    def measures(self) -> Path:
+        """What was measured of all rows, and is kept: the nearest of each."""
+        return self.folder / MEASURES
 
     @property
     def shards(self) -> Path:

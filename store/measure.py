@@ -12,7 +12,7 @@ from kotovec.store import index as indexes
 from kotovec.store.database import Store
 from kotovec.store.factories import FLAT
 from kotovec.store.finder import Finder
-from kotovec.store.index import IndexRecord
+from kotovec.store.index_record import IndexRecord
 from kotovec.store.layout import Layout
 from kotovec.store.library import choose_device
 from kotovec.store.lock import locked

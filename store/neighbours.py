@@ -1,6 +1,6 @@
 """The k nearest rows of every row of a space, in batches."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,6 +36,7 @@ def neighbours(
     rows: Sequence[int] | Rows | None = None,
     metric: str = "cosine",
     keep: npt.NDArray[np.bool_] | None = None,
+    report: Callable[[int, int], None] = lambda *_: None,
 ) -> Neighbours:
     """Return the exact k nearest rows of every row: those that a scan of all rows in float64 would find.
 
@@ -46,6 +47,7 @@ def neighbours(
         rows: (n,) rows whose neighbours are wanted; None for all V.
         metric: `l2`, `cosine` or `ip`.
         keep: (V,) bool, the rows that may be neighbours; None for all.
+        report: called with how many of how many rows are done.
 
     Raises:
         NotStoredError: no such space or row.
@@ -76,4 +78,5 @@ def neighbours(
         for index, answer in zip(part.tolist(), answers, strict=True):
             found.rows[index, : len(answer.rows)] = answer.rows
             found.scores[index, : len(answer.rows)] = answer.scores
+        report(start + len(part), len(near))
     return found

@@ -29,6 +29,8 @@ TABLES = ("id", "text", "surface", "kind")
 PARTS = {"unnamed": ("<f4", 2), "unnamed_id": ("<i8", 1), "norm": ("<f4", 1), "norm_bias": ("<f4", 1)}
 OF_MEANS = {"n": ("<i8", 1), "uses": ("<i8", 1), "energy": ("<f8", 1)}
 PARTS |= OF_MEANS
+# Beside derived vectors: what their step learnt.
+PARTS |= {"mean": ("<f8", 1), "axes": ("<f8", 2), "scale": ("<f8", 1)}
 MOST_DIMENSIONS = 1 << 17  # far more than any model has
 Block = npt.NDArray[np.floating[Any]]
 

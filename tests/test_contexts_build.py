@@ -6,11 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import ray
 from brute import Brute
 
 import kotovec
 from kotovec.cluster.events import Phase
 from kotovec.cluster.finished import is_finished
+from kotovec.cluster.pool import object_store_bytes
+from kotovec.cluster.replica import SUM_BYTES
 from kotovec.cluster.request import Request
 from kotovec.cluster.run import run
 from kotovec.cluster.where import Resources
@@ -220,6 +223,19 @@ def test_any_number_of_workers_and_any_shards_give_the_same_bytes(tiny_models, e
         path = tmp_path / f"{workers}.kotovec"
         build(tiny_models["japanese-v3"], path, corpus, layers="1,2", workers=workers).close()
         assert datasets(path) == expected
+
+
+def test_all_stages_of_a_build_have_one_ray(tiny_models, tmp_path, monkeypatch):
+    started, start = [], ray.init
+    monkeypatch.setattr(ray, "init", lambda *args, **options: started.append(options) or start(*args, **options))
+    corpus = (str(write(tmp_path / "corpus.txt", KINGS)),)
+    request = Request(model=str(tiny_models["bert"]), corpus=corpus, split="line", contexts=3)
+    run(request, tmp_path / "x.kotovec", Resources(workers=1))
+    assert len(started) == 1
+    assert started[0]["object_store_memory"] == object_store_bytes(1, SUM_BYTES["cpu"])
+    assert not ray.is_initialized()
+    with build(tiny_models["bert"], tmp_path / "y.kotovec", corpus[0], layers="last") as other:
+        assert datasets(tmp_path / "x.kotovec") == datasets(other.path)
 
 
 def test_the_sentences_of_a_store_serve_another_model(tiny_models, tmp_path):

@@ -17,7 +17,7 @@ import pytest
 
 from kotovec.errors import DiskFullError, StoreError
 from kotovec.space import Space
-from kotovec.store import Store, cartography, maps
+from kotovec.store import Store, cartography, index_record, maps
 from kotovec.store import index as indexes
 from kotovec.store.cartography import MapRequest, make_map
 from kotovec.store.measure import build_index
@@ -136,7 +136,7 @@ def test_a_full_disk_leaves_the_last_index(store, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         yield
 
-    for module, name in ((indexes, "blocks"), (indexes.json, "dumps")):
+    for module, name in ((indexes, "blocks"), (index_record.json, "dumps")):
         with monkeypatch.context() as patch:
             patch.setattr(module, name, full if name == "blocks" else lambda *_, **__: next(full()))
             with pytest.raises(DiskFullError):

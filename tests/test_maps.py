@@ -77,7 +77,8 @@ def test_the_quality_of_a_small_map_is_of_fewer_neighbours(capsys, tmp_path, met
     """Of 18 tokens and ten neighbours, trustworthiness was below 0; of 11 and fewer, recall was 1 on every map."""
     vectors = np.random.default_rng(count).standard_normal((count, 8)).astype(np.float32)
     folder = stores.write_store(tmp_path / "few.kotovec", stores.numbered(count), vectors)
-    options = ["--neighbors", "3", "--perplexity", "2", "--method", method, "--store", folder]
+    near_by = {"umap": ["--neighbors", "3"], "tsne": ["--perplexity", "2"]}.get(method, [])
+    options = [*near_by, "--method", method, "--store", folder]
     data = json.loads(call(capsys, "map", *options, "--json").out)
     points = maps.read_map(folder / "maps", data["name"], data["dataset"]).coordinates
     assert data["nearest"] == near
@@ -196,6 +197,12 @@ def test_the_table_names_map_recall_trust_and_file(capsys, store):
         ),
         (["--seed", "-1"], "--seed is -1\nhint: use 0 or more, and less than 2^32\n"),
         (["--space", "dynamic"], "dynamic"),
+        (["--labels", "20"], "--labels labels a picture, and there is none\nhint: add --png FILE\n"),
+        (
+            ["--perplexity", "20"],
+            "--perplexity is for --method tsne\nhint: leave it out, or use --method tsne\n",
+        ),
+        (["--method", "pca", "--neighbors", "9"], "--neighbors is for --method umap\nhint: leave it out, or "),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_no_map(capsys, store, options, reason):

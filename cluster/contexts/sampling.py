@@ -1,12 +1,14 @@
 """What contexts are wanted: where the sentences come from, how many each item gets, and how they are drawn."""
 
 import contextlib
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from kotovec.cluster.corpus import Corpus, list_files
+from kotovec.cluster.corpus.kinds import is_url
 from kotovec.errors import InputError, NotStoredError
 from kotovec.store.contexts import Sample
 from kotovec.store.layout import Layout
@@ -94,7 +96,8 @@ def cutting(corpus: Corpus, seed: int, fraction: float) -> dict[str, Any]:
 
 def drawing(corpus: Corpus, limit: int, seed: int, fraction: float) -> dict[str, Any]:
     """Return what decides a sample but for the contents of the corpus and the items that are looked for."""
-    named = {"contexts": limit, "corpus": list(corpus.paths), "corpus-field": corpus.text_field}
+    paths = sorted({path if is_url(path) else os.path.normpath(path) for path in corpus.paths})
+    named = {"contexts": limit, "corpus": paths, "corpus-field": corpus.text_field}
     return cutting(corpus, seed, fraction) | named
 
 

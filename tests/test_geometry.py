@@ -1,0 +1,236 @@
+"""What is measured of a space, against the definitions in float64 and other people's code."""
+
+import json
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+import scipy.special
+import scipy.stats
+from sklearn.decomposition import PCA
+
+from kotovec.errors import StoreError
+from kotovec.space import Space
+from kotovec.store import Store
+from kotovec.store.geometry import hubness, isotropy, kept
+from kotovec.store.geometry.survey import correlate, survey
+from kotovec.store.layout import Layout
+from kotovec.store.metric import Metric
+
+import stores
+from commands import call
+
+RANDOM = np.random.default_rng(17)
+CONE = (RANDOM.standard_normal((300, 12)) * np.linspace(0.2, 2, 12) + [3, 0, 0, -1, *[0] * 8]).astype(np.float32)
+
+
+def measured(vectors, keep=None):
+    vectors = np.asarray(vectors)
+    return isotropy.measure(vectors, np.linalg.norm(vectors.astype(np.float64), axis=1), keep)
+
+
+def test_the_mean_cosine_is_that_of_all_pairs_and_each_dimension_has_its_part_of_it():
+    units = CONE.astype(np.float64) / np.linalg.norm(CONE.astype(np.float64), axis=1, keepdims=True)
+    pairs = ~np.eye(len(units), dtype=bool)
+    found = measured(CONE)
+    assert found.mean_cosine == pytest.approx((units @ units.T)[pairs].mean(), abs=1e-12)
+    parts = np.array([np.outer(column, column)[pairs].mean() for column in units.T])
+    assert [each.number for each in found.dimensions] == np.argsort(-np.abs(parts))[:3].tolist()
+    for each in found.dimensions:
+        assert each.contribution == pytest.approx(parts[each.number], abs=1e-12)
+        assert each.share == pytest.approx(parts[each.number] / parts.sum(), abs=1e-10)
+
+
+def test_rows_of_zeros_and_rows_that_are_left_out_do_not_count():
+    padded = np.vstack([CONE, np.zeros((7, 12), dtype=np.float32), CONE[:50] * 3 + 1])
+    keep = np.arange(len(padded)) < 307
+    assert measured(padded, keep) == measured(CONE)
+    assert measured(np.zeros((9, 4))) == isotropy.Isotropy(0)
+    assert measured(np.eye(4)[:1]) == isotropy.Isotropy(1)
+
+
+def rudman(points):
+    """IsoScore as Rudman et al. (2022) define it, step by step, of (n, D) points."""
+    moved = PCA(n_components=points.shape[1]).fit_transform(points)
+    variances, wide = np.cov(moved.T).diagonal(), points.shape[1]
+    scaled = variances * np.sqrt(wide) / np.linalg.norm(variances)
+    defect = np.linalg.norm(scaled - 1) / np.sqrt(2 * (wide - np.sqrt(wide)))
+    return ((wide - defect**2 * (wide - np.sqrt(wide))) ** 2 - wide) / (wide * (wide - 1))
+
+
+def test_isoscore_is_that_of_its_definition_and_of_its_authors_test_cases():
+    assert measured(CONE).isoscore == pytest.approx(rudman(CONE.astype(np.float64)), abs=1e-10)
+    # Of k equal variances among n, they publish (k − 1) / (n − 1).
+    for used in (1, 2, 5, 10):
+        assert isotropy.isoscore(np.repeat([3.0, 0.0], [used, 10 - used])) == pytest.approx((used - 1) / 9, abs=1e-12)
+    line = RANDOM.standard_normal((1000, 1)) * [1, 2, -3]
+    assert measured(line).isoscore == pytest.approx(0, abs=1e-9)
+    ball = RANDOM.standard_normal((10_000, 3))
+    assert 0.99 < measured(ball).isoscore <= 1
+    assert measured(ball * 1e-3 + 1000).isoscore == pytest.approx(measured(ball).isoscore, abs=1e-9)
+
+
+def test_the_partition_ratio_is_that_of_the_definition_also_where_exp_overflows():
+    for scale in (1.0, 300.0):
+        vectors = CONE.astype(np.float64) * scale
+        axes = np.linalg.eigh(vectors.T @ vectors)[1]
+        totals = scipy.special.logsumexp(vectors @ np.hstack([axes, -axes]), axis=0)
+        assert measured(vectors).partition == pytest.approx(np.exp(totals.min() - totals.max()), rel=1e-9)
+    assert 0 < measured(CONE).partition < 1
+
+
+def test_effective_rank_and_shares_are_those_of_the_singular_values():
+    vectors = CONE.astype(np.float64)
+    singular = np.linalg.svd(vectors - vectors.mean(axis=0), compute_uv=False)
+    found = measured(CONE)
+    assert found.effective_rank == pytest.approx(np.exp(scipy.stats.entropy(singular)), rel=1e-9)
+    assert found.top_share == pytest.approx(singular[0] ** 2 / (singular**2).sum(), rel=1e-9)
+    mean = np.linalg.norm(vectors.mean(axis=0)) ** 2
+    assert found.mean_share == pytest.approx(mean / (vectors**2).sum(axis=1).mean(), rel=1e-9)
+    assert measured(np.outer(np.arange(1.0, 9), [1, 2, 2])).effective_rank == pytest.approx(1, abs=1e-6)
+    assert measured(np.ones((5, 3))).effective_rank is None
+
+
+def test_hubness_is_scipys_skewness_of_the_occurrences():
+    neighbours = np.array([[1, 2], [0, 2], [1, 0], [2, 1], [2, -1], [-1, -1]])
+    counts = hubness.count_occurrences(neighbours, 6)
+    assert counts.tolist() == [2, 3, 4, 0, 0, 0]
+    eligible = np.array([True] * 5 + [False])
+    found = hubness.measure(counts, 2, eligible)
+    assert found.skewness == pytest.approx(scipy.stats.skew(counts[:5]))
+    assert (found.rows, found.largest, found.occurrences) == (5, 2, 4)
+    assert (found.hubs, found.antihubs) == (pytest.approx(1 / 5), pytest.approx(2 / 5))
+    assert hubness.measure(counts, 2, ~np.ones(6, dtype=bool)).skewness is None
+
+
+def test_a_correlation_has_scipys_value_and_an_interval_that_holds_it():
+    """The coverage of the interval: 95 % of samples of two normals whose rank correlation is known."""
+    one, other = RANDOM.standard_normal((2, 40))
+    assert correlate(one, one + other).value == pytest.approx(scipy.stats.spearmanr(one, one + other).statistic)
+    assert correlate(one, np.zeros(40)).value is None
+    true = 6 / np.pi * np.arcsin(0.6 / 2)
+    inside = 0
+    for _ in range(1000):
+        left, noise = RANDOM.standard_normal((2, 200))
+        found = correlate(left, 0.6 * left + 0.8 * noise)
+        inside += found.low <= true <= found.high
+    assert 0.93 <= inside / 1000 <= 0.97
+
+
+@pytest.fixture(scope="module")
+def crowded(tmp_path_factory):
+    vectors = np.array(CONE)
+    vectors[7], vectors[9] = vectors[3], 0
+    texts = [f"{'' if number % 3 else '##'}t{number}" for number in range(300)]
+    folder = tmp_path_factory.mktemp("geometry") / "x.kotovec"
+    return stores.write_store(folder, stores.make_tokens(texts), vectors), vectors
+
+
+def test_a_survey_of_a_store_has_all_of_it_for_all_rows_and_for_each_kind(crowded):
+    folder, vectors = crowded
+    with Store.open(folder) as store:
+        near = kept.find_or_make(store, "static", 5)
+        every, words, subwords = survey(store, Space("static"), near.rows, "kind")
+    assert [every.group, words.group, subwords.group] == [None, "word", "subword"]
+    assert (every.rows, every.zeros, every.duplicates) == (300, 1, 1)
+    assert (words.rows, subwords.rows) == (200, 100)
+    part = np.arange(300) % 3 != 0
+    assert words.isotropy == measured(vectors, part)
+    units = vectors / np.where((lengths := np.linalg.norm(vectors, axis=1)) > 0, lengths, 1)[:, np.newaxis]
+    cosines = units.astype(np.float64) @ units.T
+    np.fill_diagonal(cosines, -2)
+    cosines[9], cosines[:, 9] = -2, -2
+    counts = np.bincount(np.argsort(-cosines, axis=1)[np.arange(300) != 9, :5].ravel(), minlength=300)
+    assert every.hubness.skewness == pytest.approx(scipy.stats.skew(np.delete(counts, 9)))
+    assert every.hubness.occurrences == counts.max()
+    keep = np.arange(300) != 9
+    assert every.norm_by_id.value == pytest.approx(scipy.stats.spearmanr(lengths[keep], np.arange(300)[keep]).statistic)
+
+
+def test_neighbours_are_kept_and_a_smaller_number_is_read_from_them(crowded, monkeypatch):
+    folder, _ = crowded
+    path = kept.path_of(Layout(folder).measures, Space("static"), Metric.COSINE)
+    with Store.open(folder) as store:
+        made = kept.find_or_make(store, "static", 8)
+        assert path.is_file()
+        monkeypatch.setattr(kept, "neighbours", None)
+        again = kept.find_or_make(store, "static", 3)
+        np.testing.assert_array_equal(again.rows, made.rows[:, :3])
+        np.testing.assert_array_equal(again.scores, made.scores[:, :3])
+        assert store.verify() == []
+        assert [each["k"] for each in store.info()["neighbours"]] == [8]
+        monkeypatch.undo()
+        content = bytearray(path.read_bytes())
+        content[-50] ^= 1
+        path.write_bytes(content)
+        assert store.verify() == ["measures/static.cosine.h5 (make it again with kotovec neighbours)"]
+        mended = kept.find_or_make(store, "static", 8)
+        np.testing.assert_array_equal(mended.rows, made.rows)
+        assert store.verify() == []
+
+
+def test_the_command_prints_and_writes_what_was_measured(capsys, crowded):
+    of = ("--store", crowded[0], "--space", "static")
+    lines = call(capsys, "geometry", *of, "--by", "kind", "-k", 5, "--json", "-q").out.splitlines()
+    assert [json.loads(line)["group"] for line in lines] == [None, "word", "subword"]
+    first = json.loads(lines[0])
+    assert first["mean_cosine"] == pytest.approx(0.44, abs=0.2)
+    assert first["hubness"]["largest"].keys() == {"token", "id"}
+    shown = call(capsys, "geometry", *of, "--no-hubs", "-q").out
+    assert f"{first['mean_cosine']:.4f}" in shown
+    assert "—" in shown
+    refused = call(capsys, "geometry", *of, "--by", "length")
+    assert (refused.code, refused.err) == (2, "error: unknown groups `length`\nhint: choose `kind` or `script`\n")
+
+
+def test_hubs_are_listed_by_how_often_they_occur(capsys, crowded, tmp_path):
+    of = ("--store", crowded[0], "-k", 5, "-q")
+    with Store.open(crowded[0]) as store:
+        near = kept.find_or_make(store, "static", 5).rows
+        names, ids = store.tokens.surfaces, store.tokens.ids
+        counts = np.bincount(near[near >= 0], minlength=300)
+        order = [row for row in np.argsort(-counts, kind="stable").tolist() if row != 9]
+        expected = [(int(ids[row]), names[row], int(counts[row])) for row in order]
+    rows = [json.loads(line) for line in call(capsys, "hubs", *of, "--json", "-n", 7).out.splitlines()]
+    assert [(row["id"], row["token"], row["occurrences"]) for row in rows] == expected[:7]
+    file = tmp_path / "hubs.parquet"
+    assert call(capsys, "hubs", *of, "--parquet", file).code == 0
+    assert pyarrow.parquet.read_table(file)["id"].to_pylist() == [each[0] for each in expected]
+    shown = call(capsys, "hubs", *of, "-n", 1).out.splitlines()
+    assert [shown[0].split(), shown[2].split()[:2]] == [
+        ["id", "token", "kind", "occurrences", "norm"],
+        [str(expected[0][0]), expected[0][1]],
+    ]
+    assert call(capsys, "hubs", *of, "-n", 0).err == "error: --limit is 0\nhint: use 1 or more\n"
+
+
+def test_neighbours_are_written_as_pairs(capsys, crowded, tmp_path):
+    folder, vectors = crowded
+    file = tmp_path / "near.parquet"
+    done = call(capsys, "neighbours", "--store", folder, "-k", 4, "--metric", "l2", "--parquet", file)
+    assert (done.code, done.out) == (0, "")
+    assert done.err.endswith(f"1,200 pairs written to {file}\n")
+    table = pyarrow.parquet.read_table(file).to_pylist()
+    exact = vectors.astype(np.float64)
+    for row in (0, 9, 150):
+        squares = ((exact - exact[row]) ** 2).sum(axis=1)
+        squares[row] = np.inf
+        best = np.argsort(squares, kind="stable")[:4]
+        part = [each for each in table if each["id"] == row]
+        assert [each["rank"] for each in part] == [1, 2, 3, 4]
+        assert [each["neighbour_id"] for each in part] == best.tolist()
+        assert [each["score"] for each in part] == pytest.approx(squares[best].tolist())
+    both = call(capsys, "neighbours", "--store", folder, "--space", "static,isolated", "--parquet", file)
+    assert both.code == 2
+
+
+def test_a_store_that_cannot_be_written_is_measured_all_the_same(crowded, monkeypatch):
+    def refuse(layout):
+        raise StoreError("nothing can be written there")
+
+    monkeypatch.setattr(kept.lock, "locked", refuse)
+    notes = []
+    with Store.open(crowded[0]) as store:
+        found = kept.find_or_make(store, "static", 3, metric="ip", note=notes.append)
+    assert found.rows.shape == (300, 3)
+    assert notes == ["the neighbours are not kept: nothing can be written there"]
