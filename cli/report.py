@@ -3,7 +3,9 @@
 from contextlib import ExitStack
 from pathlib import Path
 
-from kotovec.cli.chosen import find_stores, store_titles
+import typer
+
+from kotovec.cli.chosen import find_stores, is_typed, store_titles
 from kotovec.cli.evaluate_options import (
     CommonOption,
     DataColumnsOption,
@@ -30,6 +32,7 @@ ENDINGS = (".html", ".md", ".json")
 
 
 def command(
+    context: typer.Context,
     stores: StoresArgument = None,
     out: OutOption = None,
     expression: AskedOption = None,
@@ -63,6 +66,7 @@ def command(
         raise InputError(problem, hint=f"name a file that ends in {choices(ENDINGS)}, as in `--out report.html`")
     ending = out.suffix.lower()
     check_output(out, ending, option="--out")
+    _check_idle(context, pairs, analogies)
     words, paths = texts(language), find_stores(stores)
     request = Request(expression, target, pairs, analogies, columns, str(Multi.parse(multi)), lower, common, seed)
     with ExitStack() as opened, ending_at_once():
@@ -75,3 +79,18 @@ def command(
     write_output(Path(out), made.encode())
     if not quiet:
         print_pairs([("report", str(out))])
+
+
+def _check_idle(context: typer.Context, pairs: str | None, analogies: str | None) -> None:
+    """Refuse an option that is typed and is for a data set that is not named.
+
+    Raises:
+        InputError: one is typed.
+    """
+    if is_typed(context, "columns") and pairs is None:
+        raise InputError("--columns is for word pairs, and none are named", hint="add --pairs FILE")
+    for name in ("multi", "lower", "common", "seed"):
+        if is_typed(context, name) and pairs is None and analogies is None:
+            raise InputError(
+                f"--{name} is for data sets, and none is named", hint="add --pairs FILE or --analogies FILE"
+            )

@@ -86,9 +86,27 @@ def test_a_store_that_cannot_be_asked_has_a_sentence_in_the_language(report, fol
 
 
 def test_an_unknown_policy_is_refused(capsys, folder):
-    answer = call(capsys, "report", folder / "words.kotovec", "--out", folder / "a.md", "--multi", "all")
+    data = ("--pairs", folder / "pairs.tsv")
+    answer = call(capsys, "report", folder / "words.kotovec", "--out", folder / "a.md", "--multi", "all", *data)
     assert answer.code == 2
     assert answer.err == "error: unknown policy `all` for words of several tokens\nhint: choose `skip` or `mean`\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (("--columns", "1,2,3"), "--columns is for word pairs, and none are named\nhint: add --pairs FILE"),
+        (("--analogies", "questions.txt", "--columns", "1,2,3"), "--columns is for word pairs, and none are named"),
+        (("--common",), "--common is for data sets, and none is named\nhint: add --pairs FILE or --analogies FILE"),
+        (("--seed", 1), "--seed is for data sets, and none is named"),
+    ],
+)
+def test_an_option_that_nothing_would_read_is_refused(capsys, folder, monkeypatch, options, problem):
+    monkeypatch.chdir(folder)
+    answer = call(capsys, "report", "words.kotovec", "--out", "refused.md", *options)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith(f"error: {problem}\n")
+    assert not (folder / "refused.md").exists()
 
 
 def test_the_usual_expression_is_the_one_that_more_stores_have():
