@@ -25,6 +25,10 @@ HEAD = """# The command line
 | `kotovec audit` | reports unreachable, under-trained and duplicate tokens: a table, `--json`, `--html`, `--parquet` |
 | `kotovec coverage STORE …` | counts the characters of a list or a text that are one token, several or none |
 | `kotovec evaluate TASK FILE …` | asks spaces for word pairs or analogies of data sets ([evaluate.md](evaluate.md)) |
+| `kotovec geometry` | measures how narrow the cone of each space is, what dominates it ([geometry.md](geometry.md)) |
+| `kotovec hubs` | lists the tokens that are most often among the nearest of others |
+| `kotovec neighbours` | finds the nearest tokens of every token, once, and keeps them |
+| `kotovec transform --do STEP` | derives a space: centred, without its first components, whitened, … |
 | `kotovec convert FROM TO` | imports a file of vectors, or exports a space into one ([convert.md](convert.md)) |
 | `kotovec report STORE … --out FILE` | reports what spaces know, as a page, Markdown or JSON ([report.md](report.md)) |
 | `kotovec index` | builds another index: space, layer, metric, any faiss factory, with measured recall |

@@ -19,6 +19,9 @@ LISTS = {
     "coverage": ["--charset"],
     "evaluate": ["--columns", "--layers", "--measure", "--space"],
     "report": ["--columns"],
+    "geometry": ["--layers", "--space"],
+    "neighbours": ["--space"],
+    "transform": ["--layers", "--space"],
     "index": ["--parameters", "--space"],
     "map": ["--space"],
 }
