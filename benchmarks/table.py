@@ -1,4 +1,4 @@
-"""The tables of docs/speed.md and docs/map.md, made from benchmarks/results/*.json: no number there is typed.
+"""The tables of speed.md, map.md and convert.md in docs, made from benchmarks/results/*.json: no number is typed there.
 
     python benchmarks/table.py [--print]
 
@@ -14,13 +14,14 @@ from typing import Any
 
 from turns import RESULTS, ROOT, digits, ratio
 
-PAGES = (ROOT / "docs" / "speed.md", ROOT / "docs" / "map.md")
+PAGES = tuple(ROOT / "docs" / name for name in ("speed.md", "map.md", "convert.md"))
 PART = re.compile(r"(<!-- results: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 # Of some results only these numbers make the columns, under these heads; of all others every number does.
 COLUMNS = {
     "encode": {"whole": "whole process, s", "encode": "encoding, s", "rate": "tokens/s"},
     "contexts": {"rate": "positions/s", "seconds": "CPU, s"},
     "tables": {"seconds": "whole process, s", "plan": "plan, s", "copy": "copying, s", "peak": "memory, MB"},
+    "convert": {"size": "file, MB", "seconds": "whole process, s", "peak": "memory, MB"},
     "map": {"seconds": "whole process, s", "peak": "memory, MB"},
     "before_after": {
         "whole": "whole process, s",

@@ -34,7 +34,7 @@ FormatOption = Annotated[
         "--format",
         metavar="FORMAT",
         help="Format of the file, of `word2vec`, `word2vec-bin`, `gensim`, `glove`, `fasttext`, `fasttext-bin`, `npy`,"
-        " `safetensors`, `parquet` and `projector` [that of its ending].",
+        " `safetensors`, `parquet`, `arrow` and `projector` [that of its ending].",
         complete=formats,
         show_default=False,
     ),

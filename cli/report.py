@@ -3,8 +3,16 @@
 from contextlib import ExitStack
 from pathlib import Path
 
-from kotovec.cli.chosen import find_stores, store_titles
-from kotovec.cli.evaluate_options import DrawSeedOption, LowerOption
+import typer
+
+from kotovec.cli.chosen import find_stores, is_typed, store_titles
+from kotovec.cli.evaluate_options import (
+    CommonOption,
+    DataColumnsOption,
+    DrawSeedOption,
+    LowerOption,
+    MultiOption,
+)
 from kotovec.cli.interrupts import ending_at_once
 from kotovec.cli.list_options import StoresArgument
 from kotovec.cli.options import QuietOption
@@ -24,13 +32,17 @@ ENDINGS = (".html", ".md", ".json")
 
 
 def command(
+    context: typer.Context,
     stores: StoresArgument = None,
     out: OutOption = None,
     expression: AskedOption = None,
     target: TargetOption = None,
     pairs: PairsOption = None,
     analogies: AnalogiesOption = None,
+    columns: DataColumnsOption = None,
+    multi: MultiOption = "skip",
     lower: LowerOption = False,
+    common: CommonOption = False,
     seed: DrawSeedOption = 0,
     language: LanguageOption = "en",
     quiet: QuietOption = False,
@@ -41,10 +53,12 @@ def command(
     """
     from kotovec.cli.report_markdown import make_markdown
     from kotovec.cli.report_page import make_page
-    from kotovec.cli.report_sections import Request, compose
+    from kotovec.cli.report_sections import compose
+    from kotovec.cli.report_spaces import Request
     from kotovec.cli.report_texts import texts
     from kotovec.cli.tables import print_pairs
     from kotovec.store import Store
+    from kotovec.store.evaluation.words import Multi
     from kotovec.store.outputs import write_output
 
     if out is None or out.suffix.lower() not in ENDINGS:
@@ -52,8 +66,9 @@ def command(
         raise InputError(problem, hint=f"name a file that ends in {choices(ENDINGS)}, as in `--out report.html`")
     ending = out.suffix.lower()
     check_output(out, ending, option="--out")
+    _check_idle(context, pairs, analogies)
     words, paths = texts(language), find_stores(stores)
-    request = Request(expression, target, pairs, analogies, seed, lower)
+    request = Request(expression, target, pairs, analogies, columns, str(Multi.parse(multi)), lower, common, seed)
     with ExitStack() as opened, ending_at_once():
         held = [opened.enter_context(Store.open(path)) for path in paths]
         found = compose(list(zip(store_titles(paths), paths, held, strict=True)), request, language, words)
@@ -64,3 +79,18 @@ def command(
     write_output(Path(out), made.encode())
     if not quiet:
         print_pairs([("report", str(out))])
+
+
+def _check_idle(context: typer.Context, pairs: str | None, analogies: str | None) -> None:
+    """Refuse an option that is typed and is for a data set that is not named.
+
+    Raises:
+        InputError: one is typed.
+    """
+    if is_typed(context, "columns") and pairs is None:
+        raise InputError("--columns is for word pairs, and none are named", hint="add --pairs FILE")
+    for name in ("multi", "lower", "common", "seed"):
+        if is_typed(context, name) and pairs is None and analogies is None:
+            raise InputError(
+                f"--{name} is for data sets, and none is named", hint="add --pairs FILE or --analogies FILE"
+            )

@@ -42,11 +42,17 @@ class Figure:
         title: what it shows.
         description: the same in a sentence, for those who do not see it.
         series: the points of each series, by its name; all have the same labels.
+        ticks: the round values of the axis, from its one end to the other.
+        layers: the layer of each point of a series, if a line joins them; empty if each has a row of its own.
+        axis: what the axis of the layers is called.
     """
 
     title: str
     description: str
     series: Mapping[str, Sequence[Point]]
+    ticks: Sequence[float]
+    layers: Sequence[int] = ()
+    axis: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,7 @@ class Section:
         tables: its tables.
         figures: its figures.
         commands: the commands that make its numbers.
+        legend: a sentence about the figures, where they are drawn.
     """
 
     name: str
@@ -68,6 +75,7 @@ class Section:
     tables: Sequence[Table] = ()
     figures: Sequence[Figure] = ()
     commands: Sequence[str] = ()
+    legend: str = ""
 
 
 @dataclass(frozen=True)
@@ -82,7 +90,8 @@ class Report:
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON-ready data."""
         sections = [
-            {name: value for name, value in asdict(section).items() if name != "figures"} for section in self.sections
+            {name: value for name, value in asdict(section).items() if name not in ("figures", "legend")}
+            for section in self.sections
         ]
         return {"language": self.language, "title": self.title, "sections": sections}
 

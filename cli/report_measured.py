@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from kotovec.cli.report_content import Cell, Figure, Point, Section, Table
-from kotovec.cli.report_spaces import Held, Texts, asked_as
+from kotovec.cli.report_content import Cell, Point, Section, Table
+from kotovec.cli.report_layers import make_figures
+from kotovec.cli.report_spaces import Held, Request, Texts, asked_as
 from kotovec.errors import InputError, MissingDependencyError
 from kotovec.text import argument
 
@@ -14,14 +15,15 @@ if TYPE_CHECKING:
     from kotovec.store.evaluation.intervals import Estimate
     from kotovec.store.evaluation.pairs import Asked, Correlation, Counts
     from kotovec.store.evaluation.scores import Score
+    from kotovec.store.evaluation.words import Policy
 
 
-def analogy_section(held: Sequence[Held], name: str | None, words: Texts, *, seed: int, lower: bool) -> Section:
+def analogy_section(held: Sequence[Held], request: Request, words: Texts) -> Section:
     """Return the section about analogies: 3CosAdd and Only-b, with the words of the question out and in."""
     from kotovec.store.evaluation.analogies import evaluate_analogies
     from kotovec.store.evaluation.datasets import load_analogies, title
-    from kotovec.store.evaluation.words import Policy
 
+    name = request.analogies
     heading = _heading(words["analogies"], None if name is None else title(name))
     if name is None:
         return Section("analogies", heading, [words["analogies_missing"]])
@@ -29,10 +31,11 @@ def analogy_section(held: Sequence[Held], name: str | None, words: Texts, *, see
         data = load_analogies(name)
     except MissingDependencyError as error:
         return Section("analogies", heading, [f"{error}: {error.hint}", words["analogies_missing"]])
-    policy = Policy(lower=lower)
-    found, lines = _of_each(
-        held, lambda asked: evaluate_analogies([asked], data, policy, seed=seed), words, "questions"
-    )
+
+    def ask(stores: "Sequence[Asked]", policy: "Policy") -> "list[Solved]":
+        return evaluate_analogies(stores, data, policy, common=request.common, seed=request.seed)
+
+    found, lines = _ask(held, request, ask, words, "questions")
     if not found:
         return Section("analogies", heading, lines)
     pairs = list(zip(found[::2], found[1::2], strict=True))
@@ -45,10 +48,10 @@ def analogy_section(held: Sequence[Held], name: str | None, words: Texts, *, see
         only: [_share(base, base.without_inputs) for _, base in pairs],
         only_in: [_share(base, base.among_all) for _, base in pairs],
     }
-    figure = Figure(heading, f"{words['axis']} {', '.join(series)}.", series)
-    lines = [words["analogies_note"], *lines, words["axis"]]
-    command = _command("analogies", name, held, found, seed=seed, lower=lower)
-    return Section("analogies", heading, lines, [Table(heading, names, rows)], [figure], [command])
+    figures = make_figures(heading, [(add.store, add.space) for add, _ in pairs], series, words)
+    lines = [words["analogies_note"], *lines]
+    command = _command("analogies", name, held, found, request)
+    return Section("analogies", heading, lines, [Table(heading, names, rows)], figures, [command], words["axis"])
 
 
 def _analogy_row(add: "Solved", base: "Solved", words: Texts) -> list[Cell]:
@@ -69,21 +72,24 @@ def _share(solved: "Solved", score: "Score") -> Point:
     return Point(f"{solved.store} {solved.space}", at_1.value, at_1.low, at_1.high)
 
 
-def pair_section(held: Sequence[Held], name: str | None, words: Texts, *, seed: int, lower: bool) -> Section:
+def pair_section(held: Sequence[Held], request: Request, words: Texts) -> Section:
     """Return the section about word pairs: Spearman's correlation in every space."""
     from kotovec.store.evaluation.datasets import load_pairs, title
     from kotovec.store.evaluation.pairs import evaluate_pairs
-    from kotovec.store.evaluation.words import Policy
 
+    name = request.pairs
     heading = _heading(words["pairs"], None if name is None else title(name))
     if name is None:
         return Section("pairs", heading, [words["pairs_missing"]])
     try:
-        data = load_pairs(name)
+        data = load_pairs(name, request.columns)
     except MissingDependencyError as error:
         return Section("pairs", heading, [f"{error}: {error.hint}", words["pairs_missing"]])
-    policy = Policy(lower=lower)
-    found, lines = _of_each(held, lambda asked: evaluate_pairs([asked], data, policy, seed=seed), words, "pairs")
+
+    def ask(stores: "Sequence[Asked]", policy: "Policy") -> "list[Correlation]":
+        return evaluate_pairs(stores, data, policy, common=request.common, seed=request.seed)
+
+    found, lines = _ask(held, request, ask, words, "pairs")
     if not found:
         return Section("pairs", heading, lines)
     names = [
@@ -94,13 +100,12 @@ def pair_section(held: Sequence[Held], name: str | None, words: Texts, *, seed: 
         words["difference"],
         words["interval"],
     ]
-    figure = Figure(
-        heading, f"{words['axis']} {words['spearman']}.", {words["spearman"]: list(map(_correlation, found))}
-    )
-    lines = [words["pairs_note"], *lines, words["axis"]]
+    series = {words["spearman"]: list(map(_correlation, found))}
+    figures = make_figures(heading, [(each.store, each.space) for each in found], series, words)
+    lines = [words["pairs_note"], *lines]
     table = Table(heading, names, [_pair_row(each, words) for each in found])
-    command = _command("pairs", name, held, found, seed=seed, lower=lower)
-    return Section("pairs", heading, lines, [table], [figure], [command])
+    command = _command("pairs", name, held, found, request)
+    return Section("pairs", heading, lines, [table], figures, [command], words["axis"])
 
 
 def _pair_row(found: "Correlation", words: Texts) -> list[Cell]:
@@ -132,37 +137,50 @@ def _range(estimate: "Estimate", words: Texts, sign: str = "") -> str | None:
     return words["range"].format(low=f"{estimate.low:{sign}.3f}", high=f"{estimate.high:{sign}.3f}")
 
 
-def _of_each(
+def _ask(
     held: Sequence[Held],
-    ask: "Callable[[Asked], Sequence[Any]]",
+    request: Request,
+    ask: "Callable[[Sequence[Asked], Policy], list[Any]]",
     words: Texts,
     noun: str,
 ) -> tuple[list[Any], list[str]]:
-    """Return what stores answer, and a line for each: what it was asked, or why it could not be."""
-    from kotovec.store.evaluation.pairs import Asked
+    """Return what stores answer, and a line for each: what it was asked, or why it could not be.
 
+    With `--common`, all of them are asked together, and have one line.
+    """
+    from kotovec.store.evaluation.pairs import Asked
+    from kotovec.store.evaluation.words import Multi, Policy
+
+    policy = Policy(Multi(request.multi), request.lower)
     found: list[Any] = []
     lines = []
-    for each in held:
+    for group in [list(held)] if request.common else [[each] for each in held]:
+        stores = words["and"].join(each.title for each in group)
         try:
-            answered = ask(Asked(each.title, each.store, tuple(each.spaces)))
-        except InputError as error:
-            lines.append(words["not_asked"].format(store=each.title, problem=error))
+            answered = ask([Asked(each.title, each.store, tuple(each.spaces)) for each in group], policy)
+        except InputError:  # nothing can be asked, as the only reason
+            lines.append(words[f"no_{noun}"].format(store=stores))
             continue
         found += answered
-        counts: Counts = answered[0].counts
-        about = {name: f"{number:,}" for name, number in asdict(counts).items()} | {"missing": f"{counts.missing:,}"}
-        lines.append(words[f"asked_{noun}"].format(store=each.title, **about))
+        lines.append(_asked(answered[0].counts, stores, words, noun))
     if len({(each.counts.asked, each.counts.items) for each in found}) > 1:
         lines.append(words["apart"])
     return found, lines
 
 
+def _asked(counts: "Counts", stores: str, words: Texts, noun: str) -> str:
+    """Return the sentence about how many pairs or questions were asked, and why not all."""
+    about = {name: f"{number:,}" for name, number in asdict(counts).items()} | {"missing": f"{counts.missing:,}"}
+    causes = {"unknown": counts.unknown, "several": counts.several, "absent": counts.absent}
+    reasons = words["and"].join(words[name].format(count=f"{number:,}") for name, number in causes.items() if number)
+    key = "all" if counts.asked == counts.items else "asked" if reasons else "some"
+    return words[f"{key}_{noun}"].format(store=stores, reasons=reasons, **about)
+
+
 def _command(
-    task: str, name: str, held: Sequence[Held], found: "Sequence[Solved | Correlation]", *, seed: int, lower: bool
+    task: str, name: str, held: Sequence[Held], found: "Sequence[Solved | Correlation]", request: Request
 ) -> str:
     """Return the command that asks the stores that could be asked."""
     answered = {each.store for each in found}
     asked = asked_as([each for each in held if each.title in answered])
-    options = f"{' --lower' if lower else ''}{f' --seed {seed}' if seed else ''}"
-    return f"kotovec evaluate {task} {argument(name)} {asked}{options}"
+    return f"kotovec evaluate {task} {argument(name)} {asked}{request.options(task)}"

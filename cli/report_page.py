@@ -22,15 +22,31 @@ th { border-bottom: 1px solid currentColor; font-weight: 600; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
 td:not(.number) { unicode-bidi: isolate; }
 figure { margin: 0.5rem 0 1.2rem; overflow-x: auto; }
-svg { min-width: 20rem; width: 100%; max-width: 40rem; height: auto; font: 13px system-ui, sans-serif; }
+figcaption { font-weight: 600; margin-top: 1rem; }
+svg { min-width: 18rem; width: 100%; max-width: 32rem; height: auto; font: 13px system-ui, sans-serif; }
 svg text { fill: currentColor; }
-svg .mark { stroke: currentColor; stroke-width: 1.5; }
+svg .mark, svg .line { stroke: currentColor; stroke-width: 1.5; }
+svg .line { fill: none; stroke-opacity: 0.6; }
 svg .grid { stroke: currentColor; stroke-opacity: 0.2; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: 13px; }
 pre { padding: 0.6rem 0.8rem; border: 1px solid; border-radius: 4px; }
+pre span { white-space: nowrap; }
 footer { margin-top: 2rem; opacity: 0.75; }
+@media print {
+body { font-size: 9pt; margin: 0; max-width: none; }
+.wide, figure { overflow: visible; }
+th, td { padding-right: 0.6rem; }
+th, td:not(.number) { white-space: normal; }
+figure, tr, pre { break-inside: avoid; }
+h1, h2, caption, figcaption, p:has(+ pre) { break-after: avoid; }
+svg { max-width: 11cm; }
+}
 """
 _CODE, _IN_CODE = re.compile("`([^`]*)`"), r"<code>\1</code>"
+_OPTION, _UNBROKEN = (
+    re.compile(r"(?<= )(--?[a-z-]+)"),
+    r"<span>\1</span>",
+)  # a line may otherwise end behind its hyphens
 # No script can run, and nothing is fetched, whatever a vocabulary holds.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
@@ -50,18 +66,20 @@ def make_page(report: Report) -> str:
 
 def _section(section: Section, labels: dict[str, str]) -> str:
     parts = [f'<section id="{section.name}"><h2>{_safe(section.title)}</h2>']
-    parts += [f"<p>{_CODE.sub(_IN_CODE, _safe(line))}</p>" for line in section.lines]
+    lines = [*section.lines, *([section.legend] if section.figures else [])]
+    parts += [f"<p>{_CODE.sub(_IN_CODE, _safe(line))}</p>" for line in lines]
     parts += [_figure(figure, f"{section.name}-{number}") for number, figure in enumerate(section.figures)]
     parts += [_table(table) for table in section.tables]
     if section.commands:
         name = labels["command" if len(section.commands) == 1 else "commands"]
-        block = "\n".join(map(_safe, section.commands))
+        block = _OPTION.sub(_UNBROKEN, "\n".join(map(_safe, section.commands)))
         parts.append(f'<p>{_safe(name)}</p><pre tabindex="0"><code>{block}</code></pre>')
     return "\n".join([*parts, "</section>"])
 
 
 def _figure(figure: Figure, name: str) -> str:
-    return f'<figure tabindex="0">{draw(figure, name, _safe)}</figure>'
+    caption = f"<figcaption>{_safe(figure.title)}</figcaption>" if figure.layers else ""
+    return f'<figure tabindex="0">{caption}{draw(figure, name, _safe)}</figure>'
 
 
 def _table(table: Table) -> str:

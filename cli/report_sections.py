@@ -1,15 +1,14 @@
 """The sections of a report: what is asked of the stores, and the commands that ask the same."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kotovec.cli.next import EXAMPLES, analogy
+from kotovec.cli.next import EXAMPLES
 from kotovec.cli.report_content import Report, Section, Table
 from kotovec.cli.report_known import known_section, norm_section
 from kotovec.cli.report_measured import analogy_section, pair_section
-from kotovec.cli.report_spaces import Held, Texts, asked_as, held_spaces
+from kotovec.cli.report_spaces import Held, Request, Texts, asked_as, held_spaces
 from kotovec.errors import KotovecError
 from kotovec.text import argument, parts
 
@@ -18,25 +17,6 @@ if TYPE_CHECKING:
 
 TARGETS = dict(zip(EXAMPLES, ("queen", "女王"), strict=True))
 NEAREST = 5  # tokens of an answer: as many as fit beside two ranks
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a report is asked for; None for the usual, or for nothing.
-
-    Attributes:
-        expression, target: the expression, and the word that it should lead to.
-        pairs, analogies: data sets.
-        seed: of the intervals.
-        lower: look words of data sets up in lower case.
-    """
-
-    expression: str | None
-    target: str | None
-    pairs: str | None
-    analogies: str | None
-    seed: int
-    lower: bool
 
 
 def compose(
@@ -56,23 +36,24 @@ def compose(
     held = [Held(title, path, store, held_spaces(store)) for title, path, store in stores]
     title = words["title"].format(stores=words["and"].join(each.title for each in held))
     sections = (
-        expression_section(held, request, words),
-        analogy_section(held, request.analogies, words, seed=request.seed, lower=request.lower),
-        pair_section(held, request.pairs, words, seed=request.seed, lower=request.lower),
+        expression_section(held, request, language, words),
+        analogy_section(held, request, words),
+        pair_section(held, request, words),
         known_section(held, words),
         norm_section(held, words),
     )
     return Report(language, title, words, sections)
 
 
-def usual_expression(stores: "Sequence[Store]") -> str | None:
-    """Return the article's expression as the first vocabulary with its words has it; None where none has."""
-    return next(filter(None, map(analogy, stores)), None)
+def usual_expression(stores: "Sequence[Store]", language: str) -> str:
+    """Return the article's expression in the language whose words more stores have; of both, in that of the report."""
+    expressions = EXAMPLES[::-1] if language == "ja" else EXAMPLES
+    return max(expressions, key=lambda each: sum(all(word in store for word in each.split()[::2]) for store in stores))
 
 
-def expression_section(held: Sequence[Held], request: Request, words: Texts) -> Section:
+def expression_section(held: Sequence[Held], request: Request, language: str, words: Texts) -> Section:
     """Return the section about the expression: its nearest tokens in every space, and the rank of the target."""
-    expression = request.expression or usual_expression([each.store for each in held]) or EXAMPLES[0]
+    expression = request.expression or usual_expression([each.store for each in held], language)
     target = request.target or TARGETS.get(expression)
     lines = [words["expression_note"].format(target=target) if target else words["no_target"]]
     rows: list[list[str | int | None]] = []

@@ -1,4 +1,4 @@
-"""The stores of a report with the spaces that are asked, and how a command line names them."""
+"""What a report is asked for, its stores with the spaces that are asked, and how a command line names them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +12,42 @@ if TYPE_CHECKING:
     from kotovec.store import Store
 
 Texts = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a report is asked for; None for the usual, or for nothing.
+
+    Attributes:
+        expression, target: the expression, and the word that it should lead to.
+        pairs, analogies: data sets.
+        columns: the columns of the word pairs.
+        multi: what a word of several tokens is, a name of `Multi`.
+        lower: look words of data sets up in lower case.
+        common: ask all stores what all of them can be asked.
+        seed: of the intervals.
+    """
+
+    expression: str | None = None
+    target: str | None = None
+    pairs: str | None = None
+    analogies: str | None = None
+    columns: str | None = None
+    multi: str = "skip"
+    lower: bool = False
+    common: bool = False
+    seed: int = 0
+
+    def options(self, task: str) -> str:
+        """Return the options of `kotovec evaluate` that ask the same, behind a space."""
+        found = {
+            f" --columns {argument(self.columns or '')}": self.columns is not None and task == "pairs",
+            f" --multi {argument(self.multi)}": self.multi != Request.multi,
+            " --lower": self.lower,
+            " --common": self.common,
+            f" --seed {self.seed}": self.seed != Request.seed,
+        }
+        return "".join(option for option, given in found.items() if given)
 
 
 @dataclass(frozen=True)

@@ -59,19 +59,29 @@ ENGLISH = {
     "and": ", ",
     "apart": "Stores that were asked different questions or pairs cannot be compared with each other.",
     "range": "{low} to {high}",
-    "asked_pairs": "{store}: {asked} of {items} pairs asked, as {missing} of {words} words are missing"
-    " ({unknown} unknown, {several} of several tokens, {absent} without a vector in a space).",
+    "asked_pairs": "{store}: {asked} of {items} pairs asked, as {missing} of {words} words are missing ({reasons}).",
     "asked_questions": "{store}: {asked} of {items} questions asked, as {missing} of {words} words are missing"
-    " ({unknown} unknown, {several} of several tokens, {absent} without a vector in a space).",
-    "axis": "Dots are values, lines are 95 % intervals.",
+    " ({reasons}).",
+    "some_questions": "{store}: {asked} of {items} questions asked, as the answers of the others are no rows.",
+    "all_pairs": "{store}: all {items} pairs asked.",
+    "all_questions": "{store}: all {items} questions asked.",
+    "no_pairs": "{store}: no pair has both words in all spaces; `--lower` or `--multi mean` may find more of them.",
+    "no_questions": "{store}: no question has all its words in all spaces; `--lower` or `--multi mean` may find more of"
+    " them.",
+    "unknown": "{count} unknown",
+    "several": "{count} of several tokens",
+    "absent": "{count} without a vector in a space",
+    "axis": "Marks are values, bars are 95 % intervals.",
+    "by_layer": "{space} by layer",
+    "layer": "layer",
 }
 JAPANESE = {
     "title": "{stores}の評価レポート",
     "command": "コマンド",
     "commands": "コマンド",
-    "expression": "各空間における {expression}",
-    "expression_note": "入力語を除き、L2距離の二乗が小さい順に並べた近傍トークンです。{target}"
-    " の順位は、回答になりうるすべての"
+    "expression": "各空間における「{expression}」",
+    "expression_note": "入力語を除き、L2距離の二乗が小さい順に並べた近傍トークンです。「{target}」"
+    "の順位は、回答になりうるすべての"
     "トークンの中で数えたもので、入力語を含めた場合と除いた場合を示します。入力語を含めて2位という結果は、多くの場合、"
     "入力語自身が1位であることを意味します。",
     "no_target": "目標の語が指定されていないため、順位は数えていません。`--target`で指定できます。",
@@ -117,15 +127,27 @@ JAPANESE = {
     "kind": "種類",
     "tokens": "トークン数",
     "median": "ノルムの中央値",
-    "not_asked": "{store}：{problem}",
+    "not_asked": "{store}では計算できません（{problem}）。",
     "and": "、",
     "apart": "評価した問題や単語対が異なるストアどうしの数値は比較できません。",
     "range": "{low}〜{high}",
-    "asked_pairs": "{store}：{items}対のうち{asked}対を評価しました。{words}語のうち{missing}語が使えません"
-    "（語彙にない{unknown}語、複数トークン{several}語、ベクトルのない空間がある{absent}語）。",
-    "asked_questions": "{store}：{items}問のうち{asked}問を評価しました。{words}語のうち{missing}語が使えません"
-    "（語彙にない{unknown}語、複数トークン{several}語、ベクトルのない空間がある{absent}語）。",
-    "axis": "点は値、線は95%区間を表します。",
+    "asked_pairs": "{store}：{items}対のうち{asked}対を評価しました。{words}語のうち{missing}語が"
+    "使えなかったためです（{reasons}）。",
+    "asked_questions": "{store}：{items}問のうち{asked}問を評価しました。{words}語のうち{missing}語が"
+    "使えなかったためです（{reasons}）。",
+    "some_questions": "{store}：{items}問のうち{asked}問を評価しました。残りの問題では、正解がストアの行にありません。",
+    "all_pairs": "{store}：{items}対すべてを評価しました。",
+    "all_questions": "{store}：{items}問すべてを評価しました。",
+    "no_pairs": "{store}：2語ともすべての空間にベクトルを持つ単語対がありません。"
+    "`--lower`や`--multi mean`を付けると見つかる場合があります。",
+    "no_questions": "{store}：すべての語がすべての空間にベクトルを持つ問題がありません。"
+    "`--lower`や`--multi mean`を付けると見つかる場合があります。",
+    "unknown": "語彙外{count}語",
+    "several": "複数トークン{count}語",
+    "absent": "ベクトルのない空間あり{count}語",
+    "axis": "印は値、線分は95%区間を表します。",
+    "by_layer": "{space}：層ごとの値",
+    "layer": "層",
 }
 LANGUAGES = {"en": ENGLISH, "ja": JAPANESE}
 

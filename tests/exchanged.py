@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 from hypothesis import strategies as st
 
+from kotovec.space import Space
 from kotovec.store import Store
+from kotovec.store.exchange.exporting import Exported, export_vectors
 from kotovec.store.tokens import Marking
 
 import stores
@@ -44,6 +46,8 @@ HOSTILE = [
         "\U000e0100",
     ),
     *("#", "</s>", "<unk>", ",", "1,5", "\x1c", "\u3000", "çİĭ", "Ġking", "##s", "▁king", "x" * 4096),
+    # Bytes that are no character of their own, and NUL, as vocabularies of bytes spell them.
+    *("<0x00>", "<0xE3>", "<0xFF>", "Ā", "ã", "ÿ", "\ufffd", "\u200b", "\u202e", "# 3 2", "__label__", "王" * 1365),
 ]
 # Numbers whose text has few digits, many, an exponent, and a sign without a value.
 NUMBERS = [0.0, -0.0, 1.0, 0.1, -1 / 3, 1e-45, 3.4028235e38, 1.17549435e-38, 16777216.0, 1e16, -1e-7, 123456.79]
@@ -72,3 +76,14 @@ def contents(folder: Path) -> tuple[list[str], np.ndarray]:
     with Store.open(folder, verify=True) as store:
         assert [str(space) for space in store.spaces] == ["imported"]
         return list(store.tokens.texts), np.array(store.vectors.array(store.spaces[0]))
+
+
+def export(store: Path, file: Path, **options: object) -> Exported:
+    """Export the static vectors of a store."""
+    with Store.open(store) as opened:
+        return export_vectors(opened, Space("static"), file, **options)
+
+
+def same(vectors: np.ndarray, others: np.ndarray) -> bool:
+    """Return whether numbers are the same to the last bit, also where they are -0.0."""
+    return vectors.dtype == others.dtype and vectors.shape == others.shape and vectors.tobytes() == others.tobytes()

@@ -1,8 +1,7 @@
-"""Files of vectors, out of a store and back: every text and every bit, in every format; gensim reads them, too."""
+"""Files of vectors, out of a store and back: every text and every bit, in every format."""
 
 import gzip
 import re
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -18,7 +17,7 @@ from kotovec.store.exchange.formats import Format
 from kotovec.store.exchange.importing import import_vectors
 
 import stores
-from exchanged import HOSTILE, TEXTS, contents, make_vectors, write_texts
+from exchanged import HOSTILE, TEXTS, contents, export, make_vectors, same, write_texts
 
 NAMES = {
     "word2vec": "a.txt",
@@ -28,20 +27,11 @@ NAMES = {
     "npy": "a.npy",
     "safetensors": "a.safetensors",
     "parquet": "a.parquet",
+    "arrow": "a.arrow",
     "projector": "a.tsv",
 }
 ZIPPED = ["word2vec", "word2vec-bin", "glove", "fasttext"]
 FILES = [*NAMES.items(), *((each, f"{NAMES[each]}.gz") for each in ZIPPED)]
-
-
-def export(store, file, **options):
-    with Store.open(store) as opened:
-        return export_vectors(opened, Space("static"), file, **options)
-
-
-def same(vectors, others):
-    """Whether numbers are the same to the last bit, also where they are -0.0."""
-    return vectors.dtype == others.dtype and vectors.shape == others.shape and vectors.tobytes() == others.tobytes()
 
 
 @pytest.mark.parametrize(("name", "file"), FILES)
@@ -127,32 +117,6 @@ def test_the_same_vectors_give_the_same_bytes(tmp_path):
     assert (tmp_path / "a.txt.gz").read_bytes() == (tmp_path / "b.txt.gz").read_bytes()
 
 
-@pytest.mark.parametrize("file", ["a.txt", "a.bin", "a.vec", "a.txt.gz"])
-def test_gensim_reads_what_is_exported(tmp_path, file):
-    models = pytest.importorskip("gensim.models")
-    texts = [text for text in HOSTILE if text != "\ufeff"]
-    vectors = write_texts(tmp_path / "a.kotovec", texts)
-    made = export(tmp_path / "a.kotovec", tmp_path / file)
-    read = models.KeyedVectors.load_word2vec_format(str(tmp_path / file), binary=file == "a.bin")
-    assert [unescape(key) for key in read.index_to_key] == texts
-    assert same(read.vectors, vectors)
-    assert made.listed is not None
-
-
-@pytest.mark.parametrize("binary", [False, True])
-def test_what_gensim_writes_is_imported(tmp_path, binary):
-    models = pytest.importorskip("gensim.models")
-    vectors = make_vectors(4)
-    keyed = models.KeyedVectors(5)
-    keyed.add_vectors(["the", "王", "a\u00a0b", "nan"], vectors)
-    path = tmp_path / ("a.bin" if binary else "a.txt")
-    keyed.save_word2vec_format(str(path), binary=binary)
-    import_vectors(path, tmp_path / "a.kotovec")
-    texts, others = contents(tmp_path / "a.kotovec")
-    assert texts == ["the", "王", "a\u00a0b", "nan"]
-    assert same(others, vectors) if binary else np.allclose(others, vectors, rtol=1e-6)
-
-
 @pytest.mark.parametrize(
     ("file", "data", "texts"),
     [
@@ -194,37 +158,6 @@ def test_blocks_end_within_a_file(tmp_path, monkeypatch):
         found, others = contents(tmp_path / "b.kotovec")
         assert found == texts
         assert same(others, vectors)
-
-
-def test_the_columns_of_parquet_are_those_of_the_table(tmp_path):
-    parquet = pytest.importorskip("pyarrow.parquet")
-    vectors = write_texts(tmp_path / "a.kotovec", HOSTILE)
-    export(tmp_path / "a.kotovec", tmp_path / "a.parquet")
-    table = parquet.read_table(tmp_path / "a.parquet")
-    assert table.column_names == ["id", "text", "surface", "kind", "vector"]
-    assert str(table.schema.field("vector").type).startswith("fixed_size_list<element: float")
-    assert table["text"].to_pylist() == HOSTILE
-    assert table["id"].to_pylist() == list(range(len(HOSTILE)))
-    assert same(np.array(table["vector"].to_pylist(), dtype=np.float32), vectors)
-
-
-def test_duckdb_reads_parquet(tmp_path):
-    duckdb = pytest.importorskip("duckdb")
-    write_texts(tmp_path / "a.kotovec", ["a", "b", "c"])
-    export(tmp_path / "a.kotovec", tmp_path / "a.parquet")
-    found = duckdb.read_parquet(str(tmp_path / "a.parquet")).project("text, vector[3]").limit(1).fetchall()
-    assert found == [("a", 1.0)]
-
-
-def test_safetensors_itself_reads_what_is_exported(tmp_path):
-    from safetensors.numpy import load_file
-
-    vectors = write_texts(tmp_path / "a.kotovec", HOSTILE)
-    export(tmp_path / "a.kotovec", tmp_path / "a.safetensors")
-    found = load_file(tmp_path / "a.safetensors")
-    assert same(found["vectors"], vectors)
-    words, offsets = found["words"].tobytes(), found["offsets"].tolist()
-    assert [words[start:stop].decode() for start, stop in pairwise(offsets)] == HOSTILE
 
 
 def test_the_files_beside_an_array_and_of_the_projector(tmp_path):

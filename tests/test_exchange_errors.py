@@ -12,6 +12,9 @@ import numpy as np
 import pytest
 
 from kotovec.errors import InputError, StoreError
+from kotovec.space import Space
+from kotovec.store import Store
+from kotovec.store.exchange.exporting import export_vectors
 from kotovec.store.exchange.importing import import_vectors
 
 from commands import PEAK_KB, environment, start
@@ -147,27 +150,28 @@ def test_an_interrupted_import_leaves_nothing(tmp_path, number):
     assert sorted(os.listdir(tmp_path)) == ["a.vec"]
 
 
-def test_an_import_takes_no_more_memory_for_more_vectors(tmp_path):
-    """4,000 and 40,000 rows of 300 numbers, 5 and 48 MB."""
+@pytest.mark.parametrize("name", ["a.bin", "a.npy", "a.safetensors", "a.parquet", "a.arrow"])
+def test_an_import_takes_no_more_memory_for_more_vectors(tmp_path, name):
+    """16,000 and 64,000 rows of 300 numbers, 19 and 77 MB."""
     peaks = []
-    for rows in (4000, 40_000):
+    for rows in (16_000, 64_000):
         vectors = np.random.default_rng(0).standard_normal((rows, 300)).astype("<f4")
         with (tmp_path / "a.bin").open("wb") as file:
             file.write(b"%d 300\n" % rows)
             file.writelines(b"w%d %s" % (row, vector.tobytes()) for row, vector in enumerate(vectors))
+        if name != "a.bin":
+            import_vectors(tmp_path / "a.bin", tmp_path / "all.kotovec", overwrite=True)
+            with Store.open(tmp_path / "all.kotovec") as store:
+                export_vectors(store, Space("imported"), tmp_path / name, overwrite=True)
         report = f"import atexit, sys; atexit.register(lambda: print({PEAK_KB}, file=sys.stderr)); "
-        done = start("convert", tmp_path / "a.bin", tmp_path / f"{rows}.kotovec", "-q", prepare=report)
+        done = start("convert", tmp_path / name, tmp_path / f"{rows}.kotovec", "-q", prepare=report)
         assert done.returncode == 0, done.stderr
         peaks.append(int(done.stderr))
-    assert contents(tmp_path / "40000.kotovec")[1].shape == (40_000, 300)
-    assert peaks[1] - peaks[0] < 14_000  # KB: of 43,200 more that the vectors take
+    assert contents(tmp_path / "64000.kotovec")[1].shape == (64_000, 300)
+    assert peaks[1] - peaks[0] < 35_000  # KB: of 57,600 more that the vectors take
 
 
 def test_a_full_export_leaves_nothing_where_a_file_cannot_be_written(tmp_path):
-    from kotovec.space import Space
-    from kotovec.store import Store
-    from kotovec.store.exchange.exporting import export_vectors
-
     write_texts(tmp_path / "a.kotovec", ["a b", "c"])
     (tmp_path / "a.vec").mkdir()
     with Store.open(tmp_path / "a.kotovec") as store, pytest.raises(InputError, match="a.vec exists"):
@@ -216,42 +220,50 @@ def test_an_array_that_would_have_to_be_unpickled_is_refused(tmp_path):
         import_vectors(tmp_path / "a.npy", tmp_path / "a.kotovec")
 
 
-@pytest.mark.parametrize("name", ["a.safetensors", "a.parquet", "a.npy"])
+@pytest.mark.parametrize("name", ["a.safetensors", "a.parquet", "a.arrow", "a.npy"])
 @pytest.mark.parametrize("data", [b"", b"PAR1", b"\xff" * 40])
 def test_what_is_no_file_of_its_format_is_one_error(tmp_path, name, data):
-    assert re.match(
-        rf"{name} is no (safetensors file|Parquet file|array) of (numbers|vectors) ", refused(tmp_path, name, data)
-    )
+    kinds = "(safetensors file|Parquet file|Arrow file|array) of (numbers|vectors)"
+    assert re.match(rf"{name} is no {kinds} ", refused(tmp_path, name, data))
 
 
-def parquet(path, words, vectors, kind=None):
+def write_columns(path, words, vectors):
+    """Write a table with a group for each row, as Parquet or as Feather."""
     pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
-    pq.write_table(pa.table({"word": words, "embedding": pa.array(vectors, type=kind or pa.list_(pa.float64()))}), path)
+    table = pa.table({"word": words, "embedding": pa.array(vectors, type=pa.list_(pa.float64()))})
+    if path.suffix == ".parquet":
+        pq.write_table(table, path, row_group_size=1)
+        return
+    with pa.ipc.new_file(str(path), table.schema) as file:
+        file.write_table(table, max_chunksize=1)
 
 
+@pytest.mark.parametrize("name", ["a.parquet", "a.feather"])
 @pytest.mark.parametrize(
     ("words", "vectors", "message"),
     [
-        (["a", "b"], [[1, 2], [3]], "a.parquet: row 2: 1 number, and the first row has 2"),
-        (["a", "b"], [[1, 2], None], "a.parquet: row 2: 0 numbers, and the first row has 2"),
-        (["a", "b"], [[1, 2], [3, None]], "a.parquet: row 2: its vector is not finite in float32"),
-        (["a", None], [[1, 2], [3, 4]], "a.parquet: row 2: no word"),
-        (["a", "a"], [[1, 2], [3, 4]], "a.parquet: row 2: `a` is a duplicate of {}a.parquet: row 1"),
-        ([], [], "a.parquet: no vector in the first row of embedding"),
+        (["a", "b"], [[1, 2], [3]], "{}: row 2: 1 number, and the first row has 2"),
+        (["a", "b"], [[1, 2], None], "{}: row 2: 0 numbers, and the first row has 2"),
+        (["a", "b"], [[1, 2], [3, None]], "{}: row 2: its vector is not finite in float32"),
+        (["a", None], [[1, 2], [3, 4]], "{}: row 2: no word"),
+        (["a", "a"], [[1, 2], [3, 4]], "{}: row 2: `a` is a duplicate of {}: row 1"),
+        ([], [], "{}: no vector in the first row of embedding"),
     ],
 )
-def test_what_is_wrong_in_parquet_is_named_with_its_row(tmp_path, words, vectors, message):
-    parquet(tmp_path / "a.parquet", words, vectors)
-    assert refused(tmp_path, "a.parquet", (tmp_path / "a.parquet").read_bytes()) == message.format(f"{tmp_path}/")
+def test_what_is_wrong_in_columns_is_named_with_its_row(tmp_path, name, words, vectors, message):
+    write_columns(tmp_path / name, words, vectors)
+    found = refused(tmp_path, name, (tmp_path / name).read_bytes())
+    assert found == message.format(name, tmp_path / name)
 
 
 def test_columns_and_tensors_of_other_tools_are_read(tmp_path):
     from safetensors.numpy import save_file
 
-    parquet(tmp_path / "a.parquet", ["a", "b"], [[1, 2], [3, 4]])
+    for name in ("a.parquet", "a.feather"):
+        write_columns(tmp_path / name, ["a", "b"], [[1, 2], [3, 4]])
     save_file({"embeddings": np.array([[1, 2], [3, 4]], dtype=np.float16)}, tmp_path / "b.safetensors")
     (tmp_path / "b.words.txt").write_text("a\nb\n")
-    for name in ("a.parquet", "b.safetensors"):
+    for name in ("a.parquet", "a.feather", "b.safetensors"):
         import_vectors(tmp_path / name, tmp_path / "a.kotovec", overwrite=True)
         words, vectors = contents(tmp_path / "a.kotovec")
         assert (words, vectors.tolist()) == (["a", "b"], [[1, 2], [3, 4]])

@@ -133,14 +133,16 @@ def test_the_page_is_self_contained_and_its_figures_are_described(make, language
     assert "<script" not in text
     assert not re.search(r"""(src|href)=|url\(|@import""", text)
     assert "default-src 'none'" in text
-    figures = re.findall(r"<svg.*?</svg>", text, re.DOTALL)
-    assert len(figures) == 2
-    for figure in figures:
-        tree = ET.fromstring(figure)  # noqa: S314 — made by kotovec
+    figures = [ET.fromstring(figure) for figure in re.findall(r"<svg.*?</svg>", text, re.DOTALL)]  # noqa: S314
+    assert len(figures) == 4
+    for number, tree in enumerate(figures):
         assert [child.tag for child in tree][:2] == ["title", "desc"]
         assert tree.attrib["aria-labelledby"].split() == [child.attrib["id"] for child in list(tree)[:2]]
-        assert {"words static", "words context@2"} <= {each.text for each in tree.iter("text")}
         assert all(child.text for child in tree if child.tag in ("title", "desc"))
+        texts = {each.text for each in tree.iter("text")}
+        assert {"words static", "words context@2"} <= texts if number % 2 == 0 else {"0", "2"} < texts
+    captions = re.findall("<figcaption>(.*?)</figcaption>", text)
+    assert captions == [{"en": "words isolated by layer", "ja": "words isolated：層ごとの値"}[language]] * 2
 
 
 def test_both_languages_have_the_same_sentences_and_fields():

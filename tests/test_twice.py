@@ -18,6 +18,7 @@ LISTS = {
     "audit": ["--reference"],
     "coverage": ["--charset"],
     "evaluate": ["--columns", "--layers", "--measure", "--space"],
+    "report": ["--columns"],
     "geometry": ["--layers", "--space"],
     "neighbours": ["--space"],
     "transform": ["--layers", "--space"],

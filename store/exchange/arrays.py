@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -94,6 +95,29 @@ class _Mapped:
         return np.array(np.load(self._path, mmap_mode="r", allow_pickle=False)[part])
 
 
+class _Sliced:
+    """A tensor of a safetensors file that is opened for each slice, for the same reason."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        self._path, self._name = path, name
+
+    def __getitem__(self, part: slice) -> npt.NDArray[Any]:
+        from safetensors import safe_open
+
+        file: Any = safe_open(self._path, framework="np")
+        return np.array(file.get_slice(self._name)[part])
+
+
+class _Words:
+    """V words in one block, made one by one: a list of two million would take 100 MB."""
+
+    def __init__(self, block: bytes, offsets: npt.NDArray[np.int64]) -> None:
+        self._block, self._offsets = block, offsets
+
+    def __iter__(self) -> Iterator[bytes]:
+        return (self._block[start:stop] for start, stop in pairwise(map(int, self._offsets)))
+
+
 def open_npy(path: Path) -> ArraySource:
     """Open a `.npy` file to import; its words lie in `NAME.words.txt`.
 
@@ -141,7 +165,7 @@ def open_safetensors(path: Path) -> ArraySource:
             words = _words(path, file.get_tensor(TEXTS), file.get_tensor(OFFSETS), rows.get_shape()[0])
     except (SafetensorError, OSError, TypeError, IndexError) as error:
         raise InputError(f"{path} is no safetensors file of numbers ({error})", hint=_DOWNLOAD) from error
-    return ArraySource(path, rows, tuple(rows.get_shape()), words)
+    return ArraySource(path, _Sliced(path, name), tuple(rows.get_shape()), words)
 
 
 def _words(path: Path, texts: npt.NDArray[Any], offsets: npt.NDArray[Any], rows: int) -> Iterable[bytes]:
@@ -149,7 +173,7 @@ def _words(path: Path, texts: npt.NDArray[Any], offsets: npt.NDArray[Any], rows:
     fit = texts.dtype == np.uint8 and offsets.dtype == np.int64 and offsets.shape == (rows + 1,)
     if not fit or offsets[0] != 0 or offsets[-1] != len(block) or np.diff(offsets).min(initial=0) < 0:
         raise InputError(f"{path}: `{OFFSETS}` are not those of its words", hint=_DOWNLOAD)
-    return [block[start:stop] for start, stop in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)]
+    return _Words(block, offsets)
 
 
 def write_safetensors(file: Writable, texts: Strings, blocks: Iterable[Block], shape: tuple[int, int]) -> None:

@@ -14,18 +14,18 @@ from kotovec.errors import InputError
 from kotovec.space import PROTOTYPES, Space
 from kotovec.store.database import Store
 from kotovec.store.exchange.arrays import write_npy, write_safetensors
+from kotovec.store.exchange.arrow import write_columns
 from kotovec.store.exchange.binary import write_binary
 from kotovec.store.exchange.escapes import ENDING, Escapes
 from kotovec.store.exchange.formats import FORMATS, Format, named, of_target
 from kotovec.store.exchange.lines import write_lines
-from kotovec.store.exchange.parquet import write_parquet
 from kotovec.store.exchange.projector import write_numbers
 from kotovec.store.exchange.streams import Writable, writing
 from kotovec.store.exchange.text import NUMBERS, Block, write_text
 from kotovec.store.tokens import Tokens
 from kotovec.text import json_line
 
-GROUP = 1 << 22  # numbers in a group of rows of Parquet: 16 MB
+GROUP = 1 << 22  # numbers in a group of rows of Parquet and Arrow: 16 MB
 
 
 @dataclass(frozen=True)
@@ -146,8 +146,8 @@ def _write(file: Writable, found: Format, table: Table) -> None:
             write_npy(file, table.blocks(), table.shape)
         case Format.SAFETENSORS:
             write_safetensors(file, table.tokens.texts, table.blocks(), table.shape)
-        case Format.PARQUET:
-            write_parquet(file, table.tokens, table.blocks(GROUP), table.shape[1])
+        case Format.PARQUET | Format.ARROW:
+            write_columns(file, found, table.tokens, table.blocks(GROUP), table.shape[1])
         case Format.PROJECTOR:
             write_numbers(file, table.blocks())
         case _:

@@ -22,6 +22,7 @@ class Format(StrEnum):
     NPY = "npy"
     SAFETENSORS = "safetensors"
     PARQUET = "parquet"
+    ARROW = "arrow"
     PROJECTOR = "projector"
 
 
@@ -52,6 +53,7 @@ FORMATS = {
     Format.NPY: About((".npy",), re.compile(rb"[\n\r]"), ".words.txt"),
     Format.SAFETENSORS: About((".safetensors",), None),
     Format.PARQUET: About((".parquet",), None),
+    Format.ARROW: About((".arrow", ".feather"), None),
     Format.PROJECTOR: About((".tsv",), re.compile(rb"[\t\n\r]|\0\0"), ".metadata.tsv"),
 }
 MODEL = (793712314).to_bytes(4, "little")  # what a model of fastText begins with

@@ -20,11 +20,11 @@ from kotovec.space import Space
 from kotovec.store import contents
 from kotovec.store import folder as folders
 from kotovec.store.exchange.arrays import open_npy, open_safetensors
+from kotovec.store.exchange.arrow import open_arrow, open_parquet
 from kotovec.store.exchange.binary import BinarySource
 from kotovec.store.exchange.formats import Format, named, of_source
 from kotovec.store.exchange.items import Items
 from kotovec.store.exchange.ngrams import NgramSource
-from kotovec.store.exchange.parquet import ParquetSource
 from kotovec.store.exchange.projector import ProjectorSource
 from kotovec.store.exchange.streams import reading
 from kotovec.store.exchange.text import Block, TextSource
@@ -127,7 +127,8 @@ def open_source(file: Path, found: Format, words: Path | None = None) -> Source:
         Format.WORD2VEC_BIN: BinarySource,
         Format.NPY: open_npy,
         Format.SAFETENSORS: open_safetensors,
-        Format.PARQUET: ParquetSource,
+        Format.PARQUET: open_parquet,
+        Format.ARROW: open_arrow,
         Format.PROJECTOR: ProjectorSource,
     }
     if found in sources:
