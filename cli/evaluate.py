@@ -122,6 +122,7 @@ def open_all(opened: ExitStack, store: Sequence[Path] | None, space: str, layers
     """
     from kotovec.store import Store
     from kotovec.store.evaluation.pairs import Asked
+    from kotovec.store.prototypes import check_single
 
     paths = find_stores(store)
     stores = [opened.enter_context(Store.open(path)) for path in paths]
@@ -133,6 +134,8 @@ def open_all(opened: ExitStack, store: Sequence[Path] | None, space: str, layers
                 held.update(
                     dict.fromkeys(choose_layers(usual_space(type(space)(name), each.spaces), layers, each.spaces))
                 )
+                for named in held:
+                    check_single(named, "an evaluation")
             except NotStoredError as error:
                 refused.append(error)
         if len(refused) == len(stores):

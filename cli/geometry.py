@@ -33,9 +33,12 @@ def command(
     from kotovec.cli.progress import Display
     from kotovec.cli.rows import near_rows
     from kotovec.store.geometry.survey import survey
+    from kotovec.store.prototypes import check_single
 
     opened = open_store(store)
     spaces = _spaces(opened, space, layers)
+    for each in spaces:
+        check_single(each, "the geometry")
     found: list[Survey] = []
     with Display(quiet=quiet) as display:
         for each in spaces:

@@ -69,11 +69,14 @@ def command(
     from kotovec.cli.progress import Display
     from kotovec.store.cartography import MapRequest
     from kotovec.store.projection import FEWEST
+    from kotovec.store.prototypes import check_single
 
     _check(png, label, labels, html, expression)
     _check_idle(context, method, drawn=png is not None)
     opened = open_store(store)
     spaces = choose_spaces(space, layer, opened.spaces)
+    for each in spaces:
+        check_single(each, "a map")
     if html is not None and len(spaces) == 1:  # a page shows two spaces if the store has two
         spaces += tuple(_beside(opened, spaces[0], expression))
     presents = [opened.vectors.present(opened.space(each)) for each in spaces]

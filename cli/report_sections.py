@@ -9,7 +9,7 @@ from kotovec.cli.report_content import Report, Section, Table
 from kotovec.cli.report_known import known_section, norm_section
 from kotovec.cli.report_measured import analogy_section, pair_section
 from kotovec.cli.report_spaces import Held, Request, Texts, asked_as, held_spaces
-from kotovec.errors import KotovecError
+from kotovec.errors import ExpressionError, KotovecError
 from kotovec.text import argument, parts
 
 if TYPE_CHECKING:
@@ -62,6 +62,8 @@ def expression_section(held: Sequence[Held], request: Request, language: str, wo
         try:
             rows += _answers(each, expression, target)
             asked.append(each)
+        except ExpressionError:
+            raise
         except KotovecError as error:
             lines.append(words["not_asked"].format(store=each.title, problem=error))
     names = [words["space"], *([words["with_inputs"], words["without_inputs"]] if target else [])]

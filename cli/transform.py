@@ -28,14 +28,18 @@ def command(
     from kotovec.cluster.events import Progress
     from kotovec.store.geometry.derive import derive
     from kotovec.store.geometry.steps import FORMS, Step
+    from kotovec.store.prototypes import check_single
 
     if do is None:
         raise InputError("no step is given", hint=f"name one with --do: {choices(FORMS)}")
     step = Step.parse(do, fit)
     opened = open_store(store)
+    spaces = choose_layers(space, layers, opened.spaces)
+    for each in spaces:
+        check_single(each, "a transform")
     made = []
     with Display(quiet=quiet) as display:
-        for each in choose_layers(space, layers, opened.spaces):
+        for each in spaces:
             display.say(f"{each.title}: {step}")
 
             def report(done: int, total: int) -> None:

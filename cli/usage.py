@@ -196,8 +196,13 @@ def valued_flag(tree: Any, arguments: Sequence[str]) -> str | None:
     return None
 
 
+_OF_STORES = ("report", "coverage", "convert")  # commands that take stores without --store
+
+
 def stray_store(arguments: Sequence[str]) -> str | None:
     """Return the hint where a store stands among the words of an expression, without --store; None elsewhere."""
+    if arguments[0] in _OF_STORES:
+        return None
     words = (word for before, word in pairwise(arguments) if before != "--store")
     found = next((word for word in words if word.rstrip("/").endswith(".kotovec") and Path(word).is_dir()), None)
     return None if found is None else f"name a store with --store: {quoted(f'--store {argument(found)}')}"

@@ -124,6 +124,7 @@ def test_the_same_vectors_give_the_same_bytes(tmp_path):
         ("a.txt", "2 2\r\nking 1 2\r\nqueen 3 4\r\n", ["king", "queen"]),
         ("a.txt", "king 1 2\nqueen 3 4", ["king", "queen"]),  # GloVe, as there is no header
         ("a.txt", "\ufeff2 2\nking 1 2\nqueen 3 4\n\n", ["king", "queen"]),
+        ("a.glove", "\ufeffking 1 2\nqueen 3 4\n", ["king", "queen"]),
         ("a.txt", "king 1 2\n. . . 3 4\n", ["king", ". . ."]),  # glove.840B.300d has words with spaces
         ("a.txt", "king +1 .2e1\nnan 3. 4E0\n", ["king", "nan"]),
     ],

@@ -233,3 +233,22 @@ def test_the_rank_among_prototypes_is_that_of_the_search(path):
             ranks = store.ranks("t2", [hit.token for hit in hits], space="prototypes", metric=metric)
             assert [(each.rank, each.among) for each in ranks] == [(hit.rank, 3) for hit in hits]
             assert [each.score for each in ranks] == pytest.approx([hit.score for hit in hits])
+
+
+def test_what_takes_one_vector_a_token_refuses_prototypes_before_anything_is_done(path, capsys, tmp_path):
+    pairs = tmp_path / "pairs.tsv"
+    pairs.write_text("t1\tt2\t1\nt1\tt4\t2\nt2\tt4\t3\n")
+    spaces = ("--space", "static,prototypes", "--store", path)
+    before = sorted(each.name for each in path.rglob("*"))
+    for command, what in (
+        (("index", "--metric", "ip"), "an index"),
+        (("map", "--method", "pca"), "a map"),
+        (("evaluate", "pairs", pairs), "an evaluation"),
+        (("geometry",), "the geometry"),
+        (("transform", "--do", "center"), "a transform"),
+    ):
+        answer = call(capsys, *command, *spaces)
+        problem = f"error: prototypes@2 has several vectors per token, and {what} takes one"
+        assert (answer.code, answer.out) == (2, ""), command
+        assert answer.err.endswith(f"{problem}\nhint: choose `context@2`, their mean\n")
+        assert sorted(each.name for each in path.rglob("*")) == before, command

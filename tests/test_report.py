@@ -186,3 +186,13 @@ def test_what_cannot_be_written_is_refused_in_a_line(capsys, folder, options, pr
     answer = call(capsys, "report", folder / "words.kotovec", *options)
     assert (answer.code, answer.out) == (2, "")
     assert answer.err.startswith(problem)
+
+
+@pytest.mark.parametrize("expression", ["king -", "(((", "king queen"])
+def test_an_expression_that_cannot_be_read_is_an_error_and_no_report(capsys, folder, monkeypatch, expression):
+    monkeypatch.chdir(folder)
+    answer = call(capsys, "report", "words.kotovec", "--out", "none.md", "--expression", expression)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith("error: ")
+    assert "--store" not in answer.err
+    assert not (folder / "none.md").exists()

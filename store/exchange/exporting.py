@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from kotovec import access
 from kotovec.errors import InputError
 from kotovec.space import PROTOTYPES, Space
 from kotovec.store.database import Store
@@ -85,6 +86,7 @@ def export_vectors(
     for each in (file, listed, beside):
         if each is not None and not each.parent.is_dir():
             raise InputError(f"there is no folder {each.parent}", hint="make it, or name a file in another folder")
+        access.check_writable(file.parent, hint="name a file in a folder that is yours")
         if each is not None and each.exists() and not overwrite:
             raise InputError(f"{each} exists", hint="add --overwrite to replace it, or name another file")
     with contextlib.ExitStack() as stack:

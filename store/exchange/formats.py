@@ -43,18 +43,21 @@ class About:
     zipped: bool = False
 
 
-_SPACED = re.compile(rb"[\t-\r ]|\0\0")  # what C's isspace takes for the end of a word, and the empty text
+BOM = b"\xef\xbb\xbf"  # which some programs put before a text: not a part of the first word
+_BEGINS = rb"\0" + BOM  # a text that begins with one, which would be lost from the first line
+_SPACES = rb"[\t-\r ]|\0\0"  # what C's isspace takes for the end of a word, and the empty text
+_SPACED = re.compile(_SPACES)
 FORMATS = {
     Format.WORD2VEC: About((".txt", ".w2v"), _SPACED, zipped=True),
     Format.WORD2VEC_BIN: About((".bin",), _SPACED, zipped=True),
-    Format.GLOVE: About((".glove", ".txt"), _SPACED, zipped=True),
+    Format.GLOVE: About((".glove", ".txt"), re.compile(_SPACES + b"|" + _BEGINS), zipped=True),
     Format.FASTTEXT: About((".vec",), _SPACED, zipped=True),
     Format.FASTTEXT_BIN: About((), None),  # a model, which is imported only
-    Format.NPY: About((".npy",), re.compile(rb"[\n\r]"), ".words.txt"),
+    Format.NPY: About((".npy",), re.compile(rb"[\n\r]|" + _BEGINS), ".words.txt"),
     Format.SAFETENSORS: About((".safetensors",), None),
     Format.PARQUET: About((".parquet",), None),
     Format.ARROW: About((".arrow", ".feather"), None),
-    Format.PROJECTOR: About((".tsv",), re.compile(rb"[\t\n\r]|\0\0"), ".metadata.tsv"),
+    Format.PROJECTOR: About((".tsv",), re.compile(rb"[\t\n\r]|\0\0|" + _BEGINS), ".metadata.tsv"),
 }
 MODEL = (793712314).to_bytes(4, "little")  # what a model of fastText begins with
 _PICKLES = (".kv", ".model", ".pkl", ".pickle")
@@ -71,7 +74,7 @@ def named(text: str) -> Format:
     try:
         return Format(text)
     except ValueError as error:
-        raise InputError(f"unknown format {quoted(text)}", hint=f"choose {choices(Format)}") from error
+        raise InputError(f"unknown format {quoted(text)}", hint=f"choose {choices((*Format, GENSIM))}") from error
 
 
 def ending_of(path: Path) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from kotovec.errors import InputError
+from kotovec.store.exchange.formats import BOM
 from kotovec.store.exchange.streams import Writable, reading
 from kotovec.store.exchange.text import MOST_LINE
 from kotovec.text import counted
@@ -38,6 +39,7 @@ class WordLines:
         with reading(self._path) as file:
             while line := file.readline(MOST_LINE):
                 rows += 1
+                line = line.removeprefix(BOM) if rows == 1 else line
                 yield line.removesuffix(b"\n").removesuffix(b"\r")
         if rows != (count := self._count()):
             problem = f"{self._path} has {counted(rows, 'word')}, and {self._vectors} {counted(count, 'vector')}"

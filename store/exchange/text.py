@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kotovec.errors import InputError, quoted
+from kotovec.store.exchange.formats import BOM
 from kotovec.store.exchange.streams import Writable, reading
 from kotovec.store.vectors import MOST_DIMENSIONS
 from kotovec.text import counted
@@ -95,6 +96,7 @@ class TextSource:
                 if len(line) == MOST_LINE:
                     raise InputError(f"{self._path}:{number}: over {MOST_LINE:,} bytes", hint=_FORMAT)
                 line = line.removesuffix(b"\n").removesuffix(b"\r").removesuffix(b" ")
+                line = line.removeprefix(BOM) if number == 1 else line
                 if not line:
                     blanks += 1
                     continue
