@@ -24,7 +24,7 @@ from kotovec.locks import ForkLock
 from kotovec.store.expression import SIGNS, Term
 from kotovec.store.lookalikes import mistaken
 from kotovec.store.nearest import Rows
-from kotovec.store.tokens import KINDS, Marking, Tokens, other_forms, spelled, word_initial
+from kotovec.store.tokens import KINDS, Kind, Marking, Tokens, other_forms, spelled, word_initial
 
 if TYPE_CHECKING:
     from kotovec.store.tokenizer import Tokenizer
@@ -156,16 +156,19 @@ class Lookup:
         return self._tokenized(term)
 
     def rows(self, text: str) -> tuple[int, ...]:
-        """Return the rows that `resolve` finds for a text in quotes: none for one that the store cannot spell.
+        """Return the rows of a word of a text: none if the store cannot spell it.
+
+        They are those that `resolve` finds for it in quotes, but for forms that only continue a word: `smart` is
+        `▁smart` here, and `anger`, which SentencePiece may have in no other form, is what the tokenizer makes of it.
 
         It searches for no similar tokens, which takes as long as ten thousand look-ups.
 
         Raises:
             MissingDependencyError, DamagedError: as `tokenize`.
         """
-        row = next((row for form, _ in normal_forms(text) if (row := self._row(form)) is not None), None)
-        if row is not None:
-            return (row,)
+        for form, _ in normal_forms(text):
+            if (row := self._whole(form)) is not None:
+                return (row,)
         if self.tokens.listed or not text.strip() or self._without_row(text) is not None:
             return ()
         try:
@@ -194,6 +197,13 @@ class Lookup:
         """Return the row of a token by its text, else by that with the mark of a word, typed or not."""
         finds = (self._bare, self._initial, self._typed_initial)
         return next((row for find in finds if (row := find(text)) is not None), None)
+
+    def _whole(self, text: str) -> int | None:
+        """Return the row of a token that is a whole word of a text."""
+        row = self._row(text)
+        if row is None or self.tokens.marking in (Marking.WORDPIECE, Marking.NONE):
+            return row
+        return row if self.tokens.kinds[row] != Kind.SUBWORD else self._initial(text)
 
     def _without_row(self, text: str) -> str | None:
         """Return the id of a token for which the model has no row, by its text."""
