@@ -88,7 +88,7 @@ def test_an_escape_that_is_none_is_named_with_its_line(tmp_path):
     assert refused(tmp_path, "a.vec", "1 1\na\\Uffffffff 1\n", escaped=True) == "a.vec:2: `\\Uffffffff` is no escape"
 
 
-@pytest.mark.parametrize("name", ["a.kv", "a.bin", "a.vec"])
+@pytest.mark.parametrize("name", ["a.model", "a.bin", "a.vec"])
 def test_a_pickle_is_refused_unread(tmp_path, name):
     message = f"{name} is a pickle, which runs whatever code is in it when it is read"
     assert refused(tmp_path, name, b"\x80\x04\x95") == message

@@ -7,7 +7,6 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from kotovec.errors import InputError
 from kotovec.store.exchange.escapes import unescape
 from kotovec.store.exchange.importing import import_vectors
 
@@ -47,23 +46,6 @@ def test_what_gensim_writes_is_imported_with_every_bit(tmp_path, binary):
     import_vectors(path, tmp_path / "a.kotovec")
     texts, others = contents(tmp_path / "a.kotovec")
     assert texts == words
-    assert same(others, vectors)
-
-
-def test_what_gensim_saves_as_its_own_file_takes_the_way_that_the_hint_names(tmp_path):
-    models = pytest.importorskip("gensim.models")
-    vectors = make_vectors(3)
-    keyed = models.KeyedVectors(5)
-    keyed.add_vectors(["the", "王", "a\u00a0b"], vectors)
-    keyed.save(str(tmp_path / "a.kv"))
-    with pytest.raises(InputError, match="a.kv is a pickle") as caught:
-        import_vectors(tmp_path / "a.kv", tmp_path / "a.kotovec")
-    assert caught.value.hint == 'save it from gensim with `kv.save_word2vec_format("NAME.txt")`'
-    kv = models.KeyedVectors.load(str(tmp_path / "a.kv"))
-    kv.save_word2vec_format(str(tmp_path / "NAME.txt"))
-    import_vectors(tmp_path / "NAME.txt", tmp_path / "a.kotovec")
-    texts, others = contents(tmp_path / "a.kotovec")
-    assert texts == kv.index_to_key == ["the", "王", "a\u00a0b"]
     assert same(others, vectors)
 
 

@@ -124,13 +124,22 @@ def open_npy(path: Path) -> ArraySource:
     Raises:
         InputError: it is no array of numbers; what would have to be unpickled is none.
     """
+    return ArraySource(path, *map_npy(path))
+
+
+def map_npy(path: Path) -> tuple[Rows, tuple[int, ...]]:
+    """Return the array of a `.npy` file, whose slices are read when they are asked for, and its shape.
+
+    Raises:
+        InputError: as `open_npy`.
+    """
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
         raise InputError(f"{path} is no array of numbers ({error})", hint=_DOWNLOAD) from error
     if not isinstance(array, np.ndarray):
         raise InputError(f"{path} is several arrays", hint="save one as .npy")
-    return ArraySource(path, _Mapped(path), array.shape)
+    return _Mapped(path), array.shape
 
 
 def write_npy(file: Writable, blocks: Iterable[Block], shape: tuple[int, int]) -> None:

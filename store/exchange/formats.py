@@ -24,6 +24,7 @@ class Format(StrEnum):
     PARQUET = "parquet"
     ARROW = "arrow"
     PROJECTOR = "projector"
+    KEYEDVECTORS = "keyedvectors"
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ FORMATS = {
     Format.GLOVE: About((".glove", ".txt"), re.compile(_SPACES + b"|" + _BEGINS), zipped=True),
     Format.FASTTEXT: About((".vec",), _SPACED, zipped=True),
     Format.FASTTEXT_BIN: About((), None),  # a model, which is imported only
+    Format.KEYEDVECTORS: About((), None),  # gensim's own, which is imported only
     Format.NPY: About((".npy",), re.compile(rb"[\n\r]|" + _BEGINS), ".words.txt"),
     Format.SAFETENSORS: About((".safetensors",), None),
     Format.PARQUET: About((".parquet",), None),
@@ -60,7 +62,8 @@ FORMATS = {
     Format.PROJECTOR: About((".tsv",), re.compile(rb"[\t\n\r]|\0\0|" + _BEGINS), ".metadata.tsv"),
 }
 MODEL = (793712314).to_bytes(4, "little")  # what a model of fastText begins with
-_PICKLES = (".kv", ".model", ".pkl", ".pickle")
+KEYED = ".kv"  # gensim's KeyedVectors
+_PICKLES = (KEYED, ".model", ".pkl", ".pickle")
 
 
 def named(text: str) -> Format:
@@ -99,7 +102,7 @@ def of_target(path: Path, given: Format | None) -> Format:
     if found is None or (ending in _PICKLES and given is not None):
         raise _unknown(path, ending)
     if not FORMATS[found].endings:
-        problem = f"{found} is a model, which no store can be exported to"
+        problem = f"{found} is imported only"
         raise InputError(problem, hint="choose `fasttext` or `word2vec-bin` with --format")
     return checked(path, found)
 
@@ -116,9 +119,12 @@ def of_source(path: Path, start: bytes, given: Format | None) -> Format:
         InputError: it is a pickle, or neither its name nor its beginning says what it is.
     """
     ending = ending_of(path)
-    if re.match(rb"\x80[\x02-\x05]", start) or (ending in _PICKLES and given is None):
+    is_pickle = re.match(rb"\x80[\x02-\x05]", start) is not None
+    if given is Format.KEYEDVECTORS or (given is None and is_pickle and ending == KEYED):
+        return Format.KEYEDVECTORS
+    if is_pickle or (ending in _PICKLES and given is None):
         problem = f"{path} is a pickle, which runs whatever code is in it when it is read"
-        raise InputError(problem, hint='save it from gensim with `kv.save_word2vec_format("NAME.txt")`')
+        raise InputError(problem, hint='save its vectors from gensim with `kv.save("NAME.kv")`')
     if start.startswith(MODEL) and given is None and not is_zipped(path):
         return Format.FASTTEXT_BIN
     if given is not None:

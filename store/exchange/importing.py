@@ -24,6 +24,7 @@ from kotovec.store.exchange.arrow import open_arrow, open_parquet
 from kotovec.store.exchange.binary import BinarySource
 from kotovec.store.exchange.formats import Format, named, of_source
 from kotovec.store.exchange.items import Items
+from kotovec.store.exchange.keyedvectors import open_keyedvectors
 from kotovec.store.exchange.ngrams import NgramSource
 from kotovec.store.exchange.projector import ProjectorSource
 from kotovec.store.exchange.streams import reading
@@ -130,6 +131,7 @@ def open_source(file: Path, found: Format, words: Path | None = None) -> Source:
         Format.PARQUET: open_parquet,
         Format.ARROW: open_arrow,
         Format.PROJECTOR: ProjectorSource,
+        Format.KEYEDVECTORS: open_keyedvectors,
     }
     if found in sources:
         return sources[found](file)
