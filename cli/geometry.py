@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 from kotovec.cli.chosen import choose_layers, open_store
 from kotovec.cli.encodings import echo, own
 from kotovec.cli.evaluate_options import StoredLayersOption
-from kotovec.cli.geometry_options import AllSpacesOption, ByOption, NearestOption, NoHubsOption
+from kotovec.cli.geometry_options import AllSpacesOption, ByOption, CurvesOption, NearestOption, NoHubsOption
 from kotovec.cli.options import JsonOption, QuietOption, StoreOption
+from kotovec.cli.outputs import check_output
 from kotovec.space import PROTOTYPES, Space
 from kotovec.text import json_line
 
@@ -23,6 +24,7 @@ def command(
     by: ByOption = None,
     nearest: NearestOption = 10,
     no_hubs: NoHubsOption = False,
+    png: CurvesOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -30,15 +32,23 @@ def command(
 
     Example: `kotovec geometry --space static,isolated --layers all`
     """
+    from kotovec.cli.geometry_figure import check_curves, draw
+    from kotovec.cli.picture import import_font
     from kotovec.cli.progress import Display
     from kotovec.cli.rows import near_rows
+    from kotovec.cli.tables import notice
     from kotovec.store.geometry.survey import survey
     from kotovec.store.prototypes import check_single
 
+    if png is not None:
+        import_font()
+        check_output(png, ".png")
     opened = open_store(store)
     spaces = _spaces(opened, space, layers)
     for each in spaces:
         check_single(each, "the geometry")
+    if png is not None:
+        check_curves(spaces)
     found: list[Survey] = []
     with Display(quiet=quiet) as display:
         for each in spaces:
@@ -50,6 +60,9 @@ def command(
             echo(json_line(measured.as_dict(opened)))
     else:
         _print(opened, found, nearest)
+    if png is not None:
+        draw(opened, found, png)
+        notice(f"curves written to {png}", quiet=quiet)
 
 
 def _spaces(store: "Store", text: str | None, layers: str) -> list[Space]:

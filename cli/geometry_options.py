@@ -51,3 +51,13 @@ DoOption = Annotated[
 ]
 FitOption = Annotated[str, choice(GEOMETRY, "--fit", "all|words", help="Tokens that the step learns from.")]
 RewriteOption = Annotated[bool, option(OUTPUT, "--overwrite", help="Write a derived space that is there again.")]
+CurvesOption = Annotated[
+    Path | None,
+    option(
+        OUTPUT,
+        "--png",
+        metavar="FILE",
+        help="Draw the measures over the layers as a picture, into this file.",
+        show_default=False,
+    ),
+]

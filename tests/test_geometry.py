@@ -234,3 +234,30 @@ def test_a_store_that_cannot_be_written_is_measured_all_the_same(crowded, monkey
         found = kept.find_or_make(store, "static", 3, metric="ip", note=notes.append)
     assert found.rows.shape == (300, 3)
     assert notes == ["the neighbours are not kept: nothing can be written there"]
+
+
+def test_curves_over_layers_are_drawn_from_what_was_measured(capsys, tmp_path, monkeypatch):
+    from matplotlib.axes import Axes
+
+    layers = [CONE + shift for shift in (0, 1, 2)]
+    folder = stores.write_store(tmp_path / "x.kotovec", stores.numbered(300), CONE, layers, layers=(0, 3, 6))
+    drawn, plot = {}, Axes.plot
+
+    def keep(self, *points, **how):
+        drawn.setdefault(how["label"], []).append(points)
+        return plot(self, *points, **how)
+
+    monkeypatch.setattr(Axes, "plot", keep)
+    done = call(capsys, "geometry", "--store", folder, "--png", tmp_path / "g.png", "-k", 5, "--json")
+    assert (done.code, done.err.splitlines()[-1]) == (0, f"curves written to {tmp_path / 'g.png'}")
+    assert (tmp_path / "g.png").read_bytes().startswith(b"\x89PNG")
+    rows = [json.loads(line) for line in done.out.splitlines()]
+    states = [row for row in rows if row["space"].startswith("isolated")]
+    xs, ys = drawn["isolated"][0]
+    assert (xs, ys) == ((0, 3, 6), tuple(row["mean_cosine"] for row in states))
+    assert drawn["isolated"][4][1] == tuple(row["hubness"]["skewness"] for row in states)
+    refused = call(capsys, "geometry", "--store", folder, "--space", "static", "--png", tmp_path / "h.png")
+    assert (refused.code, refused.err) == (
+        2, "error: --png draws curves over layers, and no space has two\nhint: name more with --layers all\n"
+    )  # fmt: skip
+    assert not (tmp_path / "h.png").exists()
