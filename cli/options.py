@@ -61,6 +61,10 @@ LayerOption = Annotated[
     ),
 ]
 MetricOption = Annotated[
+    str,
+    choice(SEARCH, "--metric", "l2|cosine|ip|csls", help="Metric: squared L2 distance, cosine, inner product, CSLS."),
+]
+IndexMetricOption = Annotated[
     str, choice(SEARCH, "--metric", "l2|cosine|ip", help="Metric: squared L2 distance, cosine, or inner product.")
 ]
 DeviceOption = Annotated[str, choice(SEARCH, "--device", "auto|cpu|cuda", help="Device to run on.")]

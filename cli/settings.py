@@ -17,7 +17,7 @@ Tab completes tokens and settings:
   :space static,isolated@6 (or both)
   :layer N
   :in output (off: the space itself)
-  :metric l2|cosine|ip
+  :metric l2|cosine|ip|csls
   :k N
   :exclude-inputs on|off
   :unit-terms on|off

@@ -218,7 +218,7 @@ class Store:
             vectors: (n, D) queries, converted to float64; give either these or `rows`.
             rows: (n,) rows of the token table, whose vectors are the queries.
             space: the space to search, such as `static` or `isolated@6`.
-            metric: `l2`, `cosine` or `ip`.
+            metric: `l2`, `cosine`, `ip` or `csls`.
             k: how many rows, at most V.
             skip: for each of the n, the rows that must not be answers, int64.
             keep: (V,) bool, the rows that may be answers.
@@ -262,7 +262,7 @@ class Store:
             space: the space to search, such as `static`, `isolated` or `isolated@6`; None for `static` or, without it,
                 the first one.
             layer: the layer, for a space that has layers; −1 is the last one stored.
-            metric: `l2` (squared distance), `cosine` or `ip` (inner product).
+            metric: `l2` (squared distance), `cosine`, `ip` (inner product) or `csls`.
             k: how many tokens, at most V; None for 10, or for V if that is less.
             exclude_inputs: leave out the tokens that the expression is made of, in all their forms (王, ▁王 and ##王).
             unit_terms: scale each term to length 1 before adding, as gensim and 3CosAdd do; not with `l2`.

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kotovec import access
+from kotovec.errors import InputError
 from kotovec.space import Space
 from kotovec.store import index as indexes
 from kotovec.store.database import Store
@@ -83,6 +84,8 @@ def build_index(
     parameters = ",".join(parts(parameters))
     measure, space, chosen = Metric.parse(metric), store.space(space), choose_device(device, many=True)
     check_single(space, "an index")
+    if measure is Metric.CSLS:
+        raise InputError("no index searches by CSLS", hint="choose `l2`, `cosine` or `ip`")
     folder = Layout(store.path).indexes
     with locked(Layout(store.path)):  # two at once would write the same temporary file
         store.check_current()

@@ -28,6 +28,7 @@ class Metric(StrEnum):
     L2 = "l2"
     COSINE = "cosine"
     IP = "ip"
+    CSLS = "csls"  # of cosines and neighbourhoods: see `kotovec.store.geometry.csls`, which alone computes it
 
     @classmethod
     def parse(cls, text: str) -> "Metric":
@@ -43,7 +44,7 @@ class Metric(StrEnum):
     @property
     def label(self) -> str:
         """The name of the score for a person."""
-        return {"l2": "squared L2", "cosine": "cosine", "ip": "inner product"}[self.value]
+        return {"l2": "squared L2", "cosine": "cosine", "ip": "inner product", "csls": "CSLS"}[self.value]
 
     @property
     def direction(self) -> str:
@@ -87,6 +88,8 @@ class Metric(StrEnum):
         if self.is_distance:
             vectors -= query
             return np.asarray(np.square(vectors, out=vectors).sum(axis=-1))
+        if self is Metric.CSLS:
+            raise ValueError("CSLS depends on more than a row and a query")
         vectors *= query
         products = np.asarray(vectors.sum(axis=-1))
         return _cosines(products, norms, query) if self is Metric.COSINE else products

@@ -45,7 +45,7 @@ def neighbours(
         space: the space to search, such as `static` or `isolated@6`.
         k: how many neighbours, at most V; if fewer rows can be neighbours, there are only as many columns.
         rows: (n,) rows whose neighbours are wanted; None for all V.
-        metric: `l2`, `cosine` or `ip`.
+        metric: `l2`, `cosine`, `ip` or `csls`.
         keep: (V,) bool, the rows that may be neighbours; None for all.
         report: called with how many of how many rows are done.
 
@@ -59,7 +59,9 @@ def neighbours(
     allowed = Gaps(store.vectors, space).within(keep)
     columns = min(k, (len(store) if allowed is None else int(allowed.sum())) - (keep is None))
     found = Neighbours(np.full((len(wanted), columns), -1, dtype=np.int64), np.zeros((len(wanted), columns)))
-    near = np.arange(len(wanted)) if metric != "cosine" else np.flatnonzero(store.norms(space)[wanted] > 0)
+    near = (
+        np.arange(len(wanted)) if metric not in ("cosine", "csls") else np.flatnonzero(store.norms(space)[wanted] > 0)
+    )
     if present is not None:
         near = near[present[wanted[near]]]
     for start in range(0, len(near), TOGETHER):

@@ -16,6 +16,7 @@ from kotovec.space import PROTOTYPES, Space
 from kotovec.store import lens
 from kotovec.store.arguments import Search, kind_of
 from kotovec.store.gaps import Gaps
+from kotovec.store.layout import Layout
 from kotovec.store.metric import Metric, Scores
 from kotovec.store.nearest import SCAN_BLOCK, Matrix, within
 from kotovec.store.question import Question, resolve
@@ -134,6 +135,10 @@ def score_all(vectors: "Vectors", space: Space, query: npt.NDArray[np.float64], 
     with np.errstate(over="ignore"):
         if not np.isfinite(np.linalg.norm(query)):
             raise InputError("a query is not finite, or too long to be squared in float64")
+    if metric is Metric.CSLS:
+        from kotovec.store.geometry.csls import open_csls
+
+        return open_csls(vectors, Layout(vectors.path).measures, space).score(query)
     if space.name != PROTOTYPES:
         return _score_rows(Matrix(np.asarray(vectors.array(space)), np.asarray(vectors.norms(space))), query, metric)
     from kotovec.store.prototypes import of_parts

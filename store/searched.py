@@ -9,6 +9,7 @@ from kotovec.store import index as indexes
 from kotovec.store.factories import FLAT
 from kotovec.store.finder import Finder
 from kotovec.store.gaps import Gaps
+from kotovec.store.layout import MEASURES
 from kotovec.store.library import on_gpus
 from kotovec.store.metric import Metric
 from kotovec.store.nearest import Matrix
@@ -29,9 +30,14 @@ def open_finder(vectors: Vectors, folder: Path, space: Space, metric: Metric, de
 
     Raises:
         DamagedError: the index is damaged.
+        NotStoredError: as `open_csls`.
         InputError: the device is `cuda`, but faiss sees no GPU.
         MissingDependencyError: faiss is not installed.
     """
+    if metric is Metric.CSLS:
+        from kotovec.store.geometry.csls import open_csls
+
+        return open_csls(vectors, folder.parent / MEASURES, space)
     if space.name == PROTOTYPES:
         from kotovec.store.best import open_best
 

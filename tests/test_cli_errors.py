@@ -56,7 +56,10 @@ def refused(capsys, store):
             ["king", "--space", "contextual"],
             r"unknown space `contextual`\nhint: choose `static`, `isolated@0` or `isolated@2`$",
         ),
-        (["king", "--metric", "manhattan"], r"unknown metric `manhattan`\nhint: choose `l2`, `cosine` or `ip`$"),
+        (
+            ["king", "--metric", "manhattan"],
+            r"unknown metric `manhattan`\nhint: choose `l2`, `cosine`, `ip` or `csls`$",
+        ),
         (["king", "--device", "tpu"], r"unknown device `tpu`"),
         (["king", "--unit-terms"], r"unit terms mean nothing with l2"),
         (["king", "--file", "x"], r"an expression and --file are given\nhint: give one, .*or --file"),

@@ -266,7 +266,7 @@ def test_a_token_that_nobody_can_type_is_completed_as_it_is(terminal):
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        (":metric l1", "error: unknown metric `l1`\nhint: choose `l2`, `cosine` or `ip`\n"),
+        (":metric l1", "error: unknown metric `l1`\nhint: choose `l2`, `cosine`, `ip` or `csls`\n"),
         (":space nowhere", "error: unknown space `nowhere`\n"),
         (":space isolated@7", "error: layer 7 is not in this store: it holds 0, 2\n"),
         (":layer 7", "error: layer 7 is not in this store: it holds 0, 2\n"),
@@ -417,7 +417,7 @@ def completions(store, text):
         ("[", ["[PAD]", "[unused0]", "[UNK]", "[CLS]", "[SEP]", "[bold]x[/bold]"]),
         ("king - ", []),
         (":k", [":k"]),
-        (":metric ", ["l2", "cosine", "ip"]),
+        (":metric ", ["l2", "cosine", "ip", "csls"]),
         (":layer ", ["0", "2", "-1"]),
         (":space static,iso", ["static,isolated@0", "static,isolated@2", "static,isolated"]),
         (":script Han,Hira", ["Han,Hiragana"]),
@@ -425,7 +425,7 @@ def completions(store, text):
         (":i", [":in"]),
         (":in ", ["static", "isolated@0", "isolated@2", "off"]),
         ("：ｍｅｔ", [":metric"]),
-        ("：metric　ｃ", ["cosine"]),
+        ("：metric　ｃ", ["cosine", "csls"]),
     ],
 )
 def test_tab_completes_settings_values_and_tokens_by_rank(store, text, offered):

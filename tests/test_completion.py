@@ -60,7 +60,7 @@ def values(here, line, shell="fish"):
         ("kotovec --ver", ["--version"]),
         ("kotovec help in", ["index", "info"]),
         ("kotovec query --me", ["--metric"]),
-        ("kotovec query --metric ", ["l2", "cosine", "ip"]),
+        ("kotovec query --metric ", ["l2", "cosine", "ip", "csls"]),
         ("kotovec tokens --sort n", ["norm", "neighbours"]),
         ("kotovec tokens --columns id,no", ["id,notation", "id,norm"]),
         ("kotovec tokens --kind word,s", ["word,subword", "word,special"]),
@@ -71,7 +71,7 @@ def values(here, line, shell="fish"):
         ("kotovec evaluate pairs s", ["simlex999"]),
         ("kotovec evaluate analogies google --measure l2,3cosa", ["l2,3cosadd", "l2,3cosavg"]),
         ("kotovec evaluate pairs x --store words.kotovec --space isolated@", ["isolated@0", "isolated@2"]),
-        ("kotovec query --metric=c", ["--metric=cosine"]),
+        ("kotovec query --metric=c", ["--metric=cosine", "--metric=csls"]),
         ("kotovec build --dtype b", ["bfloat16"]),
         ("kotovec build --layers ", ["last", "all"]),
         ("kotovec build --token-filter word,s", ["word,subword", "word,special"]),
@@ -115,7 +115,7 @@ def test_a_path_is_left_to_the_shell(here):
 
 def test_bash_is_not_told_again_what_it_takes_for_another_word(here):
     """It splits words at = and @: what stands before them would be there twice."""
-    assert values(here, "kotovec query --metric=c", "bash") == ["cosine"]
+    assert values(here, "kotovec query --metric=c", "bash") == ["cosine", "csls"]
     assert values(here, "kotovec query king --space isolated@", "bash") == ["@0", "@2"]
     assert values(here, 'kotovec query "king - wom', "bash") == ["king - woman"]
 

@@ -198,7 +198,7 @@ def test_search_is_for_one_expression_and_search_many_for_many(store):
         ({"k": 0}, r"k is 0\nhint: choose a number from 1 to 2003$"),
         ({"k": -1}, "k is -1"),
         ({"k": 2004}, "k is 2004, but the vocabulary has 2003 tokens"),
-        ({"metric": "l3"}, r"unknown metric `l3`\nhint: choose `l2`, `cosine` or `ip`$"),
+        ({"metric": "l3"}, r"unknown metric `l3`\nhint: choose `l2`, `cosine`, `ip` or `csls`$"),
         ({"space": "dynamic"}, r"unknown space `dynamic`\nhint: choose `static`, `isolated@4` or `isolated@8`$"),
         ({"space": "isolated", "layer": 5}, "layer 5 is not in this store: it holds 4, 8"),
         ({"unit_terms": True}, r"unit terms mean nothing with l2\nhint: use them with `cosine` or `ip`$"),

@@ -123,7 +123,7 @@ def store(tmp_path):
 def test_the_command_line_prints_the_message_and_on_the_next_line_the_hint(capsys, store):
     answer = call(capsys, "query", "king", "--metric", "l1", "--store", store)
     assert (answer.code, answer.out) == (2, "")
-    assert answer.err == "error: unknown metric `l1`\nhint: choose `l2`, `cosine` or `ip`\n"
+    assert answer.err == "error: unknown metric `l1`\nhint: choose `l2`, `cosine`, `ip` or `csls`\n"
     answer = call(capsys, "query", "king queen", "--store", store)
     assert (answer.code, answer.out) == (2, "")
     assert answer.err == (

@@ -330,7 +330,12 @@ def test_the_hint_names_what_was_meant(refused, arguments, message, hint):
 @pytest.mark.parametrize(
     ("variable", "value", "message", "hint"),
     [
-        ("KOTOVEC_METRIC", "l1", "unknown metric `l1`", "choose `l2`, `cosine` or `ip` (KOTOVEC_METRIC is set)"),
+        (
+            "KOTOVEC_METRIC",
+            "l1",
+            "unknown metric `l1`",
+            "choose `l2`, `cosine`, `ip` or `csls` (KOTOVEC_METRIC is set)",
+        ),
         ("KOTOVEC_K", "0", "k is 0", "choose a number from 1 to 25 (KOTOVEC_K is set)"),
         (
             "KOTOVEC_SPACE",

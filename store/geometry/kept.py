@@ -49,12 +49,10 @@ def find_or_make(
     """
     space, measure = store.space(space), Metric.parse(metric)
     check_count(k, len(store) - 1, words=store.tokens.listed)
-    path = path_of(Layout(store.path).measures, space, measure)
-    dataset = store.vectors.checksum(space)
-    with contextlib.suppress(DamagedError, FileNotFoundError):  # a damaged file is made again
-        kept, attributes = _read(path)
-        if attributes["dataset"] == dataset and attributes["k"] >= k and len(kept.rows) == len(store):
-            return Neighbours(kept.rows[:, :k], kept.scores[:, :k])
+    folder, dataset = Layout(store.path).measures, store.vectors.checksum(space)
+    if (kept := read_kept(folder, space, measure, dataset, k, len(store))) is not None:
+        return kept
+    path = path_of(folder, space, measure)
     found = neighbours(store, space, k, metric=metric, report=report)
     try:
         with lock.locked(Layout(store.path)):
@@ -63,6 +61,24 @@ def find_or_make(
     except StoreError as error:
         note(f"the neighbours are not kept: {error}")
     return found
+
+
+def read_kept(folder: Path, space: Space, metric: Metric, dataset: str, k: int, total: int) -> Neighbours | None:
+    """Return the k nearest rows of every row as a store keeps them; None where it does not, or they are damaged.
+
+    Args:
+        folder: the folder of the store's measures.
+        space: the space.
+        metric: the metric.
+        dataset: SHA-256 of the space's vectors.
+        k: how many.
+        total: V.
+    """
+    with contextlib.suppress(DamagedError, FileNotFoundError):
+        kept, attributes = _read(path_of(folder, space, metric))
+        if attributes["dataset"] == dataset and attributes["k"] >= k and len(kept.rows) == total:
+            return Neighbours(kept.rows[:, :k], kept.scores[:, :k])
+    return None
 
 
 def path_of(folder: Path, space: Space, metric: Metric) -> Path:
