@@ -11,6 +11,9 @@ PACKAGES = (
     "kotovec.cluster.corpus",
     "kotovec.workers",
     "kotovec.store",
+    "kotovec.store.evaluation",
+    "kotovec.store.exchange",
+    "kotovec.store.geometry",
     "kotovec.cli",
 )
 
