@@ -1,5 +1,6 @@
 """The sentences that an item's context vectors come from, where a store keeps them."""
 
+import contextlib
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kotovec.errors import DamagedError, InputError, NotStoredError, quoted
+from kotovec.errors import DamagedError, InputError, NotStoredError, StoreError, quoted
 from kotovec.space import PROTOTYPES, Origin, Space
 from kotovec.store import prototypes
 from kotovec.store.contexts import Sample, read_contexts
@@ -21,6 +22,8 @@ from kotovec.text import argument
 if TYPE_CHECKING:
     from kotovec.store.terms import Lookup, ResolvedTerm
     from kotovec.store.vectors import Vectors
+
+_SAMPLED = ("context", PROTOTYPES)  # what is made of a sample, also where a space is derived from it
 
 
 @dataclass(frozen=True)
@@ -81,19 +84,58 @@ def keeps_text(vectors: "Vectors") -> bool:
     return read_sample(Layout(vectors.path), vectors).texts is not None
 
 
-def read_sample(layout: Layout, vectors: "Vectors") -> Sample:
-    """Return the sample of a store, checked but for the checksums of its arrays.
+def read_sample(layout: Layout, vectors: "Vectors", *, checked: bool = False) -> Sample:
+    """Return the sample of a store: the one that its spaces of contexts were made of.
+
+    Args:
+        layout: the layout of the store.
+        vectors: its open files.
+        checked: whether every checksum is recomputed; else headers, sizes and the digest of the sample are checked.
 
     Raises:
         NotStoredError: the store has no contexts.
-        DamagedError: the file is damaged, or belongs to other tokens.
+        DamagedError: the file is missing or damaged, or belongs to other tokens or to vectors of another sample.
     """
+    spaces = digests(vectors)
     try:
-        return read_contexts(layout.contexts, str(vectors.attributes.get("identity")), checked=False)
+        sample = read_contexts(layout.contexts, str(vectors.attributes.get("identity")), checked=checked)
     except FileNotFoundError as error:
+        if layout.contexts.is_symlink():
+            raise DamagedError(f"{layout.contexts} is a link to nothing", hint=CURE) from error
+        if spaces:
+            missing = f"{vectors.path} has {next(iter(spaces))} without {CONTEXTS}, its sentences"
+            raise DamagedError(missing, hint=CURE) from error
         build = (vectors.spaces.origin() or Origin()).build or "kotovec build MODEL"
         hint = f"add them with {quoted(f'{build} --corpus FILE --keep-text')}"
         raise NotStoredError(f"{vectors.path} has no contexts", hint=hint) from error
+    for space, digest in spaces.items():
+        if digest != sample.digest:
+            raise DamagedError(f"{layout.contexts} has other sentences than {space} is made of", hint=CURE)
+    return sample
+
+
+def digests(vectors: "Vectors") -> dict[Space, str]:
+    """Return the digest of the sample that each space was made of, which the files of such spaces record.
+
+    A file that cannot be read records nothing: it is damage of its own.
+    """
+    found = {}
+    for space in vectors.spaces:
+        if space.name in _SAMPLED:
+            with contextlib.suppress(StoreError, DamagedError):
+                found[space] = vectors.settings(space).get("sample")
+    return {space: str(digest) for space, digest in found.items() if digest is not None}
+
+
+def verify(layout: Layout, vectors: "Vectors") -> list[str]:
+    """Recompute every checksum of a store's sample; return what is damaged or missing, and how to repair it."""
+    try:
+        read_sample(layout, vectors, checked=True)
+    except NotStoredError:
+        return []
+    except OSError:  # both errors of kotovec's, too
+        return [f"{CONTEXTS} ({CURE})"]
+    return []
 
 
 def find_contexts(term: str, sample: Sample, lookup: "Lookup", vectors: "Vectors") -> Contexts:
