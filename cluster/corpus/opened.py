@@ -14,7 +14,7 @@ from kotovec.cluster.corpus.corpus import CorpusFile
 from kotovec.cluster.corpus.counts import DAMAGED, TRUNCATED
 from kotovec.cluster.corpus.kinds import Packing, is_url
 from kotovec.cluster.corpus.remote import open_url
-from kotovec.errors import CorpusError, first_line
+from kotovec.errors import ACCESS, CorpusError, first_line
 from kotovec.store.files import open_descriptor
 
 
@@ -59,7 +59,13 @@ def open_file(file: CorpusFile, start: int = 0) -> Iterator[BinaryIO]:
     except FileNotFoundError as error:
         raise CorpusError(f"there is no file {file.path} any more", hint=_RESTART) from error
     except OSError as error:
-        raise CorpusError(f"{file.path} cannot be read ({first_line(error)})") from error
+        raise unreadable(file.path, error) from error
+
+
+def unreadable(path: str | Path, error: OSError) -> CorpusError:
+    """Return the error of a file or folder of a corpus that the system does not let be read."""
+    hint = f"{ACCESS}, or name other paths with --corpus" if isinstance(error, PermissionError) else None
+    return CorpusError(f"{path} cannot be read ({error.strerror or first_line(error)})", hint=hint)
 
 
 def _check_unchanged(file: CorpusFile, status: os.stat_result) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from kotovec.cluster.corpus.corpus import CorpusFile, Piece
-from kotovec.cluster.corpus.opened import open_file
+from kotovec.cluster.corpus.opened import open_file, unreadable
 from kotovec.errors import CorpusError, InputError, choices, first_line, quoted
 
 ROWS = 256  # at a time: articles of 5 KB make batches of a megabyte
@@ -118,4 +118,4 @@ def _naming_errors(file: CorpusFile) -> Iterator[None]:
     except OSError as error:
         if isinstance(error, CorpusError):
             raise
-        raise CorpusError(f"{file.path} cannot be read ({first_line(error)})") from error
+        raise unreadable(file.path, error) from error
