@@ -16,6 +16,8 @@ from kotovec.text import counted, json_line
 if TYPE_CHECKING:
     from kotovec.store.sentences import Contexts, Uses
 
+_WHERE_ANY = ("prototypes", "reason")  # keys that JSON has only where there is something to say
+
 
 def command(
     terms: WordsArgument = None,
@@ -41,13 +43,14 @@ def command(
         if as_json:
             data = asdict(each) | {"sentences": each.sentences[:k]}
             data["prototypes"] = {space: numbers[:k] for space, numbers in each.prototypes.items()}
-            echo(json_line(data if each.prototypes else {name: data[name] for name in data if name != "prototypes"}))
+            echo(json_line({name: value for name, value in data.items() if value or name not in _WHERE_ANY}))
         else:
             _print(each, k)
     for each in found:
         if not each.sentences:
-            have = f", which has a vector in {', '.join(others)} alone" if others else ""
-            notice(f"note: no sentence of the corpus has {in_shell(each.token)}{have}", quiet=quiet)
+            why = f": {each.reason}" if each.reason else ""
+            have = f"; it has a vector in {', '.join(others)} alone" if others else ""
+            notice(f"note: {in_shell(each.token)} has no contexts{why}{have}", quiet=quiet)
         if each.inside:
             note = f"{each.token} was never seen as a whole word: its contexts have it inside of other words"
             notice(f"note: {in_shell(note)}", quiet=quiet)

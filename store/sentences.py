@@ -61,6 +61,7 @@ class Contexts:
         limit: most contexts of an item.
         spaces: its numbers in each space of contexts.
         prototypes: which of its prototypes each sentence belongs to, from 1, in each space of these, by its name.
+        reason: why it has no sentence; empty where it has some.
     """
 
     term: str
@@ -73,6 +74,7 @@ class Contexts:
     limit: int
     spaces: tuple[Uses, ...] = ()
     prototypes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    reason: str = ""
 
 
 def keeps_text(vectors: "Vectors") -> bool:
@@ -158,6 +160,7 @@ def find_contexts(term: str, sample: Sample, lookup: "Lookup", vectors: "Vectors
         )
     found = find_item(term, lookup, "contexts")
     (row,) = found.rows
+    spaces = [space for space in vectors.spaces if space.name == "context"]
     return Contexts(
         term=found.text,
         row=row,
@@ -167,8 +170,9 @@ def find_contexts(term: str, sample: Sample, lookup: "Lookup", vectors: "Vectors
         inside=bool(sample.inside[row]),
         occurrences=float(sample.occurrences[row]),
         limit=sample.limit,
-        spaces=tuple(_uses(vectors, space, row) for space in vectors.spaces if space.name == "context"),
+        spaces=tuple(_uses(vectors, space, row) for space in spaces),
         prototypes=dict(_divided(vectors, row, len(sample.of(row)))),
+        reason="" if len(sample.of(row)) or not spaces else Gaps(vectors, spaces[0]).reason(row),
     )
 
 

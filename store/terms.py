@@ -184,7 +184,7 @@ class Lookup:
         if row is None:
             if (text := self._rowless().get(str(token_id))) is not None:
                 raise NotStoredError(f"the model has no row for the token {term.text} ({quoted(text)})", hint=instead)
-            noun, last = "token" if not self.tokens.listed else "word", int(self.tokens.ids[-1])
+            noun, last = self.tokens.noun, int(self.tokens.ids[-1])
             hint = instead or "list the ids with `kotovec tokens`"
             raise NotStoredError(f"this store holds no {noun} {term.text}: its ids go up to {last}", hint=hint)
         notes = () if instead is None else (f"{term.text} is the id of {self.tokens.surfaces[row]}", instead)

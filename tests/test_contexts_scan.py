@@ -457,6 +457,12 @@ def test_a_file_that_changed_after_its_last_piece_was_read_is_refused(scanner, t
             "no sentence of the corpus has any of the {} items (1 line, 1 sentence)",
             "name a corpus in the language of the model",
         ),
+        (
+            english()[:20],
+            {"fraction": 1e-6},
+            "none of the sentences that --fraction 1e-06 draws has any of the {} items (20 lines, 19 sentences)",
+            "choose a larger --fraction",
+        ),
     ],
 )
 def test_a_corpus_without_a_usable_sentence_is_one_line_and_a_hint(
@@ -464,7 +470,7 @@ def test_a_corpus_without_a_usable_sentence_is_one_line_and_a_hint(
 ):
     path = write_lines(tmp_path / "a.txt", sentences)
     with pytest.raises(InputError) as caught:
-        run_scan(spec_of(scanner, path, **options), tmp_path / "x.kotovec")
+        run_scan(spec_of(replace(scanner, **options), path), tmp_path / "x.kotovec")
     assert str(caught.value) == message.format(scanner.matcher.items)
     assert caught.value.hint == hint
     assert caught.value.exit_code == 2

@@ -50,7 +50,7 @@ def test_who_asks_for_what_no_sentence_has_is_told_where_it_has_a_vector(with_co
     assert answer.out.startswith("queen  (id ")
     assert "; 0 contexts of 0 sentences with it)" in answer.out
     spaces = "static, isolated@0, isolated@3, isolated@12"
-    assert answer.err == f"note: no sentence of the corpus has queen, which has a vector in {spaces} alone\n"
+    assert answer.err == f"note: queen has no contexts; it has a vector in {spaces} alone\n"
 
 
 def test_json_has_the_sentences_as_they_are(with_contexts, capsys):

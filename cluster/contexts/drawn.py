@@ -9,13 +9,13 @@ from typing import Any
 
 from kotovec.cluster.contexts import sample as samples
 from kotovec.cluster.contexts.matching import make_matcher
-from kotovec.cluster.contexts.reuse import reuse
+from kotovec.cluster.contexts.reuse import describe_others, reuse
 from kotovec.cluster.contexts.sampling import Sampling, read_other
 from kotovec.cluster.contexts.scan import Scanner
 from kotovec.cluster.contexts.spec import ScanSpec
 from kotovec.cluster.contexts.spellings import spell_within
 from kotovec.cluster.corpus import Corpus
-from kotovec.cluster.events import Phase, Report
+from kotovec.cluster.events import Notice, Phase, Report
 from kotovec.cluster.where import Resources
 from kotovec.errors import SettingsDifferError
 from kotovec.store.contexts import Sample, read_contexts
@@ -94,6 +94,8 @@ class Drawn:
 
     def _reused(self, other: Sample, tokens: Tokens, report: Report) -> Sample:
         report(Phase("gather"))
+        if (others := describe_others(tokens, self.tokens)) is not None:
+            report(Notice(others))
         return reuse(other, tokens, self.tokens, self.scanner)
 
 

@@ -8,10 +8,8 @@ import numpy.typing as npt
 from kotovec.cluster.contexts.boundaries import Boundaries, find_boundaries
 from kotovec.cluster.contexts.spellings import Spellings
 from kotovec.cluster.contexts.trie import Trie, grow
-from kotovec.store.tokens import Kind, Tokens
+from kotovec.store.tokens import NEVER, Kind, Tokens
 from kotovec.workers.tokenizer import Vocabulary
-
-NEVER = (Kind.SPECIAL, Kind.UNUSED, Kind.EMPTY)  # kinds that no sentence is a context of
 
 
 @dataclass(frozen=True, eq=False)

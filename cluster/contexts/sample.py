@@ -224,6 +224,13 @@ class _Scan:
         counts, corpus = self.counts, self.spec.corpus
         found = f"{counted(counts.lines, 'line')}, {counted(counts.sentences, 'sentence')}"
         outside = f"{counts.too_short:,} too short, {counts.too_long:,} too long"
+        if counts.sentences and self.spec.scanner.fraction < 1:
+            fraction = f"--fraction {self.spec.scanner.fraction:g}"
+            return InputError(
+                f"none of the sentences that {fraction} draws has any of the {self.sketches.whole.items:,} items "
+                f"({found})",
+                hint="choose a larger --fraction",
+            )
         if counts.sentences:
             return InputError(
                 f"no sentence of the corpus has any of the {self.sketches.whole.items:,} items ({found})",
