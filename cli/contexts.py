@@ -59,13 +59,20 @@ def command(
 def _print(found: "Contexts", k: int | None) -> None:
     from kotovec.cli.tables import print_grid, print_quotes
 
-    about = "about " if len(found.sentences) == found.limit < found.occurrences else ""
-    of = counted(round(found.occurrences), "sentence")
-    title = f"{found.token}  (id {found.id}; {counted(len(found.sentences), 'context')} of {about}{of} with it)"
+    of = _about(round(found.occurrences), found.error)
+    title = f"{found.token}  (id {found.id}; {counted(len(found.sentences), 'context')} of {of} with it)"
     print_quotes(title, _grouped(found, k), found.token.strip("▁#"))
     if found.spaces and found.sentences:
         rows = [(each.space, f"{each.uses:,}", *map(_cell, (each.norm, *_shares(each)))) for each in found.spaces]
         print_grid(["space", "uses", "norm", "self-similarity", "random pairs", "reliability"], rows)
+
+
+def _about(count: int, error: float | None) -> str:
+    """Return a number of sentences, with its relative standard error where it is an estimate."""
+    if error == 0:
+        return counted(count, "sentence")
+    known = f" ({own('±')}{100 * error:.0f} %)" if error is not None else ""
+    return f"about {count:,}{known} {'sentence' if count == 1 else 'sentences'}"
 
 
 def _grouped(found: "Contexts", k: int | None) -> "dict[str, Sequence[str]]":

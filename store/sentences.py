@@ -57,11 +57,13 @@ class Contexts:
         id: its id.
         sentences: the sentences, by their hashes: the first n of them are the contexts that n would give.
         inside: whether they have a word inside of other words, as it was never seen whole.
-        occurrences: how many distinct sentences of the corpus have it; an estimate where there are more than `limit`.
+        occurrences: how many distinct sentences of the corpus have it; an estimate where there are more than `limit`,
+            and where a fraction of the sentences was looked at.
         limit: most contexts of an item.
         spaces: its numbers in each space of contexts.
         prototypes: which of its prototypes each sentence belongs to, from 1, in each space of these, by its name.
         reason: why it has no sentence; empty where it has some.
+        error: the relative standard error of `occurrences`, 0 where they are exact; None where it is unknown.
     """
 
     term: str
@@ -75,6 +77,7 @@ class Contexts:
     spaces: tuple[Uses, ...] = ()
     prototypes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     reason: str = ""
+    error: float | None = 0.0
 
 
 def keeps_text(vectors: "Vectors") -> bool:
@@ -168,12 +171,35 @@ def find_contexts(term: str, sample: Sample, lookup: "Lookup", vectors: "Vectors
         id=int(lookup.tokens.ids[row]),
         sentences=tuple(sample.texts[number] for number in sample.of(row).tolist()),
         inside=bool(sample.inside[row]),
-        occurrences=float(sample.occurrences[row]),
+        occurrences=min(float(sample.occurrences[row]), _seen(sample)),
         limit=sample.limit,
         spaces=tuple(_uses(vectors, space, row) for space in spaces),
         prototypes=dict(_divided(vectors, row, len(sample.of(row)))),
         reason="" if len(sample.of(row)) or not spaces else Gaps(vectors, spaces[0]).reason(row),
+        error=_error(sample, row),
     )
+
+
+def _seen(sample: Sample) -> float:
+    """Return how many sentences were read, with repeated ones: an estimate may exceed it.
+
+    It is no part of the estimate in the file, which is the same however often a sentence is in the corpus.
+    """
+    return float(sample.made.get("counts", {}).get("sentences", math.inf))
+
+
+def _error(sample: Sample, row: int) -> float | None:
+    """Return the relative standard error of an item's `occurrences`, if it is known.
+
+    Of an estimate from the N + 1 smallest hashes it is 1 / √(N − 1), see `Sketch.estimate`; of n of a fraction f of all
+    sentences, divided by f, √((1 − f) / n), as n is binomial.
+    """
+    count, fraction = len(sample.of(row)), float(sample.made.get("fraction", 1))
+    if sample.occurrences[row] > sample.limit and (count == sample.limit or fraction >= 1):
+        return 1 / math.sqrt(sample.limit - 1) if sample.limit > 1 else None
+    if fraction >= 1:
+        return 0.0
+    return math.sqrt((1 - fraction) / count) if count else None
 
 
 def _divided(vectors: "Vectors", row: int, contexts: int) -> Iterator[tuple[str, tuple[int, ...]]]:
