@@ -187,7 +187,7 @@ def _cut(file: CorpusFile, piece_bytes: int, corpus: Corpus | None) -> Iterator[
     kind = file.kind
     if kind.form is Form.PARQUET:
         yield from _grouped(row_groups(file, None if corpus is None else corpus.text_field), piece_bytes)
-    elif not file.size and not file.whole:
+    elif not file.size and not file.whole and kind.packing is Packing.NONE:
         return
     elif (index := _index(file)) is not None:
         offsets = streams(file, index)

@@ -76,7 +76,8 @@ def _check_unchanged(file: CorpusFile, status: os.stat_result) -> None:
 def decompressed(opened: Readable, packing: Packing) -> Read:
     """Return how the contents of a file are read, in bounded memory.
 
-    What it returns raises DamagedStreamError where a compressed file breaks off or is damaged, after all before it.
+    What it returns raises DamagedStreamError where a compressed file breaks off or is damaged, after all before it. An
+    empty one breaks off before its first byte: what is compressed has a header, also if it holds nothing.
     """
     if packing is Packing.NONE:
         return opened.read
@@ -84,7 +85,7 @@ def decompressed(opened: Readable, packing: Packing) -> Read:
         return _gathering(_zstd_chunks(opened))
     if packing is Packing.BZIP2:
         return _gathering(_bzip2_chunks(opened))
-    return _gathering(_gzip_chunks(GzipFile(fileobj=io.BufferedReader(_Raw(opened), _BUFFER))))
+    return _gathering(_gzip_chunks(io.BufferedReader(_Raw(opened), _BUFFER)))
 
 
 class _Raw(io.RawIOBase):
@@ -102,8 +103,9 @@ class _Raw(io.RawIOBase):
         return len(data)
 
 
-def _gzip_chunks(stream: GzipFile) -> Iterator[bytes]:
+def _gzip_chunks(opened: io.BufferedReader) -> Iterator[bytes]:
     try:
+        is_empty, stream = not opened.peek(1), GzipFile(fileobj=opened)
         # read1: what precedes the damage must come out first.
         while data := stream.read1(_GATHER):
             yield data
@@ -113,11 +115,13 @@ def _gzip_chunks(stream: GzipFile) -> Iterator[bytes]:
         raise
     except (OSError, zlib.error) as error:
         raise DamagedStreamError(DAMAGED) from error
+    if is_empty:  # in which GzipFile sees no fault
+        raise DamagedStreamError(TRUNCATED)
 
 
 def _bzip2_chunks(opened: Readable) -> Iterator[bytes]:
     """Yield the contents of all streams: Python's own BZ2File ends without a word at a damaged one behind the first."""
-    stream, begun = bz2.BZ2Decompressor(), False
+    stream, begun = bz2.BZ2Decompressor(), True
     try:
         while data := opened.read(_BUFFER):
             while data or (begun and not stream.needs_input):
@@ -140,7 +144,7 @@ def _zstd_chunks(opened: Readable) -> Iterator[bytes]:
 
     frames = zstandard.ZstdDecompressor()
     try:
-        frame, begun = frames.decompressobj(), False
+        frame, begun = frames.decompressobj(), True
         while data := opened.read(_FEED):
             while data:
                 begun = True
