@@ -322,9 +322,9 @@ class Lookup:
         hint = self.suggestion(text)
         hint = hint if term.literal else mistaken(text) or hint
         if self.tokens.listed:
-            return UnknownTokenError(
-                f"{quoted(text)} is not one of the {len(self.tokens):,} words of this store", hint=hint
-            )
+            count = len(self.tokens)
+            words = "the one word" if count == 1 else f"one of the {count:,} words"
+            return UnknownTokenError(f"{quoted(text)} is not {words} of this store", hint=hint)
         where = f"this store, which was built with --token-filter {self.token_filter}"
         holder = where if self.token_filter else "the vocabulary"
         return UnknownTokenError(f"{quoted(text)} is not in {holder}, nor made of its tokens", hint=hint)

@@ -76,6 +76,19 @@ def test_what_names_no_corpus_is_refused_in_one_line(tree, paths, message, hint)
     assert hint in raised.value.hint
 
 
+def test_a_field_is_refused_where_no_file_has_fields(tmp_path):
+    """It was ignored without a word."""
+    for name in ("a.txt", "a.xml.bz2", "b.txt.gz", "c/d.jsonl.gz"):
+        write(tmp_path / name, "")
+    for paths in (["a.txt"], ["*.*"], ["a.xml.bz2", "b.txt.gz"]):
+        corpus = corpus_of(*(tmp_path / path for path in paths), field="nope")
+        with pytest.raises(InputError, match=r"^no file of this corpus has fields, such as `nope`\n") as caught:
+            list_files(corpus)
+        assert caught.value.hint == "leave out --corpus-field, or name files of JSON lines or Parquet"
+        assert list_files(corpus_of(*corpus.paths))
+    assert len(list_files(corpus_of(tmp_path, field="nope"))) == 4
+
+
 LISTING = """
 import sys
 from kotovec.cluster.corpus import Corpus, list_files

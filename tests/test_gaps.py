@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kotovec.cli.page.data import page_data
-from kotovec.errors import InputError, NotStoredError
+from kotovec.errors import InputError, NotStoredError, UnknownTokenError
 from kotovec.space import Space
 from kotovec.store import Store
 from kotovec.store.audit import audit
@@ -16,7 +16,7 @@ from kotovec.store.listing import list_tokens
 from kotovec.store.measure import build_index
 from kotovec.store.moments import distances
 from kotovec.store.neighbours import neighbours
-from kotovec.store.tokens import Kind
+from kotovec.store.tokens import Kind, Pieces, Strings, describe_words
 
 from commands import call
 from stores import add_contexts, add_means, numbered, write_store
@@ -155,6 +155,28 @@ def test_who_asks_for_more_than_there_are_is_told_how_many_there_are(gappy):
     assert [len(gappy.search("t1", space="context", k=k).results) for k in (200, 201)] == [200, 200]
     assert [note in gappy.search("t1", space="context", k=k).notes for k in (200, 201)] == [False, True]
     assert gappy.search("t1", k=300).notes == ()
+
+
+@pytest.mark.parametrize(("count", "words"), [(1, "1 word"), (3, "3 words")])
+def test_a_store_of_words_has_words(count, words, tmp_path):
+    """`the store has 1 words`, and `vectors of 9 of 11 tokens`."""
+    pieces = Pieces(np.arange(count + 1), np.arange(count, dtype=np.int32))
+    table = describe_words(Strings([f"w{number}" for number in range(count)]), pieces)
+    folder = write_store(tmp_path / "w.kotovec", table, np.eye(count, 4, dtype=np.float32))
+    add_means(folder, SPACE, np.eye(count, 4), [2, *[0] * (count - 1)])
+    with Store.open(folder) as store:
+        with pytest.raises(InputError, match=f"^k is 9, but the store has {words}\n") as caught:
+            store.search("w0", k=9, space="static")
+        assert caught.value.hint == ("choose 1" if count == 1 else f"choose a number from 1 to {count}")
+        with pytest.raises(UnknownTokenError) as unknown:
+            store.search("x", space="static")
+        known = "the one word" if count == 1 else "one of the 3 words"
+        assert str(unknown.value) == f"`x` is not {known} of this store"
+        notes = store.search("w0", k=count, space=SPACE).notes
+        assert notes == (() if count == 1 else ("context@2 has vectors of 1 of 3 words",))
+        if count > 1:
+            found = list_tokens(store, space=SPACE, sort="norm", columns=("id",))
+            assert found.notes == ("left out as context@2 has no vector of them: 2 words",)
 
 
 def test_neighbours_are_others_that_have_a_vector_and_they_have_none(gappy):

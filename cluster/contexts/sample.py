@@ -225,17 +225,16 @@ class _Scan:
         counts, corpus = self.counts, self.spec.corpus
         found = f"{counted(counts.lines, 'line')}, {counted(counts.sentences, 'sentence')}"
         outside = f"{counts.too_short:,} too short, {counts.too_long:,} too long"
-        if counts.sentences and self.spec.scanner.fraction < 1:
-            fraction = f"--fraction {self.spec.scanner.fraction:g}"
+        number, fraction = self.sketches.whole.items, self.spec.scanner.fraction
+        items = "the one item" if number == 1 else f"any of the {number:,} items"
+        if counts.sentences and fraction < 1:
             return InputError(
-                f"none of the sentences that {fraction} draws has any of the {self.sketches.whole.items:,} items "
-                f"({found})",
+                f"none of the sentences that --fraction {fraction:g} draws has {items} ({found})",
                 hint="choose a larger --fraction",
             )
         if counts.sentences:
             return InputError(
-                f"no sentence of the corpus has any of the {self.sketches.whole.items:,} items ({found})",
-                hint="name a corpus in the language of the model",
+                f"no sentence of the corpus has {items} ({found})", hint="name a corpus in the language of the model"
             )
         excluded = counts.too_short + counts.too_long
         kind = max(counts.faults, key=counts.faults.__getitem__, default=None)

@@ -17,6 +17,7 @@ from kotovec.errors import InputError, quoted
 from kotovec.text import escaped
 
 _LOCAL = "file:///"
+_WITH_FIELDS = (Form.JSON, Form.PARQUET)
 _ABSENT = "name files, folders or URLs with --corpus"
 PIECE_BYTES = 64 << 20  # a piece takes some 30 s to tokenize: short enough to be lost, long enough for Ray
 
@@ -27,7 +28,7 @@ def list_files(corpus: Corpus) -> tuple[CorpusFile, ...]:
     Of a folder, files of known kinds are taken, at any depth; hidden ones are not.
 
     Raises:
-        InputError: a path names no file, or one of no known kind.
+        InputError: a path names no file, or one of no known kind; or a field is named, and no file has any.
         CorpusError: a file, or a folder that may have some, cannot be read.
         MissingDependencyError: what reads a file is not installed.
     """
@@ -37,6 +38,11 @@ def list_files(corpus: Corpus) -> tuple[CorpusFile, ...]:
         if not listed:
             raise InputError(f"no file of a corpus is in {quoted(path)}", hint=HINT)
         found |= {file.path: file for file in listed}
+    if corpus.field is not None and not any(file.kind.form in _WITH_FIELDS for file in found.values()):
+        raise InputError(
+            f"no file of this corpus has fields, such as {quoted(corpus.field)}",
+            hint="leave out --corpus-field, or name files of JSON lines or Parquet",
+        )
     for file in found.values():
         check_packages(file.path, file.kind)
     return tuple(found[path] for path in sorted(found))
