@@ -16,6 +16,8 @@ from kotovec.text import counted, json_line
 if TYPE_CHECKING:
     from kotovec.store.sentences import Contexts, Uses
 
+_WHERE_ANY = ("prototypes", "reason")  # keys that JSON has only where there is something to say
+
 
 def command(
     terms: WordsArgument = None,
@@ -41,13 +43,14 @@ def command(
         if as_json:
             data = asdict(each) | {"sentences": each.sentences[:k]}
             data["prototypes"] = {space: numbers[:k] for space, numbers in each.prototypes.items()}
-            echo(json_line(data if each.prototypes else {name: data[name] for name in data if name != "prototypes"}))
+            echo(json_line({name: value for name, value in data.items() if value or name not in _WHERE_ANY}))
         else:
             _print(each, k)
     for each in found:
         if not each.sentences:
-            have = f", which has a vector in {', '.join(others)} alone" if others else ""
-            notice(f"note: no sentence of the corpus has {in_shell(each.token)}{have}", quiet=quiet)
+            why = f": {each.reason}" if each.reason else ""
+            have = f"; it has a vector in {', '.join(others)} alone" if others else ""
+            notice(f"note: {in_shell(each.token)} has no contexts{why}{have}", quiet=quiet)
         if each.inside:
             note = f"{each.token} was never seen as a whole word: its contexts have it inside of other words"
             notice(f"note: {in_shell(note)}", quiet=quiet)
@@ -56,13 +59,20 @@ def command(
 def _print(found: "Contexts", k: int | None) -> None:
     from kotovec.cli.tables import print_grid, print_quotes
 
-    about = "about " if len(found.sentences) == found.limit < found.occurrences else ""
-    of = counted(round(found.occurrences), "sentence")
-    title = f"{found.token}  (id {found.id}; {counted(len(found.sentences), 'context')} of {about}{of} with it)"
+    of = _about(round(found.occurrences), found.error)
+    title = f"{found.token}  (id {found.id}; {counted(len(found.sentences), 'context')} of {of} with it)"
     print_quotes(title, _grouped(found, k), found.token.strip("▁#"))
     if found.spaces and found.sentences:
         rows = [(each.space, f"{each.uses:,}", *map(_cell, (each.norm, *_shares(each)))) for each in found.spaces]
         print_grid(["space", "uses", "norm", "self-similarity", "random pairs", "reliability"], rows)
+
+
+def _about(count: int, error: float | None) -> str:
+    """Return a number of sentences, with its relative standard error where it is an estimate."""
+    if error == 0:
+        return counted(count, "sentence")
+    known = f" ({own('±')}{100 * error:.0f} %)" if error is not None else ""
+    return f"about {count:,}{known} {'sentence' if count == 1 else 'sentences'}"
 
 
 def _grouped(found: "Contexts", k: int | None) -> "dict[str, Sequence[str]]":

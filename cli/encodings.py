@@ -7,7 +7,7 @@ import sys
 
 _NAME = "kotovec.escape"
 # What stands for a sign of kotovec's own where a stream lacks it, and for the words of an example.
-_PLAIN = {"…": "...", "×": "x", "→": "->", "—": "-", "∕": "/", "✓": "+", "▁": "_"}
+_PLAIN = {"…": "...", "×": "x", "±": "+-", "→": "->", "—": "-", "∕": "/", "✓": "+", "▁": "_"}
 _PLAIN |= {"王": "king", "男": "man", "女": "woman", "子": "child"}
 # Where such signs and examples stand in a message, between names and tokens that keep theirs.
 _OWN = re.compile(

@@ -23,7 +23,7 @@ def command(store: StoreOption = None, as_json: JsonOption = False, quiet: Quiet
         echo(json_line(info))
         return
     origin, spaces = info["provenance"], info["spaces"]
-    noun = "word" if tokens.listed else "token"
+    noun = tokens.noun
     named = tokens if noun == "token" else None
     shape = template(origin.get("template_prefix", ()), origin.get("template_suffix", ()), named, noun)
     cpus = ", ".join(origin.get("cpus", ()))

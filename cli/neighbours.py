@@ -46,6 +46,5 @@ def command(
         elif as_json:
             echo(json_line({"space": str(each), "metric": metric, "k": found.rows.shape[1], "pairs": pairs}))
         else:
-            print_pairs(
-                [("neighbours", f"{each.title}; {metric}  ({found.rows.shape[1]} of {len(opened):,} tokens each)")]
-            )
+            rows = counted(len(opened), opened.tokens.noun)
+            print_pairs([("neighbours", f"{each.title}; {metric}  ({found.rows.shape[1]} of {rows} each)")])

@@ -90,8 +90,10 @@ def check_count(k: int, most: int, *, words: bool) -> None:
     if not isinstance(k, int | np.integer) or isinstance(k, bool):
         raise InputError(f"k is a whole number, not {kind_of(k)}", hint="write it as `k=10`")
     if not 1 <= k <= most:
-        rows = f"the store has {most} words" if words else f"the vocabulary has {most} tokens"
-        raise InputError(f"k is {k}, but {rows}" if k > 0 else f"k is {k}", hint=f"choose a number from 1 to {most}")
+        having = f"the store has {most} word" if words else f"the vocabulary has {most} token"
+        rows = having if most == 1 else f"{having}s"
+        hint = f"choose a number from 1 to {most}" if most != 1 else "choose 1"
+        raise InputError(f"k is {k}, but {rows}" if k > 0 else f"k is {k}", hint=hint)
 
 
 def check_space(space: object, layer: object = None) -> None:

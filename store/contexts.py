@@ -16,7 +16,6 @@ import numpy.typing as npt
 from kotovec.errors import DamagedError
 from kotovec.store import checksum, hdf5
 from kotovec.store.files import Sink, sinking
-from kotovec.store.layout import CONTEXTS
 from kotovec.store.opened import CURE, Dataset, File
 
 KIND = "kotovec-contexts"  # encoding-type of the file
@@ -291,23 +290,6 @@ def read_contexts(path: Path, identity: str | None, *, checked: bool = True) -> 
     if checked and (damaged := _damaged(found)):
         raise DamagedError(f"{path}: {damaged[0]} does not match its checksum", hint=CURE)
     return sample
-
-
-def verify(path: Path, identity: str) -> list[str]:
-    """Recompute every checksum of a store's sample; return what is damaged, and how to repair it.
-
-    Args:
-        path: the path of the file, which need not be there.
-        identity: the identity of the store's tokens.
-    """
-    try:
-        read_contexts(path, identity)
-    except FileNotFoundError:
-        if path.is_symlink():  # to nothing
-            return [f"{CONTEXTS} ({CURE})"]
-    except OSError:  # both errors of kotovec's, too
-        return [f"{CONTEXTS} ({CURE})"]
-    return []
 
 
 def _damaged(found: Mapping[str, Dataset]) -> list[str]:

@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from kotovec.errors import DamagedError, quoted
 from kotovec.space import PROTOTYPES, Space
-from kotovec.store import contexts, lens, maps, prototypes
 from kotovec.store import index as indexes
+from kotovec.store import lens, maps, prototypes, sentences
 from kotovec.store.geometry import kept
 from kotovec.store.layout import IMPORTED, TOKENIZER, Layout
 from kotovec.store.opened import CURE
@@ -126,7 +126,7 @@ def damage(path: Path, vectors: Vectors, damaged: Sequence[str]) -> DamagedError
 def find_damage(layout: Layout, vectors: Vectors) -> list[str]:
     """Recompute every checksum of a store; return what is damaged, by file, and how to repair it."""
     damaged = [f"{name} ({CURE})" for name in vectors.verify()]
-    damaged += contexts.verify(layout.contexts, str(vectors.attributes.get("identity")))
+    damaged += sentences.verify(layout, vectors)
     recorded, present = vectors.tokenizer_files(), checksums(layout.tokenizer)
     names = sorted(name for name in {*recorded, *present} if recorded and recorded.get(name) != present.get(name))
     damaged += [f"{TOKENIZER}/{name} ({CURE})" for name in names]

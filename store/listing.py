@@ -270,7 +270,7 @@ def list_tokens(
         absent = int((~present[rows]).sum())
         rows = rows[present[rows]]
         if absent:
-            notes = (*notes, f"left out as {space} has no vector of them: {counted(absent, 'token')}")
+            notes = (*notes, f"left out as {space} has no vector of them: {counted(absent, store.tokens.noun)}")
     known = Known(store, space, rows)
     keys = known.column("token" if sort == "text" else sort)
     sortable = np.array(keys, dtype=object if sort == "text" else None)

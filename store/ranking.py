@@ -90,10 +90,7 @@ def rank_targets(
     view = lens.look(vectors, space, search.space or space, search.within)
     query = view.through(question.vector[np.newaxis])[0]
     scores = metric.sign * score_all(vectors, view.within, query, metric)
-    present = Gaps(vectors, view.within).present
-    left_out = _left_out(lookup, question, search, written)
-    if present is not None:
-        left_out = {"no sentence of the corpus has it": ~present, **left_out}
+    left_out = {**Gaps(vectors, view.within).reasons(), **_left_out(lookup, question, search, written)}
     allowed = ~np.logical_or.reduce([np.zeros(len(scores), dtype=np.bool_), *left_out.values()])
     among = int(allowed.sum())
     found = []

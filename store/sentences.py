@@ -1,5 +1,6 @@
 """The sentences that an item's context vectors come from, where a store keeps them."""
 
+import contextlib
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kotovec.errors import DamagedError, InputError, NotStoredError, quoted
+from kotovec.errors import DamagedError, InputError, NotStoredError, StoreError, quoted
 from kotovec.space import PROTOTYPES, Origin, Space
 from kotovec.store import prototypes
 from kotovec.store.arguments import check_text
@@ -22,6 +23,8 @@ from kotovec.text import argument
 if TYPE_CHECKING:
     from kotovec.store.terms import Lookup, ResolvedTerm
     from kotovec.store.vectors import Vectors
+
+_SAMPLED = ("context", PROTOTYPES)  # what is made of a sample, also where a space is derived from it
 
 
 @dataclass(frozen=True)
@@ -55,10 +58,13 @@ class Contexts:
         id: its id.
         sentences: the sentences, by their hashes: the first n of them are the contexts that n would give.
         inside: whether they have a word inside of other words, as it was never seen whole.
-        occurrences: how many distinct sentences of the corpus have it; an estimate where there are more than `limit`.
+        occurrences: how many distinct sentences of the corpus have it; an estimate where there are more than `limit`,
+            and where a fraction of the sentences was looked at.
         limit: most contexts of an item.
         spaces: its numbers in each space of contexts.
         prototypes: which of its prototypes each sentence belongs to, from 1, in each space of these, by its name.
+        reason: why it has no sentence; empty where it has some.
+        error: the relative standard error of `occurrences`, 0 where they are exact; None where it is unknown.
     """
 
     term: str
@@ -71,6 +77,8 @@ class Contexts:
     limit: int
     spaces: tuple[Uses, ...] = ()
     prototypes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    reason: str = ""
+    error: float | None = 0.0
 
 
 def keeps_text(vectors: "Vectors") -> bool:
@@ -82,19 +90,58 @@ def keeps_text(vectors: "Vectors") -> bool:
     return read_sample(Layout(vectors.path), vectors).texts is not None
 
 
-def read_sample(layout: Layout, vectors: "Vectors") -> Sample:
-    """Return the sample of a store, checked but for the checksums of its arrays.
+def read_sample(layout: Layout, vectors: "Vectors", *, checked: bool = False) -> Sample:
+    """Return the sample of a store: the one that its spaces of contexts were made of.
+
+    Args:
+        layout: the layout of the store.
+        vectors: its open files.
+        checked: whether every checksum is recomputed; else headers, sizes and the digest of the sample are checked.
 
     Raises:
         NotStoredError: the store has no contexts.
-        DamagedError: the file is damaged, or belongs to other tokens.
+        DamagedError: the file is missing or damaged, or belongs to other tokens or to vectors of another sample.
     """
+    spaces = digests(vectors)
     try:
-        return read_contexts(layout.contexts, str(vectors.attributes.get("identity")), checked=False)
+        sample = read_contexts(layout.contexts, str(vectors.attributes.get("identity")), checked=checked)
     except FileNotFoundError as error:
+        if layout.contexts.is_symlink():
+            raise DamagedError(f"{layout.contexts} is a link to nothing", hint=CURE) from error
+        if spaces:
+            missing = f"{vectors.path} has {next(iter(spaces))} without {CONTEXTS}, its sentences"
+            raise DamagedError(missing, hint=CURE) from error
         build = (vectors.spaces.origin() or Origin()).build or "kotovec build MODEL"
         hint = f"add them with {quoted(f'{build} --corpus FILE --keep-text')}"
         raise NotStoredError(f"{vectors.path} has no contexts", hint=hint) from error
+    for space, digest in spaces.items():
+        if digest != sample.digest:
+            raise DamagedError(f"{layout.contexts} has other sentences than {space} is made of", hint=CURE)
+    return sample
+
+
+def digests(vectors: "Vectors") -> dict[Space, str]:
+    """Return the digest of the sample that each space was made of, which the files of such spaces record.
+
+    A file that cannot be read records nothing: it is damage of its own.
+    """
+    found = {}
+    for space in vectors.spaces:
+        if space.name in _SAMPLED:
+            with contextlib.suppress(StoreError, DamagedError):
+                found[space] = vectors.settings(space).get("sample")
+    return {space: str(digest) for space, digest in found.items() if digest is not None}
+
+
+def verify(layout: Layout, vectors: "Vectors") -> list[str]:
+    """Recompute every checksum of a store's sample; return what is damaged or missing, and how to repair it."""
+    try:
+        read_sample(layout, vectors, checked=True)
+    except NotStoredError:
+        return []
+    except OSError:  # both errors of kotovec's, too
+        return [f"{CONTEXTS} ({CURE})"]
+    return []
 
 
 def find_contexts(term: str, sample: Sample, lookup: "Lookup", vectors: "Vectors") -> Contexts:
@@ -117,6 +164,7 @@ def find_contexts(term: str, sample: Sample, lookup: "Lookup", vectors: "Vectors
         )
     found = find_item(term, lookup, "contexts")
     (row,) = found.rows
+    spaces = [space for space in vectors.spaces if space.name == "context"]
     return Contexts(
         term=found.text,
         row=row,
@@ -124,11 +172,35 @@ def find_contexts(term: str, sample: Sample, lookup: "Lookup", vectors: "Vectors
         id=int(lookup.tokens.ids[row]),
         sentences=tuple(sample.texts[number] for number in sample.of(row).tolist()),
         inside=bool(sample.inside[row]),
-        occurrences=float(sample.occurrences[row]),
+        occurrences=min(float(sample.occurrences[row]), _seen(sample)),
         limit=sample.limit,
-        spaces=tuple(_uses(vectors, space, row) for space in vectors.spaces if space.name == "context"),
+        spaces=tuple(_uses(vectors, space, row) for space in spaces),
         prototypes=dict(_divided(vectors, row, len(sample.of(row)))),
+        reason="" if len(sample.of(row)) or not spaces else Gaps(vectors, spaces[0]).reason(row),
+        error=_error(sample, row),
     )
+
+
+def _seen(sample: Sample) -> float:
+    """Return how many sentences were read, with repeated ones: an estimate may exceed it.
+
+    It is no part of the estimate in the file, which is the same however often a sentence is in the corpus.
+    """
+    return float(sample.made.get("counts", {}).get("sentences", math.inf))
+
+
+def _error(sample: Sample, row: int) -> float | None:
+    """Return the relative standard error of an item's `occurrences`, if it is known.
+
+    Of an estimate from the N + 1 smallest hashes it is 1 / √(N − 1), see `Sketch.estimate`; of n of a fraction f of all
+    sentences, divided by f, √((1 − f) / n), as n is binomial.
+    """
+    count, fraction = len(sample.of(row)), float(sample.made.get("fraction", 1))
+    if sample.occurrences[row] > sample.limit and (count == sample.limit or fraction >= 1):
+        return 1 / math.sqrt(sample.limit - 1) if sample.limit > 1 else None
+    if fraction >= 1:
+        return 0.0
+    return math.sqrt((1 - fraction) / count) if count else None
 
 
 def _divided(vectors: "Vectors", row: int, contexts: int) -> Iterator[tuple[str, tuple[int, ...]]]:

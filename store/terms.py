@@ -187,7 +187,7 @@ class Lookup:
         if row is None:
             if (text := self._rowless().get(str(token_id))) is not None:
                 raise NotStoredError(f"the model has no row for the token {term.text} ({quoted(text)})", hint=instead)
-            noun, last = "token" if not self.tokens.listed else "word", int(self.tokens.ids[-1])
+            noun, last = self.tokens.noun, int(self.tokens.ids[-1])
             hint = instead or "list the ids with `kotovec tokens`"
             raise NotStoredError(f"this store holds no {noun} {term.text}: its ids go up to {last}", hint=hint)
         notes = () if instead is None else (f"{term.text} is the id of {self.tokens.surfaces[row]}", instead)
@@ -333,9 +333,9 @@ class Lookup:
         hint = self.suggestion(text)
         hint = (hint if term.literal else mistaken(text) or hint) or "see what there is with `kotovec tokens`"
         if self.tokens.listed:
-            return UnknownTokenError(
-                f"{quoted(text)} is not one of the {len(self.tokens):,} words of this store", hint=hint
-            )
+            count = len(self.tokens)
+            words = "the one word" if count == 1 else f"one of the {count:,} words"
+            return UnknownTokenError(f"{quoted(text)} is not {words} of this store", hint=hint)
         where = f"this store, which was built with --token-filter {self.token_filter}"
         holder = where if self.token_filter else "the vocabulary"
         return UnknownTokenError(f"{quoted(text)} is not in {holder}, nor made of its tokens", hint=hint)

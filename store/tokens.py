@@ -30,6 +30,7 @@ class Kind(IntEnum):
 
 
 KINDS = tuple(kind.label for kind in Kind)
+NEVER = (Kind.SPECIAL, Kind.UNUSED, Kind.EMPTY)  # kinds that no sentence is a context of
 
 
 class Marking(StrEnum):
@@ -205,6 +206,11 @@ class Tokens:
     def listed(self) -> bool:
         """Whether these are the words of a list, and not the tokens of a vocabulary."""
         return self.imported or self.pieces is not None
+
+    @property
+    def noun(self) -> str:
+        """What a row is, for a person: `token` or, in a list of words, `word`."""
+        return "word" if self.listed else "token"
 
     def row_of_id(self, token_id: int) -> int | None:
         """Return the row of a token id, or None."""

@@ -151,6 +151,7 @@ def add_contexts(
     occurrences: dict[str, float] | None = None,
     limit: int = 3,
     keep_text: bool = True,
+    made: dict[str, object] | None = None,
 ) -> None:
     """Write a sample into a store: for each token the numbers of its sentences, of those with their texts."""
     seen = occurrences or {}
@@ -165,6 +166,7 @@ def add_contexts(
             inside=np.array([rows.get(row) in inside for row in range(len(opened))]),
             occurrences=np.array([seen.get(rows.get(row, ""), counts[row]) for row in range(len(opened))], dtype=float),
             limit=limit,
+            made=made or {},
             texts=Texts.of(sentences),
         )
         write_contexts(Layout(path).contexts, found, opened.vectors.attributes["identity"], keep_text=keep_text)

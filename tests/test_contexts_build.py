@@ -17,7 +17,7 @@ from kotovec.cluster.replica import SUM_BYTES
 from kotovec.cluster.request import Request
 from kotovec.cluster.run import run
 from kotovec.cluster.where import Resources
-from kotovec.errors import CorpusError, InputError, NotStoredError, SettingsDifferError
+from kotovec.errors import CorpusError, DamagedError, InputError, NotStoredError, SettingsDifferError
 from kotovec.space import Space
 from kotovec.store.layout import Layout
 from kotovec.workers.encoder import Encoder
@@ -149,6 +149,22 @@ def test_contexts_that_the_corpus_no_longer_gives_are_refused_until_it_does(tiny
     build(tiny_models["bert"], path, corpus, layers="1", spaces="context").close()
 
 
+def test_a_sample_that_was_lost_is_drawn_again_for_more_layers_if_it_is_the_same(tiny_models, tmp_path):
+    path, corpus = tmp_path / "x.kotovec", write(tmp_path / "corpus.txt", KINGS)
+    build(tiny_models["bert"], path, corpus, layers="last", spaces="context").close()
+    before = datasets(path)
+    Layout(path).contexts.unlink()
+    with pytest.raises(DamagedError, match=r"has context@2 without contexts\.h5, its sentences\nhint: build it again"):
+        build(tiny_models["bert"], path, corpus, layers="last", spaces="context", keep_text=True)
+    write(corpus, KINGS[:5])
+    with pytest.raises(SettingsDifferError, match="has contexts of other sentences than the corpus gives now"):
+        build(tiny_models["bert"], path, corpus, layers="1", spaces="context")
+    write(corpus, KINGS)
+    with build(tiny_models["bert"], path, corpus, layers="1", spaces="context") as store:
+        assert store.verify() == []
+    assert before.items() <= datasets(path).items()
+
+
 def test_an_unfinished_build_of_contexts_is_named_and_overwriting_says_what_it_drops(tiny_models, tmp_path, capsys):
     path, corpus = tmp_path / "x.kotovec", write(tmp_path / "corpus.txt", KINGS)
     kotovec.build(str(tiny_models["bert"]), path, layers="all", workers=0).close()
@@ -199,8 +215,9 @@ def test_other_settings_are_refused_and_more_layers_need_the_same_sentences(tiny
     build(tiny_models["bert"], path, corpus, layers="last").close()
     with pytest.raises(SettingsDifferError, match=r"contexts was 3, now 4"):
         build(tiny_models["bert"], path, corpus, layers="0", contexts=4)
-    with pytest.raises(SettingsDifferError, match=r"\(corpus was (\S*corpus\.txt), now \1/\.\./corpus\.txt\)"):
-        build(tiny_models["bert"], path, f"{corpus}/../corpus.txt", layers="0")
+    other = write(tmp_path / "other.txt", KINGS)
+    with pytest.raises(SettingsDifferError, match=r"\(corpus was \S*/corpus\.txt, now \S*/other\.txt\)"):
+        build(tiny_models["bert"], path, other, layers="0")
     with build(tiny_models["bert"], path, corpus, layers="0,2") as store:
         assert [str(space) for space in store.spaces] == [
             "static",

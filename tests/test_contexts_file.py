@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kotovec.cluster.contexts.sampling import read_other
 from kotovec.cluster.pieces import list_files
 from kotovec.errors import DamagedError, StoreError
-from kotovec.store import Store, contents, contexts
+from kotovec.space import Space
+from kotovec.store import Store, contents, prototypes
 from kotovec.store import folder as folders
 from kotovec.store.contexts import Sample, Texts, read_contexts, take_ragged, write_contexts, writing_contexts
 from kotovec.store.layout import Layout
@@ -190,7 +192,6 @@ def test_a_flipped_bit_is_found_and_its_dataset_named(name, tmp_path):
     with pytest.raises(DamagedError) as caught:
         read_contexts(path, IDENTITY)
     assert f"{path}: {name} does not match its checksum" == str(caught.value) or "is damaged" in str(caught.value)
-    assert contexts.verify(path, IDENTITY) == ["contexts.h5 (build it again with --overwrite)"]
 
 
 def planted(name, values):
@@ -259,16 +260,78 @@ def store_of(folder):
     return layout
 
 
+def flip_last_byte(path, name):
+    """Flip a bit in the last byte of a dataset."""
+    with h5py.File(path) as file:
+        last = file[name].id.get_offset() + file[name].nbytes - 1
+    damaged = bytearray(path.read_bytes())
+    damaged[last] ^= 1
+    path.write_bytes(damaged)
+
+
 def test_verify_knows_the_sample_of_a_store(tmp_path):
     layout = store_of(tmp_path / "x.kotovec")
     assert Store.open(layout.folder).verify() == []
     named = ["contexts.h5 (build it again with --overwrite)"]
+    flip_last_byte(layout.contexts, "occurrences")
+    assert Store.open(layout.folder).verify() == named
     write_contexts(layout.contexts, sample_of(), IDENTITY, keep_text=True)  # of other tokens
     assert Store.open(layout.folder).verify() == named
     layout.contexts.unlink()
     assert Store.open(layout.folder).verify() == []
     layout.contexts.symlink_to("nothing")
     assert Store.open(layout.folder).verify() == named
+
+
+SPACES = ("context@2", "context@2+center", "prototypes@2")
+
+
+def sampled_store(folder, spaces):
+    """Return the layout of a store with spaces that record the digest of its sample."""
+    layout = store_of(folder)
+    made = {"settings": {"sample": sample_of().digest}}
+    for space in map(Space.parse, spaces):
+        if space.name != "prototypes":
+            stores.add_means(folder, space, np.eye(4), sample_of().counts, made=made)
+            continue
+        labels = np.zeros(len(sample_of().sentences), dtype=np.uint8)
+        offsets, sizes = prototypes.base_of(labels, sample_of().offsets)
+        like = prototypes.Prototypes(np.empty((0, 4), np.float32), np.empty(0), offsets, sizes, labels)
+        with prototypes.writing_prototypes(layout, space, like, identity_of(layout), made) as writer:
+            writer.add(np.ones((len(sizes), 4), dtype=np.float32))
+    return layout
+
+
+def identity_of(layout):
+    with h5py.File(layout.tokens) as file:
+        return file.attrs["identity"].decode()
+
+
+@pytest.mark.parametrize("spaces", [SPACES[:1], SPACES[:2], SPACES])
+def test_a_sample_that_is_not_that_of_the_vectors_is_refused_wherever_it_is_read(spaces, tmp_path):
+    """Another seed's file passed `verify`, and its sentences were printed as those of the vectors."""
+    layout = sampled_store(tmp_path / "x.kotovec", spaces)
+    with Store.open(layout.folder) as store:
+        assert (store.verify(), len(store.contexts("t0").sentences)) == ([], 2)
+    other = replace(sample_of(), hashes=sample_of().hashes - np.uint64(1))
+    write_contexts(layout.contexts, other, identity_of(layout), keep_text=True)
+    with Store.open(layout.folder) as store:
+        assert store.verify() == ["contexts.h5 (build it again with --overwrite)"]
+        with pytest.raises(DamagedError, match=r"contexts\.h5 has other sentences than context@2 is made of") as caught:
+            store.contexts("t0")
+        assert caught.value.hint == "build it again with --overwrite"
+    with pytest.raises(DamagedError, match="has other sentences than context@2 is made of"):
+        read_other(layout.folder)
+
+
+def test_a_sample_that_is_missing_is_missed_where_vectors_are_made_of_one(tmp_path):
+    layout = sampled_store(tmp_path / "x.kotovec", SPACES)
+    layout.contexts.unlink()
+    with Store.open(layout.folder) as store:
+        assert store.verify() == ["contexts.h5 (build it again with --overwrite)"]
+        with pytest.raises(DamagedError, match=r"has context@2 without contexts\.h5, its sentences\n") as caught:
+            store.contexts("t0")
+        assert caught.value.hint == "build it again with --overwrite"
 
 
 def test_the_folder_of_a_store_knows_the_files_of_a_sample_and_of_a_scan(tmp_path):

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from kotovec.cluster.contexts.reuse import reuse
+from kotovec.cluster.contexts.reuse import describe_others, reuse
 from kotovec.errors import InputError
-from kotovec.store.contexts import read_contexts, write_contexts
+from kotovec.store.contexts import Texts, read_contexts, write_contexts
 from kotovec.store.tokens import KINDS
 
 import sampled
@@ -110,6 +110,27 @@ def test_without_texts_or_a_word_in_common_there_is_one_line(source, scanner, ti
     with pytest.raises(InputError, match=r"^the sentences of that store were not kept\n"):
         reuse(replace(other, texts=None), tokens, tokens, scanner)
     japanese = plan_of(tiny_models["japanese-v3"])
-    words = japanese.tokens.take(np.flatnonzero([text >= "亜" for text in japanese.tokens.texts]))
-    with pytest.raises(InputError, match=r"^no sentence of that store has any of the items of this model\n"):
+    words = japanese.tokens.take(np.flatnonzero([text not in set(tokens.texts) for text in japanese.tokens.texts]))
+    message = r"^no token of this model is an item of that store, and its sentences are those of its items\n"
+    with pytest.raises(InputError, match=message):
         reuse(other, tokens, words, replace(scanner_of(japanese), rows=None))
+    with pytest.raises(
+        InputError, match=r"^this model finds no token that it has in common with that store in the sen"
+    ):
+        reuse(replace(other, texts=Texts.of(["x"] * len(other.texts))), tokens, tokens, scanner)
+
+
+def test_items_that_the_other_store_lacks_are_counted_as_their_sentences_are_others(source, target):
+    (other, other_tokens), (scanner, tokens) = source, target
+    theirs = {(bare(text), kind) for text, kind in zip(other_tokens.surfaces, other_tokens.kinds.tolist(), strict=True)}
+    never = {KINDS.index(name) for name in ("special", "unused", "empty")}
+    ours = list(zip(map(bare, tokens.surfaces), tokens.kinds.tolist(), strict=True))
+    missing = sum(pair not in theirs and pair[1] not in never for pair in ours)
+    assert missing > 100
+    assert describe_others(other_tokens, tokens) == f"{missing:,} tokens are no items of that store, and get no context"
+    sample = reuse(other, other_tokens, tokens, scanner)
+    assert not sample.counts[[pair not in theirs for pair in ours]].any()
+    assert describe_others(other_tokens, other_tokens) is None
+    assert describe_others(other_tokens.take(np.arange(len(other_tokens) - 1)), other_tokens) == (
+        "1 token is no item of that store, and gets no context"
+    )

@@ -449,13 +449,19 @@ def test_a_file_that_changed_after_its_last_piece_was_read_is_refused(scanner, t
             ["", " "],
             {},
             "the corpus has no usable sentence (2 lines, 0 sentences, 0 too short, 0 too long)",
-            "name other files with --corpus, or another field with --corpus-field",
+            "name other files with --corpus",
         ),
         (
             ["สวัสดีชาวโลก สวัสดี"],
             {},
             "no sentence of the corpus has any of the {} items (1 line, 1 sentence)",
             "name a corpus in the language of the model",
+        ),
+        (
+            english()[:20],
+            {"fraction": 1e-6},
+            "none of the sentences that --fraction 1e-06 draws has any of the {} items (20 lines, 19 sentences)",
+            "choose a larger --fraction",
         ),
     ],
 )
@@ -464,10 +470,36 @@ def test_a_corpus_without_a_usable_sentence_is_one_line_and_a_hint(
 ):
     path = write_lines(tmp_path / "a.txt", sentences)
     with pytest.raises(InputError) as caught:
-        run_scan(spec_of(scanner, path, **options), tmp_path / "x.kotovec")
+        run_scan(spec_of(replace(scanner, **options), path), tmp_path / "x.kotovec")
     assert str(caught.value) == message.format(scanner.matcher.items)
     assert caught.value.hint == hint
     assert caught.value.exit_code == 2
+
+
+TEXT = "the king is in the city\n" * 5
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "hint"),
+    [
+        ("a.json", json.dumps([{"text": TEXT}] * 3).encode(), "write one JSON object per line"),
+        ("a.json", json.dumps([{"text": TEXT}] * 3, indent=1).encode(), "write one JSON object per line"),
+        ("a.txt", TEXT.encode("utf-16"), "save the files as UTF-8"),
+        ("a.txt", TEXT.encode("utf-16-be"), "save the files as UTF-8"),
+        ("a.txt", f"{TEXT}é\n".replace("e", "é").encode("latin-1"), "save the files as UTF-8"),
+        ("a.jsonl", b'{"body": "the king"}\n', None),
+        ("a.jsonl", b'{"text": 1}\n{"text": [2]}\n', None),
+        ("a.txt.gz", b"", "restore the files"),
+        ("a.txt.bz2", b"no bzip2", "restore the files"),
+    ],
+)
+def test_the_hint_is_of_what_is_wrong_with_the_files(name, content, hint, scanner, tmp_path):
+    """All of them were to be cured by another field."""
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match="the corpus has no usable sentence") as caught:
+        run_scan(spec_of(scanner, tmp_path / name), tmp_path / "x.kotovec")
+    other = "name other files with --corpus"
+    assert caught.value.hint == ("name another field with --corpus-field" if hint is None else f"{hint}, or {other}")
 
 
 def test_an_empty_file_is_a_corpus_without_a_usable_sentence(scanner, tmp_path):

@@ -3,6 +3,9 @@
 import http.server
 import os
 import re
+import shutil
+import subprocess
+import sys
 import threading
 from functools import partial
 from pathlib import Path
@@ -71,6 +74,65 @@ def test_what_names_no_corpus_is_refused_in_one_line(tree, paths, message, hint)
     with pytest.raises(InputError, match=message) as raised:
         list_files(corpus)
     assert hint in raised.value.hint
+
+
+def test_a_field_is_refused_where_no_file_has_fields(tmp_path):
+    """It was ignored without a word."""
+    for name in ("a.txt", "a.xml.bz2", "b.txt.gz", "c/d.jsonl.gz"):
+        write(tmp_path / name, "")
+    for paths in (["a.txt"], ["*.*"], ["a.xml.bz2", "b.txt.gz"]):
+        corpus = corpus_of(*(tmp_path / path for path in paths), field="nope")
+        with pytest.raises(InputError, match=r"^no file of this corpus has fields, such as `nope`\n") as caught:
+            list_files(corpus)
+        assert caught.value.hint == "leave out --corpus-field, or name files of JSON lines or Parquet"
+        assert list_files(corpus_of(*corpus.paths))
+    assert len(list_files(corpus_of(tmp_path, field="nope"))) == 4
+
+
+LISTING = """
+import sys
+from kotovec.cluster.corpus import Corpus, list_files
+from kotovec.errors import KotovecError
+for path in sys.argv[1:]:
+    try:
+        print(len(list_files(Corpus((path,)))))
+    except KotovecError as error:
+        print(f"{type(error).__name__}: {error} | {error.hint}")
+"""
+
+
+def listed(folder, *paths):
+    """What a user who is not root is answered for some paths in a folder."""
+    caps = "-dac_override,-dac_read_search"
+    bound = ["setpriv", f"--bounding-set={caps}", f"--inh-caps={caps}"] if os.geteuid() == 0 else []
+    if bound and shutil.which("setpriv") is None:
+        pytest.skip("needs setpriv, as root may read everything")
+    done = subprocess.run([*bound, sys.executable, "-c", LISTING, *paths], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_what_may_not_be_read_is_refused_by_name_and_never_left_out(tmp_path):
+    """A folder of mode 000 within a corpus was passed over without a word."""
+    for name in ("ok/a.txt", "perm/a/b.txt", "perm/b/c.txt", "file/a.txt"):
+        write(tmp_path / name, "a sentence.\n")
+    (tmp_path / "perm" / "b").chmod(0)
+    (tmp_path / "file" / "a.txt").chmod(0)
+    (tmp_path / "top").mkdir(mode=0)
+    denied = "cannot be read (Permission denied) | give this user access to it, or name other paths with --corpus"
+    expected = {
+        "ok": "1", "ok/*.txt": "1", "o*/**/*.txt": "1", "**/a/*.txt": "perm/b/", "perm/[a]/b.txt": "1",
+        "perm": "perm/b", "perm/**/*.txt": "perm/b/", "perm/*": "perm/b", "perm/*/c.txt": "perm/b/",
+        "perm/b/*.txt": "perm/b/", "perm/b/c.txt": "perm/b/c.txt", "perm/b/d/*.txt": "perm/b/d/",
+        "top": "top", "top/*": "top/", "file": "file/a.txt", "file/a.*": "file/a.txt", "file/a.txt": "file/a.txt",
+    }  # fmt: skip
+    try:
+        answers = listed(tmp_path, *expected, f"file://{tmp_path}/perm")
+    finally:
+        for folder in ("perm/b", "top"):
+            (tmp_path / folder).chmod(0o700)
+    wanted = [what if what == "1" else f"CorpusError: {what} {denied}" for what in expected.values()]
+    assert answers == [*wanted, f"CorpusError: {tmp_path}/perm/b {denied}"]
 
 
 @pytest.mark.parametrize(

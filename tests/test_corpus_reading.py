@@ -193,6 +193,29 @@ def test_values_of_parquet_that_are_no_text_are_named(tmp_path):
         assert (found, counts.faults) == ([], {"records whose field 'n' is not text": 5})
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [pa.binary(), pa.large_binary(), pa.dictionary(pa.int8(), pa.binary()), pa.dictionary(pa.int8(), pa.string())],
+)
+def test_bytes_in_parquet_are_texts_unless_they_are_not_utf8(tmp_path, kind):
+    """Every row of a column of bytes was counted as not UTF-8, and the corpus had no sentence."""
+    path = tmp_path / "a.parquet"
+    texts = ["one", "王は男である。", None, "four", ""]
+    values = [None if text is None else text.encode() for text in texts]
+    if pa.types.is_dictionary(kind) and kind.value_type == pa.string():
+        array, bad = pa.array(texts, kind), 0
+    else:
+        array, bad = pa.array([*values, b"\xff\xfe", b"\xe7\x8e"], kind), 2
+    parquet.write_table(pa.table({"text": array}), path, row_group_size=2)
+    for sent in (False, True):
+        found, counts, pieces = read_all(corpus_of(path), 1, sent)
+        assert found == ["one", "王は男である。", "four"]
+        assert counts.faults.pop("records without the field 'text'") == 1
+        assert counts.faults == ({"lines that are not UTF-8": 2} if bad else {})
+        assert [fault.line for fault in locate(pieces)] == [3, 6, 7][: 1 + bad]
+        assert counts.bytes == sum(len(text) for text in values if text)
+
+
 def test_parquet_that_lacks_the_column_later_is_a_fault_of_every_row(tmp_path):
     corpus = corpus_of(write_parquet(tmp_path / "a.parquet", ["one"] * 5, field="body"))
     for sent in (False, True):
@@ -201,6 +224,20 @@ def test_parquet_that_lacks_the_column_later_is_a_fault_of_every_row(tmp_path):
             data = reading.read_piece(piece, corpus) if sent else None
             assert list(sentences(piece, corpus, counts, data)) == []
         assert (counts.lines, counts.faults) == (5, {"records without the field 'text'": 5})
+
+
+@pytest.mark.parametrize("packing", [".gz", ".bz2", ".zst"])
+@pytest.mark.parametrize("form", ["a.txt", "a.jsonl", "a.xml", "a-pages-articles-multistream.xml"])
+def test_a_compressed_file_of_no_bytes_is_cut_short_and_one_of_nothing_is_not(tmp_path, form, packing):
+    """`gzip -t` says `unexpected end of file`; it was passed over without a word."""
+    path = write(tmp_path / f"{form}{packing}", b"")
+    for sent in (False, True):
+        found, counts, _ = read_all(corpus_of(path), sent=sent)
+        assert (found, counts.faults) == ([], {"truncated files": 1})
+        assert counts.examples == (Fault(str(path), 0, 1, "truncated files"),)
+    write(tmp_path / f"{form}{packing}", PACK[packing](b""))
+    for sent in (False, True):
+        assert read_all(corpus_of(path), sent=sent)[1] == Counts()
 
 
 @pytest.mark.parametrize("packing", [".gz", ".bz2", ".zst"])
@@ -226,8 +263,6 @@ def test_damaged_and_foreign_files_are_faults(tmp_path, packing):
     trailed = PACK[packing](b"one\ntwo\n") + b"and no archive"
     found, counts, _ = read_all(corpus_of(write(tmp_path / f"d.txt{packing}", trailed)))
     assert (found, counts.faults) == (["one", "two"], {"damaged files": 1})
-    found, counts, _ = read_all(corpus_of(write(tmp_path / f"c.txt{packing}", b"")))
-    assert (found, counts.faults) == ([], {})
 
 
 def test_damaged_parquet_is_one_line_before_anything_is_read(tmp_path):

@@ -1,12 +1,13 @@
 """Rows that no sentence of a corpus has: they are no answer anywhere, and asked for they are refused in one line."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from kotovec.cli.page.data import page_data
-from kotovec.errors import InputError, NotStoredError
+from kotovec.errors import InputError, NotStoredError, UnknownTokenError
 from kotovec.space import Space
 from kotovec.store import Store
 from kotovec.store.audit import audit
@@ -15,9 +16,10 @@ from kotovec.store.listing import list_tokens
 from kotovec.store.measure import build_index
 from kotovec.store.moments import distances
 from kotovec.store.neighbours import neighbours
+from kotovec.store.tokens import Kind, Pieces, Strings, describe_words
 
 from commands import call
-from stores import add_means, numbered, write_store
+from stores import add_contexts, add_means, numbered, write_store
 
 ROWS, SIZE = 300, 8
 SPACE = Space("context", 2)
@@ -85,6 +87,55 @@ def test_asked_for_they_get_one_line_and_the_spaces_that_have_them(gappy):
     assert gappy.search("t3", space="static", k=1).results[0].token == "t3"
 
 
+@pytest.mark.parametrize(
+    ("settings", "reason", "cure"),
+    [
+        ({"fraction": 1.0}, "no sentence of the corpus has it", "build the space again with a larger corpus"),
+        (
+            {"fraction": 0.02},
+            "none of the sentences that --fraction 0.02 draws has it",
+            "build the space again with a larger --fraction",
+        ),
+        (
+            {"contexts-from": "0" * 64},
+            "the store whose sentences were taken has none for it",
+            "build the space again with --corpus",
+        ),
+    ],
+)
+def test_why_there_is_no_vector_is_what_the_build_was_asked_for(settings, reason, cure, tmp_path, capsys):
+    """A larger corpus was the advice in all cases: to a special token, too."""
+    path = tmp_path / "a.kotovec"
+    kinds = [Kind[name] for name in ("SPECIAL", "UNUSED", "WORD", "WORD", "WORD", "EMPTY")]
+    tokens = replace(numbered(6), kinds=np.array(kinds, dtype=np.uint8))
+    write_store(path, tokens, np.eye(6, dtype=np.float32))
+    add_means(path, SPACE, np.eye(6), [0, 0, 0, 2, 1, 0], made={"settings": settings})
+    add_contexts(path, {"t3": [0, 1], "t4": [1]}, ["t3 is here", "t3 and t4"])
+    for name in ("static", "isolated-12"):
+        (path / "spaces" / f"{name}.h5").unlink()
+    reasons = {"t0": "special tokens have no contexts", "t1": "unused tokens have no contexts", "t2": reason}
+    reasons["t5"] = "empty tokens have no contexts"
+    with Store.open(path) as store:
+        for token, why in reasons.items():
+            with pytest.raises(NotStoredError) as caught:
+                store.vector(token, SPACE)
+            assert str(caught.value).splitlines()[0] == f"`{token}` has no vector in context@2: {why}"
+            assert caught.value.hint == (cure if token == "t2" else "name another token")
+            assert store.contexts(token).reason == why
+        ranks = store.ranks("t3", ["t4", *reasons], space=SPACE)
+        assert [each.rank for each in ranks] == [2, None, None, None, None]
+        assert [each.note for each in ranks[1:]] == [
+            f"`{t}` has no rank in context@2: {why}" for t, why in reasons.items()
+        ]
+        assert store.contexts("t3").reason == ""
+    shown = call(capsys, "contexts", "t2", "t3", "--store", path)
+    assert shown.err == f"note: t2 has no contexts: {reason}\n"
+    found = [
+        json.loads(line) for line in call(capsys, "contexts", "t2", "t3", "--json", "--store", path).out.splitlines()
+    ]
+    assert [each.get("reason") for each in found] == [reason, None]
+
+
 def test_the_commands_print_the_line_and_leave_gaps(gappy, capsys):
     done = call(capsys, "query", "t3 + t1", "--space", "context", "--store", gappy.path)
     assert done.code == 2
@@ -104,6 +155,28 @@ def test_who_asks_for_more_than_there_are_is_told_how_many_there_are(gappy):
     assert [len(gappy.search("t1", space="context", k=k).results) for k in (200, 201)] == [200, 200]
     assert [note in gappy.search("t1", space="context", k=k).notes for k in (200, 201)] == [False, True]
     assert gappy.search("t1", k=300).notes == ()
+
+
+@pytest.mark.parametrize(("count", "words"), [(1, "1 word"), (3, "3 words")])
+def test_a_store_of_words_has_words(count, words, tmp_path):
+    """`the store has 1 words`, and `vectors of 9 of 11 tokens`."""
+    pieces = Pieces(np.arange(count + 1), np.arange(count, dtype=np.int32))
+    table = describe_words(Strings([f"w{number}" for number in range(count)]), pieces)
+    folder = write_store(tmp_path / "w.kotovec", table, np.eye(count, 4, dtype=np.float32))
+    add_means(folder, SPACE, np.eye(count, 4), [2, *[0] * (count - 1)])
+    with Store.open(folder) as store:
+        with pytest.raises(InputError, match=f"^k is 9, but the store has {words}\n") as caught:
+            store.search("w0", k=9, space="static")
+        assert caught.value.hint == ("choose 1" if count == 1 else f"choose a number from 1 to {count}")
+        with pytest.raises(UnknownTokenError) as unknown:
+            store.search("x", space="static")
+        known = "the one word" if count == 1 else "one of the 3 words"
+        assert str(unknown.value) == f"`x` is not {known} of this store"
+        notes = store.search("w0", k=count, space=SPACE).notes
+        assert notes == (() if count == 1 else ("context@2 has vectors of 1 of 3 words",))
+        if count > 1:
+            found = list_tokens(store, space=SPACE, sort="norm", columns=("id",))
+            assert found.notes == ("left out as context@2 has no vector of them: 2 words",)
 
 
 def test_neighbours_are_others_that_have_a_vector_and_they_have_none(gappy):

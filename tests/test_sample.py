@@ -120,11 +120,20 @@ def spelled(tokenizer, words):
 
 
 def runs(words, wanted):
-    """Whether ids stand as whole words, and whether they stand anywhere, in the ids of a text's words."""
+    """Whether ids stand as whole words in the ids of a text's words."""
     ids = [number for word in words for number in word]
     starts = set(np.cumsum([0, *map(len, words)]).tolist())
     places = [at for at in range(len(ids)) if ids[at : at + len(wanted)] == wanted]
-    return any({at, at + len(wanted)} <= starts for at in places), bool(places)
+    return any({at, at + len(wanted)} <= starts for at in places)
+
+
+def within_alone(tokenizer, words):
+    """Three words of one id that a text has inside of other words alone: they have no context."""
+    whole = {word[0] for word in words if len(word) == 1}
+    others = sorted({number for word in words for number in word} - whole)
+    texts = {number: tokenizer.decode([number]).removeprefix("##").strip() for number in others}
+    ids = tokenizer(list(texts.values()), add_special_tokens=False)["input_ids"]
+    return [text for (number, text), each in zip(texts.items(), ids, strict=True) if each == [number]][:3]
 
 
 ENGLISH = "king the The county New-York york 's president presidents jury unbelievably Hawksley mr. vice-president"
@@ -137,24 +146,26 @@ JAPANESE = (
 def test_words_of_a_list_are_runs_of_ids_between_words(tokenizers, name):
     tokenizer, texts = tokenizers[name], texts_of(name)
     japanese = name.startswith("japanese")
+    split_text = (words_by_mecab if japanese else words_by_number)(tokenizer)
     words = JAPANESE.split() if japanese else [*ENGLISH.split(), "new york", "of the", "in the world"]
-    tokens = spelled(tokenizer, words)
+    parts = within_alone(tokenizer, [word for text in texts for word in split_text(text)])
+    tokens = spelled(tokenizer, words := [*words, *parts])
     pieces = [tokens.pieces.slice(row, row + 1).ids.tolist() for row in range(len(words))]
     assert max(map(len, pieces)) > 2
-    split_text = (words_by_mecab if japanese else words_by_number)(tokenizer)
 
     def occurrences(text):
         found = split_text(text)
         for row, wanted in enumerate(pieces):
-            whole, anywhere = runs(found, wanted)
-            if anywhere:
-                yield row, whole
+            if runs(found, wanted):
+                yield row, True
 
     expected, _ = sampled.truth(texts, occurrences, 9)
     scanner, _ = sampled.scanner_of(tokenizer, tokens, limit=9)
     found = sampled.sample_of(sampled.scan(texts, scanner, cuts=4)[0])
     assert {words[row]: value for row, value in found.items()} == {words[row]: expected[row] for row in expected}
     assert len(found) > 8
+    assert len(parts) == 3
+    assert not {words[row] for row in found} & set(parts)
 
 
 @pytest.mark.parametrize(("name", "least"), [("bytelevel", 1.0), ("metaspace", 0.9)])

@@ -31,7 +31,7 @@ def test_the_sentences_of_a_token_are_printed(with_contexts, capsys):
     answer = call(capsys, "contexts", "king", "man", "--store", with_contexts())
     assert answer.code == 0
     assert answer.out.splitlines() == [
-        "king  (id 8; 3 contexts of about 7 sentences with it)",
+        "king  (id 8; 3 contexts of about 7 (±71 %) sentences with it)",
         "1  the king is in the city",
         "2  a king",
         "3  KING and queen",
@@ -50,7 +50,7 @@ def test_who_asks_for_what_no_sentence_has_is_told_where_it_has_a_vector(with_co
     assert answer.out.startswith("queen  (id ")
     assert "; 0 contexts of 0 sentences with it)" in answer.out
     spaces = "static, isolated@0, isolated@3, isolated@12"
-    assert answer.err == f"note: no sentence of the corpus has queen, which has a vector in {spaces} alone\n"
+    assert answer.err == f"note: queen has no contexts; it has a vector in {spaces} alone\n"
 
 
 def test_json_has_the_sentences_as_they_are(with_contexts, capsys):
@@ -58,13 +58,51 @@ def test_json_has_the_sentences_as_they_are(with_contexts, capsys):
     found = json.loads(call(capsys, "contexts", "man", "--json", "--store", path).out)
     assert found == {
         "term": "man", "row": found["row"], "token": "man", "id": 9, "sentences": [SENTENCES[2]], "inside": True,
-        "occurrences": 1.0, "limit": 3, "spaces": [],
+        "occurrences": 1.0, "limit": 3, "spaces": [], "error": 0.0,
     }  # fmt: skip
     with Store.open(path) as opened:
         assert opened.contexts("king").sentences == (SENTENCES[0], SENTENCES[1], SENTENCES[3])
         assert opened.contexts("king").row == opened.tokens.row_of_id(8)
         assert opened.contexts("queen").sentences == ()
         assert opened.verify() == []
+
+
+@pytest.mark.parametrize(
+    ("limit", "fraction", "occurrences", "count", "shown", "error"),
+    [
+        (3, 1.0, 7.2, 3, "about 7 (±71 %) sentences", 0.7071),
+        (2, 1.0, 7.2, 2, "about 7 (±100 %) sentences", 1.0),
+        (1, 1.0, 7.2, 1, "about 7 sentences", None),
+        (3, 1.0, 3.0, 3, "3 sentences", 0.0),
+        (3, 1.0, 2.0, 2, "2 sentences", 0.0),
+        (5, 1.0, 1234.0, 3, "about 1,234 (±50 %) sentences", 0.5),  # taken from a store whose five were not all found
+        (5, 0.02, 150.0, 3, "about 150 (±57 %) sentences", 0.5715),  # √(.98 / 3)
+        (3, 0.02, 400.0, 3, "about 400 (±71 %) sentences", 0.7071),
+        (3, 0.5, 0.0, 0, "about 0 sentences", None),
+    ],
+)
+def test_an_estimate_is_printed_with_its_error(store, capsys, limit, fraction, occurrences, count, shown, error):
+    seen = {"king": occurrences}
+    made = {"fraction": fraction}
+    add_contexts(store, {"king": [0, 1, 3][:count]}, SENTENCES, occurrences=seen, limit=limit, made=made)
+    try:
+        title = call(capsys, "contexts", "king", "--store", store).out.splitlines()[0]
+        assert title == f"king  (id 8; {count} context{'' if count == 1 else 's'} of {shown} with it)"
+        found = json.loads(call(capsys, "contexts", "king", "--json", "--store", store).out)
+        assert found["error"] == (error if error is None else pytest.approx(error, abs=1e-4))
+    finally:
+        Layout(store).contexts.unlink()
+
+
+def test_no_estimate_exceeds_the_sentences_of_the_corpus(store, capsys):
+    """`30 contexts of about 2,100 sentences` came out of a corpus of 2,000."""
+    for read, shown in ((5, 5), (7, 7), (8, 7)):
+        made = {"counts": {"sentences": read}}
+        add_contexts(store, {"king": [0, 1, 3]}, SENTENCES, occurrences={"king": 7.2}, made=made)
+        with Store.open(store) as opened:
+            assert opened.contexts("king").occurrences == min(7.2, read)
+        assert f"of about {shown} (±71 %) sentences" in call(capsys, "contexts", "king", "--store", store).out
+    Layout(store).contexts.unlink()
 
 
 def test_what_has_no_contexts_to_show_is_refused(with_contexts, store):

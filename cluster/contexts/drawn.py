@@ -1,5 +1,6 @@
 """The contexts of a build: sentences that are drawn from a corpus, or taken from another store."""
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -8,18 +9,20 @@ from typing import Any
 
 from kotovec.cluster.contexts import sample as samples
 from kotovec.cluster.contexts.matching import make_matcher
-from kotovec.cluster.contexts.reuse import reuse
+from kotovec.cluster.contexts.reuse import describe_others, reuse
 from kotovec.cluster.contexts.sampling import Sampling, read_other
 from kotovec.cluster.contexts.scan import Scanner
 from kotovec.cluster.contexts.spec import ScanSpec
 from kotovec.cluster.contexts.spellings import spell_within
 from kotovec.cluster.corpus import Corpus
-from kotovec.cluster.events import Phase, Report
+from kotovec.cluster.events import Notice, Phase, Report
 from kotovec.cluster.where import Resources
 from kotovec.errors import SettingsDifferError
 from kotovec.store.contexts import Sample, read_contexts
 from kotovec.store.layout import Layout
+from kotovec.store.sentences import digests, read_sample
 from kotovec.store.tokens import Tokens
+from kotovec.store.vectors import Vectors
 from kotovec.workers.splitter import Splitter
 from kotovec.workers.tokenizer import Vocabulary
 
@@ -68,7 +71,7 @@ class Drawn:
             CorpusError, InputError, WorkerError, DiskFullError: as `sample.scan`.
             SettingsDifferError: the store has contexts, and they are others.
         """
-        kept = _read_kept(layout, identity)
+        kept, digest = _read_kept(layout, identity)
         keep_text = self.sampling.keep_text
         if kept is not None and kept.texts is not None:
             keep_text = True
@@ -77,7 +80,7 @@ class Drawn:
             sample = self._reused(*read_other(self.sampling.source), report)
         else:
             sample = self._scanned(self.sampling.source, layout, identity, where, report)
-        if kept is not None and kept.digest != sample.digest:
+        if digest is not None and digest != sample.digest:
             raise SettingsDifferError(
                 f"{layout.folder} has contexts of other sentences than the corpus gives now",
                 hint="use --overwrite to build again, or --store to name another path",
@@ -91,6 +94,8 @@ class Drawn:
 
     def _reused(self, other: Sample, tokens: Tokens, report: Report) -> Sample:
         report(Phase("gather"))
+        if (others := describe_others(tokens, self.tokens)) is not None:
+            report(Notice(others))
         return reuse(other, tokens, self.tokens, self.scanner)
 
 
@@ -107,8 +112,20 @@ def describe(tallies: Mapping[str, Mapping[str, int]]) -> str:
     return f"contexts: {'; '.join(parts)}"
 
 
-def _read_kept(layout: Layout, identity: str) -> Sample | None:
-    try:
-        return read_contexts(layout.contexts, identity, checked=False)
-    except FileNotFoundError:
-        return None
+def _read_kept(layout: Layout, identity: str) -> tuple[Sample | None, str | None]:
+    """Return the sample that a store has already, and its digest; of a sample that was lost, what its spaces record.
+
+    Raises:
+        DamagedError: the sample cannot be read, or is not the one that the spaces are made of.
+    """
+    if not layout.is_store:
+        try:
+            kept = read_contexts(layout.contexts, identity, checked=False)
+        except FileNotFoundError:
+            return None, None
+        return kept, kept.digest
+    with contextlib.closing(Vectors(layout.folder)) as vectors:
+        if not layout.contexts.is_file():
+            return None, next(iter(digests(vectors).values()), None)
+        kept = read_sample(layout, vectors)
+    return kept, kept.digest

@@ -8,10 +8,8 @@ import numpy.typing as npt
 from kotovec.cluster.contexts.boundaries import Boundaries, find_boundaries
 from kotovec.cluster.contexts.spellings import Spellings
 from kotovec.cluster.contexts.trie import Trie, grow
-from kotovec.store.tokens import Kind, Tokens
+from kotovec.store.tokens import NEVER, Kind, Tokens
 from kotovec.workers.tokenizer import Vocabulary
-
-NEVER = (Kind.SPECIAL, Kind.UNUSED, Kind.EMPTY)  # kinds that no sentence is a context of
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +21,7 @@ class Occurrences:
         sentences: (m,) int32, the number of the sentence.
         positions: (m,) int32, of its first token in the sentence, special tokens not counted.
         lengths: (m,) int32, number of its tokens.
-        inside: (m,) bool, whether it is a word that stands inside another word here.
+        inside: (m,) bool, whether it is a token of kind `word` that stands inside another word here.
     """
 
     rows: npt.NDArray[np.int32]
@@ -51,7 +49,7 @@ class Matcher:
     """Finds the items of a table in batches of sentences, given as ids without special tokens.
 
     A token of kind `word` counts where it is a whole word; elsewhere it is inside one. Tokens of kind `subword` and
-    `byte` count wherever they stand. The words of a list are sequences of ids, whole between two boundaries.
+    `byte` count wherever they stand. The words of a list are sequences of ids, and count between two boundaries alone.
 
     Attributes:
         items: V, number of rows of the table.
@@ -86,15 +84,15 @@ class Matcher:
             rows, lengths = rows[where], np.ones(len(where), dtype=np.int32)
             inside = self.bound[ids[where]] & ~(edges[where] & edges[where + 1])
         else:
-            where, rows, lengths = self._find_words(ids, offsets)
-            inside = ~(edges[where] & edges[where + lengths])
+            where, rows, lengths = self._find_words(ids, offsets, edges)
+            inside = np.zeros(len(where), dtype=np.bool_)
         sentence = sentence[where]
         return Occurrences(rows, sentence, (where - offsets[sentence]).astype(np.int32), lengths, inside)
 
     def _find_words(
-        self, ids: npt.NDArray[np.int32], offsets: npt.NDArray[np.int64]
+        self, ids: npt.NDArray[np.int32], offsets: npt.NDArray[np.int64], edges: npt.NDArray[np.bool_]
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-        """Return where the words of the list stand: positions in `ids`, rows and lengths, each (m,)."""
+        """Return where the words of the list stand between two edges: positions in `ids`, rows and lengths, (m,)."""
         assert self.words is not None and self.word_rows is not None and self.word_blanks is not None  # noqa: S101, PT018 — for the type checker
         first = np.zeros(len(ids) + 1, dtype=np.bool_)
         first[offsets] = True
@@ -103,8 +101,9 @@ class Matcher:
             blanks = self.word_blanks[sequences]
             other = (blanks >= 0) & (positions > 0) & ~first[positions]
             other[other] = ids[positions[other] - 1] == blanks[other]
-            where.append(positions[~other])
-            found.append(sequences[~other])
+            whole = edges[positions] & edges[positions + length] & ~other
+            where.append(positions[whole])
+            found.append(sequences[whole])
             lengths.append(length)
         counts = np.repeat(np.asarray(lengths, dtype=np.int32), [len(each) for each in where])
         return np.concatenate(where), self.word_rows[np.concatenate(found)], counts

@@ -6,14 +6,16 @@ import numpy.typing as npt
 from kotovec.cluster.contexts.scan import BATCH, Scanner
 from kotovec.errors import InputError
 from kotovec.store.contexts import Numbers, Sample, Texts, join_ragged, offsets_of, take_ragged
-from kotovec.store.tokens import Marking, Tokens, unmarked
+from kotovec.store.tokens import NEVER, Marking, Tokens, unmarked
+from kotovec.text import counted
 
 
 def reuse(other: Sample, other_tokens: Tokens, tokens: Tokens, scanner: Scanner) -> Sample:
     """Return the sample of this model's items that is made of another sample's sentences.
 
     An item takes the contexts of the item with the same text and kind, without the marks by which vocabularies tell
-    the beginning of a word, and only those in which this model's tokenizer finds it. Other items have none.
+    the beginning of a word, and only those in which this model's tokenizer finds it. Other items have none: the
+    sentences were drawn for those of the other sample, and what else they hold would be a biased sample.
 
     Args:
         other: the other sample, with its texts.
@@ -38,9 +40,7 @@ def reuse(other: Sample, other_tokens: Tokens, tokens: Tokens, scanner: Scanner)
     found = _found(rows, sentences, other.inside[source[rows]], (ids, id_offsets), scanner)
     rows, sentences = _first(rows[found], sentences[found], limit)
     if not len(rows):
-        raise InputError(
-            "no sentence of that store has any of the items of this model", hint="name a corpus with --corpus"
-        )
+        raise InputError(_unusable(source, tokens), hint="name a corpus with --corpus")
     used, sentences = np.unique(sentences, return_inverse=True)
     ids, id_offsets = take_ragged(ids, id_offsets, used)
     counts = np.bincount(rows, minlength=len(tokens))
@@ -56,6 +56,23 @@ def reuse(other: Sample, other_tokens: Tokens, tokens: Tokens, scanner: Scanner)
         ids,
         id_offsets,
     )
+
+
+def describe_others(other: Tokens, tokens: Tokens) -> str | None:
+    """Return how many items are none of the other table, and so get no context, for a person; None without any."""
+    missing = (_sources(other, tokens) < 0) & ~np.isin(tokens.kinds, NEVER)
+    if not missing.any():
+        return None
+    number = int(missing.sum())
+    are, get = ("is no item", "gets") if number == 1 else ("are no items", "get")
+    return f"{counted(number, tokens.noun)} {are} of that store, and {get} no context"
+
+
+def _unusable(source: Numbers, tokens: Tokens) -> str:
+    """Return why no item has a sentence."""
+    if (source < 0).all():
+        return f"no {tokens.noun} of this model is an item of that store, and its sentences are those of its items"
+    return f"this model finds no {tokens.noun} that it has in common with that store in the sentences of it"
 
 
 def _sources(other: Tokens, tokens: Tokens) -> Numbers:

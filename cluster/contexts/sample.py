@@ -16,6 +16,7 @@ from kotovec.cluster.contexts.sketch import Sketches
 from kotovec.cluster.contexts.spec import ScanSpec
 from kotovec.cluster.contexts.tasks import Tasks
 from kotovec.cluster.corpus import Counts, Piece, cut, list_files, locate
+from kotovec.cluster.corpus import counts as faults
 from kotovec.cluster.events import Notice, Phase, Progress, Report, ignore
 from kotovec.cluster.pool import object_store_bytes
 from kotovec.cluster.where import Resources
@@ -224,13 +225,22 @@ class _Scan:
         counts, corpus = self.counts, self.spec.corpus
         found = f"{counted(counts.lines, 'line')}, {counted(counts.sentences, 'sentence')}"
         outside = f"{counts.too_short:,} too short, {counts.too_long:,} too long"
+        number, fraction = self.sketches.whole.items, self.spec.scanner.fraction
+        items = "the one item" if number == 1 else f"any of the {number:,} items"
+        if counts.sentences and fraction < 1:
+            return InputError(
+                f"none of the sentences that --fraction {fraction:g} draws has {items} ({found})",
+                hint="choose a larger --fraction",
+            )
         if counts.sentences:
             return InputError(
-                f"no sentence of the corpus has any of the {self.sketches.whole.items:,} items ({found})",
-                hint="name a corpus in the language of the model",
+                f"no sentence of the corpus has {items} ({found})", hint="name a corpus in the language of the model"
             )
-        if counts.too_short + counts.too_long:
+        excluded = counts.too_short + counts.too_long
+        kind = max(counts.faults, key=counts.faults.__getitem__, default=None)
+        hint = "name other files with --corpus"
+        if kind is not None and counts.faults[kind] >= excluded:
+            hint = faults.cure(kind, hint)
+        elif excluded:
             hint = f"they must have {corpus.min_chars} to {corpus.max_chars} characters: see --min-chars, --max-chars"
-        else:
-            hint = "name other files with --corpus, or another field with --corpus-field"
         return InputError(f"the corpus has no usable sentence ({found}, {outside})", hint=hint)

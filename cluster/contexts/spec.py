@@ -10,7 +10,7 @@ from kotovec.cluster.contexts.scan import Scanner
 from kotovec.cluster.corpus import Corpus
 from kotovec.cluster.corpus.files import PIECE_BYTES
 
-RULES = 1  # of splitting, normalising, hashing and matching: increased when a sentence would become another one
+RULES = 2  # of splitting, normalising, hashing and matching: increased when a sentence would become another one
 
 
 @dataclass(frozen=True, eq=False)

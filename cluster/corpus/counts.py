@@ -16,14 +16,31 @@ DAMAGED = "damaged files"
 NOT_CLOSED = "pages that are not closed"
 
 
+_CURES = {
+    NOT_UTF8: "save the files as UTF-8",
+    HALF_PAIR: "save the files as UTF-8",
+    NOT_JSON: "write one JSON object per line",
+    TRUNCATED: "restore the files",
+    DAMAGED: "restore the files",
+}
+_RECORDS = "records"  # what the faults of a field begin with
+
+
+def cure(kind: str, otherwise: str) -> str:
+    """Return what to do where a kind of fault leaves nothing of a corpus, or what else is to be done."""
+    if kind.startswith(_RECORDS):
+        return "name another field with --corpus-field"
+    return f"{_CURES[kind]}, or {otherwise}" if kind in _CURES else otherwise
+
+
 def no_field(name: str) -> str:
     """Return the kind of fault of a record that lacks a field, or has null in it."""
-    return f"records without the field '{name}'"
+    return f"{_RECORDS} without the field '{name}'"
 
 
 def no_text(name: str) -> str:
     """Return the kind of fault of a record whose field holds something else than text."""
-    return f"records whose field '{name}' is not text"
+    return f"{_RECORDS} whose field '{name}' is not text"
 
 
 @dataclass(frozen=True, order=True)

@@ -10,11 +10,15 @@ from pathlib import Path
 from kotovec.cluster.corpus.corpus import Corpus, CorpusFile, Piece
 from kotovec.cluster.corpus.dumps import index_of, streams
 from kotovec.cluster.corpus.kinds import HINT, Form, Packing, check_packages, is_url, kind_of
+from kotovec.cluster.corpus.opened import unreadable
 from kotovec.cluster.corpus.parquet import row_groups
 from kotovec.cluster.corpus.remote import find_url, list_url
-from kotovec.errors import CorpusError, InputError, quoted
+from kotovec.errors import InputError, quoted
 from kotovec.text import escaped
 
+_LOCAL = "file:///"
+_WITH_FIELDS = (Form.JSON, Form.PARQUET)
+_ABSENT = "name files, folders or URLs with --corpus"
 PIECE_BYTES = 64 << 20  # a piece takes some 30 s to tokenize: short enough to be lost, long enough for Ray
 
 
@@ -24,7 +28,8 @@ def list_files(corpus: Corpus) -> tuple[CorpusFile, ...]:
     Of a folder, files of known kinds are taken, at any depth; hidden ones are not.
 
     Raises:
-        InputError: a path names no file, or one of no known kind.
+        InputError: a path names no file, or one of no known kind; or a field is named, and no file has any.
+        CorpusError: a file, or a folder that may have some, cannot be read.
         MissingDependencyError: what reads a file is not installed.
     """
     found: dict[str, CorpusFile] = {}
@@ -33,6 +38,11 @@ def list_files(corpus: Corpus) -> tuple[CorpusFile, ...]:
         if not listed:
             raise InputError(f"no file of a corpus is in {quoted(path)}", hint=HINT)
         found |= {file.path: file for file in listed}
+    if corpus.field is not None and not any(file.kind.form in _WITH_FIELDS for file in found.values()):
+        raise InputError(
+            f"no file of this corpus has fields, such as {quoted(corpus.field)}",
+            hint="leave out --corpus-field, or name files of JSON lines or Parquet",
+        )
     for file in found.values():
         check_packages(file.path, file.kind)
     return tuple(found[path] for path in sorted(found))
@@ -53,6 +63,8 @@ def find(path: str) -> CorpusFile | None:
 
 
 def _list(path: str) -> Iterator[CorpusFile]:
+    if path.startswith(_LOCAL):  # fsspec would leave out folders that cannot be read
+        path = path.removeprefix("file://")
     if is_url(path):
         files, is_folder = list_url(path)
         for file in files:
@@ -61,21 +73,69 @@ def _list(path: str) -> Iterator[CorpusFile]:
     elif os.path.lexists(path):
         yield from _list_local(Path(path))
     elif glob.has_magic(path):
+        _check_searched(path)
         for match in sorted(glob.iglob(path, recursive=True)):  # noqa: PTH207 — a pattern may be absolute
             yield from _list_local(Path(match))
-    else:
-        raise InputError(f"there is no file {quoted(path)}", hint="name files, folders or URLs with --corpus")
+    elif not _exists(path):
+        raise InputError(f"there is no file {quoted(path)}", hint=_ABSENT)
+
+
+def _exists(path: str) -> bool:
+    """Return whether there is something at a path, if only a link to nothing.
+
+    Raises:
+        CorpusError: a folder on the way to it cannot be entered.
+    """
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise unreadable(path, error) from error
+    return True
+
+
+def _check_searched(pattern: str) -> None:
+    """Refuse a pattern for which a folder would be searched that cannot be: `glob` passes over it.
+
+    Raises:
+        CorpusError: names the folder.
+    """
+    parts = pattern.split("/")
+    first = next(number for number, part in enumerate(parts) if glob.has_magic(part))
+    heads = ["".join(f"{each}/" for each in parts[:number]) or "./" for number in range(len(parts))]
+    if not _exists(heads[first]):
+        return
+    listed = {
+        f"{head}**/" if part == "**" else head for head, part in zip(heads, parts, strict=True) if glob.has_magic(part)
+    }
+    for folders in sorted({*heads[first:], *listed}):
+        for folder in sorted(glob.iglob(folders, recursive=True)):  # noqa: PTH207 — a pattern may be absolute
+            try:
+                os.lstat(f"{folder}.")
+                if folders in listed:
+                    os.scandir(folder).close()
+            except OSError as error:
+                raise unreadable(folder, error) from error
 
 
 def _list_local(path: Path) -> Iterator[CorpusFile]:
-    if not path.is_dir():
+    try:
+        is_folder = path.is_dir()
+    except OSError as error:
+        raise unreadable(path, error) from error
+    if not is_folder:
         yield _known(_list_file(path))
         return
-    for folder, folders, names in os.walk(path):
+    for folder, folders, names in os.walk(path, onerror=_refuse):
         folders[:] = sorted(name for name in folders if not _is_hidden(name))
         for name in sorted(names):
             if not _is_hidden(name) and kind_of(name):
                 yield _list_file(Path(folder, name))
+
+
+def _refuse(error: OSError) -> None:
+    raise unreadable(error.filename, error) from error
 
 
 def _is_hidden(path: str) -> bool:
@@ -90,9 +150,14 @@ def _known(file: CorpusFile) -> CorpusFile:
 
 def _list_file(path: Path) -> CorpusFile:
     try:
-        return _describe(path)
+        file = _describe(path)
+        if not os.access(path, os.R_OK):
+            path.open("rb").close()
     except FileNotFoundError as error:
-        raise InputError(f"{path} is a link to no file", hint="name files, folders or URLs with --corpus") from error
+        raise InputError(f"{path} is a link to no file", hint=_ABSENT) from error
+    except PermissionError as error:
+        raise unreadable(path, error) from error
+    return file
 
 
 def _describe(path: Path) -> CorpusFile:
@@ -101,9 +166,9 @@ def _describe(path: Path) -> CorpusFile:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise CorpusError(f"{path} cannot be read ({error.strerror})") from error
+        raise unreadable(path, error) from error
     if not stat.S_ISREG(status.st_mode):
-        raise InputError(f"{path} is not a regular file", hint="name files, folders or URLs with --corpus")
+        raise InputError(f"{path} is not a regular file", hint=_ABSENT)
     return CorpusFile(os.path.abspath(path), status.st_size, str(status.st_mtime_ns))  # noqa: PTH100 — links stay
 
 
@@ -128,7 +193,7 @@ def _cut(file: CorpusFile, piece_bytes: int, corpus: Corpus | None) -> Iterator[
     kind = file.kind
     if kind.form is Form.PARQUET:
         yield from _grouped(row_groups(file, None if corpus is None else corpus.text_field), piece_bytes)
-    elif not file.size and not file.whole:
+    elif not file.size and not file.whole and kind.packing is Packing.NONE:
         return
     elif (index := _index(file)) is not None:
         offsets = streams(file, index)

@@ -14,7 +14,7 @@ from kotovec.cluster.corpus.corpus import CorpusFile
 from kotovec.cluster.corpus.counts import DAMAGED, TRUNCATED
 from kotovec.cluster.corpus.kinds import Packing, is_url
 from kotovec.cluster.corpus.remote import open_url
-from kotovec.errors import CorpusError, first_line
+from kotovec.errors import ACCESS, CorpusError, first_line
 from kotovec.store.files import open_descriptor
 
 
@@ -59,7 +59,13 @@ def open_file(file: CorpusFile, start: int = 0) -> Iterator[BinaryIO]:
     except FileNotFoundError as error:
         raise CorpusError(f"there is no file {file.path} any more", hint=_RESTART) from error
     except OSError as error:
-        raise CorpusError(f"{file.path} cannot be read ({first_line(error)})") from error
+        raise unreadable(file.path, error) from error
+
+
+def unreadable(path: str | Path, error: OSError) -> CorpusError:
+    """Return the error of a file or folder of a corpus that the system does not let be read."""
+    hint = f"{ACCESS}, or name other paths with --corpus" if isinstance(error, PermissionError) else None
+    return CorpusError(f"{path} cannot be read ({error.strerror or first_line(error)})", hint=hint)
 
 
 def _check_unchanged(file: CorpusFile, status: os.stat_result) -> None:
@@ -70,7 +76,8 @@ def _check_unchanged(file: CorpusFile, status: os.stat_result) -> None:
 def decompressed(opened: Readable, packing: Packing) -> Read:
     """Return how the contents of a file are read, in bounded memory.
 
-    What it returns raises DamagedStreamError where a compressed file breaks off or is damaged, after all before it.
+    What it returns raises DamagedStreamError where a compressed file breaks off or is damaged, after all before it. An
+    empty one breaks off before its first byte: what is compressed has a header, also if it holds nothing.
     """
     if packing is Packing.NONE:
         return opened.read
@@ -78,7 +85,7 @@ def decompressed(opened: Readable, packing: Packing) -> Read:
         return _gathering(_zstd_chunks(opened))
     if packing is Packing.BZIP2:
         return _gathering(_bzip2_chunks(opened))
-    return _gathering(_gzip_chunks(GzipFile(fileobj=io.BufferedReader(_Raw(opened), _BUFFER))))
+    return _gathering(_gzip_chunks(io.BufferedReader(_Raw(opened), _BUFFER)))
 
 
 class _Raw(io.RawIOBase):
@@ -96,8 +103,9 @@ class _Raw(io.RawIOBase):
         return len(data)
 
 
-def _gzip_chunks(stream: GzipFile) -> Iterator[bytes]:
+def _gzip_chunks(opened: io.BufferedReader) -> Iterator[bytes]:
     try:
+        is_empty, stream = not opened.peek(1), GzipFile(fileobj=opened)
         # read1: what precedes the damage must come out first.
         while data := stream.read1(_GATHER):
             yield data
@@ -107,11 +115,13 @@ def _gzip_chunks(stream: GzipFile) -> Iterator[bytes]:
         raise
     except (OSError, zlib.error) as error:
         raise DamagedStreamError(DAMAGED) from error
+    if is_empty:  # in which GzipFile sees no fault
+        raise DamagedStreamError(TRUNCATED)
 
 
 def _bzip2_chunks(opened: Readable) -> Iterator[bytes]:
     """Yield the contents of all streams: Python's own BZ2File ends without a word at a damaged one behind the first."""
-    stream, begun = bz2.BZ2Decompressor(), False
+    stream, begun = bz2.BZ2Decompressor(), True
     try:
         while data := opened.read(_BUFFER):
             while data or (begun and not stream.needs_input):
@@ -134,7 +144,7 @@ def _zstd_chunks(opened: Readable) -> Iterator[bytes]:
 
     frames = zstandard.ZstdDecompressor()
     try:
-        frame, begun = frames.decompressobj(), False
+        frame, begun = frames.decompressobj(), True
         while data := opened.read(_FEED):
             while data:
                 begun = True

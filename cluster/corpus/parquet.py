@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from kotovec.cluster.corpus.corpus import CorpusFile, Piece
-from kotovec.cluster.corpus.opened import open_file
+from kotovec.cluster.corpus.opened import open_file, unreadable
 from kotovec.errors import CorpusError, InputError, choices, first_line, quoted
 
 ROWS = 256  # at a time: articles of 5 KB make batches of a megabyte
@@ -70,19 +70,20 @@ def unpack_rows(data: bytes) -> Iterator[list[Any]]:
 
 
 def values_of(batch: Any) -> list[Any]:
-    """Return the only column of a batch as Python values; a text that is not UTF-8 as its bytes."""
+    """Return the only column of a batch as Python values: bytes, too, are texts, unless they are not UTF-8."""
     import pyarrow as pa
 
     column = batch.column(0)
     try:
-        return list(column.to_pylist())
+        values = column.to_pylist()
     except UnicodeDecodeError:
-        return [_text_or_bytes(value) for value in column.cast(pa.large_binary()).to_pylist()]
+        values = column.cast(pa.large_binary()).to_pylist()
+    return [_text_of(value) if isinstance(value, bytes) else value for value in values]
 
 
-def _text_or_bytes(value: bytes | None) -> str | bytes | None:
+def _text_of(value: bytes) -> str | bytes:
     try:
-        return None if value is None else value.decode()
+        return value.decode()
     except UnicodeDecodeError:
         return value
 
@@ -118,4 +119,4 @@ def _naming_errors(file: CorpusFile) -> Iterator[None]:
     except OSError as error:
         if isinstance(error, CorpusError):
             raise
-        raise CorpusError(f"{file.path} cannot be read ({first_line(error)})") from error
+        raise unreadable(file.path, error) from error
