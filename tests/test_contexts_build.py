@@ -1,17 +1,22 @@
 """`kotovec build --corpus`: vectors of real sentences, against brute force, and the same bytes whatever happens."""
 
+import contextlib
 import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import ray
 from brute import Brute
 
 import kotovec
+from kotovec.cluster import build as builds
+from kotovec.cluster import session as sessions
+from kotovec.cluster.contexts import sample as samples
+from kotovec.cluster.contexts.inline import Inline as Reader
 from kotovec.cluster.events import Phase
 from kotovec.cluster.finished import is_finished
+from kotovec.cluster.inline import Inline
 from kotovec.cluster.pool import object_store_bytes
 from kotovec.cluster.replica import SUM_BYTES
 from kotovec.cluster.request import Request
@@ -243,16 +248,42 @@ def test_any_number_of_workers_and_any_shards_give_the_same_bytes(tiny_models, e
 
 
 def test_all_stages_of_a_build_have_one_ray(tiny_models, tmp_path, monkeypatch):
-    started, start = [], ray.init
-    monkeypatch.setattr(ray, "init", lambda *args, **options: started.append(options) or start(*args, **options))
+    """The session of each stage is a private one, the first of which is held until the last stage."""
+    monkeypatch.setattr(sessions, "_running", lambda: bool(held))
+    held, asked = [], []
+
+    @contextlib.contextmanager
+    def hold(ray, options, failure, folder, **_):
+        asked.append(options)
+        held.append(options)
+        try:
+            yield
+        finally:
+            held.pop()
+
+    monkeypatch.setattr(sessions, "_hold", hold)
+    monkeypatch.setattr(builds, "Pool", lambda order, *_: Inline(order.spec))
+    monkeypatch.setattr(samples, "Tasks", lambda scanner, corpus, *_: Reader(scanner, corpus))
     corpus = (str(write(tmp_path / "corpus.txt", KINGS)),)
     request = Request(model=str(tiny_models["bert"]), corpus=corpus, split="line", contexts=3)
     run(request, tmp_path / "x.kotovec", Resources(workers=1))
-    assert len(started) == 1
-    assert started[0]["object_store_memory"] == object_store_bytes(1, SUM_BYTES["cpu"])
-    assert not ray.is_initialized()
+    assert [options["object_store_memory"] for options in asked] == [object_store_bytes(1, SUM_BYTES["cpu"])]
+    assert held == []
     with build(tiny_models["bert"], tmp_path / "y.kotovec", corpus[0], layers="last") as other:
         assert datasets(tmp_path / "x.kotovec") == datasets(other.path)
+
+
+def test_all_contexts_of_another_store_are_taken_also_more_than_are_usual(tiny_models, tmp_path):
+    lines = [f"the king {'ran ' * number}to the city" for number in range(1, 45)]
+    corpus = write(tmp_path / "corpus.txt", lines)
+    build(tiny_models["bert"], tmp_path / "a.kotovec", corpus, contexts=40, keep_text=True, layers="last").close()
+    other = kotovec.build(
+        str(tiny_models["bert"]), tmp_path / "b.kotovec", contexts_from=tmp_path / "a.kotovec", workers=0
+    )
+    with other, kotovec.Store.open(tmp_path / "a.kotovec") as first:
+        counts = [each.vectors.part(each.space("context"), "n") for each in (first, other)]
+        assert counts[0].max() == 40
+        np.testing.assert_array_equal(*counts)
 
 
 def test_the_sentences_of_a_store_serve_another_model(tiny_models, tmp_path):

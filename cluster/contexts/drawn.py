@@ -56,7 +56,7 @@ class Drawn:
         spellings = spell_within(splitter, self.vocabulary, self.tokens) if self.tokens.pieces is not None else None
         matcher = make_matcher(self.vocabulary, self.tokens, spellings)
         sampling = self.sampling
-        return Scanner(splitter, matcher, sampling.limit, sampling.seed, sampling.fraction, self.rows)
+        return Scanner(splitter, matcher, sampling.most, sampling.seed, sampling.fraction, self.rows)
 
     def draw(self, layout: Layout, identity: str, where: Resources, report: Report) -> Sample:
         """Return the sample, with the ids of its sentences, and their texts where they are kept.
