@@ -16,6 +16,12 @@ class AmbientLayer(int):
     """A layer from the environment, which applies only to the spaces that have layers."""
 
 
+class Ambient(str):
+    """A value from the environment, which other commands share."""
+
+    __slots__ = ()
+
+
 class UsualText(str):
     """A default, which gives way to what a store has."""
 
@@ -40,6 +46,11 @@ def mark_usual(context: Any, parameter: Any, value: Any) -> Any:
     if source is None or source.name != "DEFAULT":
         return value
     return {str: UsualText, int: UsualInt, float: UsualFloat}[type(value)](value)
+
+
+def mark_ambient(context: Any, parameter: Any, value: Any) -> Any:
+    """Return the text of an option, marked where it comes from the environment: the callback of an option."""
+    return Ambient(value) if is_ambient(context, str(parameter.name)) else value
 
 
 def usual_space(text: str, stored: Sequence[Space]) -> str:
@@ -90,9 +101,12 @@ def ask_spaces(text: str, layer: int | None, stored: Sequence[Space]) -> tuple[S
 def _named(text: str, layer: int | None, stored: Sequence[Space]) -> list[Space]:
     spaces = parse_spaces(usual_space(text, stored), stored)
     layered = [space.at(layer) if space.layer == -1 else space for space in spaces]
-    if layer is not None and layered == list(spaces) and layer != -1 and not isinstance(layer, AmbientLayer):
-        layered = [space.at(layer) for space in spaces]
-    return layered
+    if layer in (None, -1) or isinstance(layer, AmbientLayer):
+        return layered
+    for space in layered:
+        if space.layer not in (None, layer):
+            raise InputError(f"--layer {layer} and {space} name two layers", hint="leave out one of them")
+    return layered if any(space.layer is not None for space in layered) else [space.at(layer) for space in spaces]
 
 
 def choose_layers(text: str, layers: str, stored: Sequence[Space]) -> list[Space]:
@@ -103,7 +117,11 @@ def choose_layers(text: str, layers: str, stored: Sequence[Space]) -> list[Space
         NotStoredError: the store does not hold a space, or a layer.
     """
     found: list[Space] = []
-    for space in parse_spaces(text, stored):
+    spaces = parse_spaces(text, stored)
+    if layers not in ("last", "all") and not isinstance(layers, Ambient) and all(each.layer != -1 for each in spaces):
+        problem = f"--layers {layers} is of spaces that are named without a layer, and there is none"
+        raise InputError(problem, hint="leave it out, or name a space such as `isolated`")
+    for space in spaces:
         if space.layer != -1 or layers == "last":
             found += resolve([space], stored)
         elif layers == "all":

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from kotovec.cli.chosen import mark_ambient
 from kotovec.cli.complete import among, measures, stores
 from kotovec.cli.declare import EVALUATE, OUTPUT, STORE, choice, option
 
@@ -44,6 +45,7 @@ StoredLayersOption = Annotated[
         "--layers",
         metavar="last|all|N,…",
         help="Layers of the spaces that are named without one: the last that is stored, all, or a list.",
+        callback=mark_ambient,
         complete=among("last", "all"),
     ),
 ]

@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from kotovec.cli.chosen import choose_layers, open_store
+import typer
+
+from kotovec.cli.chosen import Ambient, choose_layers, is_typed, lowered, open_store
 from kotovec.cli.encodings import echo, own
 from kotovec.cli.evaluate_options import StoredLayersOption
 from kotovec.cli.geometry_options import AllSpacesOption, ByOption, CurvesOption, NearestOption, NoHubsOption
 from kotovec.cli.options import JsonOption, QuietOption, StoreOption
 from kotovec.cli.outputs import check_output
+from kotovec.errors import InputError
 from kotovec.space import PROTOTYPES, Space
 from kotovec.text import json_line
 
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
 
 
 def command(
+    context: typer.Context,
     store: StoreOption = None,
     space: AllSpacesOption = None,
     layers: StoredLayersOption = "last",
@@ -43,7 +47,10 @@ def command(
     if png is not None:
         import_font()
         check_output(png, ".png")
+    if no_hubs and is_typed(context, "nearest"):
+        raise InputError("-k is of hubs, and --no-hubs leaves them out", hint="leave out one of them")
     opened = open_store(store)
+    no_hubs, nearest = no_hubs or len(opened) == 1, lowered(nearest, max(1, len(opened) - 1))
     spaces = _spaces(opened, space, layers)
     for each in spaces:
         check_single(each, "the geometry")
@@ -67,8 +74,11 @@ def command(
 
 def _spaces(store: "Store", text: str | None, layers: str) -> list[Space]:
     """Return the spaces that are asked for, or all that have one vector per row."""
+    every = [each for each in store.spaces if each.name != PROTOTYPES]
+    if text is None and (layers in ("last", "all") or isinstance(layers, Ambient)):
+        return every
     if text is None:
-        return [each for each in store.spaces if each.name != PROTOTYPES]
+        text = ",".join(dict.fromkeys(each.name for each in every if each.first is None and not each.steps))
     return choose_layers(text, layers, store.spaces)
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
+from kotovec.cli.chosen import mark_usual
 from kotovec.cli.complete import among, spaces
 from kotovec.cli.declare import GEOMETRY, OUTPUT, STORE, choice, option
 
@@ -22,7 +23,8 @@ ByOption = Annotated[
     choice(GEOMETRY, "--by", "kind|script", help="Measure the rows of each kind or script, too.", show_default=False),
 ]
 NearestOption = Annotated[
-    int, option(GEOMETRY, "-k", "--nearest", metavar="N", help="Number of nearest rows of each row.")
+    int,
+    option(GEOMETRY, "-k", "--nearest", metavar="N", help="Number of nearest rows of each row.", callback=mark_usual),
 ]
 NoHubsOption = Annotated[
     bool, option(GEOMETRY, "--no-hubs", help="Leave out hubs, which need the nearest rows of every row.")

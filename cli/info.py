@@ -47,7 +47,7 @@ def command(store: StoreOption = None, as_json: JsonOption = False, quiet: Quiet
     ]
     if origin.get("mecab_dic"):
         pairs.append(("MeCab", mecab(origin["mecab_dic"], assumed=origin["mecab_assumed"])))
-    print_pairs([*pairs, *map(_index, info["indexes"]), *map(_map, info["maps"])])
+    print_pairs([*pairs, *map(_index, info["indexes"]), *map(_map, info["maps"]), *map(_near, info["neighbours"])])
     for note in filter(None, origin.get("notices", "").splitlines()):
         notice(f"note: {note}", quiet=quiet)
 
@@ -131,6 +131,12 @@ def _index(index: dict[str, Any]) -> tuple[str, str]:
     how = " ".join(filter(None, (index["metric"], index["factory"], index["parameters"])))
     stale = "" if index["usable"] else "  (of other vectors: not used; kotovec index builds it again)"
     return "index", f"{Space.parse(index['space']).title}; {how}; {_written(index)}{stale}"
+
+
+def _near(kept: dict[str, Any]) -> tuple[str, str]:
+    """Return the line of the nearest tokens of all tokens."""
+    stale = "" if kept["usable"] else "  (of other vectors: not used; kotovec neighbours finds them again)"
+    return "nearest", f"{Space.parse(kept['space']).title}; {kept['metric']}, {kept['k']} each; {_written(kept)}{stale}"
 
 
 def _map(map_: dict[str, Any]) -> tuple[str, str]:

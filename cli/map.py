@@ -187,7 +187,7 @@ def _beside(store: "Store", space: Space, expression: str | None) -> list[Space]
 
     One that lacks a vector of the expression, as some tokens have no contexts, is passed over.
     """
-    others = [each for each in store.spaces if each.name not in (space.name, PROTOTYPES)]
+    others = [each for each in store.spaces if each.name not in (space.name, PROTOTYPES) and not each.steps]
     for other in others if others and others[0].layer is None else reversed(others):
         with suppress(NotStoredError):
             if expression is not None:

@@ -17,9 +17,11 @@ def near_rows(store: "Store", space: "Space", k: int, display: "Display", metric
     Raises:
         InputError, NotStoredError, DiskFullError: as `find_or_make`.
     """
+    from kotovec.cli.chosen import lowered
     from kotovec.store.geometry.csls import AROUND
     from kotovec.store.geometry.kept import find_or_make
 
+    k = lowered(k, max(1, len(store) - 1))
     if metric == "csls":  # which is made of cosines
         near_rows(store, space, max(1, min(AROUND, len(store) - 1)), display)
     display.say(f"{space.title}: nearest rows")

@@ -1,6 +1,6 @@
 """`kotovec transform`: a space derived from another one, by taking away what dominates it."""
 
-from kotovec.cli.chosen import choose_layers, open_store
+from kotovec.cli.chosen import choose_layers, open_store, usual_space
 from kotovec.cli.encodings import echo
 from kotovec.cli.evaluate_options import StoredLayersOption
 from kotovec.cli.geometry_options import DoOption, FitOption, RewriteOption
@@ -34,13 +34,13 @@ def command(
         raise InputError("no step is given", hint=f"name one with --do: {choices(FORMS)}")
     step = Step.parse(do, fit)
     opened = open_store(store)
-    spaces = choose_layers(space, layers, opened.spaces)
+    spaces = choose_layers(usual_space(space, opened.spaces), layers, opened.spaces)
     for each in spaces:
         check_single(each, "a transform")
     made = []
     with Display(quiet=quiet) as display:
         for each in spaces:
-            display.say(f"{each.title}: {step}")
+            display.say(f"{each}: {step}")
 
             def report(done: int, total: int) -> None:
                 display.show(Progress(done, total, "row"))

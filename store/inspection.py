@@ -1,5 +1,6 @@
 """What a store contains and where it came from, and what of it is damaged."""
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -7,12 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kotovec.errors import DamagedError, quoted
+from kotovec.errors import DamagedError, InputError, quoted
 from kotovec.space import PROTOTYPES, Space
 from kotovec.store import index as indexes
 from kotovec.store import lens, maps, prototypes, sentences
 from kotovec.store.geometry import kept
-from kotovec.store.layout import IMPORTED, TOKENIZER, Layout
+from kotovec.store.layout import HDF5, IMPORTED, TOKENIZER, Layout
 from kotovec.store.opened import CURE
 from kotovec.store.tokenizer import checksums
 from kotovec.store.vectors import Vectors
@@ -123,9 +124,20 @@ def damage(path: Path, vectors: Vectors, damaged: Sequence[str]) -> DamagedError
     return DamagedError(f"{path} is damaged: {'; '.join(names)}", hint=None if names == list(damaged) else hint)
 
 
+def _cure(name: str) -> str:
+    """Return what mends a file of a store, or a dataset of it: a derived space is derived again."""
+    from kotovec.store.geometry.steps import mending
+
+    stem = Path(name.partition(": ")[0]).name.removesuffix(HDF5)
+    with contextlib.suppress(InputError):
+        if (space := Space.of_stem(stem)).steps:
+            return mending(space)
+    return CURE
+
+
 def find_damage(layout: Layout, vectors: Vectors) -> list[str]:
     """Recompute every checksum of a store; return what is damaged, by file, and how to repair it."""
-    damaged = [f"{name} ({CURE})" for name in vectors.verify()]
+    damaged = [f"{name} ({_cure(name)})" for name in vectors.verify()]
     damaged += sentences.verify(layout, vectors)
     recorded, present = vectors.tokenizer_files(), checksums(layout.tokenizer)
     names = sorted(name for name in {*recorded, *present} if recorded and recorded.get(name) != present.get(name))

@@ -244,10 +244,21 @@ class Vectors:
             if isinstance(file, File):
                 if file.closed:
                     raise StoreError(f"{self.path} was closed", hint="open it again")
-                self._spaces[space] = read = self._read_space(file, space, base)
+                self._spaces[space] = read = self._read_derived(file, space, base)
                 file.close()  # what is mapped stays
                 return read
             return file
+
+    def _read_derived(self, file: File, space: Space, base: SpaceFile | None) -> SpaceFile:
+        """Read a space; where it is derived from another one, damage is mended as that was."""
+        try:
+            return self._read_space(file, space, base)
+        except DamagedError as error:
+            if not space.steps:
+                raise
+            from kotovec.store.geometry.steps import mending
+
+            raise DamagedError(str(error), hint=mending(space)) from error
 
     def _open_means(self, space: Space) -> SpaceFile:
         if space.averaged not in self._spaces:

@@ -52,7 +52,19 @@ def test_json_holds_the_same_with_stable_keys(capsys, store):
     answer = call(capsys, "info", "--store", store, "--json")
     data = json.loads(answer.out)
     assert (answer.code, answer.err) == (0, "")
-    names = ["path", "tokens", "kinds", "marking", "spaces", "tables", "indexes", "maps", "bytes", "provenance"]
+    names = [
+        "path",
+        "tokens",
+        "kinds",
+        "marking",
+        "spaces",
+        "tables",
+        "indexes",
+        "maps",
+        "neighbours",
+        "bytes",
+        "provenance",
+    ]
     assert list(data) == names
     assert (data["path"], data["tokens"], data["marking"]) == (str(store), len(TEXTS), "wordpiece")
     assert data["kinds"] == {

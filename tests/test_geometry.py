@@ -9,7 +9,7 @@ import scipy.special
 import scipy.stats
 from sklearn.decomposition import PCA
 
-from kotovec.errors import StoreError
+from kotovec.errors import DamagedError, DiskFullError, StoreError
 from kotovec.space import Space
 from kotovec.store import Store
 from kotovec.store.geometry import hubness, isotropy, kept
@@ -261,3 +261,63 @@ def test_curves_over_layers_are_drawn_from_what_was_measured(capsys, tmp_path, m
         2, "error: --png draws curves over layers, and no space has two\nhint: name more with --layers all\n"
     )  # fmt: skip
     assert not (tmp_path / "h.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--no-hubs", "-k", 5], "-k is of hubs, and --no-hubs leaves them out\nhint: leave out one of them"),
+        (["-k", 300], "k is 300, and a token has 299 others\nhint: choose a number from 1 to 299"),
+        (["--layers", 7], "layer 7 is not in this store: it holds 12\nhint: choose one of these"),
+        (
+            ["--space", "static", "--layers", 7],
+            """--layers 7 is of spaces that are named without a layer, and there is none
+hint: leave it out, or name a space such as `isolated`""",
+        ),
+    ],
+)
+def test_options_that_contradict_each_other_or_do_nothing_are_refused(capsys, layered, options, message):
+    answer = call(capsys, "geometry", "--store", layered, *options)
+    assert (answer.code, answer.out, answer.err) == (2, "", f"error: {message}\n")
+
+
+@pytest.fixture(scope="module")
+def layered(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("layered") / "x.kotovec"
+    return stores.write_store(folder, stores.numbered(300), CONE, [CONE])
+
+
+def test_layers_choose_among_all_spaces_where_none_is_named(capsys, layered):
+    rows = call(capsys, "geometry", "--store", layered, "--layers", 12, "--no-hubs", "--json").out.splitlines()
+    assert [json.loads(row)["space"] for row in rows] == ["static", "isolated@12"]
+
+
+@pytest.mark.parametrize("count", [1, 2, 9])
+def test_a_small_store_is_measured_with_as_many_neighbours_as_it_has(capsys, tmp_path, count):
+    folder = stores.write_store(tmp_path / "x.kotovec", stores.numbered(count), CONE[:count])
+    found = json.loads(call(capsys, "geometry", "--store", folder, "--space", "static", "--json").out)
+    assert found["vectors"] == count
+    assert (found["hubness"] is None) == (count == 1)
+    if count > 1:
+        assert found["hubness"]["occurrences"] == count - 1
+
+
+@pytest.mark.parametrize("command", [("geometry",), ("hubs",), ("neighbours",), ("transform", "--do", "center")])
+def test_a_vector_that_is_not_finite_is_named_with_its_space(capsys, tmp_path, command):
+    vectors = np.array(CONE)
+    vectors[3, 4] = np.nan
+    folder = stores.write_store(tmp_path / "x.kotovec", stores.numbered(300), vectors)
+    answer = call(capsys, *command, "--store", folder, "--space", "static")
+    assert (answer.code, answer.out) == (DamagedError.exit_code, "")
+    assert answer.err == f"error: static of {folder} holds NaN or infinity\nhint: run `kotovec verify`\n"
+
+
+def test_measures_that_cannot_be_kept_are_noted(crowded, monkeypatch):
+    notes = []
+    monkeypatch.setattr(kept, "_write", lambda *_: (_ for _ in ()).throw(DiskFullError("no space is left")))
+    with Store.open(crowded[0]) as store:
+        assert kept.find_or_make(store, "static", 7, metric="ip", note=notes.append).rows.shape == (300, 7)
+        monkeypatch.setattr(kept.access, "obstacle", lambda _: "Read-only file system")
+        kept.find_or_make(store, "static", 7, metric="ip", note=notes.append)
+    assert notes[0] == "the neighbours are not kept: no space is left"
+    assert notes[1].endswith("(Read-only file system)")

@@ -168,3 +168,44 @@ def test_rows_without_a_context_have_none_in_a_derived_space_and_a_rebuild_names
     run(request, path, Resources(workers=0), overwrite=True, report=seen.append)
     assert any("context@2+center will not be in the new one" in str(event) for event in seen)
     assert not list((path / "spaces").glob("*+*"))
+
+
+@pytest.mark.parametrize("text", ["abtt:3", "drop:3,11", "unit", "center"])
+def test_a_damaged_derived_space_is_derived_again_as_its_hint_says(folder, capsys, text):
+    fit = "words" if text == "center" else "all"
+    made, vectors = derived(folder, text, fit)
+    path = folder / "spaces" / f"{made.stem}.h5"
+    path.write_bytes(b"")
+    command = f"kotovec transform --space static --do {text}{' --fit words' if fit == 'words' else ''} --overwrite"
+    asked = call(capsys, "query", "t1", "--space", made, "--store", folder)
+    assert asked.err == f"error: {path} is empty\nhint: run `{command}`\n"
+    with Store.open(folder) as store:
+        assert store.verify() == [f"spaces/{made.stem}.h5 (run `{command}`)"]
+    assert call(capsys, *command.split()[1:], "--store", folder, "-q").code == 0
+    with Store.open(folder) as store:
+        assert store.verify() == []
+        np.testing.assert_array_equal(store.array(made), vectors)
+
+
+def test_zeros_alone_teach_nothing_and_an_imported_store_needs_no_space(tmp_path, capsys):
+    zeros = stores.write_store(tmp_path / "z.kotovec", stores.numbered(9), np.zeros((9, 3), dtype=np.float32))
+    answer = call(capsys, "transform", "--do", "center", "--store", zeros)
+    assert answer.err == "error: there is no vector to learn from\nhint: choose another space\n"
+    (tmp_path / "a.vec").write_text("2 2\nking 1 2\nqueen 3 4\n")
+    assert call(capsys, "convert", tmp_path / "a.vec", tmp_path / "a.kotovec").code == 0
+    made = call(capsys, "transform", "--do", "center", "--store", tmp_path / "a.kotovec", "-q")
+    assert made.out == " space  imported+center  (of imported; 2 tokens)\n"
+
+
+def test_a_layer_beside_a_space_that_names_another_is_refused(folder, capsys):
+    of = ("--store", folder, "--space", "isolated@12", "--layer", 3)
+    for command in (("query", "t1"), ("hubs",), ("neighbours",), ("index",)):
+        answer = call(capsys, *command, *of)
+        assert (answer.code, answer.out) == (2, "")
+        assert answer.err == "error: --layer 3 and isolated@12 name two layers\nhint: leave out one of them\n"
+
+
+def test_a_page_shows_beside_a_space_what_the_model_made_and_nothing_derived(folder, capsys):
+    derived(folder, "center", space="isolated")
+    drawn = call(capsys, "map", "--method", "pca", "--store", folder, "--html", folder.parent / "m.html", "--json")
+    assert [json.loads(line)["space"] for line in drawn.out.splitlines()] == ["static", "isolated@12"]

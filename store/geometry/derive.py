@@ -1,14 +1,17 @@
 """A derived space: the vectors of another one after a step, as a space of the store like any other."""
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
 
-from kotovec.errors import StoreError
+from kotovec import access
+from kotovec.errors import DamagedError, StoreError
 from kotovec.space import Space
 from kotovec.store.database import Store
+from kotovec.store.finite import check_finite
 from kotovec.store.geometry.steps import FITS, Step
 from kotovec.store.layout import Layout
 from kotovec.store.lock import locked
@@ -51,8 +54,12 @@ def derive(
     if vectors.is_former:
         raise StoreError(f"{store.path} is of an older format, which no space is added to", hint="build it again")
     origin = {"of": str(space), "dataset": vectors.checksum(space), "fit": step.fit}
-    if derived in store.spaces and not overwrite and vectors.made(derived).get("derived") == origin:
-        return derived
+    if derived in store.spaces and not overwrite:
+        with contextlib.suppress(DamagedError):  # which is written again
+            if vectors.made(derived).get("derived") == origin:
+                return derived
+    access.check_writable(Layout(store.path).spaces)
+    check_finite(vectors, space)
     array, norms = store.array(space), store.norms(space)
     rows = norms > 0
     if step.fit != FITS[0]:

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kotovec.errors import DamagedError, InputError, StoreError, first_line
+from kotovec import access
+from kotovec.errors import DamagedError, DiskFullError, InputError, StoreError, first_line
 from kotovec.space import Space
 from kotovec.store import checksum, hdf5, lock
-from kotovec.store.arguments import check_count
 from kotovec.store.database import Store
 from kotovec.store.files import delete_parts, sinking, written
+from kotovec.store.finite import check_finite
 from kotovec.store.layout import HDF5, MEASURES, Layout
 from kotovec.store.metric import Metric
 from kotovec.store.neighbours import Neighbours, neighbours
@@ -45,20 +46,24 @@ def find_or_make(
 
     Raises:
         NotStoredError, InputError: as `neighbours`.
-        DiskFullError: no space is left.
+        DamagedError: a vector is not finite.
     """
-    space, measure = store.space(space), Metric.parse(metric)
-    check_count(k, len(store) - 1, words=store.tokens.listed)
+    space, measure, others = store.space(space), Metric.parse(metric), len(store) - 1
+    if not 1 <= k <= others:
+        problem = f"k is {k}, and a token has {others:,} others"
+        raise InputError(problem, hint=f"choose a number from 1 to {others}" if others else "choose another store")
+    check_finite(store.vectors, space)
     folder, dataset = Layout(store.path).measures, store.vectors.checksum(space)
     if (kept := read_kept(folder, space, measure, dataset, k, len(store))) is not None:
         return kept
     path = path_of(folder, space, measure)
     found = neighbours(store, space, k, metric=metric, report=report)
     try:
+        access.check_writable(folder)
         with lock.locked(Layout(store.path)):
             store.check_current()
             _write(path, found, {"space": str(space), "metric": str(measure), "k": k, "dataset": dataset}, store)
-    except StoreError as error:
+    except (StoreError, DiskFullError) as error:
         note(f"the neighbours are not kept: {error}")
     return found
 

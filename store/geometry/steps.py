@@ -4,13 +4,14 @@ Everything is learnt and applied in float64. A vector of zeros stays one: it say
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from kotovec.errors import InputError, choices, quoted
+from kotovec.space import Space
 from kotovec.store.moments import Doubles, Floats, blocks, mean
 
 FORMS = ("center", "abtt:D", "whiten", "standardize", "drop:138,378", "unit")
@@ -61,6 +62,24 @@ class Step:
             return cls("drop", tuple(sorted(set(map(int, found[1].split(","))))), fit)
         raise InputError(f"unknown step {quoted(text)}", hint=f"choose {choices(FORMS)}")
 
+    @classmethod
+    def named(cls, name: str) -> "Step":
+        """Return the step that a part of a space's name stands for: `abtt3:words`.
+
+        Raises:
+            InputError: there is no such step.
+        """
+        plain, _, fit = name.partition(":")
+        word = plain.rstrip("0123456789.")
+        numbers = plain[len(word) :].replace(".", ",")
+        return cls.parse(f"{word}:{numbers}" if numbers else word, fit or FITS[0])
+
+    @property
+    def options(self) -> str:
+        """The step as the options of `kotovec transform`."""
+        numbers = f":{','.join(map(str, self.numbers))}" if self.numbers else ""
+        return f"--do {self.name}{numbers}" + ("" if self.fit == FITS[0] else f" --fit {self.fit}")
+
     def __str__(self) -> str:
         """Return the step as a space's name has it: `abtt3`, `drop138.378`, `center:words`."""
         fit = "" if self.fit == FITS[0] else f":{self.fit}"
@@ -80,7 +99,8 @@ class Step:
         if self.name not in _LEARNS:
             return Learnt(self)
         if not rows.any():
-            raise InputError("there is no vector to learn from", hint="leave out --fit")
+            hint = "choose another space" if self.fit == FITS[0] else "leave out --fit"
+            raise InputError("there is no vector to learn from", hint=hint)
         chosen = np.flatnonzero(rows)
         centre = mean(vectors[chosen])
         if self.name == "center":
@@ -99,6 +119,16 @@ class Step:
         return Learnt(
             self, centre, axes=np.ascontiguousarray(axes[:, order].T), scale=_inverted(np.sqrt(values))[order]
         )
+
+
+def mending(space: Space) -> str:
+    """Return the hint that names the command which derives a space again."""
+    of = replace(space, steps=space.steps[:-1])
+    try:
+        options = Step.named(space.steps[-1]).options
+    except InputError:  # of a later kotovec
+        return "delete the file"
+    return f"run `kotovec transform --space {of} {options} --overwrite`"
 
 
 @dataclass(frozen=True)
