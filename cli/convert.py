@@ -16,6 +16,7 @@ from kotovec.cli.convert_options import (
 from kotovec.cli.encodings import echo, own
 from kotovec.cli.list_options import OneSpaceOption
 from kotovec.cli.options import LayerOption, QuietOption
+from kotovec.cli.outputs import check_apart
 from kotovec.errors import InputError, quoted
 from kotovec.text import argument, counted
 
@@ -43,6 +44,7 @@ def command(
     """
     if source is None or target is None:
         raise InputError("two paths are needed", hint="write `kotovec convert FROM TO`")
+    check_apart(target, [source, *([words] if words is not None else [])])
     found = None if format_ is None else _format(format_)
     if source.is_dir() or source.suffix == STORE:
         if escaped:

@@ -1,12 +1,12 @@
 """Data sets by name, which installed packages carry, and files of data sets."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 from kotovec.errors import InputError, MissingDependencyError, choices, quoted
-from kotovec.store.evaluation.questions import Category, read_analogies
+from kotovec.store.evaluation.questions import Category, files_of, read_analogies
 from kotovec.store.evaluation.similarity import Pair, number_of, read_pairs
 from kotovec.text import argument
 
@@ -124,6 +124,17 @@ def locate(name: str, named: Mapping[str, Carried]) -> Path:
         problem = f"{quoted(name)} is a file of {carried.module}, which is missing"
         raise MissingDependencyError(problem, hint=f"pip install {carried.install}")
     return found[0]
+
+
+def inputs_of(names: Iterable[str]) -> list[Path]:
+    """Return the files that data sets are read from, but for those of packages that are not installed."""
+    found = []
+    for name in names:
+        try:
+            found += files_of(locate(name, PAIRS | ANALOGIES))
+        except MissingDependencyError:
+            continue
+    return found
 
 
 def title(name: str) -> str:

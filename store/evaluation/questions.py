@@ -94,18 +94,22 @@ def _distinct(categories: Sequence[Category]) -> list[Category]:
     return found
 
 
+def files_of(path: Path) -> list[Path]:
+    """Return the files that are read for a path, as `read_analogies` does: MSR's are its questions and its answers."""
+    if path.is_dir() and not (path / MSR).is_file():
+        # An archive that macOS made has hidden files beside all others.
+        return sorted(file for file in path.rglob("*.txt") if not file.name.startswith("."))
+    file = path / MSR if path.is_dir() else path
+    return [file, file.with_suffix(ANSWERS)] if file.suffix == Path(MSR).suffix else [file]
+
+
 def _read(path: Path, problems: Problems) -> Iterator[Category]:
-    if path.is_dir():
-        if (path / MSR).is_file():
-            yield from _read_msr(path / MSR, problems)
-            return
-        for file in sorted(path.rglob("*.txt")):
-            if not file.name.startswith("."):  # an archive that macOS made has such ones beside all others
-                yield from _read_file(file, problems)
-    elif path.suffix == Path(MSR).suffix:
-        yield from _read_msr(path, problems)
-    else:
-        yield from _read_file(path, problems)
+    files = files_of(path)
+    if files and files[0].suffix == Path(MSR).suffix:
+        yield from _read_msr(*files, problems)
+        return
+    for file in files:
+        yield from _read_file(file, problems)
 
 
 def _read_file(path: Path, problems: Problems) -> Iterator[Category]:
@@ -144,9 +148,8 @@ def _pairs_of(path: Path, lines: Sequence[tuple[int, str]], problems: Problems) 
     yield Category.of_pairs(path.stem, pairs)
 
 
-def _read_msr(path: Path, problems: Problems) -> Iterator[Category]:
+def _read_msr(path: Path, other: Path, problems: Problems) -> Iterator[Category]:
     """Yield MSR's categories: a line of questions has three words, the same line of answers a category and a word."""
-    other = path.with_suffix(ANSWERS)
     asked, answered = ({number: text.split() for number, text in read_lines(each, problems)} for each in (path, other))
     questions: dict[str, list[Question]] = {}
     for number in sorted(asked.keys() | answered.keys()):
