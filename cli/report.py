@@ -70,6 +70,7 @@ def command(
     data = inputs_of(name for name in (pairs, analogies) if name is not None)
     check_output(out, ending, option="--out", inputs=[*data, *paths])
     _check_idle(context, pairs, analogies)
+    _check_target(target)
     request = Request(expression, target, pairs, analogies, columns, str(Multi.parse(multi)), lower, common, seed)
     with ExitStack() as opened, ending_at_once():
         held = [opened.enter_context(Store.open(path)) for path in paths]
@@ -81,6 +82,18 @@ def command(
     write_output(Path(out), made.encode())
     if not quiet:
         print_pairs([("report", str(out))])
+
+
+def _check_target(target: str | None) -> None:
+    """Refuse several targets.
+
+    Raises:
+        InputError: there are.
+    """
+    from kotovec.store.targets import split_targets
+
+    if target is not None and len(named := split_targets(target)) > 1:
+        raise InputError(f"--target names {len(named)} tokens", hint="name one, and a token with a comma in quotes")
 
 
 def _check_idle(context: typer.Context, pairs: str | None, analogies: str | None) -> None:

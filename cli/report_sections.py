@@ -10,7 +10,7 @@ from kotovec.cli.report_known import known_section, norm_section
 from kotovec.cli.report_measured import analogy_section, pair_section
 from kotovec.cli.report_spaces import Held, Request, Texts, asked_as, held_spaces
 from kotovec.errors import ExpressionError, KotovecError
-from kotovec.text import argument, parts
+from kotovec.text import argument
 
 if TYPE_CHECKING:
     from kotovec.store import Store
@@ -80,7 +80,7 @@ def expression_section(held: Sequence[Held], request: Request, language: str, wo
 
 def _answers(held: Held, expression: str, target: str | None) -> list[list[str | int | None]]:
     """Return a row per space: its name, the ranks of the target if there is one, and the nearest tokens."""
-    targets = parts(target)[:1] if target else []
+    targets = [target] if target else []
     rows: list[list[str | int | None]] = []
     for space in held.spaces:
         k = min(NEAREST, len(held.store))
