@@ -7,7 +7,7 @@ import pytest
 from kotovec.errors import InputError, MissingDependencyError
 from kotovec.store.evaluation import datasets
 from kotovec.store.evaluation.datasets import ANALOGIES, PAIRS, load_pairs, locate
-from kotovec.store.evaluation.questions import Question, read_analogies
+from kotovec.store.evaluation.questions import Category, Question, read_analogies
 from kotovec.store.evaluation.similarity import Pair, read_pairs
 
 
@@ -131,6 +131,36 @@ def test_googles_analogies_keep_their_case_and_categories(write):
     assert (first.name, second.name) == ("capitals", "family")
     assert first.questions == (Question("Athens", "Greece", "Baghdad", ("Iraq",)),)
     assert second.pairs == (("boy", ("girl",)), ("he", ("she",)))
+
+
+def test_a_word_with_two_answers_is_two_pairs_and_one_pair_is_never_two():
+    questions = [
+        Question("Mesa", "Arizona", "Glendale", ("Arizona",)),
+        Question("Glendale", "California", "Mesa", ("Arizona",)),
+        Question("cat", "cats", "ox", ("oxen",)),
+        Question("Mesa", "Arizona", "cat", ("kittens", "cats")),
+        Question("cat", "kittens", "ox", ("oxen",)),
+    ]
+    assert Category.of("c", questions).pairs == (
+        ("Mesa", ("Arizona",)),
+        ("Glendale", ("Arizona",)),
+        ("Glendale", ("California",)),
+        ("cat", ("kittens", "cats")),
+        ("ox", ("oxen",)),
+    )
+
+
+def test_googles_file_has_573_distinct_pairs():
+    """Counted as lines of its two columns, without the classes of this module."""
+    pairs, name = set(), ""
+    for line in locate("google", ANALOGIES).read_text(encoding="utf-8").splitlines():
+        if line.startswith(":"):
+            name = line
+        else:
+            a, a_star, b, answer = line.split()
+            pairs |= {(name, a, a_star), (name, b, answer)}
+    found = read_analogies(locate("google", ANALOGIES))
+    assert sum(len(each.pairs) for each in found) == len(pairs) == 573
 
 
 @pytest.mark.parametrize("named", ["word_relationship.questions", "."])

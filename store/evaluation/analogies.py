@@ -123,7 +123,8 @@ def _solve(
     single = np.logical_and.reduce([present, *(np.diff(words[asked.name].offsets) == 1 for asked in group)])
     first = words[group[0].name]
     chosen = [askable(category, first, present, single) for category in categories]
-    related = [relation_of(category, first, present, single) for category in categories]
+    every = [words[asked.name] for asked in group]
+    related = [relation_of(category, every, present, single) for category in categories]
     asked_of_all = sum(map(len, chosen))
     total = sum(len(category.questions) for category in categories)
     if not asked_of_all:
@@ -132,7 +133,7 @@ def _solve(
             f"{names}: no question of {total:,} has all its words in all spaces",
             hint="use --lower, or ask fewer spaces",
         )
-    counts = count_words(total, asked_of_all, [words[asked.name] for asked in group], present)
+    counts = count_words(total, asked_of_all, every, present)
     pairs = sum(len(category.pairs) for category in categories), sum(len(each.numbers) for each in related)
     of_pairs = replace(counts, items=pairs[0], asked=pairs[1])
     found = []

@@ -42,13 +42,18 @@ class Category:
 
     @classmethod
     def of(cls, name: str, questions: Sequence[Question]) -> "Category":
-        """Return the category of some questions, whose pairs are (a, a*) and (b, answers), each once."""
-        pairs: dict[str, tuple[str, ...]] = {}
+        """Return the category of some questions, whose pairs are (a, a*) and (b, answers), each once.
+
+        A word may be in several pairs, such as Glendale in Arizona and in California; a pair whose answers are some of
+        those of another is that one.
+        """
+        pairs: dict[str, list[tuple[str, ...]]] = {}
         for each in questions:
-            pairs.setdefault(each.a, (each.a_star,))
-            if len(pairs.setdefault(each.b, each.answers)) < len(each.answers):
-                pairs[each.b] = each.answers
-        return cls(name, tuple(questions), tuple(pairs.items()))
+            for word, answers in ((each.a, (each.a_star,)), (each.b, each.answers)):
+                known = pairs.setdefault(word, [])
+                if not any(set(answers) <= set(other) for other in known):
+                    known[:] = [*(other for other in known if not set(other) < set(answers)), answers]
+        return cls(name, tuple(questions), tuple((word, each) for word, found in pairs.items() for each in found))
 
     @classmethod
     def of_pairs(cls, name: str, pairs: Sequence[tuple[str, tuple[str, ...]]]) -> "Category":
