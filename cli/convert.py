@@ -71,6 +71,7 @@ def _import(
     quiet: bool,
 ) -> None:
     from kotovec.cli.tables import notice
+    from kotovec.store.exchange.escapes import ENDING, is_list
     from kotovec.store.exchange.importing import import_vectors
 
     if target.suffix != STORE:
@@ -85,8 +86,8 @@ def _import(
     if made.format == "fasttext-bin":
         others = "a store holds no n-grams, and answers no other words; --words FILE adds those of a file"
         notice(f"note: {others}", quiet=quiet or more is not None)
-    listing = Path(f"{source}.escaped.tsv")
-    if listing.is_file() and not escaped:
+    listing = Path(f"{source}{ENDING}")
+    if not escaped and is_list(listing):
         notice(f"note: {listing} lists escaped words, which --escaped would undo", quiet=quiet)
 
 

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+import kotovec
+
 from commands import call, make_store
 
 VECTORS = (
@@ -43,6 +45,27 @@ def test_escapes_are_noted_once_and_undone_when_asked(capsys, tmp_path):
     assert plain.err == f"note: {listing} lists escaped words, which --escaped would undo\n"
     back = call(capsys, "convert", tmp_path / "a.vec", tmp_path / "b.kotovec", "--escaped", "--overwrite")
     assert (back.code, back.err) == (0, "")
+
+
+def test_a_list_of_escapes_does_not_outlive_the_file_that_it_is_of(capsys, folder, tmp_path):
+    file, listing = tmp_path / "a.vec", tmp_path / "a.vec.escaped.tsv"
+    odd = make_store(tmp_path / "odd.kotovec")
+    assert call(capsys, "convert", odd, file).code == 0
+    before = listing.read_bytes()
+    file.unlink()
+    refused = call(capsys, "convert", folder / "a.kotovec", file)
+    assert refused.err.startswith(f"error: {listing} exists\nhint: add --overwrite")
+    assert (listing.read_bytes(), file.exists()) == (before, False)
+    assert call(capsys, "convert", folder / "a.kotovec", file, "--overwrite").code == 0
+    assert not listing.exists()
+    plain = call(capsys, "convert", file, tmp_path / "b.kotovec")
+    assert (plain.code, plain.err) == (0, "")
+    with kotovec.open(tmp_path / "b.kotovec") as back, kotovec.open(folder / "a.kotovec") as store:
+        assert list(back.tokens.texts) == list(store.tokens.texts)
+    listing.write_text("notes of mine\n")
+    assert call(capsys, "convert", folder / "a.kotovec", file, "--overwrite").code == 0
+    assert listing.read_text() == "notes of mine\n"
+    assert call(capsys, "convert", file, tmp_path / "c.kotovec").err == ""
 
 
 def test_the_answers_of_an_imported_store(capsys, folder):

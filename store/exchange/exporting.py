@@ -17,7 +17,7 @@ from kotovec.store.database import Store
 from kotovec.store.exchange.arrays import write_npy, write_safetensors
 from kotovec.store.exchange.arrow import write_columns
 from kotovec.store.exchange.binary import write_binary
-from kotovec.store.exchange.escapes import ENDING, Escapes
+from kotovec.store.exchange.escapes import ENDING, HEADER, Escapes, is_list
 from kotovec.store.exchange.formats import FORMATS, Format, named, of_target
 from kotovec.store.exchange.lines import write_lines
 from kotovec.store.exchange.projector import write_numbers
@@ -68,7 +68,7 @@ def export_vectors(
         space: a space that it holds.
         file: the file.
         format: name of the format; None for the one that the name says.
-        overwrite: whether existing files are replaced.
+        overwrite: whether existing files are replaced; a list of escaped texts is deleted if this file has none.
 
     Raises:
         InputError: the name says no format, or the file exists.
@@ -81,9 +81,10 @@ def export_vectors(
         raise InputError(problem, hint=f"name `{space.averaged}`, their means")
     table = Table.of(store, space, FORMATS[found].unfit)
     changed = table.escapes.listed()
-    listed = file.with_name(f"{file.name}{ENDING}") if changed else None
+    listing = file.with_name(f"{file.name}{ENDING}")
+    listed, stale = (listing, None) if changed else (None, listing if is_list(listing) else None)
     beside = file.with_name(file.stem + FORMATS[found].words) if FORMATS[found].words else None
-    for each in (file, listed, beside):
+    for each in (file, listed, stale, beside):
         if each is not None and not each.parent.is_dir():
             raise InputError(f"there is no folder {each.parent}", hint="make it, or name a file in another folder")
         access.check_writable(file.parent, hint="name a file in a folder that is yours")
@@ -92,10 +93,12 @@ def export_vectors(
     with contextlib.ExitStack() as stack:
         if listed is not None:
             rows = "".join(f"{row}\t{written}\t{json_line(text)}\n" for row, written, text in changed)
-            stack.enter_context(writing(listed)).write(f"row\twritten\ttext\n{rows}".encode())
+            stack.enter_context(writing(listed)).write(f"{HEADER}{rows}".encode())
         if beside is not None:
             write_lines(stack.enter_context(writing(beside)), table.words())
         _write(stack.enter_context(writing(file)), found, table)
+    if stale is not None:  # of the file that was here before: its words would be unescaped in this one
+        stale.unlink()
     return Exported(file, found, space, *table.shape, len(store) - len(table.tokens), len(changed), listed)
 
 
