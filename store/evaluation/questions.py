@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from kotovec.errors import InputError, quoted
-from kotovec.store.evaluation.lines import Problems, read_lines
+from kotovec.store.evaluation.lines import Line, Problems, part_head, read_lines
 from kotovec.text import counted
 
 WORDS = 4  # of a question with its answer
@@ -73,7 +73,8 @@ def read_analogies(path: Path) -> list[Category]:
     Args:
         path: a file of Google's kind, with `: category` before the questions; MSR's `word_relationship.questions`,
             beside which its answers are, or its folder; or a file or a folder of files `.txt` of BATS' kind, each a
-            category with `b`, a tab and `b1/b2` on a line. Case is as it is.
+            category with `b`, a tab and `b1/b2` on a line. Case is as it is. First lines that begin with `#` are
+            comments where they are no items of the format, and where `: category` follows.
 
     Raises:
         InputError: a file cannot be read, has no question, or has malformed lines, which are all named.
@@ -118,31 +119,45 @@ def _read(path: Path, problems: Problems) -> Iterator[Category]:
 
 
 def _read_file(path: Path, problems: Problems) -> Iterator[Category]:
-    lines = list(read_lines(path, problems))
-    is_pairs = bool(lines) and not lines[0][1].startswith(":") and len(lines[0][1].split("\t")) == _PAIR
+    head, body = part_head(list(read_lines(path, problems)))
+    first = (body or head or [(0, "")])[0][1]
+    is_pairs = not first.startswith(":") and len(first.split("\t")) == _PAIR
+    fields, count = (_columns, _PAIR) if is_pairs else (_words, WORDS)
+    if first.startswith(":"):
+        head = []
+    lines = [line for line in head if len(found := fields(line[1])) == count and all(found)] + body
     yield from _pairs_of(path, lines, problems) if is_pairs else _google(path, lines, problems)
 
 
-def _google(path: Path, lines: Sequence[tuple[int, str]], problems: Problems) -> Iterator[Category]:
+def _words(line: str) -> list[str]:
+    """Return the words of a question of Google's kind, between tabs or blanks."""
+    return _columns(line) if line.count("\t") == WORDS - 1 else line.split()
+
+
+def _columns(line: str) -> list[str]:
+    return [each.strip() for each in line.split("\t")]
+
+
+def _google(path: Path, lines: Sequence[Line], problems: Problems) -> Iterator[Category]:
     questions: dict[str, list[Question]] = {}
     name = path.stem
     for number, line in lines:
         if line.startswith(":"):
             name = line[1:].strip() or path.stem
             continue
-        words = line.split("\t") if line.count("\t") == WORDS - 1 else line.split()
-        if len(words) == WORDS and all(word.strip() for word in words):
-            a, a_star, b, answer = map(str.strip, words)
+        words = _words(line)
+        if len(words) == WORDS and all(words):
+            a, a_star, b, answer = words
             questions.setdefault(name, []).append(Question(a, a_star, b, (answer,)))
         else:
             problems.add(path, number, f"has {counted(len(words), 'word')}, not 4")
     yield from (Category.of(name, each) for name, each in questions.items())
 
 
-def _pairs_of(path: Path, lines: Sequence[tuple[int, str]], problems: Problems) -> Iterator[Category]:
+def _pairs_of(path: Path, lines: Sequence[Line], problems: Problems) -> Iterator[Category]:
     pairs = []
     for number, line in lines:
-        fields = [each.strip() for each in line.split("\t")]
+        fields = _columns(line)
         answers = tuple(dict.fromkeys(filter(None, map(str.strip, fields[1].split("/"))))) if len(fields) > 1 else ()
         if len(fields) != _PAIR:
             problems.add(path, number, f"has {counted(len(fields), 'column')}, not 2")
@@ -153,9 +168,16 @@ def _pairs_of(path: Path, lines: Sequence[tuple[int, str]], problems: Problems) 
     yield Category.of_pairs(path.stem, pairs)
 
 
+def _numbered(path: Path, count: int, problems: Problems) -> dict[int, list[str]]:
+    """Return the words of lines by their numbers, without comments: first lines with `#` and another count of words."""
+    head, body = part_head(list(read_lines(path, problems)))
+    items = [line for line in head if len(line[1].split()) == count]
+    return {number: text.split() for number, text in [*items, *body]}
+
+
 def _read_msr(path: Path, other: Path, problems: Problems) -> Iterator[Category]:
     """Yield MSR's categories: a line of questions has three words, the same line of answers a category and a word."""
-    asked, answered = ({number: text.split() for number, text in read_lines(each, problems)} for each in (path, other))
+    asked, answered = _numbered(path, WORDS - 1, problems), _numbered(other, _PAIR, problems)
     questions: dict[str, list[Question]] = {}
     for number in sorted(asked.keys() | answered.keys()):
         words, answer = asked.get(number, []), answered.get(number, [])
