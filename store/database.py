@@ -17,6 +17,7 @@ from kotovec.store.answer import Answer
 from kotovec.store.answering import answer
 from kotovec.store.arguments import Asking, Search, Searching
 from kotovec.store.finder import Finder
+from kotovec.store.finite import check_finite, source
 from kotovec.store.gaps import Gaps
 from kotovec.store.layout import Layout
 from kotovec.store.library import choose_device
@@ -194,7 +195,10 @@ class Store:
         unnamed = partial(lens.unnamed, self.vectors, space)
         vectors, check = self.array(space), Gaps(self.vectors, space).check
         options = {"unit_terms": unit_terms, "allow_zero": allow_zero}
-        return read(expression, self.lookup, vectors, **options, unnamed=unnamed, check=check)
+        found = read(expression, self.lookup, vectors, **options, unnamed=unnamed, check=check)
+        if not np.isfinite(found.vector).all():
+            check_finite(vectors[found.rows], source(self.path, space))
+        return found
 
     def nearest(
         self,

@@ -23,6 +23,7 @@ from kotovec.store.evaluation.relations import (
 )
 from kotovec.store.evaluation.scores import Score, score
 from kotovec.store.evaluation.words import Mask, Policy, Words, find_words, rows_with_vectors, unit
+from kotovec.store.finite import source
 from kotovec.store.nearest import Rows
 
 _KINDS = ("without_inputs", "among_all")  # of `Ranks`
@@ -97,6 +98,7 @@ def evaluate_analogies(
 
     Raises:
         InputError: no question can be asked.
+        DamagedError: a vector is not finite.
     """
     texts = [
         word
@@ -217,11 +219,12 @@ def candidates_of(asked: Asked, space: Space) -> Candidates:
     """Return the rows of a space that may be answers."""
     vectors = asked.store.vectors
     norms = np.asarray(vectors.norms(space.among(vectors.spaces)))
-    return Candidates(asked.store.array(space), norms, rows_with_vectors(vectors, space.among(vectors.spaces)))
+    present = rows_with_vectors(vectors, space.among(vectors.spaces))
+    return Candidates(asked.store.array(space), norms, present, source(vectors.path, space))
 
 
 def _terms(problem: Problem, words: Words, candidates: Candidates) -> Terms:
-    vectors: Floats = words.vectors(candidates.array, problem.words)
+    vectors: Floats = candidates.vectors(words, problem.words)
     return Terms(unit(vectors), np.linalg.norm(vectors, axis=1), problem.a, problem.a_star, problem.b)
 
 

@@ -14,6 +14,7 @@ from kotovec.store.evaluation.correlations import Ranked, pearson, spearman
 from kotovec.store.evaluation.intervals import Estimate, draw_items
 from kotovec.store.evaluation.similarity import Pair
 from kotovec.store.evaluation.words import Mask, Policy, Words, find_words, rows_with_vectors, unit
+from kotovec.store.finite import check_finite, source
 from kotovec.store.nearest import Rows
 from kotovec.text import counted
 
@@ -109,6 +110,7 @@ def evaluate_pairs(
 
     Raises:
         InputError: fewer than three pairs can be asked, or their scores are all equal.
+        DamagedError: the vector of a word is not finite.
     """
     texts = [word for pair in pairs for word in (pair.word1, pair.word2)]
     words = {asked.name: find_words(asked.store.lookup, texts, policy) for asked in stores}
@@ -164,7 +166,15 @@ def _few(counts: Counts) -> str:
 
 
 def present_words(group: Sequence[Asked], words: Mapping[str, Words]) -> Mask:
-    """Return which words have a vector in every space of every store of a group, (n,)."""
+    """Return which words have a vector in every space of every store of a group, (n,).
+
+    Raises:
+        DamagedError: the vector of a word is not finite.
+    """
+    for asked in group:
+        for space in asked.spaces:
+            norms = np.asarray(asked.store.norms(space))
+            check_finite(norms[words[asked.name].rows], source(asked.store.path, space))
     masks = [
         words[asked.name].all_of(rows_with_vectors(asked.store.vectors, space))
         for asked in group
@@ -185,8 +195,9 @@ def _cosines(store: Store, space: Space, words: Words, left: Rows, right: Rows) 
     array, found = store.array(space), np.empty(len(left))
     for start in range(0, len(left), BLOCK):
         part = slice(start, start + BLOCK)
-        sides = [unit(words.vectors(array, numbers[part])) for numbers in (left, right)]
-        found[part] = np.einsum("ij,ij->i", *sides)
+        sides = [words.vectors(array, numbers[part]) for numbers in (left, right)]
+        check_finite(np.stack(sides), source(store.path, space))
+        found[part] = np.einsum("ij,ij->i", *map(unit, sides))
     return found
 
 

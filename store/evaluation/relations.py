@@ -86,7 +86,7 @@ def draw_negatives(relation: Relation, taken: frozenset[int], free: Mask, seed: 
 
 def average_run(relation: Relation, words: Words, candidates: Candidates, answers: Rows, inputs: Rows) -> Run:
     """Return 3CosAvg: the cosine with b plus the mean offset of the other pairs."""
-    sources, targets = (unit(words.vectors(candidates.array, each)) for each in (relation.sources, relation.targets))
+    sources, targets = (unit(candidates.vectors(words, each)) for each in (relation.sources, relation.targets))
     offsets = targets - sources
     basis = sources + (offsets.sum(axis=0) - offsets) / (len(offsets) - 1)
     return Run(basis, lambda products, _norms, asked: products[asked], answers, inputs, TIE)
@@ -99,7 +99,7 @@ def regression_run(
 
     The regression learns the targets of the other pairs against their sources and the random rows.
     """
-    sources, targets = (unit(words.vectors(candidates.array, each)) for each in (relation.sources, relation.targets))
+    sources, targets = (unit(candidates.vectors(words, each)) for each in (relation.sources, relation.targets))
     count = len(sources)
     points = np.concatenate([targets, sources, candidates.unit(negatives)])
     learned = Regression(points, np.arange(len(points)) < count)

@@ -23,6 +23,7 @@ from kotovec.store.exchange.lines import write_lines
 from kotovec.store.exchange.projector import write_numbers
 from kotovec.store.exchange.streams import Writable, writing
 from kotovec.store.exchange.text import NUMBERS, Block, write_text
+from kotovec.store.finite import check_finite, source
 from kotovec.store.tokens import Tokens
 from kotovec.text import json_line
 
@@ -72,7 +73,7 @@ def export_vectors(
 
     Raises:
         InputError: the name says no format, or the file exists.
-        NotStoredError, DamagedError: as `Vectors.array`.
+        NotStoredError, DamagedError: as `Vectors.array`, or a vector is not finite.
         DiskFullError: no space is left.
     """
     found = of_target(file, None if format is None else named(format))
@@ -111,19 +112,21 @@ class Table:
         escapes: how a format writes them.
         vectors: of all tokens of the store.
         rows: which of them have one; None for all.
+        name: what an error calls the space.
     """
 
     tokens: Tokens
     escapes: Escapes
     vectors: npt.NDArray[np.floating[Any]]
     rows: npt.NDArray[np.bool_] | None
+    name: str
 
     @classmethod
     def of(cls, store: Store, space: Space, unfit: re.Pattern[bytes] | None) -> "Table":
         """Return the tokens and vectors of a space, for a format that cannot hold some texts."""
         vectors, rows = store.vectors.array(space), store.vectors.present(space)
         tokens = store.tokens if rows is None else store.tokens.take(np.flatnonzero(rows))
-        return cls(tokens, Escapes(tokens.texts, unfit), vectors, rows)
+        return cls(tokens, Escapes(tokens.texts, unfit), vectors, rows, source(store.path, space))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -140,6 +143,7 @@ class Table:
         for start in range(0, len(self.vectors), most):
             block = self.vectors[start : start + most]
             kept = block if self.rows is None else block[self.rows[start : start + most]]
+            check_finite(kept, self.name)
             yield np.ascontiguousarray(kept, dtype=np.float32)
 
 
