@@ -61,7 +61,7 @@ def command(
     from kotovec.cli.correlated import report_pairs
     from kotovec.cli.solved import report_analogies
     from kotovec.cli.tables import notice
-    from kotovec.store.evaluation.datasets import inputs_of
+    from kotovec.store.evaluation.datasets import inputs_of, titles
     from kotovec.store.evaluation.details import ENDINGS, check_details, write_details
     from kotovec.store.evaluation.measures import Measure
     from kotovec.store.evaluation.words import Multi, Policy
@@ -81,13 +81,14 @@ def command(
     lines: list[dict[str, Any]] = []
     with ExitStack() as opened, ending_at_once():
         asked = open_all(opened, store, space, layers)
-        for name in files:
+        for name, data in zip(files, titles(files), strict=True):
             if task == "pairs":
-                lines += report_pairs(asked, name, columns, policy, settings, as_json=as_json)
+                lines += report_pairs(asked, name, data, columns, policy, settings, as_json=as_json)
             else:
                 lines += report_analogies(
                     asked,
                     name,
+                    data,
                     measures,
                     policy,
                     settings,

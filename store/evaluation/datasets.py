@@ -1,6 +1,6 @@
 """Data sets by name, which installed packages carry, and files of data sets."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -141,3 +141,9 @@ def title(name: str) -> str:
     """Return what results call a data set: its name, or that of its file or folder without the ending."""
     path = Path(name)
     return path.name if path.is_dir() else path.stem
+
+
+def titles(names: Sequence[str]) -> list[str]:
+    """Return what results call data sets: their titles, or what they were named where these are the same."""
+    found = [title(name) for name in names]
+    return [each if found.count(each) == 1 else name for each, name in zip(found, names, strict=True)]
