@@ -1,10 +1,13 @@
 """`kotovec convert`: import a file of vectors into a store, or export a space of a store into a file."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kotovec.cli.chosen import choose_spaces, open_store
+import typer
+
+from kotovec.cli.chosen import choose_spaces, is_typed, open_store
 from kotovec.cli.convert_options import (
     EscapedOption,
     FormatOption,
@@ -28,6 +31,7 @@ STORE = ".kotovec"
 
 
 def command(
+    context: typer.Context,
     source: FromArgument = None,
     target: ToArgument = None,
     space: OneSpaceOption = "static",
@@ -49,9 +53,22 @@ def command(
     if source.is_dir() or source.suffix == STORE:
         if escaped:
             raise InputError("--escaped is of an import", hint="leave it out: an export lists what it escapes")
+        _check_idle(context, ("words",), "an import")
         _export(source, target, space, layer, found, overwrite=overwrite, quiet=quiet)
     else:
+        _check_idle(context, ("space", "layer"), "an export")
         _import(source, target, found, words, escaped=escaped, overwrite=overwrite, quiet=quiet)
+
+
+def _check_idle(context: typer.Context, names: Sequence[str], what: str) -> None:
+    """Refuse options that are typed and are of the other direction.
+
+    Raises:
+        InputError: one is typed.
+    """
+    for name in names:
+        if is_typed(context, name):
+            raise InputError(f"--{name} is of {what}", hint="leave it out")
 
 
 def _format(name: str) -> "Format":

@@ -70,7 +70,7 @@ def command(
     data = inputs_of(name for name in (pairs, analogies) if name is not None)
     check_output(out, ending, option="--out", inputs=[*data, *paths])
     _check_idle(context, pairs, analogies)
-    _check_target(target)
+    _check_asked(expression, target)
     request = Request(expression, target, pairs, analogies, columns, str(Multi.parse(multi)), lower, common, seed)
     with ExitStack() as opened, ending_at_once():
         held = [opened.enter_context(Store.open(path)) for path in paths]
@@ -84,14 +84,17 @@ def command(
         print_pairs([("report", str(out))])
 
 
-def _check_target(target: str | None) -> None:
-    """Refuse several targets.
+def _check_asked(expression: str | None, target: str | None) -> None:
+    """Refuse an expression or a target that is empty, and several targets.
 
     Raises:
-        InputError: there are.
+        InputError: there is one.
     """
     from kotovec.store.targets import split_targets
 
+    for name, text in (("expression", expression), ("target", target)):
+        if text is not None and not text.strip():
+            raise InputError(f"--{name} is empty", hint="name one, or leave it out")
     if target is not None and len(named := split_targets(target)) > 1:
         raise InputError(f"--target names {len(named)} tokens", hint="name one, and a token with a comma in quotes")
 

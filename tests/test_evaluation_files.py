@@ -272,6 +272,25 @@ def test_every_malformed_line_of_all_files_is_named(write):
     )
 
 
+def test_hints_are_those_of_the_format_and_of_the_reason(write, monkeypatch):
+    msr = write("m/word_relationship.questions", "a b\n")
+    write("m/word_relationship.answers", "X d\n")
+    with pytest.raises(InputError) as caught:
+        read_analogies(msr.parent)
+    assert caught.value.hint.startswith("write `a a* b` per line of the questions")
+    with pytest.raises(InputError) as caught:
+        read_analogies(write("g.txt", "a b\n"))
+    assert "`.questions` with its `.answers`" in caught.value.hint
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(type(msr), "read_bytes", refuse)
+    with pytest.raises(InputError, match="cannot be read: Permission denied") as caught:
+        read_pairs(msr)
+    assert caught.value.hint == "give this user access to it"
+
+
 def test_a_folder_without_analogies_is_an_error(tmp_path):
     with pytest.raises(InputError, match="has no analogies"):
         read_analogies(tmp_path)

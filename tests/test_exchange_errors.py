@@ -29,6 +29,7 @@ def refused(folder, name, data, **options):
     with pytest.raises(InputError) as caught:
         import_vectors(folder / name, folder / "a.kotovec", **options)
     assert sorted(os.listdir(folder)) == [name]
+    assert caught.value.hint, caught.value
     return str(caught.value).removeprefix(f"{folder}/")
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from kotovec.errors import InputError, quoted
+from kotovec.errors import ACCESS, InputError, quoted
 from kotovec.text import counted
 
 Line = tuple[int, str]  # its number from 1, and its text
@@ -74,5 +74,7 @@ def _bytes_of(path: Path) -> bytes:
         if path.stat().st_size > LARGEST:
             raise InputError(f"{quoted(path)} has more than {LARGEST >> 30} GB", hint=hint)
         return path.read_bytes()
+    except PermissionError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}", hint=ACCESS) from error
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}", hint=hint) from error

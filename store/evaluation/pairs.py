@@ -133,7 +133,7 @@ def _correlate(
     if counts.asked < FEWEST:
         raise InputError(
             f"{names}: {_few(counts)}, and a correlation needs {FEWEST}",
-            hint="use --lower or --multi mean, or ask fewer spaces",
+            hint=f"use --lower{' or --multi mean' if counts.several else ''}, or ask fewer spaces",
         )
     scores = np.array([pair.score for pair in pairs])[kept]
     if (scores == scores[0]).all():
@@ -169,9 +169,12 @@ def present_words(group: Sequence[Asked], words: Mapping[str, Words]) -> Mask:
     """Return which words have a vector in every space of every store of a group, (n,).
 
     Raises:
+        InputError: a store is asked in no space.
         DamagedError: the vector of a word is not finite.
     """
     for asked in group:
+        if not asked.spaces:
+            raise InputError(f"{asked.name}: no space is asked", hint="name some, such as `store.spaces`")
         for space in asked.spaces:
             norms = np.asarray(asked.store.norms(space))
             check_finite(norms[words[asked.name].rows], source(asked.store.path, space))

@@ -13,7 +13,11 @@ WORDS = 4  # of a question with its answer
 MSR = "word_relationship.questions"
 ANSWERS = ".answers"  # of MSR's questions
 _PAIR = 2  # fields of a line of BATS
-_HINT = "write `a a* b b*` per line (Google), or `b` and its answers `b1/b2` between tabs (BATS)"
+_HINT = (
+    "write `a a* b b*` per line (Google), or `b` and its answers `b1/b2` between tabs (BATS), or name MSR's file"
+    " `.questions` with its `.answers` beside it"
+)
+_MSR_HINT = "write `a a* b` per line of the questions, and a category and `b*` on the same line of the answers"
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,8 @@ def read_analogies(path: Path) -> list[Category]:
     """
     problems = Problems()
     found = list(_read(path, problems))
-    problems.check(_HINT)
+    is_msr = any(file.suffix == Path(MSR).suffix for file in files_of(path))
+    problems.check(_MSR_HINT if is_msr else _HINT)
     categories = _distinct([category for category in found if category.questions])
     if not categories:
         has = "a single pair, and an analogy needs two" if any(each.pairs for each in found) else "no analogies"

@@ -26,6 +26,7 @@ _HEADER = re.compile(rb"(?:\xef\xbb\xbf)?([0-9]{1,12}) ([0-9]{1,12})")
 _NUMBER = re.compile(rb"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _INFINITE = re.compile(rb"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
 _PLAIN = b"0123456789+-.eE "  # all that numbers and the spaces between them consist of
+CORRECT = "download the file again, or correct the line"
 _FORMAT = "check the format with --format"
 
 
@@ -128,7 +129,7 @@ class TextSource:
             return word, b" ".join(found)
         what = "the first line says" if self._header else "the first line has"
         problem = f"{counted(numbered, 'number')}, and {what} {self.dimensions:,}"
-        raise InputError(f"{self.where(row)}: {problem}", hint=_FORMAT if row < 1 else None)
+        raise InputError(f"{self.where(row)}: {problem}", hint=_FORMAT if row < 1 else CORRECT)
 
 
 def _dimensions(first: bytes, second: bytes) -> int:
@@ -189,7 +190,7 @@ def _parse_line(line: bytes, where: str) -> Block:
 
 def _error(where: str, column: int, field: bytes, problem: str) -> InputError:
     shown = quoted(field[:40].decode("utf-8", "backslashreplace"))
-    return InputError(f"{where}: {shown}, number {column} of the vector, {problem}")
+    return InputError(f"{where}: {shown}, number {column} of the vector, {problem}", hint=CORRECT)
 
 
 def write_text(file: Writable, words: Iterable[str], blocks: Iterable[Block], header: tuple[int, int] | None) -> None:
