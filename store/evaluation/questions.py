@@ -117,7 +117,7 @@ def files_of(path: Path) -> list[Path]:
 def _read(path: Path, problems: Problems) -> Iterator[Category]:
     files = files_of(path)
     if files and files[0].suffix == Path(MSR).suffix:
-        yield from _read_msr(*files, problems)
+        yield from _read_msr(files[0], files[1], problems)
         return
     for file in files:
         yield from _read_file(file, problems)
