@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kotovec.cli.chosen import open_store
+from kotovec.cli.chosen import find_store, open_store
 from kotovec.cli.encodings import echo
 from kotovec.cli.findings import lists, number, pairs, shown_columns
 from kotovec.cli.list_options import IndicatorOption, OneSpaceOption, ParquetOption, ReferenceOption, ReportOption
@@ -44,7 +44,7 @@ def command(
         raise InputError(f"-n is {limit}", hint="use 1 or more")
     for path, ending in ((parquet, ".parquet"), (html, ".html")):
         if path is not None:
-            check_output(path, ending, others=(".parquet", ".html"))
+            check_output(path, ending, others=(".parquet", ".html"), inputs=[find_store(store)])
     if parquet is not None:
         import_parquet()
     opened = open_store(store)

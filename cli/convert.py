@@ -1,10 +1,13 @@
 """`kotovec convert`: import a file of vectors into a store, or export a space of a store into a file."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kotovec.cli.chosen import choose_spaces, open_store
+import typer
+
+from kotovec.cli.chosen import choose_spaces, is_typed, open_store
 from kotovec.cli.convert_options import (
     EscapedOption,
     FormatOption,
@@ -16,6 +19,7 @@ from kotovec.cli.convert_options import (
 from kotovec.cli.encodings import echo, own
 from kotovec.cli.list_options import OneSpaceOption
 from kotovec.cli.options import LayerOption, QuietOption
+from kotovec.cli.outputs import check_apart
 from kotovec.errors import InputError, quoted
 from kotovec.text import argument, counted
 
@@ -27,6 +31,7 @@ STORE = ".kotovec"
 
 
 def command(
+    context: typer.Context,
     source: FromArgument = None,
     target: ToArgument = None,
     space: OneSpaceOption = "static",
@@ -43,13 +48,27 @@ def command(
     """
     if source is None or target is None:
         raise InputError("two paths are needed", hint="write `kotovec convert FROM TO`")
+    check_apart(target, [source, *([words] if words is not None else [])])
     found = None if format_ is None else _format(format_)
     if source.is_dir() or source.suffix == STORE:
         if escaped:
             raise InputError("--escaped is of an import", hint="leave it out: an export lists what it escapes")
+        _check_idle(context, ("words",), "an import")
         _export(source, target, space, layer, found, overwrite=overwrite, quiet=quiet)
     else:
+        _check_idle(context, ("space", "layer"), "an export")
         _import(source, target, found, words, escaped=escaped, overwrite=overwrite, quiet=quiet)
+
+
+def _check_idle(context: typer.Context, names: Sequence[str], what: str) -> None:
+    """Refuse options that are typed and are of the other direction.
+
+    Raises:
+        InputError: one is typed.
+    """
+    for name in names:
+        if is_typed(context, name):
+            raise InputError(f"--{name} is of {what}", hint="leave it out")
 
 
 def _format(name: str) -> "Format":
@@ -69,6 +88,7 @@ def _import(
     quiet: bool,
 ) -> None:
     from kotovec.cli.tables import notice
+    from kotovec.store.exchange.escapes import ENDING, is_list
     from kotovec.store.exchange.importing import import_vectors
 
     if target.suffix != STORE:
@@ -83,8 +103,8 @@ def _import(
     if made.format == "fasttext-bin":
         others = "a store holds no n-grams, and answers no other words; --words FILE adds those of a file"
         notice(f"note: {others}", quiet=quiet or more is not None)
-    listing = Path(f"{source}.escaped.tsv")
-    if listing.is_file() and not escaped:
+    listing = Path(f"{source}{ENDING}")
+    if not escaped and is_list(listing):
         notice(f"note: {listing} lists escaped words, which --escaped would undo", quiet=quiet)
 
 

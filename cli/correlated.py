@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 def report_pairs(
     asked: "Sequence[Asked]",
     name: str,
+    data: str,
     columns: str | None,
     policy: "Policy",
     settings: dict[str, Any],
@@ -26,15 +27,16 @@ def report_pairs(
     Args:
         asked: the stores and their spaces.
         name: the data set.
+        data: what results call it.
         columns: its columns.
         policy: how words are looked up.
         settings: `common` and `seed`.
         as_json: print JSON.
     """
-    from kotovec.store.evaluation.datasets import load_pairs, title
+    from kotovec.store.evaluation.datasets import load_pairs
     from kotovec.store.evaluation.pairs import evaluate_pairs
 
-    data, pairs = title(name), load_pairs(name, columns)
+    pairs = load_pairs(name, columns)
     found = evaluate_pairs(asked, pairs, policy, **settings)
     if as_json:
         shared = {"multi": str(policy.multi), "lower": policy.lower, **settings}

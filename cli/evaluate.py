@@ -61,6 +61,7 @@ def command(
     from kotovec.cli.correlated import report_pairs
     from kotovec.cli.solved import report_analogies
     from kotovec.cli.tables import notice
+    from kotovec.store.evaluation.datasets import inputs_of, titles
     from kotovec.store.evaluation.details import ENDINGS, check_details, write_details
     from kotovec.store.evaluation.measures import Measure
     from kotovec.store.evaluation.words import Multi, Policy
@@ -72,20 +73,22 @@ def command(
         raise InputError("no data set is given", hint=f"name a file, as in {quoted(f'kotovec evaluate {task} FILE')}")
     _check_options(context, task, seed)
     if details is not None:
-        check_output(details, *ENDINGS, option="--details")
+        inputs = [*inputs_of(files), *find_stores(store)]
+        check_output(details, *ENDINGS, option="--details", inputs=inputs)
         check_details(details)
     policy, measures = Policy(Multi.parse(multi), lower), Measure.parse_list(measure)
     settings = {"common": common, "seed": seed}
     lines: list[dict[str, Any]] = []
     with ExitStack() as opened, ending_at_once():
         asked = open_all(opened, store, space, layers)
-        for name in files:
+        for name, data in zip(files, titles(files), strict=True):
             if task == "pairs":
-                lines += report_pairs(asked, name, columns, policy, settings, as_json=as_json)
+                lines += report_pairs(asked, name, data, columns, policy, settings, as_json=as_json)
             else:
                 lines += report_analogies(
                     asked,
                     name,
+                    data,
                     measures,
                     policy,
                     settings,

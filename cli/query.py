@@ -91,11 +91,7 @@ def command(
         "exact": exact,
         "within": within,
     }
-    targets = [] if rank is None else parts(rank)
-    if rank is not None and not all(target.strip() for target in targets or [""]):
-        raise InputError(
-            "--rank names an empty token", hint="name tokens with commas between them, such as `queen,princess`"
-        )
+    targets = [] if rank is None else _targets(rank)
     # Python would collect garbage 70 times during imports, which leave none: 15 ms.
     gc.set_threshold(RARELY)
     paths, asked = find_stores(store), join(expression or [])
@@ -109,6 +105,16 @@ def command(
     with ending_at_once():
         answers = _answer_all(paths, asked, (space, layer), options, targets, verify=verify)
     print_result(answers, as_json=as_json, tsv=tsv, quiet=quiet, note=in_shell)
+
+
+def _targets(text: str) -> list[str]:
+    from kotovec.store.targets import split_targets
+
+    found = split_targets(text)
+    if not all(found):
+        hint = "name tokens with commas between them, such as `queen,princess`, and a comma itself in quotes"
+        raise InputError("--rank names an empty token", hint=hint)
+    return found
 
 
 def _agreed(

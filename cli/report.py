@@ -58,6 +58,7 @@ def command(
     from kotovec.cli.report_texts import texts
     from kotovec.cli.tables import print_pairs
     from kotovec.store import Store
+    from kotovec.store.evaluation.datasets import inputs_of
     from kotovec.store.evaluation.words import Multi
     from kotovec.store.outputs import write_output
 
@@ -65,9 +66,11 @@ def command(
         problem = "no report is named" if out is None else f"--out {out} is no report"
         raise InputError(problem, hint=f"name a file that ends in {choices(ENDINGS)}, as in `--out report.html`")
     ending = out.suffix.lower()
-    check_output(out, ending, option="--out")
-    _check_idle(context, pairs, analogies)
     words, paths = texts(language), find_stores(stores)
+    data = inputs_of(name for name in (pairs, analogies) if name is not None)
+    check_output(out, ending, option="--out", inputs=[*data, *paths])
+    _check_idle(context, pairs, analogies)
+    _check_asked(expression, target)
     request = Request(expression, target, pairs, analogies, columns, str(Multi.parse(multi)), lower, common, seed)
     with ExitStack() as opened, ending_at_once():
         held = [opened.enter_context(Store.open(path)) for path in paths]
@@ -79,6 +82,21 @@ def command(
     write_output(Path(out), made.encode())
     if not quiet:
         print_pairs([("report", str(out))])
+
+
+def _check_asked(expression: str | None, target: str | None) -> None:
+    """Refuse an expression or a target that is empty, and several targets.
+
+    Raises:
+        InputError: there is one.
+    """
+    from kotovec.store.targets import split_targets
+
+    for name, text in (("expression", expression), ("target", target)):
+        if text is not None and not text.strip():
+            raise InputError(f"--{name} is empty", hint="name one, or leave it out")
+    if target is not None and len(named := split_targets(target)) > 1:
+        raise InputError(f"--target names {len(named)} tokens", hint="name one, and a token with a comma in quotes")
 
 
 def _check_idle(context: typer.Context, pairs: str | None, analogies: str | None) -> None:

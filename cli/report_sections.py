@@ -10,7 +10,7 @@ from kotovec.cli.report_known import known_section, norm_section
 from kotovec.cli.report_measured import analogy_section, pair_section
 from kotovec.cli.report_spaces import Held, Request, Texts, asked_as, held_spaces
 from kotovec.errors import ExpressionError, KotovecError
-from kotovec.text import argument, parts
+from kotovec.text import argument
 
 if TYPE_CHECKING:
     from kotovec.store import Store
@@ -60,7 +60,9 @@ def expression_section(held: Sequence[Held], request: Request, language: str, wo
     asked = []
     for each in held:
         try:
-            rows += _answers(each, expression, target)
+            answered, notes = _answers(each, expression, target)
+            rows += answered
+            lines += [words["note"].format(store=each.title, note=note) for note in notes]
             asked.append(each)
         except ExpressionError:
             raise
@@ -78,18 +80,23 @@ def expression_section(held: Sequence[Held], request: Request, language: str, wo
     return Section("expression", words["expression"].format(expression=expression), lines, tables, (), commands)
 
 
-def _answers(held: Held, expression: str, target: str | None) -> list[list[str | int | None]]:
-    """Return a row per space: its name, the ranks of the target if there is one, and the nearest tokens."""
-    targets = parts(target)[:1] if target else []
+def _answers(held: Held, expression: str, target: str | None) -> tuple[list[list[str | int | None]], list[str]]:
+    """Return a row per space: its name, the ranks of the target if there is one, and the nearest tokens.
+
+    Beside them, why the target has no rank.
+    """
+    targets = [target] if target else []
     rows: list[list[str | int | None]] = []
+    notes: dict[str, None] = {}
     for space in held.spaces:
         k = min(NEAREST, len(held.store))
         found = held.store.search(expression, space=space, k=k, exclude_inputs=True)
-        ranks: list[str | int | None] = [
-            held.store.ranks(expression, targets, space=space, exclude_inputs=exclude)[0].rank
+        ranks = [
+            held.store.ranks(expression, targets, space=space, exclude_inputs=exclude)[0]
             for exclude in (False, True)
             if targets
         ]
+        notes |= dict.fromkeys(rank.note for rank in ranks if rank.rank is None and rank.note is not None)
         tokens = [hit.token for hit in found.results]
-        rows.append([held.named(space), *ranks, *tokens, *[""] * (NEAREST - len(tokens))])
-    return rows
+        rows.append([held.named(space), *(rank.rank for rank in ranks), *tokens, *[""] * (NEAREST - len(tokens))])
+    return rows, list(notes)

@@ -23,6 +23,7 @@ _LANDED = ("b", "a*", "a", "other")
 def report_analogies(
     asked: "Sequence[Asked]",
     name: str,
+    data: str,
     measures: "Sequence[Measure]",
     policy: "Policy",
     settings: dict[str, Any],
@@ -36,6 +37,7 @@ def report_analogies(
     Args:
         asked: the stores and their spaces.
         name: the data set.
+        data: what results call it.
         measures: how analogies are answered.
         policy: how words are looked up.
         settings: `common` and `seed`.
@@ -44,9 +46,9 @@ def report_analogies(
         listed: return the items; otherwise nothing.
     """
     from kotovec.store.evaluation.analogies import evaluate_analogies
-    from kotovec.store.evaluation.datasets import load_analogies, title
+    from kotovec.store.evaluation.datasets import load_analogies
 
-    data, categories = title(name), load_analogies(name)
+    categories = load_analogies(name)
     found = evaluate_analogies(asked, categories, policy, measures, **settings)
     if as_json:
         shared = {"multi": str(policy.multi), "lower": policy.lower, **settings}

@@ -4,7 +4,7 @@ import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kotovec.cli.chosen import choose_spaces, open_store
+from kotovec.cli.chosen import choose_spaces, find_store, open_store
 from kotovec.cli.encodings import echo
 from kotovec.cli.interrupts import ending_at_once
 from kotovec.cli.list_options import (
@@ -66,7 +66,7 @@ def command(
 
     if parquet is not None:
         import_parquet()
-        check_output(parquet, ".parquet")
+        check_output(parquet, ".parquet", inputs=[find_store(store)])
 
     written = as_json or tsv or parquet is not None
     opened = open_store(store)

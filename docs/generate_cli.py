@@ -143,7 +143,7 @@ Every argument of `kotovec norms` is an expression of its own: `kotovec norms ki
 `--exclude-inputs`, `--words-only` and `--script` decide; of equal ones, the lower token id is ahead. Ranks are exact
 whatever index the store has. A token that is not one, or has no vector in a space, gets a dash and a note. `--json` has
 `ranks`, each with `target`, `token`, `id`, `rank`, `among` (how many tokens may be answers), `score` and `note`; with
-`--tsv`, they go to stderr.
+`--tsv`, they go to stderr. A token with a comma stands in quotes: `--rank '",",queen'`.
 
 `kotovec query` takes several stores (`--store bert.kotovec --store chive.kotovec`): each answers in those of the named
 spaces that it has, and headings, `--json` and `--tsv` say which store an answer is of. `--file` asks one.

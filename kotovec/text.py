@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 from unicodedata import bidirectional, category
 
-_COMMAS = ",、，､"  # of lists; the others are what an input method types for the first
+COMMAS = ",、，､"  # of lists; the others are what an input method types for the first
 WIDE_SPACE = "\u3000"  # separates words in Japanese text
 FIRST_STRONG_ISOLATE, POP_ISOLATE = "\u2068", "\u2069"
 _RIGHT_TO_LEFT = ("R", "AL", "AN")
@@ -72,14 +72,14 @@ def _typed(char: str) -> str:
 
 def parts(text: str) -> list[str]:
     """Return the parts of a list with commas, also those of an input method: `Han,Hiragana`, `Han、Hiragana`."""
-    for comma in _COMMAS[1:]:
-        text = text.replace(comma, _COMMAS[0])
-    return [part.strip() for part in text.split(_COMMAS[0])]
+    for comma in COMMAS[1:]:
+        text = text.replace(comma, COMMAS[0])
+    return [part.strip() for part in text.split(COMMAS[0])]
 
 
 def last_part(text: str) -> int:
     """Return where the last part of such a list begins."""
-    return max(map(text.rfind, _COMMAS)) + 1
+    return max(map(text.rfind, COMMAS)) + 1
 
 
 def counted(count: int, noun: str, plural: str | None = None) -> str:

@@ -17,6 +17,7 @@ from kotovec.store.answer import Answer
 from kotovec.store.answering import answer
 from kotovec.store.arguments import Asking, Search, Searching
 from kotovec.store.finder import Finder
+from kotovec.store.finite import check_sum, source
 from kotovec.store.gaps import Gaps
 from kotovec.store.layout import Layout
 from kotovec.store.library import choose_device
@@ -190,11 +191,12 @@ class Store:
         """
         return self._read(expression, self.space(space, layer), unit_terms=unit_terms)
 
-    def _read(self, expression: str, space: Space, *, unit_terms: bool = False, allow_zero: bool = False) -> Question:
+    def _read(self, expression: str, space: Space, **how: bool) -> Question:
         unnamed = partial(lens.unnamed, self.vectors, space)
         vectors, check = self.array(space), Gaps(self.vectors, space).check
-        options = {"unit_terms": unit_terms, "allow_zero": allow_zero}
-        return read(expression, self.lookup, vectors, **options, unnamed=unnamed, check=check)
+        found = read(expression, self.lookup, vectors, **how, unnamed=unnamed, check=check)
+        check_sum(found.vector, vectors[found.rows], source(self.path, space))
+        return found
 
     def nearest(
         self,
@@ -234,7 +236,6 @@ class Store:
             InputError: k, metric, device or a shape does not fit, or a vector is not finite.
         """
         given, (measure, k) = arguments.check_queries(vectors, rows), self._measure(metric, k)
-        keep = None if keep is None else np.asarray(keep)
         finder = self._finder(self.space(space), measure, device, exact=exact, many=len(given) > 1)
         queries = finder.vectors_of(given) if vectors is None else given.astype(np.float64)
         return finder.nearest(queries, k, skip, keep)

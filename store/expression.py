@@ -318,7 +318,7 @@ class _Reader:
         As many closing parentheses at its end as are open belong to the expression: of `C++)`, `C++` is looked up.
         """
         chunk = self.chunk()
-        if chunk in QUOTES and self.closing() >= 0:
+        if chunk in QUOTES and closing_quote(self.text, self.at) >= 0:
             return ""  # `" a"` is quoted, not the token `"`
         closing = len(chunk) - len(chunk.rstrip(CLOSE))
         for less in range(min(closing, self.depth), closing + 1):
@@ -337,7 +337,7 @@ class _Reader:
         if token := self.longest():
             self.at += len(token)
             return [Term(token, 1.0, start)]
-        if chunk[0] in QUOTES and not (chunk[0] in APOSTROPHES and self.closing() < 0):
+        if chunk[0] in QUOTES and not (chunk[0] in APOSTROPHES and closing_quote(self.text, self.at) < 0):
             return [self.quoted()]
         if chunk[0] in OPEN:
             return self.parenthesis()
@@ -349,13 +349,8 @@ class _Reader:
             raise self.error("a token is missing here", hint=self.vowel_meant() or operator)
         return [Term(self.text[start : self.at], 1.0, start)]
 
-    def closing(self) -> int:
-        """Return where the quote that opens here is closed, or -1."""
-        ends = (self.text.find(mark, self.at + 1) for mark in QUOTES[self.char])
-        return min((end for end in ends if end >= 0), default=-1)
-
     def quoted(self) -> Term:
-        start, end = self.at, self.closing()
+        start, end = self.at, closing_quote(self.text, self.at)
         if end < 0:
             first = QUOTES[self.char][0]
             hint = f"close it with {first}, or leave out {self.char}"
@@ -377,6 +372,12 @@ class _Reader:
             raise self.error("this parenthesis is not closed", start, hint=hint)
         self.at, self.depth = self.at + 1, self.depth - 1
         return terms
+
+
+def closing_quote(text: str, start: int) -> int:
+    """Return where the quote that opens at an index is closed, or -1."""
+    ends = (text.find(mark, start + 1) for mark in QUOTES[text[start]])
+    return min((end for end in ends if end >= 0), default=-1)
 
 
 def _scaled(terms: list[Term], weight: float) -> list[Term]:

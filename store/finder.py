@@ -68,6 +68,7 @@ class Finder:
         Raises:
             InputError: the shapes do not fit, or a query is not finite.
         """
+        keep = None if keep is None else np.asarray(keep)
         self._check(queries, skip, keep)
         if len(queries) == 0:
             return []

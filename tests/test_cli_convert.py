@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+import kotovec
+
 from commands import call, make_store
 
 VECTORS = (
@@ -43,6 +45,27 @@ def test_escapes_are_noted_once_and_undone_when_asked(capsys, tmp_path):
     assert plain.err == f"note: {listing} lists escaped words, which --escaped would undo\n"
     back = call(capsys, "convert", tmp_path / "a.vec", tmp_path / "b.kotovec", "--escaped", "--overwrite")
     assert (back.code, back.err) == (0, "")
+
+
+def test_a_list_of_escapes_does_not_outlive_the_file_that_it_is_of(capsys, folder, tmp_path):
+    file, listing = tmp_path / "a.vec", tmp_path / "a.vec.escaped.tsv"
+    odd = make_store(tmp_path / "odd.kotovec")
+    assert call(capsys, "convert", odd, file).code == 0
+    before = listing.read_bytes()
+    file.unlink()
+    refused = call(capsys, "convert", folder / "a.kotovec", file)
+    assert refused.err.startswith(f"error: {listing} exists\nhint: add --overwrite")
+    assert (listing.read_bytes(), file.exists()) == (before, False)
+    assert call(capsys, "convert", folder / "a.kotovec", file, "--overwrite").code == 0
+    assert not listing.exists()
+    plain = call(capsys, "convert", file, tmp_path / "b.kotovec")
+    assert (plain.code, plain.err) == (0, "")
+    with kotovec.open(tmp_path / "b.kotovec") as back, kotovec.open(folder / "a.kotovec") as store:
+        assert list(back.tokens.texts) == list(store.tokens.texts)
+    listing.write_text("notes of mine\n")
+    assert call(capsys, "convert", folder / "a.kotovec", file, "--overwrite").code == 0
+    assert listing.read_text() == "notes of mine\n"
+    assert call(capsys, "convert", file, tmp_path / "c.kotovec").err == ""
 
 
 def test_the_answers_of_an_imported_store(capsys, folder):
@@ -110,6 +133,9 @@ def test_a_shell_of_an_imported_store(folder):
         (("a.kotovec", "a.vec"), "error: a.vec exists\nhint: add --overwrite to replace it, or name another file\n"),
         (("a.vec", "a.kotovec"), "error: a.kotovec exists\nhint: add --overwrite to replace it, or name "),
         (("a.kotovec", "b.vec", "--format", "glvoe"), "error: unknown format `glvoe`\n"),
+        (("a.kotovec", "b.vec", "--words", "w.txt"), "error: --words is of an import\nhint: leave it out\n"),
+        (("a.vec", "b.kotovec", "--space", "static"), "error: --space is of an export\nhint: leave it out\n"),
+        (("a.vec", "b.kotovec", "--layer", "1"), "error: --layer is of an export\nhint: leave it out\n"),
         (("a.kotovec", "b.vec", "--escaped"), "error: --escaped is of an import\n"),
         (("a.kotovec", "b.vec", "--space", "static"), "error: static is not in this store: it holds imported\n"),
         (("a.kotovec", "none/b.vec"), "error: there is no folder none\n"),

@@ -184,3 +184,20 @@ def test_the_page_has_the_seconds_and_the_memory_that_were_measured():
         values = [numbers[name]["median"] for name in ("seconds", "processors", "allocated", "resident")]
         cells = [rows, measure, *(f"{value:.1f}" for value in values[:2]), *(f"{value:,.0f}" for value in values[2:])]
         assert f"| {' | '.join(cells)} |" in page
+
+
+def test_data_sets_of_one_name_are_called_by_their_paths(capsys, store, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("p1/x.txt", "p2/x.txt", "p2/y.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("man\twoman\t8\nking\tqueen\t9\nboy\tgirl\t7\n")
+    options = ("--store", store, "--details", "d.jsonl")
+    answer = call(capsys, "evaluate", "pairs", "p1/x.txt", "p2/x.txt", "p2/y.txt", *options)
+    titles = [line.partition(":")[0] for line in answer.out.splitlines() if ": " in line]
+    assert titles == ["p1/x.txt", "p2/x.txt", "y"]
+    lines = [json.loads(line)["data"] for line in (tmp_path / "d.jsonl").read_text().splitlines()]
+    assert lines == ["p1/x.txt"] * 3 + ["p2/x.txt"] * 3 + ["y"] * 3
+    for name in ("p1/x.txt", "p2/x.txt"):
+        (tmp_path / name).write_text("man woman king queen\n")
+    answer = call(capsys, "evaluate", "analogies", "p1/x.txt", "p2/x.txt", "--store", store, "--json")
+    assert [json.loads(line)["data"] for line in answer.out.splitlines()][::2] == ["p1/x.txt", "p2/x.txt"]

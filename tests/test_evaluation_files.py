@@ -7,7 +7,7 @@ import pytest
 from kotovec.errors import InputError, MissingDependencyError
 from kotovec.store.evaluation import datasets
 from kotovec.store.evaluation.datasets import ANALOGIES, PAIRS, load_pairs, locate
-from kotovec.store.evaluation.questions import Question, read_analogies
+from kotovec.store.evaluation.questions import Category, Question, read_analogies
 from kotovec.store.evaluation.similarity import Pair, read_pairs
 
 
@@ -88,6 +88,51 @@ def test_columns_that_a_file_has_not_are_an_error(write):
         read_pairs(path, "left,right")
 
 
+@pytest.mark.parametrize(
+    ("text", "pairs"),
+    [
+        ("# dog 3\ncat dog 4\n", [Pair("#", "dog", 3.0), Pair("cat", "dog", 4.0)]),
+        ("# of animals\n# dog 3\n#cat dog 4\n", [Pair("#", "dog", 3.0), Pair("#cat", "dog", 4.0)]),
+        ("# dog 3\ncat\tdog\t4\n", [Pair("cat", "dog", 4.0)]),
+        ("#\tdog\t3\n# a title 1999\ncat\tdog\t4\n", [Pair("#", "dog", 3.0), Pair("cat", "dog", 4.0)]),
+        ("# 10 people 3\n# as of 1999\nword1 word2 score\ncat dog 4\n", [Pair("cat", "dog", 4.0)]),
+        ("# dog\ncat dog 4\n# dog 3\n", [Pair("cat", "dog", 4.0), Pair("#", "dog", 3.0)]),
+    ],
+)
+def test_first_lines_with_a_number_sign_are_comments_where_they_are_no_pairs(write, text, pairs):
+    assert read_pairs(write("w.txt", text)) == pairs
+
+
+def test_a_file_of_comments_has_no_pairs(write):
+    with pytest.raises(InputError, match=r"w\.txt has no pairs\n"):
+        read_pairs(write("w.txt", "# a title\n# dog\n"))
+
+
+def test_first_lines_with_a_number_sign_are_comments_where_they_are_no_questions(write):
+    google = write("g.txt", "# a title of mine, long\n# hash a b\nc d e f\n")
+    assert read_analogies(google)[0].questions == (
+        Question("#", "hash", "a", ("b",)), Question("c", "d", "e", ("f",))
+    )  # fmt: skip
+    named = write("n.txt", "# three words more\n: c\nc d e f\n")
+    assert [(each.name, len(each.questions)) for each in read_analogies(named)] == [("c", 1)]
+    bats = write("b.txt", "# a title\n#\thash/number\ncar\tcars\n")
+    assert read_analogies(bats)[0].pairs == (("#", ("hash", "number")), ("car", ("cars",)))
+    msr = write("m.questions", "# of MSR's\n# hash a\nc d e\n")
+    write("m.answers", "# one two\nX b\nX f\n")
+    with pytest.raises(InputError, match=r"m\.answers:1 has 0 words, not a category and a word"):
+        read_analogies(msr)
+    msr.write_text("# of MSR's own\n# hash a\nc d e\n")
+    assert read_analogies(msr)[0].questions == (Question("#", "hash", "a", ("b",)), Question("c", "d", "e", ("f",)))
+
+
+@pytest.mark.parametrize("score", ["5_0", "５", "٥", "１.5", "1e", "inf", "0x1"])
+def test_scores_are_numbers_of_ascii_digits(write, score):
+    with pytest.raises(InputError, match=rf"1 malformed line: .*:2 has the score `{score}`, which is no number"):
+        read_pairs(write("w.tsv", f"a\tb\t1\nc\td\t{score}\n"))
+    with pytest.raises(InputError, match="the first line of .* is neither a pair with its score nor a known header"):
+        read_pairs(write("w.tsv", f"c\td\t{score}\na\tb\t1\n"))
+
+
 def test_every_malformed_line_is_named_in_one_error(write):
     path = write("w.tsv", b"a\tb\t1\na\tb\n\ta\t1\na\tb\tx\n\xff\tb\t1\na\tb\tnan\nc\td\t2\n")
     with pytest.raises(InputError) as caught:
@@ -131,6 +176,36 @@ def test_googles_analogies_keep_their_case_and_categories(write):
     assert (first.name, second.name) == ("capitals", "family")
     assert first.questions == (Question("Athens", "Greece", "Baghdad", ("Iraq",)),)
     assert second.pairs == (("boy", ("girl",)), ("he", ("she",)))
+
+
+def test_a_word_with_two_answers_is_two_pairs_and_one_pair_is_never_two():
+    questions = [
+        Question("Mesa", "Arizona", "Glendale", ("Arizona",)),
+        Question("Glendale", "California", "Mesa", ("Arizona",)),
+        Question("cat", "cats", "ox", ("oxen",)),
+        Question("Mesa", "Arizona", "cat", ("kittens", "cats")),
+        Question("cat", "kittens", "ox", ("oxen",)),
+    ]
+    assert Category.of("c", questions).pairs == (
+        ("Mesa", ("Arizona",)),
+        ("Glendale", ("Arizona",)),
+        ("Glendale", ("California",)),
+        ("cat", ("kittens", "cats")),
+        ("ox", ("oxen",)),
+    )
+
+
+def test_googles_file_has_573_distinct_pairs():
+    """Counted as lines of its two columns, without the classes of this module."""
+    pairs, name = set(), ""
+    for line in locate("google", ANALOGIES).read_text(encoding="utf-8").splitlines():
+        if line.startswith(":"):
+            name = line
+        else:
+            a, a_star, b, answer = line.split()
+            pairs |= {(name, a, a_star), (name, b, answer)}
+    found = read_analogies(locate("google", ANALOGIES))
+    assert sum(len(each.pairs) for each in found) == len(pairs) == 573
 
 
 @pytest.mark.parametrize("named", ["word_relationship.questions", "."])
@@ -195,6 +270,25 @@ def test_every_malformed_line_of_all_files_is_named(write):
         f"3 malformed lines: {answers}:4 is not UTF-8; {msr}:2 has 2 words, not 3; {answers}:3 has 1 word, "
         "not a category and a word"
     )
+
+
+def test_hints_are_those_of_the_format_and_of_the_reason(write, monkeypatch):
+    msr = write("m/word_relationship.questions", "a b\n")
+    write("m/word_relationship.answers", "X d\n")
+    with pytest.raises(InputError) as caught:
+        read_analogies(msr.parent)
+    assert caught.value.hint.startswith("write `a a* b` per line of the questions")
+    with pytest.raises(InputError) as caught:
+        read_analogies(write("g.txt", "a b\n"))
+    assert "`.questions` with its `.answers`" in caught.value.hint
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(type(msr), "read_bytes", refuse)
+    with pytest.raises(InputError, match="cannot be read: Permission denied") as caught:
+        read_pairs(msr)
+    assert caught.value.hint == "give this user access to it"
 
 
 def test_a_folder_without_analogies_is_an_error(tmp_path):

@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from kotovec.errors import InputError
 from kotovec.space import Space
 from kotovec.store import Store
 from kotovec.store.evaluation.correlations import Ranked, pearson, spearman
@@ -299,3 +300,15 @@ def test_a_store_is_named_once(capsys, store, tmp_path):
     file = write(tmp_path / "few.tsv")
     answer = call(capsys, "evaluate", "pairs", file, "--store", store, "--store", f"{store}/")
     assert (answer.code, answer.err) == (2, "error: a store is named twice\nhint: name each store once\n")
+
+
+def test_a_store_is_asked_in_some_space(store):
+    with Store.open(store) as opened, pytest.raises(InputError, match="a: no space is asked"):
+        evaluate_pairs([Asked("a", opened, [])], PAIRS, Policy())
+
+
+def test_means_of_tokens_are_a_hint_where_words_are_several(capsys, store, tmp_path):
+    for words, hint in ((["zyx", "yxz"], "use --lower, or"), (["kings", "mans"], "use --lower or --multi mean, or")):
+        file = write(tmp_path / "few.tsv", [Pair(*words, 1)])
+        answer = call(capsys, "evaluate", "pairs", file, "--store", store)
+        assert f"hint: {hint} ask fewer spaces" in answer.err

@@ -11,7 +11,7 @@ from kotovec.store.evaluation.pairs import Asked
 from kotovec.store.evaluation.questions import Category, Question
 from kotovec.store.evaluation.regression import Regression, sigmoid
 from kotovec.store.evaluation.relations import NEGATIVES, Relation, draw_negatives, relation_of
-from kotovec.store.evaluation.words import Policy, find_words
+from kotovec.store.evaluation.words import Policy, Words, find_words
 
 import stores
 
@@ -73,10 +73,10 @@ def world(tmp_path_factory):
     return path, Category.of_pairs("c", pairs), vectors.astype(np.float64)
 
 
-def solve(path, category, measure, seed=0):
+def solve(path, category, measure, seed=0, *, lower=False):
     with Store.open(path) as opened:
         asked = [Asked("a", opened, opened.spaces[:1])]
-        return evaluate_analogies(asked, [category], Policy(), [measure], seed=seed)[0]
+        return evaluate_analogies(asked, [category], Policy(lower=lower), [measure], seed=seed)[0]
 
 
 def ranks_of(scores, b, answers):
@@ -108,7 +108,7 @@ def test_lrcos_is_the_probability_of_the_class_times_the_cosine(world):
     with Store.open(path) as opened:
         texts = [word for b, answers in category.pairs for word in (b, *answers)]
         words = find_words(opened.lookup, texts, Policy())
-        relation = relation_of(category, words, words.known, words.known)
+        relation = relation_of(category, [words], words.known, words.known)
     taken = frozenset(range(2 * PAIRS)) | {40}
     negatives = draw_negatives(relation, taken, np.ones(COUNT, dtype=bool), 0)
     assert len(negatives) == len(set(negatives.tolist())) == NEGATIVES * PAIRS
@@ -122,6 +122,67 @@ def test_lrcos_is_the_probability_of_the_class_times_the_cosine(world):
         expected.append(ranks_of(scores, row, [row + PAIRS, *([40] if row == 3 else [])]))
     _, ranks = solve(path, category, Measure.REGRESSION).items["c"]
     assert list(zip(ranks.among_all.tolist(), ranks.without_inputs.tolist(), strict=True)) == expected
+
+
+def several():
+    """A category in which t3 leads to t15 and to t40, t5 to a word that is no row and to t17, and some pairs again."""
+    pairs = [(row, row + PAIRS) for row in range(PAIRS)]
+    pairs[5:5] = [(5, 999)]
+    pairs[4:4] = [(3, 40)]
+    texts = [(f"t{b}", f"t{answer}") for b, answer in pairs]
+    texts += [("T2", "t14"), ("T2", "T14"), ("t2", "T14")]
+    questions = [Question(*texts[0], b, (answer,)) for b, answer in texts[1:]]
+    asked = [index for index, (_, answer) in enumerate(pairs) if answer != 999]
+    return Category.of("c", questions), asked, np.array([pairs[index] for index in asked])
+
+
+def test_a_word_has_a_pair_for_each_of_its_answers_and_case_makes_none(world):
+    path, _, vectors = world
+    category, asked, pairs = several()
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    offsets, expected = unit[pairs[:, 1]] - unit[pairs[:, 0]], []
+    for index, (b, answer) in enumerate(pairs):
+        others = np.delete(offsets, index, axis=0)
+        expected.append(ranks_of(unit @ (unit[b] + others.mean(axis=0)), b, [answer]))
+    found = solve(path, category, Measure.AVERAGE, lower=True)
+    numbers, ranks = found.items["c"]
+    named = [category.pairs[number] for number in numbers]
+    assert named == [(f"t{b}", (f"t{answer}",)) for b, answer in pairs.tolist()]
+    assert list(zip(ranks.among_all.tolist(), ranks.without_inputs.tolist(), strict=True)) == expected
+    assert (found.counts.items, found.counts.asked) == (PAIRS + 5, PAIRS + 1) == (len(category.pairs), len(asked))
+
+
+def test_lrcos_learns_from_each_pair_of_rows_once(world):
+    path, _, vectors = world
+    category, _, pairs = several()
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    taken = frozenset(pairs.ravel().tolist())
+    negatives = draw_negatives(Relation(np.arange(len(pairs)), *pairs.T), taken, np.ones(COUNT, dtype=bool), 0)
+    expected = []
+    for index, (b, answer) in enumerate(pairs):
+        others = np.delete(pairs, index, axis=0)
+        points = np.concatenate([unit[others[:, 1]], unit[others[:, 0]], unit[negatives]])
+        weights, intercept = reference(points, np.arange(len(points)) < len(others))
+        scores = unit @ unit[b] / (1 + np.exp(-(unit @ weights + intercept)))
+        expected.append(ranks_of(scores, b, [answer]))
+    _, ranks = solve(path, category, Measure.REGRESSION, lower=True).items["c"]
+    assert list(zip(ranks.among_all.tolist(), ranks.without_inputs.tolist(), strict=True)) == expected
+
+
+def test_stores_with_common_are_asked_pairs_that_are_distinct_in_each():
+    texts = ["t0", "t1", "t2", "t3", "T0", "T1"]
+    both = [
+        Words(
+            {text: number for number, text in enumerate(texts)}, np.array(rows), np.arange(7), np.zeros(6, dtype=bool)
+        )
+        for rows in ([0, 1, 2, 3, 4, 5], [0, 1, 2, 3, 0, 1])
+    ]
+    every = np.ones(6, dtype=bool)
+    category = Category.of_pairs("c", [("t0", ("t1",)), ("T0", ("T1",)), ("t2", ("t3",))])
+    assert relation_of(category, both[:1], every, every).numbers.tolist() == [0, 1, 2]
+    assert relation_of(category, both, every, every).numbers.tolist() == [0, 2]
+    category = Category.of_pairs("c", [("T0", ("T1",)), ("t0", ("t1", "t2")), ("t2", ("t3",))])
+    assert relation_of(category, both, every, every).numbers.tolist() == [1, 2]
 
 
 def test_negatives_depend_on_the_seed_and_run_out(world):

@@ -184,3 +184,22 @@ def test_what_gensim_shall_read_is_word2vec_s_binary_format(tmp_path):
         with pytest.raises(InputError, match="a.kv has the ending of a pickle") as caught:
             export(tmp_path / "a.kotovec", tmp_path / "a.kv", **options)
         assert caught.value.hint == "name a file that ends in .bin, which gensim's load_word2vec_format reads"
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "vectors"),
+    [
+        ("new york 1 2\nparis 3 4\n", ["new york", "paris"], [[1, 2], [3, 4]]),
+        (". . . 1 2\nnew york 3 4\n", [". . .", "new york"], [[1, 2], [3, 4]]),
+        ("new york 1 2\n7 3 4\n", ["new york", "7"], [[1, 2], [3, 4]]),
+        ("7 1 2\nnew york 3 4\n", ["7", "new york"], [[1, 2], [3, 4]]),
+        ("new york 1 2\n", ["new york"], [[1, 2]]),
+    ],
+)
+def test_a_first_word_with_a_space_is_no_number_of_glove(tmp_path, text, words, vectors):
+    (tmp_path / "a.txt").write_text(text)
+    made = import_vectors(tmp_path / "a.txt", tmp_path / "a.kotovec", format="glove")
+    assert (made.words, made.dimensions) == (len(words), 2)
+    with Store.open(tmp_path / "a.kotovec") as store:
+        assert list(store.tokens.texts) == words
+        assert store.array("imported").tolist() == vectors

@@ -29,6 +29,7 @@ def refused(folder, name, data, **options):
     with pytest.raises(InputError) as caught:
         import_vectors(folder / name, folder / "a.kotovec", **options)
     assert sorted(os.listdir(folder)) == [name]
+    assert caught.value.hint, caught.value
     return str(caught.value).removeprefix(f"{folder}/")
 
 
@@ -40,6 +41,8 @@ def refused(folder, name, data, **options):
         ("a.vec", "2 2\na 1 2\nb  3 4\n", "a.vec:3: two spaces in a row"),
         ("a.vec", "2 2\na 1 2\nb\t3\t4\n", "a.vec:3: 0 numbers, and the first line says 2"),
         ("a.txt", "a 1 2\nb 3\n", "a.txt:2: 1 number, and the first line has 2"),
+        ("a.txt", "new york 1 2\nb 3\n", "a.txt:2: 1 number, and the first line has 3"),
+        ("a.txt", "a 1,5 2\nb 3 4\n", "a.txt:1: `1,5`, number 1 of the vector, is no number"),
         ("a.vec", "2 2\na 1 2\n\nb 3 4\n", "a.vec:3: the line is empty"),
         ("a.vec", b"2 2\na 1 2\n\xff 3 4\n", "a.vec:3: the word is not UTF-8"),
         ("a.vec", "2 2\na 1 2\na 3 4\n", "a.vec:3: `a` is a duplicate of {}a.vec:2"),

@@ -309,7 +309,7 @@ def test_a_vector_that_is_not_finite_is_named_with_its_space(capsys, tmp_path, c
     folder = stores.write_store(tmp_path / "x.kotovec", stores.numbered(300), vectors)
     answer = call(capsys, *command, "--store", folder, "--space", "static")
     assert (answer.code, answer.out) == (DamagedError.exit_code, "")
-    assert answer.err == f"error: static of {folder} holds NaN or infinity\nhint: run `kotovec verify`\n"
+    assert answer.err == f"error: {folder}: static has a vector that is not finite\nhint: run `kotovec verify`\n"
 
 
 def test_measures_that_cannot_be_kept_are_noted(crowded, monkeypatch):

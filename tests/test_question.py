@@ -32,7 +32,7 @@ def stored(space):
     return VECTORS if space == "static" else ISOLATED[(4, 8).index(int(space.partition("@")[2] or 8))]
 
 
-@pytest.mark.parametrize("metric", Metric)
+@pytest.mark.parametrize("metric", [Metric.L2, Metric.COSINE, Metric.IP])
 @pytest.mark.parametrize("space", ["static", "isolated", "isolated@4"])
 def test_the_nearest_of_vectors_are_those_of_float64(store, space, metric):
     queries = RANDOM.standard_normal((30, stored(space).shape[1]))
@@ -47,7 +47,7 @@ def test_the_nearest_of_vectors_are_those_of_float64(store, space, metric):
         assert alone.tolist() == rows.tolist()
 
 
-@pytest.mark.parametrize("metric", Metric)
+@pytest.mark.parametrize("metric", [Metric.L2, Metric.COSINE, Metric.IP])
 def test_rows_are_asked_for_by_their_vectors_and_rows_that_may_not_answer_are_left_out(store, metric):
     rows = [30, 45, 699, 0, 30]
     keep = RANDOM.random(COUNT) < 0.5
@@ -120,7 +120,7 @@ def test_a_row_that_is_none_is_named(store, row):
         store.nearest(rows=[0, row])
 
 
-@pytest.mark.parametrize("metric", Metric)
+@pytest.mark.parametrize("metric", [Metric.L2, Metric.COSINE, Metric.IP])
 def test_the_neighbours_of_every_row_are_those_of_float64_without_itself(store, metric, monkeypatch):
     monkeypatch.setattr("kotovec.store.neighbours.TOGETHER", 64)
     found = neighbours(store, "static", 6, metric=metric)

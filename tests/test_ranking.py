@@ -1,6 +1,7 @@
 """The exact ranks of targets, against numpy in float64: with and without inputs, in every metric, ties by row."""
 
 import json
+import shlex
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 import kotovec
 from kotovec.errors import InputError
 from kotovec.space import Space
+from kotovec.store.targets import split_targets
 
 from commands import TEXTS, call, isolated_vectors, make_store, static_vectors
 from stores import add_means, make_tokens, numbered, write_store
@@ -198,3 +200,41 @@ def test_what_several_stores_cannot_be_asked(capsys, path, other, tmp_path):
     file.write_text("king\n", encoding="utf-8")
     answer = call(capsys, "query", "--file", file, *both)
     assert answer.err.startswith("error: --file asks one store, not several\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "targets"),
+    [
+        ('","', ['","']),
+        ('"a,b",queen', ['"a,b"', "queen"]),
+        ("queen , 「、」、king", ["queen", "「、」", "king"]),
+        ("“a,b” ,''", ["“a,b”", "''"]),
+        ("'tis,'twas", ["'tis", "'twas"]),
+        ('",queen', ['"', "queen"]),
+        ('"a","b,c" , d', ['"a"', '"b,c"', "d"]),
+        ("queen,", ["queen", ""]),
+        ("", [""]),
+    ],
+)
+def test_commas_in_quotes_do_not_part_targets(text, targets):
+    assert split_targets(text) == targets
+
+
+def test_the_rank_of_a_token_with_a_comma_is_that_of_the_store(capsys, tmp_path):
+    vectors = np.array([[1, 0], [4, 0], [3, 0], [9, 0], [11, 0], [12, 0]], dtype=np.float32)
+    path = write_store(tmp_path / "a.kotovec", make_tokens(["queen", ",", "a,b", "king", "x", "y"]), vectors)
+    with kotovec.open(path) as opened:
+        wanted = [each.as_dict() for each in opened.ranks("queen", ['","', '"a,b"', "king"])]
+    assert [(each["token"], each["rank"]) for each in wanted] == [(",", 3), ("a,b", 2), ("king", 4)]
+    answer = call(capsys, "query", "queen", "--store", path, "--rank", '",","a,b",king', "--json")
+    assert json.loads(answer.out)["ranks"] == wanted
+    out = tmp_path / "r.json"
+    options = ("--expression", "queen", "--target", '","', "--out", out)
+    assert call(capsys, "report", path, *options).code == 0
+    section = json.loads(out.read_text())["sections"][0]
+    assert section["tables"][0]["rows"][0][1:3] == [3, 2]
+    for command, rank in zip(section["commands"], (2, 3), strict=True):
+        answer = call(capsys, *shlex.split(command)[1:])
+        assert (answer.code, f'rank of ",": {rank} (static), ' in answer.out) == (0, True)
+    answer = call(capsys, "report", path, "--target", "queen,king", "--out", out)
+    assert answer.err.startswith("error: --target names 2 tokens\nhint: name one")

@@ -6,6 +6,7 @@ import shlex
 
 import pytest
 
+import kotovec
 from kotovec.cli.report_sections import usual_expression
 from kotovec.cli.report_texts import ENGLISH, JAPANESE
 
@@ -133,3 +134,14 @@ def test_options_are_not_broken_behind_their_hyphens(capsys, folder, monkeypatch
     commands = re.findall("<pre.*?</pre>", (folder / "a.html").read_text(), re.DOTALL)
     assert "<span>--rank</span> queen <span>--exclude-inputs</span>\n" in commands[0]
     assert "king - man + woman" in commands[0]
+
+
+def test_a_target_without_a_rank_says_why(report, capsys, folder):
+    with kotovec.open(folder / "few.kotovec") as store:
+        (rank,) = store.ranks("king", ["zebra"])
+    lines = report("--expression", "king", "--target", "zebra", stores=("few.kotovec",))["expression"]["lines"]
+    assert rank.note.startswith("`zebra` has no rank: ")
+    assert lines[1:] == [f"few: {rank.note}."]
+    for name in ("--target", "--expression"):
+        answer = call(capsys, "report", "few.kotovec", "--out", "b.json", name, " ")
+        assert (answer.code, answer.err) == (2, f"error: {name} is empty\nhint: name one, or leave it out\n")

@@ -23,6 +23,7 @@ from kotovec.store.evaluation.relations import (
 )
 from kotovec.store.evaluation.scores import Score, score
 from kotovec.store.evaluation.words import Mask, Policy, Words, find_words, rows_with_vectors, unit
+from kotovec.store.finite import source
 from kotovec.store.nearest import Rows
 
 _KINDS = ("without_inputs", "among_all")  # of `Ranks`
@@ -97,6 +98,7 @@ def evaluate_analogies(
 
     Raises:
         InputError: no question can be asked.
+        DamagedError: a vector is not finite.
     """
     texts = [
         word
@@ -123,7 +125,8 @@ def _solve(
     single = np.logical_and.reduce([present, *(np.diff(words[asked.name].offsets) == 1 for asked in group)])
     first = words[group[0].name]
     chosen = [askable(category, first, present, single) for category in categories]
-    related = [relation_of(category, first, present, single) for category in categories]
+    every = [words[asked.name] for asked in group]
+    related = [relation_of(category, every, present, single) for category in categories]
     asked_of_all = sum(map(len, chosen))
     total = sum(len(category.questions) for category in categories)
     if not asked_of_all:
@@ -132,7 +135,7 @@ def _solve(
             f"{names}: no question of {total:,} has all its words in all spaces",
             hint="use --lower, or ask fewer spaces",
         )
-    counts = count_words(total, asked_of_all, [words[asked.name] for asked in group], present)
+    counts = count_words(total, asked_of_all, every, present)
     pairs = sum(len(category.pairs) for category in categories), sum(len(each.numbers) for each in related)
     of_pairs = replace(counts, items=pairs[0], asked=pairs[1])
     found = []
@@ -216,11 +219,12 @@ def candidates_of(asked: Asked, space: Space) -> Candidates:
     """Return the rows of a space that may be answers."""
     vectors = asked.store.vectors
     norms = np.asarray(vectors.norms(space.among(vectors.spaces)))
-    return Candidates(asked.store.array(space), norms, rows_with_vectors(vectors, space.among(vectors.spaces)))
+    present = rows_with_vectors(vectors, space.among(vectors.spaces))
+    return Candidates(asked.store.array(space), norms, present, source(vectors.path, space))
 
 
 def _terms(problem: Problem, words: Words, candidates: Candidates) -> Terms:
-    vectors: Floats = words.vectors(candidates.array, problem.words)
+    vectors: Floats = candidates.vectors(words, problem.words)
     return Terms(unit(vectors), np.linalg.norm(vectors, axis=1), problem.a, problem.a_star, problem.b)
 
 

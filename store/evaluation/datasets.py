@@ -1,12 +1,12 @@
 """Data sets by name, which installed packages carry, and files of data sets."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 from kotovec.errors import InputError, MissingDependencyError, choices, quoted
-from kotovec.store.evaluation.questions import Category, read_analogies
+from kotovec.store.evaluation.questions import Category, files_of, read_analogies
 from kotovec.store.evaluation.similarity import Pair, number_of, read_pairs
 from kotovec.text import argument
 
@@ -126,7 +126,24 @@ def locate(name: str, named: Mapping[str, Carried]) -> Path:
     return found[0]
 
 
+def inputs_of(names: Iterable[str]) -> list[Path]:
+    """Return the files that data sets are read from, but for those of packages that are not installed."""
+    found = []
+    for name in names:
+        try:
+            found += files_of(locate(name, PAIRS | ANALOGIES))
+        except MissingDependencyError:
+            continue
+    return found
+
+
 def title(name: str) -> str:
     """Return what results call a data set: its name, or that of its file or folder without the ending."""
     path = Path(name)
     return path.name if path.is_dir() else path.stem
+
+
+def titles(names: Sequence[str]) -> list[str]:
+    """Return what results call data sets: their titles, or what they were named where these are the same."""
+    found = [title(name) for name in names]
+    return [each if found.count(each) == 1 else name for each, name in zip(found, names, strict=True)]

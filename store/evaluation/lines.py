@@ -1,11 +1,12 @@
 """Lines of the files of data sets, and all that is wrong with them in one error."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from kotovec.errors import InputError, quoted
+from kotovec.errors import ACCESS, InputError, quoted
 from kotovec.text import counted
 
+Line = tuple[int, str]  # its number from 1, and its text
 LARGEST = 1 << 30  # bytes of a file: the largest data set, BATS as questions, has 4 MB
 MOST_NAMED = 100  # malformed lines that an error names
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
@@ -35,15 +36,14 @@ class Problems:
         raise InputError(f"{counted(len(named), 'malformed line')}: {shown}", hint=hint)
 
 
-def read_lines(path: Path, problems: Problems) -> Iterator[tuple[int, str]]:
+def read_lines(path: Path, problems: Problems) -> Iterator[Line]:
     """Yield the lines of a file that are not blank, each with its number from 1 and without its end.
 
-    Comments are the lines that begin with `#` before the first other one. Lines that are not UTF-8 are problems.
+    Lines that are not UTF-8 are problems. What is a comment is up to the format; see `part_head`.
 
     Raises:
         InputError: the file cannot be read.
     """
-    is_head = True
     for number, line in enumerate(_bytes_of(path).split(b"\n"), start=1):
         if number == 1 and line.startswith(_UTF_16):
             problems.add(path, number, "is UTF-16, not UTF-8")
@@ -53,10 +53,17 @@ def read_lines(path: Path, problems: Problems) -> Iterator[tuple[int, str]]:
         except UnicodeDecodeError:
             problems.add(path, number, "is not UTF-8")
             continue
-        if not text.strip() or (is_head and text.startswith("#")):
-            continue
-        is_head = False
-        yield number, text
+        if text.strip():
+            yield number, text
+
+
+def part_head(lines: Sequence[Line]) -> tuple[list[Line], list[Line]]:
+    """Return the lines that begin with `#` before the first other one, and the lines from there on.
+
+    The first are comments where they are no items of the format: a token may be `#`.
+    """
+    count = next((index for index, (_, text) in enumerate(lines) if not text.startswith("#")), len(lines))
+    return list(lines[:count]), list(lines[count:])
 
 
 def _bytes_of(path: Path) -> bytes:
@@ -67,5 +74,7 @@ def _bytes_of(path: Path) -> bytes:
         if path.stat().st_size > LARGEST:
             raise InputError(f"{quoted(path)} has more than {LARGEST >> 30} GB", hint=hint)
         return path.read_bytes()
+    except PermissionError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}", hint=ACCESS) from error
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}", hint=hint) from error

@@ -14,6 +14,7 @@ from kotovec.store.evaluation.correlations import Ranked, pearson, spearman
 from kotovec.store.evaluation.intervals import Estimate, draw_items
 from kotovec.store.evaluation.similarity import Pair
 from kotovec.store.evaluation.words import Mask, Policy, Words, find_words, rows_with_vectors, unit
+from kotovec.store.finite import check_finite, source
 from kotovec.store.nearest import Rows
 from kotovec.text import counted
 
@@ -109,6 +110,7 @@ def evaluate_pairs(
 
     Raises:
         InputError: fewer than three pairs can be asked, or their scores are all equal.
+        DamagedError: the vector of a word is not finite.
     """
     texts = [word for pair in pairs for word in (pair.word1, pair.word2)]
     words = {asked.name: find_words(asked.store.lookup, texts, policy) for asked in stores}
@@ -131,7 +133,7 @@ def _correlate(
     if counts.asked < FEWEST:
         raise InputError(
             f"{names}: {_few(counts)}, and a correlation needs {FEWEST}",
-            hint="use --lower or --multi mean, or ask fewer spaces",
+            hint=f"use --lower{' or --multi mean' if counts.several else ''}, or ask fewer spaces",
         )
     scores = np.array([pair.score for pair in pairs])[kept]
     if (scores == scores[0]).all():
@@ -164,7 +166,18 @@ def _few(counts: Counts) -> str:
 
 
 def present_words(group: Sequence[Asked], words: Mapping[str, Words]) -> Mask:
-    """Return which words have a vector in every space of every store of a group, (n,)."""
+    """Return which words have a vector in every space of every store of a group, (n,).
+
+    Raises:
+        InputError: a store is asked in no space.
+        DamagedError: the vector of a word is not finite.
+    """
+    for asked in group:
+        if not asked.spaces:
+            raise InputError(f"{asked.name}: no space is asked", hint="name some, such as `store.spaces`")
+        for space in asked.spaces:
+            norms = np.asarray(asked.store.norms(space))
+            check_finite(norms[words[asked.name].rows], source(asked.store.path, space))
     masks = [
         words[asked.name].all_of(rows_with_vectors(asked.store.vectors, space))
         for asked in group
@@ -185,8 +198,9 @@ def _cosines(store: Store, space: Space, words: Words, left: Rows, right: Rows) 
     array, found = store.array(space), np.empty(len(left))
     for start in range(0, len(left), BLOCK):
         part = slice(start, start + BLOCK)
-        sides = [unit(words.vectors(array, numbers[part])) for numbers in (left, right)]
-        found[part] = np.einsum("ij,ij->i", *sides)
+        sides = [words.vectors(array, numbers[part]) for numbers in (left, right)]
+        check_finite(np.stack(sides), source(store.path, space))
+        found[part] = np.einsum("ij,ij->i", *map(unit, sides))
     return found
 
 

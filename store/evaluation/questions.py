@@ -6,14 +6,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from kotovec.errors import InputError, quoted
-from kotovec.store.evaluation.lines import Problems, read_lines
+from kotovec.store.evaluation.lines import Line, Problems, part_head, read_lines
 from kotovec.text import counted
 
 WORDS = 4  # of a question with its answer
 MSR = "word_relationship.questions"
 ANSWERS = ".answers"  # of MSR's questions
 _PAIR = 2  # fields of a line of BATS
-_HINT = "write `a a* b b*` per line (Google), or `b` and its answers `b1/b2` between tabs (BATS)"
+_HINT = (
+    "write `a a* b b*` per line (Google), or `b` and its answers `b1/b2` between tabs (BATS), or name MSR's file"
+    " `.questions` with its `.answers` beside it"
+)
+_MSR_HINT = "write `a a* b` per line of the questions, and a category and `b*` on the same line of the answers"
 
 
 @dataclass(frozen=True)
@@ -42,13 +46,18 @@ class Category:
 
     @classmethod
     def of(cls, name: str, questions: Sequence[Question]) -> "Category":
-        """Return the category of some questions, whose pairs are (a, a*) and (b, answers), each once."""
-        pairs: dict[str, tuple[str, ...]] = {}
+        """Return the category of some questions, whose pairs are (a, a*) and (b, answers), each once.
+
+        A word may be in several pairs, such as Glendale in Arizona and in California; a pair whose answers are some of
+        those of another is that one.
+        """
+        pairs: dict[str, list[tuple[str, ...]]] = {}
         for each in questions:
-            pairs.setdefault(each.a, (each.a_star,))
-            if len(pairs.setdefault(each.b, each.answers)) < len(each.answers):
-                pairs[each.b] = each.answers
-        return cls(name, tuple(questions), tuple(pairs.items()))
+            for word, answers in ((each.a, (each.a_star,)), (each.b, each.answers)):
+                known = pairs.setdefault(word, [])
+                if not any(set(answers) <= set(other) for other in known):
+                    known[:] = [*(other for other in known if not set(other) < set(answers)), answers]
+        return cls(name, tuple(questions), tuple((word, each) for word, found in pairs.items() for each in found))
 
     @classmethod
     def of_pairs(cls, name: str, pairs: Sequence[tuple[str, tuple[str, ...]]]) -> "Category":
@@ -68,14 +77,16 @@ def read_analogies(path: Path) -> list[Category]:
     Args:
         path: a file of Google's kind, with `: category` before the questions; MSR's `word_relationship.questions`,
             beside which its answers are, or its folder; or a file or a folder of files `.txt` of BATS' kind, each a
-            category with `b`, a tab and `b1/b2` on a line. Case is as it is.
+            category with `b`, a tab and `b1/b2` on a line. Case is as it is. First lines that begin with `#` are
+            comments where they are no items of the format, and where `: category` follows.
 
     Raises:
         InputError: a file cannot be read, has no question, or has malformed lines, which are all named.
     """
     problems = Problems()
     found = list(_read(path, problems))
-    problems.check(_HINT)
+    is_msr = any(file.suffix == Path(MSR).suffix for file in files_of(path))
+    problems.check(_MSR_HINT if is_msr else _HINT)
     categories = _distinct([category for category in found if category.questions])
     if not categories:
         has = "a single pair, and an analogy needs two" if any(each.pairs for each in found) else "no analogies"
@@ -94,46 +105,64 @@ def _distinct(categories: Sequence[Category]) -> list[Category]:
     return found
 
 
+def files_of(path: Path) -> list[Path]:
+    """Return the files that are read for a path, as `read_analogies` does: MSR's are its questions and its answers."""
+    if path.is_dir() and not (path / MSR).is_file():
+        # An archive that macOS made has hidden files beside all others.
+        return sorted(file for file in path.rglob("*.txt") if not file.name.startswith("."))
+    file = path / MSR if path.is_dir() else path
+    return [file, file.with_suffix(ANSWERS)] if file.suffix == Path(MSR).suffix else [file]
+
+
 def _read(path: Path, problems: Problems) -> Iterator[Category]:
-    if path.is_dir():
-        if (path / MSR).is_file():
-            yield from _read_msr(path / MSR, problems)
-            return
-        for file in sorted(path.rglob("*.txt")):
-            if not file.name.startswith("."):  # an archive that macOS made has such ones beside all others
-                yield from _read_file(file, problems)
-    elif path.suffix == Path(MSR).suffix:
-        yield from _read_msr(path, problems)
-    else:
-        yield from _read_file(path, problems)
+    files = files_of(path)
+    if files and files[0].suffix == Path(MSR).suffix:
+        yield from _read_msr(files[0], files[1], problems)
+        return
+    for file in files:
+        yield from _read_file(file, problems)
 
 
 def _read_file(path: Path, problems: Problems) -> Iterator[Category]:
-    lines = list(read_lines(path, problems))
-    is_pairs = bool(lines) and not lines[0][1].startswith(":") and len(lines[0][1].split("\t")) == _PAIR
+    head, body = part_head(list(read_lines(path, problems)))
+    first = (body or head or [(0, "")])[0][1]
+    is_pairs = not first.startswith(":") and len(first.split("\t")) == _PAIR
+    fields, count = (_columns, _PAIR) if is_pairs else (_words, WORDS)
+    if first.startswith(":"):
+        head = []
+    lines = [line for line in head if len(found := fields(line[1])) == count and all(found)] + body
     yield from _pairs_of(path, lines, problems) if is_pairs else _google(path, lines, problems)
 
 
-def _google(path: Path, lines: Sequence[tuple[int, str]], problems: Problems) -> Iterator[Category]:
+def _words(line: str) -> list[str]:
+    """Return the words of a question of Google's kind, between tabs or blanks."""
+    return _columns(line) if line.count("\t") == WORDS - 1 else line.split()
+
+
+def _columns(line: str) -> list[str]:
+    return [each.strip() for each in line.split("\t")]
+
+
+def _google(path: Path, lines: Sequence[Line], problems: Problems) -> Iterator[Category]:
     questions: dict[str, list[Question]] = {}
     name = path.stem
     for number, line in lines:
         if line.startswith(":"):
             name = line[1:].strip() or path.stem
             continue
-        words = line.split("\t") if line.count("\t") == WORDS - 1 else line.split()
-        if len(words) == WORDS and all(word.strip() for word in words):
-            a, a_star, b, answer = map(str.strip, words)
+        words = _words(line)
+        if len(words) == WORDS and all(words):
+            a, a_star, b, answer = words
             questions.setdefault(name, []).append(Question(a, a_star, b, (answer,)))
         else:
             problems.add(path, number, f"has {counted(len(words), 'word')}, not 4")
     yield from (Category.of(name, each) for name, each in questions.items())
 
 
-def _pairs_of(path: Path, lines: Sequence[tuple[int, str]], problems: Problems) -> Iterator[Category]:
+def _pairs_of(path: Path, lines: Sequence[Line], problems: Problems) -> Iterator[Category]:
     pairs = []
     for number, line in lines:
-        fields = [each.strip() for each in line.split("\t")]
+        fields = _columns(line)
         answers = tuple(dict.fromkeys(filter(None, map(str.strip, fields[1].split("/"))))) if len(fields) > 1 else ()
         if len(fields) != _PAIR:
             problems.add(path, number, f"has {counted(len(fields), 'column')}, not 2")
@@ -144,10 +173,16 @@ def _pairs_of(path: Path, lines: Sequence[tuple[int, str]], problems: Problems) 
     yield Category.of_pairs(path.stem, pairs)
 
 
-def _read_msr(path: Path, problems: Problems) -> Iterator[Category]:
+def _numbered(path: Path, count: int, problems: Problems) -> dict[int, list[str]]:
+    """Return the words of lines by their numbers, without comments: first lines with `#` and another count of words."""
+    head, body = part_head(list(read_lines(path, problems)))
+    items = [line for line in head if len(line[1].split()) == count]
+    return {number: text.split() for number, text in [*items, *body]}
+
+
+def _read_msr(path: Path, other: Path, problems: Problems) -> Iterator[Category]:
     """Yield MSR's categories: a line of questions has three words, the same line of answers a category and a word."""
-    other = path.with_suffix(ANSWERS)
-    asked, answered = ({number: text.split() for number, text in read_lines(each, problems)} for each in (path, other))
+    asked, answered = _numbered(path, WORDS - 1, problems), _numbered(other, _PAIR, problems)
     questions: dict[str, list[Question]] = {}
     for number in sorted(asked.keys() | answered.keys()):
         words, answer = asked.get(number, []), answered.get(number, [])

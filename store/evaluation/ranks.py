@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from kotovec.store.evaluation.measures import Floats, Scorer
-from kotovec.store.evaluation.words import Mask
+from kotovec.store.evaluation.words import Mask, Words
+from kotovec.store.finite import check_finite
 from kotovec.store.nearest import Rows
 
 BLOCK = 2048  # rows at a time: 13 MB as float64 at 768 dimensions
@@ -27,18 +28,35 @@ class Candidates:
         array: (V, D) vectors.
         norms: (V,) float64.
         present: (V,) which rows have a direction, and may be answers.
+        name: what an error calls the space.
     """
 
     array: npt.NDArray[np.floating[Any]]
     norms: Floats
     present: Mask
+    name: str = "the space"
 
     def unit(self, rows: "Rows | slice") -> Floats:
-        """Return some rows at length 1 in float64; those that are no answers are zeros."""
+        """Return some rows at length 1 in float64; those that are no answers are zeros.
+
+        Raises:
+            DamagedError: one is not finite.
+        """
         present = self.present[rows]
         found = np.asarray(self.array[rows]).astype(np.float64)
         found[~present] = 0
         found[present] /= self.norms[rows][present, np.newaxis]
+        check_finite(found, self.name)
+        return found
+
+    def vectors(self, words: Words, numbers: Rows) -> Floats:
+        """Return the vectors of words by their numbers, (m, D) float64.
+
+        Raises:
+            DamagedError: one is not finite.
+        """
+        found = words.vectors(self.array, numbers)
+        check_finite(found, self.name)
         return found
 
     def lengths(self, rows: "Rows | slice") -> Floats:

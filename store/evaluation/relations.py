@@ -3,6 +3,7 @@
 Both are those of Drozd, Gladkova and Matsuoka (2016, https://aclanthology.org/C16-1332), of unit vectors.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,16 +35,39 @@ class Relation:
     targets: Rows
 
 
-def relation_of(category: Category, words: Words, present: Mask, single: Mask) -> Relation:
-    """Return the pairs of a category that can be asked: none if these are fewer than two."""
-    found = []
+def relation_of(category: Category, stores: Sequence[Words], present: Mask, single: Mask) -> Relation:
+    """Return the pairs of a category that can be asked: none if these are fewer than two.
+
+    Args:
+        category: the category.
+        stores: the words of the stores that are asked, with the same numbers in each.
+        present: (n,) which of the words have a vector in all spaces.
+        single: (n,) which of them are a row, too.
+    """
+    numbers, found = stores[0].numbers, []
     for index, (word, answers) in enumerate(category.pairs):
-        usable = [words.numbers[answer] for answer in answers if single[words.numbers[answer]]]
-        if present[words.numbers[word]] and usable:
-            found.append((index, words.numbers[word], usable[0]))
+        usable = [numbers[answer] for answer in answers if single[numbers[answer]]]
+        if present[numbers[word]] and usable:
+            found.append((index, numbers[word], usable))
+    for words in stores:
+        found = _distinct(found, words)
     if len(found) < FEWEST:
         found = []
-    return Relation(*np.array(found, dtype=np.int64).reshape(-1, 3).T)
+    first = [(index, source, usable[0]) for index, source, usable in found]
+    return Relation(*np.array(first, dtype=np.int64).reshape(-1, 3).T)
+
+
+def _distinct(pairs: Sequence[tuple[int, int, list[int]]], words: Words) -> list[tuple[int, int, list[int]]]:
+    """Return pairs of different rows: if `Paris France` and `paris france` are the same, they learn from each other.
+
+    Of those whose word and first answer are the same rows, the one with most answers is taken, or the first.
+    """
+    found: dict[tuple[bytes, bytes], tuple[int, int, list[int]]] = {}
+    for pair in pairs:
+        rows = words.of(pair[1]).tobytes(), words.of(pair[2][0]).tobytes()
+        if len(pair[2]) > len(found.get(rows, (0, 0, []))[2]):
+            found[rows] = pair
+    return sorted(found.values())
 
 
 def draw_negatives(relation: Relation, taken: frozenset[int], free: Mask, seed: int) -> Rows:
@@ -62,7 +86,7 @@ def draw_negatives(relation: Relation, taken: frozenset[int], free: Mask, seed: 
 
 def average_run(relation: Relation, words: Words, candidates: Candidates, answers: Rows, inputs: Rows) -> Run:
     """Return 3CosAvg: the cosine with b plus the mean offset of the other pairs."""
-    sources, targets = (unit(words.vectors(candidates.array, each)) for each in (relation.sources, relation.targets))
+    sources, targets = (unit(candidates.vectors(words, each)) for each in (relation.sources, relation.targets))
     offsets = targets - sources
     basis = sources + (offsets.sum(axis=0) - offsets) / (len(offsets) - 1)
     return Run(basis, lambda products, _norms, asked: products[asked], answers, inputs, TIE)
@@ -75,7 +99,7 @@ def regression_run(
 
     The regression learns the targets of the other pairs against their sources and the random rows.
     """
-    sources, targets = (unit(words.vectors(candidates.array, each)) for each in (relation.sources, relation.targets))
+    sources, targets = (unit(candidates.vectors(words, each)) for each in (relation.sources, relation.targets))
     count = len(sources)
     points = np.concatenate([targets, sources, candidates.unit(negatives)])
     learned = Regression(points, np.arange(len(points)) < count)

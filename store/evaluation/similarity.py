@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kotovec.errors import InputError, quoted
-from kotovec.store.evaluation.lines import Problems, read_lines
+from kotovec.store.evaluation.lines import Problems, part_head, read_lines
 from kotovec.text import counted, parts
 
 LONGEST = 100_000  # characters of a line
@@ -33,7 +33,8 @@ def read_pairs(path: Path, columns: str | None = None) -> list[Pair]:
     """Return the pairs of a file of tab- or comma-separated values, in its order.
 
     Args:
-        path: the file, in UTF-8; lines that begin with `#` at its beginning are comments.
+        path: the file, in UTF-8; lines that begin with `#` at its beginning are comments where they are no pairs, and
+            where a header follows.
         columns: the columns of the two words and of the score, by the names of its header, or by numbers from 1;
             without them they are found by the header, and are the first three of a file without one.
 
@@ -45,14 +46,19 @@ def read_pairs(path: Path, columns: str | None = None) -> list[Pair]:
     if not lines:
         problems.check("save it as UTF-8")
         raise InputError(f"{path} has no pairs", hint=_HINT)
-    rows = [(number, _fields(text, lines[0][1])) for number, text in lines if _fits(path, number, text, problems)]
-    if not rows:
+    head, body = part_head([line for line in lines if _fits(path, *line, problems)])
+    if not (head or body):
         problems.check(_HINT)
-    chosen, has_header = _choose(path, rows[0][1], columns)
-    pairs = [_pair(path, number, row, chosen, problems) for number, row in rows[1 if has_header else 0 :]]
+    first = (body or head)[0][1]
+    chosen, has_header = [0, 1, 2], False
+    if body or columns is not None:
+        chosen, has_header = _choose(path, _fields(first, first), columns)
+    named = [line for line in head if not has_header and _is_pair(_fields(line[1], first), chosen)]
+    rows = [*named, *(body[1:] if has_header else body)]
+    pairs = [_pair(path, number, _fields(text, first), chosen, problems) for number, text in rows]
     problems.check(_HINT)
     if not pairs:
-        raise InputError(f"{path} has no pairs below its header", hint=_HINT)
+        raise InputError(f"{path} has no pairs{' below its header' if has_header else ''}", hint=_HINT)
     return [pair for pair in pairs if pair is not None]
 
 
@@ -114,12 +120,18 @@ def _index(names: Sequence[str], known: Sequence[str]) -> int | None:
 
 
 def number_of(text: str) -> float | None:
-    """Return the number of a text; None where it is no finite one."""
+    """Return the number of a text in ASCII; None where it is no finite one. Python would read `5_0` and `５`, too."""
+    if not text.isascii() or "_" in text:
+        return None
     try:
         number = float(text)
     except ValueError:
         return None
     return number if math.isfinite(number) else None
+
+
+def _is_pair(row: Sequence[str], chosen: Sequence[int]) -> bool:
+    return max(chosen) < len(row) and all(row[index] for index in chosen) and number_of(row[chosen[2]]) is not None
 
 
 def _pair(path: Path, number: int, row: Sequence[str], chosen: Sequence[int], problems: Problems) -> Pair | None:

@@ -6,12 +6,14 @@ so that two texts never become one; where none does, all stand as they are.
 """
 
 import re
+from pathlib import Path
 
 from kotovec.errors import InputError, quoted
 from kotovec.store.notation import EMPTY, SPACE, noted
 from kotovec.store.tokens import Marking, Strings
 
 ENDING = ".escaped.tsv"
+HEADER = "row\twritten\ttext\n"  # of the list of escaped texts
 _OWN = re.compile(rf"[\\{SPACE}]")
 _ESCAPE = re.compile(rf"\\(?:u([0-9a-f]{{4}})|U([0-9a-f]{{8}})|(.?))|{SPACE}", re.DOTALL)
 _NAMED = {"\\": "\\", "n": "\n", "t": "\t", "r": "\r"}
@@ -44,6 +46,14 @@ class Escapes:
         if not self.needed:
             return []
         return [(row, escape(text), text) for row, text in enumerate(self._texts) if self.changes(text)]
+
+
+def is_list(path: Path) -> bool:
+    """Return whether a file is a list of escaped texts that an export wrote, by its header."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(HEADER)) == HEADER.encode()
 
 
 def escape(text: str) -> str:

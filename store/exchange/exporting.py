@@ -17,12 +17,13 @@ from kotovec.store.database import Store
 from kotovec.store.exchange.arrays import write_npy, write_safetensors
 from kotovec.store.exchange.arrow import write_columns
 from kotovec.store.exchange.binary import write_binary
-from kotovec.store.exchange.escapes import ENDING, Escapes
+from kotovec.store.exchange.escapes import ENDING, HEADER, Escapes, is_list
 from kotovec.store.exchange.formats import FORMATS, Format, named, of_target
 from kotovec.store.exchange.lines import write_lines
 from kotovec.store.exchange.projector import write_numbers
 from kotovec.store.exchange.streams import Writable, writing
 from kotovec.store.exchange.text import NUMBERS, Block, write_text
+from kotovec.store.finite import check_finite, source
 from kotovec.store.tokens import Tokens
 from kotovec.text import json_line
 
@@ -68,11 +69,11 @@ def export_vectors(
         space: a space that it holds.
         file: the file.
         format: name of the format; None for the one that the name says.
-        overwrite: whether existing files are replaced.
+        overwrite: whether existing files are replaced; a list of escaped texts is deleted if this file has none.
 
     Raises:
         InputError: the name says no format, or the file exists.
-        NotStoredError, DamagedError: as `Vectors.array`.
+        NotStoredError, DamagedError: as `Vectors.array`, or a vector is not finite.
         DiskFullError: no space is left.
     """
     found = of_target(file, None if format is None else named(format))
@@ -81,9 +82,10 @@ def export_vectors(
         raise InputError(problem, hint=f"name `{space.averaged}`, their means")
     table = Table.of(store, space, FORMATS[found].unfit)
     changed = table.escapes.listed()
-    listed = file.with_name(f"{file.name}{ENDING}") if changed else None
+    listing = file.with_name(f"{file.name}{ENDING}")
+    listed, stale = (listing, None) if changed else (None, listing if is_list(listing) else None)
     beside = file.with_name(file.stem + FORMATS[found].words) if FORMATS[found].words else None
-    for each in (file, listed, beside):
+    for each in (file, listed, stale, beside):
         if each is not None and not each.parent.is_dir():
             raise InputError(f"there is no folder {each.parent}", hint="make it, or name a file in another folder")
         access.check_writable(file.parent, hint="name a file in a folder that is yours")
@@ -92,10 +94,12 @@ def export_vectors(
     with contextlib.ExitStack() as stack:
         if listed is not None:
             rows = "".join(f"{row}\t{written}\t{json_line(text)}\n" for row, written, text in changed)
-            stack.enter_context(writing(listed)).write(f"row\twritten\ttext\n{rows}".encode())
+            stack.enter_context(writing(listed)).write(f"{HEADER}{rows}".encode())
         if beside is not None:
             write_lines(stack.enter_context(writing(beside)), table.words())
         _write(stack.enter_context(writing(file)), found, table)
+    if stale is not None:  # of the file that was here before: its words would be unescaped in this one
+        stale.unlink()
     return Exported(file, found, space, *table.shape, len(store) - len(table.tokens), len(changed), listed)
 
 
@@ -108,19 +112,21 @@ class Table:
         escapes: how a format writes them.
         vectors: of all tokens of the store.
         rows: which of them have one; None for all.
+        name: what an error calls the space.
     """
 
     tokens: Tokens
     escapes: Escapes
     vectors: npt.NDArray[np.floating[Any]]
     rows: npt.NDArray[np.bool_] | None
+    name: str
 
     @classmethod
     def of(cls, store: Store, space: Space, unfit: re.Pattern[bytes] | None) -> "Table":
         """Return the tokens and vectors of a space, for a format that cannot hold some texts."""
         vectors, rows = store.vectors.array(space), store.vectors.present(space)
         tokens = store.tokens if rows is None else store.tokens.take(np.flatnonzero(rows))
-        return cls(tokens, Escapes(tokens.texts, unfit), vectors, rows)
+        return cls(tokens, Escapes(tokens.texts, unfit), vectors, rows, source(store.path, space))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -137,6 +143,7 @@ class Table:
         for start in range(0, len(self.vectors), most):
             block = self.vectors[start : start + most]
             kept = block if self.rows is None else block[self.rows[start : start + most]]
+            check_finite(kept, self.name)
             yield np.ascontiguousarray(kept, dtype=np.float32)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from kotovec.errors import InputError, quoted
 from kotovec.store.exchange.escapes import unescape
+from kotovec.store.exchange.text import CORRECT
 from kotovec.store.opened import MOST_TEXT, MOST_TOKENS
 from kotovec.store.tokens import LONGEST, Strings
 
@@ -36,7 +37,7 @@ class Items:
         except UnicodeDecodeError as error:
             raise self._error("the word is not UTF-8", "save the file as UTF-8, without an encoding of old") from error
         except UnicodeEncodeError as error:
-            raise self._error("the word holds half a surrogate pair") from error
+            raise self._error("the word holds half a surrogate pair", "leave out --escaped") from error
         except InputError as error:
             raise self._error(str(error), error.hint) from error
         if b"\0" in word:
@@ -46,7 +47,7 @@ class Items:
         self._count += 1
         self._block += word + b"\0"
         if self._count > MOST_TOKENS or len(self._block) > MOST_TEXT:
-            raise self._error(f"more than {MOST_TOKENS:,} words or {MOST_TEXT >> 20:,} MB of text")
+            raise self._error(f"more than {MOST_TOKENS:,} words or {MOST_TEXT >> 20:,} MB of text", "leave some out")
         self._hashes += hashlib.blake2b(word, digest_size=16).digest()
 
     def finish(self) -> Strings:
@@ -67,5 +68,5 @@ class Items:
             raise InputError(problem, hint="delete one of the two")
         return words
 
-    def _error(self, problem: str, hint: str | None = None) -> InputError:
+    def _error(self, problem: str, hint: str | None = CORRECT) -> InputError:
         return InputError(f"{self._where(self._count)}: {problem}", hint=hint)

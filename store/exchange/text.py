@@ -7,6 +7,7 @@ separated by single spaces, and one more may stand at the end of a line.
 import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ _HEADER = re.compile(rb"(?:\xef\xbb\xbf)?([0-9]{1,12}) ([0-9]{1,12})")
 _NUMBER = re.compile(rb"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _INFINITE = re.compile(rb"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
 _PLAIN = b"0123456789+-.eE "  # all that numbers and the spaces between them consist of
+CORRECT = "download the file again, or correct the line"
 _FORMAT = "check the format with --format"
 
 
@@ -50,9 +52,11 @@ class TextSource:
             InputError: a line has too few or too many numbers, or not as many lines follow as the header says.
         """
         claimed, row = None, -1
-        for row, line in enumerate(self._lines()):
+        lines = self._lines()
+        first = list(islice(lines, 2))
+        for row, line in enumerate(chain(first, lines)):
             if row == 0 and not self._header:
-                self.dimensions = line.count(b" ")
+                self.dimensions = _dimensions(line, first[-1])
             elif row == 0:
                 claimed, self.dimensions = self._read_header(line)
             if row == 0 and not 0 < self.dimensions <= MOST_DIMENSIONS:
@@ -125,7 +129,21 @@ class TextSource:
             return word, b" ".join(found)
         what = "the first line says" if self._header else "the first line has"
         problem = f"{counted(numbered, 'number')}, and {what} {self.dimensions:,}"
-        raise InputError(f"{self.where(row)}: {problem}", hint=_FORMAT if row < 1 else None)
+        raise InputError(f"{self.where(row)}: {problem}", hint=_FORMAT if row < 1 else CORRECT)
+
+
+def _dimensions(first: bytes, second: bytes) -> int:
+    """Return the dimensions of a file without a header: a first word with spaces (`new york`) is not counted.
+
+    It is one where so many numbers end its line as the second line has, and something else comes before them.
+    """
+    ends = [_numbers_at_end(line) for line in (first, second)]
+    return ends[0] if ends[0] in (ends[1], second.count(b" ")) else first.count(b" ")
+
+
+def _numbers_at_end(line: bytes) -> int:
+    fields = line.split(b" ")[:0:-1]  # without the first, which is a word
+    return next((index for index, each in enumerate(fields) if not _NUMBER.fullmatch(each)), len(fields))
 
 
 def parse(lines: list[bytes], dimensions: int, row: int, where: Callable[[int], str]) -> Block:
@@ -172,7 +190,7 @@ def _parse_line(line: bytes, where: str) -> Block:
 
 def _error(where: str, column: int, field: bytes, problem: str) -> InputError:
     shown = quoted(field[:40].decode("utf-8", "backslashreplace"))
-    return InputError(f"{where}: {shown}, number {column} of the vector, {problem}")
+    return InputError(f"{where}: {shown}, number {column} of the vector, {problem}", hint=CORRECT)
 
 
 def write_text(file: Writable, words: Iterable[str], blocks: Iterable[Block], header: tuple[int, int] | None) -> None:

@@ -11,7 +11,7 @@ from kotovec import access
 from kotovec.errors import DamagedError, StoreError
 from kotovec.space import Space
 from kotovec.store.database import Store
-from kotovec.store.finite import check_finite
+from kotovec.store.finite import check_space
 from kotovec.store.geometry.steps import FITS, Step
 from kotovec.store.layout import Layout
 from kotovec.store.lock import locked
@@ -59,7 +59,7 @@ def derive(
             if vectors.made(derived).get("derived") == origin:
                 return derived
     access.check_writable(Layout(store.path).spaces)
-    check_finite(vectors, space)
+    check_space(vectors, space)
     array, norms = store.array(space), store.norms(space)
     rows = norms > 0
     if step.fit != FITS[0]:

@@ -14,7 +14,7 @@ from kotovec.space import Space
 from kotovec.store import checksum, hdf5, lock
 from kotovec.store.database import Store
 from kotovec.store.files import delete_parts, sinking, written
-from kotovec.store.finite import check_finite
+from kotovec.store.finite import check_space
 from kotovec.store.layout import HDF5, MEASURES, Layout
 from kotovec.store.metric import Metric
 from kotovec.store.neighbours import Neighbours, neighbours
@@ -52,7 +52,7 @@ def find_or_make(
     if not 1 <= k <= others:
         problem = f"k is {k}, and a token has {others:,} others"
         raise InputError(problem, hint=f"choose a number from 1 to {others}" if others else "choose another store")
-    check_finite(store.vectors, space)
+    check_space(store.vectors, space)
     folder, dataset = Layout(store.path).measures, store.vectors.checksum(space)
     if (kept := read_kept(folder, space, measure, dataset, k, len(store))) is not None:
         return kept

@@ -13,7 +13,7 @@ from kotovec.store.database import Store
 from kotovec.store.evaluation.correlations import spearman
 from kotovec.store.evaluation.intervals import Estimate
 from kotovec.store.families import find_duplicates
-from kotovec.store.finite import check_finite
+from kotovec.store.finite import check_space
 from kotovec.store.geometry import hubness, isotropy
 from kotovec.store.geometry.hubness import Hubness
 from kotovec.store.geometry.isotropy import Isotropy
@@ -83,7 +83,7 @@ def survey(store: Store, space: Space, neighbours: Rows | None = None, by: str |
     check_single(space, "the geometry")
     if by is not None and by not in GROUPS:
         raise InputError(f"unknown groups {quoted(by)}", hint=f"choose {choices(GROUPS)}")
-    check_finite(store.vectors, space)
+    check_space(store.vectors, space)
     vectors, norms = store.array(space), store.norms(space)
     present = store.vectors.present(space)
     everywhere = np.ones(len(store), dtype=np.bool_) if present is None else present
