@@ -271,7 +271,7 @@ def read_contexts(path: Path, identity: str | None, *, checked: bool = True) -> 
     Args:
         path: the path of the file.
         identity: what the sample must be of; None for anything.
-        checked: whether every checksum is recomputed, a second per gigabyte; else headers, sizes and those of the texts.
+        checked: whether every checksum is recomputed, a second per gigabyte; else headers and those of the texts.
 
     Raises:
         FileNotFoundError: there is no file.

@@ -281,8 +281,9 @@ class Store:
             InputError: k, metric, script or device does not fit, or a sum is zero.
         """
         if not isinstance(expression, str):
-            problem = f"search takes one expression, not {arguments.kind_of(expression)}"
-            raise InputError(problem, hint="use `search_many`")
+            raise InputError(
+                f"search takes one expression, not {arguments.kind_of(expression)}", hint="use `search_many`"
+            )
         search = Search(space, layer, metric, k, exclude_inputs, unit_terms, words_only, script, device, exact, within)
         return self._answer([expression], search)[0]
 

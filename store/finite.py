@@ -31,7 +31,7 @@ def check_finite(vectors: npt.NDArray[Any], name: str) -> None:
 
 
 def check_sum(vector: npt.NDArray[Any], vectors: npt.NDArray[Any], name: str) -> None:
-    """Check the vectors (n, D) that a vector (D,) was made of, where that is not finite; arguments of `check_finite`."""
+    """Check the vectors (n, D) that a vector (D,) was made of, where that is not finite; see `check_finite`."""
     if not np.isfinite(vector).all():
         check_finite(vectors, name)
 
