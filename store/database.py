@@ -129,9 +129,8 @@ class Store:
     @cached_property
     def lookup(self) -> Lookup:
         """The lookup that finds terms among the tokens."""
-        vectors = self.vectors
-        rowless, unnamed = partial(vectors.table, "rowless"), partial(lens.unnamed_ids, vectors)
-        files, kept = vectors.tokenizer_files(), str(vectors.attributes.get("token_filter", ""))
+        rowless, unnamed = partial(self.vectors.table, "rowless"), partial(lens.unnamed_ids, self.vectors)
+        files, kept = self.vectors.tokenizer_files(), str(self.vectors.attributes.get("token_filter", ""))
         return Lookup(self.tokens, self._layout.tokenizer, files, kept, rowless, unnamed)
 
     @property
@@ -281,9 +280,8 @@ class Store:
             InputError: k, metric, script or device does not fit, or a sum is zero.
         """
         if not isinstance(expression, str):
-            raise InputError(
-                f"search takes one expression, not {arguments.kind_of(expression)}", hint="use `search_many`"
-            )
+            problem = f"search takes one expression, not {arguments.kind_of(expression)}"
+            raise InputError(problem, hint="use `search_many`")
         search = Search(space, layer, metric, k, exclude_inputs, unit_terms, words_only, script, device, exact, within)
         return self._answer([expression], search)[0]
 
