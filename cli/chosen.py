@@ -101,7 +101,7 @@ def ask_spaces(text: str, layer: int | None, stored: Sequence[Space]) -> tuple[S
 def _named(text: str, layer: int | None, stored: Sequence[Space]) -> list[Space]:
     spaces = parse_spaces(usual_space(text, stored), stored)
     layered = [space.at(layer) if space.layer == -1 else space for space in spaces]
-    if layer in (None, -1) or isinstance(layer, AmbientLayer):
+    if layer in (None, -1) or isinstance(layer, AmbientLayer) or any(space.layer == -1 for space in spaces):
         return layered
     for space in layered:
         if space.layer not in (None, layer):

@@ -66,12 +66,7 @@ def command(
     from kotovec.store.evaluation.measures import Measure
     from kotovec.store.evaluation.words import Multi, Policy
 
-    if task not in TASKS:
-        problem = "no task is given" if task is None else f"unknown task {quoted(task)}"
-        raise InputError(problem, hint=f"choose {choices(TASKS)}")
-    if not files:
-        raise InputError("no data set is given", hint=f"name a file, as in {quoted(f'kotovec evaluate {task} FILE')}")
-    _check_options(context, task, seed)
+    task, files = _check(context, task, files, seed)
     if details is not None:
         inputs = [*inputs_of(files), *find_stores(store)]
         check_output(details, *ENDINGS, option="--details", inputs=inputs)
@@ -101,18 +96,24 @@ def command(
         notice(f"{counted(len(lines), 'item')} written to {details}", quiet=quiet)
 
 
-def _check_options(context: typer.Context, task: str, seed: int) -> None:
-    """Refuse an option that is typed and is for another task; in the environment it waits for that.
+def _check(context: typer.Context, task: str | None, files: list[str] | None, seed: int) -> tuple[str, list[str]]:
+    """Return the task and its data sets; an option in the environment that is for another task waits for that.
 
     Raises:
-        InputError: one is typed, or the seed is negative.
+        InputError: there is no such task, no data set, an option of another task is typed, or the seed is negative.
     """
+    if task not in TASKS:
+        problem = "no task is given" if task is None else f"unknown task {quoted(task)}"
+        raise InputError(problem, hint=f"choose {choices(TASKS)}")
+    if not files:
+        raise InputError("no data set is given", hint=f"name a file, as in {quoted(f'kotovec evaluate {task} FILE')}")
     if seed < 0:
         raise InputError(f"--seed is {seed}", hint="use 0 or more")
     for other, names in TASKS.items():
         for name in names if other != task else ():
             if is_typed(context, name):
                 raise InputError(f"--{name} is for {other}, not for {task}", hint="leave it out")
+    return task, files
 
 
 def open_all(opened: ExitStack, store: Sequence[Path] | None, space: str, layers: str) -> "list[Asked]":

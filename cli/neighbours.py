@@ -22,7 +22,7 @@ def command(
 ) -> None:
     """Find the nearest tokens of every token, exactly, and keep them in the store.
 
-    Example: `kotovec neighbours --space isolated --parquet near.parquet`
+    Example: `kotovec neighbours --space isolated -k 20`
     """
     from kotovec.cli.progress import Display
     from kotovec.cli.tables import notice, print_pairs

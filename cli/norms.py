@@ -1,7 +1,6 @@
 """`kotovec norms`: the norms of the vectors of some words or expressions."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -115,15 +114,19 @@ def _read(store: "Store", expression: str) -> _Row:
 
     with ending_at_once():
         terms, readings = resolve(expression, store.lookup)
-    questions, columns = {}, _columns(store)
+    questions, columns, refused = {}, _columns(store), []
     for space in columns:
         of_space = partial(unnamed, store.vectors, space)
         check = Gaps(store.vectors, space).check
         # A row without a token is in the tables alone, and one without a sentence not in context: they have a gap.
-        with suppress(NotStoredError):
+        try:
             questions[space] = add(terms, store.array(space), readings, allow_zero=True, unnamed=of_space, check=check)
+        except NotStoredError as error:
+            refused.append(error)
     notes = [note for space, each in questions.items() for note in each.notes(space)]
     lengths = {space: float(np.linalg.norm(each.vector)) for space, each in questions.items()}
+    if not questions and refused and len(terms) == 1:  # the reason that query gives
+        raise refused[0]
     if not questions:
         problem = f"no space of this store has all rows of {quoted(expression)}"
         raise NotStoredError(problem, hint="ask for one at a time")

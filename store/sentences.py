@@ -139,7 +139,7 @@ def verify(layout: Layout, vectors: "Vectors") -> list[str]:
         read_sample(layout, vectors, checked=True)
     except NotStoredError:
         return []
-    except OSError:  # both errors of kotovec's, too
+    except DamagedError:
         return [f"{CONTEXTS} ({CURE})"]
     return []
 

@@ -173,7 +173,7 @@ def test_json_that_is_none_and_records_without_text_are_named(tmp_path, piece_by
     assert found[1] == {not_json: 5, missing: 2, no_text: 1, half: 1}
     assert found[2] == [
         *((2, not_json), (3, not_json), (4, not_json), (6, missing), (7, missing)),
-        *((8, no_text), (9, half), (10, not_json)),
+        *((8, no_text), (9, half), (10, not_json), (12, not_json)),
     ]
     assert read_all(corpus_of(tmp_path / "a.jsonl", field="body"))[0] == ["x"]
 
@@ -355,3 +355,19 @@ def test_the_corpora_of_the_tests_are_read_without_a_fault(name):
     assert len(pieces) > 10
     assert 2000 <= len(found) < 2200
     assert counts.bytes == (DATA / name).stat().st_size
+
+
+def test_the_faults_of_one_kind_do_not_hide_where_those_of_another_are():
+    counts = Counts()
+    for line in range(1, 61):
+        counts.add(Fault("a.txt", 0, line, "lines that are not UTF-8"))
+    other = Counts()
+    other.add(Fault("b.jsonl", 0, 3, "lines that are not JSON objects"))
+    both = (counts + other, other + counts)
+    assert both[0] == both[1]
+    assert [(each.path, each.line) for each in both[0].examples] == [
+        *(("a.txt", n) for n in range(1, 9)),
+        ("b.jsonl", 3),
+    ]
+    located = locate([("a.txt", 0, counts), ("b.jsonl", 0, other)])
+    assert [each.kind for each in located if each.path == "b.jsonl"] == ["lines that are not JSON objects"]

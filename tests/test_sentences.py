@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from kotovec.errors import InputError, NotStoredError
+from kotovec.cluster.contexts.sampling import Sampling
+from kotovec.errors import DamagedError, InputError, NotStoredError, StoreError
 from kotovec.store import Store
 from kotovec.store.layout import Layout
 
@@ -120,3 +121,31 @@ def test_what_has_no_contexts_to_show_is_refused(with_contexts, store):
         with pytest.raises(InputError, match="`king - man` is an expression, and contexts are those of one") as refused:
             opened.contexts("king - man")
         assert refused.value.hint == "ask for one: king, man"
+
+
+@pytest.mark.parametrize("flip", [1, 0x80])
+def test_a_damaged_sentence_is_neither_printed_nor_taken(with_contexts, capsys, flip):
+    """A flipped bit was printed, and with --contexts-from the vectors of another sentence were built."""
+    store = with_contexts()
+    path = Layout(store).contexts
+    content = bytearray(path.read_bytes())
+    content[content.index(b"a king") + 3] ^= flip
+    path.write_bytes(content)
+    answer = call(capsys, "contexts", "king", "--store", store)
+    assert (answer.code, answer.out) == (DamagedError.exit_code, "")
+    assert answer.err.splitlines() == [
+        f"error: {path}: text does not match its checksum", "hint: build it again with --overwrite"
+    ]  # fmt: skip
+    with pytest.raises(DamagedError):
+        Sampling(store).check()
+    assert call(capsys, "verify", "--store", store).code == DamagedError.exit_code
+
+
+def test_sentences_that_may_not_be_read_are_no_damage(with_contexts, monkeypatch):
+    def refuse(path):
+        raise StoreError(f"{path} cannot be opened: Permission denied", hint="give this user access to it")
+
+    store = with_contexts()
+    monkeypatch.setattr("kotovec.store.contexts.File", refuse)
+    with Store.open(store) as opened, pytest.raises(StoreError, match="Permission denied"):
+        opened.verify()

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-EXAMPLES = 8  # faults that are kept with file and line; the rest are numbers
+EXAMPLES = 8  # faults of a kind that are kept with file and line; the rest are numbers
 
 NOT_UTF8 = "lines that are not UTF-8"
 TOO_LONG = "lines longer than 16 MB"
@@ -71,7 +71,7 @@ class Counts:
         sentences: sentences within the bounds, with repeated ones.
         too_short, too_long: sentences that the bounds in characters exclude.
         faults: number of skipped lines and files by kind.
-        examples: the first faults, by path and line.
+        examples: the first faults of each kind, by path and line.
     """
 
     bytes: int = 0
@@ -85,9 +85,9 @@ class Counts:
 
     def add(self, fault: Fault) -> None:
         """Count a fault, and keep it among the examples if it is one of the first."""
-        self.faults[fault.kind] = self.faults.get(fault.kind, 0) + 1
-        if len(self.examples) < EXAMPLES or fault < self.examples[-1]:
-            self.examples = tuple(sorted((*self.examples, fault))[:EXAMPLES])
+        self.faults[fault.kind] = count = self.faults.get(fault.kind, 0) + 1
+        if count <= EXAMPLES or any(fault < each for each in self.examples if each.kind == fault.kind):
+            self.examples = _first((*self.examples, fault))
 
     def __add__(self, other: "Counts") -> "Counts":
         """Return the sum, which is the same whatever the order and the grouping of the summands."""
@@ -102,7 +102,7 @@ class Counts:
                 kind: self.faults.get(kind, 0) + other.faults.get(kind, 0)
                 for kind in sorted({*self.faults, *other.faults})
             },
-            tuple(sorted((*self.examples, *other.examples))[:EXAMPLES]),
+            _first((*self.examples, *other.examples)),
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -117,7 +117,7 @@ class Counts:
 
 
 def locate(counts: Iterable[tuple[str, int, Counts]]) -> list[Fault]:
-    """Return the first faults with their lines counted from the beginning of their files, by path and line.
+    """Return the first faults of each kind, by path and line, which is counted from the beginning of the file.
 
     Args:
         counts: path, start and counts of every piece of the corpus.
@@ -127,4 +127,15 @@ def locate(counts: Iterable[tuple[str, int, Counts]]) -> list[Fault]:
     for path, _, each in sorted(counts, key=lambda piece: piece[:2]):
         found += [Fault(fault.path, 0, before[path] + fault.line, fault.kind) for fault in each.examples]
         before[path] += each.lines
-    return sorted(found)[:EXAMPLES]
+    return list(_first(found))
+
+
+def _first(faults: Iterable[Fault]) -> tuple[Fault, ...]:
+    """Return the first faults of each kind, by path and line."""
+    kept: dict[str, int] = defaultdict(int)
+    found = []
+    for fault in sorted(faults):
+        kept[fault.kind] += 1
+        if kept[fault.kind] <= EXAMPLES:
+            found.append(fault)
+    return tuple(found)
