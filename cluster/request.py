@@ -133,7 +133,9 @@ class Request:
             return Sampling(self.contexts_from, keep_text=self.keep_text)
         if not self.corpus:
             for name in given:
-                raise InputError(f"{option_of(name)} is of a corpus, and none is given", hint="name it with --corpus")
+                other = ", or a store with --contexts-from" if name in _WITHOUT_CORPUS else ""
+                hint = f"name it with --corpus{other}"
+                raise InputError(f"{option_of(name)} is of a corpus, and none is given", hint=hint)
             return None
         given.pop("prototypes", None)
         cut = {name: given.pop(name) for name in ("split", "min_chars", "max_chars") if name in given}

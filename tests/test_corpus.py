@@ -367,6 +367,6 @@ def test_parquet_of_the_web_needs_ranges(web):
 
 
 def test_a_server_that_is_not_there_is_one_line():
-    with pytest.raises(CorpusError, match=r"http://127\.0\.0\.1:9/a\.txt cannot be read|there is no file") as raised:
+    with pytest.raises(CorpusError, match=r"^http://127\.0\.0\.1:9/a\.txt cannot be read \(") as raised:
         list_files(corpus_of("http://127.0.0.1:9/a.txt"))
     assert "\n" not in str(raised.value)

@@ -59,8 +59,9 @@ def test_an_option_of_a_corpus_needs_one(name):
     with pytest.raises(InputError) as refused:
         Request(**{name: value}).check()
     option = f"--{name.replace('_', '-')}"
-    assert (str(refused.value), refused.value.hint) == (f"{option} is of a corpus, and none is given",
-                                                        "name it with --corpus")  # fmt: skip
+    other = ", or a store with --contexts-from" if name in ("keep_text", "prototypes") else ""
+    assert str(refused.value) == f"{option} is of a corpus, and none is given"
+    assert refused.value.hint == f"name it with --corpus{other}"
 
 
 @pytest.mark.parametrize(

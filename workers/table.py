@@ -63,7 +63,8 @@ def find(model: Model, architecture: Architecture | None) -> Table:
         plain = len(known) == 1 and getattr(config, "quantization_config", None) is None
         tensor = known[0] if plain and shapes[known[0]] == (rows, size) else None
     if rows != config.vocab_size:
-        raise ModelError(f"{model.name} has {rows} embedding rows, its config.json says {config.vocab_size}")
+        problem = f"{model.name} has {rows} embedding rows, its config.json says {config.vocab_size}"
+        raise ModelError(problem, hint=CORRECT)
     return Table(rows, size, tensor)
 
 

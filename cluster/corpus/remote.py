@@ -128,6 +128,9 @@ def _naming_errors(url: str) -> Iterator[None]:
     except KotovecError:
         raise
     except FileNotFoundError as error:
+        cause = error.__cause__  # fsspec says so, too, of a server that does not answer
+        if cause is not None and not isinstance(cause, FileNotFoundError):
+            raise CorpusError(f"{url} cannot be read ({first_line(cause)})", hint=_HINT) from error
         raise CorpusError(f"there is no file {url}", hint=_HINT) from error
     except ImportError as error:
         raise MissingDependencyError(
