@@ -14,6 +14,7 @@ from kotovec.store.search import search_vectors
 
 from test_nearest import (
     KINDS,
+    METRICS,
     RANDOM,
     ROWS,
     anything,
@@ -80,7 +81,7 @@ def small_parts(monkeypatch):
 @pytest.mark.usefixtures("small_parts")
 @pytest.mark.parametrize("restricted", [False, True], ids=["all", "skip-keep"])
 @pytest.mark.parametrize("k", [1, 10, 1000, ROWS])
-@pytest.mark.parametrize("metric", Metric)
+@pytest.mark.parametrize("metric", METRICS)
 def test_where_float32_proves_nothing_a_batch_still_gets_the_float64_order_ties_by_id(metric, k, restricted):
     vectors = KINDS["one_sided"]
     queries = sums(vectors, 30)
@@ -96,7 +97,7 @@ def test_where_float32_proves_nothing_a_batch_still_gets_the_float64_order_ties_
 
 
 @pytest.mark.usefixtures("small_parts")
-@pytest.mark.parametrize("metric", Metric)
+@pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_scan_of_all_rows_equals_float64_to_the_last_bit_on_all_kinds_of_rows(kind, metric, monkeypatch):
     proves_nothing(monkeypatch, promising=False)
@@ -109,7 +110,7 @@ def test_a_scan_of_all_rows_equals_float64_to_the_last_bit_on_all_kinds_of_rows(
         assert scores.tolist() == all_scores[order[:10]].tolist()
 
 
-@pytest.mark.parametrize("metric", Metric)
+@pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_exact_score_lies_outside_the_range_that_its_product_allows(kind, metric):
     matrix = matrix_of(KINDS[kind])
@@ -123,7 +124,7 @@ def test_no_exact_score_lies_outside_the_range_that_its_product_allows(kind, met
 
 
 @pytest.mark.usefixtures("small_parts")
-@pytest.mark.parametrize("metric", Metric)
+@pytest.mark.parametrize("metric", METRICS)
 def test_a_scan_sums_few_rows_exactly_besides_the_product(metric, monkeypatch):
     """Else the product is of no use, and every query costs a pass over all rows of its own."""
     proves_nothing(monkeypatch, promising=False)
