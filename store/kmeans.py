@@ -66,6 +66,7 @@ def partition(points: npt.NDArray[np.floating[Any]], offsets: Numbers, most: int
 def _distinct(points: npt.NDArray[np.floating[Any]]) -> tuple[Numbers, Numbers]:
     """Return where each distinct point stands first, and which of them each point is."""
     seen: dict[bytes, int] = {}
+    points = points + points.dtype.type(0)  # −0 becomes 0, which it equals
     owners = np.array([seen.setdefault(point.tobytes(), len(seen)) for point in points], dtype=np.int64)
     firsts = np.empty(len(seen), dtype=np.int64)
     firsts[owners[::-1]] = np.arange(len(points))[::-1]

@@ -96,6 +96,11 @@ def test_equal_points_stay_together_and_make_no_centres_of_their_own():
     assert divide([np.empty((0, 4), dtype=np.float32), np.stack([one])], 2)[1].tolist() == [0]
 
 
+def test_points_that_differ_in_the_sign_of_a_zero_are_one():
+    points = np.array([[0, 1, -2], [-3, 1, -0.0], [0, -1, -2], [-0.0, -1, -2]], dtype=np.float32)
+    assert divide([points], 4)[0].tolist() == [1, 2, 0, 0]
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.data())
 def test_a_set_is_divided_alone_as_it_is_among_others(data):
