@@ -331,7 +331,8 @@ def test_a_dry_run_names_the_space_and_the_bytes_while_it_builds(king, tiny_mode
     assert (then["point_bytes"], then["spaces"]) == (tokens * 5 * 32 * 4, ["context@2", "prototypes@2"])
     assert then["peak_bytes"] > then["store_bytes"] - then["index_bytes"] + then["point_bytes"]
     refused = call(capsys, "build", tiny_models["bert"], "--prototypes", 2, "--store", tmp_path / "y.kotovec")
-    assert refused.err == "error: --prototypes is of a corpus, and none is given\nhint: name it with --corpus, or a store with --contexts-from\n"
+    hint = "name it with --corpus, or a store with --contexts-from"
+    assert refused.err == f"error: --prototypes is of a corpus, and none is given\nhint: {hint}\n"
     assert not (tmp_path / "y.kotovec").exists()
 
 
