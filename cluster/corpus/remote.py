@@ -1,6 +1,7 @@
 """Files of a corpus that are not on this machine: listed, stamped and opened by fsspec (https://filesystem-spec.readthedocs.io)."""
 
 import contextlib
+import http
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
@@ -121,6 +122,12 @@ def _has_ranges(system: Any, path: str, size: int) -> bool:
             return False
 
 
+def _is_absence(error: BaseException) -> bool:
+    """Return whether an error says that there is no such file: that of a file system, or HTTP's."""
+    status = getattr(error, "status", None)
+    return isinstance(error, FileNotFoundError) or status == http.HTTPStatus.NOT_FOUND
+
+
 @contextlib.contextmanager
 def _naming_errors(url: str) -> Iterator[None]:
     try:
@@ -128,8 +135,8 @@ def _naming_errors(url: str) -> Iterator[None]:
     except KotovecError:
         raise
     except FileNotFoundError as error:
-        cause = error.__cause__  # fsspec says so, too, of a server that does not answer
-        if cause is not None and not isinstance(cause, FileNotFoundError):
+        cause = error.__cause__  # fsspec says so, too, of a server that does not answer, or refuses
+        if cause is not None and not _is_absence(cause):
             raise CorpusError(f"{url} cannot be read ({first_line(cause)})", hint=_HINT) from error
         raise CorpusError(f"there is no file {url}", hint=_HINT) from error
     except ImportError as error:
