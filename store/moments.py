@@ -28,6 +28,35 @@ def mean(*matrices: Floats) -> Doubles:
     return total / max(1, sum(map(len, matrices)))
 
 
+def chosen_blocks(vectors: Floats, chosen: npt.NDArray[np.bool_]) -> Iterator[tuple[slice, Doubles]]:
+    """Yield where each block of (V, D) vectors lies, and its chosen rows, (V,) bool, in float64; none without any."""
+    for block in blocks(vectors):
+        if chosen[block].any():
+            yield block, vectors[block][chosen[block]].astype(np.float64)
+
+
+def mean_of(vectors: Floats, chosen: npt.NDArray[np.bool_]) -> Doubles:
+    """Return the mean of the chosen rows, (V,) bool, of (V, D) vectors, (D,)."""
+    total = np.zeros(vectors.shape[1])
+    for _, part in chosen_blocks(vectors, chosen):
+        total += part.sum(axis=0)
+    return total / max(1, int(chosen.sum()))
+
+
+def scatter_of(vectors: Floats, chosen: npt.NDArray[np.bool_], centre: Doubles) -> Doubles:
+    """Return the sum of the outer products of the chosen rows, (V,) bool, of (V, D) vectors around a point, (D, D)."""
+    found = np.zeros((len(centre), len(centre)))
+    for _, part in chosen_blocks(vectors, chosen):
+        centred = part - centre
+        found += centred.T @ centred
+    return found
+
+
+def without_rounding(variances: Doubles) -> Doubles:
+    """Return ascending eigenvalues of a covariance (D,), with zeros for those that are rounding errors."""
+    return np.where(variances < len(variances) * np.finfo(np.float64).eps * variances[-1], 0.0, variances)
+
+
 def distances(vectors: Floats, centre: Doubles) -> Doubles:
     """Return the L2 distances of (V, D) vectors from a point, (V,)."""
     found = np.empty(len(vectors))

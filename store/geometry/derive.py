@@ -58,7 +58,8 @@ def derive(
         with contextlib.suppress(DamagedError):  # which is written again
             if vectors.made(derived).get("derived") == origin:
                 return derived
-    access.check_writable(Layout(store.path).spaces)
+    layout = Layout(store.path)
+    access.check_writable(layout.spaces)
     check_space(vectors, space)
     array, norms = store.array(space), store.norms(space)
     rows = norms > 0
@@ -69,7 +70,6 @@ def derive(
     made = {"derived": origin, "settings": source.get("settings", {})}
     made["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
     counts = vectors.part(space, COUNTS)
-    layout = Layout(store.path)
     with locked(layout):
         store.check_current()
         shape, identity = (len(array), array.shape[1]), str(attributes["identity"])

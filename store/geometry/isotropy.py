@@ -3,14 +3,13 @@
 All numbers are of float64 sums over all vectors of a space that are not zero; nothing is sampled.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from kotovec.store.moments import Doubles, Floats, blocks
+from kotovec.store.moments import Doubles, Floats, chosen_blocks, mean_of, scatter_of, without_rounding
 
 DOMINANT = 3  # dimensions that are named, as by Timkey and van Schijndel
 PAIR = 2  # vectors
@@ -65,13 +64,9 @@ def measure(vectors: Floats, norms: Doubles, keep: npt.NDArray[np.bool_] | None 
     if count < PAIR:
         return Isotropy(count)
     mean_cosine, dimensions = _cosines(vectors, norms, chosen, count)
-    mean = sum((block.sum(axis=0) for _, block in _chosen(vectors, chosen)), np.zeros(vectors.shape[1])) / count
-    scatter = np.zeros((len(mean), len(mean)))
-    for _, block in _chosen(vectors, chosen):
-        centred = block - mean
-        scatter += centred.T @ centred
-    variances = np.asarray(np.linalg.eigvalsh(scatter), dtype=np.float64)
-    variances[variances < len(variances) * np.finfo(np.float64).eps * variances[-1]] = 0.0  # rounding errors
+    mean = mean_of(vectors, chosen)
+    scatter = scatter_of(vectors, chosen, mean)
+    variances = without_rounding(np.asarray(np.linalg.eigvalsh(scatter), dtype=np.float64))
     squares = float((norms[chosen] ** 2).sum())
     return Isotropy(
         vectors=count,
@@ -105,19 +100,12 @@ def effective_rank(variances: Doubles) -> float | None:
     return float(np.exp(-(shares * np.log(shares)).sum()))
 
 
-def _chosen(vectors: Floats, chosen: npt.NDArray[np.bool_]) -> Iterator[tuple[slice, Doubles]]:
-    """Yield the chosen rows in float64, block by block."""
-    for block in blocks(vectors):
-        if chosen[block].any():
-            yield block, vectors[block][chosen[block]].astype(np.float64)
-
-
 def _cosines(
     vectors: Floats, norms: Doubles, chosen: npt.NDArray[np.bool_], count: int
 ) -> tuple[float, tuple[Dimension, ...]]:
     """Return the mean cosine of all pairs, by sums of unit vectors, and the dimensions that dominate it."""
     sums, squares = np.zeros((2, vectors.shape[1]))
-    for block, part in _chosen(vectors, chosen):
+    for block, part in chosen_blocks(vectors, chosen):
         units = part / norms[block][chosen[block], np.newaxis]
         sums += units.sum(axis=0)
         squares += (units**2).sum(axis=0)
@@ -132,7 +120,7 @@ def _partition(vectors: Floats, chosen: npt.NDArray[np.bool_], products: Any) ->
     """Return the smallest over the largest partition function, both as logarithms until the end."""
     axes = np.linalg.eigh(products)[1]
     totals = np.full(2 * len(axes), -np.inf)
-    for _, block in _chosen(vectors, chosen):
+    for _, block in chosen_blocks(vectors, chosen):
         along = block @ axes
         for values, total in ((along, totals[: len(axes)]), (-along, totals[len(axes) :])):
             top = values.max(axis=0)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from kotovec.errors import InputError, choices, quoted
 from kotovec.space import Space
-from kotovec.store.moments import Doubles, Floats, blocks, mean
+from kotovec.store.moments import Doubles, Floats, mean_of, scatter_of, without_rounding
 
 FORMS = ("center", "abtt:D", "whiten", "standardize", "drop:138,378", "unit")
 FITS = ("all", "words")
@@ -101,23 +101,21 @@ class Step:
         if not rows.any():
             hint = "choose another space" if self.fit == FITS[0] else "leave out --fit"
             raise InputError("there is no vector to learn from", hint=hint)
-        chosen = np.flatnonzero(rows)
-        centre = mean(vectors[chosen])
+        centre = mean_of(vectors, rows)
         if self.name == "center":
             return Learnt(self, centre)
-        covariance = np.zeros((wide, wide))
-        for block in blocks(vectors[chosen]):
-            centred = vectors[chosen[block]].astype(np.float64) - centre
-            covariance += centred.T @ centred / len(chosen)
+        covariance = scatter_of(vectors, rows, centre) / int(rows.sum())
         if self.name == "standardize":
             return Learnt(self, centre, scale=_inverted(np.sqrt(np.maximum(covariance.diagonal(), 0.0))))
         values, axes = np.linalg.eigh(covariance)
         if self.name == "abtt":
             return Learnt(self, centre, axes=np.ascontiguousarray(axes[:, ::-1].T[: self.numbers[0]]))
-        values[values < wide * np.finfo(np.float64).eps * values[-1]] = 0.0  # rounding errors
         order = slice(None, None, -1)
         return Learnt(
-            self, centre, axes=np.ascontiguousarray(axes[:, order].T), scale=_inverted(np.sqrt(values))[order]
+            self,
+            centre,
+            axes=np.ascontiguousarray(axes[:, order].T),
+            scale=_inverted(np.sqrt(without_rounding(values)))[order],
         )
 
 
